@@ -1,0 +1,61 @@
+# Every command of the project, one line each; `make` lists them.
+# Paths stay relative: the folder's own name may hold spaces and Chinese characters.
+
+PYTHON ?= python3
+BIN = .venv/bin
+CODE = app app.py config.py tests tools
+
+.DEFAULT_GOAL = help
+.PHONY: help run setup reset test check fmt lint types migration translations bench bench-quick pins
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
+
+run: setup  ## start the demo on http://127.0.0.1:8080 (HOST, PORT and APP_PROFILE override)
+	@exec $(BIN)/python app.py
+
+setup:  ## make everything ready, but do not serve
+	@$(PYTHON) tools/setup.py run
+
+reset:  ## stop the demo and empty its data
+	@$(PYTHON) tools/setup.py reset
+
+test: tools-for-tests  ## run the whole suite (TESTS="..." for a part of it)
+	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+check: tools-for-tests  ## all gates: format, lint, types, layers, catalogue, migrations
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -p no:cacheprovider $(wildcard tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py)
+
+fmt: tools-for-tests  ## format the code and mend what can be mended
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+lint: tools-for-tests  ## ruff alone
+	@$(BIN)/ruff check $(CODE)
+
+types: tools-for-tests  ## mypy alone
+	@$(BIN)/mypy
+
+migration: tools-for-tests  ## write a migration from the models: make migration m="what it does"
+	@$(BIN)/flask db revision --autogenerate -m "$(m)"
+
+translations: tools-for-tests  ## gather the texts of the code into the catalogue, and compile it
+	@$(BIN)/python tools/translations.py
+
+bench: setup  ## measure everything against its yardstick
+	@$(PYTHON) tools/setup.py bench
+	@$(BIN)/python -m bench
+
+bench-quick: setup  ## the same in under two minutes
+	@$(PYTHON) tools/setup.py bench
+	@$(BIN)/python -m bench --quick
+
+pins: tools-for-tests  ## resolve pyproject.toml anew into requirements*.txt
+	@$(BIN)/python tools/pins.py
+
+.PHONY: tools-for-tests
+tools-for-tests:
+	@$(PYTHON) tools/setup.py tests

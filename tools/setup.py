@@ -1,0 +1,269 @@
+"""Make the project ready to run: the virtual environment, the front-end parts, the translations.
+
+It is run by the machine's own Python with nothing but the standard library, by `make`:
+
+    setup.py run       what `make run` needs (this is what no argument means, too)
+    setup.py tests     and what the tests need: the tools, Chromium and Chinese fonts
+    setup.py bench     and what the benchmarks compare us with
+    setup.py reset     stop the demo and empty its data
+
+Each step leaves a stamp, so that a second run finds nothing to do and takes a tenth of a second.
+Paths are handed over as argument lists and never through a shell: the folder's name may hold
+spaces and Chinese characters.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # Said before anything newer than Python 3.0 is met below.
+    sys.exit("Python 3.11 or later is needed, this is %s: make PYTHON=python3.11" % sys.version.split()[0])
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+VAR = ROOT / "var"
+VENDOR = ROOT / "app" / "static" / "vendor"
+TRANSLATIONS = ROOT / "translations"
+
+# Where each file of an npm package goes beneath app/static/vendor/.
+FRONT_END = {
+    "@tabler/core/dist/css/tabler.min.css": "tabler/tabler.min.css",
+    "@tabler/core/dist/js/tabler.min.js": "tabler/tabler.min.js",
+    "@tabler/icons-webfont/dist/tabler-icons.min.css": "icons/tabler-icons.min.css",
+    "@tabler/icons-webfont/dist/fonts/tabler-icons.woff2": "icons/fonts/tabler-icons.woff2",
+    "flatpickr/dist/flatpickr.min.css": "flatpickr/flatpickr.min.css",
+    "flatpickr/dist/flatpickr.min.js": "flatpickr/flatpickr.min.js",
+    "flatpickr/dist/l10n/zh.js": "flatpickr/zh.js",
+}
+
+
+def main(command="run"):
+    """Carry out one of the commands named above."""
+    if command == "reset":
+        return reset()
+    if command not in ("run", "tests", "bench"):
+        raise SystemExit(__doc__)
+    with only_one():
+        make_environment()
+        extra = {"tests": "requirements-dev.txt", "bench": "requirements-bench.txt"}
+        install_packages("requirements.txt")
+        if command in extra:
+            install_packages(extra[command])
+        copy_front_end()
+        compile_translations()
+    if command == "tests":
+        install_system_packages()
+    return None
+
+
+# The virtual environment
+
+
+def make_environment():
+    """Create .venv, or create it anew when this folder was moved or Python was replaced."""
+    stamp = VENV / ".made-by"
+    expected = fingerprint(ROOT, sys.version)
+    if read(stamp) == expected and PYTHON.exists():
+        return
+    say("creating the virtual environment in .venv")
+    arguments = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    if subprocess.call(arguments, stdout=subprocess.DEVNULL) != 0:
+        # Debian and Ubuntu keep a part of the standard library in a package of its own.
+        apt_install(["python3-venv"], why="to create a virtual environment")
+        run(arguments)
+    stamp.write_text(expected)
+
+
+def install_packages(name):
+    """Install the pinned packages of one requirements file, whose hashes pip verifies."""
+    stamp = VENV / (".installed-" + name)
+    requirements = ROOT / name
+    expected = fingerprint(requirements.read_bytes())
+    if read(stamp) == expected:
+        return
+    say("installing the packages of " + name)
+    pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    run([*pip, "--no-input", "--require-hashes", "--only-binary", ":all:", "-r", str(requirements)])
+    stamp.write_text(expected)
+
+
+# The front-end parts
+
+
+def copy_front_end():
+    """Fetch the pinned npm packages and copy the few files that pages load; nothing is built."""
+    stamp = VENDOR / ".made-by"
+    sources = [ROOT / "package.json", ROOT / "package-lock.json"]
+    expected = fingerprint(*(path.read_bytes() for path in sources), json.dumps(FRONT_END))
+    if read(stamp) == expected:
+        return
+    say("fetching the front-end parts")
+    work = VAR / "front-end"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for path in [*sources, ROOT / ".npmrc"]:
+        shutil.copy(path, work)
+    npm, environment = find_npm()
+    # No script of a package runs: we only want files.
+    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+    run([npm, "ci", "--ignore-scripts", *quiet], cwd=work, env=environment)
+    fresh = VENDOR.with_name("vendor.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for source, target in FRONT_END.items():
+        copy_part(work / "node_modules" / source, fresh / target)
+    (fresh / ".made-by").write_text(expected)
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    fresh.rename(VENDOR)
+    shutil.rmtree(work)
+
+
+def copy_part(source, target):
+    """Copy one file, without the reference to a source map that we do not serve."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = source.read_bytes()
+    if source.suffix in (".css", ".js"):
+        lines = content.decode().splitlines(keepends=True)
+        content = "".join(line for line in lines if "# sourceMappingURL=" not in line[:25]).encode()
+    target.write_bytes(content)
+
+
+def find_npm():
+    """Return the npm to call and its environment; where there is none, pip brings one along."""
+    npm = shutil.which("npm")
+    if npm and shutil.which("node"):
+        return npm, None
+    install_packages("requirements-node.txt")
+    path = str(VENV / "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
+    return str(VENV / "bin" / "npm"), {**os.environ, "PATH": path}
+
+
+def compile_translations():
+    """Compile each catalogue that is newer than its compiled form."""
+    for catalogue in sorted(TRANSLATIONS.glob("*/LC_MESSAGES/*.po")):
+        compiled = catalogue.with_suffix(".mo")
+        if compiled.exists() and compiled.stat().st_mtime > catalogue.stat().st_mtime:
+            continue
+        babel = [str(PYTHON), "-m", "babel.messages.frontend", "--quiet", "compile"]
+        run([*babel, "-i", str(catalogue), "-o", str(compiled)])
+
+
+# What only the system's packages bring
+
+
+def install_system_packages():
+    """Install Chromium and Chinese fonts for the journeys, or say what to install."""
+    missing = []
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        missing.append("chromium")
+    if not has_chinese_font():
+        missing.append("fonts-noto-cjk")
+    if missing:
+        apt_install(missing, why="for the tests that drive a browser")
+
+
+def has_chinese_font():
+    """Tell whether fontconfig knows a font with simplified Chinese."""
+    if not shutil.which("fc-list"):
+        return False
+    fonts = subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True, check=False)
+    return bool(fonts.stdout.strip())
+
+
+def apt_install(packages, why):
+    """Install system packages where we may; otherwise end with the line that does it."""
+    sudo = []
+    if os.geteuid() != 0:
+        sudo = ["sudo", "-n"]
+        may = shutil.which("sudo") and subprocess.run([*sudo, "true"], capture_output=True).returncode == 0
+        if not may:
+            sudo = None
+    if sudo is None or not shutil.which("apt-get"):
+        sys.exit(why.capitalize() + ", install: " + " ".join(packages) + "  (sudo apt-get install -y ...)")
+    say("installing " + " ".join(packages) + " " + why)
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    run([*apt, "update"])
+    run([*apt, "install", "-y", "--no-install-recommends", *packages], stdout=subprocess.DEVNULL)
+
+
+# Emptying the demo
+
+
+def reset():
+    """Stop whatever runs on this folder's data and remove the data."""
+    folders = [path.parent for path in VAR.glob("*/server.pid")]
+    for folder in folders:
+        stop_server(folder)
+    for folder in sorted(path.parent for path in VAR.glob("*/postgres")):
+        if PYTHON.exists():
+            run([str(PYTHON), str(ROOT / "app" / "embedded.py"), "stop", str(folder)])
+    shutil.rmtree(VAR, ignore_errors=False) if VAR.exists() else None
+    say("the data is gone; `make run` begins anew")
+
+
+def stop_server(folder):
+    """Ask the server of one profile to end, and wait until it has."""
+    try:
+        pid = int((folder / "server.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (ValueError, OSError):
+        return
+    if b"app.py" not in command:
+        return  # The number belongs to another program by now.
+    say("stopping the server")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(150):
+            os.kill(pid, 0)
+            time.sleep(0.2)
+
+
+# Small things
+
+
+@contextlib.contextmanager
+def only_one():
+    """Let one set-up work at a time; a second one waits and then finds nothing to do."""
+    VAR.mkdir(exist_ok=True)
+    with (VAR / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fingerprint(*parts):
+    """Return one hash over texts, bytes and paths."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else str(part).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def read(path):
+    """Return a stamp's text, or nothing."""
+    return path.read_text() if path.exists() else ""
+
+
+def say(words):
+    """Tell what takes time."""
+    print("··· " + words, flush=True)
+
+
+def run(arguments, **options):
+    """Run a program and end with its code when it fails; its own words were printed already."""
+    code = subprocess.call(arguments, **options)
+    if code != 0:
+        sys.exit("failed (%d): %s" % (code, " ".join(str(part) for part in arguments)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
