@@ -1,0 +1,358 @@
+"""Settings from the environment: one frozen dataclass, filled according to the deployment profile.
+
+| variable | meaning |
+|---|---|
+| APP_PROFILE | `demo` (default), `test` (no captcha) or `production` |
+| DATABASE_URL | the application's connection; demo and test fall back to the bundled PostgreSQL |
+| DATABASE_OWNER_URL | the schema owner's connection, for `flask init` alone |
+| SECRET_KEY | signs cookies; production requires one of 32 characters or more |
+| HOST, PORT | where to listen; demo and test listen on this machine only |
+| TRUSTED_HOSTS | names under which the site may be called, separated by commas |
+| TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
+| CAPTCHA | `off` turns the picture off; refused in production |
+| SESSION_IDLE_MINUTES, SESSION_ABSOLUTE_HOURS | when a session ends |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent
+PROFILES = ("demo", "test", "production")
+APP_ROLE = "registry_app"
+
+
+class ConfigurationError(RuntimeError):
+    """The settings do not allow a start; the message says in both languages which and why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that differs between installations."""
+
+    profile: str
+    database_url: str = field(repr=False)
+    # Empty where this machine does not migrate.
+    database_owner_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    captcha_enabled: bool = True
+    cert_login: str = (
+        "off"  # The second step of signing in comes with the certificates.
+    )
+    has_own_clock: bool = False
+    session_idle_minutes: int = 30
+    session_absolute_hours: int = 8
+    trusted_proxies: int = 0
+    trusted_hosts: tuple[str, ...] = ()
+    cookie_secure: bool = False
+
+    @property
+    def is_production(self) -> bool:
+        """Tell whether this is the real registry."""
+        return self.profile == "production"
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of this profile's data, which nothing else shares."""
+        return folder_of(self.profile)
+
+    def flask_config(self) -> dict[str, Any]:
+        """Return the configuration of Flask and its extensions."""
+        return {
+            **self._own_config(),
+            **self._cookie_config(),
+            **self._database_config(),
+            **LANGUAGE_CONFIG,
+            **APPBUILDER_CONFIG,
+            "SECRET_KEY": self.secret_key,
+            "TESTING": False,
+            "TRUSTED_HOSTS": list(self.trusted_hosts) or None,
+            "MAX_CONTENT_LENGTH": 20 * 1024 * 1024,
+            "SEND_FILE_MAX_AGE_DEFAULT": timedelta(hours=1),
+            # The session, not a clock, ends a form: nobody loses an hour's typing.
+            "WTF_CSRF_TIME_LIMIT": None,
+            # A test's members are many and their passwords guard nothing.
+            "FAB_PASSWORD_HASH_METHOD": "scrypt:1024:8:1"
+            if self.profile == "test"
+            else "scrypt",
+        }
+
+    def _own_config(self) -> dict[str, Any]:
+        return {
+            "SETTINGS": self,
+            "PROFILE": self.profile,
+            "HAS_OWN_CLOCK": self.has_own_clock,
+            "CAPTCHA_ENABLED": self.captcha_enabled,
+            "CERT_LOGIN": self.cert_login,
+            "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
+            "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
+            "TRANSFER_CUT_OFF": time(15, 0),  # 登记转交易 is accepted before 15:00.
+        }
+
+    def _cookie_config(self) -> dict[str, Any]:
+        # Cookies do not know ports: two demos on one machine need two names.  Browsers keep a
+        # __Host- cookie from being set by a neighbouring site, but only over TLS.
+        name = (
+            "__Host-registry"
+            if self.cookie_secure
+            else f"registry_{self.profile}_{self.port}"
+        )
+        return {
+            "SESSION_COOKIE_NAME": name,
+            "SESSION_COOKIE_HTTPONLY": True,
+            "SESSION_COOKIE_SAMESITE": "Lax",
+            "SESSION_COOKIE_SECURE": self.cookie_secure,
+            "SESSION_REFRESH_EACH_REQUEST": False,
+            "PERMANENT_SESSION_LIFETIME": timedelta(hours=self.session_absolute_hours),
+        }
+
+    def _database_config(self) -> dict[str, Any]:
+        options = "-c timezone=Asia/Shanghai"
+        if self.database_url == self.database_owner_url:
+            # Demo and test on a server of one's own with a single login: take the small role.
+            options += f" -c role={APP_ROLE}"
+        return {
+            "SQLALCHEMY_DATABASE_URI": self.database_url,
+            "SQLALCHEMY_ENGINE_OPTIONS": {
+                "pool_size": 5,
+                "max_overflow": 10,
+                "pool_timeout": 10,
+                "pool_recycle": 1800,
+                "pool_pre_ping": True,  # A restarted database costs nobody an error page.
+                "connect_args": {
+                    "options": options,
+                    "application_name": "registry",
+                    "connect_timeout": 10,
+                },
+            },
+        }
+
+
+LANGUAGE_CONFIG: dict[str, Any] = {
+    "BABEL_DEFAULT_LOCALE": "zh",
+    "BABEL_DEFAULT_TIMEZONE": "Asia/Shanghai",
+    # Absolute: a relative folder would be looked for inside the package.
+    "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
+    "LANGUAGES": {
+        "zh": {"flag": "cn", "name": "中文"},
+        "en": {"flag": "gb", "name": "English"},
+    },
+}
+
+# Flask-AppBuilder's own tables, views, interfaces and conveniences that we do not want.
+APPBUILDER_CONFIG: dict[str, Any] = {
+    "APP_NAME": "全国碳排放权注册登记系统",
+    "APP_THEME": "",  # Its other themes load fonts from foreign hosts.
+    "AUTH_TYPE": 1,  # AUTH_DB
+    "AUTH_USER_REGISTRATION": False,
+    "AUTH_RATE_LIMITED": False,  # Its counters live in one process; ours in the database.
+    "RATELIMIT_ENABLED": False,
+    "FAB_CREATE_DB": False,  # Alembic alone owns the schema.
+    "FAB_UPDATE_PERMS": False,  # `flask init` alone writes roles and permissions.
+    "FAB_ADD_SECURITY_VIEWS": False,
+    "FAB_ADD_SECURITY_PERMISSION_VIEW": False,
+    "FAB_ADD_SECURITY_VIEW_MENU_VIEW": False,
+    "FAB_ADD_SECURITY_PERMISSION_VIEWS_VIEW": False,
+    "FAB_ADD_SECURITY_API": False,
+    "FAB_ADD_MENU_API": False,
+    "FAB_ADD_OPENAPI_VIEWS": False,
+    "FAB_API_SWAGGER_UI": False,
+    "FAB_API_KEY_ENABLED": False,
+    "FAB_API_SHOW_STACKTRACE": False,
+    "FAB_ALLOW_GET_UNSAFE_MUTATIONS": False,
+    "FAB_SAFE_REDIRECT_HOSTS": [],
+}
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; starts the bundled PostgreSQL where no DATABASE_URL is given.
+
+    Raises ConfigurationError where they are wrong or, in production, where a secret is missing.
+    """
+    profile = environ.get("APP_PROFILE") or "demo"
+    if profile not in PROFILES:
+        raise refusal(
+            f"APP_PROFILE 须为 {'、'.join(PROFILES)} 之一", f"not a profile: {profile}"
+        )
+    is_production = profile == "production"
+    host = environ.get("HOST") or "127.0.0.1"
+    if not is_production and not is_loopback(host):
+        raise refusal(
+            "演示和测试只能在本机监听",
+            f"{profile} listens on this machine only: {host}",
+        )
+    captcha_enabled = _switch(environ, "CAPTCHA", default=profile != "test")
+    if is_production and not captcha_enabled:
+        raise refusal(
+            "生产环境不得关闭验证码", "the captcha cannot be off in production"
+        )
+    if (environ.get("CERT_LOGIN") or "off") != "off":
+        raise refusal(
+            "证书登录尚未提供", "CERT_LOGIN is not available yet: leave it off"
+        )
+    secret_key = _secret_key(profile, environ)
+    database_url, database_owner_url = _databases(profile, environ)
+    return Settings(
+        profile=profile,
+        database_url=database_url,
+        database_owner_url=database_owner_url,
+        secret_key=secret_key,
+        host=host,
+        port=_number(environ, "PORT", 8080, least=1, most=65535),
+        captcha_enabled=captcha_enabled,
+        has_own_clock=not is_production,
+        session_idle_minutes=_number(
+            environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60
+        ),
+        session_absolute_hours=_number(
+            environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24
+        ),
+        trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=5),
+        trusted_hosts=_trusted_hosts(host, environ, is_production=is_production),
+        cookie_secure=is_production,
+    )
+
+
+def refusal(chinese: str, english: str) -> ConfigurationError:
+    """Return the error that says one thing in both languages."""
+    return ConfigurationError(f"{chinese}。{english[0].upper()}{english[1:]}.")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def folder_of(profile: str) -> Path:
+    """Return the folder where a profile keeps its data."""
+    return ROOT / "var" / profile
+
+
+def _secret_key(profile: str, environ: Mapping[str, str]) -> str:
+    secret_key = environ.get("SECRET_KEY", "")
+    if profile == "production" or secret_key:
+        if len(secret_key) < 32:
+            raise refusal(
+                "SECRET_KEY 须不少于32个字符", "SECRET_KEY needs 32 characters or more"
+            )
+        return secret_key
+    return _kept_secret(folder_of(profile) / "secret_key")
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret in a file that only we can read, made at the first call."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_hex(32))
+        # Of two first starts at once one makes the file, and both read that one.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text()
+
+
+def _databases(profile: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the application's and the owner's database address."""
+    app_text, owner_text = (
+        environ.get("DATABASE_URL"),
+        environ.get("DATABASE_OWNER_URL"),
+    )
+    if profile == "production":
+        return _production_databases(app_text, owner_text)
+    if not app_text:
+        # Here and not above: the package's own start imports this module.
+        from app import embedded  # noqa: PLC0415
+
+        urls = embedded.ensure_running(folder_of(profile))
+        return urls.app, urls.owner
+    app = _as_text(_postgresql("DATABASE_URL", app_text))
+    owner = (
+        _as_text(_postgresql("DATABASE_OWNER_URL", owner_text)) if owner_text else app
+    )
+    return app, owner
+
+
+def _production_databases(
+    app_text: str | None, owner_text: str | None
+) -> tuple[str, str]:
+    if not app_text:
+        raise refusal("生产环境须设置 DATABASE_URL", "production needs a DATABASE_URL")
+    app = _postgresql("DATABASE_URL", app_text)
+    if not owner_text:
+        return _as_text(app), ""  # Only `flask init` asks for it.
+    owner = _postgresql("DATABASE_OWNER_URL", owner_text)
+    if owner.username == app.username:
+        raise refusal(
+            "DATABASE_OWNER_URL 与 DATABASE_URL 不得使用同一数据库用户",
+            "the application must not connect as the owner of the schema",
+        )
+    return _as_text(app), _as_text(owner)
+
+
+def _postgresql(name: str, text: str) -> URL:
+    """Read a PostgreSQL address, and choose our driver for it."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise refusal(
+            f"{name} 不是数据库地址", f"{name} is not a database address"
+        ) from error
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise refusal(
+            f"{name} 须为 PostgreSQL 地址", f"{name} must name a PostgreSQL database"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _as_text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _trusted_hosts(
+    host: str, environ: Mapping[str, str], *, is_production: bool
+) -> tuple[str, ...]:
+    names = [name.strip() for name in environ.get("TRUSTED_HOSTS", "").split(",")]
+    given = tuple(name for name in names if name)
+    if given or is_production:
+        return given
+    # A foreign page cannot reach the demo by letting its own name point to this machine.
+    return tuple(dict.fromkeys(("127.0.0.1", "localhost", "[::1]", host)))
+
+
+def _switch(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environ.get(name, "").lower()
+    if text in ("", "on", "off"):
+        return default if text == "" else text == "on"
+    raise refusal(f"{name} 须为 on 或 off", f"{name} is on or off, not {text}")
+
+
+def _number(
+    environ: Mapping[str, str], name: str, default: int, *, least: int, most: int
+) -> int:
+    text = environ.get(name) or str(default)
+    if text.isascii() and text.isdigit() and least <= int(text) <= most:
+        return int(text)
+    raise refusal(
+        f"{name} 须为 {least} 到 {most} 的整数",
+        f"{name} is a whole number of {least} to {most}",
+    )
