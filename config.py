@@ -49,9 +49,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     captcha_enabled: bool = True
-    cert_login: str = (
-        "off"  # The second step of signing in comes with the certificates.
-    )
+    cert_login: str = "off"  # The second step of signing in comes with the certificates.
     has_own_clock: bool = False
     session_idle_minutes: int = 30
     session_absolute_hours: int = 8
@@ -85,9 +83,7 @@ class Settings:
             # The session, not a clock, ends a form: nobody loses an hour's typing.
             "WTF_CSRF_TIME_LIMIT": None,
             # A test's members are many and their passwords guard nothing.
-            "FAB_PASSWORD_HASH_METHOD": "scrypt:1024:8:1"
-            if self.profile == "test"
-            else "scrypt",
+            "FAB_PASSWORD_HASH_METHOD": "scrypt:1024:8:1" if self.profile == "test" else "scrypt",
         }
 
     def _own_config(self) -> dict[str, Any]:
@@ -105,11 +101,7 @@ class Settings:
     def _cookie_config(self) -> dict[str, Any]:
         # Cookies do not know ports: two demos on one machine need two names.  Browsers keep a
         # __Host- cookie from being set by a neighbouring site, but only over TLS.
-        name = (
-            "__Host-registry"
-            if self.cookie_secure
-            else f"registry_{self.profile}_{self.port}"
-        )
+        name = "__Host-registry" if self.cookie_secure else f"registry_{self.profile}_{self.port}"
         return {
             "SESSION_COOKIE_NAME": name,
             "SESSION_COOKIE_HTTPONLY": True,
@@ -184,9 +176,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """
     profile = environ.get("APP_PROFILE") or "demo"
     if profile not in PROFILES:
-        raise refusal(
-            f"APP_PROFILE 须为 {'、'.join(PROFILES)} 之一", f"not a profile: {profile}"
-        )
+        raise refusal(f"APP_PROFILE 须为 {'、'.join(PROFILES)} 之一", f"not a profile: {profile}")
     is_production = profile == "production"
     host = environ.get("HOST") or "127.0.0.1"
     if not is_production and not is_loopback(host):
@@ -196,13 +186,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         )
     captcha_enabled = _switch(environ, "CAPTCHA", default=profile != "test")
     if is_production and not captcha_enabled:
-        raise refusal(
-            "生产环境不得关闭验证码", "the captcha cannot be off in production"
-        )
+        raise refusal("生产环境不得关闭验证码", "the captcha cannot be off in production")
     if (environ.get("CERT_LOGIN") or "off") != "off":
-        raise refusal(
-            "证书登录尚未提供", "CERT_LOGIN is not available yet: leave it off"
-        )
+        raise refusal("证书登录尚未提供", "CERT_LOGIN is not available yet: leave it off")
     secret_key = _secret_key(profile, environ)
     database_url, database_owner_url = _databases(profile, environ)
     return Settings(
@@ -214,12 +200,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environ, "PORT", 8080, least=1, most=65535),
         captcha_enabled=captcha_enabled,
         has_own_clock=not is_production,
-        session_idle_minutes=_number(
-            environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60
-        ),
-        session_absolute_hours=_number(
-            environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24
-        ),
+        session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60),
+        session_absolute_hours=_number(environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24),
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=5),
         trusted_hosts=_trusted_hosts(host, environ, is_production=is_production),
         cookie_secure=is_production,
@@ -250,9 +232,7 @@ def _secret_key(profile: str, environ: Mapping[str, str]) -> str:
     secret_key = environ.get("SECRET_KEY", "")
     if profile == "production" or secret_key:
         if len(secret_key) < 32:
-            raise refusal(
-                "SECRET_KEY 须不少于32个字符", "SECRET_KEY needs 32 characters or more"
-            )
+            raise refusal("SECRET_KEY 须不少于32个字符", "SECRET_KEY needs 32 characters or more")
         return secret_key
     return _kept_secret(folder_of(profile) / "secret_key")
 
@@ -281,20 +261,16 @@ def _databases(profile: str, environ: Mapping[str, str]) -> tuple[str, str]:
         return _production_databases(app_text, owner_text)
     if not app_text:
         # Here and not above: the package's own start imports this module.
-        from app import embedded  # noqa: PLC0415
+        from app import embedded
 
         urls = embedded.ensure_running(folder_of(profile))
         return urls.app, urls.owner
     app = _as_text(_postgresql("DATABASE_URL", app_text))
-    owner = (
-        _as_text(_postgresql("DATABASE_OWNER_URL", owner_text)) if owner_text else app
-    )
+    owner = _as_text(_postgresql("DATABASE_OWNER_URL", owner_text)) if owner_text else app
     return app, owner
 
 
-def _production_databases(
-    app_text: str | None, owner_text: str | None
-) -> tuple[str, str]:
+def _production_databases(app_text: str | None, owner_text: str | None) -> tuple[str, str]:
     if not app_text:
         raise refusal("生产环境须设置 DATABASE_URL", "production needs a DATABASE_URL")
     app = _postgresql("DATABASE_URL", app_text)
@@ -314,13 +290,9 @@ def _postgresql(name: str, text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise refusal(
-            f"{name} 不是数据库地址", f"{name} is not a database address"
-        ) from error
+        raise refusal(f"{name} 不是数据库地址", f"{name} is not a database address") from error
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise refusal(
-            f"{name} 须为 PostgreSQL 地址", f"{name} must name a PostgreSQL database"
-        )
+        raise refusal(f"{name} 须为 PostgreSQL 地址", f"{name} must name a PostgreSQL database")
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -346,9 +318,7 @@ def _switch(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     raise refusal(f"{name} 须为 on 或 off", f"{name} is on or off, not {text}")
 
 
-def _number(
-    environ: Mapping[str, str], name: str, default: int, *, least: int, most: int
-) -> int:
+def _number(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
     text = environ.get(name) or str(default)
     if text.isascii() and text.isdigit() and least <= int(text) <= most:
         return int(text)

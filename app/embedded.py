@@ -144,11 +144,13 @@ class Cluster:
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
 
     def create_database(self, name: str, template: str = "template1") -> Urls:
-        """Create a database as a copy of another, which nobody may be using, and say where it is."""
+        """Create a database as a copy of another, which nobody uses, and say where."""
         with self.connect() as connection:
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
+                    sql.Identifier(name),
+                    sql.Identifier(OWNER),
+                    sql.Identifier(template),
                 )
             )
         return self.urls(name)

@@ -15,7 +15,7 @@ spaces and Chinese characters.
 import sys
 
 if sys.version_info < (3, 11):  # Said before anything newer than Python 3.0 is met below.
-    sys.exit("Python 3.11 or later is needed, this is %s: make PYTHON=python3.11" % sys.version.split()[0])
+    sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11; this is " + sys.version[:6])
 
 import contextlib
 import fcntl
@@ -181,18 +181,20 @@ def has_chinese_font():
 
 def apt_install(packages, why):
     """Install system packages where we may; otherwise end with the line that does it."""
-    sudo = []
-    if os.geteuid() != 0:
-        sudo = ["sudo", "-n"]
-        may = shutil.which("sudo") and subprocess.run([*sudo, "true"], capture_output=True).returncode == 0
-        if not may:
-            sudo = None
-    if sudo is None or not shutil.which("apt-get"):
-        sys.exit(why.capitalize() + ", install: " + " ".join(packages) + "  (sudo apt-get install -y ...)")
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not shutil.which("apt-get") or (sudo and not is_allowed([*sudo, "true"])):
+        sys.exit("install, %s: sudo apt-get install -y %s" % (why, " ".join(packages)))
     say("installing " + " ".join(packages) + " " + why)
     apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     run([*apt, "update"])
     run([*apt, "install", "-y", "--no-install-recommends", *packages], stdout=subprocess.DEVNULL)
+
+
+def is_allowed(arguments):
+    """Tell whether a program exists and succeeds, in silence."""
+    if not shutil.which(arguments[0]):
+        return False
+    return subprocess.run(arguments, capture_output=True, check=False).returncode == 0
 
 
 # Emptying the demo

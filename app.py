@@ -1,0 +1,121 @@
+"""Run the registry: start the bundled PostgreSQL where it is needed, install, seed, serve.
+
+`python app.py` is what `make run` calls.  Nothing imports this file: `import app` is the package.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import unicodedata
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from app import create_app
+from app.embedded import EmbeddedDatabaseError
+from app.extensions import db
+from app.operations import demo, installation
+from config import ConfigurationError, Settings, load
+
+
+def main() -> None:
+    """Bring everything up and serve until told to stop."""
+    try:
+        refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
+        settings = load()
+    except (ConfigurationError, EmbeddedDatabaseError) as error:
+        sys.exit(f"✗ {error}")
+    application = create_app(settings)
+    with application.app_context():
+        installation.install()
+        if settings.has_own_clock:
+            demo.seed_once()
+            print_logins(demo.logins())
+        # The workers open connections of their own: none may be shared across the fork.
+        for engine in db.engines.values():
+            engine.dispose()
+    Server(application, settings).run()
+
+
+class Server(BaseApplication):
+    """gunicorn within this process, so that the one command is also the one thing to stop."""
+
+    def __init__(self, application: Flask, settings: Settings) -> None:
+        self.flask_application = application
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        options: dict[str, Any] = {
+            "bind": f"{bracketed(self.settings.host)}:{self.settings.port}",
+            "worker_class": "gthread",
+            "workers": 2,
+            "threads": 4,
+            "preload_app": True,
+            "graceful_timeout": 5,
+            "keepalive": 5,
+            # It would let any program of this user steer the server through a socket in his home.
+            "control_socket_disable": True,
+            "forwarded_allow_ips": "",
+            "proc_name": "registry",
+            "loglevel": "warning",
+            "pidfile": str(self.settings.folder / "server.pid"),
+            "when_ready": self.announce,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return the application that was made before the workers were."""
+        return self.flask_application
+
+    def announce(self, _server: Any) -> None:
+        """Say where the registry is, once it can be reached."""
+        address = f"http://{bracketed(self.settings.host)}:{self.settings.port}"
+        print(f"\n  全国碳排放权注册登记系统: {address}    (Ctrl-C 停止)\n", flush=True)
+
+
+def print_logins(logins: list[dict[str, str]]) -> None:
+    """Print a table of who may sign in, whose columns also line up below Chinese."""
+    rows = [("角色", "会员编号", "密码")]
+    rows += [(login["role"], login["login"], login["password"]) for login in logins]
+    widths = [max(width(row[column]) for row in rows) for column in range(3)]
+    print()
+    for row in rows:
+        cells = (cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(row))
+        print("  " + "   ".join(cells))
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def bracketed(host: str) -> str:
+    """Write an IPv6 address as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def refuse_taken_port(host: str, port: str) -> None:
+    """Say at once that a port is taken, and not after the database has been brought up."""
+    if not port.isdigit():
+        return  # The settings say what is wrong with it.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except (OSError, OverflowError) as error:
+            if getattr(error, "errno", None) != errno.EADDRINUSE:
+                return
+            message = f"端口 {port} 已被占用。Port {port} is taken: PORT={int(port) + 1} make run"
+            raise ConfigurationError(message) from error
+
+
+if __name__ == "__main__":
+    main()
