@@ -1,0 +1,19 @@
+/* Comforts on top of pages that work without script: menus, dialogs, dates, quantities, double submits. */
+import { startClock, startMenu, startPops, startPrint, startTheme } from "./frame.js";
+import { startConfirm, startGuard } from "./submit.js";
+import { startTables } from "./tables.js";
+import { startDates } from "./dates.js";
+import { startLines } from "./lines.js";
+import { startSignIn } from "./signin.js";
+
+startMenu();
+startPops();
+startTheme();
+startClock();
+startPrint();
+startConfirm();
+startGuard();
+startTables();
+startDates();
+startLines();
+startSignIn();

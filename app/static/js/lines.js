@@ -1,0 +1,125 @@
+/* The application form: the picker becomes a dialog, quantities echo with separators, lines add up. */
+import { startTables } from "./tables.js";
+
+const group = (number) => number.toString().replace(/\B(?=(\d{3})+$)/g, ",");
+
+/* A whole number of tonnes, or null.  BigInt, because quantities go up to 63 bits. */
+function quantityOf(text) {
+  const plain = text.trim().replace(/,/g, "");
+  return /^\d{1,19}$/.test(plain) ? BigInt(plain) : null;
+}
+
+export function startLines() {
+  for (const details of document.querySelectorAll("details[data-picker]")) makeDialog(details);
+  for (const table of document.querySelectorAll("table[data-lines]")) startQuantities(table);
+}
+
+function makeDialog(details) {
+  const body = details.querySelector("[data-picker-body]");
+  const dialog = document.createElement("dialog");
+  dialog.className = "box";
+  dialog.setAttribute("aria-labelledby", body.dataset.pickerBody);
+  dialog.append(...body.childNodes);
+  details.after(dialog);
+  details.open = false;
+  const summary = details.querySelector("summary");
+  const boxes = () => [...dialog.querySelectorAll("input[data-check]")];
+  let before = [];
+  summary.addEventListener("click", (event) => {
+    event.preventDefault();
+    before = boxes().map((box) => box.checked);
+    dialog.showModal();
+  });
+  const restore = () => {
+    boxes().forEach((box, index) => (box.checked = before[index]));
+    dialog.querySelector("table[data-select]")?.dispatchEvent(new Event("refresh"));
+  };
+  dialog.addEventListener("cancel", restore);
+  for (const closer of dialog.querySelectorAll("[data-picker-cancel]")) {
+    closer.addEventListener("click", () => {
+      restore();
+      dialog.close();
+    });
+  }
+  // Enter takes what is ticked; it must not send the application behind the dialog.
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target.matches("button, a")) return;
+    event.preventDefault();
+    if (!event.target.matches("[data-picker-filter]")) dialog.querySelector("[data-picker-take]")?.click();
+  });
+  startFilter(dialog);
+  startTables(dialog);
+}
+
+function startFilter(dialog) {
+  const filter = dialog.querySelector("[data-picker-filter]");
+  if (!filter) return;
+  filter.addEventListener("input", () => {
+    const wanted = filter.value.trim().toLowerCase();
+    for (const row of dialog.querySelectorAll("tbody tr")) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    dialog.querySelector("table[data-select]")?.dispatchEvent(new Event("refresh"));
+  });
+}
+
+function startQuantities(table) {
+  const inputs = () => [...table.querySelectorAll("[data-quantity]")];
+  const total = table.querySelector("[data-total]");
+  const refresh = () => {
+    let sum = 0n;
+    for (const input of inputs()) sum += echo(input, table.dataset) ?? 0n;
+    if (total) total.textContent = group(sum);
+  };
+  table.addEventListener("input", refresh);
+  table.addEventListener("click", (event) => {
+    const fill = event.target.closest("[data-fill]");
+    const remove = event.target.closest("[data-remove-line]");
+    if (fill) {
+      const input = document.getElementById(fill.dataset.fill);
+      input.value = input.dataset.available;
+      input.focus();
+    }
+    if (remove) removeLine(table, remove.closest("[data-line]"));
+    if (fill || remove) refresh();
+  });
+  refresh();
+}
+
+/* Show what was typed with separators, or what is wrong with it; returns the quantity, or null. */
+function echo(input, texts) {
+  const place = document.getElementById(`${input.id}-echo`);
+  const quantity = quantityOf(input.value);
+  const available = input.dataset.available ? quantityOf(input.dataset.available) : null;
+  let text = "";
+  let isWrong = false;
+  if (input.value.trim() === "") text = "";
+  else if (quantity === null || quantity === 0n) [text, isWrong] = [texts.textWhole, true];
+  else if (available !== null && quantity > available) [text, isWrong] = [texts.textTooMuch, true];
+  else text = `= ${group(quantity)} ${input.dataset.unit ?? ""}`;
+  if (place) {
+    place.textContent = text;
+    place.classList.toggle("is-wrong", isWrong);
+  }
+  return quantity;
+}
+
+function removeLine(table, line) {
+  const form = table.closest("form");
+  const box = form.querySelector(`input[data-check][value="${CSS.escape(line.dataset.line)}"]`);
+  if (box) {
+    box.checked = false;
+    box.closest("table").dispatchEvent(new Event("refresh"));
+  }
+  line.remove();
+  const rows = table.querySelectorAll("[data-line]");
+  rows.forEach((row, index) => {
+    const place = row.querySelector("[data-seq]");
+    if (place) place.textContent = index + 1;
+  });
+  if (rows.length === 0) {
+    const empty = form.querySelector("[data-lines-empty]");
+    if (empty) {
+      table.parentElement.hidden = true;
+      empty.hidden = false;
+    }
+  }
+}
