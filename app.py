@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import sys
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask
@@ -38,7 +40,22 @@ def main() -> None:
         # The workers open connections of their own: none may be shared across the fork.
         for engine in db.engines.values():
             engine.dispose()
-    Server(application, settings).run()
+    with running(settings):
+        Server(application, settings).run()
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """Leave our number where `make reset` looks for it, for as long as we serve."""
+    # gunicorn's own file would refuse to start where a killed server's number is in use again.
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    file = settings.folder / "server.pid"
+    file.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        if file.exists() and file.read_text() == str(os.getpid()):
+            file.unlink()
 
 
 class Server(BaseApplication):
@@ -64,7 +81,6 @@ class Server(BaseApplication):
             "forwarded_allow_ips": "",
             "proc_name": "registry",
             "loglevel": "warning",
-            "pidfile": str(self.settings.folder / "server.pid"),
             "when_ready": self.announce,
         }
         for name, value in options.items():

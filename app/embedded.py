@@ -280,15 +280,14 @@ class Cluster:
             for role in (OWNER, APP):
                 exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
                 verb = "ALTER" if exists.fetchone() else "CREATE"
-                statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
+                grant = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
                 password = sql.Literal(passwords[role])
-                connection.execute(statement.format(sql.Identifier(role), password))
+                connection.execute(grant.format(sql.Identifier(role), password))
             query = "SELECT 1 FROM pg_database WHERE datname = %s"
             exists = connection.execute(query, [DATABASE])
             if not exists.fetchone():
-                statement = sql.SQL("CREATE DATABASE {} OWNER {}")
-                statement = statement.format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
-                connection.execute(statement)
+                create = sql.SQL("CREATE DATABASE {} OWNER {}")
+                connection.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
         self._remember(self._known() | {"prepared": True})
 
     def _answers(self) -> bool:

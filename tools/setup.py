@@ -116,7 +116,12 @@ def copy_front_end():
     npm, environment = find_npm()
     # No script of a package runs: we only want files.
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    run([npm, "ci", "--ignore-scripts", *quiet], cwd=work, env=environment)
+    run(
+        [npm, "ci", "--ignore-scripts", *quiet],
+        cwd=work,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
     fresh = VENDOR.with_name("vendor.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for source, target in FRONT_END.items():
