@@ -1,0 +1,68 @@
+"""The registry's web application; `create_app` puts it together."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from flask import Flask
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import config
+from app.extensions import db, migrate
+from app.security import appbuilder, gate, headers, production
+
+
+def create_app(settings: config.Settings | None = None) -> Flask:
+    """Make the application for these settings, or for the environment's.
+
+    Nothing is asked of the database, but in production before serving.  Raises ConfigurationError.
+    """
+    settings = settings or config.load()
+    app = Flask(__name__)
+    app.config.from_mapping(settings.flask_config())
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    db.init_app(app)
+    migrate.init_app(app, db)
+    headers.init_app(app)
+    gate.init_app(app)
+    with app.app_context():
+        _add_pages(app)
+    CSRFProtect(
+        app
+    )  # After the gate: whose session is over is sent to sign in, not told of tokens.
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app,
+            x_for=settings.trusted_proxies,
+            x_proto=settings.trusted_proxies,
+            x_host=settings.trusted_proxies,
+        )
+    _add_commands(app)
+    _check(app, settings)
+    return app
+
+
+def _add_pages(app: Flask) -> None:
+    from app import views
+    from app.views import errors, frame
+
+    builder = appbuilder.make()
+    builder.init_app(app, db.session)
+    frame.init_app(app)
+    errors.init_app(app)
+    views.register(builder)
+
+
+def _add_commands(app: Flask) -> None:
+    if find_spec("app.cli"):
+        from app import cli
+
+        cli.register(app)
+
+
+def _check(app: Flask, settings: config.Settings) -> None:
+    if settings.is_production:
+        from app.operations.demo import DEMO_PASSWORD
+
+        production.check_before_serving(app, settings, DEMO_PASSWORD)

@@ -1,0 +1,69 @@
+"""The gate before every page: signed in, unless the page is public; an own password, before all else."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, flash, g, redirect, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from app.security import sessions
+
+# Whoever adds an endpoint here says why a stranger needs it.
+PUBLIC = frozenset(
+    {
+        "static",
+        "SignInView.login",
+        "SignInView.captcha_image",
+        "SignInView.captcha_audio",
+        "SignInView.logout",  # Without a session it only leads to the sign-in page.
+        "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
+    }
+)
+# What remains open to a member who must choose a password first.
+BEFORE_PASSWORD = PUBLIC | {"SignInView.change_password"}
+
+
+def init_app(app: Flask) -> None:
+    """Put the gate before everything else that looks at a request."""
+    app.before_request(_stop)
+
+
+def safe_next(target: str | None) -> str:
+    """Return a path of our own site to go on to, or "" for anything else."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return ""
+    if any(ord(character) < 33 or character == "\\" for character in target):
+        return ""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return ""
+    if parts.scheme or parts.netloc or parts.path.startswith(("/login/", "/logout/")):
+        return ""
+    return target
+
+
+def _stop() -> Response | None:
+    if request.endpoint is None or request.endpoint == "static":
+        return None  # An unknown address gets its 404.
+    g.user = current_user._get_current_object()
+    if current_user.is_authenticated:
+        if current_user.must_change_password and request.endpoint not in BEFORE_PASSWORD:
+            return redirect(url_for("SignInView.change_password"))
+        return None
+    if request.endpoint in PUBLIC:
+        return None
+    return _to_sign_in()
+
+
+def _to_sign_in() -> Response:
+    ending = g.get("ending", "")
+    if ending:
+        session.clear()  # So that it is said once.
+        flash(str(sessions.ENDINGS[ending]), "warning")
+    # A form that was posted cannot be posted again by going there.
+    target = request.full_path.rstrip("?") if request.method == "GET" else ""
+    target = "" if target == "/" else safe_next(target)
+    return redirect(url_for("SignInView.login", next=target or None))

@@ -1,0 +1,83 @@
+"""How many guesses a member number and an address have: counted in the database, before each guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from app.extensions import db
+from app.models import LoginFailure
+
+WINDOW = timedelta(minutes=15)
+PER_MEMBER = 5
+PER_ADDRESS = 50
+
+
+def take_a_guess(member_no: str, ip: str) -> list[int] | None:
+    """Take one of the guesses that are left, or return None where there are none.
+
+    The guess counts as a failure, committed, before the password is looked at, so that guesses made
+    at the same time cannot outnumber the limit.  `forgive` gives it back after a right one.
+    """
+    limits = {_member(member_no): PER_MEMBER, f"ip:{ip}": PER_ADDRESS}
+    with db.engine.begin() as connection:
+        _lock(connection, sorted(limits))
+        counts = _count(connection, list(limits))
+        if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
+            return None
+        connection.execute(
+            delete(LoginFailure).where(
+                LoginFailure.key.in_(limits), LoginFailure.at < func.now() - WINDOW
+            )
+        )
+        rows = insert(LoginFailure).values([{"key": key} for key in limits])
+        return list(connection.scalars(rows.returning(LoginFailure.id)))
+
+
+def forgive(member_no: str, guess: Sequence[int]) -> None:
+    """Give a guess back and clear the member's failures, after a success; the caller commits."""
+    db.session.execute(
+        delete(LoginFailure).where(
+            LoginFailure.id.in_(guess) | (LoginFailure.key == _member(member_no))
+        )
+    )
+
+
+def unlock(member_nos: Sequence[str]) -> int:
+    """Let the members try again at once (解锁); return how many failures were cleared."""
+    keys = [_member(member_no) for member_no in member_nos]
+    return db.session.execute(delete(LoginFailure).where(LoginFailure.key.in_(keys))).rowcount
+
+
+def failures() -> object:
+    """Select (member number, failures in the window) of everyone who has any."""
+    return (
+        select(
+            func.substr(LoginFailure.key, len("member:") + 1).label("member_no"),
+            func.count().label("failures"),
+            func.max(LoginFailure.at).label("last_at"),
+        )
+        .where(LoginFailure.key.startswith("member:"), LoginFailure.at >= func.now() - WINDOW)
+        .group_by(LoginFailure.key)
+    )
+
+
+def _member(member_no: str) -> str:
+    return f"member:{member_no}"
+
+
+def _lock(connection: Connection, keys: Sequence[str]) -> None:
+    # Held until the guess is committed.  Every caller takes them in the same order.
+    for key in keys:
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+
+
+def _count(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    query = (
+        select(LoginFailure.key, func.count())
+        .where(LoginFailure.key.in_(keys), LoginFailure.at >= func.now() - WINDOW)
+        .group_by(LoginFailure.key)
+    )
+    return {key: count for key, count in connection.execute(query)}  # noqa: C416 - rows, not pairs

@@ -1,0 +1,137 @@
+"""Who is asking and what they may do: loaded once per request, two queries, and kept in `g`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import current_app, g, has_request_context, request, session
+from flask_appbuilder.security.sqla.manager import SecurityManager
+from flask_appbuilder.security.sqla.models import (
+    Permission,
+    PermissionView,
+    Role,
+    ViewMenu,
+    assoc_permissionview_role,
+    assoc_user_role,
+)
+from flask_login import LoginManager, current_user
+from sqlalchemy import select
+from sqlalchemy.orm.attributes import set_committed_value
+
+from app.extensions import db
+from app.models import LoginSession, Member
+from app.security import sessions
+
+MENU_ACCESS = "menu_access"
+
+
+class RegistrySecurityManager(SecurityManager):
+    """Flask-AppBuilder's security manager with its doors closed.
+
+    It registers no view and no API, makes no JWTs and no limiter, knows a member by a row of
+    `login_session` alone, and reads a member's permissions in one query.
+    """
+
+    user_model = Member
+
+    def register_views(self) -> None:
+        """Register nothing: the pages we want are in our own catalogue of views."""
+
+    def create_jwt_manager(self, app: Any) -> None:
+        """Have none: a token would sign in without captcha, lock or session row."""
+
+    def create_limiter(self, app: Any) -> None:
+        """Have none: its counters live in one process; app.security.lockout counts for all."""
+
+    def create_login_manager(self, app: Any) -> LoginManager:
+        """Know members by our session row, never by the number in Flask-Login's own cookie."""
+        login_manager = LoginManager(app)
+        login_manager.session_protection = None
+        login_manager.request_loader(_load_member)
+        return login_manager
+
+    @staticmethod
+    def before_request() -> None:
+        """Leave `g.user` to app.security.gate, which runs first."""
+
+    def has_access(self, permission_name: str, view_name: str) -> bool:
+        """Tell whether the member of this request holds a permission on a view."""
+        return (permission_name, view_name) in permissions()
+
+    def is_item_public(self, permission_name: str, view_name: str) -> bool:
+        """Tell that nothing is public by permission; app.security.gate lists what is."""
+        return False
+
+    def get_user_menu_access(self, menu_names: Iterable[str] | None = None) -> set[str]:
+        """Return the names of the menu entries that the member may see."""
+        mine = {view for permission, view in permissions() if permission == MENU_ACCESS}
+        return mine if menu_names is None else mine & set(menu_names)
+
+
+def permissions() -> frozenset[tuple[str, str]]:
+    """Return what the member of this request may do, as (permission, view) pairs."""
+    if "permissions" not in g:
+        g.permissions = _load_permissions() if current_user.is_authenticated else frozenset()
+    return g.permissions
+
+
+def current_login() -> LoginSession | None:
+    """Return the session of this request."""
+    return g.get("login")
+
+
+def _load_member(_request: Any) -> Member | None:
+    """Return the member behind the cookie's token, or None and, in `g.ending`, why no longer."""
+    token = session.get("token")
+    if not isinstance(token, str):
+        return None
+    standing = sessions.find(token)
+    if standing and standing.is_stale and not standing.ending:
+        # Once a minute: note it and read again, since the commit lets go of what was read.
+        sessions.note_seen(standing.login.id)
+        db.session.commit()
+        standing = sessions.find(token)
+    if standing is None or standing.ending:
+        _forget(standing)
+        return None
+    g.login = standing.login
+    g.has_changed_password = standing.has_changed_password
+    return standing.login.member
+
+
+def _forget(standing: sessions.Standing | None) -> None:
+    """Let go of a session that is over, and write so where nobody has."""
+    if standing and not standing.login.ended_at:
+        sessions.end([standing.login.id], standing.ending)
+        db.session.commit()
+    session.clear()
+    g.ending = standing.ending if standing else ""
+
+
+def _load_permissions() -> frozenset[tuple[str, str]]:
+    """Read roles and permissions in one query; the roles are put on the member, too.
+
+    Groups are left out on purpose: roles are given to a member, where the exclusions are checked.
+    """
+    member = current_user._get_current_object()
+    rows = db.session.execute(
+        select(Role, Permission.name, ViewMenu.name)
+        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
+        .outerjoin(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
+        .outerjoin(
+            PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id
+        )
+        .outerjoin(Permission, Permission.id == PermissionView.permission_id)
+        .outerjoin(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
+        .where(assoc_user_role.c.user_id == member.id)
+    ).all()
+    set_committed_value(member, "roles", list({role.id: role for role, _, _ in rows}.values()))
+    return frozenset((permission, view) for _, permission, view in rows if permission)
+
+
+def locale() -> str:
+    """Choose the language of this request: the cookie's, where we speak it."""
+    known = current_app.config["LANGUAGES"]
+    chosen = request.cookies.get("lang", "") if has_request_context() else ""
+    return chosen if chosen in known else current_app.config["BABEL_DEFAULT_LOCALE"]

@@ -1,0 +1,136 @@
+"""Passwords: how they are stored, compared and chosen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from typing import Any
+
+from flask import current_app
+from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from app.domain.errors import RuleError
+from app.extensions import db
+from app.models import Member, PasswordRecord
+
+SHORTEST, LONGEST = 10, 128
+CLASSES = 3
+REMEMBERED = 5  # hashes back, the present one included, that may not come again
+
+POLICY = (
+    _("10 to 128 characters"),
+    _("At least three of: capital letters, small letters, digits, other characters"),
+    _("Neither the member number nor the member's name in it"),
+    _("Not a common password"),
+    _("None of the last 5 passwords"),
+)
+
+# The stems that guessing programs try first; digits and signs around them do not help.
+COMMON = (
+    "password passw0rd p@ssword p@ssw0rd admin administrator qwerty qwertyuiop asdfgh zxcvbn 1qaz2wsx "
+    "1q2w3e4r abc123 abcd1234 iloveyou welcome letmein monkey dragon master woaini woaini1314 5201314 "
+    "a123456 aa123456 123qwe qwe123 test1234 changeme root toor guest china zhongguo carbon tanpaifang"
+).split()
+
+
+def hash_of(password: str) -> str:
+    """Hash a password the way that this installation is set to."""
+    return generate_password_hash(password, method=current_app.config["FAB_PASSWORD_HASH_METHOD"])
+
+
+def is_right(stored: str | None, password: str) -> bool:
+    """Compare a password with a stored hash; a missing hash takes the same time and is wrong."""
+    if len(password) > LONGEST:
+        return False
+    if not stored:
+        check_password_hash(_nobodys_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
+        return False
+    return check_password_hash(stored, password)
+
+
+def choose(member: Member, password: str, *, must_change: bool = False) -> None:
+    """Give the member a new password; raises RuleError naming the rule that refuses it.
+
+    The caller holds the member's row and commits.
+    """
+    require_strong(password, member)
+    hashes = [member.password, *_earlier(member.id)]
+    if any(is_right(stored, password) for stored in hashes if stored):
+        raise RuleError(
+            _("The new password is one of the last %(count)s", count=REMEMBERED),
+            field="new",
+            code="password_reused",
+        )
+    if member.password:
+        db.session.add(PasswordRecord(member_id=member.id, password=member.password))
+    member.password = hash_of(password)
+    member.password_changed_at = func.now()
+    member.must_change_password = must_change
+    db.session.flush()
+
+
+def require_strong(password: str, member: Any) -> None:
+    """Raise RuleError where a password breaks a rule that needs no history."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise _weak(
+            _(
+                "The new password needs %(shortest)s to %(longest)s characters",
+                shortest=SHORTEST,
+                longest=LONGEST,
+            ),
+            "length",
+        )
+    if any(unicodedata.category(character) == "Cc" for character in password):
+        raise _weak(_("The new password holds a character that cannot be typed"), "characters")
+    if _classes(password) < CLASSES:
+        raise _weak(
+            _("The new password needs three of: capital letters, small letters, digits, others"),
+            "classes",
+        )
+    lower = password.casefold()
+    names = [member.username, member.first_name]
+    if any(name and name.casefold() in lower for name in names):
+        raise _weak(_("The new password contains the member number or the member's name"), "name")
+    if _is_common(lower):
+        raise _weak(_("The new password is too common"), "common")
+
+
+def _weak(message: Any, code: str) -> RuleError:
+    return RuleError(message, field="new", code=f"password_{code}")
+
+
+def _classes(password: str) -> int:
+    kinds = (str.isupper, str.islower, str.isdigit)
+    found = sum(any(kind(character) for character in password) for kind in kinds)
+    return found + any(not character.isalnum() or character > "\x7f" for character in password)
+
+
+def _is_common(lower: str) -> bool:
+    stem = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", lower)
+    runs = "01234567890 9876543210 abcdefghijklmnopqrstuvwxyz qwertyuiopasdfghjklzxcvbnm"
+    letters = re.sub(r"[\W_]", "", lower)
+    return (
+        stem in COMMON
+        or any(common in lower and len(lower) - len(common) < 5 for common in COMMON)
+        or letters in runs
+        or len(set(lower)) < 5
+    )
+
+
+def _earlier(member_id: int) -> list[str]:
+    return list(
+        db.session.scalars(
+            select(PasswordRecord.password)
+            .where(PasswordRecord.member_id == member_id)
+            .order_by(PasswordRecord.id.desc())
+            .limit(REMEMBERED - 1)
+        )
+    )
+
+
+@cache
+def _nobodys_hash(method: str) -> str:
+    return generate_password_hash("nobody's password", method=method)

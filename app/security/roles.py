@@ -1,0 +1,264 @@
+"""Roles as data: who may do what on which page, and which roles exclude each other.
+
+`flask init` writes this table to the database (`sync_roles`) and the database guards the exclusions
+and the row scope that a role needs (`MEMBERSHIP_GUARD`).  Menu entries need no line here: an entry
+shows to whoever may open the page behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app
+from flask_babel import lazy_gettext as _
+from sqlalchemy import text
+
+from app.domain.errors import RuleError
+from app.security.manager import MENU_ACCESS
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """One role: its grants are view class -> permissions, without FAB's "can_"."""
+
+    code: str
+    title: Any
+    scope: str  # account: 本单位; province: 省; all: 全国
+    grants: dict[str, str] = field(default_factory=dict)  # "list show" and so on
+    is_administrator: bool = False
+
+    def permissions(self) -> set[tuple[str, str]]:
+        """Return the (permission, view) pairs as Flask-AppBuilder names them."""
+        return {
+            (f"can_{name}", view) for view, names in self.grants.items() for name in names.split()
+        }
+
+
+# Every signed-in member's: the home page and their own password.
+EVERYBODY = {"HomeView": "index", "SignInView": "change_password"}
+
+ENTERPRISE = RoleSpec("enterprise", _("Emitting enterprise"), "account", {**EVERYBODY})
+PROVINCE = RoleSpec("province", _("Provincial authority"), "province", {**EVERYBODY})
+REGISTRY_MAKER = RoleSpec("registry_maker", _("Registry officer"), "all", {**EVERYBODY})
+REGISTRY_CHECKER = RoleSpec("registry_checker", _("Registry reviewer"), "all", {**EVERYBODY})
+SYSTEM_ADMIN = RoleSpec(
+    "system_admin",
+    _("System administrator"),
+    "all",
+    {
+        **EVERYBODY,
+        "TradingCalendarView": "list export edit",
+        "ClockView": "show edit",
+    },
+    is_administrator=True,
+)
+SECURITY_ADMIN = RoleSpec(
+    "security_admin",
+    _("Security administrator"),
+    "all",
+    {
+        **EVERYBODY,
+        "MemberView": "list export show edit",
+        "OnlineView": "list export end",
+        "LockView": "list unlock",
+        "LoginRecordView": "list export",
+    },
+    is_administrator=True,
+)
+AUDITOR = RoleSpec(
+    "auditor",
+    _("Auditor"),
+    "all",
+    {
+        **EVERYBODY,
+        "LoginRecordView": "list export",
+        "OperationLogView": "list export show",
+        "MemberView": "list export show",
+    },
+    is_administrator=True,
+)
+
+ROLES = {
+    role.code: role
+    for role in (
+        ENTERPRISE,
+        PROVINCE,
+        REGISTRY_MAKER,
+        REGISTRY_CHECKER,
+        SYSTEM_ADMIN,
+        SECURITY_ADMIN,
+        AUDITOR,
+    )
+}
+
+
+def require_compatible(
+    codes: Iterable[str], *, account_id: int | None, province: str | None
+) -> None:
+    """Raise RuleError unless one person may hold these roles together with this row scope.
+
+    The three administrators exclude each other and every business role; a role that sees one
+    account or one province must not be held by someone whose scope is everything.
+    """
+    chosen = [ROLES[code] for code in set(codes)]
+    if len(chosen) > 1 and any(role.is_administrator for role in chosen):
+        raise RuleError(
+            _("An administrator's role excludes every other role"),
+            field="role",
+            code="role_exclusion",
+        )
+    scope = "account" if account_id else "province" if province else "all"
+    if any(role.scope != scope for role in chosen):
+        raise RuleError(
+            _("The role does not fit the member's account or province"),
+            field="role",
+            code="role_scope",
+        )
+
+
+def codes_of(member: Any) -> list[str]:
+    """Return a member's roles in the order of the table."""
+    held = {role.name for role in member.roles}
+    return [code for code in ROLES if code in held]
+
+
+def title_of(member: Any) -> str:
+    """Return what a member's roles are called."""
+    return "、".join(str(ROLES[code].title) for code in codes_of(member))
+
+
+def sync_roles(session: Any) -> None:
+    """Write roles and permissions to the database, and remove what is no longer granted.
+
+    ``session`` belongs to the schema's owner; safe to repeat and to run from two machines at once.
+    The caller commits.
+    """
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('sync_roles', 0))"))
+    granted = {(code, *pair) for code, role in ROLES.items() for pair in role.permissions()}
+    granted |= {(code, MENU_ACCESS, name) for code, name in _menu_grants()}
+    pairs = _registered() | {(permission, view) for _code, permission, view in granted}
+    rows = {
+        "roles": list(ROLES),
+        "permissions": [permission for permission, _view in sorted(pairs)],
+        "views": [view for _permission, view in sorted(pairs)],
+        "granted_to": [code for code, _permission, _view in sorted(granted)],
+        "granted_permission": [permission for _code, permission, _view in sorted(granted)],
+        "granted_view": [view for _code, _permission, view in sorted(granted)],
+    }
+    for statement in _SYNC.split(";"):
+        if statement.strip():
+            session.execute(text(statement), rows)
+
+
+def _registered() -> set[tuple[str, str]]:
+    """Return the permissions of every registered view and the access to every menu entry."""
+    views = current_app.appbuilder.baseviews  # type: ignore[attr-defined]
+    found = {
+        (permission, view.class_permission_name)
+        for view in views
+        for permission in view.base_permissions
+    }
+    menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
+    return found | {(MENU_ACCESS, name) for name in menu.get_flat_name_list()}
+
+
+def _menu_grants() -> set[tuple[str, str]]:
+    """Return (role, menu entry) for every entry whose page the role may open, and its category."""
+    found = set()
+    for category in current_app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
+        for item in category.childs or [category]:
+            for code, role in ROLES.items():
+                if item.baseview and may_open(role, item.baseview):
+                    found |= {(code, item.name), (code, category.name)}
+    return found
+
+
+def may_open(role: RoleSpec, view: Any) -> bool:
+    """Tell whether a role may open the page that a menu entry leads to."""
+    permission = f"can_{view.get_method_permission(view.default_view)}"
+    return (permission, view.class_permission_name) in role.permissions()
+
+
+# Set-based; the parallel arrays are unnested side by side.
+_SYNC = """
+INSERT INTO ab_role (id, name)
+SELECT nextval('ab_role_id_seq'), name FROM unnest(CAST(:roles AS text[])) AS name
+ WHERE name NOT IN (SELECT name FROM ab_role);
+
+INSERT INTO ab_permission (id, name)
+SELECT nextval('ab_permission_id_seq'), name
+  FROM (SELECT DISTINCT unnest(CAST(:permissions AS text[])) AS name) AS wanted
+ WHERE name NOT IN (SELECT name FROM ab_permission);
+
+INSERT INTO ab_view_menu (id, name)
+SELECT nextval('ab_view_menu_id_seq'), name
+  FROM (SELECT DISTINCT unnest(CAST(:views AS text[])) AS name) AS wanted
+ WHERE name NOT IN (SELECT name FROM ab_view_menu);
+
+INSERT INTO ab_permission_view (id, permission_id, view_menu_id)
+SELECT nextval('ab_permission_view_id_seq'), p.id, v.id
+  FROM unnest(CAST(:permissions AS text[]), CAST(:views AS text[])) AS wanted (permission, view)
+  JOIN ab_permission p ON p.name = wanted.permission
+  JOIN ab_view_menu v ON v.name = wanted.view
+ON CONFLICT DO NOTHING;
+
+INSERT INTO ab_permission_view_role (id, permission_view_id, role_id)
+SELECT nextval('ab_permission_view_role_id_seq'), pv.id, r.id
+  FROM unnest(CAST(:granted_to AS text[]), CAST(:granted_permission AS text[]),
+              CAST(:granted_view AS text[])) AS wanted (role, permission, view)
+  JOIN ab_role r ON r.name = wanted.role
+  JOIN ab_permission p ON p.name = wanted.permission
+  JOIN ab_view_menu v ON v.name = wanted.view
+  JOIN ab_permission_view pv ON pv.permission_id = p.id AND pv.view_menu_id = v.id
+ON CONFLICT DO NOTHING;
+
+DELETE FROM ab_permission_view_role g
+ USING ab_role r, ab_permission_view pv, ab_permission p, ab_view_menu v
+ WHERE r.id = g.role_id AND pv.id = g.permission_view_id AND p.id = pv.permission_id
+   AND v.id = pv.view_menu_id
+   AND (r.name, p.name, v.name) NOT IN (
+       SELECT * FROM unnest(CAST(:granted_to AS text[]), CAST(:granted_permission AS text[]),
+                            CAST(:granted_view AS text[])))
+"""
+
+
+# For the migration: the same rule as `require_compatible`, where nothing can go around it.  Deferred,
+# so that a role can be exchanged within a transaction; the member's row makes two givers wait.
+# Plain text, since a migration never changes: a new role comes with a migration of its own.
+MEMBERSHIP_GUARD = """
+CREATE FUNCTION check_membership() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+DECLARE
+    member integer := CAST(coalesce(to_jsonb(NEW) ->> 'user_id', to_jsonb(NEW) ->> 'id') AS integer);
+    held text[];
+    its_scope text;
+BEGIN
+    SELECT CASE WHEN account_id IS NOT NULL THEN 'account'
+                WHEN province IS NOT NULL THEN 'province' ELSE 'all' END
+      INTO its_scope FROM ab_user WHERE id = member FOR UPDATE;
+    SELECT coalesce(array_agg(r.name), '{}') INTO held
+      FROM ab_user_role ur JOIN ab_role r ON r.id = ur.role_id WHERE ur.user_id = member;
+    IF cardinality(held) > 1 AND held && ARRAY['system_admin', 'security_admin', 'auditor'] THEN
+        RAISE check_violation USING CONSTRAINT = 'role_exclusion',
+            MESSAGE = concat('role_exclusion: member ', member, ' may not hold together ', held);
+    END IF;
+    IF (its_scope <> 'account' AND held && ARRAY['enterprise'])
+       OR (its_scope <> 'province' AND held && ARRAY['province'])
+       OR (its_scope <> 'all' AND held && ARRAY['registry_maker', 'registry_checker',
+                                             'system_admin', 'security_admin', 'auditor']) THEN
+        RAISE check_violation USING CONSTRAINT = 'role_scope',
+            MESSAGE = concat('role_scope: the scope of member ', member, ' does not fit ', held);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER membership AFTER INSERT OR UPDATE ON ab_user_role
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_membership();
+CREATE CONSTRAINT TRIGGER membership AFTER UPDATE OF account_id, province ON ab_user
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_membership();
+"""
+MEMBERSHIP_GUARD_DOWN = """
+DROP TRIGGER membership ON ab_user_role;
+DROP TRIGGER membership ON ab_user;
+DROP FUNCTION check_membership();
+"""

@@ -1,0 +1,150 @@
+"""Signed-in browsers, one row each: a session lives in `login_session`, the cookie holds its token."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+from flask import current_app
+from flask_babel import lazy_gettext as _
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.orm import contains_eager, joinedload
+
+from app.extensions import db
+from app.models import LoginRecord, LoginSession, Member, PasswordRecord
+
+SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
+
+# Why a session ended, and what its browser is told at its next request.
+ENDINGS = {
+    "signed_out": _("You have signed out."),
+    "idle": _("You were signed out after a time without activity."),
+    "too_long": _("The longest time of a session is over; please sign in again."),
+    "elsewhere": _("This member has signed in elsewhere, so this session was ended."),
+    "password": _("The password was changed, so this session was ended."),
+    "forced": _("An administrator has ended this session."),
+    "inactive": _("This member is disabled."),
+}
+
+
+class Standing(NamedTuple):
+    """What one request finds out about its session: the row, and why it no longer counts."""
+
+    login: LoginSession
+    ending: str  # a key of ENDINGS; "" while the session lives
+    is_stale: bool  # it was last noted as seen long enough ago to note it again
+    has_changed_password: bool
+
+
+def begin(member_id: int, *, ip: str = "", user_agent: str = "", method: str = "password") -> str:
+    """Open the member's session and end the older ones; return the token for the cookie.
+
+    The row is what the header shows, too: the success before this one, and the failures since.
+    """
+    # The member's row is the lock: of two sign-ins at once, the later one ends the earlier.
+    member = db.session.get_one(Member, member_id, with_for_update=True)
+    end(select(LoginSession.id).where(LoginSession.member_id == member_id), "elsewhere")
+    before = db.session.scalars(
+        select(LoginRecord)
+        .where(LoginRecord.member_id == member_id, LoginRecord.is_success)
+        .order_by(LoginRecord.id.desc())
+        .limit(1)
+    ).first()
+    failures = select(func.count()).where(
+        LoginRecord.member_id == member_id,
+        ~LoginRecord.is_success,
+        LoginRecord.id > (before.id if before else 0),
+    )
+    token = secrets.token_urlsafe(32)
+    login = LoginSession(
+        token_hash=_hash(token),
+        member_id=member_id,
+        ip=ip,
+        user_agent=user_agent[:300],
+        method=method,
+        previous_at=before.at if before else None,
+        previous_ip=before.ip if before else "",
+        failures_since=db.session.scalar(failures),
+    )
+    record = LoginRecord(
+        member_no=member.username,
+        member_id=member_id,
+        is_success=True,
+        outcome="signed_in",
+        ip=ip,
+        user_agent=user_agent[:300],
+    )
+    db.session.add_all([login, record])
+    db.session.flush()
+    return token
+
+
+def find(token: str) -> Standing | None:
+    """Find the session of a token with its member and account, in one query."""
+    row = db.session.execute(
+        select(
+            LoginSession,
+            LoginSession.seen_at < func.now() - current_app.config["SESSION_IDLE"],
+            LoginSession.created_at < func.now() - current_app.config["SESSION_ABSOLUTE"],
+            LoginSession.seen_at < func.now() - SEEN_EVERY,
+            exists().where(PasswordRecord.member_id == LoginSession.member_id),
+        )
+        .join(LoginSession.member)
+        .options(contains_eager(LoginSession.member).options(joinedload(Member.account)))
+        .where(LoginSession.token_hash == _hash(token))
+    ).first()
+    if row is None:
+        return None
+    login, is_idle, is_too_long, is_stale, has_changed_password = row
+    if login.ended_at:
+        ending = login.ended_reason or "signed_out"
+    elif not login.member.active:
+        ending = "inactive"
+    else:
+        ending = "too_long" if is_too_long else "idle" if is_idle else ""
+    return Standing(login, ending, is_stale, has_changed_password)
+
+
+def note_seen(login_id: int) -> None:
+    """Write that the session is in use; the caller commits."""
+    db.session.execute(
+        update(LoginSession)
+        .where(LoginSession.id == login_id, LoginSession.ended_at.is_(None))
+        .values(seen_at=func.now())
+    )
+
+
+def end(login_ids: Sequence[int] | object, reason: str) -> int:
+    """End the sessions that still live, and return how many did; the caller commits."""
+    assert reason in ENDINGS
+    result = db.session.execute(
+        update(LoginSession)
+        .where(LoginSession.id.in_(login_ids), LoginSession.ended_at.is_(None))  # type: ignore[arg-type]
+        .values(ended_at=func.now(), ended_reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    return result.rowcount
+
+
+def end_others(member_id: int, keep: int | None, reason: str) -> int:
+    """End a member's sessions but the one to keep; the caller commits."""
+    others = select(LoginSession.id).where(LoginSession.member_id == member_id)
+    if keep is not None:
+        others = others.where(LoginSession.id != keep)
+    return end(others, reason)
+
+
+def online() -> object:
+    """Tell, as a condition on LoginSession, which sessions are alive (在线用户)."""
+    return (
+        LoginSession.ended_at.is_(None)
+        & (LoginSession.seen_at >= func.now() - current_app.config["SESSION_IDLE"])
+        & (LoginSession.created_at >= func.now() - current_app.config["SESSION_ABSOLUTE"])
+    )
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

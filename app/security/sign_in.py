@@ -1,0 +1,80 @@
+"""One attempt to sign in: count it, judge it, write it down, and open the session."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import insert, select
+
+from app.extensions import db, transaction
+from app.models import LoginRecord, Member
+from app.security import lockout, passwords, sessions
+
+LONGEST_NUMBER = 128
+
+
+def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> str | None:
+    """Sign in with a number and a password; return the session's token, or None.
+
+    None for everything that is wrong: an unknown or disabled member, a wrong password, a lock.
+    Each takes the time of one password check, and each is written to 登录日志.
+    """
+    outcome, member_id, guess = judge(member_no, password, ip=ip)
+    if outcome != "signed_in":
+        record(member_no, outcome, ip=ip, user_agent=user_agent, member_id=member_id)
+        return None
+    assert member_id is not None
+    with transaction():
+        lockout.forgive(member_no, guess)
+        return sessions.begin(member_id, ip=ip, user_agent=user_agent)
+
+
+def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
+    """Take a guess at a member's password; return the outcome, the member and the guess taken."""
+    if not _can_be_a_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
+        lockout.take_a_guess("", ip)
+        passwords.is_right(None, "")
+        return "malformed", None, []
+    guess = lockout.take_a_guess(member_no, ip)
+    with db.engine.connect() as connection:  # Not held while the password is compared.
+        member = connection.execute(
+            select(Member.id, Member.password, Member.active).where(Member.username == member_no)
+        ).first()
+    member_id = member.id if member else None
+    if guess is None:
+        passwords.is_right(None, password)
+        return "locked", member_id, []
+    if not passwords.is_right(member.password if member else None, password):
+        return "wrong_password" if member else "unknown", member_id, guess
+    if not member or not member.active:
+        return "inactive", member_id, guess
+    return "signed_in", member_id, guess
+
+
+def record(
+    member_no: str, outcome: str, *, ip: str, user_agent: str, member_id: int | None = None
+) -> None:
+    """Write a failed attempt to 登录日志, committed whatever comes after it."""
+    with db.engine.begin() as connection:
+        connection.execute(
+            insert(LoginRecord).values(
+                member_no=printable(member_no)[:LONGEST_NUMBER],
+                member_id=member_id,
+                is_success=False,
+                outcome=outcome,
+                ip=ip,
+                user_agent=printable(user_agent)[:300],
+            )
+        )
+
+
+def printable(text: str) -> str:
+    """Make what a stranger typed fit to be stored and shown: no NUL, no line breaks, no tricks."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", "?", text
+    )
+
+
+def _can_be_a_number(member_no: str) -> bool:
+    """Tell whether a member could have this number: what registration allows, nothing else."""
+    return bool(re.fullmatch(r"[0-9A-Za-z_-]{1,32}", member_no))

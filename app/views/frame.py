@@ -1,0 +1,172 @@
+"""`frame`: what base.html shows around every page; and the visitor's choice of theme and language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_babel import get_locale, gettext
+from flask_login import current_user
+
+from app.operations import clock
+from app.security.gate import safe_next
+from app.security.manager import current_login, permissions
+from app.security.roles import title_of
+from app.views.menu import breadcrumb, menu
+
+PASSWORD_MAX_AGE = timedelta(days=90)
+A_YEAR = 365 * 24 * 3600
+
+
+@dataclass
+class Frame:
+    """Everything base.html reads; without a member only what a stranger may see."""
+
+    system_name: str
+    language: str
+    theme: str
+    theme_url: str
+    home_url: str
+    business_time: datetime | None = None
+    has_own_clock: bool = False
+    member: dict[str, Any] | None = None
+    menu: list[dict[str, Any]] = field(default_factory=list)
+    breadcrumb: list[tuple[str, str]] = field(default_factory=list)
+    todo: list[dict[str, Any]] = field(default_factory=list)
+    todo_total: int = 0
+    password_url: str = ""
+    logout_url: str = ""
+
+
+def init_app(app: Flask) -> None:
+    """Give every template its `frame`."""
+    app.context_processor(_context)
+
+
+class AppearanceView(BaseView):
+    """Light or dark, Chinese or English: kept in cookies of the visitor's own."""
+
+    route_base = "/appearance"
+    default_view = "choose"
+
+    @expose("/", methods=["POST"])
+    def choose(self) -> Response:
+        """Keep the choice and go back to the page it was made on."""
+        response = redirect(safe_next(_referring_path()) or "/")
+        choices = {"theme": ("light", "dark"), "lang": tuple(current_app.config["LANGUAGES"])}
+        for name, known in choices.items():
+            value = request.form.get(name)
+            if value in known:
+                response.set_cookie(
+                    name,
+                    value,
+                    max_age=A_YEAR,
+                    samesite="Lax",
+                    secure=current_app.config["SESSION_COOKIE_SECURE"],
+                )
+        return response  # type: ignore[return-value]
+
+
+def _referring_path() -> str:
+    """Return the path of the page that this form was on, where it was one of ours."""
+    own = request.host_url
+    referrer = request.referrer or ""
+    return "/" + referrer.removeprefix(own) if referrer.startswith(own) else ""
+
+
+def _context() -> dict[str, Any]:
+    if not has_request_context():
+        return {}
+    if "frame" not in g:
+        g.frame = _build()
+    return {"frame": g.frame}
+
+
+def _build() -> Frame:
+    theme = request.cookies.get("theme", "")
+    locale = get_locale()
+    frame = Frame(
+        system_name=gettext("National carbon allowance registry and settlement system"),
+        language="en" if locale and locale.language == "en" else "zh-CN",
+        theme=theme if theme in ("light", "dark") else "",
+        theme_url=url_for("AppearanceView.choose"),
+        home_url=url_for("HomeView.index"),
+    )
+    # After an error of ours the database is left alone: the page has to come in any case.
+    if not g.get("is_broken") and current_user.is_authenticated:
+        _add_member(frame)
+    return frame
+
+
+def _add_member(frame: Frame) -> None:
+    member = current_user._get_current_object()
+    login = current_login()
+    assert login
+    permissions()  # Loads the roles, too.
+    frame.business_time = clock.now()
+    frame.has_own_clock = clock.has_own_clock()
+    frame.member = {
+        "name": member.first_name,
+        "number": member.username,
+        "role_label": title_of(member),
+        "previous_login_at": login.previous_at,
+        "previous_login_ip": login.previous_ip,
+        "failures_since": login.failures_since,
+        "security": security_index(member, login, has_own_password=g.has_changed_password),
+    }
+    frame.password_url = url_for("SignInView.change_password")
+    frame.logout_url = url_for("SignInView.logout")
+    if member.must_change_password:
+        return  # Nothing else can be opened yet.
+    frame.menu = menu()
+    frame.breadcrumb = breadcrumb(frame.menu)
+    frame.todo = [
+        {"label": str(label), "count": count, "url": url_for(endpoint)}
+        for label, count, endpoint in _todo_counts(member)
+    ]
+    frame.todo_total = sum(item["count"] for item in frame.todo)
+
+
+def _todo_counts(member: Any) -> list[tuple[Any, int, str]]:
+    return []
+
+
+def security_index(member: Any, login: Any, *, has_own_password: bool) -> dict[str, Any]:
+    """Compute 安全指数 from facts that the server has; without a certificate at most 中."""
+    age = datetime.now(UTC) - member.password_changed_at
+    items = [
+        (
+            gettext("Signed in with a certificate"),
+            login.method != "password",
+            gettext("Certificates come with a later version"),
+        ),
+        (
+            gettext("The first password was replaced by an own one"),
+            has_own_password,
+            gettext("Choose a password of your own under Change password"),
+        ),
+        (
+            gettext("The password was set within %(days)s days", days=PASSWORD_MAX_AGE.days),
+            age <= PASSWORD_MAX_AGE,
+            gettext("Change the password from time to time"),
+        ),
+        (
+            gettext("No failed sign-in since the last one"),
+            login.failures_since == 0,
+            gettext("If it was not you, change the password and tell the service desk"),
+        ),
+    ]
+    score = sum(is_ok for _label, is_ok, _advice in items)
+    missing = len(items) - score
+    level = "high" if missing == 0 else "medium" if missing == 1 else "low"
+    labels = {"high": gettext("High"), "medium": gettext("Medium"), "low": gettext("Low")}
+    return {
+        "level": level,
+        "label": labels[level],
+        "score": score,
+        "of": len(items),
+        "items": items,
+    }

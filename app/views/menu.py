@@ -1,0 +1,49 @@
+"""The menu and the breadcrumb of one request, from the registered views and the member's permissions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, g, request
+from flask_babel import gettext
+
+from app.security.manager import permissions
+
+
+def menu() -> list[dict[str, Any]]:
+    """Return the entries whose pages the member may open, in the order they were registered."""
+    entries = [_entry(item) for item in current_app.appbuilder.menu.get_list()]  # type: ignore[attr-defined]
+    return [entry for entry in entries if entry]
+
+
+def breadcrumb(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the way from 首页 to this page; a view names a page beneath its entry in `g.crumb`."""
+    crumbs = [(gettext("Home"), "/")]
+    for entry in entries:
+        if not entry["active"] or entry["url"] == "/":
+            continue
+        crumbs.append((entry["label"], entry["url"]))
+        crumbs += [(child["label"], child["url"]) for child in entry["children"] if child["active"]]
+    if g.get("crumb"):
+        crumbs.append((str(g.crumb), ""))
+    return crumbs
+
+
+def may_open(view: Any) -> bool:
+    """Tell whether the member may open the page that a menu entry leads to."""
+    permission = f"can_{view.get_method_permission(view.default_view)}"
+    return (permission, view.class_permission_name) in permissions()
+
+
+def _entry(item: Any) -> dict[str, Any] | None:
+    children = [child for child in map(_entry, item.childs) if child]
+    if not children and not (item.baseview and may_open(item.baseview)):
+        return None
+    is_here = bool(item.baseview) and request.blueprint == item.baseview.endpoint
+    return {
+        "label": str(item.label),
+        "icon": item.icon or "",
+        "url": item.get_url() if item.baseview else "",
+        "active": is_here or any(child["active"] for child in children),
+        "children": children,
+    }
