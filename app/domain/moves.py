@@ -1,0 +1,167 @@
+"""Pockets and the movements between them: the vocabulary of the ledger."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import RuleError
+
+ISSUANCE_ACCOUNT_ID = (
+    1  # The national issuance account: the only one whose `issued` goes below zero.
+)
+MAX_QUANTITY = 2**63 - 1  # PostgreSQL's bigint.
+LARGEST_REQUEST = 10**12  # Tonnes in one line: above the sum of all allowances ever issued.
+
+
+class Bucket(IntEnum):
+    """Where a quantity sits within an account and instrument; the value is stored."""
+
+    AVAILABLE = 1  # 登记可用量
+    RESERVED = 2  # held by an application under review; part of 登记冻结量
+    FROZEN = 3  # frozen by an authority's document; part of 登记冻结量
+    PENDING_TO_TRADING = 4  # 登记待划转量
+    TRADING = 5  # 交易持有量
+    PENDING_TO_REGISTRY = 6  # 交易待划转量
+    CUSTODY = 7  # 存管, kept under the depositor's name
+    IN_RETURN = 8  # a custody return under review
+    SURRENDERED = 9  # 已清缴, final
+    CANCELLED = 10  # 已注销, final
+    CONFISCATED = 11  # 已收缴
+    ISSUED = 12  # the source: minus what was issued
+
+    @property
+    def column(self) -> str:
+        """The holding's column of this bucket."""
+        return self.name.lower()
+
+
+# 总持有量=登记可用量+登记冻结量+登记待划转量+交易持有量+交易待划转量 (manual 七-一).
+REGISTRY_BUCKETS = (
+    Bucket.AVAILABLE,
+    Bucket.RESERVED,
+    Bucket.FROZEN,
+    Bucket.PENDING_TO_TRADING,
+)
+TRADING_BUCKETS = (Bucket.TRADING, Bucket.PENDING_TO_REGISTRY)
+HELD_BUCKETS = REGISTRY_BUCKETS + TRADING_BUCKETS
+
+BUCKET_TITLES = {
+    Bucket.AVAILABLE: _("Available in registry"),
+    Bucket.RESERVED: _("Held by applications"),
+    Bucket.FROZEN: _("Frozen by authority"),
+    Bucket.PENDING_TO_TRADING: _("Pending to trading"),
+    Bucket.TRADING: _("Held in trading"),
+    Bucket.PENDING_TO_REGISTRY: _("Pending to registry"),
+    Bucket.CUSTODY: _("In custody"),
+    Bucket.IN_RETURN: _("Being returned"),
+    Bucket.SURRENDERED: _("Surrendered"),
+    Bucket.CANCELLED: _("Cancelled"),
+    Bucket.CONFISCATED: _("Confiscated"),
+    Bucket.ISSUED: _("Issued"),
+}
+
+
+class Stage(StrEnum):
+    """At which moment of a business a posting is made."""
+
+    SUBMISSION = "submission"
+    WITHDRAWAL = "withdrawal"
+    SENT_BACK = "sent_back"
+    APPROVAL = "approval"
+    SETTLEMENT = "settlement"
+
+
+STAGE_TITLES = {
+    Stage.SUBMISSION: _("Submission"),
+    Stage.WITHDRAWAL: _("Withdrawal"),
+    Stage.SENT_BACK: _("Return"),
+    Stage.APPROVAL: _("Approval"),
+    Stage.SETTLEMENT: _("Settlement"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pocket:
+    """A place that holds a quantity of one instrument."""
+
+    account_id: int
+    instrument_id: int
+    bucket: Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A quantity (tonnes, > 0) that leaves one pocket and reaches another of the same instrument."""
+
+    source: Pocket
+    target: Pocket
+    quantity: int
+
+    def __post_init__(self) -> None:
+        assert self.quantity > 0
+        assert self.source.instrument_id == self.target.instrument_id
+        assert self.source != self.target
+
+
+def within(
+    account_id: int, instrument_id: int, source: Bucket, target: Bucket, quantity: int
+) -> Move:
+    """Move ``quantity`` tonnes between two buckets of one account."""
+    return Move(
+        Pocket(account_id, instrument_id, source),
+        Pocket(account_id, instrument_id, target),
+        quantity,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRequest:
+    """Moves that happen together or not at all, and the business they belong to.
+
+    ``request_key`` is unique for ever: the same request posts once, whoever repeats it.
+    """
+
+    business: str
+    stage: Stage
+    request_key: str
+    moves: tuple[Move, ...]
+    application_id: int | None = None
+    document: str = ""
+    member_id: int | None = None
+
+
+_WHOLE = re.compile(r"[0-9]+", re.ASCII)
+
+
+def whole_tonnes(text: str | None, *, field: str = "quantity") -> int:
+    """Read a quantity typed by a person: a positive whole number of tonnes, ASCII digits only.
+
+    Raises RuleError for anything else (0, -5, 1.5, 1e3, １００, 2^63): domain.md R13.
+    """
+    typed = (text or "").strip()
+    if not typed:
+        raise RuleError(_("Enter a quantity in whole tonnes"), field=field, code="quantity_missing")
+    if not _WHOLE.fullmatch(typed):
+        raise RuleError(
+            _(
+                "Quantity must be a positive whole number of tonnes in plain digits 0-9"
+                " (no sign, decimals, separators or full-width digits): %(typed)s",
+                typed=typed[:30],
+            ),
+            field=field,
+            code="quantity_not_whole",
+        )
+    digits = typed.lstrip("0")
+    if not digits:
+        raise RuleError(_("Quantity must be at least 1 tonne"), field=field, code="quantity_zero")
+    if len(digits) > 13 or int(digits) > LARGEST_REQUEST:
+        raise RuleError(
+            _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}"),
+            field=field,
+            code="quantity_too_large",
+        )
+    return int(digits)

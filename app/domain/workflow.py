@@ -1,0 +1,123 @@
+"""The one life of an application: its states, who may do what in each, and what a case carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import NotAllowed
+
+
+class Status(StrEnum):
+    """Where an application stands; the value is stored."""
+
+    DRAFT = "draft"  # 草稿
+    IN_REVIEW = "in_review"  # 待审核
+    PENDING_SETTLEMENT = "pending_settlement"  # 待结算, until the day-end of `settles_on`
+    APPROVED = "approved"  # 已通过
+    RETURNED = "returned"  # 已退回
+    WITHDRAWN = "withdrawn"  # 已撤回
+    REFUSED = "refused"  # 已拒绝: a machine's request that a rule refused
+
+
+class Action(StrEnum):
+    """What somebody did to an application; the value is stored."""
+
+    SAVE = "save"
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    SEND_BACK = "send_back"
+    WITHDRAW = "withdraw"
+    REFUSE = "refuse"
+
+
+class Party(StrEnum):
+    """Who acts on an application."""
+
+    APPLICANT = "applicant"  # 重点排放单位
+    AUTHORITY = "authority"  # the applicant's provincial authority, 省级主管部门
+    REGISTRY = "registry"  # 注册登记管理机构
+    RECEIVER = "receiver"  # every receiving enterprise
+    EXCHANGE = "exchange"  # the exchange's machine
+
+
+STATUS_TITLES = {
+    Status.DRAFT: _("Draft"),
+    Status.IN_REVIEW: _("Pending review"),
+    Status.PENDING_SETTLEMENT: _("Pending settlement"),
+    Status.APPROVED: _("Approved"),
+    Status.RETURNED: _("Returned"),
+    Status.WITHDRAWN: _("Withdrawn"),
+    Status.REFUSED: _("Refused"),
+}
+STATUS_TONES = {
+    Status.DRAFT: "grey",
+    Status.IN_REVIEW: "amber",
+    Status.PENDING_SETTLEMENT: "amber",
+    Status.APPROVED: "green",
+    Status.RETURNED: "red",
+    Status.WITHDRAWN: "grey",
+    Status.REFUSED: "red",
+}
+ACTION_TITLES = {
+    Action.SAVE: _("Saved draft"),
+    Action.SUBMIT: _("Submitted"),
+    Action.APPROVE: _("Approved"),
+    Action.SEND_BACK: _("Sent back"),
+    Action.WITHDRAW: _("Withdrew"),
+    Action.REFUSE: _("Refused"),
+}
+
+OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
+FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)
+
+_ALLOWED = {
+    Action.SAVE: (Status.DRAFT, Status.RETURNED),
+    Action.SUBMIT: (Status.DRAFT, Status.RETURNED),
+    Action.APPROVE: (Status.IN_REVIEW,),
+    Action.SEND_BACK: (Status.IN_REVIEW,),
+    Action.WITHDRAW: (Status.IN_REVIEW, Status.PENDING_SETTLEMENT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One instrument of an application, in whole tonnes."""
+
+    instrument_id: int
+    quantity: int
+    id: int = 0
+    venue_id: int | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """An application as the rules see it."""
+
+    id: int
+    kind: str
+    number: str
+    account_id: int
+    status: Status
+    step: int = 0
+    version: int = 0
+    submitted_by: int | None = None
+    settles_on: date | None = None
+    posting_id: int | None = None
+    lines: list[Line] = field(default_factory=list)
+
+
+def require(case: Case, action: Action) -> None:
+    """Raise NotAllowed unless ``action`` may be done to the case in its status."""
+    if case.status not in _ALLOWED[action]:
+        raise NotAllowed(
+            _(
+                "Application %(number)s is %(status)s; this can no longer be done",
+                number=case.number,
+                status=STATUS_TITLES[case.status],
+            ),
+            code="wrong_status",
+        )

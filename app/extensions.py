@@ -1,0 +1,21 @@
+"""The database session, migrations and the transaction edge; knows nothing else of ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask_appbuilder.models.sqla.base import SQLA
+from flask_migrate import Migrate
+
+db = SQLA()
+migrate = Migrate(directory="app/migrations")
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commit what happens inside, or roll all of it back.  Only edges (views, CLI) use it."""
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise

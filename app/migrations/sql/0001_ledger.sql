@@ -1,0 +1,198 @@
+-- Inserting a movement is posting it: one statement trigger locks the holdings concerned in key
+-- order, moves each once, and writes two entries a movement that carry the balance after them.
+-- The application's role inserts movements and can write nothing that is derived from them.
+
+CREATE FUNCTION post_movements() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE written bigint;
+BEGIN
+  -- A holding is opened by the first movement that reaches it (or that issues from it).
+  INSERT INTO holding (account_id, instrument_id)
+  SELECT DISTINCT m.account_id, m.instrument_id
+    FROM (SELECT to_account AS account_id, instrument_id FROM new_movement
+           WHERE to_account <> from_account
+          UNION ALL
+          SELECT from_account, instrument_id FROM new_movement WHERE from_bucket = 12) m
+   WHERE NOT EXISTS (SELECT FROM holding h
+                      WHERE h.account_id = m.account_id AND h.instrument_id = m.instrument_id)
+   ORDER BY 1, 2
+  ON CONFLICT DO NOTHING;
+
+  -- Every holding concerned, always in key order: no two postings can deadlock.
+  PERFORM FROM holding
+    WHERE (account_id, instrument_id) IN (
+            SELECT from_account, instrument_id FROM new_movement
+            UNION SELECT to_account, instrument_id FROM new_movement)
+    ORDER BY account_id, instrument_id
+      FOR NO KEY UPDATE;
+
+  WITH leg AS MATERIALIZED (
+         SELECT id, 0 AS side, at, from_account AS account_id, instrument_id,
+                from_bucket AS bucket, -quantity AS delta FROM new_movement
+         UNION ALL
+         SELECT id, 1, at, to_account, instrument_id, to_bucket, quantity FROM new_movement),
+       net AS (
+         SELECT account_id, instrument_id, count(*) AS legs, max(at) AS at,
+                sum(CASE bucket WHEN 1 THEN delta ELSE 0 END)::bigint AS available,
+                sum(CASE bucket WHEN 2 THEN delta ELSE 0 END)::bigint AS reserved,
+                sum(CASE bucket WHEN 3 THEN delta ELSE 0 END)::bigint AS frozen,
+                sum(CASE bucket WHEN 4 THEN delta ELSE 0 END)::bigint AS pending_to_trading,
+                sum(CASE bucket WHEN 5 THEN delta ELSE 0 END)::bigint AS trading,
+                sum(CASE bucket WHEN 6 THEN delta ELSE 0 END)::bigint AS pending_to_registry,
+                sum(CASE bucket WHEN 7 THEN delta ELSE 0 END)::bigint AS custody,
+                sum(CASE bucket WHEN 8 THEN delta ELSE 0 END)::bigint AS in_return,
+                sum(CASE bucket WHEN 9 THEN delta ELSE 0 END)::bigint AS surrendered,
+                sum(CASE bucket WHEN 10 THEN delta ELSE 0 END)::bigint AS cancelled,
+                sum(CASE bucket WHEN 11 THEN delta ELSE 0 END)::bigint AS confiscated,
+                sum(CASE bucket WHEN 12 THEN delta ELSE 0 END)::bigint AS issued
+           FROM leg GROUP BY account_id, instrument_id),
+       moved AS MATERIALIZED (
+         UPDATE holding h
+            SET version = h.version + net.legs,
+                moved_at = greatest(h.moved_at, net.at),
+                available = h.available + net.available,
+                reserved = h.reserved + net.reserved,
+                frozen = h.frozen + net.frozen,
+                pending_to_trading = h.pending_to_trading + net.pending_to_trading,
+                trading = h.trading + net.trading,
+                pending_to_registry = h.pending_to_registry + net.pending_to_registry,
+                custody = h.custody + net.custody,
+                in_return = h.in_return + net.in_return,
+                surrendered = h.surrendered + net.surrendered,
+                cancelled = h.cancelled + net.cancelled,
+                confiscated = h.confiscated + net.confiscated,
+                issued = h.issued + net.issued
+           FROM net
+          WHERE h.account_id = net.account_id AND h.instrument_id = net.instrument_id
+      RETURNING h.*)
+  INSERT INTO entry (account_id, instrument_id, seq, movement_id, at, bucket, delta, after)
+  SELECT leg.account_id, leg.instrument_id,
+         moved.version + 1 - row_number() OVER later_legs,
+         leg.id, moved.moved_at, leg.bucket, leg.delta,
+         (CASE leg.bucket
+            WHEN 1 THEN moved.available WHEN 2 THEN moved.reserved WHEN 3 THEN moved.frozen
+            WHEN 4 THEN moved.pending_to_trading WHEN 5 THEN moved.trading
+            WHEN 6 THEN moved.pending_to_registry WHEN 7 THEN moved.custody
+            WHEN 8 THEN moved.in_return WHEN 9 THEN moved.surrendered
+            WHEN 10 THEN moved.cancelled WHEN 11 THEN moved.confiscated
+            ELSE moved.issued END
+          - sum(leg.delta) OVER later_legs_of_bucket + leg.delta)::bigint
+    FROM leg JOIN moved USING (account_id, instrument_id)
+  WINDOW later_legs AS (PARTITION BY leg.account_id, leg.instrument_id
+                        ORDER BY leg.id DESC, leg.side DESC),
+         later_legs_of_bucket AS (PARTITION BY leg.account_id, leg.instrument_id, leg.bucket
+                                  ORDER BY leg.id DESC, leg.side DESC);
+  GET DIAGNOSTICS written = ROW_COUNT;
+  IF written <> 2 * (SELECT count(*) FROM new_movement) THEN
+    RAISE EXCEPTION 'a movement leaves a holding that does not exist'
+      USING ERRCODE = 'foreign_key_violation';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER post_movements AFTER INSERT ON movement
+  REFERENCING NEW TABLE AS new_movement FOR EACH STATEMENT EXECUTE FUNCTION post_movements();
+
+-- A reversal carries exactly the reversed posting's movements, turned round.
+CREATE FUNCTION reverse_exactly() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF EXISTS (
+    (SELECT instrument_id, quantity, from_account, from_bucket, to_account, to_bucket
+       FROM movement WHERE posting_id = NEW.reverses_id
+     EXCEPT ALL
+     SELECT instrument_id, quantity, to_account, to_bucket, from_account, from_bucket
+       FROM movement WHERE posting_id = NEW.id)
+    UNION ALL
+    (SELECT instrument_id, quantity, to_account, to_bucket, from_account, from_bucket
+       FROM movement WHERE posting_id = NEW.id
+     EXCEPT ALL
+     SELECT instrument_id, quantity, from_account, from_bucket, to_account, to_bucket
+       FROM movement WHERE posting_id = NEW.reverses_id)) THEN
+    RAISE EXCEPTION 'posting % does not reverse posting % exactly', NEW.id, NEW.reverses_id
+      USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER reverse_exactly AFTER INSERT ON posting
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (NEW.reverses_id IS NOT NULL) EXECUTE FUNCTION reverse_exactly();
+
+-- Append-only, whoever asks: the owner of the tables included.
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+DO $$
+DECLARE name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['posting', 'movement', 'entry', 'sealed_block', 'application_event',
+                              'operation_log', 'login_record', 'transfer_permission_change',
+                              'settlement_run'] LOOP
+    EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+                    FOR EACH STATEMENT EXECUTE FUNCTION append_only()', name);
+  END LOOP;
+END $$;
+
+-- A holding is written by posting alone, whoever asks.
+CREATE FUNCTION holding_is_derived() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF pg_trigger_depth() < 2 THEN
+    RAISE EXCEPTION 'holding is written by movements alone' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER holding_is_derived BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON holding
+  FOR EACH STATEMENT EXECUTE FUNCTION holding_is_derived();
+
+-- A final state never changes, and what was submitted keeps its lines.
+CREATE FUNCTION final_states_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM old_application o JOIN new_application n USING (id)
+              WHERE o.status IN ('approved', 'withdrawn', 'refused')
+                AND (n.status <> o.status OR n.kind <> o.kind OR n.account_id <> o.account_id
+                     OR n.posting_id IS DISTINCT FROM o.posting_id)) THEN
+    RAISE EXCEPTION 'an application in a final state does not change'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'final_states_stay';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER final_states_stay AFTER UPDATE ON application
+  REFERENCING OLD TABLE AS old_application NEW TABLE AS new_application
+  FOR EACH STATEMENT EXECUTE FUNCTION final_states_stay();
+
+-- Sealing: a block covers the transaction ids below the snapshot's horizon, so that no late
+-- commit slips in behind it; its root includes the previous block's.
+CREATE FUNCTION movement_digest(m movement) RETURNS bytea LANGUAGE sql STABLE AS $$
+  SELECT sha256(int8send(m.id) || int8send(m.posting_id) || timestamptz_send(m.at)
+    || int4send(m.instrument_id) || int8send(m.quantity) || int4send(m.from_account)
+    || int2send(m.from_bucket) || int4send(m.to_account) || int2send(m.to_bucket))
+$$;
+
+CREATE FUNCTION block_root(previous bytea, first xid8, beyond xid8) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+  SELECT sha256(previous || coalesce(string_agg(movement_digest(m), ''::bytea ORDER BY m.id), ''))
+    FROM movement m WHERE recorded_xid >= first AND recorded_xid < beyond
+$$;
+
+CREATE FUNCTION seal_movements() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  last sealed_block;
+  horizon xid8;
+  sealed bigint;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7260001);
+  SELECT * INTO last FROM sealed_block ORDER BY id DESC LIMIT 1;
+  horizon := pg_snapshot_xmin(pg_current_snapshot());
+  SELECT count(*) INTO sealed FROM movement
+   WHERE recorded_xid >= coalesce(last.to_xid, '0'::xid8) AND recorded_xid < horizon;
+  IF sealed > 0 THEN
+    INSERT INTO sealed_block (from_xid, to_xid, movements, root)
+    VALUES (coalesce(last.to_xid, '0'::xid8), horizon, sealed,
+            block_root(coalesce(last.root, ''), coalesce(last.to_xid, '0'::xid8), horizon));
+  END IF;
+  RETURN sealed;
+END $$;

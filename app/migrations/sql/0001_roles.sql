@@ -1,0 +1,1 @@
+-- The three administrators exclude each other and every business role.

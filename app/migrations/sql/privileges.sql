@@ -1,0 +1,29 @@
+-- What the application's role may do; run by the owner at every `flask init`.  {app} is the role.
+GRANT USAGE ON SCHEMA public TO {app};
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement) TO {app};
+
+-- The ledger: a posting and its movements may be added; everything else is derived.
+GRANT INSERT (business, stage, request_key, document, application_id, reverses_id, member_id)
+   ON posting TO {app};
+GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket, to_account, to_bucket)
+   ON movement TO {app};
+
+-- Append-only records.
+GRANT INSERT ON application_event, operation_log, login_record, transfer_permission_change,
+                settlement_run TO {app};
+
+-- Business tables that live on; nothing of them is deleted but the lines of a draft.
+GRANT INSERT, UPDATE ON account, instrument, venue, venue_instrument, application, application_line,
+                trading_day, business_clock, ab_user, preference TO {app};
+GRANT DELETE ON application_line TO {app};
+
+-- Signing in.
+GRANT INSERT, UPDATE ON login_session TO {app};
+GRANT INSERT, DELETE ON login_failure, captcha TO {app};
+GRANT INSERT ON password_record TO {app};
+
+-- Roles are assigned by the security administrator; what a role may do is written by init alone.
+GRANT INSERT, DELETE ON ab_user_role TO {app};

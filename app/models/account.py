@@ -1,0 +1,91 @@
+"""Registry accounts, what the exchange may do with them, and the trading venues."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.instrument import Instrument
+
+
+class Account(Model):
+    """A registry account (登记账户): one per subject, real name (登记管理规则 6-9)."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        CheckConstraint("kind IN ('registry', 'enterprise')", name="account_kind_known"),
+        CheckConstraint(
+            "(kind = 'enterprise') = (province IS NOT NULL)", name="enterprise_has_province"
+        ),
+        Index("account_province", "province", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    member_no: Mapped[str] = mapped_column(String(20), unique=True)  # 会员编号
+    name: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20), server_default="enterprise")
+    uscc: Mapped[str | None] = mapped_column(String(18), unique=True)  # 统一社会信用代码
+    province: Mapped[str | None] = mapped_column(String(2))  # GB/T 2260, "42" = 湖北; "66" = 兵团
+    sector: Mapped[str | None] = mapped_column(String(20))  # power, steel, cement, aluminium
+    is_restricted: Mapped[bool] = mapped_column(
+        Boolean, server_default="false"
+    )  # 限制: debits refused
+    # 划转权限: whether the exchange may fetch registry holdings (manual 四-二).
+    allows_exchange_transfer: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
+
+
+class TransferPermissionChange(Model):
+    """One switch of 划转权限: the history is kept."""
+
+    __tablename__ = "transfer_permission_change"
+    __table_args__ = (
+        Index("transfer_permission_change_account", "account_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    is_allowed: Mapped[bool] = mapped_column(Boolean)
+    changed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+
+    account: Mapped[Account] = relationship()
+
+
+class Venue(Model):
+    """A trading venue (划转交易端) that allowances are moved to and from."""
+
+    __tablename__ = "venue"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+
+
+class VenueInstrument(Model):
+    """The trade code of an instrument at a venue; without one it cannot be transferred there."""
+
+    __tablename__ = "venue_instrument"
+
+    venue_id: Mapped[int] = mapped_column(ForeignKey("venue.id"), primary_key=True)
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"), primary_key=True)
+    trade_code: Mapped[str] = mapped_column(String(20))
+
+    venue: Mapped[Venue] = relationship()
+    instrument: Mapped[Instrument] = relationship()

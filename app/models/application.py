@@ -1,0 +1,133 @@
+"""Applications (业务申请) of every kind, their lines and what was done to them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.domain.moves import LARGEST_REQUEST
+from app.domain.workflow import Action, Status
+from app.models.account import Account, Venue
+from app.models.instrument import Instrument
+
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
+_ACTIONS = ", ".join(f"'{action}'" for action in Action)
+
+
+class Application(Model):
+    """One application; a column that only some kinds need is nullable."""
+
+    __tablename__ = "application"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUSES})", name="status_known"),
+        CheckConstraint(
+            "(status IN ('draft', 'refused')) OR (submitted_at IS NOT NULL)",
+            name="submitted_has_a_time",
+        ),
+        CheckConstraint(
+            "status <> 'pending_settlement' OR (settles_on IS NOT NULL AND posting_id IS NOT NULL)",
+            name="pending_settlement_has_a_day",
+        ),
+        CheckConstraint("status <> 'refused' OR refusal <> ''", name="refused_says_why"),
+        Index("application_of_account", "kind", "account_id", "id"),
+        Index("application_of_kind", "kind", "id"),
+        Index(
+            "application_in_review",
+            "kind",
+            "step",
+            "id",
+            postgresql_where=text("status = 'in_review'"),
+        ),
+        Index(
+            "application_pending",
+            "settles_on",
+            postgresql_where=text("status = 'pending_settlement'"),
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    number: Mapped[str] = mapped_column(String(30), unique=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    status: Mapped[str] = mapped_column(String(20), server_default="draft")
+    step: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    version: Mapped[int] = mapped_column(Integer, server_default="0")
+    reason: Mapped[str] = mapped_column(String(500), server_default="")  # 申请原因
+    refusal: Mapped[str] = mapped_column(String(500), server_default="")  # why a rule refused it
+    request_key: Mapped[str] = mapped_column(String(80), unique=True)
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    submitted_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    submitted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    settles_on: Mapped[date | None] = mapped_column(
+        Date
+    )  # trading day whose day-end carries it out
+    posting_id: Mapped[int | None] = mapped_column(BigInteger)  # of the last submission, to reverse
+
+    account: Mapped[Account] = relationship()
+    lines: Mapped[list[ApplicationLine]] = relationship(
+        order_by="ApplicationLine.id", back_populates="application"
+    )
+    events: Mapped[list[ApplicationEvent]] = relationship(
+        order_by="ApplicationEvent.id", back_populates="application"
+    )
+
+
+class ApplicationLine(Model):
+    """One instrument of an application, in whole tonnes."""
+
+    __tablename__ = "application_line"
+    __table_args__ = (
+        CheckConstraint(f"quantity BETWEEN 1 AND {LARGEST_REQUEST}", name="line_quantity_sane"),
+        Index("application_line_once", "application_id", "instrument_id", unique=True),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"))
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
+
+    application: Mapped[Application] = relationship(back_populates="lines")
+    instrument: Mapped[Instrument] = relationship()
+    venue: Mapped[Venue | None] = relationship()
+
+
+class ApplicationEvent(Model):
+    """What somebody did to an application, from where and with which words; append-only."""
+
+    __tablename__ = "application_event"
+    __table_args__ = (
+        CheckConstraint(f"action IN ({_ACTIONS})", name="action_known"),
+        Index("application_event_of", "application_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"))
+    action: Mapped[str] = mapped_column(String(20))
+    step: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    member_name: Mapped[str] = mapped_column(String(200), server_default="")
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    comment: Mapped[str] = mapped_column(String(500), server_default="")
+
+    application: Mapped[Application] = relationship(back_populates="events")

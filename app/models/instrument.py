@@ -1,0 +1,23 @@
+"""Instruments (标的): the allowances of a vintage as the registry names them."""
+
+from __future__ import annotations
+
+from flask_appbuilder import Model
+from sqlalchemy import CheckConstraint, Integer, SmallInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class Instrument(Model):
+    """A kind of unit that can be held: one tonne of CO2e each (条例 30)."""
+
+    __tablename__ = "instrument"
+    __table_args__ = (
+        CheckConstraint("kind IN ('allowance', 'offset')", name="instrument_kind_known"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    code: Mapped[str] = mapped_column(String(20), unique=True)  # 标的编码, PE2021000025
+    name: Mapped[str] = mapped_column(String(100))  # 标的名称
+    vintage: Mapped[int] = mapped_column(SmallInteger)  # 配额年度; 2020 = the merged 2019-2020
+    kind: Mapped[str] = mapped_column(String(20), server_default="allowance")

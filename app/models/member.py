@@ -1,0 +1,135 @@
+"""People: members who sign in, their sessions, their failures and their settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder import Model
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    String,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.account import Account
+
+
+class Member(User):
+    """A person who signs in: an operator of an enterprise, an officer or an administrator.
+
+    ``username`` is the 会员编号 (or an officer's number); ``first_name`` the name shown.
+    Row scope: ``account_id`` = 本单位, ``province`` = 省, neither = 全国.
+    """
+
+    __tablename__ = "ab_user"
+    __table_args__ = {"extend_existing": True}
+
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    province: Mapped[str | None] = mapped_column(String(2))
+    must_change_password: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    password_changed_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+    account: Mapped[Account | None] = relationship(foreign_keys=[account_id])
+
+
+class LoginSession(Model):
+    """A signed-in browser; ending the row ends the session at once."""
+
+    __tablename__ = "login_session"
+    __table_args__ = (
+        Index("login_session_member", "member_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)  # sha256 of the cookie's token
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_reason: Mapped[str] = mapped_column(String(20), server_default="")
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    user_agent: Mapped[str] = mapped_column(String(300), server_default="")
+    method: Mapped[str] = mapped_column(
+        String(20), server_default="password"
+    )  # the certificate's seam
+    # What the header shows, found once at sign-in: the success before this one, and what failed since.
+    previous_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    previous_ip: Mapped[str] = mapped_column(String(45), server_default="")
+    failures_since: Mapped[int] = mapped_column(Integer, server_default="0")
+
+    member: Mapped[Member] = relationship()
+
+
+class LoginRecord(Model):
+    """One attempt to sign in, good or bad (登录日志); append-only."""
+
+    __tablename__ = "login_record"
+    __table_args__ = (
+        Index("login_record_member", "member_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    member_no: Mapped[str] = mapped_column(String(128))  # as typed
+    member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    is_success: Mapped[bool] = mapped_column(Boolean)
+    outcome: Mapped[str] = mapped_column(String(30))  # signed_in, wrong_password, locked, ...
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    user_agent: Mapped[str] = mapped_column(String(300), server_default="")
+
+
+class LoginFailure(Model):
+    """A failed attempt that counts towards a lock, per member number typed and per address."""
+
+    __tablename__ = "login_failure"
+    __table_args__ = (Index("login_failure_key", "key", "at"), {"extend_existing": True})
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    key: Mapped[str] = mapped_column(String(150))  # "member:..." or "ip:..."
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Captcha(Model):
+    """A 验证码 that waits for its answer: one use, answer never leaves the server."""
+
+    __tablename__ = "captcha"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    answer: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class PasswordRecord(Model):
+    """A password hash that a member had, so that the last ones are not used again."""
+
+    __tablename__ = "password_record"
+    __table_args__ = (Index("password_record_member", "member_id", "id"), {"extend_existing": True})
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    password: Mapped[str] = mapped_column(String(256))
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Preference(Model):
+    """A member's own setting, such as the columns shown on a list."""
+
+    __tablename__ = "preference"
+
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSONB)

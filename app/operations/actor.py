@@ -1,0 +1,36 @@
+"""Who acts and from where, as operations record it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person or machine behind an act.
+
+    Row scope: ``account_id`` is 本单位, ``province`` is 省, neither is 全国 (the registry).
+    """
+
+    member_id: int | None
+    member_no: str
+    name: str
+    ip: str = ""
+    account_id: int | None = None
+    province: str | None = None
+
+    @classmethod
+    def of(cls, member: object, ip: str = "") -> Actor:
+        """Make the actor of a signed-in member."""
+        return cls(
+            member_id=member.id,  # type: ignore[attr-defined]
+            member_no=member.username,  # type: ignore[attr-defined]
+            name=member.first_name,  # type: ignore[attr-defined]
+            ip=ip,
+            account_id=member.account_id,  # type: ignore[attr-defined]
+            province=member.province,  # type: ignore[attr-defined]
+        )
+
+
+SYSTEM = Actor(member_id=None, member_no="system", name="系统")
+EXCHANGE = Actor(member_id=None, member_no="exchange", name="交易系统")

@@ -1,0 +1,83 @@
+"""Make an installation ready: migrate, privileges, calendar, roles; safe to repeat or run twice at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from flask import current_app
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection, make_url
+
+from app.extensions import db
+from app.operations import calendar
+from app.security.roles import sync_roles
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+_LOCK = 7260000
+
+
+def install() -> None:
+    """Bring schema, privileges, trading calendar and roles up to date.
+
+    The schema's owner does it, on a connection of its own; the application's role is only given
+    its privileges.  A second run, or one on another machine, waits and finds nothing to do.
+    """
+    settings = current_app.config["SETTINGS"]
+    engine = create_engine(settings.database_owner_url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            connection.commit()
+            try:
+                _migrate(connection)
+                _grant(connection, _app_role(settings))
+                sync_roles(connection)
+                connection.commit()
+                calendar.seed()
+                db.session.commit()
+            finally:
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+                connection.commit()
+    finally:
+        engine.dispose()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return Alembic's settings for migrating on ``connection``."""
+    config = Config(os.fspath(MIGRATIONS / "alembic.ini"))
+    config.set_main_option("script_location", os.fspath(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _migrate(connection: Connection) -> None:
+    config = alembic_config(connection)
+    head = ScriptDirectory.from_config(config).get_current_head()
+    present = connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+    if present and connection.scalar(text("SELECT version_num FROM alembic_version")) == head:
+        return
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def _app_role(settings: object) -> str:
+    """Return the role that the application connects as, made on a server of one's own."""
+    from config import APP_ROLE
+
+    user = make_url(settings.database_url).username  # type: ignore[attr-defined]
+    owner = make_url(settings.database_owner_url).username  # type: ignore[attr-defined]
+    return user if user and user != owner else APP_ROLE
+
+
+def _grant(connection: Connection, role: str) -> None:
+    if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
+        connection.execute(text(f'CREATE ROLE "{role}" NOLOGIN'))
+        connection.execute(text(f'GRANT "{role}" TO current_user'))
+    statements = (MIGRATIONS / "sql" / "privileges.sql").read_text(encoding="utf-8")
+    connection.exec_driver_sql(statements.replace("{app}", f'"{role}"'))
+    connection.commit()
