@@ -17,10 +17,10 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from app import create_app
+from app import create_app, installation
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
-from app.operations import demo, installation
+from app.installation import demo
 from config import ConfigurationError, Settings, load
 
 

@@ -101,6 +101,7 @@ def throwaway(parent: Path | None = None, *, safe: bool = False) -> Iterator[Clu
     Unless `safe`, it does not wait for the disk: quick, and right for tests alone.
     """
     folder = Path(tempfile.mkdtemp(prefix="registry-", dir=parent))
+    folder.chmod(0o711)  # PostgreSQL, under another account than root, passes through it.
     cluster = Cluster(folder, configuration=CONFIGURATION if safe else CONFIGURATION | UNSAFE)
     try:
         with cluster.being_changed():
