@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import insert
+
 from app.extensions import db
 from app.models import OperationLog
 from app.operations.actor import Actor
@@ -19,15 +21,15 @@ def record(
     **detail: Any,
 ) -> None:
     """Record one act; it is committed or rolled back together with what it did."""
-    row = OperationLog(
-        member_id=actor.member_id,
-        member_no=actor.member_no,
-        ip=actor.ip,
-        action=action,
-        subject=subject[:120],
-        account_id=account_id,
-        result=result,
-        detail=detail,
+    db.session.execute(
+        insert(OperationLog).values(
+            member_id=actor.member_id,
+            member_no=actor.member_no,
+            ip=actor.ip,
+            action=action,
+            subject=subject[:120],
+            account_id=account_id,
+            result=result,
+            detail=detail,
+        )
     )
-    db.session.add(row)
-    db.session.flush([row])

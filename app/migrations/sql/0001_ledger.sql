@@ -196,3 +196,7 @@ BEGIN
   END IF;
   RETURN sealed;
 END $$;
+
+-- The national issuance account: the only holder whose `issued` goes below zero.
+INSERT INTO account (id, member_no, name, kind) VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
+SELECT setval(pg_get_serial_sequence('account', 'id'), 100);

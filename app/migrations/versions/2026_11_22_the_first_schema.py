@@ -772,6 +772,6 @@ def downgrade() -> None:
         "final_states_stay()",
         "seal_movements()",
         "block_root(bytea, xid8, xid8)",
-        "roles_exclude_each_other()",
+        "check_membership()",
     ):
         op.execute(f"DROP FUNCTION IF EXISTS {function} CASCADE")

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, make_url
 from app.extensions import db
 from app.operations import calendar
 from app.security.roles import sync_roles
+from config import APP_ROLE, Settings
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _LOCK = 7260000
@@ -65,12 +66,10 @@ def _migrate(connection: Connection) -> None:
     connection.commit()
 
 
-def _app_role(settings: object) -> str:
+def _app_role(settings: Settings) -> str:
     """Return the role that the application connects as, made on a server of one's own."""
-    from config import APP_ROLE
-
-    user = make_url(settings.database_url).username  # type: ignore[attr-defined]
-    owner = make_url(settings.database_owner_url).username  # type: ignore[attr-defined]
+    user = make_url(settings.database_url).username
+    owner = make_url(settings.database_owner_url).username
     return user if user and user != owner else APP_ROLE
 
 

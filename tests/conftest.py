@@ -1,0 +1,148 @@
+"""A real PostgreSQL for each test process, the application on it, and clients that sign in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
+
+import config
+from app import create_app, embedded, installation
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.models import Member
+from app.operations import calendar, clock
+from app.operations.actor import SYSTEM
+from app.security import sessions
+
+TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
+KEPT = {
+    "alembic_version",
+    "trading_day",
+    "ab_role",
+    "ab_permission",
+    "ab_view_menu",
+    "ab_permission_view",
+    "ab_permission_view_role",
+}
+
+
+class FreshClient(FlaskClient):
+    """Give every request its own `g`, as a real server does, even inside a test's app context.
+
+    Once `arm`ed, it sends the session's CSRF token with every request, as our forms do.
+    """
+
+    csrf_token = ""
+
+    def open(self, *args, **kwargs):
+        if self.csrf_token and "headers" not in kwargs:
+            kwargs["headers"] = {"X-CSRFToken": self.csrf_token}
+        with self.application.app_context():
+            return super().open(*args, **kwargs)
+
+    def arm(self, **cookie: str) -> None:
+        """Put `cookie` and a CSRF token into the browser's session."""
+        raw = secrets.token_hex(20)
+        with self.session_transaction() as session:
+            session.update(cookie, csrf_token=raw)
+        signer = URLSafeTimedSerializer(self.application.secret_key, salt="wtf-csrf-token")
+        self.csrf_token = signer.dumps(raw)
+
+
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """Take the place of pytest-flask's: a context around all requests would share their user."""
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[embedded.Cluster]:
+    """A throw-away PostgreSQL of this test process."""
+    with embedded.throwaway() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def settings(cluster: embedded.Cluster) -> config.Settings:
+    """The test profile's settings on the throw-away PostgreSQL."""
+    urls = cluster.urls()
+    return config.load(
+        {
+            "APP_PROFILE": "test",
+            "DATABASE_URL": urls.app,
+            "DATABASE_OWNER_URL": urls.owner,
+            "SECRET_KEY": "test" * 10,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def _installed(settings: config.Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    app.config["TESTING"] = True
+    app.test_client_class = FreshClient
+    with app.app_context():
+        installation.install()
+        yield app
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+@pytest.fixture
+def app(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Flask]:
+    """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
+    with _installed.app_context():
+        with transaction():
+            clock.set_to(TRADING_MORNING, SYSTEM)
+        yield _installed
+        db.session.rollback()
+        db.session.remove()
+        _empty(cluster)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser that nobody has signed in with."""
+    return app.test_client()
+
+
+@pytest.fixture
+def sign_in(app: Flask) -> Callable[[Member], FlaskClient]:
+    """Return a function that opens a signed-in browser for a member."""
+
+    def open_browser(member: Member) -> FlaskClient:
+        with transaction():
+            token = sessions.begin(member.id, ip="127.0.0.1")
+        browser = app.test_client()
+        browser.arm(token=token)
+        return browser
+
+    return open_browser
+
+
+def _empty(cluster: embedded.Cluster) -> None:
+    """Empty what tests write; the append-only triggers stand aside for the superuser alone."""
+    with cluster.connect("registry") as connection:
+        tables = connection.execute(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename <> ALL(%s)",
+            [list(KEPT)],
+        ).fetchall()
+        connection.execute("SET session_replication_role = replica")
+        # Small tables: deleting is quicker than truncating, and needs no order among them.
+        for (name,) in tables:
+            connection.execute(f"DELETE FROM {name} WHERE true")
+        connection.execute(
+            "INSERT INTO account (id, member_no, name, kind)"
+            " VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry')"
+        )
+        edited = connection.execute("DELETE FROM trading_day WHERE changed_by IS NOT NULL").rowcount
+    if edited:
+        with transaction():
+            calendar.seed()

@@ -1,0 +1,143 @@
+"""Plain functions that make what a test is about; each commits."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+from uuid import uuid4
+
+from app.domain.moves import (
+    ISSUANCE_ACCOUNT_ID,
+    Bucket,
+    Move,
+    Pocket,
+    PostingRequest,
+    Stage,
+    within,
+)
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case, Line
+from app.extensions import db, transaction
+from app.models import Account, Holding, Instrument, Member, Venue, VenueInstrument
+from app.operations import applications, clock, ledger
+from app.operations.actor import Actor
+from app.security.members import register_member
+
+PASSWORD = "Correct-Horse-1"
+_number = itertools.count(1)
+
+
+def account(name: str = "甲发电有限公司", province: str = "42", **more: object) -> Account:
+    """Open an enterprise's registry account."""
+    with transaction():
+        row = Account(
+            member_no=f"2104230{next(_number):04d}",
+            name=name,
+            kind="enterprise",
+            province=province,
+            **more,
+        )
+        db.session.add(row)
+    return row
+
+
+def instrument(
+    name: str = "2021年5月17日增持的配额", *, trade_code: str | None = "CEA", vintage: int = 2020
+) -> Instrument:
+    """Create an instrument; with a trade code it can be transferred to the one venue."""
+    n = next(_number)
+    with transaction():
+        row = Instrument(code=f"PE2021{n:06d}", name=name, vintage=vintage)
+        db.session.add(row)
+        db.session.flush()
+        if trade_code:
+            db.session.add(VenueInstrument(venue=venue(), instrument=row, trade_code=trade_code))
+    return row
+
+
+def venue() -> Venue:
+    """Return the one trading venue."""
+    row = db.session.query(Venue).first() or Venue(code="ZGW", name="中股网")
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def member(
+    role: str = "enterprise",
+    *,
+    of: Account | None = None,
+    province: str | None = None,
+    **more: object,
+) -> Member:
+    """Register a person; an enterprise's operator signs in with its 会员编号."""
+    number = of.member_no if of is not None else f"{role}{next(_number)}"
+    if db.session.query(Member).filter_by(username=number).first():
+        number = f"{number}-{next(_number)}"
+    with transaction():
+        member_id = register_member(
+            number,
+            of.name if of is not None else role,
+            PASSWORD,
+            role,
+            account_id=of.id if of is not None else None,
+            province=province,
+            must_change=False,
+            **more,
+        )
+    return db.session.get_one(Member, member_id)
+
+
+def give(
+    to: Account,
+    what: Instrument,
+    quantity: int,
+    bucket: Bucket = Bucket.AVAILABLE,
+    *,
+    at: datetime | None = None,
+) -> None:
+    """Issue ``quantity`` tonnes into a bucket of the account."""
+    moves: tuple[Move, ...] = (
+        Move(
+            Pocket(ISSUANCE_ACCOUNT_ID, what.id, Bucket.ISSUED),
+            Pocket(to.id, what.id, Bucket.AVAILABLE),
+            quantity,
+        ),
+    )
+    if bucket is not Bucket.AVAILABLE:
+        moves += (within(to.id, what.id, Bucket.AVAILABLE, bucket, quantity),)
+    with transaction():
+        ledger.post(
+            [PostingRequest("issuance", Stage.APPROVAL, f"give:{uuid4()}", moves)],
+            at=at or datetime(2026, 1, 5, 9, 0, tzinfo=BEIJING),
+        )
+
+
+def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> int:
+    """Save a draft and return its id."""
+    content = applications.Draft(
+        kind=kind,
+        account_id=by.account_id,
+        lines=tuple(
+            Line(what.id, quantity, venue_id=venue().id) for what, quantity in lines.items()
+        ),
+        request_key=str(uuid4()),
+        **more,
+    )
+    with transaction():
+        (made,) = applications.start([content], Actor.of(by), now=clock.now())
+    return made
+
+
+def submitted(kind: str, by: Member, lines: dict[Instrument, int]) -> Case:
+    """Save and submit an application."""
+    made = draft(kind, by, lines)
+    with transaction():
+        return applications.submit([made], Actor.of(by), now=clock.now()).one()
+
+
+def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -> int:
+    """Return what the account holds in the bucket now, in tonnes."""
+    db.session.expire_all()
+    holding = db.session.get(Holding, (of.id, what.id))
+    return getattr(holding, bucket.column) if holding else 0
