@@ -63,6 +63,6 @@ def _add_commands(app: Flask) -> None:
 
 def _check(app: Flask, settings: config.Settings) -> None:
     if settings.is_production:
-        from app.operations.demo import DEMO_PASSWORD
+        from app.installation.demo import DEMO_PASSWORD
 
         production.check_before_serving(app, settings, DEMO_PASSWORD)

@@ -45,6 +45,13 @@ def safe_next(target: str | None) -> str:
     return target
 
 
+def came_from() -> str:
+    """Return the path of the page that sent this request, where it was one of ours, or ""."""
+    own = request.host_url
+    referrer = request.referrer or ""
+    return safe_next("/" + referrer.removeprefix(own)) if referrer.startswith(own) else ""
+
+
 def _stop() -> Response | None:
     if request.endpoint is None or request.endpoint == "static":
         return None  # An unknown address gets its 404.

@@ -45,7 +45,8 @@ def is_right(stored: str | None, password: str) -> bool:
     """Compare a password with a stored hash; a missing hash takes the same time and is wrong."""
     if len(password) > LONGEST:
         return False
-    if not stored:
+    # The hash pads its key with NULs, so that "secret" and "secret\0" would be the same to it.
+    if not stored or "\0" in password:
         check_password_hash(_nobodys_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
         return False
     return check_password_hash(stored, password)

@@ -9,13 +9,12 @@ from typing import Any
 from flask import Flask, flash, g, redirect, render_template, request
 from flask_babel import lazy_gettext as _
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
-from app.security.gate import safe_next
-from app.views.frame import _referring_path
+from app.security.gate import came_from
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +69,16 @@ CSRF = (
 
 def init_app(app: Flask) -> None:
     """Register the handlers."""
+    app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RuleError, _rule)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(500, _broken)
+
+
+def _foreign_host(_error: SecurityError) -> Response:
+    """Answer a request for a name that is not ours; no page of ours can be built for it."""
+    return Response(f"400 {_('This site has another address.')}\n", 400, mimetype="text/plain")
 
 
 def _csrf(_error: CSRFError) -> tuple[str, int]:
@@ -96,7 +101,7 @@ def _rule(error: RuleError) -> Any:
     db.session.rollback()
     if isinstance(error, NotFound):
         return _page(404, PAGES[404]), 404
-    back = safe_next(_referring_path())
+    back = came_from()
     if request.method == "POST" and back:
         flash(str(error), "danger")
         return redirect(back)

@@ -12,7 +12,7 @@ from flask_babel import get_locale, gettext
 from flask_login import current_user
 
 from app.operations import clock
-from app.security.gate import safe_next
+from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
 from app.views.menu import breadcrumb, menu
@@ -55,7 +55,7 @@ class AppearanceView(BaseView):
     @expose("/", methods=["POST"])
     def choose(self) -> Response:
         """Keep the choice and go back to the page it was made on."""
-        response = redirect(safe_next(_referring_path()) or "/")
+        response = redirect(came_from() or "/")
         choices = {"theme": ("light", "dark"), "lang": tuple(current_app.config["LANGUAGES"])}
         for name, known in choices.items():
             value = request.form.get(name)
@@ -68,13 +68,6 @@ class AppearanceView(BaseView):
                     secure=current_app.config["SESSION_COOKIE_SECURE"],
                 )
         return response  # type: ignore[return-value]
-
-
-def _referring_path() -> str:
-    """Return the path of the page that this form was on, where it was one of ours."""
-    own = request.host_url
-    referrer = request.referrer or ""
-    return "/" + referrer.removeprefix(own) if referrer.startswith(own) else ""
 
 
 def _context() -> dict[str, Any]:

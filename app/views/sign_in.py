@@ -93,7 +93,7 @@ class SignInView(BaseView):
 
     @expose("/login/captcha.png")
     def captcha_image(self) -> Response:
-        """Draw the 验证码 of this browser; `?another` draws a new one."""
+        """Draw the 验证码 that the sign-in page of this browser made."""
         return _no_store(captcha.draw(_captcha_answer()), "image/png")
 
     @expose("/login/captcha.wav")
@@ -179,16 +179,10 @@ def _captcha_error(form: SignInForm) -> str:
 
 
 def _captcha_answer() -> str:
-    """Return the answer that this browser's 验证码 waits for; make a new one where there is none."""
-    if not current_app.config["CAPTCHA_ENABLED"]:
-        abort(404)
-    answer = None
-    if "another" not in request.args:
-        answer = captcha.answer_of(str(session.get("captcha", "")))
+    """Return the answer that this browser's 验证码 waits for."""
+    answer = captcha.answer_of(str(session.get("captcha", "")))
     if answer is None:
-        session["captcha"] = captcha.issue()
-        answer = captcha.answer_of(session["captcha"])
-    assert answer
+        abort(404)
     return answer
 
 

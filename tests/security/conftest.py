@@ -1,0 +1,154 @@
+"""People of the tests, and a browser for each: a client that fills in forms the way a person does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from app.extensions import db
+from app.models import Account, Captcha, Member
+from app.security.members import register_member
+
+PASSWORD = "Right-Horse-1"
+ENTERPRISE, OTHER, PROVINCE = "21042300007", "21042300008", "P42"
+SECURITY_ADMIN, SYSTEM_ADMIN, AUDITOR = "SEC01", "SYS01", "AUD01"
+
+
+class Browser:
+    """One browser: its own cookies, its own address."""
+
+    def __init__(self, app: Flask, address: str = "198.51.100.1") -> None:
+        self.app = app
+        self.client = app.test_client()
+        self.address = address
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.client.get(path, environ_base={"REMOTE_ADDR": self.address}, **more)
+
+    def post(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> TestResponse:
+        """Send a form without its token: what a foreign page could do."""
+        return self.client.post(
+            path, data=data or {}, environ_base={"REMOTE_ADDR": self.address}, **more
+        )
+
+    def submit(self, page: str, path: str = "", **fields: Any) -> TestResponse:
+        """Open a page, and send the form on it with its token."""
+        return self.post(path or page, {"csrf_token": self.token(page), **fields})
+
+    def token(self, page: str) -> str:
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
+        assert found, f"no form on {page}"
+        return found[1]
+
+    def sign_in(
+        self, member_no: str = ENTERPRISE, password: str = PASSWORD, **more: Any
+    ) -> TestResponse:
+        return self.submit("/login/", member_no=member_no, password=password, **more)
+
+    def is_signed_in(self) -> bool:
+        return self.get("/").status_code == 200
+
+    def captcha(self) -> tuple[str, str]:
+        """Return id and answer of the waiting 验证码; the answer is known to the server alone."""
+        with self.client.session_transaction() as session:
+            captcha_id = session["captcha"]
+        with self.app.app_context():
+            answer = db.session.scalar(select(Captcha.answer).where(Captcha.id == captcha_id))
+        return captcha_id, answer or ""
+
+
+@pytest.fixture
+def people(app: Flask) -> dict[str, int]:
+    """Register an enterprise and its neighbour, an authority and the administrators."""
+    with app.app_context():
+        accounts = [
+            Account(member_no=ENTERPRISE, name="市场通测试030207", province="42"),
+            Account(member_no=OTHER, name="华中水泥", province="42"),
+        ]
+        db.session.add_all(accounts)
+        db.session.flush()
+
+        def register(member_no: str, name: str, role: str, **more: Any) -> int:
+            return register_member(member_no, name, PASSWORD, role, must_change=False, **more)
+
+        ids = {
+            ENTERPRISE: register(
+                ENTERPRISE, "市场通测试030207", "enterprise", account_id=accounts[0].id
+            ),
+            OTHER: register(OTHER, "华中水泥", "enterprise", account_id=accounts[1].id),
+            PROVINCE: register(PROVINCE, "湖北省生态环境厅", "province", province="42"),
+            SECURITY_ADMIN: register(SECURITY_ADMIN, "安全管理员", "security_admin"),
+            SYSTEM_ADMIN: register(SYSTEM_ADMIN, "系统管理员", "system_admin"),
+            AUDITOR: register(AUDITOR, "审计员", "auditor"),
+        }
+        db.session.commit()
+    return ids
+
+
+@pytest.fixture
+def browser(app: Flask, people: dict[str, int]) -> Browser:
+    return Browser(app)
+
+
+@pytest.fixture
+def new_browser(app: Flask, people: dict[str, int]) -> Callable[..., Browser]:
+    return lambda address="198.51.100.2": Browser(app, address)
+
+
+@pytest.fixture
+def with_captcha(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(app.config, "CAPTCHA_ENABLED", True)
+
+
+@pytest.fixture
+def count(app: Flask) -> Callable[..., int]:
+    """Count the rows of a table that meet the conditions."""
+
+    def count(model: Any, *conditions: Any) -> int:
+        with app.app_context():
+            query = select(func.count()).select_from(model).where(*conditions)
+            return db.session.scalar(query) or 0
+
+    return count
+
+
+@pytest.fixture
+def member_of(app: Flask) -> Callable[[str], Member]:
+    """Read a member as the database has it now."""
+
+    def read(member_no: str) -> Member:
+        with app.app_context():
+            member = db.session.scalars(select(Member).where(Member.username == member_no)).one()
+            db.session.expunge(member)
+            return member
+
+    return read
+
+
+@pytest.fixture
+def execute(app: Flask) -> Callable[..., None]:
+    """Run a statement as the application's role, committed."""
+
+    def run(statement: Any, parameters: Any = None) -> None:
+        with app.app_context():
+            db.session.execute(statement, parameters)
+            db.session.commit()
+
+    return run
+
+
+def messages(response: TestResponse) -> list[str]:
+    """Return what the page says to the person."""
+    return [unescape(text) for text in re.findall(r'message-body"><p>(.*?)</p>', response.text)]
+
+
+@pytest.fixture
+def said() -> Iterator[Callable[[TestResponse], list[str]]]:
+    yield messages
