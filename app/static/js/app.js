@@ -17,3 +17,4 @@ startTables();
 startDates();
 startLines();
 startSignIn();
+document.querySelector("[data-error-summary]")?.focus();

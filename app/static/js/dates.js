@@ -5,7 +5,7 @@ function load(tag, attributes) {
     const element = Object.assign(document.createElement(tag), attributes);
     element.addEventListener("load", resolve);
     element.addEventListener("error", reject);
-    document.head.append(element);
+    document.head.prepend(element); // Before our own style sheet, which has the last word.
   });
 }
 
@@ -24,8 +24,9 @@ export async function startDates() {
 
 function start(input) {
   const hasTime = "datetime" in input.dataset;
-  window.flatpickr(input, {
-    locale: window.flatpickr.l10ns.zh && document.documentElement.lang.startsWith("zh") ? "zh" : "default",
+  const isChinese = window.flatpickr.l10ns.zh && document.documentElement.lang.startsWith("zh");
+  const calendar = window.flatpickr(input, {
+    locale: { ...(isChinese ? window.flatpickr.l10ns.zh : {}), firstDayOfWeek: 1 },
     allowInput: true,
     disableMobile: true,
     dateFormat: hasTime ? "Y-m-d H:i:S" : "Y-m-d",
@@ -37,4 +38,5 @@ function start(input) {
     minDate: input.min || undefined,
     maxDate: input.max || undefined,
   });
+  calendar.secondElement?.setAttribute("aria-label", document.body.dataset.textSecond);
 }

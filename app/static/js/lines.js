@@ -1,31 +1,22 @@
 /* The application form: the picker becomes a dialog, quantities echo with separators, lines add up. */
+import { group, quantityOf } from "./numbers.js";
 import { startTables } from "./tables.js";
 
-const group = (number) => number.toString().replace(/\B(?=(\d{3})+$)/g, ",");
-
-/* A whole number of tonnes, or null.  BigInt, because quantities go up to 63 bits. */
-function quantityOf(text) {
-  const plain = text.trim().replace(/,/g, "");
-  return /^\d{1,19}$/.test(plain) ? BigInt(plain) : null;
-}
-
 export function startLines() {
-  for (const details of document.querySelectorAll("details[data-picker]")) makeDialog(details);
+  for (const section of document.querySelectorAll("section[data-picker]")) makeDialog(section);
   for (const table of document.querySelectorAll("table[data-lines]")) startQuantities(table);
 }
 
-function makeDialog(details) {
-  const body = details.querySelector("[data-picker-body]");
+function makeDialog(section) {
   const dialog = document.createElement("dialog");
   dialog.className = "box";
-  dialog.setAttribute("aria-labelledby", body.dataset.pickerBody);
-  dialog.append(...body.childNodes);
-  details.after(dialog);
-  details.open = false;
-  const summary = details.querySelector("summary");
+  dialog.id = section.id;
+  dialog.setAttribute("aria-labelledby", section.getAttribute("aria-labelledby"));
+  dialog.append(...section.childNodes);
+  section.replaceWith(dialog); // Still inside the form, so that the ticks are sent with it.
   const boxes = () => [...dialog.querySelectorAll("input[data-check]")];
   let before = [];
-  summary.addEventListener("click", (event) => {
+  document.querySelector("[data-picker-open]").addEventListener("click", (event) => {
     event.preventDefault();
     before = boxes().map((box) => box.checked);
     dialog.showModal();
@@ -70,6 +61,10 @@ function startQuantities(table) {
     if (total) total.textContent = group(sum);
   };
   table.addEventListener("input", refresh);
+  table.addEventListener("change", ({ target }) => {
+    const quantity = "quantity" in target.dataset ? quantityOf(target.value) : null;
+    if (quantity !== null) target.value = quantity.toString(); // A pasted 1,000 is sent as 1000.
+  });
   table.addEventListener("click", (event) => {
     const fill = event.target.closest("[data-fill]");
     const remove = event.target.closest("[data-remove-line]");
@@ -95,6 +90,8 @@ function echo(input, texts) {
   else if (quantity === null || quantity === 0n) [text, isWrong] = [texts.textWhole, true];
   else if (available !== null && quantity > available) [text, isWrong] = [texts.textTooMuch, true];
   else text = `= ${group(quantity)} ${input.dataset.unit ?? ""}`;
+  // What the server has already said about this very value is not said twice.
+  if (isWrong && input.getAttribute("aria-invalid") && input.value === input.defaultValue) text = "";
   if (place) {
     place.textContent = text;
     place.classList.toggle("is-wrong", isWrong);

@@ -1,4 +1,5 @@
 /* Sending forms: confirmation of dangerous acts, and the guard against sending twice. */
+import { group, quantityOf } from "./numbers.js";
 
 const confirmed = new WeakSet();
 
@@ -7,7 +8,9 @@ function describeLines(form) {
   const rows = [];
   for (const input of form?.querySelectorAll("[data-quantity]") ?? []) {
     const row = input.closest("[data-line]");
-    if (row && input.value.trim()) rows.push([`${row.dataset.code} ${row.dataset.name}`, `${input.value.trim()} ${input.dataset.unit ?? ""}`]);
+    const typed = input.value.trim();
+    const quantity = quantityOf(typed);
+    if (row && typed) rows.push([`${row.dataset.code} ${row.dataset.name}`, `${quantity === null ? typed : group(quantity)} ${input.dataset.unit ?? ""}`]);
   }
   return rows;
 }
@@ -29,7 +32,7 @@ function fill(dialog, source, form) {
   );
   const yes = dialog.querySelector("[data-confirm-yes]");
   yes.dataset.usual ??= yes.textContent;
-  yes.textContent = source.dataset.confirmYes || yes.dataset.usual;
+  yes.textContent = source.dataset.confirmLabel || yes.dataset.usual;
   const isDanger = source.dataset.confirmTone === "danger";
   yes.classList.toggle("btn-danger", isDanger);
   yes.classList.toggle("btn-primary", !isDanger);
