@@ -201,11 +201,12 @@ def _change_password(original: str, new: str) -> None:
             gettext("The original password is wrong; after 5 failures wait 15 minutes"),
             field="original",
         )
+    with transaction():
+        lockout.forgive(actor.member_no, guess)
     login = current_login()
     with transaction():
         # Again under the lock: of two changes at once, the later one no longer fits.
         member = db.session.get_one(Member, actor.member_id, with_for_update=True)
-        lockout.forgive(actor.member_no, guess)
         passwords.choose(member, new)
         sessions.end_others(member.id, login.id if login else None, "password")
         log.record(actor, "password.change")

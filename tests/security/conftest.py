@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -150,5 +150,5 @@ def messages(response: TestResponse) -> list[str]:
 
 
 @pytest.fixture
-def said() -> Iterator[Callable[[TestResponse], list[str]]]:
-    yield messages
+def said() -> Callable[[TestResponse], list[str]]:
+    return messages
