@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
-CODE = app app.py config.py tests tools
+GATES = tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py
 
 .DEFAULT_GOAL = help
 .PHONY: help run setup reset test check fmt lint types migration translations bench bench-quick pins
@@ -24,17 +24,17 @@ test: tools-for-tests  ## run the whole suite (TESTS="..." for a part of it)
 	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 check: tools-for-tests  ## all gates: format, lint, types, layers, catalogue, migrations
-	@$(BIN)/ruff format --check $(CODE)
-	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -p no:cacheprovider $(wildcard tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py)
+	@APP_PROFILE=test $(BIN)/python -m pytest -q $(GATES)
 
 fmt: tools-for-tests  ## format the code and mend what can be mended
-	@$(BIN)/ruff format $(CODE)
-	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 lint: tools-for-tests  ## ruff alone
-	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff check .
 
 types: tools-for-tests  ## mypy alone
 	@$(BIN)/mypy

@@ -33,8 +33,9 @@ def main() -> None:
         sys.exit(f"✗ {error}")
     application = create_app(settings)
     with application.app_context():
-        installation.install()
-        if settings.has_own_clock:
+        # A real registry is migrated on purpose, by `flask init` and its owner's login.
+        if not settings.is_production:
+            installation.install()
             demo.seed_once()
             print_logins(demo.logins())
         # The workers open connections of their own: none may be shared across the fork.
