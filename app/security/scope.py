@@ -1,0 +1,66 @@
+"""Row scope (全国 / 省 / 本单位): which accounts' rows a member may see, decided in this one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, Select, false, select
+
+from app.domain.errors import NotFound
+from app.extensions import db
+from app.models import Account
+from app.security.roles import ROLES, codes_of
+
+
+def scoped(statement: Select[Any], account_column: ColumnElement[Any], member: Any) -> Select[Any]:
+    """Leave of a statement the rows that the member may see, by the account they belong to."""
+    match scope_of(member):
+        case "account":
+            return statement.where(account_column == member.account_id)
+        case "province":
+            accounts = select(Account.id).where(Account.province == member.province)
+            return statement.where(account_column.in_(accounts))
+        case "all":
+            return statement
+        case _:
+            return statement.where(false())
+
+
+def in_scope(account_id: int | None, member: Any) -> bool:
+    """Tell whether the member may see what belongs to this account."""
+    match scope_of(member):
+        case "account":
+            return account_id is not None and account_id == member.account_id
+        case "province":
+            found = select(Account.id).where(Account.id == account_id)
+            return db.session.scalar(scoped(found, Account.id, member)) is not None
+        case "all":
+            return account_id is not None
+        case _:
+            return False
+
+
+def require_scope(account_id: int | None, member: Any) -> None:
+    """Raise NotFound unless the member may see what belongs to this account.
+
+    What lies outside one's scope is said not to exist, so that numbers cannot be probed.
+    """
+    if not in_scope(account_id, member):
+        raise NotFound(_("There is no such record"))
+
+
+def scope_of(member: Any) -> str:
+    """Return account (本单位), province (省), all (全国) or "" (nothing).
+
+    Everything is for those alone whose every role says so: an enterprise's member whose account is
+    missing is a mistake in the data, not a registry officer.
+    """
+    if member is None or not getattr(member, "is_authenticated", True):
+        return ""
+    if member.account_id is not None:
+        return "account"
+    if member.province is not None:
+        return "province"
+    codes = codes_of(member)
+    return "all" if codes and all(ROLES[code].scope == "all" for code in codes) else ""

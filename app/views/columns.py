@@ -1,0 +1,145 @@
+"""The columns of a list page: how a value reads on screen, and how it reads in a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, DateTime, String, case, cast, func, literal, null, type_coerce
+
+from app.views.conditions import SHANGHAI
+
+NOTHING = "-"
+TONNES = _("tonnes")
+_KINDS = ("text", "code", "quantity", "change", "number", "datetime", "date", "status", "boolean")
+_CLASSES = {
+    "quantity": "num",
+    "change": "num",
+    "number": "num",
+    "datetime": "nowrap",
+    "date": "nowrap",
+}
+_CLASSES |= {"code": "code", "status": "nowrap", "boolean": "nowrap"}
+# What a spreadsheet takes for the beginning of a formula, and what it may skip before one.
+_FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
+_SKIPPED = " \u00a0\u3000\ufeff\u200b"
+_SUSPICIOUS = sorted(ord(character) for character in _FORMULA_STARTS + _SKIPPED)
+_FORMULA = f"^[{_SKIPPED}]*[=+@\t\r\n＝＋－＠-]"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; ``key`` is the label of the page's rows that it shows.
+
+    ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
+    otherwise), change (a quantity with its sign), number, datetime, date, status, boolean.
+    ``choices`` gives the words of a stored value: title, or (title, tone) with a tone of grey,
+    amber, green, red, blue.  ``is_sortable`` needs an index on (column, the page's key);
+    ``is_nullable`` must be said of a sortable column that may be empty.  ``link`` gives the address
+    that a row's cell leads to.
+    """
+
+    key: str
+    title: Any
+    kind: str = "text"
+    is_sortable: bool = False
+    is_shown: bool = True  # Unless the member chose otherwise.
+    is_nullable: bool = False
+    choices: Mapping[Any, Any] = field(default_factory=dict)
+    unit: Any = ""
+    link: Callable[[Any], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.kind in _KINDS, f"{self.key}: unknown kind of column {self.kind}"
+        if self.kind in ("quantity", "change") and not self.unit:
+            object.__setattr__(self, "unit", TONNES)
+
+    @property
+    def css(self) -> str:
+        """The class that aligns it."""
+        return _CLASSES.get(self.kind, "")
+
+    @property
+    def heading(self) -> str:
+        """Title and unit in one text, as a file's header has them."""
+        return f"{self.title}（{self.unit}）" if self.unit else str(self.title)
+
+    @property
+    def falls_first(self) -> bool:
+        """Whether sorting by it begins with the largest: people look for the latest and the most."""
+        return self.kind in ("quantity", "change", "number", "datetime", "date")
+
+    def cell(self, row: Any) -> Cell:
+        """Return what a row shows here."""
+        value = row._mapping[self.key]
+        url = self.link(row) if self.link else None
+        if value is None or value == "":
+            return Cell(NOTHING, self.css, url=url)
+        if self.choices:
+            title, tone = _words(self.choices.get(value, str(value)))
+            return Cell(str(title), self.css, tone=tone if self.kind == "status" else "", url=url)
+        return Cell(_WRITTEN[self.kind](value), self.css, url=url)
+
+    def in_file(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the SQL expression that writes the value into a file.
+
+        The database writes the rows (performance.md 7), so what the screen does in Python is said
+        here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate.
+        """
+        if self.choices:
+            whens = {key: str(_words(title)[0]) for key, title in self.choices.items()}
+            return case(whens, value=value, else_=without_formula(cast(value, String)))
+        if self.kind == "boolean":
+            return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
+        if self.kind == "datetime" and isinstance(value.type, DateTime):
+            return func.date_trunc("second", func.timezone(SHANGHAI.key, value))
+        return without_formula(value) if isinstance(value.type, String) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one row shows in one column."""
+
+    text: str
+    css: str = ""
+    tone: str = ""
+    url: str | None = None
+
+
+def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Put ' before a text that a spreadsheet would take for a formula, also behind leading spaces.
+
+    The first character decides nearly always, and comparing its number is cheap; the regular
+    expression runs for the few that are left.
+    """
+    value = type_coerce(value, String)
+    first = func.ascii(value)
+    is_suspicious = first.in_([literal(code) for code in _SUSPICIOUS])
+    is_formula = value.regexp_match(_FORMULA)
+    return case((is_suspicious & is_formula, literal("'").concat(value)), else_=value)
+
+
+def _words(title: Any) -> tuple[Any, str]:
+    """Return title and tone of a choice."""
+    return title if isinstance(title, tuple) else (title, "grey")
+
+
+def _local(value: datetime) -> str:
+    assert value.tzinfo is not None, "times are stored with their zone"
+    return value.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "text": str,
+    "code": str,
+    "quantity": lambda value: f"{value:,}",
+    "change": lambda value: f"{value:+,}" if value else "0",
+    "number": lambda value: f"{value:,}",
+    "datetime": _local,
+    "date": lambda value: value.isoformat(),
+    "status": str,
+    "boolean": lambda value: str(_("Yes") if value else _("No")),
+}
