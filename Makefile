@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 GATES = tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py
 
+# Chinese is printed and read as UTF-8, whatever the terminal's locale says.
+export PYTHONUTF8 = 1
+
 .DEFAULT_GOAL = help
 .PHONY: help run setup reset test check fmt lint types migration translations bench bench-quick pins
 

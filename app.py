@@ -29,9 +29,9 @@ def main() -> None:
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
+        application = create_app(settings)
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         sys.exit(f"✗ {error}")
-    application = create_app(settings)
     with application.app_context():
         # A real registry is migrated on purpose, by `flask init` and its owner's login.
         if not settings.is_production:

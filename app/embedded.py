@@ -68,6 +68,9 @@ UNSAFE = {
 }
 
 
+THROWAWAY = "registry-throwaway-"
+
+
 class EmbeddedDatabaseError(RuntimeError):
     """The bundled PostgreSQL could not be started; the message says what to do."""
 
@@ -100,7 +103,8 @@ def throwaway(parent: Path | None = None, *, safe: bool = False) -> Iterator[Clu
 
     Unless `safe`, it does not wait for the disk: quick, and right for tests alone.
     """
-    folder = Path(tempfile.mkdtemp(prefix="registry-", dir=parent))
+    _sweep(parent or Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=THROWAWAY, dir=parent))
     folder.chmod(0o711)  # PostgreSQL, under another account than root, passes through it.
     cluster = Cluster(folder, configuration=CONFIGURATION if safe else CONFIGURATION | UNSAFE)
     try:
@@ -311,7 +315,7 @@ class Cluster:
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = _command(pid)
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -451,6 +455,29 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _sweep(parent: Path) -> None:
+    """Stop and remove the throw-away clusters of processes that were killed."""
+    for folder in parent.glob(f"{THROWAWAY}*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            if status.st_uid != os.geteuid() or time.time() - status.st_mtime < 60:
+                continue
+            with (folder / "users.lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Fails while it is in use.
+                Cluster(folder).stop(immediately=True)
+                shutil.rmtree(folder)
+
+
+def _command(pid: int) -> bytes:
+    """Return a process's command line; nothing where it has ended."""
+    if Path("/proc/self").exists():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b""
+    found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True)
+    return found.stdout
 
 
 def _reaches(account: pwd.struct_passwd, program: Path, data: Path) -> bool:

@@ -203,17 +203,31 @@ def test_a_database_is_copied_from_a_template(cluster):
         psycopg.connect(plain(urls.owner))
 
 
+def has_ended(process):
+    """The last file goes a moment before the process does."""
+    for _ in range(50):
+        if not embedded._command(process):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_a_throwaway_cluster_leaves_nothing_behind():
     with embedded.throwaway() as cluster:
         process = cluster._process()
         folder = cluster.folder
     assert not folder.exists()
-    for _ in range(50):
-        if (
-            not Path(f"/proc/{process}").exists()
-            or not Path(f"/proc/{process}/cmdline").read_bytes()
-        ):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the server still runs")
+    assert has_ended(process)
+
+
+def test_what_a_killed_test_left_behind_is_swept_away(tmp_path):
+    abandoned = tmp_path / f"{embedded.THROWAWAY}1"
+    abandoned.mkdir()
+    User(abandoned).kill()
+    process = server(abandoned)
+    assert process is not None
+    os.utime(abandoned, (0, 0))
+
+    with embedded.throwaway(tmp_path):
+        assert not abandoned.exists()
+        assert has_ended(process)
