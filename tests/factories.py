@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
+from datetime import date, datetime, time
 from uuid import uuid4
 
 from app.domain.moves import (
@@ -53,6 +53,11 @@ def instrument(
         if trade_code:
             db.session.add(VenueInstrument(venue=venue(), instrument=row, trade_code=trade_code))
     return row
+
+
+def at(hour: str, *, day: int = 20) -> datetime:
+    """Return a Beijing time of November 2026: the 20th is the tests' Friday."""
+    return datetime.combine(date(2026, 11, day), time.fromisoformat(hour), tzinfo=BEIJING)
 
 
 def venue() -> Venue:
