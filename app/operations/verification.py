@@ -210,6 +210,9 @@ _POSTINGS = """
     UNION ALL
     SELECT 'posting_movements', concat('posting ', p.id, ' has no movements')
       FROM posting p WHERE NOT EXISTS (SELECT FROM movement m WHERE m.posting_id = p.id)
+    UNION ALL
+    SELECT 'posting_once', concat('posting ', posting_id, ' was added to in a later transaction')
+      FROM movement GROUP BY posting_id HAVING min(recorded_xid) <> max(recorded_xid)
 """
 
 _REVERSALS = """

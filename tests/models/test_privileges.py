@@ -1,0 +1,284 @@
+"""What the database itself refuses, whoever asks: the application's role, and the schema's owner."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from app import embedded
+from app.domain.moves import Bucket
+from app.extensions import db, transaction
+from app.operations.verification import verify_ledger
+from tests.factories import account, give, instrument, member, quantity, submitted
+
+APPEND_ONLY = (
+    "posting",
+    "movement",
+    "entry",
+    "sealed_block",
+    "application_event",
+    "operation_log",
+    "login_record",
+    "transfer_permission_change",
+    "settlement_run",
+)
+MOVEMENT = (
+    "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
+    " from_account, from_bucket, to_account, to_bucket) VALUES "
+)
+
+
+@pytest.fixture
+def plant(app):
+    return account()
+
+
+@pytest.fixture
+def cea(plant):
+    row = instrument()
+    give(plant, row, 700)
+    submitted("registry_to_trading", member(of=plant), {row: 100})
+    return row
+
+
+@pytest.fixture
+def attempt(cluster, plant, cea):
+    """Return a function that runs a statement as a role and gives back the refusal."""
+    known = {"plant": plant.id, "cea": cea.id}
+    before = _ledger(cluster)
+
+    def run(statement: str, role: str = embedded.APP) -> psycopg.Error:
+        url = cluster.url(role).replace("+psycopg", "")
+        # psycopg's own `with` leaves the connection open where the commit is refused.
+        with (
+            closing(psycopg.connect(url)) as connection,
+            pytest.raises(psycopg.Error) as refusal,
+            connection.transaction(),
+        ):
+            connection.execute(statement.format(**known))
+        assert _ledger(cluster) == before
+        return refusal.value
+
+    return run
+
+
+def _ledger(cluster) -> list[tuple]:
+    with cluster.connect("registry") as connection:
+        return [
+            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
+            for table in ("holding", "entry", "movement", "posting", "application_line")
+        ]
+
+
+def refused(error: psycopg.Error) -> bool:
+    return isinstance(error, psycopg.errors.InsufficientPrivilege)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE holding SET available = available + 1 WHERE account_id = {plant}",
+        "UPDATE holding SET version = 0",
+        "INSERT INTO holding (account_id, instrument_id, available) VALUES (1, {cea}, 5)",
+        "INSERT INTO holding (account_id, instrument_id) VALUES (1, {cea}) ON CONFLICT DO NOTHING",
+        "DELETE FROM holding",
+        "UPDATE entry SET after = after + 1",
+        "DELETE FROM entry",
+        "INSERT INTO entry (account_id, instrument_id, seq, movement_id, at, bucket, delta, after)"
+        " VALUES ({plant}, {cea}, 99, 1, now(), 1, 5, 705)",
+        "DELETE FROM posting",
+        "UPDATE posting SET document = 'forged'",
+        "UPDATE movement SET quantity = 1",
+        "DELETE FROM movement",
+        "INSERT INTO posting (id, business, stage, request_key) OVERRIDING SYSTEM VALUE"
+        " VALUES (1, 'x', 'approval', 'x')",
+        "INSERT INTO posting (business, stage, request_key, recorded_at)"
+        " VALUES ('x', 'approval', 'x', '2020-01-01')",
+        "INSERT INTO movement (id, posting_id, at, instrument_id, quantity, from_account,"
+        " from_bucket, to_account, to_bucket) OVERRIDING SYSTEM VALUE"
+        " VALUES (1, 1, now(), {cea}, 1, {plant}, 1, {plant}, 3)",
+        "INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,"
+        " to_account, to_bucket, recorded_xid) VALUES (1, now(), {cea}, 1, {plant}, 1, {plant}, 3, '5')",
+        "INSERT INTO sealed_block (from_xid, to_xid, movements, root) VALUES ('0', '9', 0, 'x')",
+        "TRUNCATE movement",
+        "TRUNCATE posting, movement, entry, holding",
+        "ALTER TABLE movement DISABLE TRIGGER post_movements",
+        "ALTER TABLE holding DISABLE TRIGGER ALL",
+        "DROP TRIGGER post_movements ON movement",
+        "CREATE TRIGGER mine AFTER INSERT ON movement EXECUTE FUNCTION append_only()",
+        "ALTER TABLE holding DROP CONSTRAINT never_negative",
+        "CREATE OR REPLACE FUNCTION post_movements() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'",
+        "CREATE FUNCTION movement_digest(holding) RETURNS bytea LANGUAGE sql AS 'SELECT null::bytea'",
+        "CREATE TABLE mine (id integer)",
+        "SET session_replication_role = replica",
+        "SET ROLE registry_owner",
+        "SELECT setval('movement_id_seq', 1)",
+        "DELETE FROM application",
+        "DELETE FROM account",
+        "UPDATE application_event SET comment = 'forged'",
+        "DELETE FROM operation_log",
+        "UPDATE settlement_run SET to_trading_quantity = 0",
+        "DELETE FROM login_record",
+        "INSERT INTO ab_permission (id, name) VALUES (9999, 'can_do_all')",
+        "INSERT INTO ab_role (id, name) VALUES (9999, 'root')",
+        "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) VALUES (9999, 1, 1)",
+        "DELETE FROM ab_permission_view_role",
+        "UPDATE alembic_version SET version_num = '0'",
+        "COPY holding TO PROGRAM 'true'",
+    ],
+)
+def test_the_applications_role_is_refused(attempt, statement):
+    assert refused(attempt(statement))
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_owner_cannot_change_what_is_append_only(attempt, cluster, table, verb):
+    with cluster.connect("registry") as connection:
+        column = connection.execute(
+            "SELECT quote_ident(column_name) FROM information_schema.columns"
+            " WHERE table_name = %s AND is_identity = 'NO' ORDER BY ordinal_position LIMIT 1",
+            [table],
+        ).fetchone()[0]
+
+    error = attempt(verb.format(table, column, column), embedded.OWNER)
+
+    assert refused(error)
+    assert f"{table} is append-only" in str(error)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE holding SET available = available + 1",
+        "INSERT INTO holding (account_id, instrument_id, available) VALUES (1, {cea}, 5)",
+        "DELETE FROM holding",
+        "TRUNCATE holding",
+    ],
+)
+def test_the_owner_cannot_write_a_balance(attempt, statement):
+    error = attempt(statement, embedded.OWNER)
+
+    assert "holding is written by movements alone" in str(error)
+
+
+def test_every_table_that_says_so_is_append_only(app):
+    guarded = db.session.scalars(
+        db.text("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'")
+    ).all()
+
+    assert sorted(guarded) == sorted(APPEND_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal", "constraint"),
+    [
+        # Minting: only the national account issues.
+        ("(1, now(), {cea}, 5, {plant}, 12, {plant}, 1)", "CheckViolation", "only_the_issuance"),
+        # Back to the source of another account, which would make tonnes vanish.
+        ("(1, now(), {cea}, 5, {plant}, 1, {plant}, 12)", "CheckViolation", "only_the_issuance"),
+        ("(1, now(), {cea}, 601, {plant}, 1, {plant}, 3)", "CheckViolation", "never_negative"),
+        ("(1, now(), {cea}, 0, {plant}, 1, {plant}, 3)", "CheckViolation", "quantity_positive"),
+        ("(1, now(), {cea}, -5, {plant}, 1, {plant}, 3)", "CheckViolation", "quantity_positive"),
+        ("(1, now(), {cea}, 5, {plant}, 1, {plant}, 1)", "CheckViolation", "goes_somewhere"),
+        ("(1, now(), {cea}, 5, {plant}, 1, {plant}, 13)", "CheckViolation", "bucket_known"),
+        ("(1, now(), {cea}, 5, {plant}, 0, {plant}, 1)", "CheckViolation", "bucket_known"),
+        ("(1, now(), 999999, 5, {plant}, 1, {plant}, 3)", "ForeignKeyViolation", ""),
+        ("(1, now(), {cea}, 5, {plant}, 1, 999999, 1)", "ForeignKeyViolation", "account"),
+        ("(1, now(), {cea}, 5, 999999, 1, {plant}, 1)", "ForeignKeyViolation", ""),
+        ("(1, now(), {cea}, 9223372036854775807, 1, 12, {plant}, 1)", "NumericValue", ""),
+    ],
+)
+def test_an_impossible_movement_is_refused(attempt, values, refusal, constraint):
+    error = attempt(MOVEMENT + values)
+
+    assert type(error).__name__.startswith(refusal)
+    assert constraint in (error.diag.constraint_name or "")
+
+
+def test_one_bad_movement_takes_the_whole_statement_back(attempt):
+    good, bad = (
+        "(1, now(), {cea}, 5, {plant}, 1, {plant}, 3)",
+        "(1, now(), {cea}, 999, {plant}, 1, {plant}, 3)",
+    )
+
+    assert isinstance(attempt(f"{MOVEMENT}{good}, {bad}"), psycopg.errors.CheckViolation)
+
+
+def test_a_reversal_that_is_not_exact_is_refused_at_commit(attempt, cluster):
+    error = attempt(
+        "WITH p AS (INSERT INTO posting (business, stage, request_key, reverses_id)"
+        " SELECT 'x', 'withdrawal', 'by hand', max(id) FROM posting RETURNING id) "
+        + MOVEMENT.replace("VALUES", "SELECT id, now(), {cea}, 99, {plant}, 4, {plant}, 1 FROM p")
+    )
+
+    assert "does not reverse posting" in str(error)
+
+
+def test_a_reversal_that_moves_nothing_is_refused_at_commit(attempt):
+    error = attempt(
+        "INSERT INTO posting (business, stage, request_key, reverses_id)"
+        " SELECT 'x', 'withdrawal', 'by hand', max(id) FROM posting"
+    )
+
+    assert "does not reverse posting" in str(error)
+
+
+def test_no_privilege_adds_a_movement_to_a_posting_unseen(cluster, plant, cea):
+    """The role must insert movements; one slipped into an old posting is named by verification."""
+    url = cluster.url(embedded.APP).replace("+psycopg", "")
+    with psycopg.connect(url) as connection:
+        statement = MOVEMENT.replace(
+            "VALUES", "SELECT min(id), now(), {cea}, 5, {plant}, 1, {plant}, 3"
+        )
+        connection.execute(statement.format(cea=cea.id, plant=plant.id) + " FROM posting")
+
+    assert set(verify_ledger().totals) == {"posting_once"}
+
+
+@pytest.mark.parametrize("final", ["approved", "withdrawn", "refused"])
+def test_a_final_application_never_changes(cluster, attempt, final):
+    with cluster.connect("registry") as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE application SET status = %s, refusal = 'why'", [final])
+
+    for change in ("status = 'draft'", "account_id = 1", "posting_id = NULL", "kind = 'x'"):
+        error = attempt(f"UPDATE application SET {change}")
+        assert error.diag.constraint_name == "final_states_stay"
+
+
+def test_two_movements_of_one_statement_follow_one_another(plant, cea):
+    """The order of a batch is the order of its movements: out, and then further."""
+    other = account("乙水泥有限公司")
+    with transaction():
+        db.session.execute(
+            db.text(
+                "WITH p AS (INSERT INTO posting (business, stage, request_key)"
+                " VALUES ('issuance', 'approval', 'by hand') RETURNING id) "
+                + MOVEMENT.replace(
+                    "VALUES", "SELECT p.id, now(), :cea, 600, legs.* FROM p, (VALUES"
+                )
+                + "(:plant, 1, :other, 1), (:other, 1, :other, 3)) AS legs"
+            ),
+            {"cea": cea.id, "plant": plant.id, "other": other.id},
+        )
+
+    assert quantity(plant, cea) == 0
+    assert quantity(other, cea, Bucket.FROZEN) == 600
+    rows = db.session.execute(
+        db.text("SELECT seq, bucket, delta, after FROM entry WHERE account_id = :id ORDER BY seq"),
+        {"id": other.id},
+    ).all()
+    assert rows == [(1, 1, 600, 600), (2, 1, -600, 0), (3, 3, 600, 600)]
+    assert verify_ledger().is_sound
+
+
+def test_quantities_above_32_bits_are_exact(plant, cea):
+    give(plant, cea, 8_194_000_000)
+    give(plant, cea, 10**12)
+
+    assert quantity(plant, cea) == 600 + 8_194_000_000 + 10**12
+    assert verify_ledger().is_sound
