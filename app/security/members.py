@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from sqlalchemy import insert, select
 
 from app.extensions import db
 from app.models import Member
-from app.security import passwords
+from app.security import lockout, passwords, sessions
 from app.security.roles import require_compatible
 
 
@@ -89,3 +90,33 @@ def _give_roles(codes: dict[int, str]) -> None:
     role_ids = {name: role_id for role_id, name in db.session.execute(select(Role.id, Role.name))}
     rows = [{"user_id": member, "role_id": role_ids[code]} for member, code in codes.items()]
     db.session.execute(insert(assoc_user_role), rows)
+
+
+def set_active(member_id: int, is_active: bool) -> Member:
+    """Enable or disable a member; a disabled one's sessions end.  The caller commits."""
+    member = db.session.get_one(Member, member_id, with_for_update=True)
+    member.active = is_active
+    db.session.flush()
+    if not is_active:
+        sessions.end_others(member_id, None, "inactive")
+    return member
+
+
+def reset_password(member_id: int) -> tuple[Member, str]:
+    """Give a member a random first password, to be changed at once; the caller commits and tells it.
+
+    The sessions end, and so does a lock.
+    """
+    member = db.session.get_one(Member, member_id, with_for_update=True)
+    password = _first_password()
+    passwords.choose(member, password, must_change=True)
+    sessions.end_others(member_id, None, "password")
+    lockout.unlock([member.username])
+    return member, password
+
+
+def _first_password() -> str:
+    """Make a password that can be read out over the telephone: three groups, no look-alikes."""
+    kinds = ("ABCDEFGHJKMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789")
+    groups = ("".join(secrets.choice(kinds[n % 3]) for n in range(5)) for _ in range(3))
+    return "-".join(groups)

@@ -39,10 +39,46 @@ class RoleSpec:
 # Every signed-in member's: the home page and their own password.
 EVERYBODY = {"HomeView": "index", "SignInView": "change_password"}
 
-ENTERPRISE = RoleSpec("enterprise", _("Emitting enterprise"), "account", {**EVERYBODY})
-PROVINCE = RoleSpec("province", _("Provincial authority"), "province", {**EVERYBODY})
-REGISTRY_MAKER = RoleSpec("registry_maker", _("Registry officer"), "all", {**EVERYBODY})
-REGISTRY_CHECKER = RoleSpec("registry_checker", _("Registry reviewer"), "all", {**EVERYBODY})
+# What everybody with business may look up, within their own row scope.
+ENQUIRIES = {
+    "RegistryToTradingView": "list export show",
+    "TransferPermissionView": "list export",
+    "TradingToRegistryView": "list export show",
+    "ExchangeRegistryToTradingView": "list export show",
+    "HoldingView": "list export",
+    "RegistryEntryView": "list export",
+    "TradingEntryView": "list export",
+}
+
+# What may be looked at, within the member's row scope.
+READING = {
+    "RegistryToTradingView": "list export show",
+    "TradingToRegistryView": "list export show",
+    "ExchangeRegistryToTradingView": "list export show",
+    "TransferPermissionView": "list export",
+    "HoldingView": "list export",
+    "RegistryEntryView": "list export",
+    "TradingEntryView": "list export",
+}
+
+ENTERPRISE = RoleSpec(
+    "enterprise",
+    _("Emitting enterprise"),
+    "account",
+    {
+        **EVERYBODY,
+        **READING,
+        "RegistryToTradingView": "list export show write",
+        "TransferPermissionView": "list export switch",
+    },
+)
+PROVINCE = RoleSpec("province", _("Provincial authority"), "province", {**EVERYBODY, **READING})
+REGISTRY_MAKER = RoleSpec(
+    "registry_maker", _("Registry officer (maker)"), "all", {**EVERYBODY, **READING}
+)
+REGISTRY_CHECKER = RoleSpec(
+    "registry_checker", _("Registry officer (checker)"), "all", {**EVERYBODY, **READING}
+)
 SYSTEM_ADMIN = RoleSpec(
     "system_admin",
     _("System administrator"),
@@ -50,7 +86,7 @@ SYSTEM_ADMIN = RoleSpec(
     {
         **EVERYBODY,
         "TradingCalendarView": "list export edit",
-        "ClockView": "show edit",
+        "ClockView": "show set",
     },
     is_administrator=True,
 )
@@ -60,8 +96,8 @@ SECURITY_ADMIN = RoleSpec(
     "all",
     {
         **EVERYBODY,
-        "MemberView": "list export show edit",
-        "OnlineView": "list export end",
+        "MemberView": "list export edit",
+        "OnlineView": "list export end bulk",
         "LockView": "list unlock",
         "LoginRecordView": "list export",
     },
@@ -75,7 +111,7 @@ AUDITOR = RoleSpec(
         **EVERYBODY,
         "LoginRecordView": "list export",
         "OperationLogView": "list export show",
-        "MemberView": "list export show",
+        "MemberView": "list export",
     },
     is_administrator=True,
 )

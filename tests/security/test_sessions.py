@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import timedelta
 
@@ -336,7 +337,7 @@ def test_a_weak_password_is_refused_with_its_reason(browser, member_of, new):
 def test_the_last_five_passwords_do_not_come_again(browser, member_of):
     browser.sign_in()
     used = [PASSWORD, *(f"Better-Horse-{n}{n}" for n in range(1, 6))]
-    for old, new in zip(used, used[1:], strict=False):
+    for old, new in itertools.pairwise(used):
         assert change(browser, original=old, new=new).status_code == 302
     now = used[-1]
 

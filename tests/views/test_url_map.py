@@ -1,0 +1,241 @@
+"""Every address of the application, found by walking its map: who reaches it, and how."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+
+from app.security.gate import PUBLIC
+from app.security.roles import ENTERPRISE as ENTERPRISE_ROLE
+from app.security.roles import ROLES
+from tests.security.conftest import (
+    AUDITOR,
+    ENTERPRISE,
+    PROVINCE,
+    SECURITY_ADMIN,
+    SYSTEM_ADMIN,
+)
+
+# What Flask-AppBuilder and its companions would serve, had they been left alone.
+CLOSED = [
+    ("POST", "/api/v1/security/login"),
+    ("POST", "/api/v1/security/refresh"),
+    ("GET", "/api/v1/security/csrf_token/"),
+    ("GET", "/api/v1/menu/"),
+    ("GET", "/api/v1/_openapi"),
+    ("GET", "/api/v1/security/users/"),
+    ("GET", "/api/v1/security/roles/"),
+    ("GET", "/swagger/v1"),
+    ("GET", "/users/list/"),
+    ("GET", "/users/add"),
+    ("GET", "/roles/list/"),
+    ("GET", "/resetmypassword/form"),
+    ("GET", "/resetpassword/form"),
+    ("GET", "/userinfoeditview/form"),
+    ("GET", "/register/form"),
+    ("GET", "/back"),
+    ("GET", "/lang/en"),
+    ("GET", "/holdings/action/withdraw/1"),
+    ("POST", "/holdings/action_post"),
+    ("GET", "/holdings/download/x"),
+    ("GET", "/static/appbuilder/css/ab.css"),
+]
+
+
+def rules(app: Flask) -> list[Rule]:
+    return sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint))
+
+
+def addresses(app: Flask) -> list[tuple[str, str, str]]:
+    """Return method, path and endpoint of every address, with something in the variable places."""
+    samples = {"int": "1", "path": "x", "default": "x", "string": "x", "date": "2026-11-20"}
+    found = []
+    for rule in rules(app):
+        path = re.sub(
+            r"<(?:(\w+)(?:\([^)]*\))?:)?\w+>",
+            lambda match: samples.get(match[1] or "default", "x"),
+            rule.rule,
+        )
+        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        found += [(method, path, rule.endpoint) for method in sorted(methods)]
+    return found
+
+
+def test_only_views_of_the_catalogue_have_addresses(app):
+    views = {view.endpoint for view in app.appbuilder.baseviews}
+    strays = {
+        rule.endpoint
+        for rule in rules(app)
+        if rule.endpoint != "static" and rule.endpoint.split(".")[0] not in views
+    }
+    assert not strays
+
+
+def test_every_view_is_one_of_ours(app):
+    foreign = {
+        type(view).__name__
+        for view in app.appbuilder.baseviews
+        if not type(view).__module__.startswith("app.views")
+    }
+    assert not foreign
+
+
+def test_no_view_offers_flask_appbuilder_s_generic_pages(app):
+    generic = {"action", "action_post", "download", "add", "delete", "this_form_get"}
+    found = {rule.endpoint for rule in rules(app) if rule.endpoint.split(".")[-1] in generic}
+    assert not found
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_what_came_with_the_framework_is_not_there(app, browser, method, path):
+    token = browser.token("/login/")
+    headers = {"X-CSRFToken": token}
+    for _signed_in in (False, True):
+        response = browser.client.open(path, method=method, headers=headers)
+        assert response.status_code == 404, path
+        browser.sign_in()
+        headers = {"X-CSRFToken": browser.token("/")}
+
+
+def test_a_stranger_is_sent_to_sign_in_from_everywhere(app, browser):
+    open_addresses = []
+    for method, path, endpoint in addresses(app):
+        token = browser.token("/login/")
+        response = browser.client.open(path, method=method, headers={"X-CSRFToken": token})
+        to_sign_in = response.status_code == 302 and response.headers["Location"].startswith(
+            "/login/"
+        )
+        if endpoint in PUBLIC:
+            continue
+        if not to_sign_in:
+            open_addresses.append((method, path, response.status_code))
+    assert not open_addresses
+
+
+def test_what_is_public_is_there(app):
+    assert {endpoint for _method, _path, endpoint in addresses(app)} >= PUBLIC
+
+
+def test_every_form_needs_its_token(app, browser):
+    """Whatever is not a GET changes something, and a foreign page cannot send it."""
+    browser.sign_in()
+    for method, path, _endpoint in addresses(app):
+        if method == "GET":
+            continue
+        assert browser.client.open(path, method=method).status_code == 400, path
+        forged = {"X-CSRFToken": "forged"}
+        assert browser.client.open(path, method=method, headers=forged).status_code == 400, path
+
+
+def test_addresses_know_get_and_post_alone(app):
+    assert {method for method, _path, _endpoint in addresses(app)} <= {"GET", "POST"}
+
+
+def _permission(app: Flask, endpoint: str) -> tuple[str, str]:
+    """Return the permission that an endpoint of ours asks for."""
+    blueprint, _, name = endpoint.partition(".")
+    view = next(view for view in app.appbuilder.baseviews if view.endpoint == blueprint)
+    assert hasattr(getattr(view, name), "_permission_name"), f"{endpoint} asks for no permission"
+    return f"can_{view.get_method_permission(name)}", view.class_permission_name
+
+
+def test_every_page_asks_for_a_permission(app):
+    for _method, _path, endpoint in addresses(app):
+        if endpoint not in PUBLIC:
+            _permission(app, endpoint)
+
+
+def test_the_table_of_roles_and_the_views_agree(app):
+    registered = {
+        (permission, view.class_permission_name)
+        for view in app.appbuilder.baseviews
+        for permission in view.base_permissions
+    }
+    granted = {pair for role in ROLES.values() for pair in role.permissions()}
+
+    assert granted - registered == set(), "granted, but there is no such page"
+    assert registered - granted == set(), "a page that no role can reach"
+
+
+@pytest.mark.parametrize(
+    ("member_no", "code"),
+    [
+        (ENTERPRISE, "enterprise"),
+        (PROVINCE, "province"),
+        (SECURITY_ADMIN, "security_admin"),
+        (SYSTEM_ADMIN, "system_admin"),
+        (AUDITOR, "auditor"),
+    ],
+)
+def test_each_role_reaches_its_own_addresses_and_no_others(app, browser, member_no, code):
+    """The matrix of roles and addresses: 403 exactly where the table grants nothing."""
+    mine = ROLES[code].permissions()
+    for method, path, endpoint in addresses(app):
+        if endpoint in PUBLIC:
+            continue
+        browser.sign_in(member_no)
+        headers = {"X-CSRFToken": browser.token("/password/")}
+        response = browser.client.open(path, method=method, headers=headers)
+        is_granted = _permission(app, endpoint) in mine
+        assert (response.status_code == 403) is not is_granted, (method, path)
+        assert response.status_code != 500, (method, path)
+        if response.status_code == 302:
+            assert not response.headers["Location"].startswith("/login/"), (method, path)
+        _clear_guesses(app)
+
+
+def _clear_guesses(app: Flask) -> None:
+    from app.extensions import db
+    from app.models import LoginFailure
+
+    db.session.query(LoginFailure).delete()
+    db.session.commit()
+
+
+def test_administrators_do_no_business():
+    business = {view for view in ENTERPRISE_ROLE.grants if view not in ("HomeView", "SignInView")}
+    for role in ROLES.values():
+        if role.is_administrator:
+            assert not business & role.grants.keys()
+
+
+def test_a_role_taken_away_counts_at_the_next_click(app, browser, people, execute):
+    from flask_appbuilder.security.sqla.models import assoc_user_role
+
+    browser.sign_in(SECURITY_ADMIN)
+    assert browser.get("/members/").status_code == 200
+    execute(assoc_user_role.delete().where(assoc_user_role.c.user_id == people[SECURITY_ADMIN]))
+    assert browser.get("/members/").status_code == 403
+
+
+def test_every_answer_carries_the_headers(app, browser):
+    for path in ("/login/", "/nowhere", "/static/css/app.css", "/"):
+        browser.sign_in() if path == "/" else None
+        response = browser.get(path)
+        policy = response.headers["Content-Security-Policy"]
+        assert "script-src 'self' 'nonce-" in policy
+        assert "'unsafe-inline'" not in policy.split("style-src")[0]
+        assert "frame-ancestors 'none'" in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
+        assert "Strict-Transport-Security" not in response.headers
+        if not path.startswith("/static"):
+            assert response.headers["Cache-Control"] == "no-store"
+            assert f"'nonce-{_nonce(response.text)}'" in policy
+
+
+def _nonce(page: str) -> str:
+    (nonce,) = set(re.findall(r'nonce="([^"]+)"', page))
+    return nonce
+
+
+def test_nonces_are_never_the_same(browser):
+    assert _nonce(browser.get("/login/").text) != _nonce(browser.get("/login/").text)
+
+
+def test_over_tls_the_browser_is_told_to_stay_there(browser):
+    response = browser.get("/login/", base_url="https://localhost")
+    assert response.headers["Strict-Transport-Security"].startswith("max-age=")
