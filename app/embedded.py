@@ -400,8 +400,11 @@ class Cluster:
                 "PostgreSQL does not run as root: install util-linux (setpriv), or run as a user"
             )
         if not _reaches(account, programs() / "postgres", self.data):
-            # Below /root, say.  It may pass through folders and read there, and no more.
-            switch += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+            # Below /root, say.  It may pass through folders and read there, and no more.  Without
+            # the last option access(2), with which initdb looks for postgres, would not know it.
+            capability = _passing_capability()
+            switch += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
+            switch += ["--securebits=+no_setuid_fixup"]
         return [*switch, "--"]
 
     # What is remembered
@@ -455,6 +458,17 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _passing_capability() -> str:
+    """Return the least capability of ours that lets a program pass through closed folders."""
+    status = Path("/proc/self/status").read_text()
+    ours = int(next(line.split()[1] for line in status.splitlines() if line[:6] == "CapEff"), 16)
+    if ours & 1 << 2:
+        return "dac_read_search"
+    if ours & 1 << 1:  # All that a container's root has.
+        return "dac_override"
+    raise EmbeddedDatabaseError("PostgreSQL cannot reach this folder: move it, or run as a user")
 
 
 def _sweep(parent: Path) -> None:

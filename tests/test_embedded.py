@@ -220,6 +220,16 @@ def test_a_throwaway_cluster_leaves_nothing_behind():
     assert has_ended(process)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it under another account")
+def test_root_runs_it_in_a_folder_that_nobody_else_may_enter(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with embedded.throwaway(closed) as cluster:
+        assert Path(f"/proc/{cluster._process()}").stat().st_uid != 0
+        assert ask(cluster.url(), "SELECT 1") == 1
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
 def test_what_a_killed_test_left_behind_is_swept_away(tmp_path):
     abandoned = tmp_path / f"{embedded.THROWAWAY}1"
     abandoned.mkdir()
