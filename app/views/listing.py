@@ -100,6 +100,16 @@ class Asked:
         """Whether all of it can be used."""
         return not (self.errors or self.conditions.errors)
 
+    @property
+    def messages(self) -> Sequence[str]:
+        """Return all that is wrong, each naming its field: a hidden condition has no other place."""
+        titles = {name: each.title for each in self.conditions.filters for name in each.parameters}
+        named = [
+            gettext("%(field)s: %(message)s", field=str(titles[name]), message=str(message))
+            for name, message in self.conditions.errors.items()
+        ]
+        return [*map(str, self.errors), *named]
+
 
 @dataclass(slots=True)
 class Found:
@@ -133,7 +143,7 @@ class ListPage(BaseView):
     key: tuple[str, ...] = ("id",)
     account_column: str | None
     usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
-    shown_filters = 4  # How many stand before 展开.
+    shown_filters = 3  # How many stand before 展开.
     bulk: tuple[BulkAction, ...] = ()
     bulk_name = "id"  # The label that names a row in a bulk operation's result.
     empty_hint: Any = ""
@@ -328,8 +338,9 @@ class ListPage(BaseView):
 
     def _find(self, asked: Asked) -> Found:
         columns, statement = self._statement(asked)
-        capped = statement.with_only_columns(literal(1)).limit(COUNTED + 1).subquery()
-        total = db.session.scalar(select(func.count()).select_from(capped)) or 0
+        capped = statement.with_only_columns(literal(1), maintain_column_froms=True)
+        counted = select(func.count()).select_from(capped.limit(COUNTED + 1).subquery())
+        total = db.session.scalar(counted) or 0
         place, order = asked.place, asked.order
         if place.is_last or (place.is_numbered and place.page == _pages(total, place.size)):
             if total <= COUNTED:
