@@ -1,0 +1,210 @@
+"""A throw-away, durable cluster with an installed registry, and what the cases need around it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import psycopg
+from flask import Flask
+
+import config
+from app import create_app, embedded, installation
+from app.domain.moves import ISSUANCE_ACCOUNT_ID
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.operations import clock, verification
+from app.operations.actor import SYSTEM
+
+MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday, a trading day
+TODAY = date(2026, 11, 20)
+FIRST_ACCOUNT = 1001
+EACH_HAS = 1_000_000_000  # tonnes, in 登记可用 and again in 交易持有
+
+
+@dataclass(slots=True)
+class World:
+    """The cluster, the application on it, and how large everything is."""
+
+    cluster: embedded.Cluster
+    app: Flask
+    is_quick: bool
+    accounts: int
+    instruments: int
+    rounds: int
+    seconds: int  # of one pgbench run
+
+    @property
+    def last_account(self) -> int:
+        """The last of the accounts that hold something."""
+        return FIRST_ACCOUNT + self.accounts - 1
+
+    def superuser(self) -> psycopg.Connection:
+        """Open a connection that may do everything, outside of any transaction."""
+        return self.cluster.connect(embedded.DATABASE)
+
+    def pgbench(
+        self, script: str, *, clients: int, seconds: int | None = None, **variables
+    ) -> float:
+        """Run a script for some seconds as the application's role; return transactions a second.
+
+        Statements are prepared.  :accounts, :first and :instruments are known to every script.
+        """
+        known = {"accounts": self.accounts, "first": FIRST_ACCOUNT, "instruments": self.instruments}
+        defined = [f"--define={name}={value}" for name, value in {**known, **variables}.items()]
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            said = self.run(
+                "pgbench",
+                "--no-vacuum",
+                "--protocol=prepared",
+                f"--client={clients}",
+                f"--jobs={min(clients, os.cpu_count() or 1)}",
+                f"--time={seconds or self.seconds}",
+                f"--file={file.name}",
+                *defined,
+                embedded.DATABASE,
+            )
+        (rate,) = re.findall(r"tps = ([0-9.]+) \(without initial", said)
+        (failed,) = re.findall(r"number of failed transactions: (\d+)", said)
+        assert failed == "0", said
+        return float(rate)
+
+    def run(self, program: str, *arguments: str, **options) -> str:
+        """Run one of PostgreSQL's programs as the application's role and return its words."""
+        environment = {**os.environ, **self.environment()}
+        command = [str(embedded.programs() / program), *arguments]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, **options
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def environment(self, role: str = embedded.APP) -> dict[str, str]:
+        """Return where PostgreSQL's own programs connect to."""
+        parts = psycopg.conninfo.conninfo_to_dict(self.cluster.url(role).replace("+psycopg", ""))
+        return {
+            "PGHOST": str(parts["host"]),
+            "PGPORT": str(parts["port"]),
+            "PGUSER": str(parts["user"]),
+            "PGPASSWORD": str(parts["password"]),
+            "PGDATABASE": embedded.DATABASE,
+        }
+
+    def verify(self) -> int:
+        """Run the consistency checks over the whole ledger; return the number of faults."""
+        with self.app.app_context():
+            report = verification.verify_ledger()
+            db.session.remove()
+        for fault in report.faults[:5]:
+            print("    fault:", fault.check, fault.key)
+        return sum(report.totals.values())
+
+    def facts(self) -> dict[str, object]:
+        """Return what the figures depend on."""
+        with self.superuser() as connection:
+            shown = {
+                name: connection.execute(f"SHOW {name}").fetchone()[0]
+                for name in ("server_version", "fsync", "synchronous_commit", "shared_buffers")
+            }
+        return {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "load": os.getloadavg()[0],
+            **shown,
+        }
+
+
+@contextmanager
+def opened(*, is_quick: bool) -> Iterator[World]:
+    """Lend a world; nothing of it remains."""
+    with embedded.throwaway(safe=True) as cluster:
+        urls = cluster.urls()
+        app = create_app(settings(urls.app, urls.owner))
+        with app.app_context():
+            installation.install()
+            with transaction():
+                clock.set_to(MORNING, SYSTEM)
+            db.session.remove()
+        world = World(
+            cluster=cluster,
+            app=app,
+            is_quick=is_quick,
+            accounts=2_000 if is_quick else 10_000,
+            instruments=5 if is_quick else 10,
+            rounds=3 if is_quick else 5,
+            seconds=1 if is_quick else 5,
+        )
+        _fill(world)
+        yield world
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+def settings(app_url: str, owner_url: str) -> config.Settings:
+    """Return the settings of the program under measurement."""
+    return config.load(
+        {
+            "APP_PROFILE": "test",
+            "DATABASE_URL": app_url,
+            "DATABASE_OWNER_URL": owner_url,
+            "SECRET_KEY": "bench" * 8,
+        }
+    )
+
+
+def _fill(world: World) -> None:
+    """Open accounts, issue to each of each instrument, and give the yardsticks the same."""
+    script = (Path(__file__).parent / "yardsticks.sql").read_text(encoding="utf-8")
+    sizes = {
+        "first": FIRST_ACCOUNT,
+        "last": world.last_account,
+        "instruments": world.instruments,
+        "each": EACH_HAS,
+        "issuer": ISSUANCE_ACCOUNT_ID,
+        "at": datetime(2026, 1, 5, 9, 0, tzinfo=BEIJING),
+    }
+    with world.superuser() as connection:
+        connection.execute(script)
+        # Values bound by the client: a statement with parameters of its own comes alone.
+        psycopg.ClientCursor(connection).execute(_FILL, sizes)
+        connection.execute("VACUUM ANALYZE")
+
+
+_FILL = f"""
+INSERT INTO instrument (id, code, name, vintage)
+SELECT n, 'PE2026' || lpad(n::text, 6, '0'), '碳排放配额' || n, 2020 + n
+  FROM generate_series(1, %(instruments)s) AS n;
+INSERT INTO venue (id, code, name) VALUES (1, 'ZGW', '中股网');
+INSERT INTO venue_instrument SELECT 1, id, 'CEA' || id FROM instrument;
+INSERT INTO account (id, member_no, name, kind, province, sector, allows_exchange_transfer)
+SELECT n, '210423' || lpad(n::text, 6, '0'), '虚构发电' || n || '有限公司', 'enterprise', '42', 'power', true
+  FROM generate_series(%(first)s, %(last)s) AS n;
+INSERT INTO posting (business, stage, request_key) VALUES ('issuance', 'approval', 'bench:issue');
+INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
+                      to_account, to_bucket)
+SELECT (SELECT id FROM posting WHERE request_key = 'bench:issue'), %(at)s, i, 2 * %(each)s,
+       %(issuer)s, 12, a, 1
+  FROM generate_series(%(first)s, %(last)s) AS a, generate_series(1, %(instruments)s) AS i;
+INSERT INTO posting (business, stage, request_key) VALUES ('issuance', 'approval', 'bench:trading');
+INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
+                      to_account, to_bucket)
+SELECT (SELECT id FROM posting WHERE request_key = 'bench:trading'), %(at)s, i, %(each)s, a, 1, a, 5
+  FROM generate_series(%(first)s, %(last)s) AS a, generate_series(1, %(instruments)s) AS i;
+INSERT INTO yardstick.balance
+SELECT a, i, %(each)s FROM generate_series(%(first)s, %(last)s) AS a,
+                           generate_series(1, %(instruments)s) AS i;
+GRANT USAGE ON SCHEMA yardstick TO {embedded.APP};
+GRANT ALL ON ALL TABLES IN SCHEMA yardstick TO {embedded.APP}
+"""
