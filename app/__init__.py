@@ -52,6 +52,8 @@ def _add_pages(app: Flask) -> None:
     frame.init_app(app)
     errors.init_app(app)
     views.register(builder)
+    # Where Flask-AppBuilder's decorators would send a stranger whom the gate let through.
+    builder.sm.auth_view = next(v for v in builder.baseviews if v.endpoint == "SignInView")
 
 
 def _add_commands(app: Flask) -> None:

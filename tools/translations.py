@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -71,8 +72,10 @@ def appbuilder_texts() -> set[str]:
     folder = Path(package.origin).parent / "translations"
     texts = set()
     for path in folder.glob("*/LC_MESSAGES/messages.po"):
-        with path.open("rb") as file:
-            texts |= {message.id for message in read_po(file) if isinstance(message.id, str)}
+        # Its dates are written in ways that the reader does not take; we need the texts alone.
+        lines = [line for line in path.read_bytes().splitlines(True) if b"-Date:" not in line]
+        found = read_po(BytesIO(b"".join(lines)))
+        texts |= {message.id for message in found if isinstance(message.id, str)}
     return texts
 
 

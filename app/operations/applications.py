@@ -208,12 +208,13 @@ def send_back(
     return outcome
 
 
-def refuse(case_id: int, error: RuleError, actor: Actor, *, now: datetime) -> None:
-    """Keep a machine's request that a rule refused, with the reason; nothing moves."""
-    (case,) = _lock([case_id], actor)
-    require(case, Action.SUBMIT)
-    case.status = Status.REFUSED
-    _record([case], Action.REFUSE, actor, now, comment=str(error))
+def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: datetime) -> None:
+    """Keep a machine's drafts that a rule refused, each with its reason; nothing moves."""
+    for case, _error in refused:
+        require(case, Action.SUBMIT)
+        case.status, case.settles_on = Status.REFUSED, None
+    comments = [str(error) for _case, error in refused]
+    _record([case for case, _error in refused], Action.REFUSE, actor, now, comments=comments)
 
 
 # Guards and decisions ----------------------------------------------------------------------
@@ -411,7 +412,13 @@ def _turn_round(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime
 
 
 def _record(
-    cases: Sequence[Case], action: Action, actor: Actor, now: datetime, *, comment: str = ""
+    cases: Sequence[Case],
+    action: Action,
+    actor: Actor,
+    now: datetime,
+    *,
+    comment: str = "",
+    comments: Sequence[str] = (),
 ) -> None:
     """Write the state that each case has reached, its event and its 操作日志 row, in one statement."""
     if not cases:
@@ -425,8 +432,8 @@ def _record(
             "days": [case.settles_on for case in cases],
             "postings": [case.posting_id for case in cases],
             "submitters": [case.submitted_by for case in cases],
+            "comments": [text[:LONGEST_REASON] for text in comments or [comment] * len(cases)],
             "action": str(action),
-            "comment": comment[:LONGEST_REASON],
             **_signature(actor, now),
         },
     )
@@ -548,19 +555,19 @@ _RECORD = _typed(
               SET status = r.status, step = r.step, settles_on = r.settles_on,
                   posting_id = r.posting_id, submitted_by = r.submitted_by, version = version + 1,
                   submitted_at = CASE WHEN :action = 'submit' THEN :at ELSE submitted_at END,
-                  refusal = CASE WHEN :action = 'refuse' THEN :comment ELSE refusal END
-             FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters)
-               AS r (id, status, step, settles_on, posting_id, submitted_by)
+                  refusal = CASE WHEN :action = 'refuse' THEN r.comment ELSE refusal END
+             FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters, :comments)
+               AS r (id, status, step, settles_on, posting_id, submitted_by, comment)
             WHERE a.id = r.id
-           RETURNING a.id, a.kind, a.number, a.account_id, a.step),
+           RETURNING a.id, a.kind, a.number, a.account_id, a.step, r.comment),
          event AS (
            INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
                                           ip, comment)
-           SELECT id, :action, step, :at, CAST(:member AS integer), :member_name, :ip, :comment
+           SELECT id, :action, step, :at, CAST(:member AS integer), :member_name, :ip, comment
              FROM reached)
     INSERT INTO operation_log (member_id, member_no, ip, action, subject, account_id, detail)
     SELECT CAST(:member AS integer), :member_no, :ip, kind || '.' || :action, number, account_id,
-           jsonb_build_object('comment', CAST(:comment AS text))
+           jsonb_build_object('comment', comment)
       FROM reached
     """,
     ids=BigInteger,
@@ -569,4 +576,5 @@ _RECORD = _typed(
     days=Date,
     postings=BigInteger,
     submitters=Integer,
+    comments=String,
 )

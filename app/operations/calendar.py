@@ -50,6 +50,16 @@ def next_trading_day(after: date) -> date:
     return day
 
 
+def last_trading_day(before: date) -> date:
+    """Return the last trading day earlier than ``before``.  Raises RuleError where there is none."""
+    day = db.session.scalar(
+        select(func.max(TradingDay.day)).where(TradingDay.day < before, TradingDay.is_trading)
+    )
+    if day is None:
+        raise RuleError(_("No trading day before %(day)s in the calendar", day=before))
+    return day
+
+
 def is_trading_day(day: date) -> bool:
     """Tell whether the exchange trades on ``day``."""
     return bool(db.session.scalar(select(TradingDay.is_trading).where(TradingDay.day == day)))

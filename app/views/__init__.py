@@ -4,6 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_babel import lazy_gettext as _
+
+from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
+from app.views.frame import AppearanceView
+from app.views.home import HomeView
+from app.views.sign_in import SignInView
+from app.views.transfer import (
+    ExchangeRegistryToTradingView,
+    RegistryToTradingView,
+    TradingToRegistryView,
+    TransferPermissionView,
+)
+
+# (menu, icon, ((entry, page), ...)): the manual's words in the manual's order.
+MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
+    (
+        _("Holding transfers"),
+        "ti-arrows-exchange",
+        (
+            (_("Registry to trading, started by the registry side"), RegistryToTradingView),
+            (_("Transfer permission"), TransferPermissionView),
+            (_("Trading to registry, started by the trading side"), TradingToRegistryView),
+            (_("Registry to trading, started by the trading side"), ExchangeRegistryToTradingView),
+        ),
+    ),
+    (
+        _("Enquiries"),
+        "ti-search",
+        ((_("Holdings"), HoldingView),),
+    ),
+)
+WITHOUT_MENU = (SignInView, AppearanceView, RegistryEntryView, TradingEntryView)
+
 
 def register(builder: Any) -> None:
     """Add every page, with the manual's menus in the manual's order."""
+    builder.add_view(HomeView, "HomeView", label=_("Home"), icon="ti-home")
+    for number, (title, icon, entries) in enumerate(MENUS):
+        for label, view in entries:
+            builder.add_view(
+                view,
+                view.__name__,
+                label=label,
+                category=f"menu-{number}",
+                category_label=title,
+                category_icon=icon,
+            )
+    for view in WITHOUT_MENU:
+        builder.add_view_no_menu(view)

@@ -42,7 +42,7 @@ def _entry(item: Any) -> dict[str, Any] | None:
     is_here = bool(item.baseview) and request.blueprint == item.baseview.endpoint
     return {
         "label": str(item.label),
-        "icon": item.icon or "",
+        "icon": (item.icon or "").removeprefix("ti-"),
         "url": item.get_url() if item.baseview else "",
         "active": is_here or any(child["active"] for child in children),
         "children": children,

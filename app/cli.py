@@ -1,0 +1,227 @@
+"""The commands: init, seed, demo-logins, clock, settle-day, exchange-transfer, seal, verify-ledger."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+from sqlalchemy import text
+
+from app import installation
+from app.domain.errors import RuleError
+from app.domain.moves import whole_tonnes
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.installation import demo
+from app.operations import calendar, clock, settlement, trading
+from app.operations.actor import SYSTEM
+
+AFTER_CLOSE = time(15, 30)
+
+
+def register(app: Flask) -> None:
+    """Add the commands to ``flask``."""
+    for command in (
+        init,
+        seed,
+        demo_logins,
+        clock_command,
+        settle_day,
+        exchange_transfer,
+        seal,
+        verify_ledger,
+    ):
+        app.cli.add_command(command)
+
+
+def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Print a RuleError in one line and end with 1."""
+
+    @wraps(function)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except RuleError as error:
+            raise click.ClickException(str(error)) from error
+
+    return told
+
+
+@click.command("init")
+@with_appcontext
+def init() -> None:
+    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
+    installation.install()
+    click.echo("ready")
+
+
+@click.command("seed")
+@click.option("--scale", type=click.Choice(["demo", "national"]), default="demo", show_default=True)
+@with_appcontext
+@_refusals_are_told
+def seed(scale: str) -> None:
+    """Fill an empty registry with demonstration data; never in production."""
+    _require_demo()
+    installation.install()
+    if scale == "demo":
+        click.echo("seeded" if demo.seed_once() else "there already")
+        return
+    from app.installation import national  # Heavy, and seldom wanted.
+
+    national.seed_national(current_app.config["SETTINGS"].database_owner_url)
+    click.echo("seeded")
+
+
+@click.command("demo-logins")
+@click.option("--json", "as_json", is_flag=True, help="A list of {role, login, password}.")
+@with_appcontext
+def demo_logins(as_json: bool) -> None:
+    """Print the demonstration's logins, one of each role."""
+    _require_demo()
+    found = demo.logins()
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for each in found:
+        click.echo(f"{each['role']}\t{each['login']}\t{each['password']}")
+
+
+@click.command("clock")
+@click.option("--set", "moment", metavar="TIME", help="2026-11-23 10:00, or 14:59 of the same day.")
+@with_appcontext
+@_refusals_are_told
+def clock_command(moment: str | None) -> None:
+    """Show the business clock, or move it where it is the demonstration's own."""
+    if moment:
+        with transaction():
+            clock.set_to(_moment(moment, clock.now().date()), SYSTEM)
+    click.echo(f"{clock.now():%Y-%m-%d %H:%M:%S}")
+
+
+@click.command("settle-day")
+@click.option("--date", "day", metavar="YYYY-MM-DD", help="The trading day; today unless given.")
+@click.option("--as-of", "as_of", metavar="TIME", help="The business time of the run.")
+@with_appcontext
+@_refusals_are_told
+def settle_day(day: str | None, as_of: str | None) -> None:
+    """Settle a trading day; a second run changes nothing.
+
+    Where the clock is its own, the day is brought to its close first and, afterwards, to the next
+    trading day's morning.
+    """
+    now = clock.now()
+    if day is None and clock.has_own_clock() and not calendar.is_trading_day(now.date()):
+        chosen = calendar.last_trading_day(now.date())
+    else:
+        chosen = _day(day) if day else now.date()
+    at = _moment(as_of, chosen) if as_of else now
+    if as_of and not clock.has_own_clock() and at > now:
+        raise RuleError(f"{at:%Y-%m-%d %H:%M:%S} is still to come")
+    if not as_of and clock.has_own_clock():
+        at = max(now, datetime.combine(chosen, AFTER_CLOSE, tzinfo=BEIJING))
+    with transaction():
+        done = settlement.settle_day(chosen, SYSTEM, now=at)
+        db.session.execute(text("SELECT seal_movements()"))
+    if clock.has_own_clock() and not done.was_settled_before:
+        with transaction():
+            morning = datetime.combine(
+                calendar.next_trading_day(chosen), clock.MORNING, tzinfo=BEIJING
+            )
+            clock.set_to(max(morning, now), SYSTEM)
+    click.echo(_told(done))
+
+
+@click.command("exchange-transfer")
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
+)
+@click.option("--request-no", default="", help="The exchange's own number; carried out once.")
+@click.option("--direction", type=click.Choice(["in", "out"]), help="in: registry to trading.")
+@click.option("--member", "member_no", default="", help="会员编号")
+@click.option("--instrument", "instrument_code", default="", help="标的编码")
+@click.option("--quantity", default="", help="Whole tonnes.")
+@click.option("--venue", "venue_code", default="ZGW", show_default=True)
+@with_appcontext
+@_refusals_are_told
+def exchange_transfer(file: Path | None, **options: str) -> None:
+    """Carry out transfers that the trading side starts: one by options, or a JSON list in FILE."""
+    rows = json.loads(file.read_text(encoding="utf-8")) if file else [options]
+    requests = [
+        trading.TransferRequest(
+            **{name: str(row.get(name) or "") for name in _REQUEST_FIELDS},
+            quantity=whole_tonnes(str(row.get("quantity") or "")),
+        )
+        for row in rows
+    ]
+    with transaction():
+        answers = trading.receive_transfers(requests, now=clock.now())
+    for answer in answers:
+        click.echo(f"{answer.request_no}\t{answer.number}\t{answer.status}\t{answer.refusal}")
+
+
+_REQUEST_FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
+
+
+@click.command("seal")
+@with_appcontext
+def seal() -> None:
+    """Seal the movements so far into the hash chain."""
+    with transaction():
+        sealed = db.session.scalar(text("SELECT seal_movements()"))
+    click.echo(f"sealed {sealed}")
+
+
+@click.command("verify-ledger")
+@with_appcontext
+def verify_ledger() -> None:
+    """Recompute every balance from the entries; exit with 1 and the offending keys on any fault."""
+    from app.operations import verification
+
+    report = verification.verify_ledger()
+    for name, count in report.counts.items():
+        click.echo(f"{name}: {count}")
+    for check, key in report.faults:
+        click.echo(f"FAULT {check}: {key}", err=True)
+    click.echo(f"faults: {len(report.faults)}")
+    if report.faults:
+        sys.exit(1)
+
+
+def _require_demo() -> None:
+    if current_app.config["SETTINGS"].is_production:
+        raise click.ClickException("Demonstration data are not for production")
+
+
+def _told(done: settlement.Settlement) -> str:
+    state = "settled before, nothing changed" if done.was_settled_before else "settled"
+    return (
+        f"{done.day} {state}: {done.to_trading_quantity} t of {done.to_trading_holdings} holdings"
+        f" to trading, {done.to_registry_quantity} t of {done.to_registry_holdings} to registry"
+    )
+
+
+def _day(typed: str) -> date:
+    try:
+        return date.fromisoformat(typed)
+    except ValueError:
+        raise RuleError(f"{typed}: not a date like 2026-11-20") from None
+
+
+def _moment(typed: str, day: date) -> datetime:
+    """Read a time of ``day`` or a full date and time, in Beijing unless it names a zone."""
+    try:
+        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?", typed.strip()):
+            return datetime.combine(day, time.fromisoformat(typed.strip().zfill(5)), tzinfo=BEIJING)
+        moment = datetime.fromisoformat(typed.strip())
+    except ValueError:
+        raise RuleError(f"{typed}: not a time like 14:59 or 2026-11-20 14:59") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)

@@ -1,0 +1,256 @@
+"""The demonstration: the manual's enterprise, a few dozen more over the provinces, and all roles.
+
+Everything goes through the operations that the real registry uses, at business times of the past
+weeks, so that every list has rows and the ledger verifies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from sqlalchemy import func, select
+
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket, PostingRequest, Stage
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
+from app.extensions import db, transaction
+from app.models import (
+    Account,
+    Instrument,
+    Member,
+    SettlementRun,
+    TradingDay,
+    Venue,
+    VenueInstrument,
+)
+from app.operations import accounts, applications, clock, ledger, settlement, trading
+from app.operations.actor import SYSTEM, Actor
+from app.security.members import NewMember, register_members
+
+DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
+MANUAL_MEMBER_NO = "21042300007"
+
+
+@dataclass(frozen=True, slots=True)
+class Vintage:
+    """An instrument of the demonstration (domain.md section 7)."""
+
+    code: str
+    name: str
+    year: int
+    trade_code: str
+
+
+VINTAGES = (
+    Vintage("PE2021000025", "2021年5月17日增持的配额", 2020, "CEA"),
+    Vintage("PE2022000001", "2021年度碳排放配额", 2021, "CEA21"),
+    Vintage("PE2023000001", "2022年度碳排放配额", 2022, "CEA22"),
+    Vintage("PE2024000001", "2023年度碳排放配额", 2023, "CEA23"),
+    Vintage("PE2025000001", "2024年度碳排放配额", 2024, "CEA24"),
+    Vintage("PE2026000001", "2025年度碳排放配额", 2025, "CEA25"),
+    Vintage("PE2026000002", "2026年度碳排放配额（预分配）", 2026, "CEA26"),
+)
+PROVINCES = {
+    "11": "北京",
+    "15": "内蒙古",
+    "31": "上海",
+    "32": "江苏",
+    "37": "山东",
+    "42": "湖北",
+    "44": "广东",
+}
+SECTORS = {"power": "发电", "steel": "钢铁", "cement": "水泥", "aluminium": "铝业"}
+OFFICERS = (
+    NewMember("R0001", "注册登记管理机构经办 李敏", "registry_maker"),
+    NewMember("R0002", "注册登记管理机构复核 周强", "registry_checker"),
+    NewMember("S0001", "系统管理员 陈工", "system_admin"),
+    NewMember("S0002", "安全管理员 吴工", "security_admin"),
+    NewMember("S0003", "审计员 郑工", "auditor"),
+)
+
+
+def seed_once() -> bool:
+    """Seed an empty registry; tell whether it did.  Two starts at once seed once."""
+    with transaction():
+        db.session.execute(select(func.pg_advisory_xact_lock(7260004)))
+        if db.session.scalar(select(Account.id).where(Account.member_no == MANUAL_MEMBER_NO)):
+            return False
+        _seed()
+    return True
+
+
+def logins() -> list[dict[str, str]]:
+    """Return one login of each role, for people who try the demonstration."""
+    wanted = [("重点排放单位", MANUAL_MEMBER_NO)]
+    wanted += [(f"{name}主管部门", f"P{code}") for code, name in PROVINCES.items()]
+    wanted += [(officer.name.split()[0], officer.member_no) for officer in OFFICERS]
+    present = set(
+        db.session.scalars(
+            select(Member.username).where(Member.username.in_([login for _role, login in wanted]))
+        )
+    )
+    return [
+        {"role": role, "login": login, "password": DEMO_PASSWORD}
+        for role, login in wanted
+        if login in present
+    ]
+
+
+def first_morning() -> datetime:
+    """Return 10:00 of today, or of the next trading day where today is none."""
+    today = datetime.now(BEIJING).date()
+    day = db.session.scalar(
+        select(func.min(TradingDay.day)).where(TradingDay.day >= today, TradingDay.is_trading)
+    )
+    return datetime.combine(day or today, clock.MORNING, tzinfo=BEIJING)
+
+
+def _seed() -> None:
+    chance = random.Random(2021)  # noqa: S311 - the same demonstration every time
+    morning = first_morning()
+    clock.start_at(morning)
+    venue = Venue(code="ZGW", name="中股网")
+    instruments = [
+        Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
+    ]
+    db.session.add_all([venue, *instruments])
+    db.session.flush()
+    db.session.add_all(
+        VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
+        for each, instrument in zip(VINTAGES, instruments, strict=True)
+    )
+    enterprises = list(_enterprises(chance))
+    db.session.add_all(enterprises)
+    db.session.flush()
+    members = _register(enterprises)
+    _issue(enterprises, instruments, chance, morning.date())
+    _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
+
+
+def _enterprises(chance: random.Random) -> Iterator[Account]:
+    yield Account(
+        member_no=MANUAL_MEMBER_NO,
+        name="市场通测试030207",
+        kind="enterprise",
+        province="42",
+        sector="power",
+        uscc="91420100MA4K2X7R0A",
+        opened_on=date(2021, 4, 23),
+    )
+    serial = itertools.count(8)
+    places = ("长江", "东湖", "泰山", "黄河", "珠江", "太湖", "阴山", "燕山")
+    for (province, name), (sector, trade) in itertools.product(PROVINCES.items(), SECTORS.items()):
+        n = next(serial)
+        yield Account(
+            member_no=f"210423{n:05d}",
+            name=f"{name}{chance.choice(places)}{trade}有限公司",
+            kind="enterprise",
+            province=province,
+            sector=sector,
+            opened_on=date(2021, 4, 23),
+        )
+
+
+def _register(enterprises: list[Account]) -> dict[int, Member]:
+    newcomers = [
+        NewMember(each.member_no, each.name, "enterprise", account_id=each.id)
+        for each in enterprises
+    ]
+    newcomers += [
+        NewMember(f"P{code}", f"{name}主管部门", "province", province=code)
+        for code, name in PROVINCES.items()
+    ]
+    register_members([*newcomers, *OFFICERS], DEMO_PASSWORD, must_change=False)
+    return {row.account_id: row for row in db.session.scalars(select(Member)) if row.account_id}
+
+
+def _issue(
+    enterprises: list[Account], instruments: list[Instrument], chance: random.Random, until: date
+) -> None:
+    """Issue every vintage on its own day; the manual's enterprise has the manual's 700 tonnes."""
+    for each, instrument in zip(VINTAGES, instruments, strict=True):
+        issued_on = date(2021, 5, 17) if each.year == 2020 else date(each.year + 1, 9, 18)
+        at = datetime.combine(
+            min(issued_on, until - timedelta(days=60)), time(10, 30), tzinfo=BEIJING
+        )
+        requests = []
+        for enterprise in enterprises:
+            is_manuals = enterprise.member_no == MANUAL_MEMBER_NO
+            if is_manuals and each.year != 2020:
+                continue
+            quantity = 700 if is_manuals else chance.randrange(120_000, 3_500_000)
+            requests.append(
+                PostingRequest(
+                    business="issuance",
+                    stage=Stage.APPROVAL,
+                    request_key=f"issuance:{each.code}:{enterprise.member_no}",
+                    document=f"FF{each.year}{enterprise.id:06d}",
+                    moves=(
+                        Move(
+                            Pocket(ISSUANCE_ACCOUNT_ID, instrument.id, Bucket.ISSUED),
+                            Pocket(enterprise.id, instrument.id, Bucket.AVAILABLE),
+                            quantity,
+                        ),
+                    ),
+                )
+            )
+        ledger.post(requests, at=at)
+
+
+def _live_some_days(
+    enterprises: list[Account],
+    instruments: list[Instrument],
+    venue: Venue,
+    members: dict[int, Member],
+    chance: random.Random,
+    today: date,
+) -> None:
+    """Let the last trading days pass as they do: transfers of both directions, settled each evening."""
+    days = db.session.scalars(
+        select(TradingDay.day)
+        .where(TradingDay.day < today, TradingDay.is_trading)
+        .order_by(TradingDay.day.desc())
+        .limit(6)
+    ).all()
+    others = [each for each in enterprises if each.member_no != MANUAL_MEMBER_NO]
+    for day in reversed(days):
+        at = datetime.combine(day, time(9, 40), tzinfo=BEIJING)
+        for enterprise in chance.sample(others, 4):
+            actor = Actor.of(members[enterprise.id], "192.0.2.10")
+            if chance.random() < 0.4 and not enterprise.allows_exchange_transfer:
+                accounts.allow_exchange_transfer(enterprise.id, actor, allowed=True, now=at)
+            lines = tuple(
+                Line(instrument.id, chance.randrange(500, 20_000), venue_id=venue.id)
+                for instrument in chance.sample(instruments[1:], chance.choice((1, 1, 2)))
+            )
+            draft = applications.Draft(
+                "registry_to_trading",
+                enterprise.id,
+                lines,
+                f"demo:{day}:{enterprise.id}",
+                "交易需要",
+            )
+            applications.submit(applications.start([draft], actor, now=at), actor, now=at)
+        trading.receive_transfers(_exchange_requests(others, venue, chance, day), now=at)
+        settlement.settle_day(day, SYSTEM, now=datetime.combine(day, time(15, 30), tzinfo=BEIJING))
+    assert not days or db.session.scalar(select(func.max(SettlementRun.day))) == days[0]
+
+
+def _exchange_requests(
+    others: list[Account], venue: Venue, chance: random.Random, day: date
+) -> list[trading.TransferRequest]:
+    return [
+        trading.TransferRequest(
+            request_no=f"EX{day:%Y%m%d}{n:04d}",
+            direction=chance.choice(("in", "out")),
+            member_no=enterprise.member_no,
+            instrument_code=chance.choice(VINTAGES[1:]).code,
+            quantity=chance.randrange(100, 6_000),
+            venue_code=venue.code,
+        )
+        for n, enterprise in enumerate(chance.sample(others, 3), start=1)
+    ]

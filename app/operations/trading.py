@@ -1,0 +1,132 @@
+"""What the exchange's machine asks of the registry: transfers that the trading side starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import NotFound, RuleError
+from app.domain.workflow import Line, Status
+from app.extensions import db
+from app.models import Account, Application, Instrument, Venue
+from app.operations import applications
+from app.operations.actor import EXCHANGE
+
+KIND_OF_DIRECTION = {
+    "in": "exchange_registry_to_trading",  # 交易发起登记转交易
+    "out": "trading_to_registry",  # 交易发起交易转登记
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """One transfer as the exchange asks for it, in whole tonnes.
+
+    ``request_no`` is the exchange's own number: the same number is carried out once.
+    """
+
+    request_no: str
+    direction: str  # "in" (registry to trading) or "out" (trading to registry)
+    member_no: str
+    instrument_code: str
+    quantity: int
+    venue_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the exchange is told of one request."""
+
+    request_no: str
+    number: str  # of our application; "" where none could be kept
+    status: str
+    refusal: str = ""
+
+
+def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
+    """Carry out the exchange's transfers, each on its own merits; refusals are kept and listed.
+
+    A request number seen before is answered with what became of it then.  What names an unknown
+    member, instrument or venue cannot be kept and is answered with the reason alone.
+    """
+    drafts: dict[str, applications.Draft] = {}
+    unknown: dict[str, RuleError] = {}
+    names = _names(requests)
+    for request in requests:
+        try:
+            drafts[request.request_no] = _draft(request, names)
+        except RuleError as error:
+            unknown[request.request_no] = error
+    kept = _carry_out(drafts, now)
+    return [
+        kept[request.request_no]
+        if request.request_no in kept
+        else Answer(request.request_no, "", str(Status.REFUSED), str(unknown[request.request_no]))
+        for request in requests
+    ]
+
+
+def _carry_out(drafts: dict[str, applications.Draft], now: datetime) -> dict[str, Answer]:
+    if not drafts:
+        return {}
+    ids = applications.start(list(drafts.values()), EXCHANGE, now=now)
+    fresh = db.session.scalars(
+        select(Application.id).where(Application.id.in_(ids), Application.status == Status.DRAFT)
+    ).all()
+    if fresh:
+        outcome = applications.submit(fresh, EXCHANGE, now=now)
+        applications.refuse(outcome.refused, EXCHANGE, now=now)
+    rows = {
+        row.id: row
+        for row in db.session.execute(
+            select(
+                Application.id, Application.number, Application.status, Application.refusal
+            ).where(Application.id.in_(ids))
+        )
+    }
+    return {
+        request_no: Answer(request_no, rows[id_].number, rows[id_].status, rows[id_].refusal)
+        for request_no, id_ in zip(drafts, ids, strict=True)
+    }
+
+
+def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
+    """Read the ids behind the codes of a batch, in three queries."""
+    found: dict[tuple[str, str], int] = {}
+    for what, column, key, codes in (
+        ("member", Account.member_no, Account.id, {request.member_no for request in requests}),
+        ("instrument", Instrument.code, Instrument.id, {r.instrument_code for r in requests}),
+        ("venue", Venue.code, Venue.id, {request.venue_code for request in requests}),
+    ):
+        rows = db.session.execute(select(column, key).where(column.in_(codes)))
+        found |= {(what, code): id_ for code, id_ in rows}
+    return found
+
+
+def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> applications.Draft:
+    if request.direction not in KIND_OF_DIRECTION:
+        raise RuleError(_("Direction must be in or out"), field="direction")
+    ids = []
+    for what, code, message in (
+        ("member", request.member_no, _("There is no account %(code)s", code=request.member_no)),
+        (
+            "instrument",
+            request.instrument_code,
+            _("There is no instrument %(code)s", code=request.instrument_code),
+        ),
+        ("venue", request.venue_code, _("There is no venue %(code)s", code=request.venue_code)),
+    ):
+        if (what, code) not in names:
+            raise NotFound(message, field=what)
+        ids.append(names[what, code])
+    account, instrument, venue = ids
+    return applications.Draft(
+        kind=KIND_OF_DIRECTION[request.direction],
+        account_id=account,
+        lines=(Line(instrument, request.quantity, venue_id=venue),),
+        request_key=f"exchange:{request.request_no}"[:80],
+    )

@@ -1,0 +1,244 @@
+"""What the pages of every kind of application share: the list, 详情, and what became of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import abort, g, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.domain.errors import NotFound
+from app.domain.kinds import KINDS
+from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Status
+from app.extensions import db
+from app.models import Account, Application, ApplicationLine, Instrument, SettlementRun, Venue
+from app.security.scope import require_scope
+from app.views.columns import Column
+from app.views.conditions import Filter
+from app.views.listing import Action as RowAction
+from app.views.listing import Conditions, ListPage, back_url
+
+SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
+SHOWN_STATUSES = {
+    **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
+    SETTLED: (_("Transferred"), "green"),
+}
+ACTION_TONES = {
+    Action.SAVE: "grey",
+    Action.SUBMIT: "blue",
+    Action.APPROVE: "green",
+    Action.SEND_BACK: "red",
+    Action.WITHDRAW: "grey",
+    Action.REFUSE: "red",
+}
+_SHOWN_STATUS = case(
+    (
+        (Application.status == Status.PENDING_SETTLEMENT)
+        & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),
+        literal(SETTLED),
+    ),
+    else_=Application.status,
+)
+
+
+def of_line(expression: Any) -> Any:
+    """Return a scalar subquery over an application's lines, run for the rows that are shown alone."""
+    return (
+        select(expression)
+        .select_from(ApplicationLine)
+        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .join(Venue, Venue.id == ApplicationLine.venue_id, isouter=True)
+        .where(ApplicationLine.application_id == Application.id)
+        .scalar_subquery()
+    )
+
+
+class ApplicationList(ListPage):
+    """The applications of one kind that are in the member's row scope."""
+
+    kind: str
+    account_column = "account_id"
+    statuses: tuple[str, ...] = ()
+
+    columns = (
+        Column("number", _("Application number"), kind="code"),
+        Column("member_no", _("Member number"), kind="code"),
+        Column("account", _("Member name")),
+        Column("instrument_codes", _("Instrument code"), kind="code"),
+        Column("instruments", _("Instrument name")),
+        Column("quantity", _("Transfer quantity"), kind="quantity"),
+        Column("venue", _("Trading venue")),
+        Column("created_at", _("Applied at"), kind="datetime"),
+        Column("settles_on", _("Settles on"), kind="date"),
+        Column("status", _("Status"), kind="status", choices=SHOWN_STATUSES),
+    )
+    filters: tuple[Filter, ...] = ()
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return one row an application; its lines are put together in the row."""
+        return (
+            select(
+                Application.id,
+                Application.account_id,
+                Application.number,
+                Account.member_no,
+                Account.name.label("account"),
+                of_line(func.string_agg(Instrument.code, "、")).label("instrument_codes"),
+                of_line(func.string_agg(Instrument.name, "、")).label("instruments"),
+                of_line(func.sum(ApplicationLine.quantity)).label("quantity"),
+                of_line(func.max(Venue.name)).label("venue"),
+                Application.created_at,
+                Application.settles_on,
+                Application.refusal,
+                Application.status.label("stored_status"),
+                _SHOWN_STATUS.label("status"),
+            )
+            .join(Account, Account.id == Application.account_id)
+            .where(Application.kind == self.kind)
+        )
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Every row has its 详情."""
+        if self.may("show"):
+            yield RowAction(_("Details"), self.url("show", id=row.id))
+
+    @expose("/<int:id>")
+    @has_access
+    @permission_name("show")
+    def show(self, id: int) -> Any:
+        """Show one application with its lines and what was done to it."""
+        application = self.load(id)
+        return self.render_template("detail.html", detail=self.detail(application))
+
+    def detail(self, application: Application) -> dict[str, Any]:
+        """Return what detail.html shows."""
+        status = self.shown_status(application)
+        label, tone = SHOWN_STATUSES[status]
+        facts = [
+            (_("Application number"), application.number, "code"),
+            (_("Member number"), application.account.member_no, "code"),
+            (_("Member name"), application.account.name, "text"),
+            (_("Business"), KINDS[application.kind].title, "text"),
+            (_("Applied at"), application.created_at, "datetime"),
+            (_("Submitted at"), application.submitted_at, "datetime"),
+            (_("Settles on"), application.settles_on, "date"),
+            (_("Reason for the application"), application.reason, "text"),
+        ]
+        if application.refusal:
+            facts.append((_("Reason for the refusal"), application.refusal, "text"))
+        return {
+            "title": self.title,
+            "number": application.number,
+            "status": {"label": label, "tone": tone},
+            "actions": [
+                {
+                    "label": each.label,
+                    "url": each.url,
+                    "method": each.method,
+                    "confirm": each.confirm,
+                    "tone": "danger" if each.is_dangerous else "",
+                }
+                for each in self.detail_actions(application, status)
+            ],
+            "sections": [{"title": _("Application"), "items": facts}],
+            "lines": self.detail_lines(application),
+            "timeline": [
+                {
+                    "at": event.at,
+                    "who": event.member_name,
+                    "action": ACTION_TITLES[Action(event.action)],
+                    "comment": event.comment,
+                    "ip": event.ip,
+                    "tone": ACTION_TONES[Action(event.action)],
+                }
+                for event in application.events
+            ],
+            "help": self.help,
+            "back_url": back_url(self.url("list")),
+        }
+
+    def detail_lines(self, application: Application) -> dict[str, Any]:
+        """Return the table of lines."""
+        return {
+            "columns": [
+                {"label": _("Instrument code"), "kind": "code"},
+                {"label": _("Instrument name"), "kind": "text"},
+                {"label": _("Vintage"), "kind": "text"},
+                {"label": _("Transfer quantity"), "kind": "number", "unit": _("tonnes")},
+                {"label": _("Trading venue"), "kind": "text"},
+            ],
+            "rows": [
+                [
+                    line.instrument.code,
+                    line.instrument.name,
+                    line.instrument.vintage,
+                    line.quantity,
+                    line.venue.name if line.venue else None,
+                ]
+                for line in application.lines
+            ],
+        }
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """Return what can be done from the detail page."""
+        return ()
+
+    def shown_status(self, application: Application) -> str:
+        """Return the status as people see it: a settled day's transfers have arrived."""
+        return db.session.scalars(
+            select(_SHOWN_STATUS).where(Application.id == application.id)
+        ).one()
+
+    def load(self, id_: int) -> Application:
+        """Return an application of this kind in the member's scope, or answer 404."""
+        application = db.session.scalars(
+            select(Application)
+            .where(Application.id == id_, Application.kind == self.kind)
+            .options(
+                joinedload(Application.account),
+                selectinload(Application.lines).options(
+                    joinedload(ApplicationLine.instrument), joinedload(ApplicationLine.venue)
+                ),
+                selectinload(Application.events),
+            )
+        ).one_or_none()
+        if application is None:
+            abort(404)
+        try:
+            require_scope(application.account_id, g.user)
+        except NotFound:
+            abort(404)
+        return application
+
+    def may(self, permission: str) -> bool:
+        """Tell whether the member holds a permission on this page."""
+        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
+
+    def url(self, method: str, **arguments: Any) -> str:
+        """Return the address of one of this page's methods."""
+        return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+def usual_filters(*statuses: str, with_settles_on: bool = True) -> tuple[Filter, ...]:
+    """Return the query form that lists of applications share."""
+    found = (
+        Filter("number", _("Application number"), kind="prefix", on=("number",)),
+        Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
+        Filter(
+            "status",
+            _("Status"),
+            kind="choice",
+            on=("status",),
+            choices={status: SHOWN_STATUSES[status] for status in statuses},
+        ),
+        Filter("created", _("Applied on"), kind="date_range", on=("created_at",)),
+        Filter("member", _("Member"), on=("member_no", "account")),
+    )
+    if with_settles_on:
+        found += (Filter("settles", _("Settles on"), kind="date_range", on=("settles_on",)),)
+    return found
