@@ -29,9 +29,16 @@ def main() -> None:
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
-        application = create_app(settings)
+        with running(settings):
+            application = create_app(settings)
+            prepare(application, settings)
+            Server(application, settings).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         sys.exit(f"✗ {error}")
+
+
+def prepare(application: Flask, settings: Settings) -> None:
+    """Install and seed where that is ours to do, and leave no connection to be shared."""
     with application.app_context():
         # A real registry is migrated on purpose, by `flask init` and its owner's login.
         if not settings.is_production:
@@ -41,13 +48,11 @@ def main() -> None:
         # The workers open connections of their own: none may be shared across the fork.
         for engine in db.engines.values():
             engine.dispose()
-    with running(settings):
-        Server(application, settings).run()
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[None]:
-    """Leave our number where `make reset` looks for it, for as long as we serve."""
+    """Leave our number where `make reset` looks for it, for as long as we live."""
     # gunicorn's own file would refuse to start where a killed server's number is in use again.
     settings.folder.mkdir(parents=True, exist_ok=True)
     file = settings.folder / "server.pid"

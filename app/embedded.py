@@ -508,7 +508,22 @@ def _reaches(account: pwd.struct_passwd, program: Path, data: Path) -> bool:
     return bool(program.stat().st_mode & 0o001)
 
 
-if __name__ == "__main__":  # `make reset` uses it: embedded.py stop FOLDER
-    if len(sys.argv) != 3 or sys.argv[1] != "stop":
-        sys.exit("embedded.py stop FOLDER")
-    Cluster(Path(sys.argv[2]).resolve()).stop()
+def stop_for_good(folder: Path) -> None:
+    """Stop the server of a folder that is about to be removed, once nobody uses it any more."""
+    with (folder / "users.lock").open("a") as lock:
+        for _ in range(100):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.2)
+            else:
+                Cluster(folder).stop()
+                return
+    raise EmbeddedDatabaseError(f"a program still uses {folder}: stop it first")
+
+
+if __name__ == "__main__":  # `make reset` runs it: embedded.py stop FOLDER
+    try:
+        stop_for_good(Path(sys.argv[2]).resolve())
+    except EmbeddedDatabaseError as error:
+        sys.exit(f"✗ {error}")

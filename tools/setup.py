@@ -209,13 +209,13 @@ def is_allowed(arguments):
 
 def reset():
     """Stop whatever runs on this folder's data and remove the data."""
-    folders = [path.parent for path in VAR.glob("*/server.pid")]
-    for folder in folders:
-        stop_server(folder)
-    for folder in sorted(path.parent for path in VAR.glob("*/postgres")):
+    for file in sorted(VAR.glob("*/server.pid")):
+        stop_server(file.parent)
+    for lock in sorted(VAR.glob("*/users.lock")):
         if PYTHON.exists():
-            run([str(PYTHON), str(ROOT / "app" / "embedded.py"), "stop", str(folder)])
-    shutil.rmtree(VAR, ignore_errors=False) if VAR.exists() else None
+            run([str(PYTHON), str(ROOT / "app" / "embedded.py"), "stop", str(lock.parent)])
+    if VAR.exists():
+        shutil.rmtree(VAR)
     say("the data is gone; `make run` begins anew")
 
 
