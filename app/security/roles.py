@@ -1,8 +1,8 @@
 """Roles as data: who may do what on which page, and which roles exclude each other.
 
-`flask init` writes this table to the database (`sync_roles`) and the database guards the exclusions
-and the row scope that a role needs (`MEMBERSHIP_GUARD`).  Menu entries need no line here: an entry
-shows to whoever may open the page behind it.
+`flask init` writes this table to the database (`sync_roles`), and the database guards the exclusions
+and the row scope that a role needs (migrations/sql/0001_roles.sql, which names the roles).
+Menu entries need no line here: an entry shows to whoever may open the page behind it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ SECURITY_ADMIN = RoleSpec(
         **EVERYBODY,
         "MemberView": "list export edit",
         "OnlineView": "list export end bulk",
-        "LockView": "list unlock",
+        "LockView": "list export unlock",
         "LoginRecordView": "list export",
     },
     is_administrator=True,
@@ -257,44 +257,4 @@ DELETE FROM ab_permission_view_role g
    AND (r.name, p.name, v.name) NOT IN (
        SELECT * FROM unnest(CAST(:granted_to AS text[]), CAST(:granted_permission AS text[]),
                             CAST(:granted_view AS text[])))
-"""
-
-
-# For the migration: the same rule as `require_compatible`, where nothing can go around it.  Deferred,
-# so that a role can be exchanged within a transaction; the member's row makes two givers wait.
-# Plain text, since a migration never changes: a new role comes with a migration of its own.
-MEMBERSHIP_GUARD = """
-CREATE FUNCTION check_membership() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
-DECLARE
-    member integer := CAST(coalesce(to_jsonb(NEW) ->> 'user_id', to_jsonb(NEW) ->> 'id') AS integer);
-    held text[];
-    its_scope text;
-BEGIN
-    SELECT CASE WHEN account_id IS NOT NULL THEN 'account'
-                WHEN province IS NOT NULL THEN 'province' ELSE 'all' END
-      INTO its_scope FROM ab_user WHERE id = member FOR UPDATE;
-    SELECT coalesce(array_agg(r.name), '{}') INTO held
-      FROM ab_user_role ur JOIN ab_role r ON r.id = ur.role_id WHERE ur.user_id = member;
-    IF cardinality(held) > 1 AND held && ARRAY['system_admin', 'security_admin', 'auditor'] THEN
-        RAISE check_violation USING CONSTRAINT = 'role_exclusion',
-            MESSAGE = concat('role_exclusion: member ', member, ' may not hold together ', held);
-    END IF;
-    IF (its_scope <> 'account' AND held && ARRAY['enterprise'])
-       OR (its_scope <> 'province' AND held && ARRAY['province'])
-       OR (its_scope <> 'all' AND held && ARRAY['registry_maker', 'registry_checker',
-                                             'system_admin', 'security_admin', 'auditor']) THEN
-        RAISE check_violation USING CONSTRAINT = 'role_scope',
-            MESSAGE = concat('role_scope: the scope of member ', member, ' does not fit ', held);
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE CONSTRAINT TRIGGER membership AFTER INSERT OR UPDATE ON ab_user_role
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_membership();
-CREATE CONSTRAINT TRIGGER membership AFTER UPDATE OF account_id, province ON ab_user
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_membership();
-"""
-MEMBERSHIP_GUARD_DOWN = """
-DROP TRIGGER membership ON ab_user_role;
-DROP TRIGGER membership ON ab_user;
-DROP FUNCTION check_membership();
 """

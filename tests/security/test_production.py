@@ -1,0 +1,88 @@
+"""The real registry refuses to start with what only a demonstration may have."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from sqlalchemy import create_engine, update
+
+from app import create_app
+from app.extensions import db
+from app.models import Member
+from app.security import members, production
+from config import ConfigurationError
+from tests.security.conftest import ENTERPRISE, PASSWORD
+
+DEFAULT = "Known-To-All-2026"
+
+
+@pytest.fixture
+def fit(app, people, monkeypatch):
+    """An installation that may start, with a password of each member's own."""
+    monkeypatch.setitem(app.config, "CAPTCHA_ENABLED", True)
+    monkeypatch.setitem(app.config, "TESTING", False)
+    return app
+
+
+def test_a_fit_installation_starts(fit):
+    production.check_production(fit, DEFAULT)
+
+
+def test_it_refuses_without_captcha(fit, monkeypatch):
+    monkeypatch.setitem(fit.config, "CAPTCHA_ENABLED", False)
+    with pytest.raises(ConfigurationError, match="验证码"):
+        production.check_production(fit, DEFAULT)
+
+
+@pytest.mark.parametrize("secret", ["", "short", None])
+def test_it_refuses_without_a_secret(fit, monkeypatch, secret):
+    monkeypatch.setitem(fit.config, "SECRET_KEY", secret)
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        production.check_production(fit, DEFAULT)
+
+
+@pytest.mark.parametrize("setting", ["DEBUG", "TESTING"])
+def test_it_refuses_to_run_for_debugging(fit, monkeypatch, setting):
+    monkeypatch.setitem(fit.config, setting, True)
+    with pytest.raises(ConfigurationError, match="调试"):
+        production.check_production(fit, DEFAULT)
+
+
+def test_it_refuses_while_a_member_has_the_demonstration_s_password(fit, people, execute):
+    with pytest.raises(ConfigurationError, match=ENTERPRISE):
+        production.check_production(fit, PASSWORD)
+
+
+def test_it_finds_the_default_password_in_a_batch(fit, people):
+    with fit.app_context():
+        newcomers = [
+            members.NewMember(f"3104230{n:04}", f"某企业{n}", "province", province="31")
+            for n in range(40)
+        ]
+        members.register_members(newcomers, DEFAULT)
+        db.session.commit()
+    with pytest.raises(ConfigurationError, match="31042300000"):
+        production.check_production(fit, DEFAULT)
+
+
+def test_disabled_members_do_not_matter(fit, execute):
+    execute(update(Member).values(active=False))
+    production.check_production(fit, PASSWORD)
+
+
+def test_it_refuses_to_connect_as_the_owner_of_the_tables(fit, settings, monkeypatch):
+    owner = create_engine(settings.database_owner_url)
+    with owner.connect() as connection:
+        monkeypatch.setattr(production.db.session, "scalar", connection.scalar)
+        with pytest.raises(ConfigurationError, match="数据库用户"):
+            production.check_production(fit, DEFAULT)
+    owner.dispose()
+
+
+def test_production_settings_are_checked_before_serving(app, people, settings):
+    serious = dataclasses.replace(
+        settings, profile="production", captcha_enabled=False, has_own_clock=False
+    )
+    with pytest.raises(ConfigurationError, match="验证码"):
+        create_app(serious)
