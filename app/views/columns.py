@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -90,7 +91,7 @@ class Column:
         here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate.
         """
         if self.choices:
-            whens = {key: str(_words(title)[0]) for key, title in self.choices.items()}
+            whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
             return case(whens, value=value, else_=without_formula(cast(value, String)))
         if self.kind == "boolean":
             return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
@@ -120,6 +121,11 @@ def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
     is_suspicious = first.in_([literal(code) for code in _SUSPICIOUS])
     is_formula = value.regexp_match(_FORMULA)
     return case((is_suspicious & is_formula, literal("'").concat(value)), else_=value)
+
+
+def _plain(key: Any) -> Any:
+    """Return a stored value as the driver knows it: an enumeration's member as what it is."""
+    return key.value if isinstance(key, Enum) else key
 
 
 def _words(title: Any) -> tuple[Any, str]:

@@ -110,11 +110,15 @@ class Download:
                 yield b"".join(pieces)
                 pieces, size = [], 0
         self._rows += len(pieces)
-        self._result = "done"
         yield b"".join(pieces)
+        self._result = "done"
+        self.close()
 
     def close(self) -> None:
-        """Give connection and slot back, and record how many rows left.  The server always calls it."""
+        """Give connection and slot back, and record how many rows left; again, it does nothing.
+
+        The server calls it, whether all was sent or the receiver went away.
+        """
         if self._is_closed:
             return
         self._is_closed = True
@@ -129,6 +133,12 @@ class Download:
                 result=self._result,
                 rows=self._rows,
             )
+
+    def __del__(self) -> None:
+        """Give back what nobody closed: an answer that an error replaced before it was sent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._resources.__exit__(Abandoned, Abandoned(), None)
 
 
 class Abandoned(Exception):

@@ -342,12 +342,11 @@ class ListPage(BaseView):
         counted = select(func.count()).select_from(capped.limit(COUNTED + 1).subquery())
         total = db.session.scalar(counted) or 0
         place, order = asked.place, asked.order
-        if place.is_last or (place.is_numbered and place.page == _pages(total, place.size)):
-            if total <= COUNTED:
-                return _numbered(statement, columns, asked, total, _pages(total, place.size))
+        if place.is_last and total > COUNTED:
             return _last(statement, columns, asked, total)
-        if place.is_numbered:
-            page = min(place.page or 1, _pages(total, place.size))
+        if place.is_last or place.is_numbered:
+            last = _pages(total, place.size)
+            page = last if place.is_last else min(place.page or 1, last)
             return _numbered(statement, columns, asked, total, page)
         try:
             values = order.place(place.after or place.before, columns)
