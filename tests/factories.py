@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from uuid import uuid4
 
@@ -146,3 +148,21 @@ def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -
     db.session.expire_all()
     holding = db.session.get(Holding, (of.id, what.id))
     return getattr(holding, bucket.column) if holding else 0
+
+
+@contextmanager
+def nothing_moves() -> Iterator[None]:
+    """Assert that what happens inside leaves every balance, movement and posting as it was."""
+    before = _ledger()
+    yield
+    assert _ledger() == before
+
+
+def _ledger() -> list[object]:
+    db.session.rollback()
+    found = [
+        db.session.execute(db.text(f"SELECT * FROM {table} ORDER BY 1, 2")).all()
+        for table in ("holding", "posting", "movement", "entry")
+    ]
+    db.session.rollback()
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
@@ -67,10 +68,12 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
     """Save drafts; a request key seen before yields the application it made then.
 
     Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
-    NotFound where the key belongs to somebody else's application.
+    NotFound where the account or the key's application is not the actor's.
     """
     for draft in drafts:
         _require_well_formed(draft)
+        if actor.account_id not in (None, draft.account_id):
+            raise NotFound(_("There is no such account"))
     made = dict(
         db.session.execute(
             _START,
@@ -93,9 +96,16 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
 
 
 def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> Case:
-    """Replace the content of a draft or of an application that was sent back."""
+    """Replace the content of a draft or of an application that was sent back.
+
+    Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
+    any other status.
+    """
     _require_well_formed(draft)
-    (case,) = _lock([application_id], actor)
+    cases = _lock([application_id], actor)
+    for _case, error in _missing([application_id], cases):
+        raise error
+    (case,) = cases
     require(case, Action.SAVE)
     row = db.session.get_one(Application, case.id, populate_existing=True)
     for line in row.lines:
@@ -130,7 +140,7 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
     facts = _gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, lambda case=case: _judge(case, facts))
+        _try(outcome, case, partial(_judge, case, facts))
     requests = [
         _posting(case, KINDS[case.kind].reserving(case), Stage.SUBMISSION, actor)
         for case in outcome.done
@@ -153,7 +163,7 @@ def withdraw(
     closed = _last_closed_day()
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, lambda case=case: _require_withdrawable(case, closed))
+        _try(outcome, case, partial(_require_withdrawable, case, closed))
     _turn_round(outcome.done, Stage.WITHDRAWAL, actor, now)
     for case in outcome.done:
         case.status = Status.WITHDRAWN
@@ -173,7 +183,7 @@ def approve(
     facts = _gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, lambda case=case: _agree(case, facts, actor))
+        _try(outcome, case, partial(_agree, case, facts, actor))
     carried_out = [case for case in outcome.done if case.status is Status.APPROVED]
     requests = [
         _posting(case, KINDS[case.kind].settling(case), Stage.APPROVAL, actor)
@@ -200,7 +210,7 @@ def send_back(
     cases = _lock(application_ids, actor)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, lambda case=case: _require_reviewer(case, actor, Action.SEND_BACK))
+        _try(outcome, case, partial(_require_reviewer, case, actor, Action.SEND_BACK))
     _turn_round(outcome.done, Stage.SENT_BACK, actor, now)
     for case in outcome.done:
         case.status, case.step, case.posting_id = Status.RETURNED, 0, None

@@ -62,6 +62,19 @@ def test_two_cases_of_one_batch_cannot_count_on_the_same_tonnes():
     assert refusal.value.field == f"lines.{CEA}.quantity"
 
 
+def test_a_refused_case_leaves_its_tonnes_to_the_next_of_the_batch():
+    known = facts()
+    with pytest.raises(InsufficientQuantity, match="CEA21"):
+        judge(
+            "registry_to_trading",
+            known,
+            Line(CEA, 700, venue_id=VENUE),
+            Line(CEA21, 51, venue_id=VENUE),
+        )
+
+    assert judge("registry_to_trading", known, Line(CEA, 700, venue_id=VENUE)) == FRIDAY
+
+
 @pytest.mark.parametrize(
     ("change", "lines", "error", "code"),
     [

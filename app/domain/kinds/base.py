@@ -31,21 +31,27 @@ class Facts:
     permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, account_id: int, instrument_id: int, bucket: Bucket, quantity: int) -> None:
-        """Set ``quantity`` tonnes aside, or raise InsufficientQuantity naming the instrument."""
-        key = (account_id, instrument_id, bucket)
-        left = self.holdings.get(key, 0)
-        if quantity > left:
-            raise InsufficientQuantity(
-                _(
-                    "%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are available",
-                    instrument=self.instruments.get(instrument_id, instrument_id),
-                    quantity=f"{quantity:,}",
-                    left=f"{left:,}",
-                ),
-                field=f"lines.{instrument_id}.quantity",
-            )
-        self.holdings[key] = left - quantity
+    def take(self, case: Case, bucket: Bucket) -> None:
+        """Set the tonnes of every line aside, or none of them.
+
+        Raises InsufficientQuantity naming the first instrument that lacks tonnes.
+        """
+        left: dict[tuple[int, int, Bucket], int] = {}
+        for line in case.lines:
+            key = (case.account_id, line.instrument_id, bucket)
+            left[key] = left.get(key, self.holdings.get(key, 0)) - line.quantity
+            if left[key] < 0:
+                raise InsufficientQuantity(
+                    _(
+                        "%(instrument)s: %(quantity)s tonnes asked for,"
+                        " but only %(left)s tonnes are available",
+                        instrument=self.instruments.get(line.instrument_id, line.instrument_id),
+                        quantity=f"{line.quantity:,}",
+                        left=f"{left[key] + line.quantity:,}",
+                    ),
+                    field=f"lines.{line.instrument_id}.quantity",
+                )
+        self.holdings |= left
 
 
 class Kind:
@@ -79,8 +85,7 @@ class Kind:
         settles_on = facts.moment.accepting_day() if self.settles_at_day_end else None
         self.check(case, facts)
         if self.reserves:
-            for line in case.lines:
-                facts.take(case.account_id, line.instrument_id, self.reserves[0], line.quantity)
+            facts.take(case, self.reserves[0])
         return settles_on
 
     def reserving(self, case: Case) -> tuple[Move, ...]:
