@@ -1,10 +1,29 @@
-"""首页: what waits, and the ways to go on."""
+"""首页: the holdings at a glance, what waits, and the ways to go on."""
 
 from __future__ import annotations
 
-from flask_appbuilder import BaseView, expose, has_access
+from typing import Any
 
-from app.views.menu import menu
+from flask import g, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import Account, Holding
+from app.security.manager import permissions
+from app.security.scope import scoped
+from app.views.frame import the_frame
+
+# The figures of 持仓查询 in the manual's order, what each adds up, and how its card is tinted.
+FIGURES = (
+    (_("Available in registry"), Holding.available, "green"),
+    (_("Frozen in registry"), Holding.reserved + Holding.frozen, "red"),
+    (_("In transit from registry"), Holding.pending_to_trading, "amber"),
+    (_("Held in trading"), Holding.trading, "blue"),
+    (_("In transit from trading"), Holding.pending_to_registry, "amber"),
+)
 
 
 class HomeView(BaseView):
@@ -17,11 +36,33 @@ class HomeView(BaseView):
     @has_access
     def index(self) -> object:
         """Show it."""
+        frame = the_frame()
         links = [
             (child["label"], child["url"], child["icon"] or entry["icon"])
-            for entry in menu()
+            for entry in frame.menu
             for child in entry["children"] or [entry]
-            if child["url"] != "/"
+            if child["url"] != url_for("HomeView.index")
         ]
-        home = {"cards": [], "todo": [], "quick_links": links[:8], "notices": []}
+        home: dict[str, Any] = {"todo": frame.todo, "quick_links": links[:8], "notices": []}
+        if ("can_list", "HoldingView") in permissions():
+            home["cards"] = _cards()
+            home["formula"] = gettext(
+                "Total holding = available in registry + frozen in registry + in transit from"
+                " registry + held in trading + in transit from trading"
+            )
         return self.render_template("home.html", home=home)
+
+
+def _cards() -> list[dict[str, Any]]:
+    """Sum up the holdings within the member's row scope, in tonnes."""
+    sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
+    held = select(*sums).join(Account, Account.id == Holding.account_id)
+    held = held.where(Account.kind == "enterprise")
+    amounts = db.session.execute(scoped(held, Holding.account_id, g.user)).one()
+    url = url_for("HoldingView.list")
+    cards = [
+        {"label": str(title), "value": int(amount), "tone": tone}
+        for (title, _amount, tone), amount in zip(FIGURES, amounts, strict=True)
+    ]
+    cards.append({"label": gettext("Total holding"), "value": int(sum(amounts)), "tone": "primary"})
+    return [card | {"unit": gettext("tonnes"), "url": url} for card in cards]
