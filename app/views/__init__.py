@@ -6,6 +6,15 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from app.views.administration import (
+    ClockView,
+    LockView,
+    LoginRecordView,
+    MemberView,
+    OnlineView,
+    OperationLogView,
+    TradingCalendarView,
+)
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
 from app.views.frame import AppearanceView
 from app.views.home import HomeView
@@ -33,6 +42,19 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
         _("Enquiries"),
         "ti-search",
         ((_("Holdings"), HoldingView),),
+    ),
+    (
+        _("System administration"),
+        "ti-settings",
+        (
+            (_("Members"), MemberView),
+            (_("Members online"), OnlineView),
+            (_("Locked members"), LockView),
+            (_("Sign-in log"), LoginRecordView),
+            (_("Operation log"), OperationLogView),
+            (_("Trading calendar"), TradingCalendarView),
+            (_("System clock"), ClockView),
+        ),
     ),
 )
 WITHOUT_MENU = (SignInView, AppearanceView, RegistryEntryView, TradingEntryView)

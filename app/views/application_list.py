@@ -67,8 +67,8 @@ class ApplicationList(ListPage):
 
     columns = (
         Column("number", _("Application number"), kind="code"),
-        Column("member_no", _("Member number"), kind="code"),
-        Column("account", _("Member name")),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("account", _("Member name"), is_of_others=True),
         Column("instrument_codes", _("Instrument code"), kind="code"),
         Column("instruments", _("Instrument name")),
         Column("quantity", _("Transfer quantity"), kind="quantity"),
@@ -237,7 +237,7 @@ def usual_filters(*statuses: str, with_settles_on: bool = True) -> tuple[Filter,
             choices={status: SHOWN_STATUSES[status] for status in statuses},
         ),
         Filter("created", _("Applied on"), kind="date_range", on=("created_at",)),
-        Filter("member", _("Member"), on=("member_no", "account")),
+        Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
     )
     if with_settles_on:
         found += (Filter("settles", _("Settles on"), kind="date_range", on=("settles_on",)),)

@@ -48,6 +48,9 @@ class Column:
     kind: str = "text"
     is_sortable: bool = False
     is_shown: bool = True  # Unless the member chose otherwise.
+    is_of_others: bool = (
+        False  # Tells one member's rows from another's: not for 本单位, who has one.
+    )
     is_nullable: bool = False
     choices: Mapping[Any, Any] = field(default_factory=dict)
     unit: Any = ""

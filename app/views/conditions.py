@@ -45,6 +45,7 @@ class Filter:
     condition: Callable[[Columns, Any], ColumnElement[bool]] | None = None
     applies: bool = True
     is_hidden: bool = False  # Kept in the address, not shown in the form.
+    is_of_others: bool = False  # Not offered to 本单位, who has one member's rows alone.
     placeholder: Any = ""
     hint: Any = ""
 

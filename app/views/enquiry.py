@@ -40,8 +40,8 @@ class HoldingView(ListPage):
     key = ("account_id", "instrument_id")
     account_column = "account_id"
     columns = (
-        Column("member_no", _("Member number"), kind="code"),
-        Column("account", _("Member name")),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("account", _("Member name"), is_of_others=True),
         Column("code", _("Instrument code"), kind="code"),
         Column("instrument", _("Instrument name")),
         Column("vintage", _("Vintage"), kind="code", is_shown=False),
@@ -58,7 +58,7 @@ class HoldingView(ListPage):
     filters = (
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
         Filter("instrument", _("Instrument name"), on=("instrument",)),
-        Filter("member", _("Member"), on=("member_no", "account")),
+        Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
         Filter(
             "as_of",
             _("As of"),
@@ -146,7 +146,7 @@ class _EntryView(ListPage):
     buckets: tuple[Bucket, ...] = ()
     columns = (
         Column("at", _("Time"), kind="datetime"),
-        Column("member_no", _("Member number"), kind="code", is_shown=False),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
         Column("account", _("Member name"), is_shown=False),
         Column("code", _("Instrument code"), kind="code"),
         Column("instrument", _("Instrument name")),

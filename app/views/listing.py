@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.extensions import db, transaction
 from app.models import Preference
 from app.security.gate import safe_next
-from app.security.scope import scoped
+from app.security.scope import scope_of, scoped
 from app.views import export
 from app.views.columns import Cell, Column
 from app.views.conditions import Columns, Conditions, Filter
@@ -388,10 +388,15 @@ class ListPage(BaseView):
 
     def _choice(self) -> dict[str, bool]:
         """Return which columns the member sees; a column that is new since the choice is as usual."""
+        is_alone = scope_of(g.user) == "account"
+        usual = {
+            each.key: each.is_shown and not (each.is_of_others and is_alone)
+            for each in self.columns
+        }
         kept = db.session.get(Preference, (g.user.id, self._preference_name))
         chosen = kept.value if kept and isinstance(kept.value, dict) else {}
-        shown = {each.key: bool(chosen.get(each.key, each.is_shown)) for each in self.columns}
-        return shown if any(shown.values()) else {each.key: each.is_shown for each in self.columns}
+        shown = {key: bool(chosen.get(key, is_usual)) for key, is_usual in usual.items()}
+        return shown if any(shown.values()) else usual
 
     def _page(self, asked: Asked, found: Found) -> Any:
         shown = self._choice()
@@ -400,6 +405,11 @@ class ListPage(BaseView):
         here = self._url("list", arguments | self._place_arguments(asked, found))
         context = {
             "page": self,
+            "filters": [
+                each
+                for each in self.filters
+                if not each.is_hidden and not (each.is_of_others and scope_of(g.user) == "account")
+            ],
             "asked": asked,
             "found": found,
             "columns": columns,

@@ -157,8 +157,8 @@ class TransferPermissionView(ListPage):
     account_column = "account_id"
     columns = (
         Column("changed_at", _("Changed at"), kind="datetime"),
-        Column("member_no", _("Member number"), kind="code"),
-        Column("account", _("Member name")),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("account", _("Member name"), is_of_others=True),
         Column(
             "is_allowed",
             _("Changed to"),
@@ -170,7 +170,7 @@ class TransferPermissionView(ListPage):
     )
     filters = (
         Filter("changed", _("Changed on"), kind="date_range", on=("changed_at",)),
-        Filter("member", _("Member"), on=("member_no", "account")),
+        Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
     )
     help = (
         _("On: the trading system may start transfers of your registry holdings to trading"),
