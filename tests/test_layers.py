@@ -1,0 +1,264 @@
+"""The house rules that a program can read: who imports whom, and what is written where."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_FUNCTION = 40
+
+# What a layer may import of ours, besides itself.  Every layer of app/ has its line.
+MAY_IMPORT = {
+    "extensions": (),
+    "embedded": (),
+    "domain": (),
+    "models": ("domain",),
+    "operations": ("domain", "models", "extensions"),
+    "security": ("domain", "models", "extensions", "config"),
+    "views": ("domain", "models", "operations", "security", "extensions"),
+    "cli": ("domain", "models", "operations", "security", "extensions", "installation"),
+    # It sets everything up: schema, roles, demo data.
+    "installation": ("domain", "models", "operations", "security", "extensions", "config"),
+    "migrations": ("models",),
+    "__init__": ("domain", "models", "operations", "security", "extensions", "views", "cli",
+                 "installation", "config"),
+}  # fmt: skip
+
+SOURCES = sorted((ROOT / "app").rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the layers of ours that a file imports, wherever in the file it does."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{name_of(path)} imports relatively"
+            modules = [node.module]
+            if node.module == "app":
+                modules = [f"app.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            package, _, rest = module.partition(".")
+            if package == "app":
+                yield rest.partition(".")[0] or "__init__"
+            elif package == "config":
+                yield "config"
+
+
+def calls(path: Path, *names: str) -> Iterator[int]:
+    """Yield the lines where a function or method of one of these names is called."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if any(called == name or called.endswith(f".{name}") for name in names):
+                yield node.lineno
+
+
+def test_every_part_of_the_application_has_its_line():
+    assert {layer_of(path) for path in SOURCES} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_downwards_only(path):
+    layer = layer_of(path)
+    assert set(imported(path)) <= {layer, *MAY_IMPORT[layer]}
+
+
+@pytest.mark.parametrize("path", [*(ROOT / "app/domain").rglob("*.py")], ids=name_of)
+def test_the_domain_knows_no_web_no_database_and_no_io(path):
+    text = path.read_text(encoding="utf-8")
+    foreign = {
+        module.partition(".")[0]
+        for module in re.findall(r"^(?:from|import) ([\w.]+)", text, flags=re.MULTILINE)
+    }
+    known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel"}
+    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal"}
+    assert set(re.findall(r"from flask_babel import (.*)", text)) <= {"lazy_gettext as _"}
+
+
+def test_only_the_ledger_inserts_movements():
+    writers = [
+        name_of(path)
+        for path in SOURCES
+        if re.search(r"insert\s+into\s+(movement|posting)\b|insert\((Movement|Posting)\b"
+                     r"|\b(Movement|Posting)\(\s*\w+=", path.read_text(encoding="utf-8"), re.I)
+        # The national seed writes history in bulk, through the same trigger.
+        and not name_of(path).startswith("app/installation/")
+    ]  # fmt: skip
+    assert writers == ["app/operations/ledger.py"]
+
+
+def test_nothing_writes_what_is_derived():
+    forbidden = re.compile(
+        r"(insert\s+into|update|delete\s+from)\s+(holding|entry|sealed_block)\b", re.I
+    )
+    offenders = [
+        name_of(path) for path in SOURCES if forbidden.search(path.read_text(encoding="utf-8"))
+    ]
+    assert offenders == []
+
+
+def test_only_edges_commit():
+    edges = ("app/views/", "app/cli", "app/installation/", "app/extensions.py")
+    # A failed sign-in counts, and a session is seen or ended, whatever becomes of the request.
+    own_transactions = ("app/security/sign_in.py", "app/security/manager.py")
+    offenders = [
+        f"{name_of(path)}:{line}"
+        for path in SOURCES
+        if not name_of(path).startswith((*edges, *own_transactions))
+        for line in calls(path, "transaction", "session.commit")
+    ]
+    assert offenders == []
+
+
+@pytest.mark.parametrize("folder", ["domain", "operations", "models"])
+def test_business_takes_the_time_from_its_caller(folder):
+    offenders = [
+        f"{name_of(path)}:{line}"
+        for path in (ROOT / "app" / folder).rglob("*.py")
+        if name_of(path) != "app/operations/clock.py"
+        for line in calls(path, "datetime.now", "date.today", "datetime.utcnow", "datetime.today",
+                          "time.time")
+    ]  # fmt: skip
+    assert offenders == []
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length_of(function: ast.FunctionDef) -> int:
+    """Count the lines of the body; the docstring and the further lines of long texts do not."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if not body:
+        return 0
+    lines = set(range(body[0].lineno, (body[-1].end_lineno or 0) + 1))
+    for node in ast.walk(function):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            lines -= set(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if "migrations" not in path.parts]
+    + [ROOT / "app.py", ROOT / "config.py", *(ROOT / "tools").glob("*.py")],
+    ids=name_of,
+)
+def test_a_function_fits_on_one_screen(path):
+    too_long = {
+        function.name: length_of(function)
+        for function in functions(path)
+        if length_of(function) > LONGEST_FUNCTION
+    }
+    assert too_long == {}
+
+
+def test_nothing_catches_everything():
+    """A bare Exception hides faults.  To put things back and raise again is no catching."""
+    offenders = []
+    for path in [*SOURCES, ROOT / "app.py", ROOT / "config.py"]:
+        for node in ast.walk(tree_of(path)):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            caught = ast.unparse(node.type) if node.type else "everything"
+            raises = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+            if re.search(r"\b(Exception|BaseException|everything)\b", caught) and not raises:
+                offenders.append(f"{name_of(path)}:{node.lineno} catches {caught}")
+    assert offenders == []
+
+
+UNWANTED = {
+    "backref": "relationships name both sides: back_populates",
+    "ModelView": "its lists, actions and downloads leak rows",
+    "ModelRestApi": "it ignores row scope",
+    "MasterDetailView": "its lists leak rows",
+    "SQLAInterface": "its generic writes commit by themselves",
+    "DirectByChartView": "charts load from a foreign host",
+    "GroupByChartView": "charts load from a foreign host",
+    "secure_filename": "it strips Chinese names",
+    "utcnow": "it has no zone",
+    "listens_for": "no hidden hooks",
+}
+
+
+def names_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield every name that the code uses; texts and comments are not code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.value.lineno
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2], node.lineno
+
+
+def test_what_is_not_wanted_is_nowhere():
+    offenders = [
+        f"{name_of(path)}:{line} {name} ({UNWANTED[name]})"
+        for path in SOURCES
+        for name, line in names_in(tree_of(path))
+        if name in UNWANTED
+    ]
+    assert offenders == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_module_says_what_lives_there(path):
+    if path.read_text(encoding="utf-8").strip():
+        assert ast.get_docstring(tree_of(path))
+
+
+@pytest.mark.parametrize("folder", ["domain", "operations"])
+def test_what_is_public_says_what_it_does(folder):
+    silent = [
+        f"{name_of(path)}:{node.lineno} {node.name}"
+        for path in (ROOT / "app" / folder).rglob("*.py")
+        for node in tree_of(path).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_no_names_without_meaning():
+    vague = re.compile(r"^(do|handle|process)_|(Manager|Helper|Utils?)$|^utils?$")
+    allowed = {"RegistrySecurityManager"}  # Flask-AppBuilder's word for it.
+    offenders = [
+        f"{name_of(path)}: {name}"
+        for path in SOURCES
+        for name in [
+            path.stem,
+            *(
+                node.name
+                for node in ast.walk(tree_of(path))
+                if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            ),
+        ]
+        if vague.search(name) and name not in allowed
+    ]
+    assert offenders == []
