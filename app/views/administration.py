@@ -19,7 +19,9 @@ from wtforms import BooleanField, SelectField, StringField
 from wtforms.validators import Length
 
 from app.domain.errors import RuleError
+from app.domain.kinds import KINDS
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import ACTION_TITLES
 from app.extensions import db, transaction
 from app.models import Account, LoginRecord, LoginSession, Member, OperationLog, TradingDay
 from app.operations import calendar, clock, log
@@ -39,7 +41,12 @@ OUTCOMES = {
     "wrong_captcha": (_("Wrong captcha"), "amber"),
 }
 METHODS = {"password": _("Password")}
-RESULTS = {"done": (_("Succeeded"), "green"), "refused": (_("Refused"), "red")}
+RESULTS = {
+    "done": (_("Succeeded"), "green"),
+    "refused": (_("Refused"), "red"),
+    "started": (_("Started"), "blue"),
+    "aborted": (_("Broken off"), "amber"),
+}
 ACTIONS = {
     "password.change": _("Changed the password"),
     "password.reset": _("Reset a password"),
@@ -53,6 +60,22 @@ ACTIONS = {
     "settlement.run": _("Ran the day-end settlement"),
     "transfer_permission.change": _("Changed the transfer permission"),
     "list.export": _("Exported a list"),
+    **{
+        f"{kind.code}.{action}": _("%(kind)s: %(action)s", kind=kind.title, action=title)
+        for kind in KINDS.values()
+        for action, title in ACTION_TITLES.items()
+    },
+}
+# What the details of an act are called; whatever is not named here keeps its own name.
+DETAILS = {
+    "before": _("Before the change"),
+    "after": _("After the change"),
+    "comment": _("Comment"),
+    "conditions": _("Conditions"),
+    "rows": _("Rows"),
+    "is_allowed": _("Allowed"),
+    "to_trading": _("Settled to trading, tonnes"),
+    "to_registry": _("Settled to registry, tonnes"),
 }
 
 
@@ -545,7 +568,7 @@ class OperationLogView(ListPage):
                         (gettext("Enterprise"), account.name if account else ""),
                         (gettext("IP address"), row.ip, "code"),
                         *(
-                            (str(name), _written(value), "long")
+                            (str(DETAILS.get(name, name)), _written(value), "long")
                             for name, value in sorted((row.detail or {}).items())
                         ),
                     ]

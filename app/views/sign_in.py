@@ -115,6 +115,7 @@ class SignInView(BaseView):
             else:
                 flash(gettext("The password was changed. Other sessions have ended."), "success")
                 return redirect(url_for("HomeView.index"))
+        g.crumb = gettext("Change password")
         status = 422 if form.errors else 200
         page = self.render_template(
             "change_password.html",
