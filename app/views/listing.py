@@ -144,8 +144,10 @@ class ListPage(BaseView):
     account_column: str | None
     usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
     shown_filters = 3  # How many stand before 展开.
+    stacks_actions = False  # Beneath each other: for long words beside many columns.
     bulk: tuple[BulkAction, ...] = ()
-    bulk_name = "id"  # The label that names a row in a bulk operation's result.
+    bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
+    bulk_object = ""  # and the one that says whose or what it is.
     empty_hint: Any = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -259,14 +261,17 @@ class ListPage(BaseView):
         with transaction():
             result = self.on_bulk(action.name, [*names])
         result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
-        return self.render_template(
-            "parts/list/bulk_result.html",
-            page=self,
-            action=action,
-            names=names,
-            result=result,
-            back=self._back(),
-        )
+        unknown = ("", "")
+        failures = [
+            {
+                "number": names.get(id_, unknown)[0] or id_,
+                "label": names.get(id_, unknown)[1],
+                "reason": reason,
+            }
+            for id_, reason in result.refused.items()
+        ]
+        bulk = {"done": len(result.done), "failed": len(failures), "failures": failures}
+        return self.render_template("result.html", result={"bulk": bulk, "back_url": self._back()})
 
     # What a request asks ------------------------------------------------------------------------
 
@@ -357,8 +362,10 @@ class ListPage(BaseView):
             return Found()
         return _beside(statement, columns, asked, total, values)
 
-    def _chosen(self, asked: Asked, takes_all: bool) -> tuple[dict[int, str], list[int]]:
-        """Return the ticked rows in scope as id: name, and the ids that are not among them."""
+    def _chosen(
+        self, asked: Asked, takes_all: bool
+    ) -> tuple[dict[int, tuple[str, str]], list[int]]:
+        """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
         columns, statement = self._statement(asked)
         (key,) = self.key
         ids: set[int] = set()
@@ -368,9 +375,10 @@ class ListPage(BaseView):
                 int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19
             }
             statement = statement.where(columns[key].in_(ids))
-        statement = statement.with_only_columns(columns[key], columns[self.bulk_name])
+        words = [columns[label] for label in (self.bulk_name, self.bulk_object) if label]
+        statement = statement.with_only_columns(columns[key], *words)
         rows = db.session.execute(statement.order_by(columns[key]).limit(BULK_LIMIT + 1))
-        names = {row[0]: str(row[1]) for row in rows}
+        names = {id_: (str(name), *map(str, object_), "")[:2] for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
 
     def _not_so_many(self, count: int) -> str:

@@ -492,7 +492,7 @@ def test_values_read_as_the_conventions_say(visit, accounts, officer):
     assert rows[0][7] == gettext("Yes")
     page = visit("/toys/")
     assert '<span class="tag tag-green">发电</span>' in page
-    assert f'数量<span class="unit">（{gettext("tonnes")}）</span>' in page
+    assert f'数量<span class="unit">{gettext("tonnes")}</span>' in page
 
 
 def test_markup_in_the_data_stays_text(visit, officer):
@@ -531,6 +531,10 @@ def test_a_bulk_operation_asks_with_the_exact_count_then_says_what_became_of_eac
     )
     assert words in result
     assert result.count("每逢三的倍数不行") == failed
+    third = next(id_ for id_ in ids if id_ % 3 == 0)
+    assert [str(third), accounts[ids.index(third)].name, "每逢三的倍数不行"] in [
+        re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]*)", row)[1:] for row in result.split("<tr>")
+    ]
 
 
 def test_a_bulk_operation_takes_only_what_is_in_scope(toy_app, accounts, officer, bulk):

@@ -97,7 +97,8 @@ class BulkToyPage(ToyPage):
 
     route_base = "/bulk-toys"
     bulk = (BulkAction("forget", "清除", "确定清除所选 %(count)s 条？", is_dangerous=True),)
-    bulk_name = "name"
+    bulk_name = "number"
+    bulk_object = "name"
     got: list[tuple[str, Sequence[int]]] = []
 
     def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
