@@ -213,16 +213,17 @@ class Nation:
                 if on != day:
                     continue
                 at = f"{day} 09:00:00+08"
-                for province, ours in groupby(self.enterprises, key=lambda one: one.province):
+                quantities = {one.id: int(one.issued[index] * share) for one in self.enterprises}
+                having = [one for one in self.enterprises if quantities[one.id]]
+                for province, ours in groupby(having, key=lambda one: one.province):
                     document = f"{kind}{vintage.year}{province}{day:%m%d}"
                     posting = self.post("issuance", Stage.APPROVAL, f"issuance:{document}",
                                         document, None, None, None, at)  # fmt: skip
                     for one in ours:
-                        quantity = int(one.issued[index] * share)
-                        if quantity:
-                            self.move(posting, at, index + 1, quantity, ISSUANCE_ACCOUNT_ID,
-                                      Bucket.ISSUED, one.id, Bucket.AVAILABLE)  # fmt: skip
-                            one.available[index] += quantity
+                        quantity = quantities[one.id]
+                        self.move(posting, at, index + 1, quantity, ISSUANCE_ACCOUNT_ID,
+                                  Bucket.ISSUED, one.id, Bucket.AVAILABLE)  # fmt: skip
+                        one.available[index] += quantity
 
     def surrender(self, day: date) -> None:
         """Surrender at the end of a compliance year most of what each enterprise has left."""
@@ -335,8 +336,10 @@ class Nation:
     def settle(self, day: date, transit: dict[tuple[int, int, bool], int]) -> None:
         """Close a day: what is in transit reaches the other side, one movement a holding."""
         at = f"{day} 15:30:00+08"
-        posting = self.post("day_end", Stage.SETTLEMENT, f"day_end:{day}", str(day), None, None,
-                            None, at)  # fmt: skip
+        posting = None
+        if transit:
+            posting = self.post("day_end", Stage.SETTLEMENT, f"day_end:{day}", str(day), None, None,
+                                None, at)  # fmt: skip
         told = [0, 0, 0, 0]
         for (account, index, homeward), quantity in sorted(transit.items()):
             route = _HOME if homeward else _OUT

@@ -1,0 +1,117 @@
+"""The national seed at a small scale: the same code, a month of it, and what it leaves behind."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, text
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.installation import national
+from app.installation.demo import DEMO_PASSWORD, MANUAL_MEMBER_NO, OFFICERS
+from app.models import (
+    Account,
+    Application,
+    Entry,
+    Holding,
+    Instrument,
+    Member,
+    SettlementRun,
+    TradingDay,
+)
+from app.operations import clock, verification
+from app.security import passwords
+
+UNTIL = date(2025, 12, 31)  # with the surrender at the year's end
+
+
+@pytest.fixture
+def seeded(app: Flask) -> national.Seeded:
+    """A nation of 50 enterprises, until the end of the first year."""
+    url = app.config["SETTINGS"].database_owner_url
+    return national.seed_national(url, enterprises=50, until=UNTIL)
+
+
+def test_the_ledger_of_a_nation_verifies(seeded: national.Seeded) -> None:
+    report = verification.verify_ledger()
+
+    assert report.totals == {}
+    assert report.movements == seeded.movements
+    assert report.entries == 2 * seeded.movements
+
+
+def test_a_nation_has_everything_it_needs(seeded: national.Seeded) -> None:
+    assert db.session.scalar(select(func.count()).select_from(Instrument)) == 7
+    assert seeded.enterprises == 50
+    assert seeded.members == 50 + len(national.PROVINCES) + len(OFFICERS)
+    codes = db.session.scalars(select(Account.uscc).where(Account.uscc.is_not(None))).all()
+    assert len(set(codes)) == 50
+    assert all(_is_unified_code(code) for code in codes)
+    manual = db.session.scalars(select(Member).filter_by(username=MANUAL_MEMBER_NO)).one()
+    assert passwords.is_right(manual.password, DEMO_PASSWORD)
+    assert [role.name for role in manual.roles] == ["enterprise"]
+
+
+def test_every_day_is_settled_and_nothing_stays_in_transit(seeded: national.Seeded) -> None:
+    days = db.session.scalars(
+        select(TradingDay.day)
+        .where(TradingDay.is_trading, TradingDay.day.between(national.FIRST_DAY, UNTIL))
+        .order_by(TradingDay.day)
+    ).all()
+    assert db.session.scalars(select(SettlementRun.day).order_by(SettlementRun.day)).all() == days
+    assert not db.session.scalar(
+        select(func.sum(Holding.pending_to_trading + Holding.pending_to_registry))
+    )
+    statuses = set(db.session.scalars(select(Application.status).distinct()))
+    assert {"pending_settlement", "refused"} <= statuses <= {
+        "pending_settlement", "refused", "withdrawn",
+    }  # fmt: skip
+    assert clock.now().date() == date(2026, 1, 5)  # New Year's holiday lies between.
+    assert (seeded.business_time.hour, seeded.business_time.tzinfo) == (10, BEIJING)
+
+
+def test_each_entry_has_its_own_time(seeded: national.Seeded) -> None:
+    assert db.session.scalar(select(func.count(Entry.at.distinct()))) > seeded.applications / 2
+
+
+def test_a_nation_is_the_same_every_time(seeded: national.Seeded) -> None:
+    names = [one.name for one in national.Nation(None, 50).enterprises]  # type: ignore[arg-type]
+
+    assert (
+        names
+        == db.session.scalars(
+            select(Account.name).where(Account.kind == "enterprise").order_by(Account.id)
+        ).all()
+    )
+
+
+def test_what_comes_after_gets_ids_of_its_own(seeded: national.Seeded) -> None:
+    for table in ("account", "ab_user", "posting", "movement", "application"):
+        following, last = db.session.execute(
+            text(f"SELECT nextval(pg_get_serial_sequence('{table}', 'id')), max(id) FROM {table}")
+        ).one()
+        assert following > last, table
+
+
+def test_a_registry_that_is_not_empty_is_left_alone(app: Flask, seeded: national.Seeded) -> None:
+    with pytest.raises(RuleError):
+        national.seed_national(app.config["SETTINGS"].database_owner_url, enterprises=5)
+
+    assert verification.verify_ledger().movements == seeded.movements
+
+
+@pytest.mark.parametrize("code", ["91350100M000100Y43", "91420100MA4K2X7R0A"])
+def test_the_check_knows_right_from_wrong(code: str) -> None:
+    """The first is the example of the standard; the second was made up."""
+    assert _is_unified_code(code) is code.startswith("9135")
+
+
+def _is_unified_code(code: str) -> bool:
+    digits = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+    weights = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
+    total = sum(digits.index(c) * weight for c, weight in zip(code[:17], weights, strict=True))
+    return len(code) == 18 and digits[(31 - total % 31) % 31] == code[17]
