@@ -1,0 +1,135 @@
+"""Real threads, each with an application context, a session and a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.extensions import db
+from app.operations import applications
+from tests.factories import account, give, instrument, member
+
+LEDGER_SQL = Path(__file__).resolve().parents[2] / "app/migrations/sql/0001_ledger.sql"
+
+
+@dataclass
+class Results:
+    """What each thread gave back or failed with, in the order they were named."""
+
+    returned: list[Any] = field(default_factory=list)
+    failed: list[BaseException] = field(default_factory=list)
+
+
+@pytest.fixture
+def together(app) -> Callable[..., Results]:
+    """Return a function that runs its arguments at once, and collects how each of them ended."""
+
+    def run(*acts: Callable[[], Any]) -> Results:
+        db.session.rollback()
+        results = Results([None] * len(acts), [])
+        start = threading.Barrier(len(acts))
+
+        def act(n: int) -> None:
+            with app.app_context():
+                try:
+                    db.session.connection()  # Connected before the start.
+                    db.session.rollback()
+                    start.wait(timeout=20)
+                    results.returned[n] = acts[n]()
+                except BaseException as error:  # The test looks at it.
+                    results.failed.append(error)
+                finally:
+                    db.session.rollback()
+                    db.session.remove()
+
+        threads = [threading.Thread(target=act, args=(n,), daemon=True) for n in range(len(acts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+            assert not thread.is_alive(), "a thread hangs"
+        db.session.expire_all()
+        return results
+
+    return run
+
+
+@pytest.fixture
+def plant(app):
+    """甲发电有限公司."""
+    return account()
+
+
+@pytest.fixture
+def operator(plant):
+    """Who acts for the plant."""
+    return member(of=plant)
+
+
+@pytest.fixture
+def cea(plant):
+    """An instrument of which the plant holds 100 beforehand: a fresh holding would serialise."""
+    row = instrument()
+    give(plant, row, 100)
+    return row
+
+
+@contextmanager
+def without(module: Any, name: str, *taken_out: str):
+    """Run with words taken out of a module's SQL statement."""
+    original = getattr(module, name)
+    changed = str(original)
+    for words in taken_out:
+        assert words in changed
+        changed = changed.replace(words, "")
+    binds = [original._bindparams[key] for key in original._bindparams]
+    setattr(module, name, db.text(changed).bindparams(*binds))
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+@pytest.fixture
+def without_account_lock():
+    """Take the lock on the applicants' accounts out of the engine."""
+    with without(applications, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"):
+        yield
+
+
+@pytest.fixture
+def without_any_lock_on_applications():
+    """Take both locks out of the engine: the accounts' and the applications'."""
+    with (
+        without(applications, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"),
+        without(applications, "_LOCK_APPLICATIONS", "FOR UPDATE"),
+    ):
+        yield
+
+
+@pytest.fixture
+def posting_function(cluster):
+    """Return a function that takes words out of post_movements() until the test is over."""
+    source = LEDGER_SQL.read_text(encoding="utf-8")
+    whole = source[
+        source.index("CREATE FUNCTION post_movements()") : source.index("CREATE TRIGGER")
+    ]
+    whole = whole.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+
+    def replace(taken_out: str, put_in: str = "") -> None:
+        assert taken_out in whole
+        install(whole.replace(taken_out, put_in))
+
+    def install(text: str) -> None:
+        with cluster.connect("registry") as connection:
+            connection.execute("SET ROLE registry_owner")
+            connection.execute(text)
+
+    yield replace
+    install(whole)
