@@ -1,0 +1,72 @@
+"""Pictures that journeys take: all go to the test's temporary folder, chosen ones to docs/pictures."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page
+
+import config
+
+BOOK = config.ROOT / "docs" / "pictures"
+LARGEST = 120_000  # Bytes of one picture in the guide.
+WIDE, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+
+
+class Album:
+    """Takes pictures; with WRITE_PICTURES=1 those that name a page of the guide are kept there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keeps = os.environ.get("WRITE_PICTURES") == "1"
+
+    def take(
+        self,
+        page: Page,
+        name: str,
+        *,
+        keep: bool = False,
+        whole: bool = False,
+        everyway: bool = False,
+    ) -> None:
+        """Take one as it stands; ``everyway`` takes it dark and on a phone, too."""
+        self._save(page, name, keep=keep, whole=whole)
+        if not everyway:
+            return
+        page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
+        self._save(page, f"{name}-dark", keep=keep, whole=whole)
+        page.evaluate("document.documentElement.dataset.bsTheme = 'light'")
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        _require_no_sideways_scroll(page, name)
+        self._save(page, f"{name}-phone", keep=keep, whole=True)
+        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+    def _save(self, page: Page, name: str, *, keep: bool, whole: bool) -> None:
+        content = page.screenshot(full_page=whole, animations="disabled", caret="hide")
+        (self.folder / f"{name}.png").write_bytes(content)
+        if keep and self.keeps:
+            BOOK.mkdir(parents=True, exist_ok=True)
+            (BOOK / f"{name}.png").write_bytes(smaller(content))
+
+
+def smaller(content: bytes) -> bytes:
+    """Return the picture with a palette, small enough for the guide."""
+    with Image.open(BytesIO(content)) as image:
+        picture = image.convert("RGB")
+    for colours in (128, 64, 32, 16):
+        file = BytesIO()
+        picture.quantize(colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        if file.tell() <= LARGEST:
+            break
+    assert file.tell() <= LARGEST, f"{file.tell()} bytes"
+    return file.getvalue()
+
+
+def _require_no_sideways_scroll(page: Page, name: str) -> None:
+    wider = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert wider <= 0, f"{name} is {wider} pixels wider than a phone"

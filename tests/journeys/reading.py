@@ -1,0 +1,73 @@
+"""What a person reads off a page: rows by their headings, messages, files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+BOM = b"\xef\xbb\xbf"
+
+
+def rows(page: Page, table: str = "#list-table") -> list[dict[str, str]]:
+    """Return the table's rows as {heading: text}."""
+    found = page.locator(table)
+    headings = [_bare(text) for text in found.locator("thead th").all_inner_texts()]
+    return [
+        dict(
+            zip(
+                headings,
+                [text.strip() for text in row.locator("td").all_inner_texts()],
+                strict=True,
+            )
+        )
+        for row in found.locator("tbody tr").all()
+    ]
+
+
+def row_with(page: Page, text: str, table: str = "#list-table") -> dict[str, str]:
+    """Return the one row that holds a text."""
+    (row,) = [row for row in rows(page, table) if text in row.values()]
+    return row
+
+
+def line_of(page: Page, text: str, table: str = "#list-table") -> Locator:
+    """Return the one row that holds a text, to click in it."""
+    return page.locator(f"{table} tbody tr").filter(has_text=text)
+
+
+def message(page: Page) -> str:
+    """Return what the page says above its content."""
+    return "\n".join(page.locator("main .message-body, .sign-box .message-body").all_inner_texts())
+
+
+def menu(page: Page) -> list[str]:
+    """Return the entries of the menu, groups first."""
+    texts = page.locator("#menu summary, #menu .menu-link").all_inner_texts()
+    return [text.strip() for text in texts]
+
+
+def open_from_menu(page: Page, entry: str) -> None:
+    """Click an entry of the left menu."""
+    page.locator("#menu").get_by_role("link", name=entry, exact=True).click()
+    page.get_by_role("heading", level=1, name=entry).wait_for()
+
+
+def download(page: Page, folder: Path) -> list[dict[str, str]]:
+    """Press 导出 and return the file's rows by its header."""
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="导出").click()
+    file = folder / waiting.value.suggested_filename
+    waiting.value.save_as(file)
+    assert re.fullmatch(r"[\u4e00-\u9fff]+_\d{8}_\d{6}\.csv", file.name)
+    content = file.read_bytes()
+    assert content.startswith(BOM)
+    return list(csv.DictReader(io.StringIO(content[len(BOM) :].decode())))
+
+
+def _bare(heading: str) -> str:
+    """Return a heading without its unit, which stands beneath it or in brackets."""
+    return re.split(r"[\n（]", heading.strip())[0].strip()

@@ -1,0 +1,135 @@
+"""The real thing for journeys: the server as a newcomer starts it, on a registry of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import config
+from app import create_app, embedded, installation
+from app.extensions import db
+from app.installation import demo
+
+TEMPLATE = "journey_template"
+_ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.
+
+
+@dataclass
+class Site:
+    """A running server and its database."""
+
+    url: str
+    cluster: embedded.Cluster
+    database: str
+    environment: dict[str, str]
+
+    def flask(self, *arguments: str) -> str:
+        """Run a command of the registry, as somebody at the machine would, and return its words."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=config.ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def begin_anew(self) -> None:
+        """Put the seeded registry back; the server's pool finds new connections by itself."""
+        self.cluster.drop_database(self.database)
+        self.cluster.create_database(self.database, TEMPLATE)
+
+    def captcha(self) -> str:
+        """Return the answer of the latest 验证码: only the database's superuser can look it up."""
+        with self.cluster.connect(self.database) as connection:
+            row = connection.execute(
+                "SELECT answer FROM captcha ORDER BY created_at DESC LIMIT 1"
+            ).fetchone()
+        assert row
+        return row[0]
+
+
+def make_template(cluster: embedded.Cluster) -> None:
+    """Seed the demonstration once; each journey works on a copy of it."""
+    urls = cluster.create_database(TEMPLATE)
+    app = create_app(
+        config.load(
+            {
+                "APP_PROFILE": "test",
+                "DATABASE_URL": urls.app,
+                "DATABASE_OWNER_URL": urls.owner,
+                "SECRET_KEY": "template" * 5,
+            }
+        )
+    )
+    with app.app_context():
+        installation.install()
+        assert demo.seed_once()
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+@contextmanager
+def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
+    """Start app.py on a free port and a copy of the template, and stop it afterwards."""
+    database = f"journey_{profile}"
+    urls = cluster.create_database(database, TEMPLATE)
+    port = embedded.free_port()
+    environment = {
+        **os.environ,
+        "APP_PROFILE": profile,
+        "DATABASE_URL": urls.app,
+        "DATABASE_OWNER_URL": urls.owner,
+        "SECRET_KEY": "journey" * 6,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "PYTHONUTF8": "1",
+    }
+    log = cluster.folder / f"{database}.log"
+    with log.open("w") as words:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=config.ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_it_answers(url, process, log)
+        yield Site(url, cluster, database, environment)
+    finally:
+        process.send_signal(signal.SIGINT)  # Quickly: browsers keep connections open.
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    traces = log.read_text()
+    assert "Traceback" not in traces, traces[-4000:]
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + _ANSWERS_WITHIN
+    while time.monotonic() < until:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{url}/login/", timeout=5):  # noqa: S310 - our own
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError(f"no answer from {url}: {log.read_text()}")
