@@ -187,13 +187,24 @@ def verify_ledger() -> None:
     from app.operations import verification
 
     report = verification.verify_ledger()
-    for name, count in report.counts.items():
-        click.echo(f"{name}: {count}")
-    for check, key in report.faults:
-        click.echo(f"FAULT {check}: {key}", err=True)
-    click.echo(f"faults: {len(report.faults)}")
-    if report.faults:
+    for name in _COUNTED:
+        click.echo(f"{name}: {getattr(report, name)}")
+    for fault in report.faults:
+        click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
+    click.echo(f"faults: {report.totals.total()}")
+    if not report.is_sound:
         sys.exit(1)
+
+
+_COUNTED = (
+    "holdings",
+    "postings",
+    "movements",
+    "entries",
+    "sealed_blocks",
+    "unsealed_movements",
+    "last_root",
+)
 
 
 def _require_demo() -> None:
