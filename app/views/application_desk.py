@@ -100,7 +100,7 @@ class ApplicationDesk(ApplicationList):
         return self._form_page(application_form.fill(form, self.offered()), application)
 
     def _form_page(self, filled: Filled, application: Application | None) -> Any:
-        if filled.form.is_submitted() and "pick" not in request.form:
+        if filled.form.is_submitted() and not application_form.is_picking():
             answer = self._take(filled, application)
             if answer is not None:
                 return answer

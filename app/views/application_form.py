@@ -91,10 +91,16 @@ class Filled:
 
 
 def fill(form: Any, offered: Iterable[Choosable]) -> Filled:
-    """Read what was sent: every line's shape is judged, and nothing typed is lost."""
+    """Read what was sent: every line's shape is judged, and nothing typed is lost.
+
+    Who has just picked instruments is still filling in: what is missing is not held against them.
+    """
     filled = Filled(form, {each.instrument_id: each for each in offered})
+    if is_picking():
+        _take_picked(filled)
+        _name_venues(filled)
+        return filled
     form.validate_on_submit()
-    _take_picked(filled)
     _name_venues(filled)
     if len(form.reason.data or "") > LONGEST_REASON:
         filled.refuse(
@@ -133,10 +139,13 @@ def _chosen(filled: Filled, line: Any) -> Choosable | None:
     return filled.offered.get(int(typed)) if typed.isascii() and typed.isdigit() else None
 
 
+def is_picking() -> bool:
+    """Tell whether 确定 of the picker sent the form; the ticks travel with every other button, too."""
+    return "pick" in request.form
+
+
 def _take_picked(filled: Filled) -> None:
     """Add a line for every instrument ticked in the picker that has none yet."""
-    if "pick" not in request.form:
-        return  # The ticks travel with every button.
     present = {line.form.instrument_id.data for line in filled.form.lines}
     for id_ in dict.fromkeys(request.form.getlist("picked")):
         if id_ in present or not (id_.isascii() and id_.isdigit()):
