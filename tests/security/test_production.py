@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from flask import request
 from sqlalchemy import create_engine, update
 
 from app import create_app
@@ -86,3 +87,17 @@ def test_production_settings_are_checked_before_serving(app, people, settings):
     )
     with pytest.raises(ConfigurationError, match="验证码"):
         create_app(serious)
+
+
+def test_behind_a_proxy_the_address_that_it_saw_counts(app, settings):
+    """The last entry is the proxy's own; what stands before it may be invented."""
+    behind = create_app(dataclasses.replace(settings, trusted_proxies=1))
+    seen = []
+    behind.before_request_funcs.setdefault(None, []).insert(
+        0, lambda: seen.append((request.remote_addr, request.is_secure))
+    )
+    behind.test_client().get(
+        "/login/",
+        headers={"X-Forwarded-For": "203.0.113.1, 198.51.100.200", "X-Forwarded-Proto": "https"},
+    )
+    assert seen == [("198.51.100.200", True)]
