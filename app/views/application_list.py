@@ -119,18 +119,6 @@ class ApplicationList(ListPage):
         """Return what detail.html shows."""
         status = self.shown_status(application)
         label, tone = SHOWN_STATUSES[status]
-        facts = [
-            (_("Application number"), application.number, "code"),
-            (_("Member number"), application.account.member_no, "code"),
-            (_("Member name"), application.account.name, "text"),
-            (_("Business"), KINDS[application.kind].title, "text"),
-            (_("Applied at"), application.created_at, "datetime"),
-            (_("Submitted at"), application.submitted_at, "datetime"),
-            (_("Settles on"), application.settles_on, "date"),
-            (_("Reason for the application"), application.reason, "text"),
-        ]
-        if application.refusal:
-            facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return {
             "title": self.title,
             "number": application.number,
@@ -145,22 +133,28 @@ class ApplicationList(ListPage):
                 }
                 for each in self.detail_actions(application, status)
             ],
-            "sections": [{"title": _("Application"), "items": facts}],
+            "sections": [{"title": _("Application"), "items": self.detail_facts(application)}],
             "lines": self.detail_lines(application),
-            "timeline": [
-                {
-                    "at": event.at,
-                    "who": event.member_name,
-                    "action": ACTION_TITLES[Action(event.action)],
-                    "comment": event.comment,
-                    "ip": event.ip,
-                    "tone": ACTION_TONES[Action(event.action)],
-                }
-                for event in application.events
-            ],
+            "timeline": timeline(application),
             "help": self.help,
             "back_url": back_url(self.url("list")),
         }
+
+    def detail_facts(self, application: Application) -> list[tuple[Any, Any, str]]:
+        """Return the facts around the lines."""
+        facts = [
+            (_("Application number"), application.number, "code"),
+            (_("Member number"), application.account.member_no, "code"),
+            (_("Member name"), application.account.name, "text"),
+            (_("Business"), KINDS[application.kind].title, "text"),
+            (_("Applied at"), application.created_at, "datetime"),
+            (_("Submitted at"), application.submitted_at, "datetime"),
+            (_("Settles on"), application.settles_on, "date"),
+            (_("Reason for the application"), application.reason, "text"),
+        ]
+        if application.refusal:
+            facts.append((_("Reason for the refusal"), application.refusal, "text"))
+        return facts
 
     def detail_lines(self, application: Application) -> dict[str, Any]:
         """Return the table of lines."""
@@ -222,6 +216,21 @@ class ApplicationList(ListPage):
     def url(self, method: str, **arguments: Any) -> str:
         """Return the address of one of this page's methods."""
         return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+def timeline(application: Application) -> list[dict[str, Any]]:
+    """Return what was done to an application, by whom, when and from where."""
+    return [
+        {
+            "at": event.at,
+            "who": event.member_name,
+            "action": ACTION_TITLES[Action(event.action)],
+            "comment": event.comment,
+            "ip": event.ip,
+            "tone": ACTION_TONES[Action(event.action)],
+        }
+        for event in application.events
+    ]
 
 
 def usual_filters(*statuses: str, with_settles_on: bool = True) -> tuple[Filter, ...]:

@@ -39,6 +39,7 @@ class HoldingView(ListPage):
     title = _("Holdings")
     key = ("account_id", "instrument_id")
     account_column = "account_id"
+    stacks_actions = True
     columns = (
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
@@ -148,7 +149,7 @@ class _EntryView(ListPage):
         Column("at", _("Time"), kind="datetime"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
         Column("account", _("Member name"), is_shown=False),
-        Column("code", _("Instrument code"), kind="code"),
+        Column("code", _("Instrument code"), kind="code", is_shown=False),
         Column("instrument", _("Instrument name")),
         Column(
             "bucket",
@@ -174,6 +175,7 @@ class _EntryView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
+        g.crumb = self.title
         account_id = conditions.get("account")
         if account_id is not None:
             try:
