@@ -13,7 +13,7 @@ from bench.measure import Report, heading, say
 from bench.world import opened
 
 # Each case is a function of (world, report), named module.function, in the order of running.
-CASES = ("posting.singles", "posting.batches")
+CASES = ("posting.singles", "posting.batches", "operation.singles", "operation.hot")
 
 
 def main() -> int:
