@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import IntegrityError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -39,6 +40,8 @@ def register(number: str, name: str, role: str) -> None:
                 log.record(SYSTEM, "member.register", subject=number, role=role)
         except RuleError as error:
             raise click.ClickException(str(error)) from error
+        except IntegrityError as error:
+            raise click.ClickException(f"{number} is registered already") from error
     click.echo(f"{number}\t{password}")
 
 
