@@ -78,7 +78,8 @@ def init_app(app: Flask) -> None:
 
 def _foreign_host(_error: SecurityError) -> Response:
     """Answer a request for a name that is not ours; no page of ours can be built for it."""
-    return Response(f"400 {_('This site has another address.')}\n", 400, mimetype="text/plain")
+    words = _("This site has another address.")
+    return Response(f"400 {words}\n", 400, mimetype="text/plain")
 
 
 def _csrf(_error: CSRFError) -> tuple[str, int]:
