@@ -1,0 +1,54 @@
+"""A load of submissions and withdrawals that tells what was committed, until it is killed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from datetime import datetime
+from uuid import uuid4
+
+import config
+from app import create_app
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
+from app.extensions import db, transaction
+from app.operations import applications
+from app.operations.actor import SYSTEM
+
+
+def main() -> None:
+    """Work in four threads; arguments: account, venue, day and hour, instruments."""
+    account, venue, now, *instruments = sys.argv[1:]
+    app = create_app(config.load(os.environ))
+    moment = datetime.fromisoformat(now).replace(tzinfo=BEIJING)
+    lines = tuple(Line(int(id_), 1, venue_id=int(venue)) for id_ in instruments)
+
+    def work() -> None:
+        with app.app_context():
+            for n in range(1_000_000):
+                draft = applications.Draft(
+                    "registry_to_trading", int(account), lines, str(uuid4()), "负载"
+                )
+                with transaction():
+                    made = applications.start([draft], SYSTEM, now=moment)
+                    applications.submit(made, SYSTEM, now=moment).one()
+                tell("submitted", made[0])
+                if n % 4 == 3:
+                    with transaction():
+                        applications.withdraw(made, SYSTEM, now=moment).one()
+                    tell("withdrawn", made[0])
+                db.session.remove()
+
+    for _ in range(4):
+        threading.Thread(target=work, daemon=True).start()
+    threading.Event().wait()
+
+
+def tell(what: str, id_: int) -> None:
+    """Say in one write what is committed by now."""
+    os.write(1, f"{what} {id_}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
