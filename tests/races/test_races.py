@@ -232,6 +232,62 @@ def test_submissions_of_overlapping_accounts_do_not_deadlock(together, plant, ce
     assert verify_ledger().is_sound
 
 
+def exchange_of_tonnes(together, plant, other, cea, rounds=15):
+    """Single movements and batches go both ways between two accounts at once."""
+    there = Move(Pocket(plant, cea, Bucket.AVAILABLE), Pocket(other, cea, Bucket.AVAILABLE), 1)
+    back = Move(Pocket(other, cea, Bucket.AVAILABLE), Pocket(plant, cea, Bucket.AVAILABLE), 1)
+
+    def work(*moves):
+        for _ in range(rounds):
+            post(*moves)
+
+    return together(
+        partial(work, there),
+        partial(work, back),
+        partial(work, there, there),
+        partial(work, back, back),
+        partial(work, back, there),
+    )
+
+
+@pytest.fixture
+def other(plant, cea):
+    """A second account with 100 tonnes of the same."""
+    row = account("乙水泥有限公司")
+    give(row, cea, 100)
+    return row
+
+
+def test_single_movements_and_batches_cross_without_deadlock(together, plant, other, cea):
+    results = exchange_of_tonnes(together, plant.id, other.id, cea.id)
+
+    assert results.failed == []
+    assert (quantity(plant, cea), quantity(other, cea)) == (100, 100)
+    assert verify_ledger().is_sound
+
+
+def test_without_the_ledgers_lock_its_entries_collide(
+    together, plant, other, cea, posting_function
+):
+    """Two postings that read the same holding would go on from the same entry."""
+    posting_function(
+        """  PERFORM FROM holding
+    WHERE (account_id, instrument_id) IN (
+            SELECT from_account, instrument_id FROM new_movement
+            UNION SELECT to_account, instrument_id FROM new_movement)
+    ORDER BY account_id, instrument_id
+      FOR NO KEY UPDATE;""",
+        "",
+    )
+
+    for _ in range(3):
+        if exchange_of_tonnes(together, plant.id, other.id, cea.id).failed:
+            return
+        if not verify_ledger().is_sound:
+            return
+    pytest.fail("the ledger's lock makes no difference")
+
+
 # A fresh holding ---------------------------------------------------------------------------
 
 
