@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from app.domain.workflow import Line
 from app.operations.applications import LONGEST_REASON, MOST_LINES
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
+_ID = re.compile(r"[0-9]{1,18}")  # Within PostgreSQL's bigint.
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,20 @@ def fill(form: Any, offered: Iterable[Choosable]) -> Filled:
         return filled
     form.validate_on_submit()
     _name_venues(filled)
-    if len(form.reason.data or "") > LONGEST_REASON:
-        filled.refuse(
-            RuleError(
-                _("The reason is longer than %(most)d characters", most=LONGEST_REASON),
-                field="reason",
-            )
-        )
+    _read_reason(filled)
     for index, line in enumerate(form.lines):
         _read_line(filled, index, line.form)
     return filled
+
+
+def _read_reason(filled: Filled) -> None:
+    text = filled.form.reason.data or ""
+    if len(text) > LONGEST_REASON:
+        message = _("The reason is longer than %(most)d characters", most=LONGEST_REASON)
+        filled.refuse(RuleError(message, field="reason"))
+    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\t\r\n" for each in text):
+        message = _("This holds characters that cannot be typed; please write it anew")
+        filled.refuse(RuleError(message, field="reason"))
 
 
 def _read_line(filled: Filled, index: int, line: Any) -> None:
@@ -136,7 +142,7 @@ def _read_line(filled: Filled, index: int, line: Any) -> None:
 
 def _chosen(filled: Filled, line: Any) -> Choosable | None:
     typed = line.instrument_id.data or ""
-    return filled.offered.get(int(typed)) if typed.isascii() and typed.isdigit() else None
+    return filled.offered.get(int(typed)) if _ID.fullmatch(typed) else None
 
 
 def is_picking() -> bool:
@@ -148,7 +154,7 @@ def _take_picked(filled: Filled) -> None:
     """Add a line for every instrument ticked in the picker that has none yet."""
     present = {line.form.instrument_id.data for line in filled.form.lines}
     for id_ in dict.fromkeys(request.form.getlist("picked")):
-        if id_ in present or not (id_.isascii() and id_.isdigit()):
+        if id_ in present or not _ID.fullmatch(id_):
             continue
         choosable = filled.offered.get(int(id_))
         if choosable and not choosable.refusal and len(filled.form.lines) < MOST_LINES:
