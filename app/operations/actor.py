@@ -32,5 +32,6 @@ class Actor:
         )
 
 
-SYSTEM = Actor(member_id=None, member_no="system", name="系统")
-EXCHANGE = Actor(member_id=None, member_no="exchange", name="交易系统")
+# Machines have no 会员编号; the logs show these words in its place.
+SYSTEM = Actor(member_id=None, member_no="系统", name="系统")
+EXCHANGE = Actor(member_id=None, member_no="交易系统", name="交易系统")

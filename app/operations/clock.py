@@ -33,7 +33,7 @@ def set_to(moment: datetime, actor: Actor) -> datetime:
         raise NotAllowed(_("The clock follows real time in production and cannot be moved"))
     assert moment.tzinfo is not None
     _store(moment - datetime.now(UTC))
-    log.record(actor, "clock.set", subject=moment.astimezone(BEIJING).isoformat())
+    log.record(actor, "clock.set", subject=f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}")
     return now()
 
 
