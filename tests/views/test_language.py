@@ -1,0 +1,119 @@
+"""Everything that people read is Chinese: every page of every role is read for English words."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from app.security.roles import ROLES
+from tests.views.test_queries import pages_of
+from tests.views.world import World, make_world
+
+# Latin that belongs there: names of things that have no Chinese one, and how dates are written.
+ALLOWED = {
+    *("IP", "CSV", "UTF", "Excel", "CO2e", "CCER", "USBKey", "PIN", "CA", "YYYY", "MM", "DD", "HH"),
+    *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie"),
+}
+# Codes: of instruments, documents, trades, officers.
+CODES = re.compile(r"(?:PE|DJ|JD|JJ|FF|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
+READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
+
+
+class Reader(HTMLParser):
+    """Collects what a person sees or hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.silent = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.silent += tag in ("script", "style", "svg")
+        self.texts += [value for name, value in attributes if name in READ_ALOUD and value]
+        named = dict(attributes)
+        if tag == "input" and named.get("type") in ("submit", "button"):
+            self.texts.append(named.get("value") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.silent -= tag in ("script", "style", "svg")
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.texts.append(data)
+
+
+def english(page: str) -> list[str]:
+    """Return the words of a page that are neither Chinese nor allowed, with their surroundings."""
+    reader = Reader()
+    reader.feed(page)
+    return [
+        f"{word}: {' '.join(text.split())[:80]}"
+        for text in reader.texts
+        for word in WORD.findall(text)
+        if word not in ALLOWED and not CODES.fullmatch(word)
+    ]
+
+
+@pytest.fixture
+def world(app) -> World:
+    return make_world()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_of_a_role_is_chinese(app, world, sign_in, role):
+    browser = sign_in(world.member_of(role))
+    found = {address: english(browser.get(address).text) for address in pages_of(app, role, world)}
+    assert found
+    assert [f"{address} {word}" for address, words in found.items() for word in words] == []
+
+
+def test_pages_of_strangers_are_chinese(app, client, monkeypatch):
+    monkeypatch.setitem(app.config, "CAPTCHA_ENABLED", True)
+    for address in ("/login/", "/login/?next=/holdings/", "/nowhere"):
+        assert english(client.get(address).text) == [], address
+    assert english(client.post("/login/", data={}).text) == []
+
+
+@pytest.mark.parametrize("address", ["/nowhere", "/members/", "/transfers/permission/switch/on"])
+def test_errors_are_chinese(world, sign_in, address):
+    page = sign_in(world.a.member).get(address)
+    assert page.status_code in (403, 404, 405)
+    assert english(page.text) == []
+
+
+def test_refused_forms_are_chinese(app, world, sign_in):
+    browser = sign_in(world.a.member)
+    answers = [
+        browser.post("/password/", data={"original": "x", "new": new, "confirm": "y"})
+        for new in ("", "short", "a" * 200, "12345678901", world.a.account.member_no + "Aa-")
+    ]
+    line = {"lines-0-instrument_id": str(world.a.instrument.id), "submit": "1"}
+    answers += [
+        browser.post("/transfers/registry-to-trading/new", data={**line, "lines-0-quantity": typed})
+        for typed in ("", "0", "-5", "1.5", "1e3", "１００", str(2**63), "99999", "1")
+    ]
+    answers += [
+        browser.get(f"/holdings/?{query}")
+        for query in ("as_of=yesterday", "sort=nothing", "page=x", "size=7", "after=x")
+    ]
+    answers += [
+        browser.post(
+            f"/transfers/registry-to-trading/{world.a.submitted}/withdraw", follow_redirects=True
+        ),
+        browser.get(f"/transfers/registry-to-trading/{world.a.submitted}"),
+        browser.get(
+            f"/transfers/registry-to-trading/{world.a.submitted}/edit", follow_redirects=True
+        ),
+    ]
+    for answer in answers:
+        typed = {"x", "y", "short", "yesterday", "e3"}
+        words = [word for word in english(answer.text) if word.split(":")[0] not in typed]
+        assert words == [], (answer.request.path, answer.request.query_string)
+
+
+def test_the_reader_finds_what_is_english():
+    page = '<h1>持仓 Holdings</h1><p title="More of it">PE2021000025</p><script>if</script>'
+    assert [word.split(":")[0] for word in english(page)] == ["Holdings", "More", "of", "it"]

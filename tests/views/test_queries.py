@@ -1,0 +1,109 @@
+"""How many statements a page costs: few, and no more when there are ten times as many rows."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.security.roles import ROLES
+from tests import factories
+from tests.views.toys import counting
+from tests.views.world import World, fill, list_pages, make_world
+
+MOST = 8
+
+
+@pytest.fixture
+def world(app) -> World:
+    return make_world()
+
+
+def pages_of(app, role: str, world: World) -> list[str]:
+    """Return the addresses that a role may open without anything in the path, and one of each detail."""
+    granted = ROLES[role].permissions()
+    adapter = app.url_map.bind("localhost")
+    found = []
+    for rule in app.url_map.iter_rules():
+        blueprint, _, name = rule.endpoint.partition(".")
+        view = next((view for view in app.appbuilder.baseviews if view.endpoint == blueprint), None)
+        method = getattr(view, name, None)
+        if view is None or "GET" not in rule.methods or not hasattr(method, "_permission_name"):
+            continue
+        permission = f"can_{view.get_method_permission(name)}"
+        if (permission, view.class_permission_name) not in granted or name == "export":
+            continue
+        if not rule.arguments:
+            found.append(adapter.build(rule.endpoint))
+        elif rule.arguments == {"id"}:
+            ids = {
+                "RegistryToTradingView": world.a.draft if name == "edit" else world.a.submitted,
+                "TradingToRegistryView": world.a.to_registry[0],
+                "ExchangeRegistryToTradingView": world.a.from_exchange[0],
+            }
+            found.append(adapter.build(rule.endpoint, {"id": ids[blueprint]}))
+    return sorted(found)
+
+
+def costs(app, browser: FlaskClient, addresses: list[str]) -> dict[str, int]:
+    """Return how many statements each address takes, once everything is warm."""
+    found = {}
+    for address in addresses:
+        browser.get(address)
+        with counting(app) as statements:
+            assert browser.get(address).status_code == 200, address
+        found[address] = len([each for each in statements if not each.startswith("SAVEPOINT")])
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_takes_few_statements(app, world, sign_in, role):
+    found = costs(app, sign_in(world.member_of(role)), pages_of(app, role, world))
+    assert found
+    assert {address: cost for address, cost in found.items() if cost > MOST} == {}
+
+
+@pytest.mark.parametrize("role", ["enterprise", "registry_maker"])
+def test_ten_times_the_rows_take_no_more_statements(app, world, sign_in, role):
+    browser = sign_in(world.member_of(role))
+    addresses = [
+        address
+        for page in list_pages(app)
+        if ("can_list", page.class_permission_name) in ROLES[role].permissions()
+        for address in (f"{page.route_base}/?size=100",)
+    ]
+    assert len(addresses) >= 7
+    before = costs(app, browser, addresses)
+    for number in range(9):
+        fill(world.a, f"MORE{number}")
+        factories.give(world.a.account, factories.instrument(), 5)
+    assert costs(app, browser, addresses) == before
+
+
+def test_a_form_costs_the_same_for_many_instruments(app, world, sign_in):
+    browser = sign_in(world.a.member)
+    address = ["/transfers/registry-to-trading/new"]
+    before = costs(app, browser, address)
+    for _ in range(20):
+        factories.give(world.a.account, factories.instrument(), 5)
+    assert costs(app, browser, address) == before
+
+
+def test_a_submission_of_many_lines_costs_as_much_as_of_one(app, world, sign_in):
+    browser = sign_in(world.a.member)
+    held = [factories.instrument() for _ in range(20)]
+    for each in held:
+        factories.give(world.a.account, each, 5)
+
+    def submit(instruments: list) -> int:
+        form = {"submit": "1", "reason": "交易需要"}
+        for index, each in enumerate(instruments):
+            form[f"lines-{index}-instrument_id"] = str(each.id)
+            form[f"lines-{index}-quantity"] = "1"
+            form[f"lines-{index}-venue"] = str(factories.venue().id)
+        with counting(app) as statements:
+            response = browser.post("/transfers/registry-to-trading/new", data=form)
+        assert response.status_code == 302
+        return len(statements)
+
+    submit(held[:1])  # Everything warm.
+    assert submit(held) <= submit(held[:1])

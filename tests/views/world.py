@@ -1,0 +1,158 @@
+"""Two enterprises of two provinces with something in every list, and a person of every role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+
+from app.domain.moves import Bucket
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.models import Account, Application, Instrument, Member
+from app.operations import accounts, applications, clock, settlement, trading
+from app.operations.actor import SYSTEM, Actor
+from app.security import lockout, sign_in
+from app.security.members import NewMember, register_members
+from app.security.roles import ROLES
+from app.views.listing import ListPage
+from tests import factories
+
+PASSWORD = "Correct-Horse-1"
+TRANSFER = "registry_to_trading"
+TITLES = {
+    "registry_maker": "注册登记管理机构经办",
+    "registry_checker": "注册登记管理机构复核",
+    "system_admin": "系统管理员",
+    "security_admin": "安全管理员",
+    "auditor": "审计员",
+}
+
+
+@dataclass
+class Enterprise:
+    """An account, its operator, and what the tests may ask for."""
+
+    account: Account
+    member: Member
+    instrument: Instrument
+    draft: int = 0
+    submitted: int = 0
+    withdrawn: int = 0
+    from_exchange: list[int] = field(default_factory=list)
+    to_registry: list[int] = field(default_factory=list)
+
+    @property
+    def marks(self) -> list[str]:
+        """Texts that stand on a page only where something of this enterprise is shown."""
+        numbers = db.session.scalars(
+            select(Application.number).where(Application.account_id == self.account.id)
+        )
+        return [self.account.member_no, self.account.name, *numbers]
+
+
+@dataclass
+class World:
+    """甲 in 湖北 and 乙 in 上海, and the officers."""
+
+    a: Enterprise
+    b: Enterprise
+    officers: dict[str, Member]  # by role; provinces as "province" (湖北) and "province:31"
+
+    def member_of(self, role: str) -> Member:
+        """Return a person of a role: 甲's operator for enterprises, 湖北's officer for provinces."""
+        return self.a.member if role == "enterprise" else self.officers[role]
+
+
+def make_world() -> World:
+    """Make it, through the operations; everything is committed."""
+    officers = _officers()
+    a = _enterprise("甲发电有限公司", "42", "EXA")
+    b = _enterprise("乙水泥有限公司", "31", "EXB")
+    with transaction():
+        lockout.take_a_guess("21042399999", "198.51.100.9")
+        sign_in.record("21042399999", "unknown", ip="198.51.100.9", user_agent="")
+        # A day before the tests' own, so that some rows have settled.
+        settlement.settle_day(
+            date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
+        )
+    return World(a, b, officers)
+
+
+def _officers() -> dict[str, Member]:
+    newcomers = [
+        NewMember("P42", "湖北主管部门", "province", province="42"),
+        NewMember("P31", "上海主管部门", "province", province="31"),
+    ]
+    newcomers += [
+        NewMember(f"Z{number:04d}", TITLES[code], code)
+        for number, (code, role) in enumerate(ROLES.items(), start=1)
+        if role.scope == "all"
+    ]
+    with transaction():
+        ids = register_members(newcomers, PASSWORD, must_change=False)
+    found: dict[str, Member] = {}
+    for newcomer in newcomers:
+        key = "province:31" if newcomer.province == "31" else newcomer.role
+        found[key] = db.session.get_one(Member, ids[newcomer.member_no])
+    return found
+
+
+def _enterprise(name: str, province: str, prefix: str) -> Enterprise:
+    account = factories.account(name, province)
+    instrument = factories.instrument()
+    factories.give(account, instrument, 1000)
+    factories.give(account, instrument, 500, Bucket.TRADING)
+    made = Enterprise(account, factories.member(of=account), instrument)
+    fill(made, prefix)
+    return made
+
+
+def fill(enterprise: Enterprise, prefix: str) -> None:
+    """Add one application of every kind and state."""
+    by, what = enterprise.member, {enterprise.instrument: 1}
+    actor = Actor.of(by, "192.0.2.7")
+    enterprise.draft = factories.draft(TRANSFER, by, what, reason="交易需要")
+    enterprise.submitted = factories.submitted(TRANSFER, by, what).id
+    enterprise.withdrawn = factories.submitted(TRANSFER, by, what).id
+    with transaction():
+        applications.withdraw([enterprise.withdrawn], actor, now=clock.now()).one()
+    for is_on in (True, False):
+        with transaction():
+            accounts.allow_exchange_transfer(
+                enterprise.account.id, actor, allowed=is_on, now=clock.now()
+            )
+        _ask(enterprise, f"{prefix}{is_on:d}")
+
+
+def _ask(enterprise: Enterprise, prefix: str) -> None:
+    """Let the exchange ask for a tonne each way."""
+    requests = [
+        trading.TransferRequest(
+            f"{prefix}-{direction}",
+            direction,
+            enterprise.account.member_no,
+            enterprise.instrument.code,
+            1,
+            "ZGW",
+        )
+        for direction in ("in", "out")
+    ]
+    with transaction():
+        trading.receive_transfers(requests, now=clock.now())
+    for kind, ids in (
+        ("exchange_registry_to_trading", enterprise.from_exchange),
+        ("trading_to_registry", enterprise.to_registry),
+    ):
+        ids[:] = db.session.scalars(
+            select(Application.id).where(
+                Application.kind == kind, Application.account_id == enterprise.account.id
+            )
+        )
+
+
+def list_pages(app: Any) -> list[Any]:
+    """Return every list page that is registered."""
+    return [view for view in app.appbuilder.baseviews if isinstance(view, ListPage)]
