@@ -14,7 +14,7 @@ from typing import Any
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app import installation
 from app.domain.errors import RuleError
@@ -22,8 +22,12 @@ from app.domain.moves import whole_tonnes
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo
-from app.operations import calendar, clock, settlement, trading
+from app.models import Account, Member
+from app.operations import calendar, clock, log, settlement, trading
 from app.operations.actor import SYSTEM
+from app.security.members import first_password, register_member
+from app.security.roles import ROLES
+from config import ConfigurationError
 
 AFTER_CLOSE = time(15, 30)
 
@@ -34,6 +38,7 @@ def register(app: Flask) -> None:
         init,
         seed,
         demo_logins,
+        add_member,
         clock_command,
         settle_day,
         exchange_transfer,
@@ -44,13 +49,13 @@ def register(app: Flask) -> None:
 
 
 def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Print a RuleError in one line and end with 1."""
+    """Print a RuleError, or what the settings lack, in one line and end with 1."""
 
     @wraps(function)
     def told(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except RuleError as error:
+        except (RuleError, ConfigurationError) as error:
             raise click.ClickException(str(error)) from error
 
     return told
@@ -58,6 +63,7 @@ def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("init")
 @with_appcontext
+@_refusals_are_told
 def init() -> None:
     """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
     installation.install()
@@ -95,6 +101,37 @@ def demo_logins(as_json: bool) -> None:
         click.echo(f"{each['role']}\t{each['login']}\t{each['password']}")
 
 
+@click.command("add-member")
+@click.argument("number")
+@click.argument("name")
+@click.option("--role", type=click.Choice(list(ROLES)), required=True)
+@click.option("--province", help="GB/T 2260, for a provincial authority: 42")
+@click.option("--account", "account_no", help="会员编号 of the enterprise whose operator this is")
+@with_appcontext
+@_refusals_are_told
+def add_member(
+    number: str, name: str, role: str, province: str | None, account_no: str | None
+) -> None:
+    """Register a person, such as a new installation's first administrators.
+
+    Prints a password that is shown this once and has to be changed at the first sign-in.
+    """
+    password = first_password()
+    with transaction():
+        if db.session.scalar(select(Member.id).where(Member.username == number)):
+            raise RuleError(f"{number}: taken")
+        account_id = None
+        if account_no:
+            account_id = db.session.scalar(
+                select(Account.id).where(Account.member_no == account_no)
+            )
+            if account_id is None:
+                raise RuleError(f"{account_no}: no such account")
+        register_member(number, name, password, role, account_id=account_id, province=province)
+        log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
+    click.echo(password)
+
+
 @click.command("clock")
 @click.option("--set", "moment", metavar="TIME", help="2026-11-23 10:00, or 14:59 of the same day.")
 @with_appcontext
@@ -130,7 +167,8 @@ def settle_day(day: str | None, as_of: str | None) -> None:
         at = max(now, datetime.combine(chosen, AFTER_CLOSE, tzinfo=BEIJING))
     with transaction():
         done = settlement.settle_day(chosen, SYSTEM, now=at)
-        db.session.execute(text("SELECT seal_movements()"))
+    with transaction():
+        db.session.execute(text("SELECT seal_movements()"))  # Sees what has been committed.
     if clock.has_own_clock() and not done.was_settled_before:
         with transaction():
             morning = datetime.combine(

@@ -33,7 +33,7 @@ def main() -> None:
         for text in missing:
             print(f"not translated: {text!r}")
         sys.exit(1 if missing else 0)
-    for message in known:
+    for message in list(known):
         if message.id in used or message.id in appbuilder_texts():
             continue
         known.delete(message.id)

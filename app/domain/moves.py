@@ -51,11 +51,11 @@ HELD_BUCKETS = REGISTRY_BUCKETS + TRADING_BUCKETS
 
 BUCKET_TITLES = {
     Bucket.AVAILABLE: _("Available in registry"),
-    Bucket.RESERVED: _("Held by applications"),
-    Bucket.FROZEN: _("Frozen by authority"),
-    Bucket.PENDING_TO_TRADING: _("Pending to trading"),
+    Bucket.RESERVED: _("Frozen: held by applications"),
+    Bucket.FROZEN: _("Frozen: by authority"),
+    Bucket.PENDING_TO_TRADING: _("In transit from registry"),
     Bucket.TRADING: _("Held in trading"),
-    Bucket.PENDING_TO_REGISTRY: _("Pending to registry"),
+    Bucket.PENDING_TO_REGISTRY: _("In transit from trading"),
     Bucket.CUSTODY: _("In custody"),
     Bucket.IN_RETURN: _("Being returned"),
     Bucket.SURRENDERED: _("Surrendered"),
@@ -78,7 +78,7 @@ class Stage(StrEnum):
 STAGE_TITLES = {
     Stage.SUBMISSION: _("Submission"),
     Stage.WITHDRAWAL: _("Withdrawal"),
-    Stage.SENT_BACK: _("Return"),
+    Stage.SENT_BACK: _("Send back"),
     Stage.APPROVAL: _("Approval"),
     Stage.SETTLEMENT: _("Settlement"),
 }

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, make_url
 from app.extensions import db
 from app.operations import calendar
 from app.security.roles import sync_roles
-from config import APP_ROLE, Settings
+from config import APP_ROLE, Settings, refusal
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _LOCK = 7260000
@@ -26,8 +26,14 @@ def install() -> None:
 
     The schema's owner does it, on a connection of its own; the application's role is only given
     its privileges.  A second run, or one on another machine, waits and finds nothing to do.
+    Raises ConfigurationError where the owner's connection is not known.
     """
     settings = current_app.config["SETTINGS"]
+    if not settings.database_owner_url:
+        raise refusal(
+            "缺少 DATABASE_OWNER_URL：安装和升级须用数据库所有者的连接",
+            "DATABASE_OWNER_URL is missing: installing needs the schema owner's connection",
+        )
     engine = create_engine(settings.database_owner_url)
     try:
         with engine.connect() as connection:

@@ -97,18 +97,27 @@ def stop_transfers() -> None:
 
 
 def seed(until: date | None = None) -> int:
-    """Add the days that the table lacks, up to ``until``; edited days are left alone.
+    """Add the days that the table lacks, up to ``until``, and correct provisional ones once known.
 
     Weekends never trade, make-up working weekends included; holidays come from the maintained
-    library as far as it knows them, later years are provisional.  Returns the days added.
+    library as far as it knows them, later years are provisional.  Days that somebody edited, and
+    days up to the last settled one, are left alone.  Returns the days written.
     """
     last = until or date(max(chinese_calendar.constants.workdays).year + 1, 12, 31)
     days = [FIRST_DAY + timedelta(n) for n in range((last - FIRST_DAY).days + 1)]
-    rows = [_row(day) for day in days]
-    added = db.session.execute(
-        insert(TradingDay).on_conflict_do_nothing().returning(TradingDay.day), rows
+    wanted = insert(TradingDay)
+    closed = select(func.coalesce(func.max(SettlementRun.day), FIRST_DAY)).scalar_subquery()
+    written = db.session.execute(
+        wanted.on_conflict_do_update(
+            index_elements=["day"],
+            set_={"is_trading": wanted.excluded.is_trading, "note": wanted.excluded.note},
+            where=TradingDay.changed_by.is_(None)
+            & (TradingDay.day > closed)
+            & (TradingDay.note != wanted.excluded.note),
+        ).returning(TradingDay.day),
+        [_row(day) for day in days],
     )
-    return len(added.all())
+    return len(written.all())
 
 
 def _row(day: date) -> dict[str, object]:

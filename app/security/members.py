@@ -108,14 +108,14 @@ def reset_password(member_id: int) -> tuple[Member, str]:
     The sessions end, and so does a lock.
     """
     member = db.session.get_one(Member, member_id, with_for_update=True)
-    password = _first_password()
+    password = first_password()
     passwords.choose(member, password, must_change=True)
     sessions.end_others(member_id, None, "password")
     lockout.unlock([member.username])
     return member, password
 
 
-def _first_password() -> str:
+def first_password() -> str:
     """Make a password that can be read out over the telephone: three groups, no look-alikes."""
     kinds = ("ABCDEFGHJKMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789")
     groups = ("".join(secrets.choice(kinds[n % 3]) for n in range(5)) for _ in range(3))

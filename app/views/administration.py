@@ -51,6 +51,7 @@ ACTIONS = {
     "password.change": _("Changed the password"),
     "password.reset": _("Reset a password"),
     "member.disable": _("Disabled a member"),
+    "member.add": _("Registered a member"),
     "member.enable": _("Enabled a member"),
     "member.role": _("Changed a member's role"),
     "member.unlock": _("Unlocked a member"),
