@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "operations": ("domain", "models", "extensions"),
     "security": ("domain", "models", "extensions", "config"),
     "views": ("domain", "models", "operations", "security", "extensions"),
-    "cli": ("domain", "models", "operations", "security", "extensions", "installation"),
+    "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config"),
     # It sets everything up: schema, roles, demo data.
     "installation": ("domain", "models", "operations", "security", "extensions", "config"),
     "migrations": ("models",),
