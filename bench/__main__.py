@@ -13,7 +13,16 @@ from bench.measure import Report, heading, say
 from bench.world import opened
 
 # Each case is a function of (world, report), named module.function, in the order of running.
-CASES = ("posting.singles", "posting.batches", "operation.singles", "operation.hot")
+CASES = (
+    "posting.singles",
+    "posting.batches",
+    "operation.singles",
+    "operation.hot",
+    "day_end.roll",
+    "pages.lists",
+    "pages.as_of",
+    "exports.csv",
+)
 
 
 def main() -> int:

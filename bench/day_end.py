@@ -1,0 +1,104 @@
+"""The day-end over very many transfers in transit."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.operations import settlement
+from app.operations.actor import SYSTEM
+from bench.measure import Report, interleaved, say
+from bench.world import FIRST_ACCOUNT, MORNING, TODAY, World
+
+EVENING = datetime(2026, 11, 20, 15, 30, tzinfo=BEIJING)
+
+
+def roll(world: World, report: Report) -> None:
+    """Compare the day-end with one that updates the state of each transfer.
+
+    The yardstick is the bare UPDATE of the states, without moving anything.  Both are rolled back
+    after each round but the last of ours, so that every round has the same to do.
+    """
+    rows = 100_000 if world.is_quick else 1_000_000
+    _put_in_transit(world, rows)
+    found = interleaved(
+        world.rounds,
+        {"ours": lambda: _settle(world, keep=False), "states": lambda: _update_states(world)},
+        warm_up=True,
+    )
+    holdings = world.accounts * world.instruments
+    report.add(f"a state update of each of {rows:,} transfers", found["states"], "s")
+    report.add(
+        f"day-end, {rows:,} in transit, {holdings:,} holdings", found["ours"], "s",
+        to=("state updates alone", found["states"]), note="aim <= 3 s at 1,000,000",
+    )  # fmt: skip
+    _settle(world, keep=True)
+    say(f"  faults: {world.verify()}")
+
+
+def _settle(world: World, *, keep: bool) -> float:
+    with world.app.app_context():
+        began = time.perf_counter()
+        settlement.settle_day(TODAY, SYSTEM, now=EVENING)
+        db.session.flush()
+        took = time.perf_counter() - began
+        if keep:
+            db.session.commit()
+        else:
+            db.session.rollback()
+        db.session.remove()
+    return took
+
+
+def _update_states(world: World) -> float:
+    with world.superuser() as connection, connection.transaction(force_rollback=True):
+        began = time.perf_counter()
+        connection.execute(
+            "UPDATE application SET status = 'approved'"
+            " WHERE status = 'pending_settlement' AND settles_on <= %s",
+            [TODAY],
+        )
+        return time.perf_counter() - began
+
+
+def _put_in_transit(world: World, rows: int) -> None:
+    """Write submitted transfers of today with their postings, as the operation leaves them."""
+    with world.superuser() as connection:
+        connection.execute("SET session_replication_role = origin")
+        for statement in _TRANSIT.split(";"):
+            connection.execute(
+                statement.format(
+                    rows=rows,
+                    first=FIRST_ACCOUNT,
+                    accounts=world.accounts,
+                    instruments=world.instruments,
+                    today=TODAY,
+                    now=MORNING.isoformat(),
+                )
+            )
+        for table in ("application", "holding"):
+            connection.execute(f"VACUUM ANALYZE {table}")
+
+
+_TRANSIT = """
+CREATE TEMP TABLE transit AS
+SELECT n, nextval(pg_get_serial_sequence('application', 'id')) AS id,
+       nextval(pg_get_serial_sequence('posting', 'id')) AS posting_id,
+       {first} + n % {accounts} AS account, 1 + n / {accounts} % {instruments} AS instrument,
+       1 + n % 100 AS quantity
+  FROM generate_series(1, {rows}) AS n;
+INSERT INTO application (id, number, kind, account_id, status, version, request_key, created_at,
+                         submitted_at, settles_on, posting_id) OVERRIDING SYSTEM VALUE
+SELECT id, 'DJT' || id, 'registry_to_trading', account, 'pending_settlement', 1, 'transit:' || id,
+       '{now}', '{now}', '{today}', posting_id FROM transit;
+INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
+SELECT id, instrument, quantity, 1 FROM transit;
+INSERT INTO posting (id, business, stage, request_key, application_id) OVERRIDING SYSTEM VALUE
+SELECT posting_id, 'registry_to_trading', 'submission', 'transit:' || id, id FROM transit;
+INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
+                      to_account, to_bucket)
+SELECT posting_id, '{now}', instrument, quantity, account, 1, account, 4 FROM transit;
+DROP TABLE transit
+"""
