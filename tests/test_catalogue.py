@@ -1,0 +1,128 @@
+"""The Chinese catalogue is complete and fits its messages; every kind has its place everywhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from babel.messages.catalog import Message
+from flask_babel import force_locale
+
+from app.domain.kinds import KINDS
+from app.domain.workflow import Party
+from app.security.roles import ROLES
+from app.views import MENUS
+from app.views.application_desk import ApplicationDesk
+from app.views.application_list import ApplicationList
+from tools import translations
+
+PLACEHOLDER = re.compile(r"%\((\w+)\)([sdif])|%(?!\()([sdif%])|\{(\w*)\}")
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def texts(message: Message) -> list[tuple[str, str]]:
+    """Return (original, translation) of every form of a message."""
+    originals = message.id if isinstance(message.id, tuple) else (message.id,)
+    found = message.string if isinstance(message.string, tuple) else (message.string,)
+    return [(originals[min(n, len(originals) - 1)], text) for n, text in enumerate(found)]
+
+
+def placeholders(text: str) -> list[tuple[str, ...]]:
+    return sorted(PLACEHOLDER.findall(text))
+
+
+def test_every_text_of_the_code_is_translated():
+    known = translations.catalogue()
+    missing = [
+        message.id
+        for message in translations.template()
+        if message.id and not translations.is_translated(known, message)
+    ]
+    assert missing == []
+
+
+def test_every_text_in_the_catalogue_is_translated():
+    """Flask-AppBuilder's own texts stand in it, too: its messages reach people through ours."""
+    known = translations.catalogue()
+    assert [m.id for m in known if m.id and not translations.is_translated(known, m)] == []
+
+
+def test_texts_of_flask_appbuilder_are_in_the_catalogue():
+    known = {message.id for message in translations.catalogue() if message.id}
+    # Its own sentences; single words of its example applications are of no use to anybody.
+    sentences = {text for text in translations.appbuilder_texts() if text.count(" ") >= 2}
+    assert sentences - known == set()
+
+
+def test_translations_keep_the_places_of_their_messages():
+    wrong = [
+        (original, text)
+        for message in translations.catalogue()
+        if message.id and message.id.isascii()
+        for original, text in texts(message)
+        if placeholders(original) != placeholders(text)
+    ]
+    assert wrong == []
+
+
+def test_translations_are_chinese():
+    """A text copied over untranslated would count as translated; some are the same in both."""
+    same = {"OpenID"}
+    wrong = [
+        text
+        for message in translations.catalogue()
+        if message.id
+        for original, text in texts(message)
+        if re.search(r"[A-Za-z]{3}", PLACEHOLDER.sub("", original))
+        and not CHINESE.search(text)
+        and text not in same
+    ]
+    assert wrong == []
+
+
+def test_the_compiled_catalogue_is_what_is_shown(app):
+    with force_locale("zh"):
+        assert str(KINDS["registry_to_trading"].title) == "登记发起登记转交易"
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_a_kind_has_title_page_menu_and_roles(app, code):
+    kind = KINDS[code]
+    with force_locale("zh"):
+        assert CHINESE.search(str(kind.title))
+    (page,) = [
+        view
+        for view in app.appbuilder.baseviews
+        if isinstance(view, ApplicationList) and view.kind == code
+    ]
+    assert str(page.title) == str(kind.title)
+    # What a member starts has a desk; what the exchange starts is looked at alone.
+    assert isinstance(page, ApplicationDesk) is (kind.started_by is not Party.EXCHANGE)
+    assert type(page) in [view for _menu, _icon, entries in MENUS for _label, view in entries]
+    readers = {code for code, role in ROLES.items() if page.class_permission_name in role.grants}
+    assert readers >= {"enterprise", "province", "registry_maker", "registry_checker"}
+    writers = {
+        code
+        for code, role in ROLES.items()
+        if "write" in role.grants.get(page.class_permission_name, "").split()
+    }
+    assert writers == ({"enterprise"} if isinstance(page, ApplicationDesk) else set())
+
+
+def test_kinds_are_told_apart():
+    assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)
+    assert {code: kind.code for code, kind in KINDS.items()} == {code: code for code in KINDS}
+
+
+def test_the_menu_is_the_manual_s(app):
+    with force_locale("zh"):
+        found = {
+            str(title): [str(label) for label, _view in entries] for title, _icon, entries in MENUS
+        }
+    assert list(found)[:2] == ["持仓划转管理", "信息查询"]
+    assert found["持仓划转管理"] == [
+        "登记发起登记转交易",
+        "划转权限",
+        "交易发起交易转登记",
+        "交易发起登记转交易",
+    ]
