@@ -38,6 +38,8 @@ def stock() -> Flask:
         list_columns = [
             "number", "account.member_no", "account.name", "created_at", "settles_on", "status",
         ]  # fmt: skip
+        # Or its search form would load every line and every event that there is.
+        search_columns = ["number", "status", "created_at", "settles_on"]
         base_order = ("id", "desc")
 
     with app.app_context():
