@@ -23,7 +23,7 @@ from app.models import Account, Entry, Holding, Instrument, Movement, Posting
 from app.security.scope import require_scope
 from app.views.columns import Column
 from app.views.conditions import Filter
-from app.views.listing import Action, Conditions, ListPage
+from app.views.listing import Action, Conditions, ListPage, back_url
 
 BUSINESS_TITLES = {
     **{code: kind.title for code, kind in KINDS.items()},
@@ -172,6 +172,11 @@ class _EntryView(ListPage):
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
     )
     help = (_("After of one entry is before of the next entry of the same part"),)
+
+    def tools(self) -> Iterable[Action]:
+        """The way back to the holdings that one came from."""
+        holdings = back_url(url_for("HoldingView.list"))
+        yield Action(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""

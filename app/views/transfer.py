@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -121,13 +122,20 @@ class RegistryToTradingView(ApplicationDesk):
         )
 
 
+# The venue is the one that asked; the reason needs its place.
+STARTED_BY_EXCHANGE = (
+    *(replace(each, is_shown=each.key != "venue") for each in ApplicationList.columns),
+    Column("refusal", _("Reason for the refusal")),
+)
+
+
 class ExchangeRegistryToTradingView(ApplicationList):
     """交易发起登记转交易 (manual 四-四): a query screen."""
 
     route_base = "/transfers/exchange-registry-to-trading"
     kind = ExchangeRegistryToTrading.code
     title = _("Registry to trading, started by the trading side")
-    columns = (*ApplicationList.columns, Column("refusal", _("Reason for the refusal")))
+    columns = STARTED_BY_EXCHANGE
     filters = usual_filters("pending_settlement", SETTLED, "refused")
     help = (
         _("Transfers that the trading system started, refused ones included"),
@@ -141,7 +149,7 @@ class TradingToRegistryView(ApplicationList):
     route_base = "/transfers/trading-to-registry"
     kind = TradingToRegistry.code
     title = _("Trading to registry, started by the trading side")
-    columns = (*ApplicationList.columns, Column("refusal", _("Reason for the refusal")))
+    columns = STARTED_BY_EXCHANGE
     filters = usual_filters("pending_settlement", SETTLED, "refused")
     help = (
         _("Transfers that the trading system started, refused ones included"),
