@@ -142,19 +142,20 @@ def _read_the_books(page: Page, album, folder, before: str) -> None:
     # The newest first; a withdrawal turns the posting round, so its entries run the other way.
     transfer, settlement = "登记发起登记转交易", "日终结算"
     assert steps == [
-        ("登记待划转", "100", "-100", "0", settlement),
+        ("登记待划转量", "100", "-100", "0", settlement),
         ("登记可用量", "350", "+250", "600", transfer),
-        ("登记待划转", "350", "-250", "100", transfer),
-        ("登记待划转", "100", "+250", "350", transfer),
+        ("登记待划转量", "350", "-250", "100", transfer),
+        ("登记待划转量", "100", "+250", "350", transfer),
         ("登记可用量", "600", "-250", "350", transfer),
-        ("登记待划转", "0", "+100", "100", transfer),
+        ("登记待划转量", "0", "+100", "100", transfer),
         ("登记可用量", "700", "-100", "600", transfer),
         ("登记可用量", "0", "+700", "700", "配额发放"),
     ]
     album.take(page, "registry-entries", keep=True, everyway=True)
     assert len(download(page, folder)) == len(steps)
 
-    open_from_menu(page, "持仓查询")
+    page.get_by_role("link", name="返回", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("持仓查询")
     line_of(page, CODE).get_by_role("link", name="交易持仓流水").click()
     (entry,) = rows(page)
     assert (entry["变动前"], entry["变动数量"], entry["变动后"]) == ("0", "+100", "100")
