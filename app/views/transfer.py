@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -124,7 +123,10 @@ class RegistryToTradingView(ApplicationDesk):
 
 # The venue is the one that asked; the reason needs its place.
 STARTED_BY_EXCHANGE = (
-    *(replace(each, is_shown=each.key != "venue") for each in ApplicationList.columns),
+    *(
+        Column("venue", _("Trading venue"), is_shown=False) if each.key == "venue" else each
+        for each in ApplicationList.columns
+    ),
     Column("refusal", _("Reason for the refusal")),
 )
 
