@@ -12,6 +12,11 @@ from playwright.sync_api import Page
 import config
 
 BOOK = config.ROOT / "docs" / "pictures"
+IN_EVERY_WAY = (
+    "home",
+    "transfer-form",
+    "transfer-list",
+)  # The guide shows these dark and on a phone, too.
 LARGEST = 120_000  # Bytes of one picture in the guide.
 WIDE, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
@@ -36,6 +41,7 @@ class Album:
         self._save(page, name, keep=keep, whole=whole)
         if not everyway:
             return
+        keep = keep and name in IN_EVERY_WAY
         page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
         self._save(page, f"{name}-dark", keep=keep, whole=whole)
         page.evaluate("document.documentElement.dataset.bsTheme = 'light'")

@@ -61,7 +61,7 @@ def test_a_transfer_of_100_of_700(site, member, album, tmp_path):
 
     open_from_menu(page, TRANSFERS)
     expect(page.get_by_text("请于每个交易日 15:00 前提交配额划转申请")).to_be_visible()
-    album.take(page, "transfer-list", everyway=True)
+    album.take(page, "transfer-list-empty", everyway=True)
     page.get_by_role("link", name="新增").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("登记划转申请")
     album.take(page, "transfer-new")
@@ -87,7 +87,7 @@ def test_a_transfer_of_100_of_700(site, member, album, tmp_path):
 
     row = row_with(page, CODE)
     assert (row["划转数量"], row["划转交易端"], row["状态"]) == ("100", "中股网", "待结算")
-    album.take(page, "transfer-list-filled", keep=True, everyway=True)
+    album.take(page, "transfer-list", keep=True, everyway=True)
     assert holding(page) == (600, 0, 100, 0, 0, 100, 700)
     album.take(page, "holdings-in-transit", keep=True, everyway=True)
 
