@@ -106,6 +106,7 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     for _case, error in _missing([application_id], cases):
         raise error
     (case,) = cases
+    _require_own(case, actor)
     require(case, Action.SAVE)
     row = db.session.get_one(Application, case.id, populate_existing=True)
     for line in row.lines:
@@ -140,7 +141,7 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
     facts = _gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_judge, case, facts))
+        _try(outcome, case, partial(_judge, case, facts, actor))
     requests = [
         _posting(case, KINDS[case.kind].reserving(case), Stage.SUBMISSION, actor)
         for case in outcome.done
@@ -163,7 +164,7 @@ def withdraw(
     closed = _last_closed_day()
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_require_withdrawable, case, closed))
+        _try(outcome, case, partial(_require_withdrawable, case, closed, actor))
     _turn_round(outcome.done, Stage.WITHDRAWAL, actor, now)
     for case in outcome.done:
         case.status = Status.WITHDRAWN
@@ -249,7 +250,14 @@ def _require_well_formed(draft: Draft) -> None:
         )
 
 
-def _judge(case: Case, facts: Facts) -> None:
+def _require_own(case: Case, actor: Actor) -> None:
+    """Only the applicant speaks for itself: who may see an application does not act in its name."""
+    if KINDS[case.kind].started_by is Party.APPLICANT and actor.account_id != case.account_id:
+        raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
+
+
+def _judge(case: Case, facts: Facts, actor: Actor) -> None:
+    _require_own(case, actor)
     require(case, Action.SUBMIT)
     kind = KINDS[case.kind]
     case.settles_on = kind.judge(case, facts)
@@ -281,7 +289,8 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 
 
-def _require_withdrawable(case: Case, closed: date | None) -> None:
+def _require_withdrawable(case: Case, closed: date | None, actor: Actor) -> None:
+    _require_own(case, actor)
     require(case, Action.WITHDRAW)
     if case.settles_on is not None and closed is not None and case.settles_on <= closed:
         raise NotAllowed(

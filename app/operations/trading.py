@@ -10,12 +10,14 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import NotFound, RuleError
+from app.domain.moves import LARGEST_REQUEST
 from app.domain.workflow import Line, Status
 from app.extensions import db
-from app.models import Account, Application, Instrument, Venue
+from app.models import Account, Application, ApplicationLine, Instrument, Venue
 from app.operations import applications
 from app.operations.actor import EXCHANGE
 
+LONGEST_REQUEST_NO = 60
 KIND_OF_DIRECTION = {
     "in": "exchange_registry_to_trading",  # 交易发起登记转交易
     "out": "trading_to_registry",  # 交易发起交易转登记
@@ -50,24 +52,57 @@ class Answer:
 def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
     """Carry out the exchange's transfers, each on its own merits; refusals are kept and listed.
 
-    A request number seen before is answered with what became of it then.  What names an unknown
-    member, instrument or venue cannot be kept and is answered with the reason alone.
+    A request number seen before is answered with what became of it then; with other content it is
+    refused.  What names an unknown member, instrument or venue cannot be kept and is answered with
+    the reason alone.
     """
     drafts: dict[str, applications.Draft] = {}
-    unknown: dict[str, RuleError] = {}
     names = _names(requests)
+    known = _known_content(requests)
+    answers: list[Answer | None] = []
     for request in requests:
         try:
-            drafts[request.request_no] = _draft(request, names)
+            draft = _draft(request, names)
+            if known.setdefault(request.request_no, draft) != draft:
+                raise RuleError(
+                    _("The request number was used before with other content"), field="request_no"
+                )
+            drafts[request.request_no] = draft
+            answers.append(None)
         except RuleError as error:
-            unknown[request.request_no] = error
+            answers.append(Answer(request.request_no, "", str(Status.REFUSED), str(error)))
     kept = _carry_out(drafts, now)
     return [
-        kept[request.request_no]
-        if request.request_no in kept
-        else Answer(request.request_no, "", str(Status.REFUSED), str(unknown[request.request_no]))
-        for request in requests
+        answer or kept[request.request_no]
+        for request, answer in zip(requests, answers, strict=True)
     ]
+
+
+def _known_content(requests: Sequence[TransferRequest]) -> dict[str, applications.Draft]:
+    """Read what was asked for under these numbers before."""
+    keys = [_key(request.request_no) for request in requests]
+    rows = db.session.execute(
+        select(
+            Application.request_key,
+            Application.kind,
+            Application.account_id,
+            ApplicationLine.instrument_id,
+            ApplicationLine.quantity,
+            ApplicationLine.venue_id,
+        )
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .where(Application.request_key.in_(keys))
+    )
+    return {
+        key.removeprefix(_key("")): applications.Draft(
+            kind, account, (Line(instrument, quantity, venue_id=venue),), key
+        )
+        for key, kind, account, instrument, quantity, venue in rows
+    }
+
+
+def _key(request_no: str) -> str:
+    return f"exchange:{request_no}"
 
 
 def _carry_out(drafts: dict[str, applications.Draft], now: datetime) -> dict[str, Answer]:
@@ -108,6 +143,18 @@ def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
 
 
 def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> applications.Draft:
+    if not 1 <= len(request.request_no) <= LONGEST_REQUEST_NO:
+        raise RuleError(
+            _("The request number needs 1 to %(most)d characters", most=LONGEST_REQUEST_NO),
+            field="request_no",
+        )
+    if not 1 <= request.quantity <= LARGEST_REQUEST:
+        raise RuleError(
+            _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
+            if request.quantity > 0
+            else _("Quantity must be at least 1 tonne"),
+            field="quantity",
+        )
     if request.direction not in KIND_OF_DIRECTION:
         raise RuleError(_("Direction must be in or out"), field="direction")
     ids = []
@@ -128,5 +175,5 @@ def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> appli
         kind=KIND_OF_DIRECTION[request.direction],
         account_id=account,
         lines=(Line(instrument, request.quantity, venue_id=venue),),
-        request_key=f"exchange:{request.request_no}"[:80],
+        request_key=_key(request.request_no),
     )

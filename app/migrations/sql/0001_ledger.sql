@@ -224,7 +224,7 @@ END $$;
 CREATE TRIGGER holding_is_derived BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON holding
   FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION holding_is_derived();
 
--- A final state never changes, and what was submitted keeps its lines.
+-- A final state never changes.
 CREATE FUNCTION final_states_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (SELECT FROM old_application o JOIN new_application n USING (id)
@@ -240,18 +240,43 @@ CREATE TRIGGER final_states_stay AFTER UPDATE ON application
   REFERENCING OLD TABLE AS old_application NEW TABLE AS new_application
   FOR EACH STATEMENT EXECUTE FUNCTION final_states_stay();
 
+-- What was submitted keeps its lines, in every state that is not open to its applicant.
+CREATE FUNCTION submitted_lines_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM touched_line l JOIN application a ON a.id = l.application_id
+              WHERE a.status NOT IN ('draft', 'returned')) THEN
+    RAISE EXCEPTION 'the lines of a submitted application do not change'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'submitted_lines_stay';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER submitted_lines_stay_added AFTER INSERT ON application_line
+  REFERENCING NEW TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
+CREATE TRIGGER submitted_lines_stay_changed AFTER UPDATE ON application_line
+  REFERENCING OLD TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
+CREATE TRIGGER submitted_lines_stay_removed AFTER DELETE ON application_line
+  REFERENCING OLD TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
+
 -- Sealing: a block covers the transaction ids below the snapshot's horizon, so that no late
 -- commit slips in behind it; its root includes the previous block's.
-CREATE FUNCTION movement_digest(m movement) RETURNS bytea LANGUAGE sql STABLE AS $$
+CREATE FUNCTION movement_digest(m movement, p posting) RETURNS bytea LANGUAGE sql STABLE AS $$
   SELECT sha256(int8send(m.id) || int8send(m.posting_id) || timestamptz_send(m.at)
     || int4send(m.instrument_id) || int8send(m.quantity) || int4send(m.from_account)
-    || int2send(m.from_bucket) || int4send(m.to_account) || int2send(m.to_bucket))
+    || int2send(m.from_bucket) || int4send(m.to_account) || int2send(m.to_bucket)
+    || textsend(concat_ws(E'\x1f', p.business, p.stage, p.request_key, p.document,
+                          coalesce(p.application_id, 0), coalesce(p.reverses_id, 0),
+                          coalesce(p.member_id, 0))))
 $$;
 
 CREATE FUNCTION block_root(previous bytea, first xid8, beyond xid8) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-  SELECT sha256(previous || coalesce(string_agg(movement_digest(m), ''::bytea ORDER BY m.id), ''))
-    FROM movement m WHERE recorded_xid >= first AND recorded_xid < beyond
+  SELECT sha256(previous
+                || coalesce(string_agg(movement_digest(m, p), ''::bytea ORDER BY m.id), ''))
+    FROM movement m LEFT JOIN posting p ON p.id = m.posting_id
+   WHERE recorded_xid >= first AND recorded_xid < beyond
 $$;
 
 CREATE FUNCTION seal_movements() RETURNS bigint

@@ -689,7 +689,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
-    op.execute("DROP FUNCTION movement_digest(movement) CASCADE")
+    op.execute("DROP FUNCTION movement_digest(movement, posting) CASCADE")
     op.drop_index("application_line_once", table_name="application_line")
     op.drop_table("application_line")
     op.drop_index("application_event_of", table_name="application_event")
@@ -770,6 +770,7 @@ def downgrade() -> None:
         "append_only()",
         "holding_is_derived()",
         "final_states_stay()",
+        "submitted_lines_stay()",
         "seal_movements()",
         "block_root(bytea, xid8, xid8)",
         "check_membership()",
