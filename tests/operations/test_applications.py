@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import (
     InsufficientQuantity,
@@ -444,3 +446,23 @@ def test_a_refused_request_stays_refused(fetched):
 
     with nothing_moves(), pytest.raises(NotAllowed):
         submit(made, by=EXCHANGE).one()
+
+
+def test_who_may_see_an_application_does_not_act_in_its_name(plant, operator, cea):
+    officer = member("province", province=plant.province)
+    mine = draft("registry_to_trading", operator, {cea: 100})
+
+    for verb in (applications.submit, applications.withdraw):
+        with nothing_moves(), transaction(), pytest.raises(NotAllowed, match="applicant"):
+            verb([mine], Actor.of(officer), now=clock.now()).one()
+
+
+def test_submitted_lines_stay_as_they_are(operator, cea):
+    case = submitted("registry_to_trading", operator, {cea: 100})
+
+    for statement in (
+        "UPDATE application_line SET quantity = 1 WHERE application_id = :id",
+        "DELETE FROM application_line WHERE application_id = :id",
+    ):
+        with pytest.raises(IntegrityError, match="lines of a submitted"), transaction():
+            db.session.execute(text(statement), {"id": case.id})

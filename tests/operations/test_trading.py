@@ -148,3 +148,41 @@ def test_switching_to_what_it_is_writes_nothing(plant, operator, allowed):
 
     assert refusal.value.code == "unchanged"
     assert db.session.query(TransferPermissionChange).count() == before
+
+
+def test_a_number_used_before_with_other_content_is_refused(plant, operator, cea, holds):
+    permit(plant, operator)
+    receive(ask("T1", plant, cea, 100))
+
+    with nothing_moves():
+        (answer,) = receive(ask("T1", plant, cea, 101))
+
+    assert (answer.status, answer.number) == ("refused", "")
+    assert "other content" in answer.refusal
+    assert holds() == {"available": 600, "pending_to_trading": 100}
+
+
+def test_a_number_twice_in_one_batch_with_other_content_is_carried_out_once(
+    plant, operator, cea, holds
+):
+    permit(plant, operator)
+
+    first, second = receive(ask("T1", plant, cea, 100), ask("T1", plant, cea, 200))
+
+    assert first.status == "pending_settlement"
+    assert "other content" in second.refusal
+    assert holds() == {"available": 600, "pending_to_trading": 100}
+
+
+@pytest.mark.parametrize(
+    ("number", "tonnes"), [("", 1), ("x" * 61, 1), ("T1", 0), ("T1", -5), ("T1", 10**12 + 1)]
+)
+def test_what_the_registry_cannot_keep_is_answered_and_stops_nobody(
+    plant, operator, cea, number, tonnes
+):
+    permit(plant, operator)
+
+    bad, good = receive(ask(number, plant, cea, tonnes), ask("T2", plant, cea, 1))
+
+    assert (bad.status, bad.number) == ("refused", "")
+    assert good.status == "pending_settlement"
