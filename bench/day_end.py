@@ -26,7 +26,6 @@ def roll(world: World, report: Report) -> None:
     found = interleaved(
         world.rounds,
         {"ours": lambda: _settle(world, keep=False), "states": lambda: _update_states(world)},
-        warm_up=True,
     )
     holdings = world.accounts * world.instruments
     report.add(f"a state update of each of {rows:,} transfers", found["states"], "s")

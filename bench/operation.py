@@ -18,7 +18,7 @@ from bench.measure import Report, interleaved, say
 from bench.posting import ACROSS, LIMIT
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
-CLIENTS = (1, 8)
+MOST = 8
 
 
 def singles(world: World, report: Report) -> None:
@@ -29,13 +29,12 @@ def singles(world: World, report: Report) -> None:
     application.  django-hordak makes its own transfer, which checks no balance.
     """
     hordak.install(world)
-    most = max(CLIENTS)
     with (
-        waiting(most, partial(_submissions, world)) as whole,
-        waiting(most, partial(_postings, world)) as bare,
-        waiting(most, hordak.transfers) as other,
+        waiting(MOST, partial(_submissions, world)) as whole,
+        waiting(MOST, partial(_postings, world)) as bare,
+        waiting(MOST, hordak.transfers) as other,
     ):
-        for clients in CLIENTS:
+        for clients in (MOST,) if world.is_quick else (1, MOST):
             found = interleaved(
                 world.rounds,
                 {
@@ -45,7 +44,7 @@ def singles(world: World, report: Report) -> None:
                     "hordak": partial(other.rate, world.seconds, clients=clients),
                 },
             )
-            tail, aimed = f"{clients} client{'s' if clients > 1 else ''}", clients == 8
+            tail, aimed = f"{clients} client{'s' if clients > 1 else ''}", clients == MOST
             limit, theirs = ("limit A", found["limit"]), ("django-hordak", found["hordak"])
             report.add(f"limit A: stored function, {tail}", found["limit"], "tx/s")
             report.add(f"django-hordak's bare transfer, {tail}", found["hordak"], "tx/s", to=limit)
@@ -71,7 +70,7 @@ def hot(world: World, report: Report) -> None:
         "random(:first, :first + :accounts - 1)", "random(:first + 1, :first + :accounts - 1)"
     )
     found = interleaved(
-        world.rounds,
+        2 if world.is_quick else world.rounds,
         {
             "single": partial(world.pgbench, single, clients=32),
             "batch": lambda: 1000 * world.pgbench(_HOT_BATCH, clients=32),
