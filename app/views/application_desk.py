@@ -15,7 +15,7 @@ from sqlalchemy import select
 from app.domain.errors import OutsideTradingHours, RuleError
 from app.domain.workflow import Status
 from app.extensions import db, transaction
-from app.models import Application
+from app.models import Application, Holding, Instrument
 from app.operations import applications, clock
 from app.operations.actor import Actor
 from app.views import application_form
@@ -36,11 +36,19 @@ class ApplicationDesk(ApplicationList):
     can_save_draft = True
 
     def offered(self) -> list[Choosable]:
-        """Return what the picker offers to this member."""
-        raise NotImplementedError
+        """Return what the picker offers: every instrument that the enterprise holds."""
+        rows = db.session.execute(
+            select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
+            .join(Instrument, Instrument.id == Holding.instrument_id)
+            .where(Holding.account_id == g.user.account_id)
+            .order_by(Instrument.code)
+        )
+        return [
+            Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
+        ]
 
-    def facts_of(self, application: Application) -> tuple[list[Any], Any]:
-        """Return what the result page says: facts, and what happens next."""
+    def next_step(self, application: Application) -> Any:
+        """Return what happens after the submission, in a sentence for the result page."""
         raise NotImplementedError
 
     # The list -----------------------------------------------------------------------------------
@@ -176,10 +184,14 @@ class ApplicationDesk(ApplicationList):
     def done(self, id: int) -> Any:
         """操作成功."""
         application = self.load(id)
-        facts, next_step = self.facts_of(application)
+        facts: list[Any] = [(_("Application number"), application.number, "code")]
+        facts += [
+            (f"{line.instrument.code} {line.instrument.name}", line.quantity, "number", _("tonnes"))
+            for line in application.lines
+        ]
         result = {
             "facts": facts,
-            "next_step": next_step,
+            "next_step": self.next_step(application),
             "back_url": self.url("list"),
             "links": [
                 (_("Details"), self.url("show", id=id)),

@@ -71,12 +71,12 @@ class ApplicationList(ListPage):
         Column("account", _("Member name"), is_of_others=True),
         Column("instrument_codes", _("Instrument code"), kind="code"),
         Column("instruments", _("Instrument name")),
-        Column("quantity", _("Transfer quantity"), kind="quantity"),
-        Column("venue", _("Trading venue")),
+        Column("quantity", _("Quantity"), kind="quantity"),
         Column("created_at", _("Applied at"), kind="datetime"),
-        Column("settles_on", _("Settles on"), kind="date"),
         Column("status", _("Status"), kind="status", choices=SHOWN_STATUSES),
     )
+    quantity_title: Any = _("Quantity")
+    has_venue = False  # Whether its lines say where they go.
     filters: tuple[Filter, ...] = ()
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -149,34 +149,31 @@ class ApplicationList(ListPage):
             (_("Business"), KINDS[application.kind].title, "text"),
             (_("Applied at"), application.created_at, "datetime"),
             (_("Submitted at"), application.submitted_at, "datetime"),
-            (_("Settles on"), application.settles_on, "date"),
-            (_("Reason for the application"), application.reason, "text"),
         ]
+        if application.settles_on:
+            facts.append((_("Settles on"), application.settles_on, "date"))
+        facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return facts
 
     def detail_lines(self, application: Application) -> dict[str, Any]:
         """Return the table of lines."""
-        return {
-            "columns": [
-                {"label": _("Instrument code"), "kind": "code"},
-                {"label": _("Instrument name"), "kind": "text"},
-                {"label": _("Vintage"), "kind": "text"},
-                {"label": _("Transfer quantity"), "kind": "number", "unit": _("tonnes")},
-                {"label": _("Trading venue"), "kind": "text"},
-            ],
-            "rows": [
-                [
-                    line.instrument.code,
-                    line.instrument.name,
-                    line.instrument.vintage,
-                    line.quantity,
-                    line.venue.name if line.venue else None,
-                ]
-                for line in application.lines
-            ],
-        }
+        columns = [
+            {"label": _("Instrument code"), "kind": "code"},
+            {"label": _("Instrument name"), "kind": "text"},
+            {"label": _("Vintage"), "kind": "text"},
+            {"label": self.quantity_title, "kind": "number", "unit": _("tonnes")},
+        ]
+        rows = [
+            [line.instrument.code, line.instrument.name, line.instrument.vintage, line.quantity]
+            for line in application.lines
+        ]
+        if self.has_venue:
+            columns.append({"label": _("Trading venue"), "kind": "text"})
+            for row, line in zip(rows, application.lines, strict=True):
+                row.append(line.venue.name if line.venue else None)
+        return {"columns": columns, "rows": rows}
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Return what can be done from the detail page."""
@@ -233,7 +230,7 @@ def timeline(application: Application) -> list[dict[str, Any]]:
     ]
 
 
-def usual_filters(*statuses: str, with_settles_on: bool = True) -> tuple[Filter, ...]:
+def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
     """Return the query form that lists of applications share."""
     found = (
         Filter("number", _("Application number"), kind="prefix", on=("number",)),

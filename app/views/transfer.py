@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -22,8 +23,6 @@ from app.extensions import db, transaction
 from app.models import (
     Account,
     Application,
-    Holding,
-    Instrument,
     Member,
     TransferPermissionChange,
     Venue,
@@ -46,6 +45,21 @@ CUT_OFF_RULES = (
 )
 
 
+# 划转: where a transfer goes, and the day whose day-end carries it there.
+TRANSFER_COLUMNS = (
+    *(
+        each
+        for each in ApplicationList.columns
+        if each.key not in ("quantity", "created_at", "status")
+    ),
+    Column("quantity", _("Transfer quantity"), kind="quantity"),
+    Column("venue", _("Trading venue")),
+    Column("created_at", _("Applied at"), kind="datetime"),
+    Column("settles_on", _("Settles on"), kind="date"),
+    next(each for each in ApplicationList.columns if each.key == "status"),
+)
+
+
 class RegistryToTradingView(ApplicationDesk):
     """登记发起登记转交易 (manual 四-一)."""
 
@@ -55,7 +69,12 @@ class RegistryToTradingView(ApplicationDesk):
     form_title = _("Registry transfer application")
     form = TransferForm
     can_save_draft = False
-    filters = usual_filters("draft", "pending_settlement", SETTLED, "withdrawn")
+    columns = TRANSFER_COLUMNS
+    quantity_title = _("Transfer quantity")
+    has_venue = True
+    filters = usual_filters(
+        "draft", "pending_settlement", SETTLED, "withdrawn", with_settles_on=True
+    )
     help = (
         *CUT_OFF_RULES,
         _("The quantity must not be above what is available in the registry"),
@@ -75,7 +94,7 @@ class RegistryToTradingView(ApplicationDesk):
     )
 
     def offered(self) -> list[Choosable]:
-        """Return every instrument that the enterprise holds."""
+        """Return what the enterprise holds, with the venues that trade it."""
         venues: dict[int, list[tuple[int, str]]] = {}
         for instrument_id, venue_id, name in db.session.execute(
             select(VenueInstrument.instrument_id, Venue.id, Venue.name)
@@ -83,38 +102,21 @@ class RegistryToTradingView(ApplicationDesk):
             .order_by(Venue.id)
         ):
             venues.setdefault(instrument_id, []).append((venue_id, name))
-        rows = db.session.execute(
-            select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
-            .join(Instrument, Instrument.id == Holding.instrument_id)
-            .where(Holding.account_id == g.user.account_id)
-            .order_by(Instrument.code)
-        )
         return [
-            Choosable(
-                row.id,
-                row.code,
-                row.name,
-                row.available,
-                tuple(venues.get(row.id, ())),
-                _("Nothing available")
-                if not row.available
-                else ""
-                if row.id in venues
-                else _("No trade code at any venue"),
+            replace(
+                each,
+                venues=tuple(venues.get(each.instrument_id, ())),
+                refusal=each.refusal
+                or ("" if each.instrument_id in venues else _("No trade code at any venue")),
             )
-            for row in rows
+            for each in super().offered()
         ]
 
-    def facts_of(self, application: Application) -> tuple[list[Any], Any]:
-        """Say what was submitted and when it can be traded."""
-        facts: list[Any] = [(_("Application number"), application.number, "code")]
-        facts += [
-            (f"{line.instrument.code} {line.instrument.name}", line.quantity, "number", _("tonnes"))
-            for line in application.lines
-        ]
+    def next_step(self, application: Application) -> Any:
+        """Say when it can be traded."""
         if application.settles_on is None:
-            return facts, ""
-        return facts, gettext(
+            return ""
+        return gettext(
             "After the day-end settlement of %(day)s it is held in trading and can be traded on the"
             " next trading day",
             day=application.settles_on.isoformat(),
@@ -125,7 +127,7 @@ class RegistryToTradingView(ApplicationDesk):
 STARTED_BY_EXCHANGE = (
     *(
         Column("venue", _("Trading venue"), is_shown=False) if each.key == "venue" else each
-        for each in ApplicationList.columns
+        for each in TRANSFER_COLUMNS
     ),
     Column("refusal", _("Reason for the refusal")),
 )
@@ -138,7 +140,9 @@ class ExchangeRegistryToTradingView(ApplicationList):
     kind = ExchangeRegistryToTrading.code
     title = _("Registry to trading, started by the trading side")
     columns = STARTED_BY_EXCHANGE
-    filters = usual_filters("pending_settlement", SETTLED, "refused")
+    quantity_title = _("Transfer quantity")
+    has_venue = True
+    filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("The trading system can start them only while the transfer permission is on"),
@@ -152,7 +156,9 @@ class TradingToRegistryView(ApplicationList):
     kind = TradingToRegistry.code
     title = _("Trading to registry, started by the trading side")
     columns = STARTED_BY_EXCHANGE
-    filters = usual_filters("pending_settlement", SETTLED, "refused")
+    quantity_title = _("Transfer quantity")
+    has_venue = True
+    filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("What is taken out of trading today is available in the registry after the day-end"),
