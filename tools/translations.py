@@ -90,6 +90,10 @@ def is_translated(known: Catalog, message) -> bool:
 def write(texts: Catalog) -> None:
     """Write the catalogue and its compiled form, in the order of the texts: merges stay small."""
     CATALOGUE.parent.mkdir(parents=True, exist_ok=True)
+    texts.fuzzy = False  # A catalogue whose header is marked fuzzy is not compiled at all.
+    texts.header_comment = "# 全国碳排放权注册登记结算系统：简体中文"
+    texts.msgid_bugs_address = texts.last_translator = texts.language_team = "the project"
+    texts.revision_date = texts.creation_date  # Merges stay small.
     with CATALOGUE.open("wb") as file:
         write_po(file, texts, width=100, no_location=True, sort_output=True, omit_header=False)
     with CATALOGUE.with_suffix(".mo").open("wb") as file:

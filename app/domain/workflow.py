@@ -107,6 +107,7 @@ class Case:
     submitted_by: int | None = None
     settles_on: date | None = None
     posting_id: int | None = None
+    reason: str = ""
     lines: list[Line] = field(default_factory=list)
 
 

@@ -285,7 +285,7 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
     require(case, action)
     if case.submitted_by is not None and case.submitted_by == actor.member_id:
         raise NotAllowed(_("Nobody reviews what they submitted"), code="own_application")
-    if _party(actor) is not KINDS[case.kind].reviews[case.step]:
+    if party(actor) is not KINDS[case.kind].reviews[case.step]:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 
 
@@ -307,7 +307,8 @@ def _require_withdrawable(case: Case, closed: date | None, actor: Actor) -> None
         )
 
 
-def _party(actor: Actor) -> Party:
+def party(actor: Actor) -> Party:
+    """Return which party of a review a person speaks for, by row scope."""
     if actor.account_id is not None:
         return Party.RECEIVER
     return Party.AUTHORITY if actor.province is not None else Party.REGISTRY
@@ -355,6 +356,7 @@ def _lock(ids: Sequence[int], actor: Actor) -> list[Case]:
             submitted_by=row.submitted_by,
             settles_on=row.settles_on,
             posting_id=row.posting_id,
+            reason=row.reason,
             lines=[Line(*line) for line in row.lines],
         )
         for row in rows
@@ -539,6 +541,7 @@ _LOCK_ACCOUNTS = _typed(
 _LOCK_APPLICATIONS = _typed(
     """
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
+           reason,
            (SELECT coalesce(json_agg(json_build_array(instrument_id, quantity, l.id, venue_id)
                                      ORDER BY l.id), '[]')
               FROM application_line l WHERE l.application_id = application.id) AS lines

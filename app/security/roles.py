@@ -39,27 +39,20 @@ class RoleSpec:
 # Every signed-in member's: the home page and their own password.
 EVERYBODY = {"HomeView": "index", "SignInView": "change_password"}
 
-# What everybody with business may look up, within their own row scope.
-ENQUIRIES = {
-    "RegistryToTradingView": "list export show",
-    "TransferPermissionView": "list export",
-    "TradingToRegistryView": "list export show",
-    "ExchangeRegistryToTradingView": "list export show",
-    "HoldingView": "list export",
-    "RegistryEntryView": "list export",
-    "TradingEntryView": "list export",
-}
-
 # What may be looked at, within the member's row scope.
 READING = {
     "RegistryToTradingView": "list export show",
     "TradingToRegistryView": "list export show",
     "ExchangeRegistryToTradingView": "list export show",
     "TransferPermissionView": "list export",
+    "VoluntaryCancellationView": "list export show",
     "HoldingView": "list export",
     "RegistryEntryView": "list export",
     "TradingEntryView": "list export",
 }
+
+# What those who review have besides.
+REVIEWS = {"ReviewView": "list export show review bulk", "ReviewedView": "list export show"}
 
 ENTERPRISE = RoleSpec(
     "enterprise",
@@ -70,14 +63,15 @@ ENTERPRISE = RoleSpec(
         **READING,
         "RegistryToTradingView": "list export show write",
         "TransferPermissionView": "list export switch",
+        "VoluntaryCancellationView": "list export show write",
     },
 )
 PROVINCE = RoleSpec("province", _("Provincial authority"), "province", {**EVERYBODY, **READING})
 REGISTRY_MAKER = RoleSpec(
-    "registry_maker", _("Registry officer (maker)"), "all", {**EVERYBODY, **READING}
+    "registry_maker", _("Registry officer (maker)"), "all", {**EVERYBODY, **READING, **REVIEWS}
 )
 REGISTRY_CHECKER = RoleSpec(
-    "registry_checker", _("Registry officer (checker)"), "all", {**EVERYBODY, **READING}
+    "registry_checker", _("Registry officer (checker)"), "all", {**EVERYBODY, **READING, **REVIEWS}
 )
 SYSTEM_ADMIN = RoleSpec(
     "system_admin",

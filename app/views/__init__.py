@@ -15,9 +15,11 @@ from app.views.administration import (
     OperationLogView,
     TradingCalendarView,
 )
+from app.views.cancellation import VoluntaryCancellationView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
-from app.views.frame import AppearanceView
+from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
+from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
 from app.views.transfer import (
     ExchangeRegistryToTradingView,
@@ -39,9 +41,19 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
         ),
     ),
     (
+        _("Voluntary cancellation management"),
+        "ti-leaf",
+        ((_("Voluntary cancellations"), VoluntaryCancellationView),),
+    ),
+    (
         _("Enquiries"),
         "ti-search",
         ((_("Holdings"), HoldingView),),
+    ),
+    (
+        _("Reviews"),
+        "ti-gavel",
+        ((_("To review"), ReviewView), (_("Reviewed"), ReviewedView)),
     ),
     (
         _("System administration"),
@@ -75,3 +87,4 @@ def register(builder: Any) -> None:
             )
     for view in WITHOUT_MENU:
         builder.add_view_no_menu(view)
+    TODO_COUNTS[:] = [counts]

@@ -34,6 +34,8 @@ class ApplicationDesk(ApplicationList):
     form_title: Any
     form_columns: Sequence[dict[str, Any]] = ()
     can_save_draft = True
+    new_label: Any = _("New")
+    confirm: Any = ""  # Asked before 提交, where there is no way back.
 
     def offered(self) -> list[Choosable]:
         """Return what the picker offers: every instrument that the enterprise holds."""
@@ -56,7 +58,7 @@ class ApplicationDesk(ApplicationList):
     def tools(self) -> Iterable[RowAction]:
         """新增 stands first."""
         if self.may("write"):
-            yield RowAction(_("New"), self.url("new"), icon="plus")
+            yield RowAction(self.new_label, self.url("new"), icon="plus")
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         """A draft is changed, a submitted application taken back."""
@@ -119,6 +121,7 @@ class ApplicationDesk(ApplicationList):
             line_columns=self.form_columns,
             help_lines=self.help,
             can_save_draft=self.can_save_draft,
+            confirm=self.confirm,
         )
         refused = filled.form.is_submitted() and not filled.is_clear
         return self.render_template("form.html", form_page=context), 400 if refused else 200

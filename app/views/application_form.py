@@ -62,6 +62,18 @@ class TransferForm(ApplicationForm):
     lines = FieldList(FormField(VenueLineForm), max_entries=MOST_LINES)
 
 
+class CancellationLineForm(LineForm):
+    """A line of 自愿注销."""
+
+    quantity = StringField(_("Cancellation quantity"), render_kw={"maxlength": 20})
+
+
+class CancellationForm(ApplicationForm):
+    """自愿注销申请."""
+
+    lines = FieldList(FormField(CancellationLineForm), max_entries=MOST_LINES)
+
+
 @dataclass(slots=True)
 class Filled:
     """What somebody filled in: the form, the lines that can be read, and everything against it."""
@@ -191,7 +203,7 @@ def page(
         "cancel_url": cancel_url,
         "can_save_draft": can_save_draft,
         "request_key": request_key(),
-        "lines_title": _("Instruments to transfer"),
+        "lines_title": _("Instruments"),
         "line_columns": line_columns,
         "lines": [_line(filled, index, line.form) for index, line in enumerate(form.lines)],
         "picker": {

@@ -9,7 +9,7 @@ from flask import abort, g, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.errors import NotFound
@@ -92,15 +92,22 @@ class ApplicationList(ListPage):
                 of_line(func.string_agg(Instrument.name, "、")).label("instruments"),
                 of_line(func.sum(ApplicationLine.quantity)).label("quantity"),
                 of_line(func.max(Venue.name)).label("venue"),
+                Application.kind,
+                Application.reason,
                 Application.created_at,
+                Application.submitted_at,
                 Application.settles_on,
                 Application.refusal,
                 Application.status.label("stored_status"),
                 _SHOWN_STATUS.label("status"),
             )
             .join(Account, Account.id == Application.account_id)
-            .where(Application.kind == self.kind)
+            .where(self.chosen())
         )
+
+    def chosen(self) -> ColumnElement[bool]:
+        """Return which applications this page is about."""
+        return Application.kind == self.kind
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         """Every row has its 详情."""
@@ -189,7 +196,7 @@ class ApplicationList(ListPage):
         """Return an application of this kind in the member's scope, or answer 404."""
         application = db.session.scalars(
             select(Application)
-            .where(Application.id == id_, Application.kind == self.kind)
+            .where(Application.id == id_, self.chosen())
             .options(
                 joinedload(Application.account),
                 selectinload(Application.lines).options(

@@ -75,6 +75,8 @@ class BulkAction:
     question: Any
     icon: str = ""
     is_dangerous: bool = False
+    comment: Any = ""  # The label of a text that is asked for with the confirmation.
+    needs_comment: bool = False
 
 
 @dataclass(slots=True)
@@ -248,12 +250,16 @@ class ListPage(BaseView):
         if not names or len(names) > BULK_LIMIT:
             flash(self._not_so_many(len(names)), "warning")
             return redirect(self._back())
-        if request.form.get("count") != str(len(names)):
+        lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
+        if request.form.get("count") != str(len(names)) or lacks_comment:
+            if lacks_comment and "count" in request.form:
+                flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
             return self.render_template(
                 "parts/list/bulk_question.html",
                 page=self,
                 action=action,
                 names=names,
+                comment=request.form.get("comment", ""),
                 takes_all=takes_all,
                 bulk_url=self._url("bulk_ask", self._arguments(asked)),
                 back=self._back(),

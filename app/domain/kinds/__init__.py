@@ -6,9 +6,16 @@ from app.domain.kinds.transfer import (
     RegistryToTrading,
     TradingToRegistry,
 )
+from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
 
 KINDS: dict[str, Kind] = {
-    kind.code: kind() for kind in (RegistryToTrading, TradingToRegistry, ExchangeRegistryToTrading)
+    kind.code: kind()
+    for kind in (
+        RegistryToTrading,
+        TradingToRegistry,
+        ExchangeRegistryToTrading,
+        VoluntaryCancellation,
+    )
 }
 
 __all__ = ["KINDS", "Facts", "Kind"]

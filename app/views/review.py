@@ -1,0 +1,192 @@
+"""审核: what waits for the member's review (待办), deciding one by one or many at once, and 已办."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask import abort, flash, g, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+
+from app.domain.errors import RuleError
+from app.domain.kinds import KINDS
+from app.domain.workflow import Action, Status
+from app.extensions import db, transaction
+from app.models import Application, ApplicationEvent
+from app.operations import applications, clock
+from app.operations.actor import Actor
+from app.security.manager import permissions
+from app.security.scope import scoped
+from app.views.application_list import ApplicationList, usual_filters
+from app.views.columns import Column
+from app.views.conditions import Filter
+from app.views.listing import Action as RowAction
+from app.views.listing import BulkAction, BulkResult
+
+REVIEWED_KINDS = {code: kind.title for code, kind in KINDS.items() if kind.reviews}
+KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
+KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)
+
+
+def awaits(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that an application waits for this party's decision."""
+    party = applications.party(actor)
+    turns = [
+        and_(Application.kind == code, Application.step == step)
+        for code, kind in KINDS.items()
+        for step, reviewer in enumerate(kind.reviews)
+        if reviewer is party
+    ]
+    return and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
+
+
+def counts(member: Any) -> list[tuple[Any, int, str]]:
+    """Return what waits for a member, a line a kind: (title, count, endpoint)."""
+    if ("can_list", "ReviewView") not in permissions():
+        return []
+    waiting = scoped(
+        select(Application.kind, func.count()).where(awaits(Actor.of(member))),
+        Application.account_id,
+        member,
+    ).group_by(Application.kind)
+    found = dict(db.session.execute(waiting).all())
+    return [
+        (title, found[code], "ReviewView.list")
+        for code, title in REVIEWED_KINDS.items()
+        if code in found
+    ]
+
+
+class _ReviewList(ApplicationList):
+    columns = (
+        ApplicationList.columns[0],
+        KIND_COLUMN,
+        *(each for each in ApplicationList.columns[1:] if each.key != "created_at"),
+        Column("submitted_at", _("Submitted at"), kind="datetime"),
+        Column("reason", _("Reason for the application")),
+    )
+    filters = (KIND_FILTER, *usual_filters("in_review", "approved", "returned", "withdrawn"))
+
+
+class ReviewView(_ReviewList):
+    """待办: everything that waits for this member's 通过 or 退回."""
+
+    route_base = "/reviews"
+    title = _("To review")
+    filters = tuple(each for each in _ReviewList.filters if each.name != "status")
+    help = (
+        _("Approve or send back one by one, or tick several rows or all that meet the conditions"),
+        _("Nobody reviews what they submitted; what stands against an item is shown in the result"),
+        _(
+            "Sending back needs a reason; the applicant can change the application and submit it again"
+        ),
+    )
+    bulk = (
+        BulkAction(
+            "approve",
+            _("Approve"),
+            _("Approve the %(count)s applications chosen?"),
+            icon="check",
+            comment=_("Review comment"),
+        ),
+        BulkAction(
+            "send_back",
+            _("Send back"),
+            _("Send the %(count)s applications chosen back?"),
+            icon="arrow-back-up",
+            is_dangerous=True,
+            comment=_("Reason for sending back"),
+            needs_comment=True,
+        ),
+    )
+    bulk_name, bulk_object = "number", "account"
+
+    def chosen(self) -> ColumnElement[bool]:
+        """What waits for the member."""
+        return awaits(Actor.of(g.user))
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """审核 opens the application with the decision beneath."""
+        yield RowAction(_("Review"), self.url("show", id=row.id))
+
+    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+        """Decide on many at once."""
+        outcome = self._decide(name, ids, request.form.get("comment", ""))
+        return BulkResult(
+            done=[case.id for case in outcome.done],
+            refused={case.id: str(error) for case, error in outcome.refused},
+        )
+
+    @expose("/<int:id>")
+    @has_access
+    @permission_name("show")
+    def show(self, id: int) -> Any:
+        """Show an application with its review form."""
+        detail = self.detail(self.load(id))
+        return self.render_template(
+            "review.html", detail=detail, decide_url=self.url("decide", id=id), comment="", error=""
+        )
+
+    @expose("/<int:id>/decide", methods=["POST"])
+    @has_access
+    @permission_name("review")
+    def decide(self, id: int) -> Any:
+        """通过 or 退回."""
+        decision, comment = request.form.get("decision", ""), request.form.get("comment", "")
+        if decision not in ("approve", "send_back"):
+            abort(400)
+        application = self.load(id)
+        try:
+            with transaction():
+                self._decide(decision, [application.id], comment).one()
+        except RuleError as error:
+            return self.render_template(
+                "review.html",
+                detail=self.detail(self.load(id)),
+                decide_url=self.url("decide", id=id),
+                comment=comment,
+                error=str(error),
+            ), 400
+        flash(
+            gettext("Application %(number)s was approved", number=application.number)
+            if decision == "approve"
+            else gettext("Application %(number)s was sent back", number=application.number),
+            "success",
+        )
+        return redirect(self.url("list"))
+
+    def _decide(self, name: str, ids: Sequence[int], comment: str) -> applications.Outcome:
+        actor = Actor.of(g.user, request.remote_addr or "")
+        if len(comment) > applications.LONGEST_REASON or "\x00" in comment:
+            raise RuleError(
+                _(
+                    "A review comment has at most %(most)d characters",
+                    most=applications.LONGEST_REASON,
+                ),
+                field="comment",
+            )
+        verb = applications.approve if name == "approve" else applications.send_back
+        return verb(ids, actor, now=clock.now(), comment=comment.strip())
+
+
+class ReviewedView(_ReviewList):
+    """已办: what this member has decided."""
+
+    route_base = "/reviewed"
+    title = _("Reviewed")
+
+    def chosen(self) -> ColumnElement[bool]:
+        """What the member approved or sent back."""
+        return (
+            select(ApplicationEvent.id)
+            .where(
+                ApplicationEvent.application_id == Application.id,
+                ApplicationEvent.member_id == g.user.id,
+                ApplicationEvent.action.in_([Action.APPROVE, Action.SEND_BACK]),
+            )
+            .exists()
+        )
