@@ -24,7 +24,7 @@ def roll(world: World, report: Report) -> None:
     rows = 100_000 if world.is_quick else 1_000_000
     _put_in_transit(world, rows)
     found = interleaved(
-        world.rounds,
+        2 if world.is_quick else world.rounds,
         {"ours": lambda: _settle(world, keep=False), "states": lambda: _update_states(world)},
     )
     holdings = world.accounts * world.instruments
@@ -90,8 +90,8 @@ SELECT n, nextval(pg_get_serial_sequence('application', 'id')) AS id,
   FROM generate_series(1, {rows}) AS n;
 INSERT INTO application (id, number, kind, account_id, status, version, request_key, created_at,
                          submitted_at, settles_on, posting_id) OVERRIDING SYSTEM VALUE
-SELECT id, 'DJT' || id, 'registry_to_trading', account, 'pending_settlement', 1, 'transit:' || id,
-       '{now}', '{now}', '{today}', posting_id FROM transit;
+SELECT id, 'DJT' || id, 'registry_to_trading', account, 'draft', 0, 'transit:' || id, '{now}',
+       '{now}', '{today}', posting_id FROM transit;
 INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
 SELECT id, instrument, quantity, 1 FROM transit;
 INSERT INTO posting (id, business, stage, request_key, application_id) OVERRIDING SYSTEM VALUE
@@ -99,5 +99,7 @@ SELECT posting_id, 'registry_to_trading', 'submission', 'transit:' || id, id FRO
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT posting_id, '{now}', instrument, quantity, account, 1, account, 4 FROM transit;
+UPDATE application SET status = 'pending_settlement', version = 1
+ WHERE id IN (SELECT id FROM transit);
 DROP TABLE transit
 """
