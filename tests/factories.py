@@ -136,9 +136,9 @@ def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -
     return made
 
 
-def submitted(kind: str, by: Member, lines: dict[Instrument, int]) -> Case:
+def submitted(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> Case:
     """Save and submit an application."""
-    made = draft(kind, by, lines)
+    made = draft(kind, by, lines, **more)
     with transaction():
         return applications.submit([made], Actor.of(by), now=clock.now()).one()
 

@@ -17,6 +17,14 @@ from app.models import SettlementRun, TradingDay
 from app.operations import log
 from app.operations.actor import Actor
 
+# Asked at every submission, so made once.
+_MOMENT = text("""
+    SELECT coalesce((SELECT is_trading FROM trading_day WHERE day = :day), false),
+           EXISTS (SELECT FROM settlement_run WHERE day >= :day)
+""")
+_SHARE = text("SELECT pg_advisory_xact_lock_shared(7260002)")
+_STOP = text("SELECT pg_advisory_xact_lock(7260002)")
+
 FIRST_DAY = date(2021, 1, 1)
 PROVISIONAL_NOTE = "暂定，以国务院办公厅放假通知为准"
 
@@ -29,14 +37,7 @@ def cut_off() -> time:
 def moment_at(now: datetime) -> TradingMoment:
     """Return the moment with what the calendar and the day-end runs say of its day."""
     day = now.astimezone(BEIJING).date()
-    is_trading, is_closed = db.session.execute(
-        select(
-            func.coalesce(
-                select(TradingDay.is_trading).where(TradingDay.day == day).scalar_subquery(), False
-            ),
-            select(SettlementRun.day).where(SettlementRun.day >= day).exists(),
-        )
-    ).one()
+    is_trading, is_closed = db.session.execute(_MOMENT, {"day": day}).one()
     return TradingMoment(now, is_trading, cut_off(), is_closed)
 
 
@@ -88,12 +89,12 @@ def change_day(day: date, *, is_trading: bool, note: str, actor: Actor) -> None:
 
 def share_transfers() -> None:
     """Hold the current trading day open until this transaction ends: settlement waits for it."""
-    db.session.execute(text("SELECT pg_advisory_xact_lock_shared(7260002)"))
+    db.session.execute(_SHARE)
 
 
 def stop_transfers() -> None:
     """Wait for transfers under way and keep new ones out until this transaction ends."""
-    db.session.execute(text("SELECT pg_advisory_xact_lock(7260002)"))
+    db.session.execute(_STOP)
 
 
 def seed(until: date | None = None) -> int:

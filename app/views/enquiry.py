@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import abort, g, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, true
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
@@ -109,7 +109,15 @@ class HoldingView(ListPage):
             .where(Account.kind == "enterprise")
         )
         if as_of is not None:
-            statement = statement.join(source, source.c.entries > 0)
+            # The first entry decides whether a holding was there; the sums, over all entries, are
+            # for the rows that are shown: a count drops this join.
+            first = and_(
+                Entry.account_id == Holding.account_id,
+                Entry.instrument_id == Holding.instrument_id,
+                Entry.seq == 1,
+                Entry.at <= as_of,
+            )
+            statement = statement.outerjoin(source, true()).where(exists().where(first))
         return statement
 
     def actions(self, row: Any) -> Iterable[Action]:
@@ -128,7 +136,7 @@ def _standing(moment: Any) -> Any:
         for bucket in HELD_BUCKETS
     ]
     return (
-        select(func.count().label("entries"), *sums)
+        select(*sums)
         .where(
             Entry.account_id == Holding.account_id,
             Entry.instrument_id == Holding.instrument_id,

@@ -106,7 +106,12 @@ def test_the_clock_is_moved_and_the_move_is_kept(administrator):
         moved = clock.set_to(at("14:59", day=23), administrator)
 
     assert timedelta(0) <= moved - at("14:59", day=23) < timedelta(seconds=10)
-    log = db.session.query(OperationLog).filter_by(action="clock.set").all()[-1]
+    log = (
+        db.session.query(OperationLog)
+        .filter_by(action="clock.set")
+        .order_by(OperationLog.id.desc())
+        .first()
+    )
     assert (log.member_id, log.subject) == (
         administrator.member_id,
         "2026-11-23 14:59:00",

@@ -17,7 +17,7 @@ ALLOWED = {
     *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie"),
 }
 # Codes: of instruments, documents, trades, officers.
-CODES = re.compile(r"(?:PE|DJ|JD|JJ|FF|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
+CODES = re.compile(r"(?:PE|DJ|JD|JJ|ZX|FF|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
 

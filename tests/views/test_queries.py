@@ -39,7 +39,14 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "RegistryToTradingView": world.a.draft if name == "edit" else world.a.submitted,
                 "TradingToRegistryView": world.a.to_registry[0],
                 "ExchangeRegistryToTradingView": world.a.from_exchange[0],
+                "VoluntaryCancellationView": world.a.cancelling
+                if name == "edit"
+                else world.a.in_review,
+                "ReviewView": world.a.in_review,
+                "ReviewedView": world.a.approved,
             }
+            if blueprint == "ReviewedView" and role != "registry_maker":
+                continue  # Somebody else's decisions.
             found.append(adapter.build(rule.endpoint, {"id": ids[blueprint]}))
     return sorted(found)
 

@@ -27,9 +27,13 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("RegistryToTradingView", "id"): lambda of: [of.draft, of.submitted, of.withdrawn],
     ("TradingToRegistryView", "id"): lambda of: of.to_registry,
     ("ExchangeRegistryToTradingView", "id"): lambda of: of.from_exchange,
+    ("VoluntaryCancellationView", "id"): lambda of: [of.cancelling, of.in_review, of.approved],
 }
-# What belongs to no account: an enterprise or a province has no permission there at all.
+# What belongs to no account, or to the registry's reviewers: an enterprise or a province has no
+# permission there at all.
 OF_ADMINISTRATORS = {
+    ("ReviewView", "id"),
+    ("ReviewedView", "id"),
     ("OnlineView", "session_id"),
     ("LockView", "member_no"),
     ("MemberView", "member_id"),

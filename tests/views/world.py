@@ -22,6 +22,7 @@ from tests import factories
 
 PASSWORD = "Correct-Horse-1"
 TRANSFER = "registry_to_trading"
+CANCELLATION = "voluntary_cancellation"
 TITLES = {
     "registry_maker": "注册登记管理机构经办",
     "registry_checker": "注册登记管理机构复核",
@@ -41,6 +42,9 @@ class Enterprise:
     draft: int = 0
     submitted: int = 0
     withdrawn: int = 0
+    cancelling: int = 0  # 自愿注销: a draft, one in review, one approved
+    in_review: int = 0
+    approved: int = 0
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
 
@@ -71,6 +75,9 @@ def make_world() -> World:
     officers = _officers()
     a = _enterprise("甲发电有限公司", "42", "EXA")
     b = _enterprise("乙水泥有限公司", "31", "EXB")
+    with transaction():
+        reviewer = Actor.of(officers["registry_maker"])
+        applications.approve([a.approved, b.approved], reviewer, now=clock.now())
     with transaction():
         lockout.take_a_guess("21042399999", "198.51.100.9")
         sign_in.record("21042399999", "unknown", ip="198.51.100.9", user_agent="")
@@ -107,7 +114,15 @@ def _enterprise(name: str, province: str, prefix: str) -> Enterprise:
     factories.give(account, instrument, 500, Bucket.TRADING)
     made = Enterprise(account, factories.member(of=account), instrument)
     fill(made, prefix)
+    made.cancelling = factories.draft(CANCELLATION, made.member, {instrument: 1}, reason="碳中和")
+    made.approved = _cancelling(made)
     return made
+
+
+def _cancelling(enterprise: Enterprise) -> int:
+    """Submit a voluntary cancellation."""
+    what = {enterprise.instrument: 1}
+    return factories.submitted(CANCELLATION, enterprise.member, what, reason="碳中和").id
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:
@@ -117,6 +132,7 @@ def fill(enterprise: Enterprise, prefix: str) -> None:
     enterprise.draft = factories.draft(TRANSFER, by, what, reason="交易需要")
     enterprise.submitted = factories.submitted(TRANSFER, by, what).id
     enterprise.withdrawn = factories.submitted(TRANSFER, by, what).id
+    enterprise.in_review = _cancelling(enterprise)
     with transaction():
         applications.withdraw([enterprise.withdrawn], actor, now=clock.now()).one()
     for is_on in (True, False):

@@ -1,0 +1,154 @@
+"""待办 and 已办: deciding one by one and many at once, and what stands against it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.moves import Bucket
+from app.extensions import db
+from app.models import Application
+from tests.factories import account, draft, give, instrument, member, quantity, submitted
+
+KIND = "voluntary_cancellation"
+
+
+@pytest.fixture
+def plant(app):
+    return account()
+
+
+@pytest.fixture
+def operator(plant):
+    return member(of=plant)
+
+
+@pytest.fixture
+def cea(plant):
+    row = instrument()
+    give(plant, row, 3000)
+    return row
+
+
+@pytest.fixture
+def case(operator, cea):
+    return submitted(KIND, operator, {cea: 500}, reason="碳中和")
+
+
+@pytest.fixture
+def officer(app):
+    return member("registry_maker")
+
+
+def status(case) -> str:
+    db.session.expire_all()
+    return db.session.get_one(Application, case.id).status
+
+
+def held(plant, cea) -> tuple[int, int, int]:
+    buckets = (Bucket.AVAILABLE, Bucket.RESERVED, Bucket.CANCELLED)
+    return tuple(quantity(plant, cea, bucket) for bucket in buckets)
+
+
+def test_what_is_submitted_is_held_and_waits_for_the_registry(plant, cea, case, officer, sign_in):
+    assert held(plant, cea) == (2500, 500, 0)
+    browser = sign_in(officer)
+
+    assert case.number in browser.get("/reviews/").text
+    assert "审核意见" in browser.get(f"/reviews/{case.id}").text
+    assert 'class="count' in browser.get("/").text
+
+
+def test_approval_cancels_for_good(plant, cea, case, officer, sign_in):
+    browser = sign_in(officer)
+
+    answer = browser.post(f"/reviews/{case.id}/decide", data={"decision": "approve"})
+
+    assert answer.status_code == 302
+    assert (status(case), held(plant, cea)) == ("approved", (2500, 0, 500))
+    browser.get("/reviews/")  # It tells what was done, once.
+    assert case.number not in browser.get("/reviews/").text
+    assert case.number in browser.get("/reviewed/").text
+
+
+def test_sending_back_needs_a_reason_and_frees_the_tonnes(plant, cea, case, officer, sign_in):
+    browser = sign_in(officer)
+
+    refused = browser.post(f"/reviews/{case.id}/decide", data={"decision": "send_back"})
+    assert (refused.status_code, status(case)) == (400, "in_review")
+    assert "请填写退回原因" in refused.text
+
+    form = {"decision": "send_back", "comment": "请附证明"}
+    assert browser.post(f"/reviews/{case.id}/decide", data=form).status_code == 302
+    assert (status(case), held(plant, cea)) == ("returned", (3000, 0, 0))
+
+
+def test_what_was_sent_back_is_changed_and_submitted_again(
+    plant, operator, cea, case, officer, sign_in
+):
+    form = {"decision": "send_back", "comment": "数量有误"}
+    sign_in(officer).post(f"/reviews/{case.id}/decide", data=form)
+    again = {
+        "lines-0-instrument_id": str(cea.id),
+        "lines-0-quantity": "400",
+        "reason": "碳中和",
+        "submit": "1",
+    }
+
+    answer = sign_in(operator).post(f"/voluntary-cancellations/{case.id}/edit", data=again)
+
+    assert answer.status_code == 302
+    assert (status(case), held(plant, cea)) == ("in_review", (2600, 400, 0))
+
+
+def test_many_are_decided_at_once_and_one_bad_item_stops_nobody(
+    plant, operator, cea, case, officer, sign_in
+):
+    others = [submitted(KIND, operator, {cea: 10}, reason="碳中和") for _ in range(3)]
+    ids = [each.id for each in (case, *others)]
+    browser = sign_in(officer)
+    form = {"action": "approve", "id": [str(id_) for id_ in ids] + ["999999"]}
+
+    assert "4" in browser.post("/reviews/bulk", data=form).text
+    browser.post(f"/reviews/{others[0].id}/decide", data={"decision": "approve"})
+    done = browser.post("/reviews/bulk", data=form | {"count": "3"}).text
+
+    assert "成功 3 条" in done
+    assert "失败 2 条" in done
+    assert held(plant, cea) == (2470, 0, 530)
+
+
+def test_a_bulk_return_without_a_reason_asks_again(case, officer, sign_in):
+    browser = sign_in(officer)
+    form = {"action": "send_back", "id": str(case.id), "count": "1", "comment": " "}
+
+    assert "请填写退回原因" in browser.post("/reviews/bulk", data=form).text
+    assert status(case) == "in_review"
+
+
+def test_a_cancellation_without_a_reason_is_refused(plant, operator, cea, sign_in):
+    form = {"lines-0-instrument_id": str(cea.id), "lines-0-quantity": "5", "submit": "1"}
+
+    answer = sign_in(operator).post("/voluntary-cancellations/new", data=form)
+
+    assert (answer.status_code, held(plant, cea)) == (400, (3000, 0, 0))
+    assert "请填写注销原因" in answer.text
+
+
+@pytest.mark.parametrize("role", ["enterprise", "province", "auditor", "system_admin"])
+def test_nobody_else_reviews(plant, case, sign_in, role):
+    scope = {"of": plant} if role == "enterprise" else {}
+    if role == "province":
+        scope = {"province": plant.province}
+    browser = sign_in(member(role, **scope))
+
+    answer = browser.post(f"/reviews/{case.id}/decide", data={"decision": "approve"})
+
+    assert answer.status_code in (302, 403)
+    assert status(case) == "in_review"
+
+
+def test_a_draft_holds_nothing_and_is_not_reviewed(plant, operator, cea, officer, sign_in):
+    made = draft(KIND, operator, {cea: 500}, reason="碳中和")
+
+    assert held(plant, cea) == (3000, 0, 0)
+    assert sign_in(officer).get(f"/reviews/{made}").status_code == 404
