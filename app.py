@@ -55,7 +55,7 @@ def running(settings: Settings) -> Iterator[None]:
     """Leave our number where `make reset` looks for it, for as long as we live."""
     # gunicorn's own file would refuse to start where a killed server's number is in use again.
     settings.folder.mkdir(parents=True, exist_ok=True)
-    file = settings.folder / "server.pid"
+    file = settings.folder / f"server-{settings.port}.pid"
     file.write_text(str(os.getpid()))
     try:
         yield

@@ -209,8 +209,8 @@ def is_allowed(arguments):
 
 def reset():
     """Stop whatever runs on this folder's data and remove the data."""
-    for file in sorted(VAR.glob("*/server.pid")):
-        stop_server(file.parent)
+    for file in sorted(VAR.glob("*/server-*.pid")):
+        stop_server(file)
     for lock in sorted(VAR.glob("*/users.lock")):
         if PYTHON.exists():
             run([str(PYTHON), str(ROOT / "app" / "embedded.py"), "stop", str(lock.parent)])
@@ -219,10 +219,10 @@ def reset():
     say("the data is gone; `make run` begins anew")
 
 
-def stop_server(folder):
-    """Ask the server of one profile to end, and wait until it has."""
+def stop_server(file):
+    """Ask the server that left this file to end, and wait until it has."""
     try:
-        pid = int((folder / "server.pid").read_text())
+        pid = int(file.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (ValueError, OSError):
         return
