@@ -32,7 +32,7 @@ from app.domain.workflow import Action, Case, Line, Party, Status, require
 from app.extensions import db
 from app.models import Application
 from app.operations import calendar, ledger
-from app.operations.actor import Actor
+from app.operations.actor import SYSTEM, Actor
 
 LONGEST_REASON = 500
 MOST_LINES = 200
@@ -251,8 +251,12 @@ def _require_well_formed(draft: Draft) -> None:
 
 
 def _require_own(case: Case, actor: Actor) -> None:
-    """Only the applicant speaks for itself: who may see an application does not act in its name."""
-    if KINDS[case.kind].started_by is Party.APPLICANT and actor.account_id != case.account_id:
+    """Only the applicant speaks for itself: who may see an application does not act in its name.
+
+    The system's own runs, which no person can start as such, are the exception.
+    """
+    is_own = actor.account_id == case.account_id or actor == SYSTEM
+    if KINDS[case.kind].started_by is Party.APPLICANT and not is_own:
         raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import uuid4
 
@@ -14,7 +17,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.operations import applications
-from app.operations.actor import SYSTEM
+from app.operations.actor import Actor
 
 
 def main() -> None:
@@ -24,25 +27,37 @@ def main() -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=BEIJING)
     lines = tuple(Line(int(id_), 1, venue_id=int(venue)) for id_ in instruments)
 
+    applicant = Actor(member_id=None, member_no="load", name="负载", account_id=int(account))
+
     def work() -> None:
-        with app.app_context():
+        with ending(), app.app_context():
             for n in range(1_000_000):
                 draft = applications.Draft(
                     "registry_to_trading", int(account), lines, str(uuid4()), "负载"
                 )
                 with transaction():
-                    made = applications.start([draft], SYSTEM, now=moment)
-                    applications.submit(made, SYSTEM, now=moment).one()
+                    made = applications.start([draft], applicant, now=moment)
+                    applications.submit(made, applicant, now=moment).one()
                 tell("submitted", made[0])
                 if n % 4 == 3:
                     with transaction():
-                        applications.withdraw(made, SYSTEM, now=moment).one()
+                        applications.withdraw(made, applicant, now=moment).one()
                     tell("withdrawn", made[0])
                 db.session.remove()
 
     for _ in range(4):
         threading.Thread(target=work, daemon=True).start()
     threading.Event().wait()
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """End the whole program where a thread fails, so that nobody waits for a load that is over."""
+    try:
+        yield
+    finally:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def tell(what: str, id_: int) -> None:
