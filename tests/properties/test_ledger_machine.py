@@ -36,7 +36,7 @@ from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Holding
 from app.operations import applications, calendar, ledger, settlement
-from app.operations.actor import EXCHANGE, SYSTEM
+from app.operations.actor import SYSTEM
 from app.operations.verification import verify_ledger
 from tests.factories import account, instrument, venue
 
@@ -252,14 +252,14 @@ class Registry(RuleBasedStateMachine):
             ),
             key,
         )
-        return applications.start([content], EXCHANGE, now=self.now)
+        return applications.start([content], SYSTEM, now=self.now)
 
     def _transfer(self, kind, party, lines, key):
         source = Bucket.TRADING if kind == "trading_to_registry" else Bucket.AVAILABLE
         enough = all(self.held[party, what, source] >= tonnes for what, tonnes in lines.items())
         with transaction():
             (made,) = self._start(kind, party, lines, key)
-            outcome = applications.submit([made], EXCHANGE, now=self.now)
+            outcome = applications.submit([made], SYSTEM, now=self.now)
         if enough:
             assert outcome.one().id == made
             self._moved(kind, made, party, lines)
