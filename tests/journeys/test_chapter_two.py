@@ -72,6 +72,8 @@ def test_the_header_tells_who_when_and_how_safe(site, visit, album):
         "划转权限",
         "交易发起交易转登记",
         "交易发起登记转交易",
+        "自愿注销管理",
+        "自愿注销",
         "信息查询",
         "持仓查询",
     ]

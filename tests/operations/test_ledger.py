@@ -137,7 +137,9 @@ def test_time_in_the_entries_never_runs_backwards(plant, cea):
     post(request(within(plant.id, cea.id, *FREEZE, 1)), now=at("14:00"))
     post(request(within(plant.id, cea.id, *FREEZE, 1)), now=at("13:00"))
 
-    times = [row.at for row in db.session.query(Entry).filter_by(account_id=plant.id)]
+    times = [
+        row.at for row in db.session.query(Entry).filter_by(account_id=plant.id).order_by(Entry.seq)
+    ]
     assert times == sorted(times)
     assert times[-1] == at("14:00")
     assert db.session.get_one(Holding, (plant.id, cea.id)).moved_at == at("14:00")
