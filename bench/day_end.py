@@ -21,7 +21,7 @@ def roll(world: World, report: Report) -> None:
     The yardstick is the bare UPDATE of the states, without moving anything.  Both are rolled back
     after each round but the last of ours, so that every round has the same to do.
     """
-    rows = 100_000 if world.is_quick else 1_000_000
+    rows = 60_000 if world.is_quick else 1_000_000
     _put_in_transit(world, rows)
     found = interleaved(
         2 if world.is_quick else world.rounds,
