@@ -63,7 +63,6 @@ class ApplicationList(ListPage):
 
     kind: str
     account_column = "account_id"
-    statuses: tuple[str, ...] = ()
 
     columns = (
         Column("number", _("Application number"), kind="code"),

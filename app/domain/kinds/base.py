@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
 
@@ -29,7 +29,6 @@ class Facts:
     restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
     permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def take(self, case: Case, bucket: Bucket) -> None:
         """Set the tonnes of every line aside, or none of them.
