@@ -144,6 +144,9 @@ class ReviewView(_ReviewList):
             with transaction():
                 self._decide(decision, [application.id], comment).one()
         except RuleError as error:
+            if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
+                flash(str(error), "danger")
+                return redirect(self.url("list"))
             return self.render_template(
                 "review.html",
                 detail=self.detail(self.load(id)),

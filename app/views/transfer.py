@@ -133,32 +133,31 @@ STARTED_BY_EXCHANGE = (
 )
 
 
-class ExchangeRegistryToTradingView(ApplicationList):
+class _StartedByExchange(ApplicationList):
+    columns = STARTED_BY_EXCHANGE
+    quantity_title = _("Transfer quantity")
+    has_venue = True
+    filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
+
+
+class ExchangeRegistryToTradingView(_StartedByExchange):
     """交易发起登记转交易 (manual 四-四): a query screen."""
 
     route_base = "/transfers/exchange-registry-to-trading"
     kind = ExchangeRegistryToTrading.code
     title = _("Registry to trading, started by the trading side")
-    columns = STARTED_BY_EXCHANGE
-    quantity_title = _("Transfer quantity")
-    has_venue = True
-    filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("The trading system can start them only while the transfer permission is on"),
     )
 
 
-class TradingToRegistryView(ApplicationList):
+class TradingToRegistryView(_StartedByExchange):
     """交易发起交易转登记 (manual 四-三): a query screen."""
 
     route_base = "/transfers/trading-to-registry"
     kind = TradingToRegistry.code
     title = _("Trading to registry, started by the trading side")
-    columns = STARTED_BY_EXCHANGE
-    quantity_title = _("Transfer quantity")
-    has_venue = True
-    filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("What is taken out of trading today is available in the registry after the day-end"),
