@@ -1,0 +1,60 @@
+"""Attachments (附件): the files that an application brings as its evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+LARGEST = 10 * 1024 * 1024  # bytes
+
+
+class Attachment(Model):
+    """One file; until its application is saved it is known by the form's request key.
+
+    Its content never changes, and it goes only while its application is a draft or returned:
+    privileges and the trigger submitted_attachments_stay see to that.
+    """
+
+    __tablename__ = "attachment"
+    __table_args__ = (
+        CheckConstraint(f"size BETWEEN 1 AND {LARGEST}", name="attachment_size_sane"),
+        CheckConstraint("octet_length(content) = size", name="attachment_is_whole"),
+        CheckConstraint(
+            "application_id IS NOT NULL OR request_key <> ''", name="attachment_belongs_somewhere"
+        ),
+        Index("attachment_of", "application_id", "id"),
+        Index(
+            "attachment_waiting",
+            "request_key",
+            "id",
+            postgresql_where=text("application_id IS NULL"),
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    request_key: Mapped[str] = mapped_column(String(80), server_default="")
+    category: Mapped[str] = mapped_column(String(40), server_default="")
+    name: Mapped[str] = mapped_column(String(200))  # as it was uploaded, Chinese and all
+    media_type: Mapped[str] = mapped_column(String(100))  # by its content, not by its name
+    size: Mapped[int] = mapped_column(Integer)  # bytes
+    sha256: Mapped[str] = mapped_column(String(64))
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    uploaded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

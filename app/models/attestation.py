@@ -1,0 +1,50 @@
+"""Attestations (证明): what the registry certifies, with a code by which anybody can check it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class Attestation(Model):
+    """One 自愿注销证明 or 履约证明; append-only, its facts frozen as they were on the day."""
+
+    __tablename__ = "attestation"
+    __table_args__ = (
+        CheckConstraint("kind IN ('cancellation', 'compliance')", name="attestation_kind_known"),
+        CheckConstraint(
+            "kind <> 'cancellation' OR application_id IS NOT NULL", name="cancellation_has_a_source"
+        ),
+        CheckConstraint(
+            "kind <> 'compliance' OR notice_id IS NOT NULL", name="compliance_has_a_source"
+        ),
+        UniqueConstraint("application_id", name="attestation_once_an_application"),
+        UniqueConstraint("notice_id", name="attestation_once_a_notice"),
+        Index("attestation_account", "account_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    number: Mapped[str] = mapped_column(String(30), unique=True)
+    code: Mapped[str] = mapped_column(String(32), unique=True)  # 校验码, random
+    kind: Mapped[str] = mapped_column(String(20))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
+    notice_id: Mapped[int | None] = mapped_column(BigInteger)
+    content: Mapped[Any] = mapped_column(JSONB)
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
