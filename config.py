@@ -10,7 +10,9 @@
 | TRUSTED_HOSTS | names under which the site may be called, separated by commas |
 | TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
 | CAPTCHA | `off` turns the picture off; refused in production |
-| SESSION_IDLE_MINUTES, SESSION_ABSOLUTE_HOURS | when a session ends |
+| SESSION_IDLE_MINUTES, SESSION_ABSOLUTE_HOURS | when a session ends, until the registry sets it itself |
+| PERSONAL_DATA_KEY | personal data: `id:64 hex digits`, commas between, the current first, and `index:` |
+| PERSONAL_DATA_KEY_FILE | a file with the same, one a line, in place of the variable |
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +59,8 @@ class Settings:
     trusted_proxies: int = 0
     trusted_hosts: tuple[str, ...] = ()
     cookie_secure: bool = False
+    # (id, hex) of each key of personal data, the current one first; "index" finds equal values.
+    personal_data_keys: tuple[tuple[str, str], ...] = field(repr=False, default=())
 
     @property
     def is_production(self) -> bool:
@@ -205,6 +210,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=5),
         trusted_hosts=_trusted_hosts(host, environ, is_production=is_production),
         cookie_secure=is_production,
+        personal_data_keys=_personal_data_keys(profile, environ),
     )
 
 
@@ -237,13 +243,48 @@ def _secret_key(profile: str, environ: Mapping[str, str]) -> str:
     return _kept_secret(folder_of(profile) / "secret_key")
 
 
-def _kept_secret(path: Path) -> str:
+def _personal_data_keys(profile: str, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the keys of personal data; a demonstration makes its own beside its database."""
+    text = environ.get("PERSONAL_DATA_KEY") or _personal_data_file(environ)
+    if not text and profile == "production":
+        raise refusal("生产环境须设置 PERSONAL_DATA_KEY", "production needs a PERSONAL_DATA_KEY")
+    if not text:
+        fresh = f"demo:{secrets.token_hex(32)}\nindex:{secrets.token_hex(32)}\n"
+        text = _kept_secret(folder_of(profile) / "personal_data_key", fresh)
+    lines = [line.strip() for line in text.replace(",", "\n").splitlines()]
+    parts = [line.partition(":") for line in lines if line and not line.startswith("#")]
+    keys = {key_id: key for key_id, _colon, key in parts}
+    are_keys = all(
+        re.fullmatch(r"[\w-]{1,20}", key_id) and re.fullmatch(r"[0-9a-fA-F]{64}", key)
+        for key_id, key in keys.items()
+    )
+    if not are_keys or "index" not in keys or len(parts) != len(keys) or len(keys) < 2:
+        raise refusal(
+            "PERSONAL_DATA_KEY 须为 编号:64位十六进制，并含 index",
+            "PERSONAL_DATA_KEY needs id:64 hex digits, the current key first, and one named index",
+        )
+    return tuple(keys.items())
+
+
+def _personal_data_file(environ: Mapping[str, str]) -> str:
+    path = environ.get("PERSONAL_DATA_KEY_FILE")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise refusal(
+            "PERSONAL_DATA_KEY_FILE 无法读取", "PERSONAL_DATA_KEY_FILE cannot be read"
+        ) from error
+
+
+def _kept_secret(path: Path, text: str = "") -> str:
     """Return the secret in a file that only we can read, made at the first call."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{os.getpid()}")
         fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(32))
+        fresh.write_text(text or secrets.token_hex(32))
         # Of two first starts at once one makes the file, and both read that one.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(fresh)

@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
 from app.extensions import db, migrate
+from app.models import encrypted
 from app.security import appbuilder, gate, headers, production
 
 
@@ -22,6 +23,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(settings.flask_config())
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    _set_keys(settings)
     db.init_app(app)
     migrate.init_app(app, db)
     headers.init_app(app)
@@ -41,6 +43,15 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     _add_commands(app)
     _check(app, settings)
     return app
+
+
+def _set_keys(settings: config.Settings) -> None:
+    """Hand the keys of personal data to the column type that uses them."""
+    pairs = dict(settings.personal_data_keys)
+    index = bytes.fromhex(pairs.pop("index"))
+    secrets = {key_id: bytes.fromhex(text) for key_id, text in pairs.items()}
+    ring = encrypted.Keys(next(iter(secrets)), secrets, index)
+    encrypted.set_keys(lambda: ring)
 
 
 def _add_pages(app: Flask) -> None:

@@ -276,7 +276,11 @@ def test_verifying_a_sound_ledger_and_a_tampered_one(shell):
 
 
 def test_demonstrations_are_not_for_production(cluster, seeded):
-    production = {"APP_PROFILE": "production", "SECRET_KEY": "p" * 40}
+    production = {
+        "APP_PROFILE": "production",
+        "SECRET_KEY": "p" * 40,
+        "PERSONAL_DATA_KEY": f"2026a:{'a' * 64},index:{'b' * 64}",
+    }
     for command in (["seed"], ["demo-logins", "--json"]):
         done = seeded.run(*command, **production)
         assert done.returncode != 0

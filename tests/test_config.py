@@ -17,6 +17,7 @@ PRODUCTION = {
     "DATABASE_URL": APP,
     "DATABASE_OWNER_URL": OWNER,
     "SECRET_KEY": "k" * 32,
+    "PERSONAL_DATA_KEY": f"2026a:{'a' * 64},index:{'b' * 64}",
 }
 DEMO = {"DATABASE_URL": APP, "DATABASE_OWNER_URL": OWNER, "SECRET_KEY": "k" * 32}
 
@@ -52,6 +53,10 @@ def test_production_may_run_without_the_owner_s_secret():
     [
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"SECRET_KEY": "k" * 31}, "SECRET_KEY"),
+        ({"PERSONAL_DATA_KEY": ""}, "PERSONAL_DATA_KEY"),
+        ({"PERSONAL_DATA_KEY": f"2026a:{'a' * 64}"}, "index"),
+        ({"PERSONAL_DATA_KEY": f"2026a:{'a' * 63},index:{'b' * 64}"}, "64 hex"),
+        ({"PERSONAL_DATA_KEY": f"index:{'b' * 64}"}, "64 hex"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:///registry.db"}, "PostgreSQL"),
         ({"DATABASE_URL": "not an address"}, "database address"),

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
+from app.models.encrypted import PersonalDataUnreadable
 from app.security.gate import came_from
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,11 @@ PAGES: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {
         _("Something went wrong on our side; nothing was changed."),
         (_("Try again in a few minutes"), _SERVICE),
     ),
+    503: (
+        _("Not available now"),
+        _("Personal data on this page cannot be read: the key is missing or is not the right one."),
+        (_("The system administrator has to check PERSONAL_DATA_KEY"), _SERVICE),
+    ),
 }
 CSRF = (
     _("The form has expired"),
@@ -72,6 +78,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RuleError, _rule)
+    app.register_error_handler(PersonalDataUnreadable, _unreadable)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(500, _broken)
 
@@ -109,6 +116,15 @@ def _rule(error: RuleError) -> Any:
     code = 403 if isinstance(error, NotAllowed) else 409
     title, _message, advice = PAGES[code]
     return _page(code, (title, str(error), advice)), code
+
+
+def _unreadable(error: PersonalDataUnreadable) -> tuple[str, int]:
+    """Say that a key is missing; the log says which one."""
+    g.is_broken = True
+    g.pop("frame", None)
+    db.session.rollback()
+    logger.error("personal data unreadable at %s: %s", request.path, error)
+    return _page(503, PAGES[503]), 503
 
 
 def _broken(error: HTTPException) -> tuple[str, int] | Response:

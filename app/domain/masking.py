@@ -1,0 +1,91 @@
+"""How personal data look to eyes that need not see them: 138****1234, 420***********1234."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+STAR = "*"
+# Fewer characters than this stay hidden whatever the rule would leave of them.
+FEWEST_HIDDEN = 4
+
+
+def mask_phone(number: str | None) -> str:
+    """Leave the first three and the last four digits: 138****1234."""
+    return _middle(number, 3, 4)
+
+
+def mask_identity(number: str | None) -> str:
+    """Leave the first three and the last four characters of an identity number or a passport's."""
+    return _middle(number, 3, 4)
+
+
+def mask_bank(number: str | None) -> str:
+    """Leave the first four and the last four digits of a bank account, blanks left out."""
+    return _middle("".join((number or "").split()), 4, 4)
+
+
+def mask_email(address: str | None) -> str:
+    """Leave the first two characters of the name and the host: zh***@example.com."""
+    name, at, host = (address or "").partition("@")
+    if not at:
+        return STAR * 3 if name else ""
+    shown = name[: 2 if len(name) > 3 else 1 if len(name) > 1 else 0]
+    return f"{shown}{STAR * 3}@{host}"
+
+
+def mask_name(name: str | None) -> str:
+    """Leave the first character of a person's name: 张**."""
+    return (name or "")[:1] + STAR * max(len(name or "") - 1, 0)
+
+
+# Which rule a field follows, by the last part of its name.
+MASKS: Mapping[str, Callable[[str | None], str]] = {
+    "phone": mask_phone,
+    "mobile": mask_phone,
+    "telephone": mask_phone,
+    "identity_no": mask_identity,
+    "bank_account": mask_bank,
+    "bank_account_no": mask_bank,
+    "email": mask_email,
+}
+
+
+def mask_of(field: str) -> Callable[[str | None], str] | None:
+    """Return the mask of a field of this name, such as ``representative_phone``, or None."""
+    for name, mask in MASKS.items():
+        if field == name or field.endswith(f"_{name}"):
+            return mask
+    return None
+
+
+def masked(value: Any) -> Any:
+    """Mask what a record or a log would keep of personal data, however deep it lies.
+
+    Mappings are masked by their keys; everything else stays as it is.
+    """
+    if isinstance(value, Mapping):
+        return {key: _masked_field(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    return value
+
+
+def _masked_field(key: str, item: Any) -> Any:
+    mask = mask_of(key)
+    if mask is None:
+        return masked(item)
+    if isinstance(item, str):
+        return mask(item)
+    if isinstance(item, list | tuple):  # [before, after]
+        return [mask(part) if isinstance(part, str) else masked(part) for part in item]
+    return masked(item)
+
+
+def _middle(text: str | None, first: int, last: int) -> str:
+    """Hide the middle; a short text shows less, so that what is hidden cannot be guessed."""
+    text = (text or "").strip()
+    while first + last and len(text) - first - last < FEWEST_HIDDEN:
+        first, last = max(first - 1, 0), max(last - 1, 0)
+    hidden = len(text) - first - last
+    return text[:first] + STAR * hidden + text[len(text) - last :]

@@ -1,0 +1,170 @@
+"""Personal data at rest: a column type that encrypts, and the index by which equal values are found.
+
+The keys live outside the database: `create_app` sets where they come from (`set_keys`).  A stored
+value says which key and which cipher made it, so keys and ciphers can be changed (docs/adr/0018):
+
+    p1:intl:2026a:<nonce, ciphertext and tag in base64>
+
+The column's own name is authenticated with it: a value moved to another column cannot be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+VERSION = "p1"
+NONCE, TAG = 12, 16
+KEY_BYTES = 32
+SUITES = ("intl", "gm")  # AES-256-GCM; SM4-GCM
+SHAPE = re.compile(r"p1:(\w+):([\w-]{1,20}):([A-Za-z0-9+/=]+)")
+
+
+class PersonalDataUnreadable(RuntimeError):
+    """A stored value cannot be read: its key is not here, is another one, or the value was altered."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of personal data, by id; the current one encrypts, the others only read.
+
+    ``index`` finds equal values and is never rotated with the others: the indexes would differ.
+    """
+
+    current: str
+    secrets: Mapping[str, bytes] = field(repr=False)
+    index: bytes = field(repr=False)
+    suite: str = "intl"
+
+    def __post_init__(self) -> None:
+        """Refuse keys that cannot work."""
+        assert self.suite in SUITES
+        assert self.current in self.secrets
+        assert all(len(key) == KEY_BYTES for key in (*self.secrets.values(), self.index))
+
+
+_provider: list[Callable[[], Keys]] = []
+
+
+def set_keys(provider: Callable[[], Keys]) -> None:
+    """Say where the keys come from; asked at every use, so that a test can change them."""
+    _provider[:] = [provider]
+
+
+def keys() -> Keys:
+    """Return the keys.  Raises PersonalDataUnreadable where nobody said where they are."""
+    if not _provider:
+        raise PersonalDataUnreadable("no keys of personal data: set PERSONAL_DATA_KEY")
+    return _provider[0]()
+
+
+class Encrypted(TypeDecorator[str]):
+    """Text that the database holds encrypted: ``mapped_column(Encrypted("account.phone"))``.
+
+    Such a column cannot be searched or sorted; where equal values matter, keep `blind_index` of
+    it in a column beside it.  None stays NULL, "" is encrypted like any other value.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, context: str) -> None:
+        super().__init__()
+        self.context = context
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Encrypt on the way in."""
+        return None if value is None else encrypt(value, self.context)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Decrypt on the way out."""
+        return None if value is None else decrypt(value, self.context)
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Compare with NULL alone: two encryptions of a value are never equal."""
+        return self
+
+
+def encrypt(text: str, context: str) -> str:
+    """Encrypt a text under the current key; ``context`` is table.column, needed again to read it."""
+    ring = keys()
+    nonce = os.urandom(NONCE)
+    said = _associated(ring.suite, ring.current, context)
+    sealed = _seal(ring.suite, ring.secrets[ring.current], nonce, text.encode(), said)
+    return f"{VERSION}:{ring.suite}:{ring.current}:{base64.b64encode(nonce + sealed).decode()}"
+
+
+def decrypt(stored: str, context: str) -> str:
+    """Read what `encrypt` made.  Raises PersonalDataUnreadable, which says which key is missing."""
+    shape = SHAPE.fullmatch(stored)
+    if not shape:
+        raise PersonalDataUnreadable(f"{context}: not an encrypted value")
+    suite, key_id, text = shape.groups()
+    key = keys().secrets.get(key_id)
+    if key is None or suite not in SUITES:
+        raise PersonalDataUnreadable(f"{context}: key {key_id} ({suite}) is not among the keys")
+    try:
+        raw = base64.b64decode(text, validate=True)
+        opened = _open(suite, key, raw[:NONCE], raw[NONCE:], _associated(suite, key_id, context))
+        return opened.decode()
+    except (InvalidTag, binascii.Error, ValueError) as error:
+        raise PersonalDataUnreadable(
+            f"{context}: key {key_id} does not fit, or the value was altered"
+        ) from error
+
+
+def key_of(stored: str) -> str:
+    """Return the id of the key that made a stored value, or "" where none did."""
+    shape = SHAPE.fullmatch(stored)
+    return shape[2] if shape else ""
+
+
+def blind_index(text: str, context: str) -> str:
+    """Return what equal values share and nobody without the key can compute, in hex.
+
+    Blanks and hyphens do not count, nor does the case: 420106…123x is 420106…123X.
+    """
+    plain = re.sub(r"[\s-]", "", text).upper()
+    return hmac.new(keys().index, f"{context}\0{plain}".encode(), "sha256").hexdigest()
+
+
+def _associated(suite: str, key_id: str, context: str) -> bytes:
+    return f"{VERSION}:{suite}:{key_id}:{context}".encode()
+
+
+def _seal(suite: str, key: bytes, nonce: bytes, text: bytes, said: bytes) -> bytes:
+    if suite == "intl":
+        return AESGCM(key).encrypt(nonce, text, said)
+    encryptor = Cipher(algorithms.SM4(_sm4_key(key)), modes.GCM(nonce)).encryptor()
+    encryptor.authenticate_additional_data(said)
+    return encryptor.update(text) + encryptor.finalize() + encryptor.tag
+
+
+def _open(suite: str, key: bytes, nonce: bytes, sealed: bytes, said: bytes) -> bytes:
+    if len(sealed) < TAG:
+        raise ValueError("too short")
+    if suite == "intl":
+        return AESGCM(key).decrypt(nonce, sealed, said)
+    mode = modes.GCM(nonce, sealed[-TAG:])
+    decryptor = Cipher(algorithms.SM4(_sm4_key(key)), mode).decryptor()
+    decryptor.authenticate_additional_data(said)
+    return decryptor.update(sealed[:-TAG]) + decryptor.finalize()
+
+
+def _sm4_key(key: bytes) -> bytes:
+    """Derive SM4's 16 bytes, so that one key never serves two ciphers."""
+    return HKDF(hashes.SHA256(), 16, None, b"registry personal data SM4").derive(key)
