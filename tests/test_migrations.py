@@ -204,6 +204,9 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
     assert {privilege for _table, privilege in grants} <= {"INSERT", "UPDATE", "DELETE"}
     assert {table for table, privilege in grants if privilege == "DELETE"} == {
         "application_line",
+        "application_party",
+        "attachment",
+        "notice_instrument",
         "login_failure",
         "captcha",
         "ab_user_role",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 
@@ -85,17 +86,38 @@ _ALLOWED = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One instrument of an application, in whole tonnes."""
+    """One instrument of an application, in whole tonnes.
+
+    ``account_id`` is the enterprise that receives them where it is another one; ``source_line_id``
+    the earlier application's line that they are drawn from (a deposit, a freeze, a confiscation).
+    """
 
     instrument_id: int
     quantity: int
     id: int = 0
     venue_id: int | None = None
+    account_id: int | None = None
+    source_line_id: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other lines of its application, on forms and in messages."""
+        return line_key(self.instrument_id, self.source_line_id, self.account_id)
+
+
+def line_key(instrument_id: int, source_line_id: int | None, account_id: int | None) -> str:
+    """Return the key of a line: its instrument's id, or its source's; then its receiver's."""
+    first = f"s{source_line_id}" if source_line_id else str(instrument_id)
+    return f"{first}-{account_id}" if account_id else first
 
 
 @dataclass(slots=True)
 class Case:
-    """An application as the rules see it."""
+    """An application as the rules see it.
+
+    ``receivers`` are the other enterprises concerned, ``agreed`` those of them who have said yes;
+    ``signers`` the persons who made, submitted or approved it this time: none of them reviews it.
+    """
 
     id: int
     kind: str
@@ -108,7 +130,17 @@ class Case:
     settles_on: date | None = None
     posting_id: int | None = None
     reason: str = ""
+    category: str = ""
+    document_no: str = ""
+    authority: str = ""
+    starts_on: date | None = None
+    ends_on: date | None = None
+    notice_id: int | None = None
+    proposal: dict[str, Any] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    receivers: frozenset[int] = frozenset()
+    agreed: frozenset[int] = frozenset()
+    signers: frozenset[int] = frozenset()
 
 
 def require(case: Case, action: Action) -> None:

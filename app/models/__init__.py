@@ -1,8 +1,22 @@
 """The tables: columns, constraints, relationships and small properties."""
 
-from app.models.account import Account, TransferPermissionChange, Venue, VenueInstrument
-from app.models.application import Application, ApplicationEvent, ApplicationLine
+from app.models.account import (
+    Account,
+    CustodyLink,
+    TransferPermissionChange,
+    Venue,
+    VenueInstrument,
+)
+from app.models.application import (
+    Application,
+    ApplicationEvent,
+    ApplicationLine,
+    ApplicationParty,
+)
+from app.models.attachment import Attachment
+from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
+from app.models.import_file import ImportFile
 from app.models.instrument import Instrument
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
@@ -14,6 +28,7 @@ from app.models.member import (
     PasswordRecord,
     Preference,
 )
+from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import OperationLog
 
 __all__ = [
@@ -21,16 +36,24 @@ __all__ = [
     "Application",
     "ApplicationEvent",
     "ApplicationLine",
+    "ApplicationParty",
+    "Attachment",
+    "Attestation",
     "BusinessClock",
     "Captcha",
+    "CustodyLink",
     "Entry",
     "Holding",
+    "ImportFile",
     "Instrument",
     "LoginFailure",
     "LoginRecord",
     "LoginSession",
     "Member",
     "Movement",
+    "Notice",
+    "NoticeChange",
+    "NoticeInstrument",
     "OperationLog",
     "PasswordRecord",
     "Posting",

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from flask_appbuilder import Model
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Date,
@@ -47,6 +48,24 @@ class Account(Model):
     # 划转权限: whether the exchange may fetch registry holdings (manual 四-二).
     allows_exchange_transfer: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
+
+
+class CustodyLink(Model):
+    """关联对方重点排放单位: an enterprise that may receive what another has in custody (manual 六-一-2)."""
+
+    __tablename__ = "custody_link"
+    __table_args__ = (
+        CheckConstraint("account_id <> receiver_id", name="links_two"),
+        {"extend_existing": True},
+    )
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    receiver_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    application_id: Mapped[int] = mapped_column(BigInteger)  # the two officers' act
+    linked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    account: Mapped[Account] = relationship(foreign_keys=[account_id])
+    receiver: Mapped[Account] = relationship(foreign_keys=[receiver_id])
 
 
 class TransferPermissionChange(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 from flask_appbuilder import Model
 from sqlalchemy import (
@@ -18,14 +19,17 @@ from sqlalchemy import (
     String,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.moves import LARGEST_REQUEST
 from app.domain.workflow import Action, Status
 from app.models.account import Account, Venue
 from app.models.instrument import Instrument
+from app.models.notice import Notice
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
+_BY_DOCUMENT = "'freeze', 'unfreeze', 'confiscation', 'confiscation_refund', 'restriction', 'restriction_lifting'"
 _ACTIONS = ", ".join(f"'{action}'" for action in Action)
 
 
@@ -44,7 +48,23 @@ class Application(Model):
             name="pending_settlement_has_a_day",
         ),
         CheckConstraint("status <> 'refused' OR refusal <> ''", name="refused_says_why"),
+        CheckConstraint(
+            "status IN ('draft', 'returned') OR (notice_id IS NOT NULL)"
+            " = (kind IN ('surrender', 'surrender_refund'))",
+            name="surrender_has_a_notice",
+        ),
+        CheckConstraint(
+            f"status IN ('draft', 'returned') OR kind NOT IN ({_BY_DOCUMENT})"
+            " OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL)",
+            name="authority_acts_by_document",
+        ),
         Index("application_of_account", "kind", "account_id", "id"),
+        Index(
+            "application_of_notice",
+            "notice_id",
+            "status",
+            postgresql_where=text("notice_id IS NOT NULL"),
+        ),
         Index("application_of_kind", "kind", "id"),
         Index(
             "application_in_review",
@@ -80,7 +100,19 @@ class Application(Model):
     )  # trading day whose day-end carries it out
     posting_id: Mapped[int | None] = mapped_column(BigInteger)  # of the last submission, to reverse
 
+    # What only some kinds need; domain/kinds says which.
+    category: Mapped[str] = mapped_column(String(30), server_default="")
+    document_no: Mapped[str] = mapped_column(String(100), server_default="")  # 文号
+    authority: Mapped[str] = mapped_column(String(200), server_default="")  # 决定机关
+    starts_on: Mapped[date | None] = mapped_column(Date)
+    ends_on: Mapped[date | None] = mapped_column(Date)
+    notice_id: Mapped[int | None] = mapped_column(ForeignKey("notice.id"))
+    import_id: Mapped[int | None] = mapped_column(ForeignKey("import_file.id"))
+    proposal: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+
     account: Mapped[Account] = relationship()
+    parties: Mapped[list[ApplicationParty]] = relationship(order_by="ApplicationParty.account_id")
+    notice: Mapped[Notice | None] = relationship()
     lines: Mapped[list[ApplicationLine]] = relationship(
         order_by="ApplicationLine.id", back_populates="application"
     )
@@ -95,7 +127,19 @@ class ApplicationLine(Model):
     __tablename__ = "application_line"
     __table_args__ = (
         CheckConstraint(f"quantity BETWEEN 1 AND {LARGEST_REQUEST}", name="line_quantity_sane"),
-        Index("application_line_once", "application_id", "instrument_id", unique=True),
+        Index(
+            "application_line_once",
+            "application_id",
+            "instrument_id",
+            text("coalesce(source_line_id, 0)"),
+            text("coalesce(account_id, 0)"),
+            unique=True,
+        ),
+        Index(
+            "application_line_source",
+            "source_line_id",
+            postgresql_where=text("source_line_id IS NOT NULL"),
+        ),
         {"extend_existing": True},
     )
 
@@ -104,10 +148,31 @@ class ApplicationLine(Model):
     instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
     quantity: Mapped[int] = mapped_column(BigInteger)
     venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))  # who receives it
+    source_line_id: Mapped[int | None] = mapped_column(ForeignKey("application_line.id"))
 
     application: Mapped[Application] = relationship(back_populates="lines")
     instrument: Mapped[Instrument] = relationship()
     venue: Mapped[Venue | None] = relationship()
+    account: Mapped[Account | None] = relationship()
+    source: Mapped[ApplicationLine | None] = relationship(remote_side=[id])
+
+
+class ApplicationParty(Model):
+    """Another enterprise that an application concerns, and whether it has agreed to it."""
+
+    __tablename__ = "application_party"
+    __table_args__ = (
+        Index("application_party_of", "account_id", "application_id"),
+        {"extend_existing": True},
+    )
+
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    agreed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    agreed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+
+    account: Mapped[Account] = relationship()
 
 
 class ApplicationEvent(Model):

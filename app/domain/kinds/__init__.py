@@ -1,6 +1,19 @@
 """The catalogue of kinds: an application of any kind lives one life, a kind is data."""
 
-from app.domain.kinds.base import Facts, Kind
+from app.domain.kinds.account_change import AccountChange
+from app.domain.kinds.authority import (
+    Confiscation,
+    ConfiscationRefund,
+    Freeze,
+    Restriction,
+    RestrictionLifting,
+    Unfreeze,
+)
+from app.domain.kinds.base import Kind
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.rules import Facts
+from app.domain.kinds.surrender import Surrender, SurrenderRefund
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,
@@ -11,10 +24,23 @@ from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
 KINDS: dict[str, Kind] = {
     kind.code: kind()
     for kind in (
+        AccountChange,
+        Issuance,
         RegistryToTrading,
         TradingToRegistry,
         ExchangeRegistryToTrading,
+        Surrender,
+        SurrenderRefund,
+        CustodyDeposit,
+        CustodyLink,
+        CustodyReturn,
         VoluntaryCancellation,
+        Freeze,
+        Unfreeze,
+        Confiscation,
+        ConfiscationRefund,
+        Restriction,
+        RestrictionLifting,
     )
 }
 

@@ -1,105 +1,91 @@
-"""What a kind of application is: mostly data, and at most two small methods."""
+"""What a kind of application is: data alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
 
-from flask_babel import lazy_gettext as _
-
-from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
-from app.domain.moves import Bucket, Move, within
-from app.domain.trading_day import TradingMoment
-from app.domain.workflow import Case, Party
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the rules may look at when they judge a batch of cases, read once for the batch.
-
-    ``available`` runs down as cases of the same batch are accepted, so that two cases of one
-    account cannot both count on the same tonnes.
-    """
-
-    moment: TradingMoment
-    holdings: dict[tuple[int, int, Bucket], int]  # (account, instrument, bucket) -> tonnes
-    instruments: Mapping[int, str]  # id -> name as shown
-    restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
-    tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
-    permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
-
-    def take(self, case: Case, bucket: Bucket) -> None:
-        """Set the tonnes of every line aside, or none of them.
-
-        Raises InsufficientQuantity naming the first instrument that lacks tonnes.
-        """
-        left: dict[tuple[int, int, Bucket], int] = {}
-        for line in case.lines:
-            key = (case.account_id, line.instrument_id, bucket)
-            left[key] = left.get(key, self.holdings.get(key, 0)) - line.quantity
-            if left[key] < 0:
-                raise InsufficientQuantity(
-                    _(
-                        "%(instrument)s: %(quantity)s tonnes asked for,"
-                        " but only %(left)s tonnes are available",
-                        instrument=self.instruments.get(line.instrument_id, line.instrument_id),
-                        quantity=f"{line.quantity:,}",
-                        left=f"{left[key] + line.quantity:,}",
-                    ),
-                    field=f"lines.{line.instrument_id}.quantity",
-                )
-        self.holdings |= left
+from app.domain.kinds.rules import (
+    HAS_CATEGORY,
+    HAS_LINES,
+    NOT_RESTRICTED,
+    Facts,
+    Rule,
+    draws_on,
+    takes,
+)
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket
+from app.domain.workflow import Action, Case, Line, Party
 
 
 class Kind:
-    """A kind of application (业务申请): who starts it, who agrees, what moves when."""
+    """A kind of application (业务申请): who starts it, who agrees, what moves when.
+
+    Its lines leave the applicant's account, or the issuance account where they are issued, and
+    reach the line's receiver on approval, or the applicant where a line names none.
+    """
 
     code: ClassVar[str]
     title: ClassVar[Any]
     prefix: ClassVar[str]  # of the application's number
     started_by: ClassVar[Party] = Party.APPLICANT
-    reviews: ClassVar[tuple[Party, ...]] = ()
+    reviews: ClassVar[tuple[Party, ...]] = ()  # A step of RECEIVER needs every receiver's yes.
+    has_lines: ClassVar[bool] = True
     reserves: ClassVar[tuple[Bucket, Bucket] | None] = None  # on submission
     settles: ClassVar[tuple[Bucket, Bucket] | None] = None  # on the last approval
     settles_at_day_end: ClassVar[bool] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
+    draws_on: ClassVar[str] = ""  # the kind whose approved lines its own lines draw from
+    categories: ClassVar[Mapping[str, Any]] = {}  # stored value -> title, where it has types
+    rules: ClassVar[tuple[Rule, ...]] = ()  # besides those that follow from the data above
 
-    def check(self, case: Case, facts: Facts) -> None:
-        """Raise RuleError where this kind's own rules refuse the case."""
+    def guards(self) -> tuple[Rule, ...]:
+        """Return every rule of this kind, in the order in which they are asked."""
+        return (
+            *((HAS_LINES,) if self.has_lines else ()),
+            *((HAS_CATEGORY,) if self.categories else ()),
+            *((NOT_RESTRICTED,) if self.debits else ()),
+            *self.rules,
+            *((draws_on(self.draws_on),) if self.draws_on else ()),
+            *((takes(self.reserves[0]),) if self.reserves else ()),
+        )
 
-    def judge(self, case: Case, facts: Facts) -> date | None:
-        """Run every check of a submission and set its tonnes aside.
+    def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
+        """Ask every rule of a submission (or of an approval) and set its tonnes aside.
 
         Returns the day it settles on, for kinds that settle at day-end.  Raises RuleError.
         """
-        if not case.lines:
-            raise RuleError(_("Choose at least one instrument"), field="lines", code="no_lines")
-        if self.debits and case.account_id in facts.restricted:
-            raise NotAllowed(
-                _("The account is restricted; transfers and other debits are refused"),
-                code="account_restricted",
-            )
-        settles_on = facts.moment.accepting_day() if self.settles_at_day_end else None
-        self.check(case, facts)
-        if self.reserves:
-            facts.take(case, self.reserves[0])
+        submits = action is Action.SUBMIT
+        settles_on = None
+        if submits and self.settles_at_day_end:
+            settles_on = facts.moment.accepting_day()
+        for rule in self.guards():
+            if action in rule.at:
+                rule.require(case, facts)
         return settles_on
 
     def reserving(self, case: Case) -> tuple[Move, ...]:
-        """The moves of a submission."""
-        return self._moves(case, self.reserves)
+        """The moves of a submission, within the applicant's account."""
+        if self.reserves is None:
+            return ()
+        return tuple(_move(case, line, self.reserves, case.account_id) for line in case.lines)
 
     def settling(self, case: Case) -> tuple[Move, ...]:
-        """The moves of the last approval."""
-        return self._moves(case, self.settles)
-
-    @staticmethod
-    def _moves(case: Case, route: tuple[Bucket, Bucket] | None) -> tuple[Move, ...]:
-        if route is None:
+        """The moves of the last approval, to the receivers."""
+        if self.settles is None:
             return ()
         return tuple(
-            within(case.account_id, line.instrument_id, *route, line.quantity)
+            _move(case, line, self.settles, line.account_id or case.account_id)
             for line in case.lines
         )
+
+
+def _move(case: Case, line: Line, route: tuple[Bucket, Bucket], target: int) -> Move:
+    source, reached = route
+    giver = ISSUANCE_ACCOUNT_ID if source is Bucket.ISSUED else case.account_id
+    return Move(
+        Pocket(giver, line.instrument_id, source),
+        Pocket(target, line.instrument_id, reached),
+        line.quantity,
+    )

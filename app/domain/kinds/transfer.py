@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.errors import NotAllowed, RuleError
-from app.domain.kinds.base import Facts, Kind
+from app.domain.errors import NotAllowed
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import Breach, Facts, Rule
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
+
+
+def _without_venue(case: Case, facts: Facts) -> Breach | None:
+    for line in case.lines:
+        if line.venue_id is None:
+            return Breach(f"lines.{line.key}.venue")
+    return None
+
+
+def _untraded(case: Case, facts: Facts) -> Breach | None:
+    for line in case.lines:
+        if (line.venue_id, line.instrument_id) not in facts.tradable:
+            name = facts.name(line.instrument_id)
+            return Breach(f"lines.{line.key}.venue", {"instrument": name})
+    return None
+
+
+HAS_VENUE = Rule("venue_missing", _("Choose the trading venue"), _without_venue)
+IS_TRADED = Rule(
+    "no_trade_code",
+    _("%(instrument)s has no trade code at this venue and cannot be transferred"),
+    _untraded,
+)
+IS_PERMITTED = Rule(
+    "transfer_not_permitted",
+    _("The enterprise has switched the transfer permission off"),
+    lambda case, facts: None if case.account_id in facts.permitted else Breach(),
+    error=NotAllowed,
+)
 
 
 class RegistryToTrading(Kind):
@@ -18,24 +48,7 @@ class RegistryToTrading(Kind):
     prefix = "DJ"
     reserves = (Bucket.AVAILABLE, Bucket.PENDING_TO_TRADING)
     settles_at_day_end = True
-
-    def check(self, case: Case, facts: Facts) -> None:
-        for line in case.lines:
-            if line.venue_id is None:
-                raise RuleError(
-                    _("Choose the trading venue"),
-                    field=f"lines.{line.instrument_id}.venue",
-                    code="venue_missing",
-                )
-            if (line.venue_id, line.instrument_id) not in facts.tradable:
-                raise RuleError(
-                    _(
-                        "%(instrument)s has no trade code at this venue and cannot be transferred",
-                        instrument=facts.instruments.get(line.instrument_id, line.instrument_id),
-                    ),
-                    field=f"lines.{line.instrument_id}.venue",
-                    code="no_trade_code",
-                )
+    rules = (HAS_VENUE, IS_TRADED)
 
 
 class ExchangeRegistryToTrading(RegistryToTrading):
@@ -45,14 +58,7 @@ class ExchangeRegistryToTrading(RegistryToTrading):
     title = _("Registry to trading, started by the trading side")
     prefix = "JD"
     started_by = Party.EXCHANGE
-
-    def check(self, case: Case, facts: Facts) -> None:
-        if case.account_id not in facts.permitted:
-            raise NotAllowed(
-                _("The enterprise has switched the transfer permission off"),
-                code="transfer_not_permitted",
-            )
-        super().check(case, facts)
+    rules = (IS_PERMITTED, HAS_VENUE, IS_TRADED)
 
 
 class TradingToRegistry(Kind):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.errors import RuleError
-from app.domain.kinds.base import Facts, Kind
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import HAS_REASON
 from app.domain.moves import Bucket
-from app.domain.workflow import Case, Party
+from app.domain.workflow import Party
 
 
 class VoluntaryCancellation(Kind):
@@ -19,9 +19,4 @@ class VoluntaryCancellation(Kind):
     reviews = (Party.REGISTRY,)
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.CANCELLED)
-
-    def check(self, case: Case, facts: Facts) -> None:
-        if not case.reason.strip():
-            raise RuleError(
-                _("Enter the reason for the cancellation"), field="reason", code="reason_missing"
-            )
+    rules = (HAS_REASON,)

@@ -15,10 +15,14 @@ GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket
 GRANT INSERT ON application_event, operation_log, login_record, transfer_permission_change,
                 settlement_run TO {app};
 
--- Business tables that live on; nothing of them is deleted but the lines of a draft.
+GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
+
+-- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
 GRANT INSERT, UPDATE ON account, instrument, venue, venue_instrument, application, application_line,
-                trading_day, business_clock, ab_user, preference TO {app};
-GRANT DELETE ON application_line TO {app};
+                application_party, notice, trading_day, business_clock, ab_user, preference,
+                attachment TO {app};
+GRANT INSERT ON notice_instrument TO {app};
+GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};

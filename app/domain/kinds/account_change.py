@@ -1,0 +1,34 @@
+"""账户信息修改 (manual 二-三): an enterprise proposes new details of its account; the registry reviews them."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import BOTH, Breach, Rule
+from app.domain.workflow import Party
+
+HAS_PROPOSAL = Rule(
+    "nothing_changes",
+    _("Nothing is changed yet"),
+    lambda case, facts: None if case.proposal else Breach(),
+)
+# Manual 二-三: 批量开户用户需上传开户相关附件信息后方可提交信息修改申请.
+HAS_ATTACHMENTS = Rule(
+    "attachments_missing",
+    _("The account was opened in a batch: upload the opening documents first"),
+    lambda case, facts: Breach("attachments") if case.id in facts.unproven else None,
+    at=BOTH,
+)
+
+
+class AccountChange(Kind):
+    """The old value stays until the new one is approved, phone and e-mail included (domain.md 11.11)."""
+
+    code = "account_change"
+    title = _("Account detail change")
+    prefix = "XG"
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules = (HAS_PROPOSAL, HAS_ATTACHMENTS)

@@ -1,0 +1,114 @@
+"""冻结, 解冻, 收缴, 退还 (manual 七-二, 七-三): what an authority's document does to holdings, by two officers."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import (
+    HAS_AUTHORITY,
+    HAS_DOCUMENT,
+    HAS_REASON,
+    HAS_START,
+    HAS_TERM,
+    TERM_IS_BOUNDED,
+    Breach,
+    Rule,
+)
+from app.domain.moves import Bucket
+from app.domain.workflow import Party
+
+FREEZE_REASONS = {
+    "judicial": _("Judicial freeze"),
+    "supervision": _("Supervisory measure"),
+    "dispute": _("Dispute over ownership"),
+    "other": _("Other"),
+}
+CONFISCATION_REASONS = {
+    "true_up": _("True-up claw-back"),
+    "judicial": _("Judicial decision"),
+    "penalty": _("Penalty"),
+}
+
+
+class _ByDocument(Kind):
+    """An act of two officers upon an authority's document; no restriction stands against it."""
+
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    debits = False
+    rules = (HAS_DOCUMENT, HAS_AUTHORITY, HAS_START)
+
+
+class Freeze(_ByDocument):
+    """冻结: what is available is frozen from the first officer's submission on (domain.md 11.7)."""
+
+    code = "freeze"
+    title = _("Freeze")
+    prefix = "DD"
+    reserves = (Bucket.AVAILABLE, Bucket.FROZEN)
+    categories = FREEZE_REASONS
+    rules = (*_ByDocument.rules, HAS_TERM, TERM_IS_BOUNDED)
+
+
+class Unfreeze(_ByDocument):
+    """解冻: part or all of one freeze; documents are independent of each other (R115)."""
+
+    code = "unfreeze"
+    title = _("Unfreeze")
+    prefix = "JC"
+    settles = (Bucket.FROZEN, Bucket.AVAILABLE)
+    draws_on = "freeze"
+
+
+class Confiscation(_ByDocument):
+    """收缴: available tonnes are taken without the holder's consent (domain.md 11.8)."""
+
+    code = "confiscation"
+    title = _("Confiscation")
+    prefix = "SJ"
+    reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
+    settles = (Bucket.RESERVED, Bucket.CONFISCATED)
+    categories = CONFISCATION_REASONS
+
+
+class ConfiscationRefund(_ByDocument):
+    """收缴退还: what was taken under a document goes back to whom it was taken from."""
+
+    code = "confiscation_refund"
+    title = _("Confiscation refund")
+    prefix = "TH"
+    settles = (Bucket.CONFISCATED, Bucket.AVAILABLE)
+    draws_on = "confiscation"
+
+
+NOT_RESTRICTED_YET = Rule(
+    "restricted_already",
+    _("The account is restricted already"),
+    lambda case, facts: Breach() if case.account_id in facts.restricted else None,
+)
+RESTRICTED_NOW = Rule(
+    "not_restricted",
+    _("The account is not restricted"),
+    lambda case, facts: None if case.account_id in facts.restricted else Breach(),
+)
+
+
+class Restriction(_ByDocument):
+    """限制: debits are refused, credits and surrender allowed (domain.md 11.7, 登记管理规则 13)."""
+
+    code = "restriction"
+    title = _("Account restriction")
+    prefix = "XZ"
+    has_lines = False
+    rules = (NOT_RESTRICTED_YET, *_ByDocument.rules, HAS_REASON)
+
+
+class RestrictionLifting(_ByDocument):
+    """解除限制: the account works as before."""
+
+    code = "restriction_lifting"
+    title = _("Lifting of a restriction")
+    prefix = "JX"
+    has_lines = False
+    rules = (RESTRICTED_NOW, *_ByDocument.rules, HAS_REASON)

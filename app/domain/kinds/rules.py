@@ -1,0 +1,272 @@
+"""The rules that guard applications, as data: code, message, when they are asked, and how a breach is found.
+
+``docs/rules.md`` is generated from them (tools/rules.py): which rule guards which kind at which step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
+from app.domain.moves import Bucket
+from app.domain.trading_day import TradingMoment
+from app.domain.workflow import Action, Case
+
+SUBMISSION = (Action.SUBMIT,)
+BOTH = (Action.SUBMIT, Action.APPROVE)  # Asked again when it is approved: much may have changed.
+LONGEST_FREEZE_YEARS = 3
+
+
+@dataclass(slots=True)
+class Notice:
+    """A 履约通知书 as the rules see it, in tonnes; what is pending counts no draft."""
+
+    account_id: int
+    number: str
+    obligation: int
+    surrendered: int
+    pending: int
+    eligible: frozenset[int]  # 履约范围: the instruments that may be surrendered for it
+    offset_limit: int  # floor(share x obligation); 0 where no CCER is allowed (domain.md 11.9)
+    offset_surrendered: int = 0
+    offset_pending: int = 0
+
+
+@dataclass(slots=True)
+class Source:
+    """An earlier application's line that others draw from, and the tonnes that are left of it."""
+
+    account_id: int
+    instrument_id: int
+    kind: str
+    is_approved: bool
+    left: int
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the rules may look at when they judge a batch of cases, read once for the batch.
+
+    Quantities run down as cases of the same batch are accepted, so that two cases cannot both
+    count on the same tonnes.
+    """
+
+    moment: TradingMoment
+    holdings: dict[tuple[int, int, Bucket], int]  # (account, instrument, bucket) -> tonnes
+    instruments: Mapping[int, str]  # id -> name as shown
+    offsets: frozenset[int] = frozenset()  # instruments that are CCER, not allowances
+    restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
+    tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
+    permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
+    linked: frozenset[tuple[int, int]] = frozenset()  # (depositor, receiver)
+    notices: Mapping[int, Notice] = field(default_factory=dict)
+    sources: Mapping[int, Source] = field(default_factory=dict)  # by line
+    unproven: frozenset[int] = frozenset()  # cases that lack attachments they need
+
+    def name(self, instrument_id: int) -> str:
+        """Return an instrument's name as people know it."""
+        return str(self.instruments.get(instrument_id, instrument_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Where a rule is broken, and the figures its message names."""
+
+    field: str = ""
+    values: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; ``find`` returns its Breach by a case, or None where it is kept.
+
+    A rule that sets quantities aside does so when it is kept: it stands last.
+    """
+
+    code: str
+    message: Any
+    find: Callable[[Case, Facts], Breach | None]
+    at: tuple[Action, ...] = SUBMISSION
+    error: type[RuleError] = RuleError
+
+    def require(self, case: Case, facts: Facts) -> None:
+        """Raise the rule's error where the case breaks it."""
+        breach = self.find(case, facts)
+        if breach is not None:
+            message = str(self.message)
+            if breach.values:
+                message %= breach.values
+            raise self.error(message, field=breach.field, code=self.code)
+
+
+def _when(condition: bool, field: str = "", **values: Any) -> Breach | None:
+    return Breach(field, values) if condition else None
+
+
+# What every application keeps --------------------------------------------------------------
+
+HAS_LINES = Rule(
+    "no_lines",
+    _("Choose at least one instrument"),
+    lambda case, facts: _when(not case.lines, "lines"),
+)
+HAS_REASON = Rule(
+    "reason_missing",
+    _("Enter the reason for the application"),
+    lambda case, facts: _when(not case.reason.strip(), "reason"),
+)
+HAS_CATEGORY = Rule(
+    "category_missing",
+    _("Choose one of the types offered"),
+    lambda case, facts: _when(not case.category, "category"),
+)
+NOT_RESTRICTED = Rule(
+    "account_restricted",
+    _("The account is restricted; transfers and other debits are refused"),
+    lambda case, facts: _when(case.account_id in facts.restricted),
+    at=BOTH,
+    error=NotAllowed,
+)
+
+
+def takes(bucket: Bucket) -> Rule:
+    """Return the rule that the tonnes of every line are there; it sets them aside, or none."""
+
+    def find(case: Case, facts: Facts) -> Breach | None:
+        left: dict[tuple[int, int, Bucket], int] = {}
+        for line in case.lines:
+            key = (case.account_id, line.instrument_id, bucket)
+            left[key] = left.get(key, facts.holdings.get(key, 0)) - line.quantity
+            if left[key] < 0:
+                return Breach(
+                    f"lines.{line.key}.quantity",
+                    {
+                        "instrument": facts.name(line.instrument_id),
+                        "quantity": f"{line.quantity:,}",
+                        "left": f"{left[key] + line.quantity:,}",
+                    },
+                )
+        facts.holdings |= left
+        return None
+
+    return Rule(
+        "insufficient_quantity",
+        _(
+            "%(instrument)s: %(quantity)s tonnes asked for,"
+            " but only %(left)s tonnes are available"
+        ),
+        find,
+        error=InsufficientQuantity,
+    )
+
+
+# Authorities' documents --------------------------------------------------------------------
+
+HAS_DOCUMENT = Rule(
+    "document_missing",
+    _("Enter the number of the authority's document"),
+    lambda case, facts: _when(not case.document_no.strip(), "document_no"),
+)
+HAS_AUTHORITY = Rule(
+    "authority_missing",
+    _("Enter the authority that decided"),
+    lambda case, facts: _when(not case.authority.strip(), "authority"),
+)
+HAS_START = Rule(
+    "start_missing",
+    _("Enter the date from which it holds"),
+    lambda case, facts: _when(case.starts_on is None, "starts_on"),
+)
+HAS_TERM = Rule(
+    "term_missing",
+    _("Enter the date until which it holds, not before the first"),
+    lambda case, facts: _when(
+        case.ends_on is None or (case.starts_on is not None and case.ends_on < case.starts_on),
+        "ends_on",
+    ),
+)
+
+
+def _beyond(start: date | None, end: date | None) -> bool:
+    if start is None or end is None:
+        return False
+    latest = (start.year + LONGEST_FREEZE_YEARS, start.month, start.day)
+    return (end.year, end.month, end.day) > latest
+
+
+# domain.md R118: a freeze of more than three years is refused.
+TERM_IS_BOUNDED = Rule(
+    "term_too_long",
+    _("A freeze holds for at most three years; a longer one is renewed by a new document"),
+    lambda case, facts: _when(_beyond(case.starts_on, case.ends_on), "ends_on"),
+)
+
+
+# Drawing on earlier applications -----------------------------------------------------------
+
+
+def draws_on(kind: str) -> Rule:
+    """Return the rule that every line draws on an approved line of that kind, within what is left."""
+
+    def find(case: Case, facts: Facts) -> Breach | None:
+        left: dict[int, int] = {}
+        for line in case.lines:
+            source = facts.sources.get(line.source_line_id or 0)
+            fits = source is not None and (
+                source.kind == kind
+                and source.is_approved
+                and source.account_id == case.account_id
+                and source.instrument_id == line.instrument_id
+            )
+            if source is None or not fits:
+                return _breach_of(line.key, facts.name(line.instrument_id), line.quantity, 0)
+            key = line.source_line_id or 0
+            before = left.get(key, source.left)
+            left[key] = before - line.quantity
+            if left[key] < 0:
+                name = facts.name(line.instrument_id)
+                return _breach_of(line.key, name, line.quantity, before)
+        for key, rest in left.items():
+            facts.sources[key].left = rest
+        return None
+
+    return Rule(
+        "more_than_left",
+        _(
+            "%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are left of the"
+            " document they are drawn from"
+        ),
+        find,
+        error=InsufficientQuantity,
+    )
+
+
+def _breach_of(key: str, instrument: str, quantity: int, left: int) -> Breach:
+    return Breach(
+        f"lines.{key}.quantity",
+        {"instrument": instrument, "quantity": f"{quantity:,}", "left": f"{left:,}"},
+    )
+
+
+# Receivers ---------------------------------------------------------------------------------
+
+
+def _unlinked(case: Case, facts: Facts) -> Breach | None:
+    for line in case.lines:
+        if line.account_id is None or (case.account_id, line.account_id) not in facts.linked:
+            return Breach(f"lines.{line.key}.quantity")
+    return None
+
+
+RECEIVERS_ARE_LINKED = Rule(
+    "receiver_not_linked",
+    _("The receiving enterprise is not linked with yours; the registry links the two first"),
+    _unlinked,
+    at=BOTH,
+    error=NotAllowed,
+)

@@ -1,0 +1,89 @@
+"""履约通知书: what an enterprise must surrender for a year, until when, and with what (manual 五-一)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.domain.moves import LARGEST_REQUEST
+from app.models.account import Account
+from app.models.instrument import Instrument
+
+
+class Notice(Model):
+    """One enterprise's obligation for one compliance year; 履约范围 is data (domain.md 11.10)."""
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        CheckConstraint(f"obligation BETWEEN 0 AND {LARGEST_REQUEST}", name="obligation_sane"),
+        CheckConstraint("offset_percent BETWEEN 0 AND 100", name="offset_percent_sane"),
+        Index("notice_once", "account_id", "year", unique=True),
+        Index("notice_of_year", "year", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[str] = mapped_column(String(30), unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    year: Mapped[int] = mapped_column(SmallInteger)  # 履约年度
+    obligation: Mapped[int] = mapped_column(BigInteger)  # 应履约量, tonnes
+    deadline: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    # The share of the obligation that CCER may fulfil; 0 where none is allowed (管理办法 29).
+    offset_percent: Mapped[Decimal] = mapped_column(Numeric(5, 2), server_default="0")
+    import_id: Mapped[int | None] = mapped_column(ForeignKey("import_file.id"))
+    issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    reminded_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    account: Mapped[Account] = relationship()
+    instruments: Mapped[list[Instrument]] = relationship(
+        secondary="notice_instrument", order_by="Instrument.code"
+    )
+
+    @property
+    def offset_limit(self) -> int:
+        """The tonnes of CCER that may be surrendered, rounded down (domain.md 11.9)."""
+        return int(self.obligation * self.offset_percent / 100)
+
+
+class NoticeInstrument(Model):
+    """履约范围: an instrument that may be surrendered for a notice."""
+
+    __tablename__ = "notice_instrument"
+
+    notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"), primary_key=True)
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"), primary_key=True)
+
+
+class NoticeChange(Model):
+    """One adjustment of an obligation, with its document; append-only."""
+
+    __tablename__ = "notice_change"
+    __table_args__ = (
+        Index("notice_change_of", "notice_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"))
+    before: Mapped[int] = mapped_column(BigInteger)
+    after: Mapped[int] = mapped_column(BigInteger)
+    document_no: Mapped[str] = mapped_column(String(100), server_default="")
+    reason: Mapped[str] = mapped_column(String(500), server_default="")
+    changed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
