@@ -1,0 +1,121 @@
+"""What can be wrong with a signature, a certificate, a key or a token."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import RuleError
+
+
+class PkiError(RuleError):
+    """Something of the public-key parts refuses; `code` says precisely what."""
+
+    code = "pki"
+
+
+class ContentInvalid(PkiError):
+    """The content has no canonical form; `code` says what stands against it."""
+
+    code = "content"
+
+
+class SignatureRefused(PkiError):
+    """A signature or its wrapping is not acceptable; `code` says at which check it failed."""
+
+    code = "signature"
+
+    def __init__(self, code: str = "") -> None:
+        super().__init__(_("The signature is not valid"), code=code)
+
+
+class CertificateRefused(PkiError):
+    """A certificate may not be used for this; `code` says why."""
+
+    code = "certificate"
+
+
+class RequestRefused(PkiError):
+    """A certificate request is not acceptable; `code` says why."""
+
+    code = "request"
+
+
+class SuiteMissing(PkiError):
+    """The algorithms are not installed on this machine."""
+
+    code = "suite_missing"
+
+    def __init__(self) -> None:
+        super().__init__(_("The algorithms SM2, SM3 and SM4 are not installed here"))
+
+
+class TokenError(PkiError):
+    """The token does not do what it was asked."""
+
+    code = "token"
+
+
+class TokenAbsent(TokenError):
+    """There is no such token, or its driver cannot be loaded."""
+
+    code = "token_absent"
+
+    def __init__(self) -> None:
+        super().__init__(_("The USBKey is not plugged in, or its driver is not installed"))
+
+
+class PinIncorrect(TokenError):
+    """The PIN is wrong; `tries_left` more may be tried."""
+
+    code = "pin_incorrect"
+
+    def __init__(self, tries_left: int) -> None:
+        self.tries_left = tries_left
+        super().__init__(_("The PIN is wrong; %(tries)d tries are left", tries=tries_left))
+
+
+class PinLocked(TokenError):
+    """Too many wrong PINs; nothing but unlocking by the registry helps."""
+
+    code = "pin_locked"
+
+    def __init__(self) -> None:
+        super().__init__(_("The USBKey is locked after too many wrong PINs"))
+
+
+class PinRefused(TokenError):
+    """The new PIN is not acceptable."""
+
+    code = "pin_refused"
+
+    def __init__(self) -> None:
+        super().__init__(_("Choose a PIN of 6 to 16 digits or letters, not the factory PIN"))
+
+
+class KeyMissing(TokenError):
+    """The token holds no such key."""
+
+    code = "key_missing"
+
+    def __init__(self) -> None:
+        super().__init__(_("The USBKey does not hold the key of this certificate"))
+
+
+class SignerAbsent(PkiError):
+    """The process that owns the registry's signing key does not answer."""
+
+    code = "signer_absent"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The registry's signing service is not available now; try again in a few minutes")
+        )
+
+
+class SignerFailed(PkiError):
+    """The signing process answered that it could not sign; its own log says why."""
+
+    code = "signer_failed"
+
+    def __init__(self, code: str = "") -> None:
+        super().__init__(_("The registry's signing service could not sign"), code=code)

@@ -1,0 +1,466 @@
+"""Where private keys live: a USBKey or other PKCS#11 token, or a file for the demonstration.
+
+SoftHSM and python-pkcs11 destroy tokens when threads meet inside them, and hold one login per
+process: every call goes through one lock, and a token is opened, used and closed in one hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pkcs11
+from asn1crypto import core, keys, x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PublicFormat,
+    pkcs12,
+)
+from cryptography.x509 import load_der_x509_certificate
+from flask_babel import lazy_gettext as _
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import exceptions as token_errors
+from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
+from pkcs11.util.rsa import encode_rsa_public_key
+from pkcs11.util.x509 import decode_x509_certificate
+
+from app.pki.errors import KeyMissing, PinIncorrect, PinLocked, PinRefused, TokenAbsent, TokenError
+
+# One for the whole process and every token in it.
+LOCK = threading.RLock()
+TRIES = 5
+FACTORY_PIN = "1234"
+GOOD_PIN = re.compile(r"[0-9A-Za-z]{6,16}")
+KEY_KINDS = ("p256", "rsa3072")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCertificate:
+    """A certificate on a token; the key of the same id signs for it."""
+
+    key_id: bytes
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKey:
+    """A key that has just been made inside a token."""
+
+    key_id: bytes
+    spki: bytes
+
+
+class TokenBackend(Protocol):
+    """What we ask of a token.  All raise TokenError and its kin, and nothing else."""
+
+    label: str
+    assurance: str  # hard, or soft for a key that can be copied
+
+    def certificates(self) -> list[TokenCertificate]:
+        """Return the certificates on it; no PIN is asked for."""
+
+    def tries_left(self) -> int:
+        """Return how many wrong PINs it still takes; 0 is locked."""
+
+    def open(self, pin: str) -> None:
+        """Unlock it for this process.  Raises PinIncorrect, PinLocked, TokenAbsent."""
+
+    def close(self) -> None:
+        """Lock it again; harmless where it is locked."""
+
+    def sign(self, key_id: bytes, data: bytes) -> bytes:
+        """Return the signature over the data with SHA-256 (ECDSA in DER, or PKCS#1 1.5)."""
+
+    def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
+        """Make a key that never leaves the token: p256 or rsa3072."""
+
+    def store_certificate(self, key_id: bytes, der: bytes) -> None:
+        """Put the certificate of a key beside it."""
+
+    def change_pin(self, old: str, new: str) -> None:
+        """Choose another PIN.  Raises PinIncorrect, PinLocked, PinRefused."""
+
+
+class TryCounter:
+    """How often a wrong PIN was given, kept in a file that outlives the process.
+
+    SoftHSM and simple keys never lock.  A try counts before it is made, so that killing the process
+    in between gives no free guess.
+    """
+
+    def __init__(self, path: Path, limit: int = TRIES) -> None:
+        self.path, self.limit = path, limit
+
+    def left(self, name: str) -> int:
+        """Return how many tries are left."""
+        return max(0, self.limit - self._read().get(name, 0))
+
+    def spend(self, name: str) -> None:
+        """Count one try.  Raises PinLocked where none is left."""
+        if self.left(name) == 0:
+            raise PinLocked
+        self._write({**self._read(), name: self._read().get(name, 0) + 1})
+
+    def reset(self, name: str) -> None:
+        """Forget the tries, after the right PIN."""
+        self._write({key: count for key, count in self._read().items() if key != name})
+
+    def _read(self) -> dict[str, int]:
+        try:
+            return dict(json.loads(self.path.read_text()))
+        except FileNotFoundError:
+            return {}
+        except ValueError:  # A counter that was tampered with is no counter.
+            raise PinLocked from None
+
+    def _write(self, counts: dict[str, int]) -> None:
+        write_private(self.path, json.dumps(counts).encode())
+
+
+@contextmanager
+def unlocked(token: TokenBackend, pin: str) -> Iterator[TokenBackend]:
+    """Open a token, and close it whatever happens inside; no other thread gets in between."""
+    with LOCK:
+        token.open(pin)
+        try:
+            yield token
+        finally:
+            token.close()
+
+
+def require_good_pin(new: str, old: str = "") -> None:
+    """Raise PinRefused for a PIN that is too short, odd, the factory's or the one before."""
+    if not GOOD_PIN.fullmatch(new) or not new.isascii() or new == old or len(set(new)) < 3:
+        raise PinRefused
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file at once and for good, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+class Pkcs11Token:
+    """A token behind a PKCS#11 driver: a member's USBKey, or the registry's own."""
+
+    assurance = "hard"
+
+    def __init__(self, module: str, label: str, counter: TryCounter) -> None:
+        self.module, self.label, self.counter = module, label, counter
+        self._session: Any = None
+
+    def certificates(self) -> list[TokenCertificate]:
+        """Return the certificates on it."""
+        with _asked(), self._reading() as session:
+            found = session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE})
+            return [TokenCertificate(row[Attribute.ID], row[Attribute.VALUE]) for row in found]
+
+    def tries_left(self) -> int:
+        """Return how many wrong PINs it still takes."""
+        with LOCK:
+            return self.counter.left(self.label)
+
+    def open(self, pin: str) -> None:
+        """Unlock it."""
+        with _asked():
+            self.close()  # A second login would succeed with any PIN.
+            token = self._token()
+            self.counter.spend(self.label)
+            try:
+                self._session = token.open(rw=True, user_pin=pin.encode())
+            except (token_errors.PinIncorrect, token_errors.PinInvalid, token_errors.PinLenRange):
+                raise self._wrong() from None
+            except token_errors.PinLocked:
+                raise PinLocked from None
+            self.counter.reset(self.label)
+
+    def close(self) -> None:
+        """Lock it again."""
+        with LOCK:
+            session, self._session = self._session, None
+            if session is not None:
+                with suppress(pkcs11.PKCS11Error):  # Pulled out: it is locked.
+                    session.close()
+
+    def sign(self, key_id: bytes, data: bytes) -> bytes:
+        """Return the signature over the data."""
+        with _asked():
+            key = self._private_key(key_id)
+            if key.key_type is KeyType.RSA:
+                return bytes(key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS))
+            raw = key.sign(_sha256(data), mechanism=Mechanism.ECDSA)
+            half = len(raw) // 2
+            r, s = (int.from_bytes(part, "big") for part in (raw[:half], raw[half:]))
+            return encode_dss_signature(r, s)
+
+    def spki(self, key_id: bytes) -> bytes:
+        """Return the public key that belongs to an id."""
+        with _asked():
+            return _spki_of(
+                self._open_session().get_key(object_class=ObjectClass.PUBLIC_KEY, id=key_id)
+            )
+
+    def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
+        """Make a key that never leaves the token."""
+        assert kind in KEY_KINDS
+        key_id = secrets.token_bytes(8)
+        common = {"id": key_id, "label": label or key_id.hex(), "store": True}
+        with _asked():
+            session = self._open_session()
+            if kind == "rsa3072":
+                public, _private = session.generate_keypair(KeyType.RSA, 3072, **common)
+            else:
+                curve = encode_named_curve_parameters("secp256r1")
+                parameters = session.create_domain_parameters(
+                    KeyType.EC, {Attribute.EC_PARAMS: curve}, local=True
+                )
+                public, _private = parameters.generate_keypair(**common)
+            return GeneratedKey(key_id, _spki_of(public))
+
+    def store_certificate(self, key_id: bytes, der: bytes) -> None:
+        """Put the certificate of a key beside it."""
+        with _asked():
+            if x509.Certificate.load(der).public_key.dump() != self.spki(key_id):
+                raise KeyMissing
+            self._open_session().create_object(
+                {
+                    **decode_x509_certificate(der),
+                    Attribute.TOKEN: True,
+                    Attribute.PRIVATE: False,
+                    Attribute.LABEL: key_id.hex(),
+                    Attribute.ID: key_id,
+                }
+            )
+
+    def change_pin(self, old: str, new: str) -> None:
+        """Choose another PIN."""
+        require_good_pin(new, old)
+        with LOCK, unlocked(self, old), _asked():
+            self._open_session().set_pin(old, new)
+
+    def _token(self) -> Any:
+        return pkcs11.lib(self.module).get_token(token_label=self.label)
+
+    def _wrong(self) -> TokenError:
+        left = self.counter.left(self.label)
+        return PinIncorrect(left) if left else PinLocked()
+
+    def _open_session(self) -> Any:
+        if self._session is None:
+            raise TokenError(_("The USBKey is locked; enter the PIN"), code="not_open")
+        return self._session
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """Give the open session, or one without a login.
+
+        The driver logs out when any session closes, so the open one is never doubled.
+        """
+        if self._session is not None:
+            yield self._session
+        else:
+            with self._token().open() as session:
+                yield session
+
+    def _private_key(self, key_id: bytes) -> Any:
+        return self._open_session().get_key(object_class=ObjectClass.PRIVATE_KEY, id=key_id)
+
+
+class SoftwareToken:
+    """A folder of PKCS#12 files under one PIN: for the demonstration alone.
+
+    Four digits over a copied file fall in seconds, so nobody else may use it.
+    """
+
+    assurance = "soft"
+
+    def __init__(self, folder: Path, counter: TryCounter, *, is_demo: bool) -> None:
+        if not is_demo:
+            raise TokenError(_("A key in a file is for the demonstration only"), code="demo_only")
+        self.folder, self.counter = folder, counter
+        self.label = folder.name
+        self._pin: str | None = None
+
+    def certificates(self) -> list[TokenCertificate]:
+        """Return the certificates; they lie beside the keys."""
+        return [
+            TokenCertificate(bytes.fromhex(path.stem), path.read_bytes())
+            for path in sorted(self.folder.glob("*.cer"))
+        ]
+
+    def tries_left(self) -> int:
+        """Return how many wrong PINs it still takes."""
+        with LOCK:
+            return self.counter.left(self.label)
+
+    def open(self, pin: str) -> None:
+        """Unlock it."""
+        with LOCK:
+            self._pin = None
+            self.counter.spend(self.label)
+            if not self._is_right(pin):
+                left = self.counter.left(self.label)
+                raise PinIncorrect(left) if left else PinLocked()
+            self._pin = pin
+            self.counter.reset(self.label)
+
+    def close(self) -> None:
+        """Lock it again."""
+        self._pin = None
+
+    def sign(self, key_id: bytes, data: bytes) -> bytes:
+        """Return the signature over the data."""
+        with LOCK:
+            return sign_with(self._key(key_id), data)
+
+    def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
+        """Make a key in a file."""
+        assert kind in KEY_KINDS
+        with LOCK:
+            pin = self._open_pin()
+            key: Any = ec.generate_private_key(ec.SECP256R1())
+            if kind == "rsa3072":
+                key = rsa.generate_private_key(65537, 3072)
+            key_id = secrets.token_bytes(8)
+            self._write(key_id, key, pin)
+            return GeneratedKey(key_id, spki_of(key))
+
+    def store_certificate(self, key_id: bytes, der: bytes) -> None:
+        """Put the certificate of a key beside it."""
+        with LOCK:
+            if x509.Certificate.load(der).public_key.dump() != spki_of(self._key(key_id)):
+                raise KeyMissing
+            write_private(self.folder / f"{key_id.hex()}.cer", der)
+
+    def change_pin(self, old: str, new: str) -> None:
+        """Choose another PIN: every key is written anew."""
+        require_good_pin(new, old)
+        with unlocked(self, old):
+            held = {path: self._key(bytes.fromhex(path.stem)) for path in self._files()}
+            for path, key in held.items():
+                self._write(bytes.fromhex(path.stem), key, new)
+            write_private(self.folder / "pin", _pin_record(new))
+
+    def initialize(self, pin: str) -> None:
+        """Make it, empty, with its first PIN."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self.folder / "pin", _pin_record(pin))
+
+    def _is_right(self, pin: str) -> bool:
+        try:
+            record = (self.folder / "pin").read_bytes()
+        except FileNotFoundError:
+            raise TokenAbsent from None
+        return secrets.compare_digest(record, _pin_record(pin, record[:16]))
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.p12"))
+
+    def _open_pin(self) -> str:
+        if self._pin is None:
+            raise TokenError(_("The USBKey is locked; enter the PIN"), code="not_open")
+        return self._pin
+
+    def _key(self, key_id: bytes) -> Any:
+        pin = self._open_pin()
+        try:
+            content = (self.folder / f"{key_id.hex()}.p12").read_bytes()
+            return pkcs12.load_key_and_certificates(content, pin.encode())[0]
+        except (FileNotFoundError, ValueError):
+            raise KeyMissing from None
+
+    def _write(self, key_id: bytes, key: Any, pin: str) -> None:
+        content = pkcs12.serialize_key_and_certificates(
+            key_id.hex().encode(), key, self._certificate(key_id), None,
+            BestAvailableEncryption(pin.encode()),
+        )  # fmt: skip
+        write_private(self.folder / f"{key_id.hex()}.p12", content)
+
+    def _certificate(self, key_id: bytes) -> Any:
+        path = self.folder / f"{key_id.hex()}.cer"
+        return load_der_x509_certificate(path.read_bytes()) if path.exists() else None
+
+
+def sign_with(key: Any, data: bytes) -> bytes:
+    """Sign with a key in memory, with SHA-256."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def spki_of(key: Any) -> bytes:
+    """Return the public half of a private key, in DER."""
+    found: bytes = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return found
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Hold the lock, and turn the driver's errors, whose texts are empty, into ours."""
+    with LOCK:
+        try:
+            yield
+        except _ABSENT:
+            raise TokenAbsent from None
+        except (token_errors.NoSuchKey, token_errors.MultipleObjectsReturned):
+            raise KeyMissing from None
+        except pkcs11.PKCS11Error as error:
+            if "loading" in str(error):
+                raise TokenAbsent from None
+            code = type(error).__name__
+            raise TokenError(_("The USBKey reports a fault: %(code)s", code=code)) from error
+
+
+_ABSENT = (
+    token_errors.NoSuchToken,
+    token_errors.TokenNotPresent,
+    token_errors.TokenNotRecognised,
+    token_errors.DeviceRemoved,
+    token_errors.SlotIDInvalid,
+    token_errors.UserPinNotInitialized,
+)
+
+
+def _sha256(data: bytes) -> bytes:
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(data)
+    return digest.finalize()
+
+
+def _spki_of(public: Any) -> bytes:
+    if public.key_type is KeyType.RSA:
+        # The driver's own form of an RSA key lacks the algorithm around it.
+        return bytes(
+            keys.PublicKeyInfo(
+                {
+                    "algorithm": {"algorithm": "rsa", "parameters": core.Null()},
+                    "public_key": keys.RSAPublicKey.load(encode_rsa_public_key(public)),
+                }
+            ).dump()
+        )
+    return bytes(encode_ec_public_key(public))
+
+
+def _pin_record(pin: str, salt: bytes = b"") -> bytes:
+    salt = salt or secrets.token_bytes(16)
+    return salt + hashlib.scrypt(pin.encode(), salt=salt, n=2**14, r=8, p=1, maxmem=2**26)
