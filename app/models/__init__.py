@@ -18,6 +18,7 @@ from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
 from app.models.import_file import ImportFile
 from app.models.instrument import Instrument
+from app.models.job import Job, JobFailure
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
     Captcha,
@@ -29,7 +30,9 @@ from app.models.member import (
     Preference,
 )
 from app.models.notice import Notice, NoticeChange, NoticeInstrument
-from app.models.operation_log import OperationLog
+from app.models.operation_log import LogBlock, LogSeal, OperationLog
+from app.models.outbox import MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.parameter import Parameter
 
 __all__ = [
     "Account",
@@ -46,15 +49,23 @@ __all__ = [
     "Holding",
     "ImportFile",
     "Instrument",
+    "Job",
+    "JobFailure",
+    "LogBlock",
+    "LogSeal",
     "LoginFailure",
     "LoginRecord",
     "LoginSession",
+    "MailboxMessage",
     "Member",
     "Movement",
     "Notice",
     "NoticeChange",
     "NoticeInstrument",
     "OperationLog",
+    "OutboxAttempt",
+    "OutboxMessage",
+    "Parameter",
     "PasswordRecord",
     "Posting",
     "Preference",

@@ -17,11 +17,13 @@ from sqlalchemy import (
     Integer,
     String,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.account import Account
+from app.models.ledger import TransactionId
 
 
 class Member(User):
@@ -79,6 +81,7 @@ class LoginRecord(Model):
     __tablename__ = "login_record"
     __table_args__ = (
         Index("login_record_member", "member_id", "id"),
+        Index("login_record_recorded", "recorded_xid"),
         {"extend_existing": True},
     )
 
@@ -90,6 +93,9 @@ class LoginRecord(Model):
     outcome: Mapped[str] = mapped_column(String(30))  # signed_in, wrong_password, locked, ...
     ip: Mapped[str] = mapped_column(String(45), server_default="")
     user_agent: Mapped[str] = mapped_column(String(300), server_default="")
+    recorded_xid: Mapped[int] = mapped_column(
+        TransactionId, server_default=text("pg_current_xact_id()")
+    )
 
 
 class LoginFailure(Model):

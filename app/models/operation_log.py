@@ -1,4 +1,4 @@
-"""操作日志: who did what, when, from where, with which result; append-only."""
+"""操作日志: who did what, when, from where, with which result; append-only, and sealed into a chain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, String, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.ledger import TransactionId
 
 
 class OperationLog(Model):
@@ -17,6 +29,7 @@ class OperationLog(Model):
     __tablename__ = "operation_log"
     __table_args__ = (
         Index("operation_log_member", "member_id", "id"),
+        Index("operation_log_recorded", "recorded_xid"),
         {"extend_existing": True},
     )
 
@@ -25,6 +38,8 @@ class OperationLog(Model):
     member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     member_no: Mapped[str] = mapped_column(String(128), server_default="")
     ip: Mapped[str] = mapped_column(String(45), server_default="")
+    # The serial number of the certificate that the member signed in with, in hex; "" without one.
+    certificate: Mapped[str] = mapped_column(String(64), server_default="")
     action: Mapped[str] = mapped_column(
         String(60)
     )  # transfer.submit, list.export, calendar.change ...
@@ -32,3 +47,32 @@ class OperationLog(Model):
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     result: Mapped[str] = mapped_column(String(20), server_default="done")
     detail: Mapped[Any] = mapped_column(JSONB, server_default="{}")
+    recorded_xid: Mapped[int] = mapped_column(
+        TransactionId, server_default=text("pg_current_xact_id()")
+    )
+
+
+class LogBlock(Model):
+    """A sealed stretch of 操作日志 and 登录日志; its root includes the root before it."""
+
+    __tablename__ = "log_block"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    from_xid: Mapped[int] = mapped_column(TransactionId)
+    to_xid: Mapped[int] = mapped_column(TransactionId)  # the first that is not in it
+    rows: Mapped[int] = mapped_column(BigInteger)
+    previous: Mapped[bytes] = mapped_column(LargeBinary)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class LogSeal(Model):
+    """The digest that a row of a log had when its block was sealed, so that a fault names the row."""
+
+    __tablename__ = "log_seal"
+    __table_args__ = (Index("log_seal_block", "block_id"), {"extend_existing": True})
+
+    log: Mapped[str] = mapped_column(String(20), primary_key=True)  # operation_log, login_record
+    row_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    block_id: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)

@@ -18,9 +18,10 @@ class Actor:
     ip: str = ""
     account_id: int | None = None
     province: str | None = None
+    certificate: str = ""  # serial number, in hex, of the certificate signed in with
 
     @classmethod
-    def of(cls, member: object, ip: str = "") -> Actor:
+    def of(cls, member: object, ip: str = "", certificate: str = "") -> Actor:
         """Make the actor of a signed-in member."""
         return cls(
             member_id=member.id,  # type: ignore[attr-defined]
@@ -29,6 +30,7 @@ class Actor:
             ip=ip,
             account_id=member.account_id,  # type: ignore[attr-defined]
             province=member.province,  # type: ignore[attr-defined]
+            certificate=certificate,
         )
 
 

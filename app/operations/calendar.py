@@ -20,7 +20,10 @@ from app.operations.actor import Actor
 # Asked at every submission, so made once.
 _MOMENT = text("""
     SELECT coalesce((SELECT is_trading FROM trading_day WHERE day = :day), false),
-           EXISTS (SELECT FROM settlement_run WHERE day >= :day)
+           EXISTS (SELECT FROM settlement_run WHERE day >= :day),
+           (SELECT value FROM parameter
+             WHERE name = 'transfer_cut_off' AND effective_from <= :day
+             ORDER BY effective_from DESC, id DESC LIMIT 1)
 """)
 _SHARE = text("SELECT pg_advisory_xact_lock_shared(7260002)")
 _STOP = text("SELECT pg_advisory_xact_lock(7260002)")
@@ -29,16 +32,21 @@ FIRST_DAY = date(2021, 1, 1)
 PROVISIONAL_NOTE = "暂定，以国务院办公厅放假通知为准"
 
 
-def cut_off() -> time:
-    """The hour of a trading day before which transfers are accepted (domain.md 11.1)."""
-    return current_app.config["TRANSFER_CUT_OFF"]
+def cut_off(day: date) -> time:
+    """Return the hour of a trading day before which transfers are accepted (domain.md 11.1)."""
+    stored = db.session.execute(_MOMENT, {"day": day}).one()[2]
+    return _hour(stored)
+
+
+def _hour(stored: str | None) -> time:
+    return current_app.config["TRANSFER_CUT_OFF"] if stored is None else time.fromisoformat(stored)
 
 
 def moment_at(now: datetime) -> TradingMoment:
     """Return the moment with what the calendar and the day-end runs say of its day."""
     day = now.astimezone(BEIJING).date()
-    is_trading, is_closed = db.session.execute(_MOMENT, {"day": day}).one()
-    return TradingMoment(now, is_trading, cut_off(), is_closed)
+    is_trading, is_closed, stored = db.session.execute(_MOMENT, {"day": day}).one()
+    return TradingMoment(now, is_trading, _hour(stored), is_closed)
 
 
 def next_trading_day(after: date) -> date:

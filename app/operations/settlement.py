@@ -72,7 +72,7 @@ def last_closed_day() -> date | None:
 def _require_due(day: date, now: datetime) -> None:
     if not calendar.is_trading_day(day):
         raise RuleError(_("%(day)s is not a trading day", day=day.isoformat()), field="date")
-    closes = datetime.combine(day, calendar.cut_off(), tzinfo=BEIJING)
+    closes = datetime.combine(day, calendar.cut_off(day), tzinfo=BEIJING)
     if now < closes:
         raise RuleError(
             _(

@@ -23,6 +23,9 @@ APPEND_ONLY = (
     "login_record",
     "transfer_permission_change",
     "settlement_run",
+    "log_block",
+    "log_seal",
+    "parameter",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
@@ -122,6 +125,14 @@ def refused(error: psycopg.Error) -> bool:
         "DELETE FROM operation_log",
         "UPDATE settlement_run SET to_trading_quantity = 0",
         "DELETE FROM login_record",
+        "INSERT INTO operation_log (action, recorded_xid) VALUES ('x', '5')",
+        "INSERT INTO operation_log (action, at) VALUES ('x', '2020-01-01')",
+        "INSERT INTO login_record (member_no, is_success, outcome, at) VALUES ('x', true, 'x', '2020-01-01')",
+        "INSERT INTO log_block (id, from_xid, to_xid, rows, previous, root)"
+        " VALUES (1, '0', '9', 0, '', '')",
+        "INSERT INTO log_seal (log, row_id, block_id, digest) VALUES ('operation_log', 1, 1, '')",
+        "UPDATE parameter SET value = '0'",
+        "DELETE FROM parameter",
         "INSERT INTO ab_permission (id, name) VALUES (9999, 'can_do_all')",
         "INSERT INTO ab_role (id, name) VALUES (9999, 'root')",
         "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) VALUES (9999, 1, 1)",

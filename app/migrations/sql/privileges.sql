@@ -4,6 +4,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting) TO {app};
+GRANT EXECUTE ON FUNCTION seal_log(), log_root(bytea, bigint, xid8, xid8), log_digest(operation_log), log_digest(login_record) TO {app};
 
 -- The ledger: a posting and its movements may be added; everything else is derived.
 GRANT INSERT (business, stage, request_key, document, application_id, reverses_id, member_id)
@@ -12,8 +13,13 @@ GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket
    ON movement TO {app};
 
 -- Append-only records.
-GRANT INSERT ON application_event, operation_log, login_record, transfer_permission_change,
-                settlement_run TO {app};
+GRANT INSERT ON application_event, transfer_permission_change, settlement_run TO {app};
+-- When a log row was written, and by which transaction, is the database's to say.
+REVOKE INSERT ON operation_log, login_record FROM {app};
+GRANT INSERT (member_id, member_no, ip, certificate, action, subject, account_id, result, detail)
+   ON operation_log TO {app};
+GRANT INSERT (member_no, member_id, is_success, outcome, ip, user_agent) ON login_record TO {app};
+GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app};
 
 GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
 
@@ -31,3 +37,11 @@ GRANT INSERT ON password_record TO {app};
 
 -- Roles are assigned by the security administrator; what a role may do is written by init alone.
 GRANT INSERT, DELETE ON ab_user_role TO {app};
+
+-- Messages and jobs; what was attempted and what failed is only added to.
+GRANT INSERT, UPDATE ON outbox_message, job TO {app};
+GRANT INSERT ON outbox_attempt, job_failure, mailbox_message TO {app};
+-- The queue is a library's, in a schema of its own (docs/adr/0016-outbox-and-jobs.md).
+GRANT USAGE ON SCHEMA job_queue TO {app};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA job_queue TO {app};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA job_queue TO {app};

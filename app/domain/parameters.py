@@ -1,0 +1,111 @@
+"""The catalogue of 系统参数: what may be set, within which limits, and what holds until somebody does.
+
+A value holds from a day on and is never overwritten; app.models.parameter reads it and
+app.operations.parameters sets it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import RuleError
+
+NUMBER, TIME, SWITCH = "number", "time", "switch"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """One parameter: numbers have limits and a unit, times limits, switches are on or off."""
+
+    name: str
+    title: Any
+    kind: str
+    default: int | time | bool
+    source: Any  # the rule, or the standard, that asks for it
+    unit: Any = ""
+    least: int | time | None = None
+    most: int | time | None = None
+
+    def read(self, text: str) -> int | time | bool:
+        """Read a value as it was typed or stored.  Raises RuleError where it is none or out of limits."""
+        value = _read(self.kind, text.strip())
+        if value is None:
+            raise RuleError(_WANTED[self.kind], field="value", code="parameter_shape")
+        if self.least is not None and not self.least <= value <= self.most:  # type: ignore[operator]
+            raise RuleError(
+                _(
+                    "%(title)s lies between %(least)s and %(most)s",
+                    title=self.title,
+                    least=self.written(self.least),
+                    most=self.written(self.most),
+                ),
+                field="value",
+                code="parameter_limits",
+            )
+        return value
+
+    def written(self, value: Any) -> str:
+        """Write a value the way `read` reads it."""
+        if self.kind == TIME:
+            return f"{value:%H:%M}"
+        return ("on" if value else "off") if self.kind == SWITCH else str(value)
+
+    def shown(self, value: Any) -> str:
+        """Write a value for people, with its unit."""
+        if self.kind == SWITCH:
+            return str(_("On") if value else _("Off"))
+        return f"{self.written(value)} {self.unit}".strip()
+
+
+_WANTED = {
+    NUMBER: _("Please enter a whole number"),
+    TIME: _("Please enter a time like 15:00"),
+    SWITCH: _("Please choose on or off"),
+}
+
+
+def _read(kind: str, text: str) -> int | time | bool | None:
+    if kind == NUMBER:
+        return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+    if kind == TIME:
+        shape = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", text)
+        return time(int(shape[1]), int(shape[2])) if shape else None
+    return {"on": True, "off": False}.get(text)
+
+
+_MANUAL = _("User manual, chapter 4")
+_BASELINE = _("GB/T 22239-2019, level 3, 8.1.4.1")
+_OWN = _("Own decision")
+
+_CATALOGUE = (
+    ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
+                  least=time(9, 0), most=time(23, 59)),
+    ParameterSpec("password_shortest", _("Shortest password"), NUMBER, 10, _BASELINE,
+                  _("characters"), 8, 64),
+    ParameterSpec("password_classes", _("Kinds of characters in a password"), NUMBER, 3, _BASELINE,
+                  _("kinds"), 2, 4),
+    ParameterSpec("password_remembered", _("Earlier passwords that may not come again"), NUMBER, 5,
+                  _BASELINE, _("passwords"), 1, 24),
+    ParameterSpec("password_max_age_days", _("Longest age of a password (0: none)"), NUMBER, 90,
+                  _BASELINE, _("days"), 0, 365),
+    ParameterSpec("password_first_change", _("A first password has to be changed"), SWITCH, True,
+                  _BASELINE),
+    ParameterSpec("lock_failures", _("Failed sign-ins until a lock"), NUMBER, 5, _BASELINE,
+                  _("times"), 3, 10),
+    ParameterSpec("lock_minutes", _("How long failures count"), NUMBER, 15, _BASELINE,
+                  _("minutes"), 5, 1440),
+    ParameterSpec("session_idle_minutes", _("A session ends without activity after"), NUMBER, 30,
+                  _BASELINE, _("minutes"), 1, 1440),
+    ParameterSpec("session_absolute_hours", _("A session ends at the latest after"), NUMBER, 8,
+                  _BASELINE, _("hours"), 1, 24),
+    ParameterSpec("attachment_megabytes", _("Largest attachment"), NUMBER, 20, _OWN,
+                  _("MB"), 1, 20),
+)  # fmt: skip
+
+PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}
