@@ -1,0 +1,131 @@
+/* The page's side of the USBKey assistant: open its window, hand over what is to be signed, take the
+   signature.  Only the window that we opened, at the assistant's own address, is believed. */
+
+const ADDRESS = document.querySelector('meta[name="usbkey-assistant"]')?.content ?? "";
+const STARTS_WITHIN = 8_000; // milliseconds until the window should have said that it is there
+const LOOK = "popup,width=580,height=760";
+
+/* Why nothing was signed; `code` is one of absent, blocked, cancelled, refused. */
+export class NotSigned extends Error {
+  constructor(code) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export const assistant = {
+  /* Sign {type, challenge, payload} (or a promise of it, asked for meanwhile) and resolve to
+     {content, cms}, both in base64.  Call it within a click: browsers open windows only then.
+     The origin is the one that the browser reports to the assistant; one given here must be ours. */
+  async sign(request) {
+    const dialog = openWindow();
+    const { content, cms } = await dialog.ask(request, "signed");
+    return { content, cms };
+  },
+
+  /* Make a key on a USBKey: `issue(csr)` is to answer the certificate (PEM), which is kept beside it. */
+  async enrol(request, issue) {
+    const dialog = openWindow();
+    const { csr } = await dialog.ask(request, "requested");
+    dialog.send({ certificate: await issue(csr) });
+    await dialog.wait("stored");
+  },
+};
+
+function openWindow() {
+  const origin = new URL(ADDRESS).origin;
+  const opened = window.open(`${ADDRESS}/ui`, "usbkey-assistant", LOOK);
+  if (!opened) throw new NotSigned("blocked");
+  const waiting = new Map();
+  const said = new Map();
+
+  function hear(event) {
+    if (event.source !== opened || event.origin !== origin) return;
+    const message = event.data ?? {};
+    if (message.assistant === "cancelled" || message.assistant === "refused") return fail(message.assistant);
+    const resolve = waiting.get(message.assistant);
+    if (resolve) resolve(message);
+    else said.set(message.assistant, message);
+  }
+
+  let fail = () => {};
+  const failed = new Promise((_resolve, reject) => {
+    fail = (code) => {
+      end();
+      reject(new NotSigned(code));
+    };
+  });
+  failed.catch(() => {});
+  // A window that is closed without a word, a browser's error page for instance.
+  const watch = setInterval(() => opened.closed && setTimeout(() => fail("cancelled"), 300), 400);
+  window.addEventListener("message", hear);
+  const end = () => {
+    clearInterval(watch);
+    window.removeEventListener("message", hear);
+  };
+
+  function wait(name) {
+    const arrived = said.has(name)
+      ? Promise.resolve(said.get(name))
+      : new Promise((resolve) => waiting.set(name, resolve));
+    return Promise.race([arrived, failed]).then((message) => {
+      if (name === "signed" || name === "stored") end();
+      return message;
+    });
+  }
+
+  return {
+    wait,
+    send: (message) => opened.postMessage(message, origin),
+    async ask(request, answer) {
+      const late = setTimeout(() => fail("absent"), STARTS_WITHIN);
+      await wait("ready");
+      clearTimeout(late);
+      const { type, challenge, payload, origin: own } = await request;
+      if (own && own !== location.origin) throw new NotSigned("refused");
+      opened.postMessage({ type, challenge, payload }, origin);
+      return wait(answer);
+    },
+  };
+}
+
+/* The certificate step of signing in: one button, one window, one form sent. */
+export function startCertificateStep() {
+  const form = document.querySelector("[data-certificate-step]");
+  if (!form) return;
+  const button = form.querySelector("[data-choose]");
+  const { type, challenge, payload } = JSON.parse(form.dataset.certificateStep);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    tell(form, "waiting");
+    try {
+      const signed = await assistant.sign({ type, challenge, payload });
+      form.elements.content.value = signed.content;
+      form.elements.cms.value = signed.cms;
+      form.submit();
+    } catch (error) {
+      if (!(error instanceof NotSigned)) throw error;
+      tell(form, error.code);
+      button.disabled = false;
+    }
+  });
+  countDown(form);
+}
+
+/* Show the one message of the step that fits; all stand in the page, in its language. */
+function tell(form, code) {
+  for (const text of form.querySelectorAll("[data-told]")) text.hidden = text.dataset.told !== code;
+}
+
+function countDown(form) {
+  const place = form.querySelector("[data-seconds]");
+  const until = Date.now() + Number(place.dataset.seconds) * 1000;
+  const timer = setInterval(() => {
+    const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+    place.textContent = String(left);
+    if (left) return;
+    clearInterval(timer);
+    form.querySelector("[data-choose]").disabled = true;
+    tell(form, "late");
+  }, 500);
+}

@@ -1,0 +1,78 @@
+"""Start the assistant: `python -m assistant --module /path/to/driver.so --site https://...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from assistant import PORT
+from assistant.keyring import Keyring, demo_keys, usb_keys
+from assistant.server import Server
+
+STATE = Path("~/.local/state/usbkey-assistant").expanduser()
+SOFT_PROFILES = ("demo", "test")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until told to stop."""
+    options = _options(arguments)
+    server = Server(options.port, Keyring(_tokens(options)), frozenset(options.site))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if options.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        server.serve_forever(poll_interval=0.5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="assistant", description=__doc__)
+    parser.add_argument("--port", type=int, default=PORT, help="port on 127.0.0.1")
+    parser.add_argument(
+        "--site", action="append", required=True, type=_origin, help="a registry that may ask"
+    )
+    keys = parser.add_mutually_exclusive_group(required=True)
+    keys.add_argument("--module", help="the USBKey's PKCS#11 driver")
+    keys.add_argument("--demo-keys", type=Path, help="folder of soft keys; the demonstration alone")
+    parser.add_argument("--token", action="append", default=[], help="label of a USBKey; else all")
+    parser.add_argument("--state", type=Path, default=STATE, help="where wrong PINs are counted")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
+    options = parser.parse_args(arguments)
+    if options.demo_keys and os.environ.get("APP_PROFILE") not in SOFT_PROFILES:
+        parser.error("软证书仅供演示。Soft keys are for the demonstration: APP_PROFILE=demo")
+    return options
+
+
+def _tokens(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    if options.demo_keys:
+        return demo_keys(options.demo_keys)
+    return usb_keys(options.module, options.token, options.state)
+
+
+def _origin(text: str) -> str:
+    """Read an origin as browsers write it: scheme, host and port, nothing behind."""
+    parts = urlsplit(text)
+    is_local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    is_known = parts.scheme == "https" or (parts.scheme == "http" and is_local)
+    if not is_known or text != f"{parts.scheme}://{parts.netloc}" or "@" in text or " " in text:
+        raise argparse.ArgumentTypeError(f"not an origin like https://registry.example: {text}")
+    return text
+
+
+def _end_with_parent() -> None:
+    """Wait until whoever started us is gone, however it went, and go too."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""The keys within reach: what their certificates say, and the few things that are done with a PIN.
+
+A PIN is handed from the window to the token and forgotten.  The factory's PIN opens nothing but the
+change of the PIN (docs/adr/0032); a demonstration key, which protects nothing, keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pkcs11
+from asn1crypto import csr, keys, pem
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from pkcs11 import TokenFlag
+
+from app.pki import cms
+from app.pki.errors import PinIncorrect, TokenError
+from app.pki.tokens import (
+    FACTORY_PIN,
+    LOCK,
+    GeneratedKey,
+    Pkcs11Token,
+    SoftwareToken,
+    TokenBackend,
+    TokenCertificate,
+    TryCounter,
+    unlocked,
+)
+
+MEMBER_URI = "urn:crs:member:"
+TRIES_FILE = "tries.json"
+WINDOW_CODES = (
+    "pin_incorrect",
+    "pin_locked",
+    "pin_refused",
+    "token_absent",
+    "key_missing",
+)
+
+
+class KeyRefused(Exception):
+    """A token does not do what the window asks; `code` is for the window to put into words."""
+
+    def __init__(self, code: str, tries_left: int | None = None) -> None:
+        super().__init__(code)
+        self.code, self.tries_left = code, tries_left
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the window is told."""
+        told: dict[str, Any] = {"error": self.code}
+        return told if self.tries_left is None else {**told, "tries_left": self.tries_left}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A certificate and the token that holds its key."""
+
+    token: TokenBackend
+    key: TokenCertificate
+
+    @property
+    def id(self) -> str:
+        """The fingerprint, by which the window names it."""
+        return hashlib.sha256(self.key.der).hexdigest()
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign with the key of this certificate; the token is open."""
+        return self.token.sign(self.key.key_id, data)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A key that was made just now, and the request (CSR) in PEM that asks for its certificate."""
+
+    label: str
+    key_id: bytes
+    csr: str
+
+
+class Keyring:
+    """Every token that is plugged in now, asked anew each time: keys come and go."""
+
+    def __init__(self, find_tokens: Callable[[], list[TokenBackend]]) -> None:
+        self._find_tokens = find_tokens
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """Return what the window shows of each certificate."""
+        now = datetime.now(UTC)
+        return [_shown(held, now) for held in self._held()]
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """Return what the window shows of each token."""
+        with _told():
+            return [
+                {"id": token.label, "name": token.label, "is_soft": _is_soft(token)}
+                for token in self._find_tokens()
+            ]
+
+    def sign(self, certificate_id: str, pin: str, content: bytes, at: datetime) -> bytes:
+        """Return the detached signature over the content.  Raises KeyRefused."""
+        held = next((each for each in self._held() if each.id == certificate_id), None)
+        if held is None:
+            raise KeyRefused("key_missing")
+        with _opened(held.token, pin):
+            return cms.sign(content, held, held.key.der, signed_at=at)
+
+    def change_pin(self, label: str, pin: str, new_pin: str) -> None:
+        """Give a token another PIN.  Raises KeyRefused."""
+        with _told():
+            self._token(label).change_pin(pin, new_pin)
+
+    def make_key(self, label: str, pin: str, member_no: str) -> MadeKey:
+        """Make a key inside a token, and the request for its certificate."""
+        token = self._token(label)
+        with _opened(token, pin):
+            key = token.generate_key(label=member_no)
+            return MadeKey(label, key.key_id, request_for(token, key, member_no))
+
+    def store_certificate(self, made: MadeKey, pin: str, text: str) -> None:
+        """Put the certificate beside the key that it was issued for.  Raises KeyRefused."""
+        token = self._token(made.label)
+        try:
+            certificate = x509.load_pem_x509_certificate(text.encode())
+        except ValueError:
+            raise KeyRefused("malformed") from None
+        with _opened(token, pin):
+            token.store_certificate(made.key_id, certificate.public_bytes(Encoding.DER))
+
+    def _held(self) -> list[Held]:
+        with _told():
+            return [
+                Held(token, key) for token in self._find_tokens() for key in token.certificates()
+            ]
+
+    def _token(self, label: str) -> TokenBackend:
+        with _told():
+            for token in self._find_tokens():
+                if token.label == label:
+                    return token
+        raise KeyRefused("token_absent")
+
+
+def usb_keys(module: str, labels: list[str], state: Path) -> Callable[[], list[TokenBackend]]:
+    """Return a function that finds the tokens of a driver: those named, or all."""
+    counter = TryCounter(state / TRIES_FILE)
+
+    def find() -> list[TokenBackend]:
+        found = labels or _labels(module)
+        return [Pkcs11Token(module, label, counter) for label in found]
+
+    return find
+
+
+def demo_keys(folder: Path) -> Callable[[], list[TokenBackend]]:
+    """Return a function that finds the demonstration's keys: a folder each, one PIN each."""
+    counter = TryCounter(folder / TRIES_FILE)
+
+    def find() -> list[TokenBackend]:
+        return [
+            SoftwareToken(path.parent, counter, is_demo=True)
+            for path in sorted(folder.glob("*/pin"))
+        ]
+
+    return find
+
+
+def request_for(token: TokenBackend, key: GeneratedKey, member_no: str) -> str:
+    """Return the PKCS#10 request that proves the key is ours; the registry sets the real name."""
+    info = csr.CertificationRequestInfo(
+        {
+            "version": "v1",
+            "subject": asn1_x509.Name.build({"common_name": member_no}),
+            "subject_pk_info": keys.PublicKeyInfo.load(key.spki),
+            "attributes": csr.CRIAttributes([]),
+        }
+    )
+    is_rsa = info["subject_pk_info"].algorithm == "rsa"
+    request = csr.CertificationRequest(
+        {
+            "certification_request_info": info,
+            "signature_algorithm": {"algorithm": "sha256_rsa" if is_rsa else "sha256_ecdsa"},
+            "signature": token.sign(key.key_id, info.dump()),
+        }
+    )
+    return pem.armor("CERTIFICATE REQUEST", request.dump()).decode()
+
+
+def _labels(module: str) -> list[str]:
+    with LOCK:
+        try:
+            tokens = list(pkcs11.lib(module).get_tokens(token_flags=TokenFlag.TOKEN_INITIALIZED))
+        except pkcs11.PKCS11Error:
+            raise KeyRefused("token_absent") from None
+        return sorted({token.label for token in tokens})
+
+
+@contextmanager
+def _opened(token: TokenBackend, pin: str) -> Iterator[None]:
+    """Open a token for one act; the factory's PIN is right and yet not enough."""
+    with _told(), unlocked(token, pin):
+        if pin == FACTORY_PIN and not _is_soft(token):
+            raise KeyRefused("pin_factory")
+        yield
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn a token's refusal into a code for the window."""
+    try:
+        yield
+    except PinIncorrect as error:
+        raise KeyRefused("pin_incorrect", error.tries_left) from None
+    except TokenError as error:
+        raise KeyRefused(error.code if error.code in WINDOW_CODES else "token") from None
+
+
+def _is_soft(token: TokenBackend) -> bool:
+    return token.assurance == "soft"
+
+
+def _shown(held: Held, now: datetime) -> dict[str, Any]:
+    certificate = x509.load_der_x509_certificate(held.key.der)
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    problem = "expired" if now > end else "not_yet" if now < start else ""
+    return {
+        "id": held.id,
+        "token": held.token.label,
+        "name": _name(certificate.subject),
+        "member_no": _member_no(certificate),
+        "problem": problem,
+        "is_soft": _is_soft(held.token),
+        "lines": [
+            f"会员编号 {_member_no(certificate) or '-'}　USBKey {held.token.label}",
+            f"颁发者 {_name(certificate.issuer)}",
+            f"有效期 {start.astimezone():%Y-%m-%d} 至 {end.astimezone():%Y-%m-%d}"
+            f"　序列号 {certificate.serial_number:X}",
+        ],
+    }
+
+
+def _name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()
+
+
+def _member_no(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((uri.removeprefix(MEMBER_URI) for uri in uris if uri.startswith(MEMBER_URI)), "")

@@ -1,0 +1,313 @@
+"""The window's server: this machine only, its own page only, JSON only, and nothing kept.
+
+Whoever attacks it is another page in the same browser.  So every request must name our own host (a
+foreign name that points to this machine is refused), must come from our own window (the browser
+says so in Sec-Fetch-Site and Origin), and must carry the token of a window that was opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from assistant import contents
+from assistant.keyring import KeyRefused, Keyring, MadeKey
+
+PAGES = Path(__file__).resolve().parent / "pages"
+FILES = {"/popup.css": "text/css", "/popup.js": "text/javascript"}
+LARGEST_REQUEST = 2 * 1024 * 1024  # a manifest of ten thousand reviews
+WINDOWS = 32
+WINDOW_LIVES = 15 * 60  # seconds
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), usb=()",
+}
+
+
+class Refused(Exception):
+    """A request that is not answered; the text is a code for the window."""
+
+    def __init__(self, status: HTTPStatus, code: str) -> None:
+        super().__init__(code)
+        self.status, self.code = status, code
+
+
+@dataclass
+class Window:
+    """One opened window: it signs one request, the one that it shows."""
+
+    opened: float
+    request: contents.Request | None = None
+    made: MadeKey | None = None  # a key that waits for its certificate
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Server(ThreadingHTTPServer):
+    """The assistant on its port, with the windows that are open."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, keyring: Keyring, origins: frozenset[str]) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.keyring, self.origins = keyring, origins
+        self.host = f"127.0.0.1:{self.server_address[1]}"
+        self._windows: dict[str, Window] = {}
+        self._lock = threading.Lock()
+
+    def open_window(self) -> str:
+        """Return the token of a new window; of too many, the oldest is forgotten."""
+        token = secrets.token_urlsafe(32)
+        now = time.monotonic()
+        with self._lock:
+            for old, window in list(self._windows.items()):
+                if now - window.opened > WINDOW_LIVES or len(self._windows) >= WINDOWS:
+                    del self._windows[old]
+            self._windows[token] = Window(now)
+        return token
+
+    def window(self, token: str) -> Window:
+        """Return an open window; raises Refused."""
+        with self._lock:
+            window = self._windows.get(token)
+        if window is None or time.monotonic() - window.opened > WINDOW_LIVES:
+            raise Refused(HTTPStatus.FORBIDDEN, "window_expired")
+        return window
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request to the assistant."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "USBKey"
+    sys_version = ""
+    timeout = 30
+
+    def do_GET(self) -> None:
+        """Serve the window and its two files."""
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        """Carry out what the window asks for."""
+        self._answer(self._post)
+
+    def log_message(self, *_words: Any) -> None:
+        """Write no log: it would tell when which certificate was used."""
+
+    def _answer(self, work: Any) -> None:
+        try:
+            self._require_own_host()
+            work()
+        except Refused as refused:
+            self.close_connection = True  # What it still sends is not read.
+            self._send_json(refused.status, {"error": refused.code})
+
+    def _require_own_host(self) -> None:
+        if self.headers.get_all("Host") != [self.server.host]:
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_host")
+
+    # The window itself
+
+    def _get(self) -> None:
+        if self.path == "/ui":
+            # Opened as a page of its own, from anywhere: a window, never a frame and never a fetch.
+            if (self._header("Sec-Fetch-Dest"), self._header("Sec-Fetch-Mode")) != (
+                "document",
+                "navigate",
+            ):
+                raise Refused(HTTPStatus.FORBIDDEN, "not_a_window")
+            return self._send_window()
+        if self.path not in FILES:
+            raise Refused(HTTPStatus.NOT_FOUND, "not_found")
+        if self._header("Sec-Fetch-Site") != "same-origin":
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_page")
+        content = (PAGES / self.path[1:]).read_bytes()
+        return self._send(HTTPStatus.OK, f"{FILES[self.path]}; charset=utf-8", content)
+
+    def _send_window(self) -> None:
+        nonce = secrets.token_urlsafe(16)
+        page = (PAGES / "popup.html").read_text(encoding="utf-8")
+        facts = {
+            "nonce": nonce,
+            "token": self.server.open_window(),
+            "origins": " ".join(sorted(self.server.origins)),
+        }
+        page = re.sub(r"\{\{(\w+)\}\}", lambda place: facts[place[1]], page)
+        headers = {"Content-Security-Policy": POLICY.format(nonce=nonce)}
+        self._send(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(), headers)
+
+    # What the window asks for
+
+    def _post(self) -> None:
+        if self._header("Sec-Fetch-Site") != "same-origin":
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_page")
+        if self._header("Origin") != f"http://{self.server.host}":
+            raise Refused(HTTPStatus.FORBIDDEN, "foreign_page")
+        window = self.server.window(self._header("X-Window"))
+        action = ACTIONS.get(self.path)
+        if action is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "not_found")
+        message = self._message()
+        try:
+            answer = action(self.server, window, message)
+        except (KeyError, TypeError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "malformed") from error
+        except contents.RequestRefused as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        except KeyRefused as error:
+            return self._send_json(HTTPStatus.OK, error.facts())
+        return self._send_json(HTTPStatus.OK, answer)
+
+    def _message(self) -> dict[str, Any]:
+        if self._header("Content-Type").partition(";")[0].strip() != "application/json":
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json")
+        length = self._header("Content-Length")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length):
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "no_length")
+        if int(length) > LARGEST_REQUEST:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
+        try:
+            message = json.loads(self.rfile.read(int(length)), parse_float=_no_float)
+        except (ValueError, RecursionError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "malformed") from error
+        if not isinstance(message, dict):
+            raise Refused(HTTPStatus.BAD_REQUEST, "malformed")
+        return message
+
+    def _header(self, name: str) -> str:
+        """Return a header that stands there once, or nothing."""
+        values = self.headers.get_all(name) or []
+        return values[0] if len(values) == 1 else ""
+
+    def _send_json(self, status: HTTPStatus, answer: dict[str, Any]) -> None:
+        content = json.dumps(answer, ensure_ascii=False).encode()
+        self._send(status, "application/json; charset=utf-8", content)
+
+    def _send(
+        self, status: HTTPStatus, kind: str, content: bytes, more: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        policy = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+        headers = {**HEADERS, **policy, **(more or {}), "Content-Type": kind}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def take_request(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
+    """Take the one thing that this window is to sign; answer how it reads, and the certificates."""
+    request = contents.read(message, server.origins)
+    with window.lock:
+        if window.request is not None:
+            raise Refused(HTTPStatus.CONFLICT, "one_request_a_window")
+        window.request = request
+    return {
+        "type": request.type,
+        "title": contents.TITLES[request.type],
+        "origin": request.origin,
+        "blocks": contents.describe(request),
+        "member_no": str(request.payload.get("member_no", "")),
+        **list_keys(server, window, {}),
+    }
+
+
+def list_keys(server: Server, window: Window, _message: dict[str, Any]) -> dict[str, Any]:
+    """Answer which certificates and which tokens there are now."""
+    _request_of(window)
+    return {"certificates": server.keyring.certificates(), "tokens": server.keyring.tokens()}
+
+
+def sign(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
+    """Sign what the window shows, after which it signs nothing more."""
+    with window.lock:
+        request = _request_of(window)
+        at = datetime.now(UTC).replace(microsecond=0)
+        content = request.content(at.isoformat())
+        words = _word(message, "certificate"), _word(message, "pin")
+        cms = server.keyring.sign(*words, content, at)
+        window.opened -= WINDOW_LIVES
+    return {"content": _base64(content), "cms": _base64(cms)}
+
+
+def change_pin(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
+    """Give a token another PIN."""
+    _request_of(window)
+    words = (_word(message, name) for name in ("token", "pin", "new_pin"))
+    server.keyring.change_pin(*words)
+    return {}
+
+
+def enrol(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
+    """Make a key on a token, and answer the request for its certificate."""
+    request = _request_of(window)
+    if request.type != "enrol":
+        raise Refused(HTTPStatus.BAD_REQUEST, "unknown_type")
+    name = str(request.payload["member_no"])
+    with window.lock:
+        if window.made is not None:
+            raise Refused(HTTPStatus.CONFLICT, "one_request_a_window")
+        words = _word(message, "token"), _word(message, "pin")
+        window.made = server.keyring.make_key(*words, name)
+    return {"csr": window.made.csr}
+
+
+def store(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
+    """Put the certificate that came back on the token where its key is."""
+    if window.made is None:
+        raise Refused(HTTPStatus.CONFLICT, "no_request")
+    words = _word(message, "pin"), _word(message, "certificate")
+    server.keyring.store_certificate(window.made, *words)
+    return {}
+
+
+ACTIONS = {
+    "/request": take_request,
+    "/keys": list_keys,
+    "/sign": sign,
+    "/pin": change_pin,
+    "/enrol": enrol,
+    "/store": store,
+}
+
+
+def _request_of(window: Window) -> contents.Request:
+    if window.request is None:
+        raise Refused(HTTPStatus.CONFLICT, "no_request")
+    return window.request
+
+
+def _word(message: dict[str, Any], name: str) -> str:
+    value = message[name]
+    if not isinstance(value, str) or not value or len(value) > 16_000:
+        raise Refused(HTTPStatus.BAD_REQUEST, "malformed")
+    return value
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _no_float(_text: str) -> None:
+    raise ValueError("quantities are texts, never floating numbers")
