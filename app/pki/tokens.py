@@ -186,7 +186,7 @@ class Pkcs11Token:
             token = self._token()
             self.counter.spend(self.label)
             try:
-                self._session = token.open(rw=True, user_pin=pin.encode())
+                self._session = token.open(rw=True, user_pin=_encodable(pin))
             except (token_errors.PinIncorrect, token_errors.PinInvalid, token_errors.PinLenRange):
                 raise self._wrong() from None
             except token_errors.PinLocked:
@@ -463,4 +463,11 @@ def _spki_of(public: Any) -> bytes:
 
 def _pin_record(pin: str, salt: bytes = b"") -> bytes:
     salt = salt or secrets.token_bytes(16)
-    return salt + hashlib.scrypt(pin.encode(), salt=salt, n=2**14, r=8, p=1, maxmem=2**26)
+    return salt + hashlib.scrypt(
+        _encodable(pin).encode(), salt=salt, n=2**14, r=8, p=1, maxmem=2**26
+    )
+
+
+def _encodable(pin: str) -> str:
+    """Return a PIN without halves of characters, which no encoding has: it is wrong anyhow."""
+    return pin.encode("utf-8", "replace").decode()

@@ -97,5 +97,3 @@ def make_token(label: str, pin: str) -> None:
 def usbkey(softhsm, tmp_path) -> Pkcs11Token:
     """A member's USBKey with the factory PIN."""
     return Pkcs11Token(MODULE, softhsm("UKEY-21042300007"), TryCounter(tmp_path / "tries"))
-
-
