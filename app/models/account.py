@@ -47,6 +47,8 @@ class Account(Model):
     )  # 限制: debits refused
     # 划转权限: whether the exchange may fetch registry holdings (manual 四-二).
     allows_exchange_transfer: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    # Opened in a batch without its documents: they come with the first 账户信息修改 (manual 二-一).
+    lacks_documents: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
 
 

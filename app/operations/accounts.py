@@ -1,14 +1,18 @@
-"""What an enterprise decides about its own account: 划转权限."""
+"""Accounts: 划转权限, 限制 and its lifting, and which enterprises are linked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import RuleError
+from app.domain.workflow import Case
 from app.extensions import db
-from app.models import Account, TransferPermissionChange
+from app.models import Account, CustodyLink, TransferPermissionChange
 from app.operations import log
 from app.operations.actor import Actor
 
@@ -43,4 +47,36 @@ def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now
         subject=account.member_no,
         account_id=account_id,
         is_allowed=allowed,
+    )
+
+
+def restrict(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """限制: debits of these accounts are refused from now on; credits and surrender are not."""
+    _set_restricted(cases, is_restricted=True)
+
+
+def lift(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Lift the restriction: the accounts work as before."""
+    _set_restricted(cases, is_restricted=False)
+
+
+def link(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """关联: the receivers may get from now on what the applicant has in custody (manual 六-一-2)."""
+    rows = [
+        {
+            "account_id": case.account_id,
+            "receiver_id": receiver,
+            "application_id": case.id,
+            "linked_at": now,
+        }
+        for case in cases
+        for receiver in sorted(case.receivers)
+    ]
+    db.session.execute(insert(CustodyLink).values(rows).on_conflict_do_nothing())
+
+
+def _set_restricted(cases: Sequence[Case], *, is_restricted: bool) -> None:
+    ids = [case.account_id for case in cases]
+    db.session.execute(
+        update(Account).where(Account.id.in_(ids)).values(is_restricted=is_restricted)
     )

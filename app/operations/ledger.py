@@ -194,6 +194,10 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("The quantity is no longer available: another request was faster")
             ) from error
+        if constraint in ("draws_stay_within", "surrender_stays_within"):
+            raise InsufficientQuantity(
+                _("What was left has been taken up by another application meanwhile")
+            ) from error
         if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
             raise RuleError(
                 _("This was carried out before and is not done twice"), code="done_before"

@@ -1,4 +1,4 @@
-"""账户信息修改 (manual 二-三): an enterprise proposes new details of its account; the registry reviews them."""
+"""账户信息修改 (manual 二-三): an enterprise proposes new details; the registry reviews them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""冻结, 解冻, 收缴, 退还 (manual 七-二, 七-三): what an authority's document does to holdings, by two officers."""
+"""冻结, 解冻, 收缴, 退还, 限制 (manual 七-二, 七-三): what an authority's document does, by two officers."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from flask_babel import lazy_gettext as _
 
@@ -37,7 +39,7 @@ class _ByDocument(Kind):
     started_by = Party.REGISTRY
     reviews = (Party.REGISTRY,)
     debits = False
-    rules = (HAS_DOCUMENT, HAS_AUTHORITY, HAS_START)
+    rules: ClassVar[tuple[Rule, ...]] = (HAS_DOCUMENT, HAS_AUTHORITY, HAS_START)
 
 
 class Freeze(_ByDocument):

@@ -156,10 +156,7 @@ def takes(bucket: Bucket) -> Rule:
 
     return Rule(
         "insufficient_quantity",
-        _(
-            "%(instrument)s: %(quantity)s tonnes asked for,"
-            " but only %(left)s tonnes are available"
-        ),
+        _("%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are available"),
         find,
         error=InsufficientQuantity,
     )

@@ -43,7 +43,11 @@ def _above_offset_limit(case: Case, facts: Facts) -> Breach | None:
         return None
     return Breach(
         f"lines.{asked[0].key}.quantity",
-        {"quantity": f"{total:,}", "left": f"{max(left, 0):,}", "limit": f"{notice.offset_limit:,}"},
+        {
+            "quantity": f"{total:,}",
+            "left": f"{max(left, 0):,}",
+            "limit": f"{notice.offset_limit:,}",
+        },
     )
 
 
@@ -125,5 +129,3 @@ class SurrenderRefund(Kind):
     debits = False
     draws_on = "surrender"
     rules = (NOTICE_IS_OURS, HAS_DOCUMENT, HAS_AUTHORITY, HAS_REASON)
-
-

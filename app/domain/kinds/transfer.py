@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import NotAllowed
@@ -48,7 +50,7 @@ class RegistryToTrading(Kind):
     prefix = "DJ"
     reserves = (Bucket.AVAILABLE, Bucket.PENDING_TO_TRADING)
     settles_at_day_end = True
-    rules = (HAS_VENUE, IS_TRADED)
+    rules: ClassVar[tuple[Rule, ...]] = (HAS_VENUE, IS_TRADED)
 
 
 class ExchangeRegistryToTrading(RegistryToTrading):

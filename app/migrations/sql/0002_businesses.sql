@@ -37,6 +37,8 @@ CREATE INDEX notice_change_of ON notice_change (notice_id, id);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON notice_change
   FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
+ALTER TABLE account ADD COLUMN lacks_documents BOOLEAN DEFAULT 'false' NOT NULL;
+
 CREATE TABLE custody_link (
   account_id INTEGER NOT NULL REFERENCES account (id),
   receiver_id INTEGER NOT NULL REFERENCES account (id),

@@ -11,3 +11,4 @@ ALTER TABLE application
   DROP COLUMN ends_on, DROP COLUMN notice_id, DROP COLUMN import_id, DROP COLUMN proposal;
 DROP TABLE application_party, custody_link, notice_change, notice_instrument, notice;
 DROP FUNCTION obligation_covers_surrendered();
+ALTER TABLE account DROP COLUMN lacks_documents;

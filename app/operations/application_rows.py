@@ -1,0 +1,572 @@
+"""The rows of applications, many at a time: saved, read under lock with their facts, and written back.
+
+Each function is one statement, whatever the number of applications.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Date,
+    Integer,
+    SmallInteger,
+    String,
+    bindparam,
+    text,
+)
+
+from app.domain.kinds import KINDS, Facts
+from app.domain.kinds.rules import Notice, Source
+from app.domain.moves import Bucket
+from app.domain.trading_day import BEIJING, TradingMoment
+from app.domain.workflow import Action, Case, Line, Party, Status
+from app.extensions import db
+from app.operations.actor import Actor
+
+LONGEST_COMMENT = 500
+_SPENDABLE = (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
+
+
+def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]:
+    """Save drafts with their lines and parties; return the new ids by request key.
+
+    A key that is there already is left out.
+    """
+    lines = [(draft.request_key, line) for draft in drafts for line in draft.lines]
+    parties = [(draft.request_key, each) for draft in drafts for each in draft.receivers]
+    values = {
+        "kinds": [draft.kind for draft in drafts],
+        "prefixes": [KINDS[draft.kind].prefix for draft in drafts],
+        "keys": [draft.request_key for draft in drafts],
+        **_content(drafts),
+        "line_keys": [key for key, _line in lines],
+        **_line_columns([line for _key, line in lines]),
+        "party_keys": [key for key, _account in parties],
+        "party_accounts": [account for _key, account in parties],
+        "year": f"{now.astimezone(BEIJING):%Y}",
+        **signature(actor, now),
+    }
+    return dict(db.session.execute(_INSERT, values).all())
+
+
+def replace(application_id: int, draft: Any) -> None:
+    """Give an application that can be edited another content, lines and parties included."""
+    db.session.execute(
+        _REPLACE,
+        {
+            "application": application_id,
+            **_content([draft]),
+            "party_accounts": list(draft.receivers),
+        },
+    )
+    db.session.execute(_ADD_LINES, {"application": application_id, **_line_columns(draft.lines)})
+
+
+def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
+    """Lock the applicants' accounts, then the applications in scope; return them by id.
+
+    In scope is what belongs to the actor's own account or province, and what asks the actor's
+    enterprise as a receiver.
+    """
+    scope = {"ids": list(ids), "account": actor.account_id, "province": actor.province}
+    accounts = db.session.scalars(_LOCK_ACCOUNTS, scope).all()
+    rows = db.session.execute(
+        _LOCK_APPLICATIONS,
+        {"ids": list(ids), "accounts": list(accounts), "account": actor.account_id},
+    )
+    return [_case(row) for row in rows]
+
+
+def _case(row: Any) -> Case:
+    found = dict(row._mapping)
+    return Case(
+        **found
+        | {
+            "status": Status(row.status),
+            "lines": [Line(*line) for line in row.lines],
+            "receivers": frozenset(row.receivers or ()),
+            "agreed": frozenset(row.agreed or ()),
+            "signers": frozenset(row.signers or ()),
+        }
+    )
+
+
+def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
+    """Read what the rules look at, once for the batch, after the locks."""
+    pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
+    rows = db.session.execute(
+        _GATHER,
+        {
+            "accounts": [account for account, _instrument in pairs],
+            "instruments": [instrument for _account, instrument in pairs],
+        },
+    ).all()
+    bare = [case.account_id for case in cases if not case.lines]
+    return Facts(
+        moment=moment,
+        holdings={
+            (row.account_id, row.instrument_id, bucket): getattr(row, bucket.column)
+            for row in rows
+            for bucket in _SPENDABLE
+        },
+        instruments={row.instrument_id: row.instrument for row in rows},
+        offsets=frozenset(row.instrument_id for row in rows if row.instrument_kind == "offset"),
+        restricted=frozenset(row.account_id for row in rows if row.is_restricted)
+        | _restricted(bare),
+        permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
+        tradable=frozenset(
+            (venue, row.instrument_id) for row in rows for venue in row.venues or ()
+        ),
+        linked=_linked([case for case in cases if case.receivers or _receivers(case)]),
+        notices=_notices({case.notice_id for case in cases if case.notice_id}),
+        sources=_sources(
+            {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
+        ),
+        unproven=_unproven([case.id for case in cases if case.kind == "account_change"]),
+    )
+
+
+def call_parties(cases: Iterable[Case]) -> None:
+    """Ask every receiver anew: agreements to an earlier submission lapse (manual 六-一-3)."""
+    asked = [
+        (case.id, account)
+        for case in cases
+        if Party.RECEIVER in KINDS[case.kind].reviews
+        for account in sorted(_receivers(case))
+    ]
+    if asked:
+        db.session.execute(
+            _CALL,
+            {
+                "ids": [id_ for id_, _account in asked],
+                "accounts": [account for _id, account in asked],
+            },
+        )
+
+
+def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Note a receiver's yes."""
+    if not cases or actor.account_id is None:
+        return
+    db.session.execute(
+        _AGREE,
+        {"ids": [case.id for case in cases], "account": actor.account_id, **signature(actor, now)},
+    )
+
+
+def record(
+    cases: Sequence[Case],
+    action: Action,
+    actor: Actor,
+    now: datetime,
+    *,
+    comment: str = "",
+    comments: Sequence[str] = (),
+) -> None:
+    """Write the state that each case has reached, its event and its 操作日志 row, in one statement."""
+    if not cases:
+        return
+    db.session.execute(
+        _RECORD,
+        {
+            "ids": [case.id for case in cases],
+            "statuses": [str(case.status) for case in cases],
+            "steps": [case.step for case in cases],
+            "days": [case.settles_on for case in cases],
+            "postings": [case.posting_id for case in cases],
+            "submitters": [case.submitted_by for case in cases],
+            "comments": [text[:LONGEST_COMMENT] for text in comments or [comment] * len(cases)],
+            "action": str(action),
+            **signature(actor, now),
+        },
+    )
+    for case in cases:
+        case.version += 1
+
+
+def signature(actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return who acts, from where and when, as the statements name it."""
+    return {
+        "at": now,
+        "member": actor.member_id,
+        "member_no": actor.member_no,
+        "member_name": actor.name,
+        "ip": actor.ip,
+    }
+
+
+# What the rules look at ---------------------------------------------------------------------
+
+
+def _receivers(case: Case) -> set[int]:
+    return {line.account_id for line in case.lines if line.account_id}
+
+
+def _restricted(accounts: Sequence[int]) -> frozenset[int]:
+    if not accounts:
+        return frozenset()
+    return frozenset(db.session.scalars(_RESTRICTED, {"accounts": list(accounts)}))
+
+
+def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
+    if not cases:
+        return frozenset()
+    rows = db.session.execute(_LINKED, {"accounts": [case.account_id for case in cases]})
+    return frozenset((row.account_id, row.receiver_id) for row in rows)
+
+
+def _notices(ids: Iterable[int]) -> dict[int, Notice]:
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {
+        row.id: Notice(
+            row.account_id,
+            row.number,
+            row.obligation,
+            row.surrendered,
+            row.pending,
+            frozenset(row.eligible or ()),
+            row.offset_limit,
+            row.offset_surrendered,
+            row.offset_pending,
+        )
+        for row in db.session.execute(_NOTICES, {"ids": wanted})
+    }
+
+
+def _sources(ids: Iterable[int]) -> dict[int, Source]:
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {
+        row.id: Source(
+            row.account_id, row.instrument_id, row.kind, row.status == Status.APPROVED, row.left
+        )
+        for row in db.session.execute(_SOURCES, {"ids": wanted})
+    }
+
+
+def _unproven(ids: Sequence[int]) -> frozenset[int]:
+    """Return the account changes that lack the documents which a batch opening left out."""
+    return frozenset(db.session.scalars(_UNPROVEN, {"ids": list(ids)})) if ids else frozenset()
+
+
+# Columns of many rows -----------------------------------------------------------------------
+
+
+def _content(drafts: Sequence[Any]) -> dict[str, list[Any]]:
+    return {
+        "accounts": [draft.account_id for draft in drafts],
+        "reasons": [draft.reason for draft in drafts],
+        "categories": [draft.category for draft in drafts],
+        "document_nos": [draft.document_no for draft in drafts],
+        "authorities": [draft.authority for draft in drafts],
+        "starts": [draft.starts_on for draft in drafts],
+        "ends": [draft.ends_on for draft in drafts],
+        "notices": [draft.notice_id for draft in drafts],
+        "imports": [draft.import_id for draft in drafts],
+        "proposals": [json.dumps(draft.proposal) for draft in drafts],
+    }
+
+
+def _line_columns(lines: Sequence[Line]) -> dict[str, list[Any]]:
+    return {
+        "instruments": [line.instrument_id for line in lines],
+        "quantities": [line.quantity for line in lines],
+        "venues": [line.venue_id for line in lines],
+        "receivers": [line.account_id for line in lines],
+        "sources": [line.source_line_id for line in lines],
+    }
+
+
+def _typed(statement: str, **types: Any) -> Any:
+    return text(statement).bindparams(
+        *(bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items())
+    )
+
+
+_CONTENT_TYPES = {
+    "accounts": Integer,
+    "reasons": String,
+    "categories": String,
+    "document_nos": String,
+    "authorities": String,
+    "starts": Date,
+    "ends": Date,
+    "notices": Integer,
+    "imports": BigInteger,
+    "proposals": String,
+}
+_LINE_TYPES = {
+    "instruments": Integer,
+    "quantities": BigInteger,
+    "venues": Integer,
+    "receivers": Integer,
+    "sources": BigInteger,
+}
+
+_INSERT = _typed(
+    """
+    WITH wanted AS (
+           SELECT nextval(pg_get_serial_sequence('application', 'id')) AS id, w.*
+             FROM unnest(:kinds, :prefixes, :keys, :accounts, :reasons, :categories, :document_nos,
+                         :authorities, :starts, :ends, :notices, :imports, :proposals)
+               AS w (kind, prefix, request_key, account_id, reason, category, document_no,
+                     authority, starts_on, ends_on, notice_id, import_id, proposal)),
+         made AS (
+           INSERT INTO application (id, number, kind, account_id, reason, request_key, category,
+                                    document_no, authority, starts_on, ends_on, notice_id,
+                                    import_id, proposal, created_by, created_at)
+           OVERRIDING SYSTEM VALUE
+           SELECT id, prefix || :year || lpad(id::text, 8, '0'), kind, account_id, reason,
+                  request_key, category, document_no, authority, starts_on, ends_on, notice_id,
+                  import_id, CAST(proposal AS jsonb), CAST(:member AS integer), :at
+             FROM wanted
+           ON CONFLICT (request_key) DO NOTHING
+           RETURNING id, request_key),
+         line AS (
+           INSERT INTO application_line (application_id, instrument_id, quantity, venue_id,
+                                         account_id, source_line_id)
+           SELECT made.id, l.instrument_id, l.quantity, l.venue_id, l.account_id, l.source_line_id
+             FROM unnest(:line_keys, :instruments, :quantities, :venues, :receivers, :sources)
+                  WITH ORDINALITY AS l (request_key, instrument_id, quantity, venue_id, account_id,
+                                        source_line_id, n)
+             JOIN made USING (request_key) ORDER BY l.n),
+         party AS (
+           INSERT INTO application_party (application_id, account_id)
+           SELECT made.id, p.account_id
+             FROM unnest(:party_keys, :party_accounts) AS p (request_key, account_id)
+             JOIN made USING (request_key)),
+         event AS (
+           INSERT INTO application_event (application_id, action, at, member_id, member_name, ip)
+           SELECT id, 'save', :at, CAST(:member AS integer), :member_name, :ip FROM made)
+    SELECT request_key, id FROM made
+    """,
+    kinds=String,
+    prefixes=String,
+    keys=String,
+    **_CONTENT_TYPES,
+    line_keys=String,
+    **_LINE_TYPES,
+    party_keys=String,
+    party_accounts=Integer,
+)
+
+_REPLACE = _typed(
+    """
+    WITH gone AS (DELETE FROM application_line WHERE application_id = :application),
+         left_out AS (DELETE FROM application_party WHERE application_id = :application
+                         AND account_id <> ALL(:party_accounts)),
+         come AS (
+           INSERT INTO application_party (application_id, account_id)
+           SELECT :application, account_id FROM unnest(:party_accounts) AS account_id
+           ON CONFLICT DO NOTHING)
+    UPDATE application a
+       SET reason = w.reason, category = w.category, document_no = w.document_no,
+           authority = w.authority, starts_on = w.starts_on, ends_on = w.ends_on,
+           notice_id = w.notice_id, proposal = CAST(w.proposal AS jsonb), version = version + 1
+      FROM unnest(:accounts, :reasons, :categories, :document_nos, :authorities, :starts, :ends,
+                  :notices, :imports, :proposals)
+        AS w (account_id, reason, category, document_no, authority, starts_on, ends_on, notice_id,
+              import_id, proposal)
+     WHERE a.id = :application
+    """,
+    **_CONTENT_TYPES,
+    party_accounts=Integer,
+)
+
+_ADD_LINES = _typed(
+    """
+    INSERT INTO application_line (application_id, instrument_id, quantity, venue_id, account_id,
+                                  source_line_id)
+    SELECT :application, l.instrument_id, l.quantity, l.venue_id, l.account_id, l.source_line_id
+      FROM unnest(:instruments, :quantities, :venues, :receivers, :sources)
+           WITH ORDINALITY AS l (instrument_id, quantity, venue_id, account_id, source_line_id, n)
+     ORDER BY l.n
+    """,
+    **_LINE_TYPES,
+)
+
+_LOCK_ACCOUNTS = _typed(
+    """
+    SELECT id FROM account
+     WHERE id IN (SELECT account_id FROM application WHERE id = ANY(:ids))
+       AND (CAST(:account AS integer) IS NULL OR id = :account
+            OR id IN (SELECT a.account_id FROM application a JOIN application_party p
+                          ON p.application_id = a.id
+                       WHERE a.id = ANY(:ids) AND p.account_id = :account))
+       AND (CAST(:province AS text) IS NULL OR province = :province)
+     ORDER BY id FOR NO KEY UPDATE
+    """,
+    ids=BigInteger,
+)
+
+# A receiver is asked from the submission on; a draft of another enterprise does not exist for it.
+_LOCK_APPLICATIONS = _typed(
+    """
+    SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
+           reason, category, document_no, authority, starts_on, ends_on, notice_id, proposal,
+           (SELECT coalesce(json_agg(json_build_array(instrument_id, quantity, l.id, venue_id,
+                                                      l.account_id, source_line_id)
+                                     ORDER BY l.id), '[]')
+              FROM application_line l WHERE l.application_id = a.id) AS lines,
+           (SELECT array_agg(p.account_id) FROM application_party p
+             WHERE p.application_id = a.id) AS receivers,
+           (SELECT array_agg(p.account_id) FROM application_party p
+             WHERE p.application_id = a.id AND p.agreed_at IS NOT NULL) AS agreed,
+           ARRAY[a.created_by, a.submitted_by] ||
+           (SELECT array_agg(e.member_id) FROM application_event e
+             WHERE e.application_id = a.id
+               AND (e.action IN ('save', 'submit')
+                    OR (e.action = 'approve'
+                        AND e.id > (SELECT max(s.id) FROM application_event s
+                                     WHERE s.application_id = a.id AND s.action = 'submit'))))
+             AS signers
+      FROM application a
+     WHERE id = ANY(:ids) AND account_id = ANY(:accounts)
+       AND (CAST(:account AS integer) IS NULL OR account_id = :account
+            OR (status <> 'draft' AND EXISTS (
+                  SELECT FROM application_party p
+                   WHERE p.application_id = a.id AND p.account_id = :account)))
+     ORDER BY id FOR UPDATE
+    """,
+    ids=BigInteger,
+    accounts=Integer,
+)
+
+_GATHER = _typed(
+    """
+    SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
+           i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer,
+           (SELECT array_agg(v.venue_id) FROM venue_instrument v WHERE v.instrument_id = i.id) AS venues,
+           coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
+           coalesce(h.custody, 0) AS custody
+      FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
+      JOIN account a ON a.id = p.account_id
+      JOIN instrument i ON i.id = p.instrument_id
+      LEFT JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
+    """,
+    accounts=Integer,
+    instruments=Integer,
+)
+
+_RESTRICTED = _typed(
+    "SELECT id FROM account WHERE id = ANY(:accounts) AND is_restricted", accounts=Integer
+)
+
+_LINKED = _typed(
+    "SELECT account_id, receiver_id FROM custody_link WHERE account_id = ANY(:accounts)",
+    accounts=Integer,
+)
+
+# What is surrendered is what was approved, less what was refunded of it.
+_NOTICES = _typed(
+    """
+    SELECT n.id, n.account_id, n.number, n.obligation,
+           floor(n.obligation * n.offset_percent / 100)::bigint AS offset_limit,
+           (SELECT array_agg(instrument_id) FROM notice_instrument e WHERE e.notice_id = n.id)
+             AS eligible,
+           used.*
+      FROM notice n
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(signed) FILTER (WHERE status = 'approved'), 0)::bigint AS surrendered,
+                  coalesce(sum(signed) FILTER (WHERE status = 'in_review' AND signed > 0), 0)::bigint
+                    AS pending,
+                  coalesce(sum(signed) FILTER (WHERE status = 'approved' AND is_offset), 0)::bigint
+                    AS offset_surrendered,
+                  coalesce(sum(signed) FILTER (WHERE status = 'in_review' AND signed > 0
+                                                 AND is_offset), 0)::bigint AS offset_pending
+             FROM (SELECT a.status, i.kind = 'offset' AS is_offset,
+                          CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed
+                     FROM application a
+                     JOIN application_line l ON l.application_id = a.id
+                     JOIN instrument i ON i.id = l.instrument_id
+                    WHERE a.notice_id = n.id AND a.status IN ('in_review', 'approved')) AS line
+           ) AS used
+     WHERE n.id = ANY(:ids)
+    """,
+    ids=Integer,
+)
+
+_SOURCES = _typed(
+    """
+    SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status,
+           (s.quantity - coalesce((
+              SELECT sum(l.quantity) FROM application_line l JOIN application d ON d.id = l.application_id
+               WHERE l.source_line_id = s.id
+                 AND d.status IN ('in_review', 'pending_settlement', 'approved')), 0))::bigint AS left
+      FROM application_line s JOIN application a ON a.id = s.application_id
+     WHERE s.id = ANY(:ids)
+    """,
+    ids=BigInteger,
+)
+
+# Accounts opened in a batch came without their documents (manual 二-三 说明).
+_UNPROVEN = _typed(
+    """
+    SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
+     WHERE a.id = ANY(:ids) AND c.lacks_documents
+       AND NOT EXISTS (SELECT FROM attachment t WHERE t.application_id = a.id)
+    """,
+    ids=BigInteger,
+)
+
+_CALL = _typed(
+    """
+    WITH asked AS (SELECT * FROM unnest(:ids, :accounts) AS w (application_id, account_id)),
+         gone AS (
+           DELETE FROM application_party p
+            WHERE p.application_id = ANY(:ids)
+              AND (p.application_id, p.account_id) NOT IN (SELECT * FROM asked))
+    INSERT INTO application_party (application_id, account_id) SELECT * FROM asked
+    ON CONFLICT (application_id, account_id) DO UPDATE SET agreed_at = NULL, agreed_by = NULL
+    """,
+    ids=BigInteger,
+    accounts=Integer,
+)
+
+_AGREE = _typed(
+    """
+    UPDATE application_party SET agreed_at = :at, agreed_by = CAST(:member AS integer)
+     WHERE application_id = ANY(:ids) AND account_id = :account
+    """,
+    ids=BigInteger,
+)
+
+_RECORD = _typed(
+    """
+    WITH reached AS (
+           UPDATE application a
+              SET status = r.status, step = r.step, settles_on = r.settles_on,
+                  posting_id = r.posting_id, submitted_by = r.submitted_by, version = version + 1,
+                  submitted_at = CASE WHEN :action = 'submit' THEN :at ELSE submitted_at END,
+                  refusal = CASE WHEN :action = 'refuse' THEN r.comment ELSE refusal END
+             FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters, :comments)
+               AS r (id, status, step, settles_on, posting_id, submitted_by, comment)
+            WHERE a.id = r.id
+           RETURNING a.id, a.kind, a.number, a.account_id, a.step, r.comment),
+         event AS (
+           INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
+                                          ip, comment)
+           SELECT id, :action, step, :at, CAST(:member AS integer), :member_name, :ip, comment
+             FROM reached)
+    INSERT INTO operation_log (member_id, member_no, ip, action, subject, account_id, detail)
+    SELECT CAST(:member AS integer), :member_no, :ip, kind || '.' || :action, number, account_id,
+           jsonb_build_object('comment', comment)
+      FROM reached
+    """,
+    ids=BigInteger,
+    statuses=String,
+    steps=SmallInteger,
+    days=Date,
+    postings=BigInteger,
+    submitters=Integer,
+    comments=String,
+)

@@ -1,0 +1,25 @@
+"""What the last approval does besides moving tonnes: one function a kind, over many cases at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from app.domain.workflow import Case
+from app.operations import accounts
+from app.operations.actor import Actor
+
+Effect = Callable[[Sequence[Case], Actor, datetime], None]
+
+EFFECTS: dict[str, Effect] = {
+    "custody_link": accounts.link,
+    "restriction": accounts.restrict,
+    "restriction_lifting": accounts.lift,
+}
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Do what the approved cases' kinds ask for, in the transaction of the approval."""
+    for code in dict.fromkeys(case.kind for case in cases):
+        if code in EFFECTS:
+            EFFECTS[code]([case for case in cases if case.kind == code], actor, now)
