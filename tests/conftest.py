@@ -130,8 +130,8 @@ def _empty(cluster: embedded.Cluster) -> None:
     """Empty what tests write; the append-only triggers stand aside for the superuser alone."""
     with cluster.connect("registry") as connection:
         tables = connection.execute(
-            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
-            " AND tablename <> ALL(%s)",
+            "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables"
+            " WHERE schemaname IN ('public', 'job_queue') AND tablename <> ALL(%s)",
             [list(KEPT)],
         ).fetchall()
         connection.execute("SET session_replication_role = replica")

@@ -195,6 +195,7 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
                 text("""
                     SELECT table_name, privilege_type FROM information_schema.table_privileges
                      WHERE grantee = current_user AND privilege_type <> 'SELECT'
+                       AND table_schema = 'public'
                 """)
             )
         }

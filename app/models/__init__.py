@@ -19,6 +19,7 @@ from app.models.calendar import BusinessClock, SettlementRun, TradingDay
 from app.models.import_file import ImportFile
 from app.models.instrument import Instrument
 from app.models.job import Job, JobFailure
+from app.models.job import Job, JobFailure
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
     Captcha,
@@ -51,11 +52,14 @@ __all__ = [
     "Instrument",
     "Job",
     "JobFailure",
+    "Job",
+    "JobFailure",
     "LogBlock",
     "LogSeal",
     "LoginFailure",
     "LoginRecord",
     "LoginSession",
+    "MailboxMessage",
     "MailboxMessage",
     "Member",
     "Movement",
@@ -63,6 +67,8 @@ __all__ = [
     "NoticeChange",
     "NoticeInstrument",
     "OperationLog",
+    "OutboxAttempt",
+    "OutboxMessage",
     "OutboxAttempt",
     "OutboxMessage",
     "Parameter",

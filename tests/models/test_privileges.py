@@ -23,6 +23,8 @@ APPEND_ONLY = (
     "login_record",
     "transfer_permission_change",
     "settlement_run",
+    "outbox_attempt",
+    "job_failure",
     "log_block",
     "log_seal",
     "parameter",
