@@ -11,26 +11,22 @@ The column's own name is authenticated with it: a value moved to another column 
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from app.pki.errors import PkiError
+from app.pki.suites import SUITES
+
 VERSION = "p1"
-NONCE, TAG = 12, 16
 KEY_BYTES = 32
-SUITES = ("intl", "gm")  # AES-256-GCM; SM4-GCM
 SHAPE = re.compile(r"p1:(\w+):([\w-]{1,20}):([A-Za-z0-9+/=]+)")
 
 
@@ -102,10 +98,11 @@ class Encrypted(TypeDecorator[str]):
 def encrypt(text: str, context: str) -> str:
     """Encrypt a text under the current key; ``context`` is table.column, needed again to read it."""
     ring = keys()
-    nonce = os.urandom(NONCE)
     said = _associated(ring.suite, ring.current, context)
-    sealed = _seal(ring.suite, ring.secrets[ring.current], nonce, text.encode(), said)
-    return f"{VERSION}:{ring.suite}:{ring.current}:{base64.b64encode(nonce + sealed).decode()}"
+    sealed = SUITES[ring.suite].encrypt(
+        _key(ring.suite, ring.secrets[ring.current]), text.encode(), said
+    )
+    return f"{VERSION}:{ring.suite}:{ring.current}:{base64.b64encode(sealed).decode()}"
 
 
 def decrypt(stored: str, context: str) -> str:
@@ -118,10 +115,10 @@ def decrypt(stored: str, context: str) -> str:
     if key is None or suite not in SUITES:
         raise PersonalDataUnreadable(f"{context}: key {key_id} ({suite}) is not among the keys")
     try:
-        raw = base64.b64decode(text, validate=True)
-        opened = _open(suite, key, raw[:NONCE], raw[NONCE:], _associated(suite, key_id, context))
-        return opened.decode()
-    except (InvalidTag, binascii.Error, ValueError) as error:
+        sealed = base64.b64decode(text, validate=True)
+        said = _associated(suite, key_id, context)
+        return SUITES[suite].decrypt(_key(suite, key), sealed, said).decode()
+    except (PkiError, ValueError) as error:
         raise PersonalDataUnreadable(
             f"{context}: key {key_id} does not fit, or the value was altered"
         ) from error
@@ -146,25 +143,9 @@ def _associated(suite: str, key_id: str, context: str) -> bytes:
     return f"{VERSION}:{suite}:{key_id}:{context}".encode()
 
 
-def _seal(suite: str, key: bytes, nonce: bytes, text: bytes, said: bytes) -> bytes:
+def _key(suite: str, key: bytes) -> bytes:
+    """Return the suite's own key: one key never serves two ciphers."""
     if suite == "intl":
-        return AESGCM(key).encrypt(nonce, text, said)
-    encryptor = Cipher(algorithms.SM4(_sm4_key(key)), modes.GCM(nonce)).encryptor()
-    encryptor.authenticate_additional_data(said)
-    return encryptor.update(text) + encryptor.finalize() + encryptor.tag
-
-
-def _open(suite: str, key: bytes, nonce: bytes, sealed: bytes, said: bytes) -> bytes:
-    if len(sealed) < TAG:
-        raise ValueError("too short")
-    if suite == "intl":
-        return AESGCM(key).decrypt(nonce, sealed, said)
-    mode = modes.GCM(nonce, sealed[-TAG:])
-    decryptor = Cipher(algorithms.SM4(_sm4_key(key)), mode).decryptor()
-    decryptor.authenticate_additional_data(said)
-    return decryptor.update(sealed[:-TAG]) + decryptor.finalize()
-
-
-def _sm4_key(key: bytes) -> bytes:
-    """Derive SM4's 16 bytes, so that one key never serves two ciphers."""
-    return HKDF(hashes.SHA256(), 16, None, b"registry personal data SM4").derive(key)
+        return key
+    length = SUITES[suite].key_length
+    return HKDF(hashes.SHA256(), length, None, f"personal data {suite}".encode()).derive(key)
