@@ -1,4 +1,4 @@
-"""The columns of a list page: how a value reads on screen, and how it reads in a CSV file."""
+"""The columns of a list page: how a value reads on screen, and how it reads in a file."""
 
 from __future__ import annotations
 
@@ -87,20 +87,23 @@ class Column:
             return Cell(str(title), self.css, tone=tone if self.kind == "status" else "", url=url)
         return Cell(_WRITTEN[self.kind](value), self.css, url=url)
 
-    def in_file(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    def in_file(self, value: ColumnElement[Any], *, has_types: bool = False) -> ColumnElement[Any]:
         """Return the SQL expression that writes the value into a file.
 
         The database writes the rows (performance.md 7), so what the screen does in Python is said
-        here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate.
+        here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate,
+        unless the file ``has_types`` and says itself that a cell is text.
         """
+        guarded = _as_it_is if has_types else without_formula
         if self.choices:
             whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
-            return case(whens, value=value, else_=without_formula(cast(value, String)))
+            return case(whens, value=value, else_=guarded(cast(value, String)))
         if self.kind == "boolean":
             return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
         if self.kind == "datetime" and isinstance(value.type, DateTime):
-            return func.date_trunc("second", func.timezone(SHANGHAI.key, value))
-        return without_formula(value) if isinstance(value.type, String) else value
+            local = func.timezone(SHANGHAI.key, value)
+            return func.date_trunc("second", local, type_=DateTime())
+        return guarded(value) if isinstance(value.type, String) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,10 @@ def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
     is_suspicious = first.in_([literal(code) for code in _SUSPICIOUS])
     is_formula = value.regexp_match(_FORMULA)
     return case((is_suspicious & is_formula, literal("'").concat(value)), else_=value)
+
+
+def _as_it_is(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value
 
 
 def _plain(key: Any) -> Any:

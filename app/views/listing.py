@@ -6,7 +6,7 @@ docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -195,24 +195,14 @@ class ListPage(BaseView):
     @permission_name("export")
     def export(self) -> Any:
         """Stream all rows that meet the conditions as a CSV file."""
-        asked = self._asked()
-        if not asked.is_clear:
-            return self._page(asked, Found())
-        shown = self._choice()
-        columns = [column for column in self.columns if shown[column.key]]
-        source, statement = self._statement(asked)
-        back = self._url("list", self._arguments(asked))
-        return export.stream(
-            asked.order.apply(
-                statement.with_only_columns(*(each.in_file(source[each.key]) for each in columns)),
-                source,
-            ),
-            header=[column.heading for column in columns],
-            title=str(self.title),
-            subject=type(self).__name__,
-            conditions=self._arguments(asked),
-            back=back,
-        )
+        return self._export(export.stream, has_types=False)
+
+    @expose("/export.xlsx")
+    @has_access
+    @permission_name("export")
+    def export_xlsx(self) -> Any:
+        """Write all rows that meet the conditions into an XLSX file."""
+        return self._export(export.write, has_types=True)
 
     @expose("/columns", methods=["POST"])
     @has_access
@@ -278,6 +268,25 @@ class ListPage(BaseView):
         ]
         bulk = {"done": len(result.done), "failed": len(failures), "failures": failures}
         return self.render_template("result.html", result={"bulk": bulk, "back_url": self._back()})
+
+    def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
+        asked = self._asked()
+        if not asked.is_clear:
+            return self._page(asked, Found())
+        shown = self._choice()
+        columns = [column for column in self.columns if shown[column.key]]
+        source, statement = self._statement(asked)
+        cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
+        return write(
+            export.Export(
+                asked.order.apply(statement.with_only_columns(*cells), source),
+                columns,
+                title=str(self.title),
+                subject=type(self).__name__,
+                conditions=self._arguments(asked),
+                back=self._url("list", self._arguments(asked)),
+            )
+        )
 
     # What a request asks ------------------------------------------------------------------------
 
@@ -465,6 +474,7 @@ class ListPage(BaseView):
             "reset": self._url("list", self._kept(asked)),
             "columns": self._url("choose_columns", {}),
             "export": self._url("export", self._arguments(asked, size="")),
+            "export_xlsx": self._url("export_xlsx", self._arguments(asked, size="")),
             "first": to(),
         }
         if self.bulk:

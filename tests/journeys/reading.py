@@ -57,9 +57,9 @@ def open_from_menu(page: Page, entry: str) -> None:
 
 
 def download(page: Page, folder: Path) -> list[dict[str, str]]:
-    """Press 导出 and return the file's rows by its header."""
+    """Press 导出 CSV and return the file's rows by its header."""
     with page.expect_download() as waiting:
-        page.get_by_role("link", name="导出").click()
+        page.get_by_role("link", name="导出 CSV").click()
     file = folder / waiting.value.suggested_filename
     waiting.value.save_as(file)
     assert re.fullmatch(r"[\u4e00-\u9fff]+_\d{8}_\d{6}\.csv", file.name)

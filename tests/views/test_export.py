@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import threading
+from datetime import datetime
 from urllib.parse import quote
 
+import openpyxl
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import literal, select, text
 
 from app.extensions import db
 from app.models import OperationLog
-from app.views import export
+from app.views import export, workbook
 from tests import factories
 from tests.views import toys
 from tests.views.toys import table
@@ -278,3 +280,173 @@ def held_locks() -> int:
         text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :lock"),
         {"lock": export._LOCK},
     )
+
+
+# XLSX
+
+
+def sheet_of(response):
+    assert response.status_code == 200, response.text
+    return openpyxl.load_workbook(io.BytesIO(response.data)).active
+
+
+def values_of(response) -> list[list[object]]:
+    return [list(row) for row in sheet_of(response).values]
+
+
+@pytest.mark.parametrize("query", ["", "sort=name", "name=甲", "day_from=2026-11-20"])
+def test_the_workbook_holds_what_the_csv_holds(browser, accounts, officer, query):
+    toys.switches(accounts, 40, officer)
+    expected = rows_of(browser.get(f"/toys/export.csv?{query}"))
+    found = values_of(browser.get(f"/toys/export.xlsx?{query}"))
+
+    assert len(found) == len(expected) > 1
+    assert found[0] == expected[0]
+    for ours, theirs in zip(found[1:], expected[1:], strict=True):
+        assert [_written(each) for each in ours] == theirs
+
+
+def _written(value: object) -> str:
+    """Return a cell's value as a CSV file has it."""
+    return "" if value is None else str(int(value) if isinstance(value, float) else value)
+
+
+def test_the_workbooks_cells_have_their_types(browser, accounts, officer):
+    toys.switches(accounts, 1, officer)
+    browser.post("/toys/columns", data={"column": ["number", "quantity", "at", "opened_on"]})
+    sheet = sheet_of(browser.get("/toys/export.xlsx"))
+    number, quantity, at, opened_on = sheet[2]
+
+    assert number.value.isdigit()
+    assert number.number_format == "@"
+    assert quantity.data_type == "n"
+    assert quantity.number_format == "#,##0"
+    assert at.value == datetime(2026, 11, 20, 12, 0)  # noqa: DTZ001 - a sheet's times have no zone.
+    assert at.number_format == "yyyy-mm-dd hh:mm:ss"
+    assert opened_on.number_format == "yyyy-mm-dd"
+    assert sheet.freeze_panes == "A2"
+    assert all(cell.font.bold for cell in sheet[1])
+    assert sheet.title == "玩具"
+
+
+@pytest.mark.parametrize("quantity", [2**53, 2**53 + 1, -(2**53), -(2**53) - 1, 0])
+def test_a_quantity_is_exact_whatever_its_size(browser, accounts, officer, monkeypatch, quantity):
+    toys.switches(accounts, 1, officer)
+    rows = toys.ToyPage.rows
+
+    def large(self, conditions):
+        statement = rows(self, conditions)
+        columns = [each for each in statement.selected_columns if each.key != "quantity"]
+        return statement.with_only_columns(*columns, literal(quantity).label("quantity"))
+
+    monkeypatch.setattr(toys.ToyPage, "rows", large)
+    cell = sheet_of(browser.get("/toys/export.xlsx"))["E2"]
+    is_exact = abs(quantity) <= 2**53
+    assert cell.data_type == ("n" if is_exact else "s")
+    assert int(cell.value) == quantity
+
+
+@pytest.mark.parametrize("start", [*"=+-@＝＋－＠", "\t=", " ="])
+def test_no_cell_of_a_workbook_is_calculated(browser, officer, start):
+    name = f'{start}HYPERLINK("http://evil.example","x")'
+    toys.switches([factories.account(name)], 1, officer)
+    cell = sheet_of(browser.get("/toys/export.xlsx"))["C2"]
+
+    assert cell.value == name
+    assert cell.data_type == "s"
+    assert cell.number_format == "@"  # Nor when somebody edits it.
+
+
+@pytest.mark.parametrize(
+    "name", ["_x0041_", " 前后有空格 ", '引号"<&>', "🙂", "第一行\n第二行", "1e5", "0012"]
+)
+def test_texts_of_a_workbook_are_left_as_they_are(browser, officer, name):
+    toys.switches([factories.account(name)], 1, officer)
+    value = sheet_of(browser.get("/toys/export.xlsx"))["C2"].value
+
+    assert openpyxl.utils.escape.unescape(value) == name
+
+
+def test_a_workbook_without_rows_has_its_header(browser):
+    found = values_of(browser.get("/toys/export.xlsx?name=nobody"))
+
+    assert found[0][:2] == ["编号", "会员编号"]
+    assert [row for row in found[1:] if any(row)] == []
+
+
+def test_the_workbook_is_sent_as_a_file_of_known_size(browser, accounts, officer):
+    toys.switches(accounts, 3, officer)
+    answer = browser.get("/toys/export.xlsx")
+
+    assert answer.mimetype == workbook.MEDIA_TYPE
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
+    assert quote("玩具_") in answer.headers["Content-Disposition"]
+    assert answer.headers["Content-Disposition"].endswith(".xlsx")
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert held_locks() == 0
+
+
+def test_a_workbook_is_on_record(browser, accounts, officer):
+    toys.switches(accounts, 7, officer)
+    browser.get("/toys/export.xlsx?name=甲")
+    before, after = logged()
+
+    assert (before.result, after.result) == ("started", "done")
+    assert before.detail == {"conditions": {"name": "甲"}, "format": "xlsx"}
+    assert after.detail == {"rows": 3}
+
+
+def test_more_rows_than_a_sheet_holds_are_refused(browser, accounts, officer, monkeypatch):
+    toys.switches(accounts, 4, officer)
+    monkeypatch.setattr(workbook, "MOST_ROWS", 4)
+    assert len(values_of(browser.get("/toys/export.xlsx"))) == 5
+    monkeypatch.setattr(workbook, "MOST_ROWS", 3)
+    answer = browser.get("/toys/export.xlsx?sort=name")
+
+    assert answer.status_code == 413
+    assert "Excel" in answer.text
+    assert 'href="/toys/export.csv?sort=name"' in answer.text
+    assert logged()[-1].result == "refused"
+    assert held_locks() == 0
+
+
+def test_a_workbook_that_fails_is_on_record_and_leaves_nothing(
+    browser, accounts, officer, monkeypatch, tmp_path
+):
+    toys.switches(accounts, 4, officer)
+    monkeypatch.setattr(workbook.tempfile, "tempdir", str(tmp_path))
+
+    def failing(_keys, _columns, rows):
+        next(rows)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(workbook, "_records", failing)
+    with pytest.raises(OSError, match="disk is full"):
+        browser.get("/toys/export.xlsx")
+    assert logged()[-1].result == "aborted"
+    assert held_locks() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workbook_holds_the_rows_of_ones_scope_alone(toy_app, browser, accounts, officer):
+    toys.switches(accounts, 30, officer)
+    enterprise = toys.open_browser(toy_app, factories.member("enterprise", of=accounts[0]))
+
+    own = values_of(enterprise.get("/toys/export.xlsx"))[1:]
+    assert len(own) == 10
+    assert accounts[1].name not in str(own)
+
+
+def test_workbooks_wait_for_a_slot_too(browser, accounts, officer):
+    toys.switches(accounts, 9000, officer)
+    running = [browser.get("/toys/export.csv", buffered=False) for _ in range(export.SLOTS)]
+
+    assert browser.get("/toys/export.xlsx").status_code == 429
+    for answer in running:
+        answer.close()
+    assert browser.get("/toys/export.xlsx").status_code == 200
+
+
+def test_a_wrong_condition_gives_no_workbook(browser, accounts):
+    assert browser.get("/toys/export.xlsx?sector=gold").status_code == 400
+    assert logged() == []
