@@ -10,6 +10,9 @@
 | TRUSTED_HOSTS | names under which the site may be called, separated by commas |
 | TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
 | CAPTCHA | `off` turns the picture off; refused in production |
+| MAIL_URL | `smtp://user:password@host:587?tls=starttls` (or `implicit`, `off`); `off` sends none |
+| MAIL_FROM | the address that mails come from |
+| SMS_URL, SMS_KEY | the gateway of text messages, and the key that signs what is posted; `off` |
 | SESSION_IDLE_MINUTES, SESSION_ABSOLUTE_HOURS | when a session ends, until the registry sets it itself |
 | PERSONAL_DATA_KEY | personal data: `id:64 hex digits`, commas between, the current first, and `index:` |
 | PERSONAL_DATA_KEY_FILE | a file with the same, one a line, in place of the variable |
@@ -27,6 +30,7 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -54,6 +58,11 @@ class Settings:
     captcha_enabled: bool = True
     cert_login: str = "off"  # The second step of signing in comes with the certificates.
     has_own_clock: bool = False
+    # A server's address, "off", or (demo and test) "mailbox": the page that shows what was sent.
+    mail_url: str = field(default="mailbox", repr=False)
+    mail_from: str = "registry@registry.example"
+    sms_url: str = "mailbox"
+    sms_key: str = field(default="", repr=False)
     session_idle_minutes: int = 30
     session_absolute_hours: int = 8
     trusted_proxies: int = 0
@@ -117,7 +126,8 @@ class Settings:
         }
 
     def _database_config(self) -> dict[str, Any]:
-        options = "-c timezone=Asia/Shanghai"
+        # The queue of jobs has a schema of its own.
+        options = "-c timezone=Asia/Shanghai -c search_path=public,job_queue"
         if self.database_url == self.database_owner_url:
             # Demo and test on a server of one's own with a single login: take the small role.
             options += f" -c role={APP_ROLE}"
@@ -205,6 +215,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environ, "PORT", 8080, least=1, most=65535),
         captcha_enabled=captcha_enabled,
         has_own_clock=not is_production,
+        **_messages(environ, is_production=is_production),
         session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60),
         session_absolute_hours=_number(environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24),
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=5),
@@ -212,6 +223,77 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         cookie_secure=is_production,
         personal_data_keys=_personal_data_keys(profile, environ),
     )
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """What a MAIL_URL says: where to send mail, how the line is kept secret, as whom to sign in."""
+
+    host: str
+    port: int
+    tls: str
+    user: str
+    password: str = field(repr=False)
+    ca: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> MailServer:
+        """Read `smtp://user:password@host:port?tls=starttls&ca=/path`.  Raises ConfigurationError."""
+        wrong = refusal(
+            "MAIL_URL 应为 smtp://用户:口令@主机:端口?tls=starttls|implicit|off",
+            "MAIL_URL reads smtp://user:password@host:port?tls=starttls|implicit|off",
+        )
+        try:
+            parts = urlsplit(text)
+            port, options = (
+                parts.port,
+                dict(parse_qsl(parts.query, strict_parsing=bool(parts.query))),
+            )
+        except ValueError as error:
+            raise wrong from error
+        tls = options.pop("tls", "starttls")
+        ca = options.pop("ca", "")
+        known = tls in ("starttls", "implicit", "off")
+        if parts.scheme != "smtp" or not parts.hostname or not known or options:
+            raise wrong
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if user and tls == "off" and not is_loopback(parts.hostname):
+            raise refusal(
+                "不加密的邮件连接不得登录", "a mail line in clear must not carry a password"
+            )
+        usual = {"starttls": 587, "implicit": 465, "off": 25}[tls]
+        return cls(parts.hostname, port or usual, tls, user, password, ca)
+
+
+def _messages(environ: Mapping[str, str], *, is_production: bool) -> dict[str, str]:
+    """Read where mails and text messages go; production has to say so, be it `off`."""
+    found = {}
+    for name in ("MAIL_URL", "SMS_URL"):
+        text = environ.get(name) or ("" if is_production else "mailbox")
+        if not text or (is_production and text == "mailbox"):
+            raise refusal(f"生产环境须设置 {name}，或写明 off", f"production needs {name}, or off")
+        found[name.lower()] = text
+    if found["mail_url"] not in ("off", "mailbox"):
+        MailServer.read(found["mail_url"])
+    if found["mail_url"] not in ("off", "mailbox") or environ.get("MAIL_FROM"):
+        found["mail_from"] = environ.get("MAIL_FROM", "")
+        if not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", found["mail_from"]):
+            raise refusal("MAIL_FROM 须为邮件地址", "MAIL_FROM is a mail address")
+    if found["sms_url"] not in ("off", "mailbox"):
+        found["sms_key"] = environ.get("SMS_KEY", "")
+        _check_gateway(found["sms_url"], found["sms_key"])
+    return found
+
+
+def _check_gateway(url: str, key: str) -> None:
+    parts = urlsplit(url)
+    is_safe = parts.scheme == "https" or (
+        parts.scheme == "http" and is_loopback(parts.hostname or "")
+    )
+    if not is_safe or not parts.hostname:
+        raise refusal("SMS_URL 须为 https 地址", "SMS_URL is an https address")
+    if len(key) < 32:
+        raise refusal("SMS_KEY 须不少于32个字符", "SMS_KEY needs 32 characters or more")
 
 
 def refusal(chinese: str, english: str) -> ConfigurationError:

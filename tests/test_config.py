@@ -18,6 +18,10 @@ PRODUCTION = {
     "DATABASE_OWNER_URL": OWNER,
     "SECRET_KEY": "k" * 32,
     "PERSONAL_DATA_KEY": f"2026a:{'a' * 64},index:{'b' * 64}",
+    "MAIL_URL": "smtp://registry:p%40ss@mail.example:587",
+    "MAIL_FROM": "registry@registry.example",
+    "SMS_URL": "https://gateway.example/send",
+    "SMS_KEY": "s" * 32,
 }
 DEMO = {"DATABASE_URL": APP, "DATABASE_OWNER_URL": OWNER, "SECRET_KEY": "k" * 32}
 
@@ -64,6 +68,18 @@ def test_production_may_run_without_the_owner_s_secret():
         ({"CAPTCHA": "off"}, "captcha"),
         ({"CERT_LOGIN": "agent"}, "CERT_LOGIN"),
         ({"PORT": "0"}, "PORT"),
+        ({"MAIL_URL": ""}, "MAIL_URL, or off"),
+        ({"MAIL_URL": "mailbox"}, "MAIL_URL, or off"),
+        ({"MAIL_URL": "mail.example"}, "MAIL_URL reads"),
+        ({"MAIL_URL": "smtp://mail.example:x"}, "MAIL_URL reads"),
+        ({"MAIL_URL": "smtp://mail.example?tls=no"}, "MAIL_URL reads"),
+        ({"MAIL_URL": "smtp://mail.example?tsl=off"}, "MAIL_URL reads"),
+        ({"MAIL_URL": "smtp://a:b@mail.example?tls=off"}, "in clear"),
+        ({"MAIL_FROM": ""}, "MAIL_FROM"),
+        ({"MAIL_FROM": "registry"}, "MAIL_FROM"),
+        ({"SMS_URL": ""}, "SMS_URL, or off"),
+        ({"SMS_URL": "http://gateway.example/"}, "https"),
+        ({"SMS_KEY": "short"}, "SMS_KEY"),
         ({"PORT": "８０８０"}, "PORT"),
         ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES"),
         ({"APP_PROFILE": "prod"}, "APP_PROFILE"),
@@ -73,6 +89,19 @@ def test_production_refuses(change, message):
     with pytest.raises(ConfigurationError, match=message) as refused:
         load(PRODUCTION | change)
     assert "。" in str(refused.value)  # In Chinese and in English.
+
+
+def test_messages_go_where_they_are_told():
+    settings = load(PRODUCTION)
+    server = config.MailServer.read(settings.mail_url)
+    assert (server.host, server.port, server.tls) == ("mail.example", 587, "starttls")
+    assert (server.user, server.password) == ("registry", "p@ss")
+    assert "p%40ss" not in repr(settings)
+    assert "s" * 32 not in repr(settings)
+    assert "p@ss" not in repr(server)
+    nowhere = load(PRODUCTION | {"MAIL_URL": "off", "MAIL_FROM": "", "SMS_URL": "off"})
+    assert (nowhere.mail_url, nowhere.sms_url) == ("off", "off")
+    assert (load(DEMO).mail_url, load(DEMO).sms_url) == ("mailbox", "mailbox")
 
 
 @pytest.mark.parametrize("profile", ["demo", "test"])

@@ -21,9 +21,12 @@ MAY_IMPORT = {
     "models": ("domain", "pki"),  # Personal data are encrypted by the suites of pki.
     "operations": ("domain", "models", "extensions", "pki"),
     "security": ("domain", "models", "extensions", "config", "pki"),
+    # Messages on their way out, and the process that carries them and works through jobs.
+    "delivery": ("operations", "extensions", "config"),
+    "worker": ("operations", "delivery", "extensions", "config"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
-            "pki"),
+            "worker", "pki"),
     # It sets everything up: schema, roles, demo data.
     "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki"),
     "migrations": ("models",),
@@ -120,7 +123,8 @@ def test_nothing_writes_what_is_derived():
 
 
 def test_only_edges_commit():
-    edges = ("app/views/", "app/cli", "app/installation/", "app/extensions.py")
+    edges = ("app/views/", "app/cli", "app/installation/", "app/extensions.py", "app/delivery/",
+             "app/worker.py")  # fmt: skip
     # A failed sign-in counts, and a session is seen or ended, whatever becomes of the request.
     own_transactions = ("app/security/sign_in.py", "app/security/manager.py")
     offenders = [

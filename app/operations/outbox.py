@@ -1,0 +1,202 @@
+"""The outbox: messages are rows of the act's transaction, and delivered after its commit.
+
+`send` is for every operation; the rest is for the worker that delivers (app/delivery).  Delivery is
+at least once: a worker that dies between sending and writing so down has its message sent again,
+with the same number, by which mail servers and the gateway can tell (docs/adr/0016-outbox-and-jobs.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from flask_babel import gettext as _
+from sqlalchemy import ColumnElement, insert, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from app.domain.errors import RuleError
+from app.extensions import db
+from app.models import MailboxMessage, OutboxAttempt, OutboxMessage
+
+MOST_ATTEMPTS = 8
+# 30 seconds after the first failure, then four times as long each time: about seven hours in all.
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=2)
+# Far above the time-outs of a single delivery; a worker that died is given up after it.
+CLAIM = timedelta(minutes=10)
+
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_PHONE = re.compile(r"\+?[0-9]{5,20}")
+_LONGEST_SUBJECT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be sent to whom; ``channel`` is mail or sms.
+
+    ``has_secret`` wipes the body once it is delivered or given up.  A ``dedupe_key`` seen before
+    means that the message was written then, and is not written again.
+    """
+
+    channel: str
+    recipient: str
+    body: str
+    purpose: str
+    subject: str = ""
+    has_secret: bool = False
+    member_id: int | None = None
+    account_id: int | None = None
+    dedupe_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that this worker alone may send until its claim ends."""
+
+    id: int
+    attempt: int
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+    purpose: str
+    has_secret: bool
+
+    @property
+    def reference(self) -> str:
+        """Return the number that stays the same however often the message is sent."""
+        return f"outbox-{self.id}"
+
+
+def send(*messages: Message) -> int:
+    """Write messages into the outbox, in the caller's transaction; returns how many are new.
+
+    Raises RuleError where an address cannot be one.
+    """
+    for message in messages:
+        _require_deliverable(message)
+    if not messages:
+        return 0
+    rows = [asdict(message) for message in messages]
+    written = db.session.scalars(
+        upsert(OutboxMessage)
+        .values(rows)
+        .on_conflict_do_nothing(index_elements=["dedupe_key"])
+        .returning(OutboxMessage.id)
+    )
+    return len(written.all())
+
+
+def claim() -> Claimed | None:
+    """Take the message that has been due longest; two workers never take the same one."""
+    row = db.session.execute(_CLAIM, {"claim": CLAIM, "most": MOST_ATTEMPTS}).one_or_none()
+    return Claimed(**row._mapping) if row else None
+
+
+def give_up_lost() -> int:
+    """Close messages whose last attempt ended without a word: the worker died while sending."""
+    lost = db.session.execute(_GIVE_UP, {"most": MOST_ATTEMPTS}).all()
+    for row in lost:
+        _note(row.id, row.attempts, "lost", "")
+    return len(lost)
+
+
+def sent(message: Claimed) -> None:
+    """Record that a message was handed over; a secret body is wiped."""
+    _end(message, "sent")
+    _note(message.id, message.attempt, "sent", "")
+
+
+def refused(message: Claimed, detail: str, result: str = "refused") -> None:
+    """Record that a message can never be delivered; a secret body is wiped."""
+    _end(message, "failed")
+    _note(message.id, message.attempt, result, detail)
+
+
+def unavailable(message: Claimed, detail: str) -> None:
+    """Record a failure that may pass: try again later, or give up after the last attempt."""
+    if message.attempt >= MOST_ATTEMPTS:
+        _end(message, "failed")
+    else:
+        wait = min(FIRST_WAIT * 4 ** (message.attempt - 1), LONGEST_WAIT)
+        db.session.execute(
+            update(OutboxMessage)
+            .where(*_still_ours(message))
+            .values(state="queued", due_at=text("now() + :wait").bindparams(wait=wait))
+        )
+    _note(message.id, message.attempt, "unavailable", detail)
+
+
+def put_in_mailbox(message: Claimed) -> None:
+    """Deliver to the demonstration's own mailbox; a second delivery finds it there."""
+    db.session.execute(
+        upsert(MailboxMessage)
+        .values(
+            message_id=message.id,
+            channel=message.channel,
+            recipient=message.recipient,
+            subject=message.subject,
+            body=message.body,
+        )
+        .on_conflict_do_nothing(index_elements=["message_id"])
+    )
+
+
+def _require_deliverable(message: Message) -> None:
+    shape = {"mail": _MAIL, "sms": _PHONE}[message.channel]
+    if len(message.recipient) > 254 or not shape.fullmatch(message.recipient):
+        raise RuleError(
+            _("%(address)s is no address that can be written to", address=message.recipient[:100]),
+            field="recipient",
+            code="no_address",
+        )
+    # A line break would begin a header of the sender's choosing.
+    assert len(message.subject) <= _LONGEST_SUBJECT, "subject too long"
+    assert message.subject.isprintable(), "a subject is one line"
+    assert message.body, "an empty message"
+
+
+def _still_ours(message: Claimed) -> tuple[ColumnElement[bool], ...]:
+    """Whoever overstayed the claim does not overwrite what the next worker found."""
+    return (
+        OutboxMessage.id == message.id,
+        OutboxMessage.state == "sending",
+        OutboxMessage.attempts == message.attempt,
+    )
+
+
+def _end(message: Claimed, state: str) -> None:
+    values: dict[str, object] = {"state": state, "ended_at": text("clock_timestamp()")}
+    if message.has_secret:
+        values["body"] = None
+    db.session.execute(update(OutboxMessage).where(*_still_ours(message)).values(**values))
+
+
+def _note(message_id: int, number: int, result: str, detail: str) -> None:
+    db.session.execute(
+        insert(OutboxAttempt).values(
+            message_id=message_id, number=number, result=result, detail=detail[:300]
+        )
+    )
+
+
+_CLAIM = text("""
+    UPDATE outbox_message
+       SET state = 'sending', attempts = attempts + 1, due_at = clock_timestamp() + :claim
+     WHERE id = (SELECT id FROM outbox_message
+                  WHERE state IN ('queued', 'sending') AND due_at <= clock_timestamp()
+                    AND attempts < :most
+                  ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING id, attempts AS attempt, channel, recipient, subject, body, purpose, has_secret
+""")
+
+_GIVE_UP = text("""
+    UPDATE outbox_message
+       SET state = 'failed', ended_at = clock_timestamp(),
+           body = CASE WHEN has_secret THEN NULL ELSE body END
+     WHERE id IN (SELECT id FROM outbox_message
+                   WHERE state = 'sending' AND due_at <= clock_timestamp() AND attempts >= :most
+                   FOR UPDATE SKIP LOCKED)
+    RETURNING id, attempts
+""")
