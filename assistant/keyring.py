@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from pkcs11 import TokenFlag
 
 from app.pki import cms
+from app.pki.authority import member_no_of
 from app.pki.errors import PinIncorrect, TokenError
 from app.pki.tokens import (
     FACTORY_PIN,
@@ -36,7 +37,6 @@ from app.pki.tokens import (
     unlocked,
 )
 
-MEMBER_URI = "urn:crs:member:"
 TRIES_FILE = "tries.json"
 WINDOW_CODES = (
     "pin_incorrect",
@@ -239,10 +239,9 @@ def _shown(held: Held, now: datetime) -> dict[str, Any]:
         "problem": problem,
         "is_soft": _is_soft(held.token),
         "lines": [
-            f"会员编号 {_member_no(certificate) or '-'}　USBKey {held.token.label}",
-            f"颁发者 {_name(certificate.issuer)}",
-            f"有效期 {start.astimezone():%Y-%m-%d} 至 {end.astimezone():%Y-%m-%d}"
-            f"　序列号 {certificate.serial_number:X}",
+            f"会员编号 {_member_no(certificate) or '-'} · USBKey {held.token.label}"
+            f" · 有效期至 {end.astimezone():%Y-%m-%d}",
+            f"颁发者 {_name(certificate.issuer)} · 序列号 {certificate.serial_number:X}",
         ],
     }
 
@@ -254,8 +253,6 @@ def _name(name: x509.Name) -> str:
 
 def _member_no(certificate: x509.Certificate) -> str:
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ""
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return next((uri.removeprefix(MEMBER_URI) for uri in uris if uri.startswith(MEMBER_URI)), "")
+        return member_no_of(certificate)
+    except (x509.ExtensionNotFound, ValueError):
+        return ""  # Another authority's certificate: it can be shown, and the registry refuses it.

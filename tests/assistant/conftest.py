@@ -1,0 +1,181 @@
+"""An assistant on a free port, with keys that a little authority of the tests has certified."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.x509.oid import NameOID
+
+from app.pki.tokens import SoftwareToken, TokenBackend, TryCounter, unlocked
+from assistant.keyring import Keyring, demo_keys
+from assistant.server import Server
+from tests.pki.conftest import softhsm
+
+__all__ = ["softhsm"]  # a fixture, shared
+
+SITE = "https://registry.example"
+PIN = "1234"
+MEMBER = "21042300007"
+CHALLENGE = "c" * 43
+LOGIN = {
+    "type": "login",
+    "origin": SITE,
+    "challenge": CHALLENGE,
+    "payload": {"schema": "login/1", "member_no": MEMBER, "member_name": "市场通测试030207"},
+}
+
+
+@dataclass
+class Authority:
+    """Certifies keys; what the assistant shows comes from such a certificate."""
+
+    key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    name: x509.Name = field(
+        default_factory=lambda: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "试验CA")])
+    )
+
+    def certify(
+        self, spki: bytes, member_no: str, name: str, *, days: int = 730
+    ) -> x509.Certificate:
+        start = datetime.now(UTC) - timedelta(days=1)
+        subject = [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, member_no),
+        ]
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name(subject))
+            .issuer_name(self.name)
+            .public_key(load_der_public_key(spki))  # type: ignore[arg-type]
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start - timedelta(days=10))
+            .not_valid_after(start + timedelta(days=days))
+            .add_extension(
+                x509.SubjectAlternativeName(
+                    [x509.UniformResourceIdentifier(f"urn:crs:member:{member_no}")]
+                ),
+                critical=False,
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def put_on(self, token: TokenBackend, member_no: str, name: str, *, pin: str = PIN) -> bytes:
+        """Make a key on a token and its certificate beside it; return the certificate (DER)."""
+        with unlocked(token, pin):
+            key = token.generate_key(label=member_no)
+            der = self.certify(key.spki, member_no, name).public_bytes(Encoding.DER)
+            token.store_certificate(key.key_id, der)
+        return der
+
+
+class Caller:
+    """Whoever sends requests to the assistant, with the headers that he likes."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.own = f"http://{server.host}"
+
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes = b""
+    ) -> tuple[int, dict[str, str], str]:
+        connection = http.client.HTTPConnection(self.server.host, timeout=10)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in {"Host": self.server.host, **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body or None)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, dict(answer.getheaders()), text
+
+    def open_window(self) -> str:
+        """Open the window as a browser does, and return its token."""
+        headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+        status, _headers, page = self.send("GET", "/ui", headers)
+        assert status == 200
+        found = re.search(r'data-token="([^"]+)"', page)
+        assert found
+        return found[1]
+
+    def headers(self, window: str, **changed: str | None) -> dict[str, str]:
+        """Return what the window's own script sends, with changes; None leaves a header out."""
+        headers = {
+            "Origin": self.own,
+            "Sec-Fetch-Site": "same-origin",
+            "Content-Type": "application/json",
+            "X-Window": window,
+        }
+        return {name: value for name, value in {**headers, **changed}.items() if value is not None}
+
+    def post(
+        self, path: str, message: Any, window: str, **changed: str | None
+    ) -> tuple[int, dict[str, Any]]:
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        headers = self.headers(window, **changed)
+        headers.setdefault("Content-Length", str(len(body)))
+        status, _headers, text = self.send("POST", path, headers, body)
+        return status, json.loads(text)
+
+    def window_showing(self, request: dict[str, Any] = LOGIN) -> tuple[str, dict[str, Any]]:
+        """Open a window and hand a request to it; return its token and what it shows."""
+        window = self.open_window()
+        status, shown = self.post("/request", request, window)
+        assert status == 200, shown
+        return window, shown
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def keys_folder(tmp_path: Path, _keys: Path) -> Path:
+    """Two members' soft keys, as the demonstration has them."""
+    return Path(shutil.copytree(_keys, tmp_path / "keys"))
+
+
+@pytest.fixture(scope="session")
+def _keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, authority = tmp_path_factory.mktemp("keys"), Authority()
+    for member_no, name in ((MEMBER, "市场通测试030207"), ("P42", "湖北主管部门")):
+        token = SoftwareToken(folder / member_no, TryCounter(folder / "tries.json"), is_demo=True)
+        token.initialize(PIN)
+        authority.put_on(token, member_no, name)
+    return folder
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Keyring], Caller]]:
+    """Return a function that starts an assistant with a keyring."""
+    servers: list[Server] = []
+
+    def start(keyring: Keyring) -> Caller:
+        server = Server(0, keyring, frozenset({SITE}))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return Caller(server)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def caller(serve: Callable[[Keyring], Caller], keys_folder: Path) -> Caller:
+    return serve(Keyring(demo_keys(keys_folder)))

@@ -1,0 +1,168 @@
+"""PINs: wrong ones are counted and lock, the factory's must go, and a key's request comes back."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from app.pki.tokens import Pkcs11Token, TryCounter
+from assistant.__main__ import main
+from assistant.keyring import Keyring, demo_keys, usb_keys
+from tests.assistant.conftest import LOGIN, MEMBER, PIN, Caller
+from tests.pki.conftest import MODULE
+
+ENROL = {
+    **LOGIN,
+    "type": "enrol",
+    "payload": {"schema": "enrol/1", "member_no": MEMBER, "member_name": "市场通测试030207"},
+}
+
+
+def order(shown, pin, n=0):
+    return {"certificate": shown["certificates"][n]["id"], "pin": pin}
+
+
+def test_wrong_pins_are_counted_until_the_key_locks(caller, serve, keys_folder):
+    window, shown = caller.window_showing()
+    for left in (4, 3, 2, 1):
+        assert caller.post("/sign", order(shown, "9999"), window) == (
+            200,
+            {"error": "pin_incorrect", "tries_left": left},
+        )
+    assert caller.post("/sign", order(shown, "9999"), window)[1] == {"error": "pin_locked"}
+    assert caller.post("/sign", order(shown, PIN), window)[1] == {"error": "pin_locked"}
+    # Neither a new window nor a new start of the assistant gives tries back.
+    again = serve(Keyring(demo_keys(keys_folder)))
+    window, shown = again.window_showing()
+    assert again.post("/sign", order(shown, PIN), window)[1] == {"error": "pin_locked"}
+    # The other member's key has its own count.
+    assert "cms" in again.post("/sign", order(shown, PIN, 1), window)[1]
+
+
+def test_the_right_pin_gives_the_tries_back(caller):
+    window, shown = caller.window_showing()
+    assert caller.post("/sign", order(shown, "0000"), window)[1]["tries_left"] == 4
+    assert "cms" in caller.post("/sign", order(shown, PIN), window)[1]
+    window, shown = caller.window_showing()
+    assert caller.post("/sign", order(shown, "0000"), window)[1]["tries_left"] == 4
+
+
+def test_a_certificate_that_is_not_there(caller):
+    window, _shown = caller.window_showing()
+    message = {"certificate": "0" * 64, "pin": PIN}
+    assert caller.post("/sign", message, window)[1] == {"error": "key_missing"}
+
+
+def test_soft_keys_are_marked_and_for_the_demonstration_alone(
+    caller, keys_folder, monkeypatch, capsys
+):
+    _window, shown = caller.window_showing()
+    assert all(one["is_soft"] for one in shown["certificates"])
+    for profile in ("production", ""):
+        monkeypatch.setenv("APP_PROFILE", profile)
+        with pytest.raises(SystemExit):
+            main(["--site", "https://registry.example", "--demo-keys", str(keys_folder)])
+        assert "软证书仅供演示" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "site",
+    ["http://registry.example", "https://a.example/path", "https://u@a.example", "ftp://a", "*"],
+)
+def test_a_site_is_an_origin_over_tls(site, capsys):
+    with pytest.raises(SystemExit):
+        main(["--site", site, "--module", "x"])
+    assert "not an origin" in capsys.readouterr().err
+
+
+@pytest.fixture
+def usb_key(softhsm, tmp_path) -> Pkcs11Token:
+    """A member's USBKey as it comes from the factory."""
+    return Pkcs11Token(MODULE, softhsm("UKEY-21042300007"), TryCounter(tmp_path / "tries.json"))
+
+
+@pytest.fixture
+def usb_caller(serve, usb_key, tmp_path) -> Caller:
+    """An assistant that finds whatever the driver knows."""
+    return serve(Keyring(usb_keys(MODULE, [], tmp_path)))
+
+
+def test_the_factory_s_pin_must_be_changed_before_the_first_signature(
+    usb_caller, usb_key, authority
+):
+    authority.put_on(usb_key, MEMBER, "市场通测试030207")
+    window, shown = usb_caller.window_showing()
+    assert [(one["token"], one["is_soft"]) for one in shown["certificates"]] == [
+        (usb_key.label, False)
+    ]
+    assert usb_caller.post("/sign", order(shown, PIN), window)[1] == {"error": "pin_factory"}
+
+    def change(pin: str, new_pin: str) -> dict[str, object]:
+        message = {"token": usb_key.label, "pin": pin, "new_pin": new_pin}
+        return usb_caller.post("/pin", message, window)[1]
+
+    for weak in ("1234", "12345", "111111", "12345678901234567", "密码密码密码"):
+        assert change(PIN, weak) == {"error": "pin_refused"}, weak
+    assert change("9999", "Wuhan2026") == {"error": "pin_incorrect", "tries_left": 4}
+    assert change(PIN, "Wuhan2026") == {}
+    assert usb_caller.post("/sign", order(shown, PIN), window)[1]["error"] == "pin_incorrect"
+    assert "cms" in usb_caller.post("/sign", order(shown, "Wuhan2026"), window)[1]
+
+
+def test_a_usbkey_locks_although_softhsm_never_does(usb_caller, usb_key, authority):
+    authority.put_on(usb_key, MEMBER, "市场通测试030207")
+    window, shown = usb_caller.window_showing()
+    answers = [usb_caller.post("/sign", order(shown, f"000{n}"), window)[1] for n in range(6)]
+    assert [answer.get("tries_left") for answer in answers] == [4, 3, 2, 1, None, None]
+    assert usb_caller.post("/sign", order(shown, PIN), window)[1] == {"error": "pin_locked"}
+
+
+def test_a_key_is_made_in_the_token_and_its_certificate_put_beside_it(
+    usb_caller, usb_key, authority
+):
+    usb_key.change_pin(PIN, "Wuhan2026")
+    window, shown = usb_caller.window_showing(ENROL)
+    assert shown["title"] == "申领证书"
+    assert shown["tokens"] == [{"id": usb_key.label, "name": usb_key.label, "is_soft": False}]
+    made = usb_caller.post("/enrol", {"token": usb_key.label, "pin": "Wuhan2026"}, window)[1]
+    request = x509.load_pem_x509_csr(made["csr"].encode())
+    assert request.is_signature_valid
+    spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    foreign = authority.certify(usb_spki(), MEMBER, "别的密钥")
+    own = authority.certify(spki, MEMBER, "市场通测试030207")
+
+    def store(certificate: str) -> dict[str, object]:
+        return usb_caller.post("/store", {"pin": "Wuhan2026", "certificate": certificate}, window)[
+            1
+        ]
+
+    assert store("no certificate") == {"error": "malformed"}
+    assert store(foreign.public_bytes(Encoding.PEM).decode()) == {"error": "key_missing"}
+    assert store(own.public_bytes(Encoding.PEM).decode()) == {}
+    window, shown = usb_caller.window_showing()
+    assert [one["name"] for one in shown["certificates"]] == ["市场通测试030207"]
+    assert "cms" in usb_caller.post("/sign", order(shown, "Wuhan2026"), window)[1]
+
+
+def test_a_key_is_made_only_where_a_certificate_is_applied_for(usb_caller, usb_key):
+    window, _shown = usb_caller.window_showing()
+    message = {"token": usb_key.label, "pin": PIN}
+    assert usb_caller.post("/enrol", message, window) == (400, {"error": "unknown_type"})
+    window, _shown = usb_caller.window_showing(ENROL)
+    assert usb_caller.post("/enrol", message, window)[1] == {"error": "pin_factory"}
+    assert usb_caller.post("/enrol", {**message, "token": "other"}, window)[1] == {
+        "error": "token_absent"
+    }
+
+
+def test_without_a_driver_there_is_no_key(serve, tmp_path):
+    caller = serve(Keyring(usb_keys(str(tmp_path / "none.so"), [], tmp_path)))
+    window = caller.open_window()
+    assert caller.post("/request", LOGIN, window)[1] == {"error": "token_absent"}
+
+
+def usb_spki() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
