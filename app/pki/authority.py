@@ -1,0 +1,526 @@
+"""The registry's certification authority: an offline root, an issuing authority, and what they sign.
+
+Nothing here knows where a private key is: `Authority.key` is anything that signs like a key of
+cryptography's, and `remote_key` makes one out of a function.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, cast
+from urllib.parse import quote
+
+from asn1crypto import keys
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from flask_babel import lazy_gettext as _
+
+from app.pki.errors import CertificateRefused, PkiError, RequestRefused
+
+ROOT_DAYS = 20 * 365
+ISSUING_DAYS = 10 * 365
+LEAF_DAYS = 2 * 365
+RENEWAL_DAYS = 60  # Renewal opens so long before the end.
+CRL_LIFE = timedelta(hours=24)  # One is made every 6 hours.
+OCSP_LIFE = timedelta(hours=1)
+SKEW = timedelta(minutes=5)  # A new certificate holds on clocks that are behind, too.
+LARGEST_REQUEST = 16 * 1024
+LONGEST_NONCE = 32  # RFC 8954
+MEMBER_URN = "urn:crs:member:"
+SEAL_URN = "urn:crs:seal"
+DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+
+Key = Any  # A private key of cryptography's, or one that `remote_key` made.
+
+
+class Usage(enum.Enum):
+    """What a certificate is about to be used for."""
+
+    LOGIN = "login"  # digitalSignature
+    SIGN = "sign"  # contentCommitment
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The issuing authority with its key, and the root above it."""
+
+    root: x509.Certificate
+    certificate: x509.Certificate
+    key: Key
+    url: str = ""  # under which the public addresses are reached, for example https://host/ca
+
+    def chain(self) -> bytes:
+        """Return both certificates as PEM, the issuing one first."""
+        return b"".join(c.public_bytes(Encoding.PEM) for c in (self.certificate, self.root))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A certificate request whose sender holds the key."""
+
+    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    spki: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One line of a CRL; the reason is named as RFC 5280 names it."""
+
+    serial: int
+    at: datetime
+    reason: str
+
+
+# Making the authorities
+
+
+def make_root(name: str, *, now: datetime, key: Key = None) -> tuple[Key, x509.Certificate]:
+    """Return a new root key and its certificate; the key stays offline (see `locked`)."""
+    key = key or ec.generate_private_key(ec.SECP384R1())
+    builder = _ca_builder(name, name, key.public_key(), now, ROOT_DAYS, path_length=1)
+    builder = _with_ids(builder, key.public_key(), key.public_key())
+    return key, builder.sign(key, hashes.SHA384())
+
+
+def make_issuing(
+    name: str, public_key: Any, root: x509.Certificate, root_key: Key, *, now: datetime
+) -> x509.Certificate:
+    """Return the root's certificate for the issuing authority's key."""
+    above = _common_name(root)
+    builder = _ca_builder(name, above, public_key, now, ISSUING_DAYS, path_length=0)
+    builder = _with_ids(builder, public_key, root.public_key())
+    return builder.sign(root_key, hashes.SHA384())
+
+
+def locked(key: Key, passphrase: str) -> bytes:
+    """Return a private key as it is kept offline: PKCS#8 under a passphrase of 12 or more."""
+    if len(passphrase) < 12:
+        raise PkiError(_("The root's passphrase has at least 12 characters"), code="passphrase")
+    encryption = BestAvailableEncryption(passphrase.encode())
+    kept: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    return kept
+
+
+def opened(kept: bytes, passphrase: str) -> Key:
+    """Return the private key that `locked` kept.  Raises PkiError for another passphrase."""
+    try:
+        return load_pem_private_key(kept, passphrase.encode())
+    except (ValueError, TypeError):
+        raise PkiError(_("The root's passphrase is wrong"), code="passphrase") from None
+
+
+# Requests and certificates
+
+
+def read_request(data: bytes) -> Request:
+    """Check a certificate request, PEM or DER: its signature and its key.
+
+    What it says of its subject is not read: that comes from our own records.  Raises
+    RequestRefused; `code` is malformed, signature, or key.
+    """
+    try:
+        if not 0 < len(data) <= LARGEST_REQUEST:
+            raise ValueError
+        is_pem = data.lstrip().startswith(b"-----")
+        csr = x509.load_pem_x509_csr(data) if is_pem else x509.load_der_x509_csr(data)
+        public_key = csr.public_key()
+        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        is_signed = _is_strong_hash(csr) and csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        raise _request_refused("malformed") from None
+    if not _is_acceptable(public_key):
+        raise _request_refused("key")
+    if not is_signed:
+        raise _request_refused("signature")
+    return Request(cast(Any, public_key), spki)
+
+
+def issue(
+    authority: Authority, request: Request, *, member_no: str, name: str, now: datetime
+) -> x509.Certificate:
+    """Return a member's certificate: for signing in and for signing, two years."""
+    subject = [
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
+        x509.NameAttribute(NameOID.COMMON_NAME, _fitting(name)),
+        x509.NameAttribute(NameOID.USER_ID, member_no),
+    ]
+    urn = MEMBER_URN + quote(member_no, safe="")
+    builder = _leaf_builder(authority, x509.Name(subject), request.public_key, urn, now)
+    usages = [
+        ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING,
+    ]  # fmt: skip
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def issue_seal(
+    authority: Authority, public_key: Any, *, name: str, now: datetime
+) -> x509.Certificate:
+    """Return the certificate of the registry's own seal, which signs the log's daily head."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _fitting(name))])
+    builder = _leaf_builder(authority, subject, public_key, SEAL_URN, now)
+    usages = [ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def require_usable(authority: Authority, der: bytes, *, usage: Usage, at: datetime) -> str:
+    """Check a member's certificate: chain, validity at that time, and what it may be used for.
+
+    Returns the member number it was issued to.  Whether it is revoked is asked of the table.
+    Raises CertificateRefused; `code` is malformed, chain, expired, not_yet_valid, or usage.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _require_period(certificate, at)
+        store = Store([authority.root])
+        verifier = PolicyBuilder().store(store).time(at.astimezone(UTC)).build_client_verifier()
+        verifier.verify(certificate, [authority.certificate])
+        bits = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        member_no = member_no_of(certificate)
+    except VerificationError:
+        raise _certificate_refused("chain") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        raise _certificate_refused("malformed") from None
+    may = bits.digital_signature if usage is Usage.LOGIN else bits.content_commitment
+    if not may or not member_no:
+        raise _certificate_refused("usage")
+    return member_no
+
+
+def member_no_of(certificate: x509.Certificate) -> str:
+    """Return the member number in a certificate's subject that its URN confirms, or ""."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    numbers = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
+    if len(numbers) != 1:
+        return ""
+    number = str(numbers[0].value)
+    expected = MEMBER_URN + quote(number, safe="")
+    return number if names.get_values_for_type(x509.UniformResourceIdentifier) == [expected] else ""
+
+
+# Revocation
+
+
+def make_crl(
+    authority: Authority, number: int, revoked: Iterable[Revocation], *, now: datetime
+) -> bytes:
+    """Return the list of revoked and suspended certificates, good for 24 hours."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now)
+        .next_update(now + CRL_LIFE)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(_authority_id(authority.certificate.public_key()), critical=False)
+    )
+    for line in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(line.serial)
+            .revocation_date(line.at)
+            .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
+        )
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def answer_ocsp(
+    authority: Authority,
+    question: bytes,
+    find: Callable[[int], Revocation | bool],
+    *,
+    now: datetime,
+) -> bytes:
+    """Answer one OCSP request; its nonce comes back.
+
+    `find(serial)` says True for a good certificate, False for none of ours, or how it was revoked.
+    """
+    try:
+        request = ocsp.load_der_ocsp_request(question)
+        nonce = _nonce(request)
+        ours = _is_about(authority, request)
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):
+        return _ocsp_failure(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
+    found = find(request.serial_number) if ours else False
+    if found is False:
+        return _ocsp_failure(ocsp.OCSPResponseStatus.UNAUTHORIZED)
+    revoked = found if isinstance(found, Revocation) else None
+    certain = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+    builder = (
+        ocsp.OCSPResponseBuilder()
+        .add_response_by_hash(
+            request.issuer_name_hash,
+            request.issuer_key_hash,
+            request.serial_number,
+            request.hash_algorithm,
+            certain,
+            now,
+            now + OCSP_LIFE,
+            revoked.at if revoked else None,
+            x509.ReasonFlags(revoked.reason) if revoked else None,
+        )
+        .responder_id(ocsp.OCSPResponderEncoding.HASH, authority.certificate)
+    )
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+# Keys that are elsewhere
+
+
+class _Elsewhere:
+    """What a key cannot do that never leaves its place."""
+
+    def private_numbers(self) -> NoReturn:
+        raise TypeError("the key never leaves its place")
+
+    def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the key never leaves its place")
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Any:
+        return self
+
+
+class RemoteEcKey(_Elsewhere, ec.EllipticCurvePrivateKey):
+    """An elliptic-curve key behind a function that signs with SHA-256."""
+
+    def __init__(self, public: ec.EllipticCurvePublicKey, sign: Callable[[bytes], bytes]) -> None:
+        self._public, self._sign = public, sign
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        """Return the curve."""
+        return self._public.curve
+
+    @property
+    def key_size(self) -> int:
+        """Return the size in bits."""
+        return self._public.key_size
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """Return the public half."""
+        return self._public
+
+    def exchange(self, *_: Any) -> NoReturn:
+        """Refuse: it signs only."""
+        raise TypeError("the key only signs")
+
+    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
+        """Let the other place sign."""
+        assert isinstance(signature_algorithm, ec.ECDSA)
+        assert isinstance(signature_algorithm.algorithm, hashes.SHA256)
+        return self._sign(bytes(data))
+
+
+class RemoteRsaKey(_Elsewhere, rsa.RSAPrivateKey):
+    """An RSA key behind a function that signs with PKCS#1 1.5 and SHA-256."""
+
+    def __init__(self, public: rsa.RSAPublicKey, sign: Callable[[bytes], bytes]) -> None:
+        self._public, self._sign = public, sign
+
+    @property
+    def key_size(self) -> int:
+        """Return the size in bits."""
+        return self._public.key_size
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        """Return the public half."""
+        return self._public
+
+    def decrypt(self, *_: Any) -> NoReturn:
+        """Refuse: it signs only."""
+        raise TypeError("the key only signs")
+
+    def sign(self, data: Any, _padding: Any, algorithm: Any) -> bytes:
+        """Let the other place sign."""
+        assert isinstance(algorithm, hashes.SHA256)
+        return self._sign(bytes(data))
+
+
+def remote_key(spki: bytes, sign: Callable[[bytes], bytes]) -> Key:
+    """Return a key for cryptography's builders whose private half is behind `sign(data)`."""
+    public = load_der_public_key(spki)
+    if isinstance(public, rsa.RSAPublicKey):
+        return RemoteRsaKey(public, sign)
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    return RemoteEcKey(public, sign)
+
+
+# What the above is made of
+
+
+def _ca_builder(
+    name: str, issuer: str, public_key: Any, now: datetime, days: int, *, path_length: int
+) -> x509.CertificateBuilder:
+    usage = _key_usage(key_cert_sign=True, crl_sign=True, digital_signature=True)
+    return (
+        _builder(_ca_name(name), _ca_name(issuer), public_key, now, days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(usage, critical=True)
+    )
+
+
+def _leaf_builder(
+    authority: Authority, subject: x509.Name, public_key: Any, urn: str, now: datetime
+) -> x509.CertificateBuilder:
+    above = authority.certificate
+    builder = (
+        _builder(subject, above.subject, public_key, now, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True, content_commitment=True), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)]), critical=False
+        )
+    )
+    builder = _with_ids(builder, public_key, above.public_key())
+    return _with_addresses(builder, authority.url) if authority.url else builder
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: Any, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _with_ids(
+    builder: x509.CertificateBuilder, public_key: Any, above: Any
+) -> x509.CertificateBuilder:
+    own = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    return builder.add_extension(own, critical=False).add_extension(
+        _authority_id(above), critical=False
+    )
+
+
+def _with_addresses(builder: x509.CertificateBuilder, url: str) -> x509.CertificateBuilder:
+    def at(path: str) -> x509.UniformResourceIdentifier:
+        return x509.UniformResourceIdentifier(f"{url}/{path}")
+
+    point = x509.DistributionPoint([at("issuing.crl")], None, None, None)
+    access = x509.AuthorityInformationAccessOID
+    return builder.add_extension(x509.CRLDistributionPoints([point]), critical=False).add_extension(
+        x509.AuthorityInformationAccess(
+            [
+                x509.AccessDescription(access.OCSP, at("ocsp")),
+                x509.AccessDescription(access.CA_ISSUERS, at("issuing.pem")),
+            ]
+        ),
+        critical=False,
+    )
+
+
+def _key_usage(**used: bool) -> x509.KeyUsage:
+    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+             "key_agreement", "key_cert_sign", "crl_sign", "encipher_only",
+             "decipher_only")  # fmt: skip
+    return x509.KeyUsage(**{name: used.get(name, False) for name in names})
+
+
+def _authority_id(public_key: Any) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
+
+
+def _ca_name(name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
+            x509.NameAttribute(NameOID.COMMON_NAME, _fitting(name)),
+        ]
+    )
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+def _fitting(name: str) -> str:
+    """Return as much of a name as fits; the member number is what tells members apart."""
+    return name.encode()[:64].decode(errors="ignore")
+
+
+def _is_acceptable(key: Any) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return 2048 <= key.key_size <= 8192 and key.public_numbers().e >= 65537
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(
+        key.curve, ec.SECP256R1 | ec.SECP384R1
+    )
+
+
+def _is_strong_hash(csr: x509.CertificateSigningRequest) -> bool:
+    algorithm = csr.signature_hash_algorithm
+    return isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
+
+
+def _require_period(certificate: x509.Certificate, at: datetime) -> None:
+    if at < certificate.not_valid_before_utc:
+        raise _certificate_refused("not_yet_valid")
+    if at > certificate.not_valid_after_utc:
+        raise _certificate_refused("expired")
+
+
+def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
+    try:
+        nonce = request.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
+    except x509.ExtensionNotFound:
+        return None
+    if not 1 <= len(nonce) <= LONGEST_NONCE:
+        raise ValueError
+    return nonce
+
+
+def _is_about(authority: Authority, request: ocsp.OCSPRequest) -> bool:
+    """Tell whether a request asks about a certificate that this authority issued."""
+    own = authority.certificate
+    spki = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    bits = keys.PublicKeyInfo.load(spki)["public_key"].contents[1:]
+    name = own.subject.public_bytes()
+    return (request.issuer_name_hash, request.issuer_key_hash) == (
+        _hashed(name, request.hash_algorithm),
+        _hashed(bits, request.hash_algorithm),
+    )
+
+
+def _hashed(data: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
+    digest = hashes.Hash(algorithm)
+    digest.update(data)
+    return digest.finalize()
+
+
+def _ocsp_failure(status: ocsp.OCSPResponseStatus) -> bytes:
+    return ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(Encoding.DER)
+
+
+def _request_refused(code: str) -> RequestRefused:
+    return RequestRefused(_("The certificate request is not acceptable"), code=code)
+
+
+def _certificate_refused(code: str) -> CertificateRefused:
+    return CertificateRefused(_("The certificate cannot be used"), code=code)
