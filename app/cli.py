@@ -1,4 +1,4 @@
-"""The commands: init, seed, demo-logins, clock, settle-day, exchange-transfer, seal, verify-ledger."""
+"""The commands: installing, demonstrating, the day-end, and proving the ledger and the logs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo
 from app.models import Account, Member
-from app.operations import calendar, clock, log, settlement, trading
+from app.operations import calendar, clock, log, personal_data, settlement, trading
+from app.operations import log_head as log_heads
 from app.operations.actor import SYSTEM
 from app.security.members import first_password, register_member
 from app.security.roles import ROLES
@@ -44,6 +45,10 @@ def register(app: Flask) -> None:
         exchange_transfer,
         seal,
         verify_ledger,
+        seal_log,
+        log_head,
+        verify_log,
+        rotate_personal_data,
     ):
         app.cli.add_command(command)
 
@@ -169,6 +174,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
         done = settlement.settle_day(chosen, SYSTEM, now=at)
     with transaction():
         db.session.execute(text("SELECT seal_movements()"))  # Sees what has been committed.
+        log.seal()
     if clock.has_own_clock() and not done.was_settled_before:
         with transaction():
             morning = datetime.combine(
@@ -243,6 +249,84 @@ _COUNTED = (
     "unsealed_movements",
     "last_root",
 )
+
+
+@click.command("seal-log")
+@with_appcontext
+def seal_log() -> None:
+    """Seal the rows of both logs so far into their hash chain."""
+    with transaction():
+        sealed = log.seal()
+    click.echo(f"sealed {sealed}")
+
+
+_HEADS = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the head files are; the profile's own folder unless given.",
+)
+
+
+@click.command("log-head")
+@_HEADS
+@with_appcontext
+@_refusals_are_told
+def log_head(folder: Path | None) -> None:
+    """Seal the logs, and write the day's head as a signed file, to be kept on another machine."""
+    with transaction():
+        log.seal()
+    sign, public_key = _seal_key()
+    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now())
+    (path.parent / "seal.pub").write_bytes(public_key)
+    click.echo(path)
+
+
+@click.command("verify-log")
+@_HEADS
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The seal key's public half, kept elsewhere; ours unless given.",
+)
+@with_appcontext
+def verify_log(folder: Path | None, key: Path | None) -> None:
+    """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
+    public_key = key.read_bytes() if key else _seal_key()[1]
+    heads, forged = log_heads.read(folder or _heads_folder(), public_key)
+    report = log.verify_log(heads)
+    for name in forged:
+        report.add("log_head", f"{name}: the signature does not hold")
+    for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
+        click.echo(f"{name}: {getattr(report, name)}")
+    for fault in report.faults:
+        click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
+    click.echo(f"faults: {report.totals.total()}")
+    if not report.is_sound:
+        sys.exit(1)
+
+
+def _heads_folder() -> Path:
+    return current_app.config["SETTINGS"].folder / "log-heads"
+
+
+def _seal_key() -> tuple[log_heads.Sign, bytes]:
+    """Return what signs heads, and its public half."""
+    return log_heads.file_key(current_app.config["SETTINGS"].folder / "log-head-key.pem")
+
+
+@click.command("rotate-personal-data")
+@with_appcontext
+@_refusals_are_told
+def rotate_personal_data() -> None:
+    """Encrypt anew, under the current key, what an older one wrote."""
+    total = 0
+    while True:
+        with transaction():
+            changed = personal_data.rotate()
+        if not changed:
+            break
+        total += changed
+    click.echo(f"encrypted {total}")
 
 
 def _require_demo() -> None:

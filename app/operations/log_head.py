@@ -1,0 +1,95 @@
+"""The log's head of a day as a signed file, which proves the chain to whoever keeps it elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from flask_babel import gettext as _
+from sqlalchemy import text
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.operations import log
+from app.pki.errors import PkiError
+from app.pki.suites import suite_of
+from app.pki.tokens import write_private
+
+# Signs bytes the way that the public key's suite verifies them.
+Sign = Callable[[bytes], bytes]
+
+
+def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
+    """Write the head of today's chain and its signature; a later one of the day takes its place.
+
+    The signature covers the file's bytes: `openssl dgst -sha256 -verify` checks it.  Raises
+    RuleError where nothing has been sealed yet.
+    """
+    head = log.head()
+    if head is None:
+        raise RuleError(_("Nothing has been sealed yet"), code="nothing_sealed")
+    day = now.astimezone(BEIJING).date().isoformat()
+    ledger_root = db.session.scalar(
+        text("SELECT encode(root, 'hex') FROM sealed_block ORDER BY id DESC LIMIT 1")
+    )
+    content = json.dumps(head.content(day, ledger_root or ""), sort_keys=True, indent=1).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{day}.json"
+    path.write_bytes(content)
+    path.with_suffix(".sig").write_bytes(sign(content))
+    return path
+
+
+def read(folder: Path, public_key: bytes) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Read every head of a folder; return those whose signature holds, and the names of the others.
+
+    ``public_key`` is the seal key's, in PEM; it should come from elsewhere than the heads.
+    """
+    spki = _spki(public_key)
+    sound: list[Mapping[str, Any]] = []
+    forged: list[str] = []
+    for path in sorted(folder.glob("*.json")):
+        content = path.read_bytes()
+        try:
+            suite_of(spki).verify(spki, path.with_suffix(".sig").read_bytes(), content)
+            sound.append(json.loads(content))
+        except (PkiError, InvalidSignature, OSError, ValueError):
+            forged.append(path.name)
+    return sound, forged
+
+
+def file_key(path: Path) -> tuple[Sign, bytes]:
+    """Return a key kept in a file that only we can read, made at the first call, and its public half.
+
+    It stands where the registry's seal key is not set up; whoever can read the file can sign.
+    """
+    if not path.exists():
+        fresh = ec.generate_private_key(ec.SECP256R1())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(
+            path,
+            fresh.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), public
+
+
+def _spki(public_key: bytes) -> bytes:
+    return serialization.load_pem_public_key(public_key).public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
