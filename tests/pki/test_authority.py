@@ -341,8 +341,8 @@ def test_openssl_asks_over_http_with_a_nonce(ours, openssl, tmp_path, responder)
           leaf=leaf.public_bytes(Encoding.PEM))  # fmt: skip
 
     def asked(*options):
-        return openssl("ocsp", "-issuer", "issuing.pem", "-cert", "leaf.pem", "-url", url,
-                       "-CAfile", "chain.pem", *options)[1]  # fmt: skip
+        return openssl("ocsp", *options, "-issuer", "issuing.pem", "-cert", "leaf.pem", "-url", url,
+                       "-CAfile", "chain.pem")[1]  # fmt: skip
 
     table[leaf.serial_number] = True
     for options in ((), ("-sha256",)):
