@@ -210,5 +210,6 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "notice_instrument",
         "login_failure",
         "captcha",
+        "challenge",
         "ab_user_role",
     }

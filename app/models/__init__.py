@@ -16,9 +16,16 @@ from app.models.application import (
 from app.models.attachment import Attachment
 from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
+from app.models.certificate import (
+    Certificate,
+    CertificateEnrolment,
+    Challenge,
+    RevocationList,
+    Signature,
+    SignatureEvent,
+)
 from app.models.import_file import ImportFile
 from app.models.instrument import Instrument
-from app.models.job import Job, JobFailure
 from app.models.job import Job, JobFailure
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
@@ -45,6 +52,9 @@ __all__ = [
     "Attestation",
     "BusinessClock",
     "Captcha",
+    "Certificate",
+    "CertificateEnrolment",
+    "Challenge",
     "CustodyLink",
     "Entry",
     "Holding",
@@ -52,14 +62,11 @@ __all__ = [
     "Instrument",
     "Job",
     "JobFailure",
-    "Job",
-    "JobFailure",
     "LogBlock",
     "LogSeal",
     "LoginFailure",
     "LoginRecord",
     "LoginSession",
-    "MailboxMessage",
     "MailboxMessage",
     "Member",
     "Movement",
@@ -69,14 +76,15 @@ __all__ = [
     "OperationLog",
     "OutboxAttempt",
     "OutboxMessage",
-    "OutboxAttempt",
-    "OutboxMessage",
     "Parameter",
     "PasswordRecord",
     "Posting",
     "Preference",
+    "RevocationList",
     "SealedBlock",
     "SettlementRun",
+    "Signature",
+    "SignatureEvent",
     "TradingDay",
     "TransferPermissionChange",
     "Venue",

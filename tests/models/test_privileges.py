@@ -28,6 +28,9 @@ APPEND_ONLY = (
     "log_block",
     "log_seal",
     "parameter",
+    "signature",
+    "signature_event",
+    "crl",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
@@ -127,6 +130,14 @@ def refused(error: psycopg.Error) -> bool:
         "DELETE FROM operation_log",
         "UPDATE settlement_run SET to_trading_quantity = 0",
         "DELETE FROM login_record",
+        "DELETE FROM certificate",
+        "UPDATE certificate SET member_id = 1",
+        "UPDATE certificate SET not_after = 'infinity'",
+        "DELETE FROM certificate_enrolment",
+        "UPDATE certificate_enrolment SET code_hash = ''",
+        "UPDATE certificate_enrolment SET expires_at = 'infinity'",
+        "UPDATE challenge SET content = ''",
+        "DELETE FROM signature",
         "INSERT INTO operation_log (action, recorded_xid) VALUES ('x', '5')",
         "INSERT INTO operation_log (action, at) VALUES ('x', '2020-01-01')",
         "INSERT INTO login_record (member_no, is_success, outcome, at) VALUES ('x', true, 'x', '2020-01-01')",

@@ -46,10 +46,8 @@ GRANT USAGE ON SCHEMA job_queue TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA job_queue TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA job_queue TO {app};
 
--- Messages and jobs; what was attempted and what failed is only added to.
-GRANT INSERT, UPDATE ON outbox_message, job TO {app};
-GRANT INSERT ON outbox_attempt, job_failure, mailbox_message TO {app};
--- The queue is a library's, in a schema of its own (docs/adr/0016-outbox-and-jobs.md).
-GRANT USAGE ON SCHEMA job_queue TO {app};
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA job_queue TO {app};
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA job_queue TO {app};
+-- Certificates: only their state changes; what was signed and the lists are only added to.
+GRANT INSERT ON certificate, certificate_enrolment, signature, signature_event, crl TO {app};
+GRANT UPDATE (state, reason, revoked_at) ON certificate TO {app};
+GRANT UPDATE (state, tries, used_at) ON certificate_enrolment TO {app};
+GRANT INSERT, DELETE ON challenge TO {app};

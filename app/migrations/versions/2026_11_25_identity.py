@@ -14,7 +14,14 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    statements = (SQL / "0004_identity.sql").read_text(encoding="utf-8")
+    op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
 
 
 def downgrade() -> None:
     """Take back."""
+    for table in ("challenge", "signature_event", "signature", "crl", "certificate",
+                  "certificate_enrolment"):  # fmt: skip
+        op.drop_table(table)
+    for function in ("certificate_stays()", "enrolment_stays()"):
+        op.execute(f"DROP FUNCTION {function}")

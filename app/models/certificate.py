@@ -1,0 +1,209 @@
+"""Certificates, the codes that lead to them, what was signed with them, and revocation lists."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.member import Member
+
+
+class CertificateEnrolment(Model):
+    """A 参考号 with its 授权码: it lets one person fetch one certificate, once.
+
+    The code itself is sent out and forgotten; what is kept can only confirm it.
+    """
+
+    __tablename__ = "certificate_enrolment"
+    __table_args__ = (
+        CheckConstraint("reference ~ '^[0-9]{10}$'", name="reference_is_ten_digits"),
+        CheckConstraint("tries BETWEEN 0 AND 5", name="enrolment_tries_sane"),
+        CheckConstraint("state <> 'open' OR tries < 5", name="five_tries_lock"),
+        CheckConstraint(
+            "state IN ('open', 'used', 'locked', 'lapsed')", name="enrolment_state_known"
+        ),
+        CheckConstraint("(state = 'used') = (used_at IS NOT NULL)", name="used_has_a_time"),
+        CheckConstraint("opened_by <> confirmed_by", name="enrolment_by_two"),
+        CheckConstraint("assurance IN ('hard', 'soft')", name="enrolment_assurance_known"),
+        Index(
+            "certificate_enrolment_open",
+            "member_id",
+            unique=True,
+            postgresql_where=text("state = 'open'"),
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    reference: Mapped[str] = mapped_column(String(10), unique=True)  # 参考号
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary)  # scrypt of the 授权码
+    salt: Mapped[bytes] = mapped_column(LargeBinary)
+    suite: Mapped[str] = mapped_column(String(10), server_default="intl")  # that derived the hash
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    # Whether the key will be in a USBKey or in a file, as the registry knows the member.
+    assurance: Mapped[str] = mapped_column(String(10), server_default="hard")
+    state: Mapped[str] = mapped_column(String(10), server_default="open")
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # wrong codes so far
+    opened_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    opened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    member: Mapped[Member] = relationship(foreign_keys=[member_id])
+
+
+class Certificate(Model):
+    """A certificate that the registry issued to a person.  Only its state changes; revoked is final."""
+
+    __tablename__ = "certificate"
+    __table_args__ = (
+        CheckConstraint("assurance IN ('hard', 'soft')", name="certificate_assurance_known"),
+        CheckConstraint(
+            "state IN ('active', 'suspended', 'revoked')", name="certificate_state_known"
+        ),
+        CheckConstraint("(state = 'active') = (revoked_at IS NULL)", name="revoked_has_a_time"),
+        CheckConstraint("(state = 'active') = (reason = '')", name="revoked_has_a_reason"),
+        CheckConstraint(
+            "(state = 'suspended') = (reason = 'certificateHold')", name="suspended_is_a_hold"
+        ),
+        CheckConstraint("not_before < not_after", name="period_sane"),
+        CheckConstraint("fingerprint = encode(sha256(der), 'hex')", name="fingerprint_is_its_own"),
+        CheckConstraint("serial ~ '^[1-9a-f][0-9a-f]*$'", name="serial_is_hex"),
+        CheckConstraint("enrolment_id IS NOT NULL OR renews_id IS NOT NULL", name="from_somewhere"),
+        Index("certificate_member", "member_id", "id"),
+        Index("certificate_listed", "id", postgresql_where=text("state <> 'active'")),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(40), unique=True)  # in hex, without leading zeros
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256 of the certificate
+    key_fingerprint: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256 of its key
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    enrolment_id: Mapped[int | None] = mapped_column(
+        ForeignKey("certificate_enrolment.id"), unique=True
+    )
+    renews_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"), unique=True)
+    der: Mapped[bytes] = mapped_column(LargeBinary)
+    suite: Mapped[str] = mapped_column(String(10), server_default="intl")
+    assurance: Mapped[str] = mapped_column(String(10), server_default="hard")
+    state: Mapped[str] = mapped_column(String(10), server_default="active")
+    reason: Mapped[str] = mapped_column(String(30), server_default="")  # RFC 5280's word
+    not_before: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    not_after: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # or suspended
+
+    member: Mapped[Member] = relationship(foreign_keys=[member_id])
+    enrolment: Mapped[CertificateEnrolment | None] = relationship()
+
+    @property
+    def serial_number(self) -> int:
+        """Return the serial number as X.509 counts."""
+        return int(self.serial, 16)
+
+    def stands_at(self, now: datetime) -> bool:
+        """Tell whether it may be used at a time: neither revoked nor suspended, within its dates."""
+        return self.state == "active" and self.not_before <= now <= self.not_after
+
+
+class Signature(Model):
+    """What a person signed, the signature, and which certificate and revocation list it stood on.
+
+    Append-only; a bulk review is one signature over a manifest, with a `SignatureEvent` for each
+    application in it.
+    """
+
+    __tablename__ = "signature"
+    __table_args__ = (
+        CheckConstraint("digest = encode(sha256(content), 'hex')", name="digest_is_the_contents"),
+        CheckConstraint(
+            "purpose IN ('login', 'submit', 'review', 'renew', 'other')",
+            name="signature_purpose_known",
+        ),
+        Index("signature_certificate", "certificate_id", "id"),
+        Index("signature_digest", "digest"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(10))
+    content: Mapped[bytes] = mapped_column(LargeBinary)  # canonical
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the content
+    cms: Mapped[bytes] = mapped_column(LargeBinary)
+    suite: Mapped[str] = mapped_column(String(10), server_default="intl")
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"))
+    crl_number: Mapped[int] = mapped_column(ForeignKey("crl.number"))  # the last one by then
+    signed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))  # as the signer claims
+    recorded_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+    certificate: Mapped[Certificate] = relationship()
+    events: Mapped[list[SignatureEvent]] = relationship(back_populates="signature")
+
+
+class SignatureEvent(Model):
+    """An event of an application that a signature covers; append-only."""
+
+    __tablename__ = "signature_event"
+    __table_args__ = (Index("signature_event_of", "signature_id"), {"extend_existing": True})
+
+    application_event_id: Mapped[int] = mapped_column(
+        ForeignKey("application_event.id"), primary_key=True
+    )
+    signature_id: Mapped[int] = mapped_column(ForeignKey("signature.id"))
+
+    signature: Mapped[Signature] = relationship(back_populates="events")
+
+
+class RevocationList(Model):
+    """A CRL as it was published; append-only, because old signatures are judged by the list of then."""
+
+    __tablename__ = "crl"
+    __table_args__ = (
+        CheckConstraint("number > 0", name="crl_number_positive"),
+        CheckConstraint("issued_at < next_update", name="crl_period_sane"),
+        {"extend_existing": True},
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    der: Mapped[bytes] = mapped_column(LargeBinary)
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    next_update: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Challenge(Model):
+    """Content that waits to be signed, for a short time and for one answer."""
+
+    __tablename__ = "challenge"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('login', 'sign')", name="challenge_purpose_known"),
+        CheckConstraint("digest = encode(sha256(content), 'hex')", name="challenge_is_its_content"),
+        Index("challenge_expires", "expires_at"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # random
+    member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    purpose: Mapped[str] = mapped_column(String(10))
+    origin: Mapped[str] = mapped_column(String(200))  # scheme and host that asked
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    digest: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
