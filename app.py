@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import socket
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from app import create_app, installation
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo
-from config import ConfigurationError, Settings, load
+from config import ROOT, ConfigurationError, Settings, load
 
 
 def main() -> None:
@@ -32,7 +33,8 @@ def main() -> None:
         with running(settings):
             application = create_app(settings)
             prepare(application, settings)
-            Server(application, settings).run()
+            with working(settings):
+                Server(application, settings).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         sys.exit(f"✗ {error}")
 
@@ -62,6 +64,33 @@ def running(settings: Settings) -> Iterator[None]:
     finally:
         if file.exists() and file.read_text() == str(os.getpid()):
             file.unlink()
+
+
+@contextlib.contextmanager
+def working(settings: Settings) -> Iterator[None]:
+    """Have a worker beside the server; a real registry has its own service for it.
+
+    It ends with us, and by itself where we are killed.
+    """
+    if settings.is_production:
+        yield
+        return
+    environment = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url,
+        "DATABASE_OWNER_URL": settings.database_owner_url,
+        "SECRET_KEY": settings.secret_key,
+    }
+    command = [sys.executable, "-m", "flask", "worker", "--parent", str(os.getpid())]
+    worker = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        yield
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            worker.kill()
 
 
 class Server(BaseApplication):

@@ -45,6 +45,7 @@ def register(app: Flask) -> None:
         exchange_transfer,
         seal,
         verify_ledger,
+        worker_command,
         seal_log,
         log_head,
         verify_log,
@@ -327,6 +328,17 @@ def rotate_personal_data() -> None:
             break
         total += changed
     click.echo(f"encrypted {total}")
+
+
+@click.command("worker")
+@click.option("--parent", type=int, default=0, hidden=True, help="End when this process is gone.")
+@with_appcontext
+def worker_command(parent: int) -> None:
+    """Deliver messages and work through jobs, until stopped; several may run at once."""
+    from app import worker  # Only this command needs the queue's client.
+
+    application = current_app._get_current_object()  # type: ignore[attr-defined]
+    worker.run(application, parent=parent)
 
 
 def _require_demo() -> None:

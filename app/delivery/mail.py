@@ -27,7 +27,6 @@ class MailTransport:
     def __init__(self, settings: Settings) -> None:
         self.server = MailServer.read(settings.mail_url)
         self.sender = settings.mail_from
-        self.step, self.whole = STEP, WHOLE
         self._connection: smtplib.SMTP | None = None
 
     def hand_over(self, message: Claimed) -> None:
@@ -66,10 +65,10 @@ class MailTransport:
         context = ssl.create_default_context(cafile=server.ca or None)
         if server.tls == "implicit":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=self.step, context=context
+                server.host, server.port, timeout=STEP, context=context
             )
         else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=self.step)
+            connection = smtplib.SMTP(server.host, server.port, timeout=STEP)
         self._connection = connection  # So that whatever fails now is closed.
         if server.tls == "starttls":
             connection.starttls(context=context)
@@ -88,7 +87,7 @@ class MailTransport:
     @contextlib.contextmanager
     def _in_time(self) -> Iterator[None]:
         """Cut the line when the whole takes too long: each single answer may come in time."""
-        clock = threading.Timer(self.whole, self._cut)
+        clock = threading.Timer(WHOLE, self._cut)
         clock.daemon = True
         clock.start()
         try:

@@ -31,7 +31,6 @@ class SmsTransport:
 
     def __init__(self, settings: Settings) -> None:
         self.url, self.key = settings.sms_url, settings.sms_key.encode()
-        self.timeout = TIMEOUT
         self._pool = urllib3.PoolManager(retries=False)
 
     def hand_over(self, message: Claimed) -> None:
@@ -50,7 +49,7 @@ class SmsTransport:
                 self.url,
                 body=body,
                 headers=self._headers(body),
-                timeout=self.timeout,
+                timeout=TIMEOUT,
                 redirect=False,
                 preload_content=False,
             )

@@ -88,9 +88,10 @@ def send(*messages: Message) -> int:
     return len(written.all())
 
 
-def claim() -> Claimed | None:
+def claim(channel: str) -> Claimed | None:
     """Take the message that has been due longest; two workers never take the same one."""
-    row = db.session.execute(_CLAIM, {"claim": CLAIM, "most": MOST_ATTEMPTS}).one_or_none()
+    asked = {"channel": channel, "claim": CLAIM, "most": MOST_ATTEMPTS}
+    row = db.session.execute(_CLAIM, asked).one_or_none()
     return Claimed(**row._mapping) if row else None
 
 
@@ -186,7 +187,7 @@ _CLAIM = text("""
        SET state = 'sending', attempts = attempts + 1, due_at = clock_timestamp() + :claim
      WHERE id = (SELECT id FROM outbox_message
                   WHERE state IN ('queued', 'sending') AND due_at <= clock_timestamp()
-                    AND attempts < :most
+                    AND channel = :channel AND attempts < :most
                   ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id, attempts AS attempt, channel, recipient, subject, body, purpose, has_secret
 """)

@@ -1,0 +1,149 @@
+"""The worker: a process beside the servers that delivers messages and works through jobs.
+
+Any number of workers may run; the queue (procrastinate, in PostgreSQL) gives each piece of work to
+one of them.  A worker that dies is noticed by its silence, and its work is taken up by another.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import procrastinate
+from flask import Flask
+from flask_babel import gettext as _
+from procrastinate import JobContext
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from app import delivery
+from app.domain.errors import RuleError
+from app.extensions import db, transaction
+from app.operations import clock, jobs
+from config import Settings
+
+CONCURRENCY = 4
+SILENCE = 30  # Seconds without a heartbeat after which a worker counts as dead.
+
+
+class StoppedMidway(Exception):
+    """The worker was told to stop between two chunks; the job goes on in another."""
+
+
+# What passes: the next try finds the database again, or another worker.
+_AGAIN = procrastinate.RetryStrategy(wait=5, retry_exceptions=[OperationalError, StoppedMidway])
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """Something that is done again and again, by one worker at a time; ``cron`` ends in seconds."""
+
+    name: str
+    cron: str
+    run: Callable[[Settings], object]
+
+
+PERIODIC = tuple(
+    Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
+    for channel in delivery.CHANNELS
+)
+
+
+def run(flask_app: Flask, *, parent: int = 0) -> None:
+    """Work until told to stop, or until the process ``parent`` is gone."""
+    if parent:
+        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    make_queue(flask_app).run_worker(
+        concurrency=CONCURRENCY,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=2,
+        stalled_worker_timeout=SILENCE,
+    )
+
+
+def make_queue(flask_app: Flask) -> procrastinate.App:
+    """Return the queue with its tasks, connected to the application's database."""
+    queue = procrastinate.App(connector=_connector(flask_app))
+    queue.task(name=jobs.TASK, queue=jobs.QUEUE, pass_context=True, retry=_AGAIN)(
+        partial(_run_job, flask_app)
+    )
+    for each in PERIODIC:
+        # At most one that waits and one that runs: a slow server does not pile them up.
+        task = queue.task(
+            name=each.name, queue="periodic", queueing_lock=each.name, lock=each.name
+        )(partial(_run_periodic, flask_app, each))
+        queue.periodic(cron=each.cron)(task)
+    revive = queue.task(name="revive", queue="periodic", queueing_lock="revive", pass_context=True)(
+        _revive
+    )
+    queue.periodic(cron="* * * * * */15")(revive)
+    return queue
+
+
+def work_through(flask_app: Flask, job_id: int, is_to_stop: Callable[[], bool]) -> None:
+    """Carry a job to its end, a transaction for each chunk of items."""
+    is_over = False
+    while not is_over:
+        if is_to_stop():
+            raise StoppedMidway
+        with flask_app.app_context():
+            is_over = _advance(job_id)
+            db.session.remove()
+
+
+def _advance(job_id: int) -> bool:
+    try:
+        with transaction():
+            return jobs.advance(job_id, now=clock.now())
+    except RuleError as error:
+        with transaction():
+            jobs.fail(job_id, str(error), now=clock.now())
+        return True
+    except OperationalError:
+        raise  # The database is away, or chose us to end a deadlock: the same chunk again.
+    except BaseException:
+        with transaction():
+            jobs.fail(job_id, _("Something went wrong on our side"), now=clock.now())
+        raise
+
+
+def _run_job(flask_app: Flask, context: JobContext, job_id: int) -> None:
+    work_through(flask_app, job_id, context.should_abort)
+
+
+def _run_periodic(flask_app: Flask, each: Periodic, timestamp: int) -> None:
+    with flask_app.app_context():
+        each.run(flask_app.config["SETTINGS"])
+        db.session.remove()
+
+
+async def _revive(context: JobContext, timestamp: int) -> None:
+    """Give the work of dead workers back to the queue."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=SILENCE):
+        await manager.retry_job(job)
+
+
+def _connector(flask_app: Flask) -> procrastinate.PsycopgConnector:
+    address = make_url(flask_app.config["SETTINGS"].database_url).set(drivername="postgresql")
+    arguments = flask_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
+    return procrastinate.PsycopgConnector(
+        conninfo=address.render_as_string(hide_password=False),
+        kwargs={**arguments, "application_name": "registry worker"},
+        min_size=1,
+        max_size=CONCURRENCY,
+    )
+
+
+def _die_with(parent: int) -> None:
+    """End with the process that started us, even where it was killed and could not say so."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+    os._exit(1)
