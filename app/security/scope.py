@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, false, select
+from sqlalchemy import ColumnElement, Select, false, or_, select
 
 from app.domain.errors import NotFound
+from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Account
+from app.models import Account, Application, ApplicationParty
 from app.security.roles import ROLES, codes_of
 
 
@@ -47,6 +48,38 @@ def require_scope(account_id: int | None, member: Any) -> None:
     What lies outside one's scope is said not to exist, so that numbers cannot be probed.
     """
     if not in_scope(account_id, member):
+        raise NotFound(_("There is no such record"))
+
+
+def scoped_applications(
+    statement: Select[Any], id_: ColumnElement[Any], account: ColumnElement[Any], member: Any
+) -> Select[Any]:
+    """Leave the applications that the member may see: its scope's own, and those that ask it.
+
+    An enterprise that is to receive something sees the application once it is submitted (R105).
+    """
+    if scope_of(member) != "account":
+        return scoped(statement, account, member)
+    asked = (
+        select(ApplicationParty.application_id)
+        .join(Application, Application.id == ApplicationParty.application_id)
+        .where(
+            ApplicationParty.account_id == member.account_id,
+            Application.status != Status.DRAFT,
+        )
+    )
+    return statement.where(or_(account == member.account_id, id_.in_(asked)))
+
+
+def require_application(application_id: int, member: Any) -> None:
+    """Raise NotFound unless the member may see this application."""
+    found = scoped_applications(
+        select(Application.id).where(Application.id == application_id),
+        Application.id,
+        Application.account_id,
+        member,
+    )
+    if db.session.scalar(found) is None:
         raise NotFound(_("There is no such record"))
 
 

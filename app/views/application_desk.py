@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,16 +11,17 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy.orm import aliased
 
 from app.domain.errors import OutsideTradingHours, RuleError
-from app.domain.workflow import Status
+from app.domain.workflow import Status, line_key
 from app.extensions import db, transaction
-from app.models import Application, Holding, Instrument
+from app.models import Account, Application, ApplicationLine, Holding, Instrument
 from app.operations import applications, clock
 from app.operations.actor import Actor
 from app.views import application_form
-from app.views.application_form import Choosable, Filled
+from app.views.application_form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.application_list import SETTLED, ApplicationList
 from app.views.listing import Action as RowAction
 
@@ -33,21 +35,29 @@ class ApplicationDesk(ApplicationList):
     form: type[Any]
     form_title: Any
     form_columns: Sequence[dict[str, Any]] = ()
+    picker_title: Any = ""
+    picker_columns: Sequence[dict[str, Any]] = INSTRUMENT_COLUMNS
     can_save_draft = True
     new_label: Any = _("New")
     confirm: Any = ""  # Asked before 提交, where there is no way back.
 
-    def offered(self) -> list[Choosable]:
-        """Return what the picker offers: every instrument that the enterprise holds."""
-        rows = db.session.execute(
-            select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
-            .join(Instrument, Instrument.id == Holding.instrument_id)
-            .where(Holding.account_id == g.user.account_id)
-            .order_by(Instrument.code)
-        )
-        return [
-            Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
-        ]
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return what the picker offers: every instrument that the account holds."""
+        return holdings_of(account_id)
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Return what the form shows first: (label, value, kind[, unit])."""
+        return []
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """Return what goes into the draft besides its lines."""
+        return filled.form.content()
+
+    def account_id(self) -> int:
+        """Return whose application a new one is."""
+        if g.user.account_id is None:
+            abort(404)
+        return g.user.account_id
 
     def next_step(self, application: Application) -> Any:
         """Return what happens after the submission, in a sentence for the result page."""
@@ -95,7 +105,9 @@ class ApplicationDesk(ApplicationList):
     @permission_name("write")
     def new(self) -> Any:
         """Show the empty form, or take what was filled in."""
-        return self._form_page(application_form.fill(self.form(), self.offered()), None)
+        account_id = self.account_id()
+        filled = application_form.fill(self.form(), self.offered(account_id))
+        return self._form_page(filled, account_id, None)
 
     @expose("/<int:id>/edit", methods=["GET", "POST"])
     @has_access
@@ -106,46 +118,66 @@ class ApplicationDesk(ApplicationList):
         if application.status not in _EDITABLE:
             flash(gettext("This application can no longer be changed"), "warning")
             return redirect(self.url("show", id=id))
-        form = self.form(data=_typed_before(application))
-        return self._form_page(application_form.fill(form, self.offered()), application)
+        form = self.form(data=self.typed_before(application))
+        filled = application_form.fill(form, self.offered(application.account_id))
+        return self._form_page(filled, application.account_id, application)
 
-    def _form_page(self, filled: Filled, application: Application | None) -> Any:
+    def typed_before(self, application: Application) -> dict[str, Any]:
+        """Return an application as its form reads it."""
+        found = {name: getattr(application, name) for name in application_form.CONTENT}
+        found["lines"] = [
+            {
+                "choice": line_key(line.instrument_id, line.source_line_id, line.account_id),
+                "quantity": str(line.quantity),
+                "venue": str(line.venue_id or ""),
+            }
+            for line in application.lines
+        ]
+        return found
+
+    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         if filled.form.is_submitted() and not application_form.is_picking():
-            answer = self._take(filled, application)
+            answer = self._take(filled, account_id, application)
             if answer is not None:
                 return answer
         context = application_form.page(
             filled,
             title=self.form_title,
             cancel_url=self.url("list"),
+            facts=self.form_facts(account_id),
             line_columns=self.form_columns,
-            help_lines=self.help,
+            picker_title=self.picker_title,
+            picker_columns=self.picker_columns,
+            help=self.help,
             can_save_draft=self.can_save_draft,
             confirm=self.confirm,
         )
         refused = filled.form.is_submitted() and not filled.is_clear
         return self.render_template("form.html", form_page=context), 400 if refused else 200
 
-    def _take(self, filled: Filled, application: Application | None) -> Any:
+    def _take(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Save or submit; None where something stands against it, which the form then shows."""
-        if not filled.lines and not filled.line_errors and filled.is_clear:
+        lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
+        if lacks_lines and filled.is_clear:
             filled.errors.append(_("Choose at least one instrument"))
         if not filled.is_clear:
             return None
-        draft = applications.Draft(
-            kind=self.kind,
-            account_id=g.user.account_id,
-            lines=tuple(filled.lines),
-            request_key=application_form.request_key(),
-            reason=(filled.form.reason.data or "").strip(),
-        )
         saves = self.can_save_draft and "save" in request.form
+        draft = None
         try:
+            draft = applications.Draft(
+                kind=self.kind,
+                account_id=account_id,
+                lines=tuple(filled.lines),
+                request_key=application_form.request_key(),
+                **self.content(filled),
+            )
             with transaction():
                 id_ = self._save(draft, application)
                 if not saves:
                     self._submit(id_)
         except OutsideTradingHours as error:
+            assert draft is not None
             return self._keep(draft, application, error)
         except RuleError as error:
             filled.refuse(error)
@@ -228,15 +260,150 @@ class ApplicationDesk(ApplicationList):
         return Actor.of(g.user, request.remote_addr or "")
 
 
-def _typed_before(application: Application) -> dict[str, Any]:
-    return {
-        "reason": application.reason,
-        "lines": [
-            {
-                "instrument_id": str(line.instrument_id),
-                "quantity": str(line.quantity),
-                "venue": str(line.venue_id or ""),
-            }
-            for line in application.lines
-        ],
-    }
+class OfficerDesk(ApplicationDesk):
+    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Ask for the enterprise, then show the form about it."""
+        if "account" not in request.args:
+            return self._choose_account()
+        return super().new()
+
+    def account_id(self) -> int:
+        """Return the enterprise that the address names."""
+        text = request.args.get("account", "")
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            abort(404)
+        account = db.session.get(Account, int(text))
+        if account is None or account.kind != "enterprise":
+            abort(404)
+        return account.id
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Name the enterprise."""
+        account = db.session.get_one(Account, account_id)
+        return [
+            (_("Member number"), account.member_no, "code"),
+            (_("Member name"), account.name, "text"),
+            (
+                _("Account status"),
+                _("Restricted") if account.is_restricted else _("Normal"),
+                "text",
+            ),
+        ]
+
+    def next_step(self, application: Application) -> Any:
+        """Say who confirms it."""
+        return gettext("Another officer of the registry confirms it")
+
+    def actor(self) -> Actor:
+        """Who acts: an officer of the registry."""
+        return Actor.of(g.user, request.remote_addr or "")
+
+    def _choose_account(self) -> Any:
+        asked = (request.args.get("q") or "").strip()[:100]
+        return self.render_template(
+            "choose_account.html",
+            title=self.form_title,
+            asked=asked,
+            accounts=accounts_like(asked),
+            most=MOST_ACCOUNTS,
+            url=lambda account: self.url("new", account=account.id),
+            cancel_url=self.url("list"),
+        )
+
+
+MOST_ACCOUNTS = 20
+
+
+def accounts_like(asked: str) -> Sequence[Account]:
+    """Return the first enterprises whose number begins with the text or whose name holds it."""
+    statement = select(Account).where(Account.kind == "enterprise").order_by(Account.member_no)
+    if asked:
+        statement = statement.where(
+            Account.member_no.startswith(asked, autoescape=True)
+            | Account.name.contains(asked, autoescape=True)
+        )
+    return db.session.scalars(statement.limit(MOST_ACCOUNTS)).all()
+
+
+def holdings_of(account_id: int) -> list[Choosable]:
+    """Return every instrument that an account holds, with what is available of it."""
+    rows = db.session.execute(
+        select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
+        .join(Instrument, Instrument.id == Holding.instrument_id)
+        .where(Holding.account_id == account_id)
+        .order_by(Instrument.code)
+    )
+    return [
+        Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
+    ]
+
+
+def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
+    """Return the approved lines of a kind of which something is left to be drawn.
+
+    Each shows the number and document of its application beside the instrument.
+    """
+    drawn = aliased(ApplicationLine)
+    drawing = aliased(Application)
+    used = (
+        select(func.coalesce(func.sum(drawn.quantity), 0))
+        .join(drawing, drawing.id == drawn.application_id)
+        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
+        .scalar_subquery()
+    )
+    left = cast(ApplicationLine.quantity - used, BigInteger)
+    rows = db.session.execute(
+        select(
+            ApplicationLine.id,
+            ApplicationLine.instrument_id,
+            Application.number,
+            Application.document_no,
+            Instrument.code,
+            Instrument.name,
+            ApplicationLine.quantity,
+            left.label("left"),
+        )
+        .join(Application, Application.id == ApplicationLine.application_id)
+        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .where(
+            Application.account_id == account_id,
+            Application.kind == kind,
+            Application.status == Status.APPROVED,
+            *conditions,
+        )
+        .order_by(ApplicationLine.id)
+    )
+    return [
+        Choosable(
+            row.instrument_id,
+            row.code,
+            row.name,
+            row.left,
+            refusal="" if row.left > 0 else _("Nothing left"),
+            source_line_id=row.id,
+            cells=tuple(zip(_source_cells(row), _SOURCE_KINDS, strict=True)),
+            picked_cells=_source_cells(row),
+        )
+        for row in rows
+    ]
+
+
+_DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)
+_SOURCE_KINDS = ("code", "code", "code", "text", "number", "number")
+SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"label": _("Application number"), "kind": "code"},
+    {"label": _("Document number"), "kind": "code"},
+    {"label": _("Instrument code"), "kind": "code"},
+    {"label": _("Instrument name"), "kind": "text"},
+    {"label": _("Original quantity"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Quantity left"), "kind": "number", "unit": _("tonnes")},
+)
+
+
+def _source_cells(row: Any) -> tuple[Any, ...]:
+    return (row.number, row.document_no, row.code, row.name, row.quantity, row.left)

@@ -12,20 +12,35 @@ from uuid import uuid4
 from flask import request
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import FieldList, Form, FormField, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import (
+    DateField,
+    FieldList,
+    Form,
+    FormField,
+    HiddenField,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
 
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
-from app.domain.workflow import Line
+from app.domain.workflow import Line, line_key
 from app.operations.applications import LONGEST_REASON, MOST_LINES
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
-_ID = re.compile(r"[0-9]{1,18}")  # Within PostgreSQL's bigint.
+CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on")
+DATE_INPUT = {"data-date": "", "placeholder": "YYYY-MM-DD", "autocomplete": "off", "maxlength": 10}
 
 
 @dataclass(frozen=True, slots=True)
 class Choosable:
-    """An instrument that the picker offers, with the tonnes that can be asked for."""
+    """A line that can be chosen, with the tonnes that can be asked for.
+
+    It is an instrument, or an earlier document's line (``source_line_id``), for the applicant or for
+    another enterprise (``account_id``).  Several may stand behind one row of the picker: those of
+    one ``group``.  ``cells`` are shown instead of code, name and available: (value, kind).
+    """
 
     instrument_id: int
     code: str
@@ -33,27 +48,68 @@ class Choosable:
     available: int
     venues: tuple[tuple[int, str], ...] = ()
     refusal: Any = ""  # why it cannot be chosen
+    source_line_id: int | None = None
+    account_id: int | None = None
+    group: str = ""
+    cells: tuple[tuple[Any, str], ...] = ()  # of its line
+    picked_cells: tuple[Any, ...] = ()  # of its row in the picker
+
+    @property
+    def key(self) -> str:
+        """What names it in the form."""
+        return line_key(self.instrument_id, self.source_line_id, self.account_id)
+
+
+class Required:
+    """Marks a field with *: the kind's rules ask for it on submission, a draft may lack it."""
+
+    field_flags = {"required": True}
+
+    def __call__(self, form: Any, field: Any) -> None:
+        """Let everything pass."""
 
 
 class LineForm(Form):
-    """One line: an instrument and its quantity."""
+    """One line: what was chosen and its quantity."""
 
-    instrument_id = HiddenField()
-    quantity = StringField(_("Transfer quantity"), render_kw={"maxlength": 20})
+    choice = HiddenField()
+    quantity = StringField(_("Quantity"), render_kw={"maxlength": 20})
 
 
-class VenueLineForm(LineForm):
+class VenueLineForm(Form):
     """A line that also says where it goes."""
 
+    choice = HiddenField()
+    quantity = StringField(_("Transfer quantity"), render_kw={"maxlength": 20})
     venue = SelectField(_("Trading venue"), coerce=str, validate_choice=False)
 
 
 class ApplicationForm(FlaskForm):
-    """The fields around the lines; ``lines`` are declared by the subclass."""
+    """The fields of an application; a subclass declares ``lines`` and what its kind needs besides.
 
+    A field named as one of a draft's (category, document_no, authority, starts_on, ends_on) goes
+    into it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
+    """
+
+    may_leave_blank = False
     reason = TextAreaField(
         _("Reason for the application"), render_kw={"rows": 3, "maxlength": LONGEST_REASON}
     )
+
+    def content(self) -> dict[str, Any]:
+        """Return what goes into the draft besides the lines."""
+        found = {name: self[name].data for name in CONTENT if name in self}
+        return {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in found.items()
+            if value is not None
+        }
+
+
+class LinesForm(ApplicationForm):
+    """An application with lines that hold a quantity each."""
+
+    lines = FieldList(FormField(LineForm), max_entries=MOST_LINES)
 
 
 class TransferForm(ApplicationForm):
@@ -62,16 +118,18 @@ class TransferForm(ApplicationForm):
     lines = FieldList(FormField(VenueLineForm), max_entries=MOST_LINES)
 
 
-class CancellationLineForm(LineForm):
-    """A line of 自愿注销."""
+class DocumentForm(ApplicationForm):
+    """What two officers do upon an authority's document."""
 
-    quantity = StringField(_("Cancellation quantity"), render_kw={"maxlength": 20})
+    document_no = StringField(_("Document number"), [Required()], render_kw={"maxlength": 100})
+    authority = StringField(_("Deciding authority"), [Required()], render_kw={"maxlength": 200})
+    starts_on = DateField(_("In force from"), [Required()], render_kw=DATE_INPUT)
 
 
-class CancellationForm(ApplicationForm):
-    """自愿注销申请."""
+class DocumentLinesForm(DocumentForm):
+    """An authority's document about quantities."""
 
-    lines = FieldList(FormField(CancellationLineForm), max_entries=MOST_LINES)
+    lines = FieldList(FormField(LineForm), max_entries=MOST_LINES)
 
 
 @dataclass(slots=True)
@@ -79,7 +137,7 @@ class Filled:
     """What somebody filled in: the form, the lines that can be read, and everything against it."""
 
     form: Any
-    offered: Mapping[int, Choosable]
+    offered: Mapping[str, Choosable]
     lines: list[Line] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     line_errors: dict[int, list[Any]] = field(default_factory=dict)
@@ -95,7 +153,7 @@ class Filled:
         if name == "lines" and rest:
             key, _dot, part = rest.partition(".")
             for line in self.form.lines:
-                if line.form.instrument_id.data == key and part in line.form:
+                if line.form.choice.data == key and part in line.form:
                     line.form[part].errors = [*line.form[part].errors, error.message]
                     return
         elif name in self.form and name != "lines":
@@ -109,27 +167,43 @@ def fill(form: Any, offered: Iterable[Choosable]) -> Filled:
 
     Who has just picked instruments is still filling in: what is missing is not held against them.
     """
-    filled = Filled(form, {each.instrument_id: each for each in offered})
+    filled = Filled(form, {each.key: each for each in offered})
     if is_picking():
         _take_picked(filled)
         _name_venues(filled)
         return filled
-    form.validate_on_submit()
+    if form.is_submitted():
+        form.validate()
     _name_venues(filled)
-    _read_reason(filled)
-    for index, line in enumerate(form.lines):
+    _read_texts(filled)
+    for index, line in enumerate(_lines(form)):
         _read_line(filled, index, line.form)
     return filled
 
 
-def _read_reason(filled: Filled) -> None:
-    text = filled.form.reason.data or ""
-    if len(text) > LONGEST_REASON:
-        message = _("The reason is longer than %(most)d characters", most=LONGEST_REASON)
-        filled.refuse(RuleError(message, field="reason"))
-    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\t\r\n" for each in text):
-        message = _("This holds characters that cannot be typed; please write it anew")
-        filled.refuse(RuleError(message, field="reason"))
+def _lines(form: Any) -> Iterable[Any]:
+    """Return the entries of a form's lines; some forms have none."""
+    return form.lines if "lines" in form else ()
+
+
+def _read_texts(filled: Filled) -> None:
+    """Refuse what is too long or cannot be shown, in whichever field it stands."""
+    for each in filled.form:
+        text = each.data
+        if not isinstance(text, str) or each.type in ("HiddenField", "CSRFTokenField"):
+            continue
+        most = (each.render_kw or {}).get("maxlength", LONGEST_REASON)
+        if len(text) > most:
+            message = _("This is longer than %(most)d characters", most=most)
+            if each.name == "reason":
+                message = _("The reason is longer than %(most)d characters", most=most)
+            filled.refuse(RuleError(message, field=each.name))
+        if any(
+            unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\r\n"
+            for letter in text
+        ):
+            message = _("This holds characters that cannot be typed; please write it anew")
+            filled.refuse(RuleError(message, field=each.name))
 
 
 def _read_line(filled: Filled, index: int, line: Any) -> None:
@@ -137,7 +211,9 @@ def _read_line(filled: Filled, index: int, line: Any) -> None:
     if choosable is None:
         filled.line_errors[index] = [_("This instrument cannot be chosen; please remove the line")]
         return
-    key = f"lines.{choosable.instrument_id}"
+    if filled.form.may_leave_blank and not (line.quantity.data or "").strip():
+        return
+    key = f"lines.{choosable.key}"
     try:
         quantity = whole_tonnes(line.quantity.data, field=f"{key}.quantity")
     except RuleError as error:
@@ -148,13 +224,18 @@ def _read_line(filled: Filled, index: int, line: Any) -> None:
         filled.refuse(RuleError(_("This is not one of the venues"), field=f"{key}.venue"))
         return
     filled.lines.append(
-        Line(choosable.instrument_id, quantity, venue_id=int(venue) if venue else None)
+        Line(
+            choosable.instrument_id,
+            quantity,
+            venue_id=int(venue) if venue else None,
+            account_id=choosable.account_id,
+            source_line_id=choosable.source_line_id,
+        )
     )
 
 
 def _chosen(filled: Filled, line: Any) -> Choosable | None:
-    typed = line.instrument_id.data or ""
-    return filled.offered.get(int(typed)) if _ID.fullmatch(typed) else None
+    return filled.offered.get(line.choice.data or "")
 
 
 def is_picking() -> bool:
@@ -163,18 +244,18 @@ def is_picking() -> bool:
 
 
 def _take_picked(filled: Filled) -> None:
-    """Add a line for every instrument ticked in the picker that has none yet."""
-    present = {line.form.instrument_id.data for line in filled.form.lines}
-    for id_ in dict.fromkeys(request.form.getlist("picked")):
-        if id_ in present or not _ID.fullmatch(id_):
+    """Add the lines of every row ticked in the picker that has none yet."""
+    present = {line.form.choice.data for line in filled.form.lines}
+    ticked = set(request.form.getlist("picked"))
+    for key, choosable in filled.offered.items():
+        if key in present or choosable.refusal or (choosable.group or key) not in ticked:
             continue
-        choosable = filled.offered.get(int(id_))
-        if choosable and not choosable.refusal and len(filled.form.lines) < MOST_LINES:
-            filled.form.lines.append_entry({"instrument_id": id_})
+        if len(filled.form.lines) < MOST_LINES:
+            filled.form.lines.append_entry({"choice": key})
 
 
 def _name_venues(filled: Filled) -> None:
-    for line in filled.form.lines:
+    for line in _lines(filled.form):
         choosable = _chosen(filled, line.form)
         if "venue" in line.form and choosable:
             line.form.venue.choices = [(str(id_), name) for id_, name in choosable.venues]
@@ -186,47 +267,60 @@ def request_key() -> str:
     return sent if _KEY.fullmatch(sent) else str(uuid4())
 
 
+INSTRUMENT_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"label": _("Instrument code"), "kind": "code"},
+    {"label": _("Instrument name"), "kind": "text"},
+    {"label": _("Available"), "kind": "number", "unit": _("tonnes")},
+)
+
+
 def page(
     filled: Filled,
     *,
-    title: Any,
-    cancel_url: str,
-    line_columns: Sequence[Mapping[str, Any]],
-    help_lines: Sequence[Any],
-    can_save_draft: bool = False,
-    confirm: Any = "",
+    line_columns: Sequence[Mapping[str, Any]] = (),
+    picker_title: Any = "",
+    picker_columns: Sequence[Mapping[str, Any]] = INSTRUMENT_COLUMNS,
+    **more: Any,
 ) -> dict[str, Any]:
-    """Return what form.html shows."""
+    """Return what form.html shows; ``more`` is passed on as it is."""
     form = filled.form
-    return {
-        "title": title,
-        "cancel_url": cancel_url,
-        "can_save_draft": can_save_draft,
+    shown = {
         "request_key": request_key(),
-        "lines_title": _("Instruments"),
-        "line_columns": line_columns,
-        "lines": [_line(filled, index, line.form) for index, line in enumerate(form.lines)],
-        "picker": {
-            "title": _("Choose instruments"),
-            "columns": [
-                {"label": _("Instrument code"), "kind": "code"},
-                {"label": _("Instrument name"), "kind": "text"},
-                {"label": _("Available"), "kind": "number", "unit": _("tonnes")},
-            ],
-            "rows": [
-                {
-                    "value": each.instrument_id,
-                    "cells": [each.code, each.name, each.available],
-                    "disabled_reason": each.refusal,
-                }
-                for each in filled.offered.values()
-            ],
-            "selected": [line.form.instrument_id.data for line in form.lines],
-        },
+        "header_fields": [
+            each
+            for each in form
+            if each.type not in ("FieldList", "CSRFTokenField") and each.name != "reason"
+        ],
         "footer_fields": [form.reason],
         "errors": filled.errors,
-        "help": help_lines,
-        "confirm": confirm,
+        "lines": None,
+        **more,
+    }
+    if "lines" in form:
+        shown |= {
+            "lines_title": _("Instruments"),
+            "line_columns": line_columns,
+            "lines": [_line(filled, index, line.form) for index, line in enumerate(form.lines)],
+            "picker": _picker(filled, picker_title or _("Choose instruments"), picker_columns),
+        }
+    return shown
+
+
+def _picker(filled: Filled, title: Any, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    offered = {each.group or each.key: each for each in reversed(filled.offered.values())}
+    chosen = [filled.offered.get(line.form.choice.data or "") for line in filled.form.lines]
+    return {
+        "title": title,
+        "columns": columns,
+        "rows": [
+            {
+                "value": value,
+                "cells": each.picked_cells or (each.code, each.name, each.available),
+                "disabled_reason": each.refusal,
+            }
+            for value, each in reversed(offered.items())
+        ],
+        "selected": [each.group or each.key for each in chosen if each],
     }
 
 
@@ -234,17 +328,19 @@ def _line(filled: Filled, index: int, line: Any) -> dict[str, Any]:
     choosable = _chosen(filled, line)
     return {
         "index": index,
-        "instrument_id": line.instrument_id.data,
+        "choice": line.choice.data,
+        "picked": (choosable.group or choosable.key) if choosable else "",
         "code": choosable.code if choosable else "",
         "name": choosable.name if choosable else "",
         "available": choosable.available if choosable else None,
-        "fields": [each for each in line if each.short_name != "instrument_id"],
+        "cells": choosable.cells if choosable else (),
+        "fields": [each for each in line if each.short_name != "choice"],
         "errors": filled.line_errors.get(index, []),
     }
 
 
 def _fields(form: Any) -> list[Any]:
     found = [each for each in form if each.type not in ("FieldList", "FormField")]
-    for line in form.lines:
+    for line in _lines(form):
         found.extend(line.form)
     return found

@@ -8,16 +8,25 @@ from typing import Any
 from flask import abort, g, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Status
+from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Party, Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationLine, Instrument, SettlementRun, Venue
-from app.security.scope import require_scope
+from app.models import (
+    Account,
+    Application,
+    ApplicationLine,
+    ApplicationParty,
+    Instrument,
+    SettlementRun,
+    Venue,
+)
+from app.security.scope import require_application
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action as RowAction
@@ -75,7 +84,6 @@ class ApplicationList(ListPage):
         Column("status", _("Status"), kind="status", choices=SHOWN_STATUSES),
     )
     quantity_title: Any = _("Quantity")
-    has_venue = False  # Whether its lines say where they go.
     filters: tuple[Filter, ...] = ()
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -92,6 +100,11 @@ class ApplicationList(ListPage):
                 of_line(func.sum(ApplicationLine.quantity)).label("quantity"),
                 of_line(func.max(Venue.name)).label("venue"),
                 Application.kind,
+                Application.category,
+                Application.document_no,
+                Application.authority,
+                Application.starts_on,
+                Application.ends_on,
                 Application.reason,
                 Application.created_at,
                 Application.submitted_at,
@@ -156,30 +169,36 @@ class ApplicationList(ListPage):
             (_("Applied at"), application.created_at, "datetime"),
             (_("Submitted at"), application.submitted_at, "datetime"),
         ]
-        if application.settles_on:
-            facts.append((_("Settles on"), application.settles_on, "date"))
+        facts += [(title, value, kind) for title, value, kind in _own_facts(application) if value]
         facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return facts
 
-    def detail_lines(self, application: Application) -> dict[str, Any]:
-        """Return the table of lines."""
-        columns = [
-            {"label": _("Instrument code"), "kind": "code"},
-            {"label": _("Instrument name"), "kind": "text"},
-            {"label": _("Vintage"), "kind": "text"},
-            {"label": self.quantity_title, "kind": "number", "unit": _("tonnes")},
+    def detail_lines(self, application: Application) -> dict[str, Any] | None:
+        """Return the table of lines; what no line has gets no column."""
+        if not KINDS[application.kind].has_lines:
+            return None
+        quantity_title = self.quantity_title
+        columns: list[tuple[Any, str, Any]] = [
+            (_("Instrument code"), "code", lambda line: line.instrument.code),
+            (_("Instrument name"), "text", lambda line: line.instrument.name),
+            (_("Vintage"), "text", lambda line: line.instrument.vintage),
+            (quantity_title, "number", lambda line: line.quantity),
         ]
-        rows = [
-            [line.instrument.code, line.instrument.name, line.instrument.vintage, line.quantity]
-            for line in application.lines
-        ]
-        if self.has_venue:
-            columns.append({"label": _("Trading venue"), "kind": "text"})
-            for row, line in zip(rows, application.lines, strict=True):
-                row.append(line.venue.name if line.venue else None)
-        return {"columns": columns, "rows": rows}
+        if any(line.source_line_id for line in application.lines):
+            columns.append((_("Drawn from"), "code", lambda line: line.source.application.number))
+        if any(line.account_id for line in application.lines):
+            columns.append((_("Receiving enterprise"), "text", lambda line: line.account.name))
+        if any(line.venue_id for line in application.lines):
+            columns.append((_("Trading venue"), "text", lambda line: line.venue.name))
+        return {
+            "columns": [
+                {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
+                for label, kind, _read in columns
+            ],
+            "rows": [[read(line) for _label, _kind, read in columns] for line in application.lines],
+        }
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Return what can be done from the detail page."""
@@ -199,15 +218,20 @@ class ApplicationList(ListPage):
             .options(
                 joinedload(Application.account),
                 selectinload(Application.lines).options(
-                    joinedload(ApplicationLine.instrument), joinedload(ApplicationLine.venue)
+                    joinedload(ApplicationLine.instrument),
+                    joinedload(ApplicationLine.venue),
+                    joinedload(ApplicationLine.account),
+                    joinedload(ApplicationLine.source).joinedload(ApplicationLine.application),
                 ),
+                joinedload(Application.notice),
+                selectinload(Application.parties).joinedload(ApplicationParty.account),
                 selectinload(Application.events),
             )
         ).one_or_none()
         if application is None:
             abort(404)
         try:
-            require_scope(application.account_id, g.user)
+            require_application(application.id, g.user)
         except NotFound:
             abort(404)
         return application
@@ -219,6 +243,27 @@ class ApplicationList(ListPage):
     def url(self, method: str, **arguments: Any) -> str:
         """Return the address of one of this page's methods."""
         return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
+    """Return what only some kinds have."""
+    kind = KINDS[application.kind]
+    receivers = [
+        f"{each.account.name}（{gettext('Agreed') if each.agreed_at else gettext('Waiting')}）"
+        if Party.RECEIVER in kind.reviews
+        else each.account.name
+        for each in application.parties
+    ]
+    return [
+        (_("Type"), kind.categories.get(application.category), "text"),
+        (_("Compliance notice"), application.notice and application.notice.number, "code"),
+        (_("Document number"), application.document_no, "text"),
+        (_("Deciding authority"), application.authority, "text"),
+        (_("In force from"), application.starts_on, "date"),
+        (_("In force until"), application.ends_on, "date"),
+        (_("Settles on"), application.settles_on, "date"),
+        (_("Other enterprises concerned"), "、".join(receivers), "text"),
+    ]
 
 
 def timeline(application: Application) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
 from app.models import Application
 from app.views.application_desk import ApplicationDesk
-from app.views.application_form import CancellationForm
+from app.views.application_form import LinesForm
 from app.views.application_list import usual_filters
 
 
@@ -21,7 +21,7 @@ class VoluntaryCancellationView(ApplicationDesk):
     kind = VoluntaryCancellation.code
     title = _("Voluntary cancellations")
     form_title = _("Voluntary cancellation application")
-    form = CancellationForm
+    form = LinesForm
     new_label = _("New voluntary cancellation")
     quantity_title = _("Cancellation quantity")
     filters = usual_filters("draft", "in_review", "approved", "returned", "withdrawn")

@@ -352,9 +352,13 @@ class ListPage(BaseView):
         """
         source = self.rows(asked.conditions).subquery("found")
         statement = select(source).where(*asked.conditions.clauses(source.c))
-        if self.account_column is not None:
-            statement = scoped(statement, source.c[self.account_column], g.user)
-        return source.c, statement
+        return source.c, self.in_scope(statement, source.c)
+
+    def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
+        """Leave the rows that the member may see, by the account that they belong to."""
+        if self.account_column is None:
+            return statement
+        return scoped(statement, columns[self.account_column], g.user)
 
     def _find(self, asked: Asked) -> Found:
         columns, statement = self._statement(asked)

@@ -10,20 +10,20 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import Action, Status
+from app.domain.workflow import Action, Party, Status
 from app.extensions import db, transaction
-from app.models import Application, ApplicationEvent
+from app.models import Application, ApplicationEvent, ApplicationParty
 from app.operations import applications, clock
 from app.operations.actor import Actor
 from app.security.manager import permissions
-from app.security.scope import scoped
+from app.security.scope import scoped_applications
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
-from app.views.conditions import Filter
+from app.views.conditions import Columns, Filter
 from app.views.listing import Action as RowAction
 from app.views.listing import BulkAction, BulkResult
 
@@ -41,15 +41,24 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
         for step, reviewer in enumerate(kind.reviews)
         if reviewer is party
     ]
-    return and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
+    waits = and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
+    if party is Party.RECEIVER:
+        waits &= Application.id.in_(
+            select(ApplicationParty.application_id).where(
+                ApplicationParty.account_id == actor.account_id,
+                ApplicationParty.agreed_at.is_(None),
+            )
+        )
+    return waits
 
 
 def counts(member: Any) -> list[tuple[Any, int, str]]:
     """Return what waits for a member, a line a kind: (title, count, endpoint)."""
     if ("can_list", "ReviewView") not in permissions():
         return []
-    waiting = scoped(
+    waiting = scoped_applications(
         select(Application.kind, func.count()).where(awaits(Actor.of(member))),
+        Application.id,
         Application.account_id,
         member,
     ).group_by(Application.kind)
@@ -70,6 +79,10 @@ class _ReviewList(ApplicationList):
         Column("reason", _("Reason for the application")),
     )
     filters = (KIND_FILTER, *usual_filters("in_review", "approved", "returned", "withdrawn"))
+
+    def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
+        """What asks the member's enterprise as a receiver is another's application."""
+        return scoped_applications(statement, columns["id"], columns["account_id"], g.user)
 
 
 class ReviewView(_ReviewList):

@@ -71,7 +71,6 @@ class RegistryToTradingView(ApplicationDesk):
     can_save_draft = False
     columns = TRANSFER_COLUMNS
     quantity_title = _("Transfer quantity")
-    has_venue = True
     filters = usual_filters(
         "draft", "pending_settlement", SETTLED, "withdrawn", with_settles_on=True
     )
@@ -93,7 +92,7 @@ class RegistryToTradingView(ApplicationDesk):
         {"label": _("Trading venue"), "kind": "field", "is_required": True},
     )
 
-    def offered(self) -> list[Choosable]:
+    def offered(self, account_id: int) -> list[Choosable]:
         """Return what the enterprise holds, with the venues that trade it."""
         venues: dict[int, list[tuple[int, str]]] = {}
         for instrument_id, venue_id, name in db.session.execute(
@@ -109,7 +108,7 @@ class RegistryToTradingView(ApplicationDesk):
                 refusal=each.refusal
                 or ("" if each.instrument_id in venues else _("No trade code at any venue")),
             )
-            for each in super().offered()
+            for each in super().offered(account_id)
         ]
 
     def next_step(self, application: Application) -> Any:
@@ -136,7 +135,6 @@ STARTED_BY_EXCHANGE = (
 class _StartedByExchange(ApplicationList):
     columns = STARTED_BY_EXCHANGE
     quantity_title = _("Transfer quantity")
-    has_venue = True
     filters = usual_filters("pending_settlement", SETTLED, "refused", with_settles_on=True)
 
 

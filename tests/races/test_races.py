@@ -25,7 +25,7 @@ from app.domain.moves import (
 from app.domain.workflow import Line, Party
 from app.extensions import db, transaction
 from app.models import Application, SettlementRun
-from app.operations import applications, calendar, clock, ledger, settlement
+from app.operations import application_rows, applications, calendar, clock, ledger, settlement
 from app.operations.actor import SYSTEM, Actor
 from app.operations.verification import verify_ledger
 from tests.factories import account, at, draft, give, instrument, member, quantity, venue
@@ -357,7 +357,7 @@ def test_without_the_days_lock_a_transfer_slips_through(
     monkeypatch.setattr(calendar, "share_transfers", lambda: None)
     monkeypatch.setattr(calendar, "stop_transfers", lambda: None)
     judging, settled = threading.Event(), threading.Event()
-    real = applications._gather
+    real = application_rows.gather
 
     def slowly(cases, moment):
         facts = real(cases, moment)
@@ -370,7 +370,7 @@ def test_without_the_days_lock_a_transfer_slips_through(
         settle()
         settled.set()
 
-    monkeypatch.setattr(applications, "_gather", slowly)
+    monkeypatch.setattr(application_rows, "gather", slowly)
     made = draft(KIND, operator, {cea: 10})
 
     results = together(partial(submit, made, Actor.of(operator), at("14:59")), settle_meanwhile)
@@ -381,14 +381,14 @@ def test_without_the_days_lock_a_transfer_slips_through(
 
 
 def test_with_the_days_lock_it_does_not(together, plant, operator, cea, monkeypatch):
-    real = applications._gather
+    real = application_rows.gather
 
     def slowly(cases, moment):
         facts = real(cases, moment)
         time.sleep(0.1)
         return facts
 
-    monkeypatch.setattr(applications, "_gather", slowly)
+    monkeypatch.setattr(application_rows, "gather", slowly)
     made = draft(KIND, operator, {cea: 10})
 
     together(partial(submit, made, Actor.of(operator), at("14:59")), settle)

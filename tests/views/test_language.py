@@ -90,7 +90,7 @@ def test_refused_forms_are_chinese(app, world, sign_in):
         browser.post("/password/", data={"original": "x", "new": new, "confirm": "y"})
         for new in ("", "short", "a" * 200, "12345678901", world.a.account.member_no + "Aa-")
     ]
-    line = {"lines-0-instrument_id": str(world.a.instrument.id), "submit": "1"}
+    line = {"lines-0-choice": str(world.a.instrument.id), "submit": "1"}
     answers += [
         browser.post("/transfers/registry-to-trading/new", data={**line, "lines-0-quantity": typed})
         for typed in ("", "0", "-5", "1.5", "1e3", "１００", str(2**63), "99999", "1")

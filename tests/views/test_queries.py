@@ -104,7 +104,7 @@ def test_a_submission_of_many_lines_costs_as_much_as_of_one(app, world, sign_in)
     def submit(instruments: list) -> int:
         form = {"submit": "1", "reason": "交易需要"}
         for index, each in enumerate(instruments):
-            form[f"lines-{index}-instrument_id"] = str(each.id)
+            form[f"lines-{index}-choice"] = str(each.id)
             form[f"lines-{index}-quantity"] = "1"
             form[f"lines-{index}-venue"] = str(factories.venue().id)
         with counting(app) as statements:

@@ -88,7 +88,7 @@ def test_what_was_sent_back_is_changed_and_submitted_again(
     form = {"decision": "send_back", "comment": "数量有误"}
     sign_in(officer).post(f"/reviews/{case.id}/decide", data=form)
     again = {
-        "lines-0-instrument_id": str(cea.id),
+        "lines-0-choice": str(cea.id),
         "lines-0-quantity": "400",
         "reason": "碳中和",
         "submit": "1",
@@ -126,12 +126,12 @@ def test_a_bulk_return_without_a_reason_asks_again(case, officer, sign_in):
 
 
 def test_a_cancellation_without_a_reason_is_refused(plant, operator, cea, sign_in):
-    form = {"lines-0-instrument_id": str(cea.id), "lines-0-quantity": "5", "submit": "1"}
+    form = {"lines-0-choice": str(cea.id), "lines-0-quantity": "5", "submit": "1"}
 
     answer = sign_in(operator).post("/voluntary-cancellations/new", data=form)
 
     assert (answer.status_code, held(plant, cea)) == (400, (3000, 0, 0))
-    assert "请填写注销原因" in answer.text
+    assert "请填写申请原因" in answer.text
 
 
 @pytest.mark.parametrize("role", ["enterprise", "province", "auditor", "system_admin"])

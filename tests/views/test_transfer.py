@@ -52,7 +52,7 @@ def filled(*lines: tuple[Any, Any], **more: Any) -> dict[str, Any]:
     """Return the form with lines of (instrument, quantity), as 提交 sends it."""
     form: dict[str, Any] = {"submit": "1", "reason": "交易需要"}
     for index, (instrument, typed) in enumerate(lines):
-        form[f"lines-{index}-instrument_id"] = str(getattr(instrument, "id", instrument))
+        form[f"lines-{index}-choice"] = str(getattr(instrument, "id", instrument))
         form[f"lines-{index}-quantity"] = str(typed)
         form[f"lines-{index}-venue"] = str(factories.venue().id)
     db.session.commit()
@@ -218,7 +218,7 @@ def test_picking_adds_lines_and_keeps_what_was_typed(browser, a, what):
     assert errors(response.text) == []
     assert told(response.text) == ""
     assert value(response.text, "lines-0-quantity") == "abc"
-    assert value(response.text, "lines-1-instrument_id") == str(other.id)
+    assert value(response.text, "lines-1-choice") == str(other.id)
     assert "lines-2-" not in response.text
     assert not applications()
 
@@ -370,20 +370,20 @@ def test_officers_look_and_do_not_touch(sign_in, a, what, operator, role):
 GARBAGE = {
     "NUL in a quantity": {"lines-0-quantity": "1\x00"},
     "NUL in a reason": {"reason": "原因\x00"},
-    "NUL in an instrument": {"lines-0-instrument_id": "1\x00"},
+    "NUL in an instrument": {"lines-0-choice": "1\x00"},
     "NUL in the key": {"request_key": "abcdefgh\x00"},
     "a long quantity": {"lines-0-quantity": "1" * 10_000},
     "a long reason": {"reason": "因" * 10_000},
-    "a long instrument": {"lines-0-instrument_id": "9" * 10_000},
+    "a long instrument": {"lines-0-choice": "9" * 10_000},
     "a long key": {"request_key": "k" * 10_000},
-    "an unknown instrument": {"lines-0-instrument_id": "999999999"},
-    "an instrument beyond 64 bits": {"lines-0-instrument_id": str(2**70)},
-    "a negative instrument": {"lines-0-instrument_id": "-1"},
-    "full-width digits for an instrument": {"lines-0-instrument_id": "１"},
+    "an unknown instrument": {"lines-0-choice": "999999999"},
+    "an instrument beyond 64 bits": {"lines-0-choice": str(2**70)},
+    "a negative instrument": {"lines-0-choice": "-1"},
+    "full-width digits for an instrument": {"lines-0-choice": "１"},
     "an unknown venue": {"lines-0-venue": "999999999"},
     "a venue beyond 64 bits": {"lines-0-venue": str(2**70)},
     "a venue that is no number": {"lines-0-venue": "中股网"},
-    "a far line": {"lines-9999-instrument_id": "1", "lines-9999-quantity": "1"},
+    "a far line": {"lines-9999-choice": "1", "lines-9999-quantity": "1"},
     "a negative line": {"lines--1-quantity": "1"},
     "a line that is no number": {"lines-x-quantity": "1"},
     "a huge line": {f"lines-{'9' * 30}-quantity": "1"},
