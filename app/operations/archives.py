@@ -1,0 +1,64 @@
+"""Files from outside: their name, and what a zip (XLSX, DOCX, OFD) holds, before anything opens it."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+import zipfile
+import zlib
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import RuleError
+
+LONGEST_NAME = 200
+MOST_PARTS = 2_000
+MOST_BYTES = 100 * 1024 * 1024  # unpacked, all parts together
+BOMB_RATIO = 200  # Texts pack well, but not like this.
+BOMB_SIZE = 5 * 1024 * 1024
+ENDINGS_OF_ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".jar", ".docx", ".xlsx", ".ofd")
+
+
+def clean_name(name: str) -> str:
+    """Return a file's name without folders and control characters, short enough, its ending kept."""
+    name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
+    # Cf: a right-to-left mark would let exe.pdf read as fdp.exe.
+    name = "".join(each for each in name if unicodedata.category(each) not in ("Cc", "Cf", "Cs"))
+    name = name.strip(" .")
+    if len(name) > LONGEST_NAME:
+        ending = ending_of(name)[-20:]
+        name = name[: LONGEST_NAME - len(ending)] + ending
+    return name
+
+
+def ending_of(name: str) -> str:
+    """Return what a name ends with, in small letters and with its dot: ".pdf", or ""."""
+    _stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot else ""
+
+
+def open_archive(content: bytes) -> zipfile.ZipFile:
+    """Open a zip whose declared sizes are sane; reading a part never yields more than it declares.
+
+    Raises RuleError for a bomb, an encrypted or a broken one.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        parts = archive.infolist()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        raise RuleError(
+            _("The file is damaged and cannot be opened"), code="file_broken"
+        ) from error
+    if any(part.flag_bits & 1 for part in parts):
+        message = _("The file is protected by a password; please save it without one")
+        raise RuleError(message, code="file_encrypted")
+    whole = sum(part.file_size for part in parts)
+    if len(parts) > MOST_PARTS or whole > MOST_BYTES or any(map(_is_bomb, parts)):
+        message = _("The file unpacks to far more than its size; it is not accepted")
+        raise RuleError(message, code="file_bomb")
+    return archive
+
+
+def _is_bomb(part: zipfile.ZipInfo) -> bool:
+    packed = max(part.compress_size, 1)
+    return part.file_size > BOMB_SIZE and part.file_size / packed > BOMB_RATIO
