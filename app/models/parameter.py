@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     select,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.errors import RuleError
@@ -81,7 +82,7 @@ def stored_today() -> ScalarSelect[Any]:
     """Select what was set and holds today, as JSON: it fits into any statement as a column."""
     latest = (
         select(Parameter.name, Parameter.value)
-        .distinct(Parameter.name)
+        .ext(distinct_on(Parameter.name))
         .where(Parameter.effective_from <= _today())
         .order_by(Parameter.name, Parameter.effective_from.desc(), Parameter.id.desc())
         .subquery()

@@ -8,7 +8,7 @@ from flask import Flask, flash, g, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.security import sessions
+from app.security import passwords, sessions
 
 # Whoever adds an endpoint here says why a stranger needs it.
 PUBLIC = frozenset(
@@ -57,7 +57,8 @@ def _stop() -> Response | None:
         return None  # An unknown address gets its 404.
     g.user = current_user._get_current_object()
     if current_user.is_authenticated:
-        if current_user.must_change_password and request.endpoint not in BEFORE_PASSWORD:
+        g.reason_to_change = passwords.must_be_changed(g.user)
+        if g.reason_to_change and request.endpoint not in BEFORE_PASSWORD:
             return redirect(url_for("SignInView.change_password"))
         return None
     if request.endpoint in PUBLIC:

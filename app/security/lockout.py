@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from app.extensions import db
 from app.models import LoginFailure
+from app.models.parameter import setting
 
-WINDOW = timedelta(minutes=15)
-PER_MEMBER = 5
 PER_ADDRESS = 50
+
+
+def window(session: Any) -> timedelta:
+    """Return for how long a failure counts (系统参数)."""
+    return timedelta(minutes=setting(session, "lock_minutes"))
+
+
+def per_member(session: Any) -> int:
+    """Return how many failures lock a member number (系统参数)."""
+    return setting(session, "lock_failures")
 
 
 def take_a_guess(member_no: str, ip: str) -> list[int] | None:
@@ -21,14 +31,15 @@ def take_a_guess(member_no: str, ip: str) -> list[int] | None:
     The guess counts as a failure, committed, before the password is looked at, so that guesses made
     at the same time cannot outnumber the limit.  `forgive` gives it back after a right one.
     """
-    limits = {_member(member_no): PER_MEMBER, f"ip:{ip}": PER_ADDRESS}
     with db.engine.begin() as connection:
+        limits = {_member(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
+        since = func.now() - window(connection)
         _lock(connection, sorted(limits))
-        counts = _count(connection, list(limits))
+        counts = _count(connection, list(limits), since)
         if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
             return None
         # Whoever comes by sweeps: the table holds no more than a window's failures.
-        connection.execute(delete(LoginFailure).where(LoginFailure.at < func.now() - WINDOW))
+        connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
         rows = insert(LoginFailure).values([{"key": key} for key in limits])
         return list(connection.scalars(rows.returning(LoginFailure.id)))
 
@@ -56,7 +67,10 @@ def failures() -> object:
             func.count().label("failures"),
             func.max(LoginFailure.at).label("last_at"),
         )
-        .where(LoginFailure.key.startswith("member:"), LoginFailure.at >= func.now() - WINDOW)
+        .where(
+            LoginFailure.key.startswith("member:"),
+            LoginFailure.at >= func.now() - window(db.session),
+        )
         .group_by(LoginFailure.key)
     )
 
@@ -71,10 +85,10 @@ def _lock(connection: Connection, keys: Sequence[str]) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
-def _count(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+def _count(connection: Connection, keys: Sequence[str], since: Any) -> dict[str, int]:
     query = (
         select(LoginFailure.key, func.count())
-        .where(LoginFailure.key.in_(keys), LoginFailure.at >= func.now() - WINDOW)
+        .where(LoginFailure.key.in_(keys), LoginFailure.at >= since)
         .group_by(LoginFailure.key)
     )
     return {key: count for key, count in connection.execute(query)}  # noqa: C416 - rows, not pairs

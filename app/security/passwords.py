@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from flask import current_app
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -15,18 +18,9 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from app.domain.errors import RuleError
 from app.extensions import db
 from app.models import Member, PasswordRecord
+from app.models.parameter import setting, settings
 
-SHORTEST, LONGEST = 10, 128
-CLASSES = 3
-REMEMBERED = 5  # hashes back, the present one included, that may not come again
-
-POLICY = (
-    _("10 to 128 characters"),
-    _("At least three of: capital letters, small letters, digits, other characters"),
-    _("Neither the member number nor the member's name in it"),
-    _("Not a common password"),
-    _("None of the last 5 passwords"),
-)
+LONGEST = 128
 
 # The stems that guessing programs try first; digits and signs around them do not help.
 COMMON = (
@@ -34,6 +28,39 @@ COMMON = (
     "1q2w3e4r abc123 abcd1234 iloveyou welcome letmein monkey dragon master woaini woaini1314 5201314 "
     "a123456 aa123456 123qwe qwe123 test1234 changeme root toor guest china zhongguo carbon tanpaifang"
 ).split()
+
+
+def policy() -> list[str]:
+    """Return the rules of today's parameters, in words."""
+    values = settings(db.session)
+    return [
+        gettext(
+            "%(shortest)s to %(longest)s characters",
+            shortest=values["password_shortest"],
+            longest=LONGEST,
+        ),
+        gettext(
+            "At least %(count)s kinds of: capital letters, small letters, digits, other characters",
+            count=values["password_classes"],
+        ),
+        gettext("Neither the member number nor the member's name in it"),
+        gettext("Not a common password"),
+        gettext("None of the last %(count)s passwords", count=values["password_remembered"]),
+    ]
+
+
+def must_be_changed(member: Member) -> str:
+    """Tell why the member has to choose a password before anything else: first, expired, or ""."""
+    values = settings(db.session)
+    if member.must_change_password and values["password_first_change"]:
+        return "first"
+    return "expired" if is_expired(member.password_changed_at, values) else ""
+
+
+def is_expired(changed_at: datetime, values: Mapping[str, Any]) -> bool:
+    """Tell whether a password of that day has reached its longest age."""
+    days = values["password_max_age_days"]
+    return bool(days) and datetime.now(UTC) - changed_at > timedelta(days=days)
 
 
 def hash_of(password: str) -> str:
@@ -58,10 +85,11 @@ def choose(member: Member, password: str, *, must_change: bool = False) -> None:
     The caller holds the member's row and commits.
     """
     require_strong(password, member)
-    hashes = [member.password, *_earlier(member.id)]
+    remembered = setting(db.session, "password_remembered")
+    hashes = [member.password, *_earlier(member.id, remembered - 1)]
     if any(is_right(stored, password) for stored in hashes if stored):
         raise RuleError(
-            _("The new password is one of the last %(count)s", count=REMEMBERED),
+            _("The new password is one of the last %(count)s", count=remembered),
             field="new",
             code="password_reused",
         )
@@ -75,20 +103,24 @@ def choose(member: Member, password: str, *, must_change: bool = False) -> None:
 
 def require_strong(password: str, member: Any) -> None:
     """Raise RuleError where a password breaks a rule that needs no history."""
-    if not SHORTEST <= len(password) <= LONGEST:
+    values = settings(db.session)
+    if not values["password_shortest"] <= len(password) <= LONGEST:
         raise _weak(
             _(
                 "The new password needs %(shortest)s to %(longest)s characters",
-                shortest=SHORTEST,
+                shortest=values["password_shortest"],
                 longest=LONGEST,
             ),
             "length",
         )
     if any(unicodedata.category(character) == "Cc" for character in password):
         raise _weak(_("The new password holds a character that cannot be typed"), "characters")
-    if _classes(password) < CLASSES:
+    if _classes(password) < values["password_classes"]:
         raise _weak(
-            _("The new password needs three of: capital letters, small letters, digits, others"),
+            _(
+                "The new password needs %(count)s of: capital letters, small letters, digits, others",
+                count=values["password_classes"],
+            ),
             "classes",
         )
     lower = password.casefold()
@@ -121,13 +153,13 @@ def _is_common(lower: str) -> bool:
     )
 
 
-def _earlier(member_id: int) -> list[str]:
+def _earlier(member_id: int, count: int) -> list[str]:
     return list(
         db.session.scalars(
             select(PasswordRecord.password)
             .where(PasswordRecord.member_id == member_id)
             .order_by(PasswordRecord.id.desc())
-            .limit(REMEMBERED - 1)
+            .limit(count)
         )
     )
 

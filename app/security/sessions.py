@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from flask import current_app
 from flask_babel import lazy_gettext as _
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import contains_eager, joinedload
 
 from app.extensions import db
 from app.models import LoginRecord, LoginSession, Member, PasswordRecord
+from app.models.parameter import keep, settings, stored_today
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
 
@@ -83,13 +83,13 @@ def begin(member_id: int, *, ip: str = "", user_agent: str = "", method: str = "
 
 
 def find(token: str) -> Standing | None:
-    """Find the session of a token with its member and account, in one query."""
+    """Find the session of a token with its member and account, and the parameters, in one query."""
     row = db.session.execute(
         select(
             LoginSession,
-            LoginSession.seen_at < func.now() - current_app.config["SESSION_IDLE"],
-            LoginSession.created_at < func.now() - current_app.config["SESSION_ABSOLUTE"],
-            LoginSession.seen_at < func.now() - SEEN_EVERY,
+            func.now() - LoginSession.seen_at,
+            func.now() - LoginSession.created_at,
+            stored_today(),
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
         )
         .join(LoginSession.member)
@@ -98,14 +98,15 @@ def find(token: str) -> Standing | None:
     ).first()
     if row is None:
         return None
-    login, is_idle, is_too_long, is_stale, has_changed_password = row
+    login, unseen, age, stored, has_changed_password = row
+    idle, absolute = _limits(keep(stored))
     if login.ended_at:
         ending = login.ended_reason or "signed_out"
     elif not login.member.active:
         ending = "inactive"
     else:
-        ending = "too_long" if is_too_long else "idle" if is_idle else ""
-    return Standing(login, ending, is_stale, has_changed_password)
+        ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
+    return Standing(login, ending, unseen > SEEN_EVERY, has_changed_password)
 
 
 def note_seen(login_id: int) -> None:
@@ -139,10 +140,19 @@ def end_others(member_id: int, keep: int | None, reason: str) -> int:
 
 def online() -> object:
     """Tell, as a condition on LoginSession, which sessions are alive (在线用户)."""
+    idle, absolute = _limits(settings(db.session))
     return (
         LoginSession.ended_at.is_(None)
-        & (LoginSession.seen_at >= func.now() - current_app.config["SESSION_IDLE"])
-        & (LoginSession.created_at >= func.now() - current_app.config["SESSION_ABSOLUTE"])
+        & (LoginSession.seen_at >= func.now() - idle)
+        & (LoginSession.created_at >= func.now() - absolute)
+    )
+
+
+def _limits(values: Mapping[str, int]) -> tuple[timedelta, timedelta]:
+    """Return after how long without activity a session ends, and after how long in any case."""
+    return (
+        timedelta(minutes=values["session_idle_minutes"]),
+        timedelta(hours=values["session_absolute_hours"]),
     )
 
 

@@ -238,9 +238,7 @@ class LockView(ListPage):
     )
     filters = (Filter("member_no", _("Member number"), "prefix"),)
     help = (
-        _(
-            "After 5 failures within 15 minutes a member number is locked until they are 15 minutes old."
-        ),
+        _("How many failures lock a member number, and how long they count, is set by parameters."),
         _("Unlocking clears the failures, so that the member can sign in at once."),
     )
 
@@ -253,7 +251,7 @@ class LockView(ListPage):
                 Member.first_name.label("name"),
                 found.c.failures,
                 found.c.last_at,
-                (found.c.failures >= lockout.PER_MEMBER).label("is_locked"),
+                (found.c.failures >= lockout.per_member(db.session)).label("is_locked"),
             )
             .outerjoin(Member, Member.username == found.c.member_no)
             .where(found.c.member_no != "")

@@ -13,6 +13,7 @@ from flask_babel import get_locale, gettext
 from flask_login import current_user
 
 from app.operations import clock
+from app.security import passwords
 from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
@@ -120,7 +121,7 @@ def _add_member(frame: Frame) -> None:
     }
     frame.password_url = url_for("SignInView.change_password")
     frame.logout_url = url_for("SignInView.logout")
-    if member.must_change_password:
+    if passwords.must_be_changed(member):
         return  # Nothing else can be opened yet.
     frame.menu = menu()
     frame.breadcrumb = breadcrumb(frame.menu)

@@ -24,6 +24,7 @@ from wtforms.validators import EqualTo, InputRequired
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models import Member
+from app.models.parameter import settings
 from app.operations import log
 from app.operations.actor import Actor
 from app.security import captcha, lockout, passwords, sessions, sign_in
@@ -106,7 +107,9 @@ class SignInView(BaseView):
     def change_password(self) -> object:
         """修改密码 (manual 二-四): the original one is asked for; other sessions end."""
         form = ChangePasswordForm()
-        is_forced = g.user.must_change_password
+        is_forced = bool(g.reason_to_change)
+        if g.reason_to_change == "expired" and request.method == "GET":
+            flash(gettext("The password has reached its longest age; choose a new one"), "warning")
         if form.validate_on_submit():
             try:
                 _change_password(form.original.data, form.new.data)
@@ -120,7 +123,7 @@ class SignInView(BaseView):
         page = self.render_template(
             "change_password.html",
             form=form,
-            policy=[str(rule) for rule in passwords.POLICY],
+            policy=passwords.policy(),
             is_forced=is_forced,
             cancel_url=url_for("HomeView.index"),
         )
@@ -138,7 +141,8 @@ class SignInView(BaseView):
             # One answer for a wrong number, a wrong password and a lock: nothing to learn from it.
             return gettext(
                 "The member number or the password is wrong, or there were too many failures; "
-                "after 5 failures wait 15 minutes"
+                "after %(count)s failures wait %(minutes)s minutes",
+                **_lock(),
             )
         session.clear()  # Nothing of the stranger's session lives on in the member's.
         session["token"] = token
@@ -161,6 +165,11 @@ class SignInView(BaseView):
             captcha_audio_url=url_for("SignInView.captcha_audio", v=captcha_id),
         )
         return page, 422 if error or form.errors else 200
+
+
+def _lock() -> dict[str, int]:
+    values = settings(db.session)
+    return {"count": values["lock_failures"], "minutes": values["lock_minutes"]}
 
 
 def _captcha_error(form: SignInForm) -> str:
@@ -199,7 +208,10 @@ def _change_password(original: str, new: str) -> None:
         with transaction():
             log.record(actor, "password.change", result="refused")
         raise RuleError(
-            gettext("The original password is wrong; after 5 failures wait 15 minutes"),
+            gettext(
+                "The original password is wrong; after %(count)s failures wait %(minutes)s minutes",
+                **_lock(),
+            ),
             field="original",
         )
     with transaction():

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 
+from app.domain.parameters import PARAMETERS
 from app.extensions import db
 from app.models import Captcha, LoginFailure, LoginRecord, LoginSession, Member
 from app.security import captcha, lockout, passwords
@@ -126,7 +127,7 @@ def test_an_unknown_number_is_locked_like_a_known_one(browser, count):
 def test_the_lock_opens_after_fifteen_minutes(browser, execute):
     for n in range(5):
         browser.sign_in(ENTERPRISE, f"Wrong-Horse-{n}")
-    earlier = func.now() - lockout.WINDOW - timedelta(seconds=1)
+    earlier = func.now() - lockout.window(db.session) - timedelta(seconds=1)
     execute(delete(LoginFailure))
     execute(insert(LoginFailure).values([{"key": f"member:{ENTERPRISE}", "at": earlier}] * 5))
 
@@ -171,8 +172,8 @@ def test_guesses_at_the_same_time_do_not_outnumber_the_limit(app, new_browser, c
             compared.append(password)
         return is_right(stored, password)
 
-    def reading_slowly(connection, keys, *, read=lockout._count):
-        found = read(connection, keys)
+    def reading_slowly(connection, keys, since, *, read=lockout._count):
+        found = read(connection, keys, since)
         time.sleep(0.02)  # Long enough for another guess to read the same count, if it may.
         return found
 
@@ -198,7 +199,7 @@ def test_guesses_at_the_same_time_do_not_outnumber_the_limit(app, new_browser, c
     for thread in threads:
         thread.join()
 
-    assert len(compared) == lockout.PER_MEMBER
+    assert len(compared) == PARAMETERS["lock_failures"].default
     assert count(LoginRecord, ~LoginRecord.is_success) == 20
     assert count(LoginFailure, LoginFailure.key == f"member:{ENTERPRISE}") == 5
 
