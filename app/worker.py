@@ -28,7 +28,9 @@ from app.operations import clock, jobs
 from config import Settings
 
 CONCURRENCY = 4
-SILENCE = 30  # Seconds without a heartbeat after which a worker counts as dead.
+HEARTBEAT = 10  # Seconds between two signs of life,
+SILENCE = 30  # and those without one after which a worker counts as dead.
+REVIVAL = "* * * * * */15"
 
 
 class StoppedMidway(Exception):
@@ -62,6 +64,7 @@ def run(flask_app: Flask, *, parent: int = 0) -> None:
         concurrency=CONCURRENCY,
         delete_jobs="successful",
         shutdown_graceful_timeout=2,
+        update_heartbeat_interval=HEARTBEAT,
         stalled_worker_timeout=SILENCE,
     )
 
@@ -81,7 +84,7 @@ def make_queue(flask_app: Flask) -> procrastinate.App:
     revive = queue.task(name="revive", queue="periodic", queueing_lock="revive", pass_context=True)(
         _revive
     )
-    queue.periodic(cron="* * * * * */15")(revive)
+    queue.periodic(cron=REVIVAL)(revive)
     return queue
 
 

@@ -1,0 +1,29 @@
+"""A worker that knows a slow kind of job and notices the dead soon; run by tests/operations/test_jobs.py."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from app import create_app, worker
+from app.operations import jobs, log
+
+
+def step(work: jobs.Work) -> jobs.Chunk:
+    """Write a line of the operation log for each of two items, slowly."""
+    items = work.next_items("items", 2)
+    for item in items:
+        log.record(work.actor, "toy.item", subject=str(item))
+        time.sleep(0.2)
+    return jobs.Chunk(done=len(items))
+
+
+def main() -> None:
+    """Run a worker that ends with the process named, if any."""
+    jobs.KINDS["slow"] = jobs.JobKind("slow", "Slow", step)
+    worker.HEARTBEAT, worker.SILENCE, worker.REVIVAL = 1, 3, "* * * * * *"
+    worker.run(create_app(), parent=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+
+
+if __name__ == "__main__":
+    main()
