@@ -159,7 +159,7 @@ def test_the_applications_role_is_refused(attempt, statement):
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("verb", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_the_owner_cannot_change_what_is_append_only(attempt, cluster, table, verb):
     with cluster.connect("registry") as connection:
         column = connection.execute(
