@@ -64,14 +64,26 @@ ENTERPRISE = RoleSpec(
         "RegistryToTradingView": "list export show write",
         "TransferPermissionView": "list export switch",
         "VoluntaryCancellationView": "list export show write",
+        **REVIEWS,  # As the receiver of what another enterprise returns from custody.
     },
 )
-PROVINCE = RoleSpec("province", _("Provincial authority"), "province", {**EVERYBODY, **READING})
+PROVINCE = RoleSpec(
+    "province", _("Provincial authority"), "province", {**EVERYBODY, **READING, **REVIEWS}
+)
+# What the registry's officers look at besides, and what the first of two enters.
+OFFICERS: dict[str, str] = {}
+ENTERED: dict[str, str] = {}
 REGISTRY_MAKER = RoleSpec(
-    "registry_maker", _("Registry officer (maker)"), "all", {**EVERYBODY, **READING, **REVIEWS}
+    "registry_maker",
+    _("Registry officer (maker)"),
+    "all",
+    {**EVERYBODY, **READING, **REVIEWS, **OFFICERS, **ENTERED},
 )
 REGISTRY_CHECKER = RoleSpec(
-    "registry_checker", _("Registry officer (checker)"), "all", {**EVERYBODY, **READING, **REVIEWS}
+    "registry_checker",
+    _("Registry officer (checker)"),
+    "all",
+    {**EVERYBODY, **READING, **REVIEWS, **OFFICERS},
 )
 SYSTEM_ADMIN = RoleSpec(
     "system_admin",
