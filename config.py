@@ -10,6 +10,10 @@
 | TRUSTED_HOSTS | names under which the site may be called, separated by commas |
 | TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
 | CAPTCHA | `off` turns the picture off; refused in production |
+| CERT_LOGIN | what follows the password: `agent` (the USBKey assistant), `mtls`, or, in tests, `off` |
+| CERT_PROXY_SECRET | what the trusted proxy sends along with a client certificate (`mtls` behind nginx) |
+| ASSISTANT_PORT | where pages find the USBKey assistant on their own machine |
+| DEMO_KEYS | folder of the demonstration's soft keys |
 | MAIL_URL | `smtp://user:password@host:587?tls=starttls` (or `implicit`, `off`); `off` sends none |
 | MAIL_FROM | the address that mails come from |
 | SMS_URL, SMS_KEY | the gateway of text messages, and the key that signs what is posted; `off` |
@@ -37,6 +41,7 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent
 PROFILES = ("demo", "test", "production")
+CERT_LOGINS = ("agent", "mtls", "off")
 APP_ROLE = "registry_app"
 
 
@@ -56,7 +61,10 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     captcha_enabled: bool = True
-    cert_login: str = "off"  # The second step of signing in comes with the certificates.
+    cert_login: str = "off"  # one of CERT_LOGINS: what signing in asks for after the password
+    cert_proxy_secret: str = field(repr=False, default="")
+    assistant_port: int = 17890
+    demo_keys: Path = Path()
     has_own_clock: bool = False
     # A server's address, "off", or (demo and test) "mailbox": the page that shows what was sent.
     mail_url: str = field(default="mailbox", repr=False)
@@ -107,6 +115,8 @@ class Settings:
             "HAS_OWN_CLOCK": self.has_own_clock,
             "CAPTCHA_ENABLED": self.captcha_enabled,
             "CERT_LOGIN": self.cert_login,
+            "CERT_PROXY_SECRET": self.cert_proxy_secret,
+            "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
             "TRANSFER_CUT_OFF": time(15, 0),  # 登记转交易 is accepted before 15:00.
@@ -202,8 +212,6 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     captcha_enabled = _switch(environ, "CAPTCHA", default=profile != "test")
     if is_production and not captcha_enabled:
         raise refusal("生产环境不得关闭验证码", "the captcha cannot be off in production")
-    if (environ.get("CERT_LOGIN") or "off") != "off":
-        raise refusal("证书登录尚未提供", "CERT_LOGIN is not available yet: leave it off")
     secret_key = _secret_key(profile, environ)
     database_url, database_owner_url = _databases(profile, environ)
     return Settings(
@@ -215,6 +223,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environ, "PORT", 8080, least=1, most=65535),
         captcha_enabled=captcha_enabled,
         has_own_clock=not is_production,
+        **_certificates(profile, environ),
         **_messages(environ, is_production=is_production),
         session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60),
         session_absolute_hours=_number(environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24),
@@ -223,6 +232,31 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         cookie_secure=is_production,
         personal_data_keys=_personal_data_keys(profile, environ),
     )
+
+
+def _certificates(profile: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of the second step of signing in."""
+    cert_login = environ.get("CERT_LOGIN") or ("off" if profile == "test" else "agent")
+    if cert_login not in CERT_LOGINS:
+        raise refusal(
+            f"CERT_LOGIN 须为 {'、'.join(CERT_LOGINS)} 之一", f"CERT_LOGIN cannot be {cert_login}"
+        )
+    if cert_login == "off" and profile != "test":
+        raise refusal("证书登录只能在测试中关闭", "CERT_LOGIN is off in tests alone")
+    if profile == "production" and not environ.get("TRUSTED_HOSTS", "").strip(" ,"):
+        # What is signed names our address: it must not be one that a relaying site has sent us.
+        raise refusal("生产环境须设置 TRUSTED_HOSTS", "production needs TRUSTED_HOSTS")
+    secret = environ.get("CERT_PROXY_SECRET", "")
+    if secret and len(secret) < 32:
+        raise refusal(
+            "CERT_PROXY_SECRET 须不少于32个字符", "CERT_PROXY_SECRET needs 32 characters or more"
+        )
+    return {
+        "cert_login": cert_login,
+        "cert_proxy_secret": secret,
+        "assistant_port": _number(environ, "ASSISTANT_PORT", 17890, least=1, most=65535),
+        "demo_keys": Path(environ.get("DEMO_KEYS") or folder_of(profile) / "keys").absolute(),
+    }
 
 
 @dataclass(frozen=True)
@@ -265,7 +299,7 @@ class MailServer:
         return cls(parts.hostname, port or usual, tls, user, password, ca)
 
 
-def _messages(environ: Mapping[str, str], *, is_production: bool) -> dict[str, str]:
+def _messages(environ: Mapping[str, str], *, is_production: bool) -> dict[str, Any]:
     """Read where mails and text messages go; production has to say so, be it `off`."""
     found = {}
     for name in ("MAIL_URL", "SMS_URL"):

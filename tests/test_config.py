@@ -22,6 +22,7 @@ PRODUCTION = {
     "MAIL_FROM": "registry@registry.example",
     "SMS_URL": "https://gateway.example/send",
     "SMS_KEY": "s" * 32,
+    "TRUSTED_HOSTS": "registry.example",
 }
 DEMO = {"DATABASE_URL": APP, "DATABASE_OWNER_URL": OWNER, "SECRET_KEY": "k" * 32}
 
@@ -47,6 +48,15 @@ def test_production_starts_with_its_secrets_and_keeps_to_the_wall_clock():
     assert settings.flask_config()["SESSION_COOKIE_NAME"].startswith("__Host-")
 
 
+def test_a_certificate_is_asked_for_but_in_tests():
+    assert load(PRODUCTION).cert_login == load(DEMO).cert_login == "agent"
+    assert load(PRODUCTION | {"CERT_LOGIN": "mtls"}).cert_login == "mtls"
+    assert load(DEMO | {"APP_PROFILE": "test"}).cert_login == "off"
+    assert load(DEMO | {"APP_PROFILE": "test", "CERT_LOGIN": "agent"}).cert_login == "agent"
+    with pytest.raises(ConfigurationError, match="off in tests alone"):
+        load(DEMO | {"CERT_LOGIN": "off"})
+
+
 def test_production_may_run_without_the_owner_s_secret():
     environ = {name: text for name, text in PRODUCTION.items() if name != "DATABASE_OWNER_URL"}
     assert load(environ).database_owner_url == ""
@@ -66,7 +76,10 @@ def test_production_may_run_without_the_owner_s_secret():
         ({"DATABASE_URL": "not an address"}, "database address"),
         ({"DATABASE_OWNER_URL": APP}, "must not connect as the owner"),
         ({"CAPTCHA": "off"}, "captcha"),
-        ({"CERT_LOGIN": "agent"}, "CERT_LOGIN"),
+        ({"CERT_LOGIN": "off"}, "off in tests alone"),
+        ({"CERT_LOGIN": "password"}, "CERT_LOGIN cannot be"),
+        ({"CERT_PROXY_SECRET": "short"}, "CERT_PROXY_SECRET needs"),
+        ({"TRUSTED_HOSTS": " , "}, "needs TRUSTED_HOSTS"),
         ({"PORT": "0"}, "PORT"),
         ({"MAIL_URL": ""}, "MAIL_URL, or off"),
         ({"MAIL_URL": "mailbox"}, "MAIL_URL, or off"),

@@ -66,7 +66,8 @@ class LoginSession(Model):
     user_agent: Mapped[str] = mapped_column(String(300), server_default="")
     method: Mapped[str] = mapped_column(
         String(20), server_default="password"
-    )  # the certificate's seam
+    )  # password (tests alone), certificate, or soft_certificate
+    certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"))
     # What the header shows, found once at sign-in: the success before this one, and what failed since.
     previous_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     previous_ip: Mapped[str] = mapped_column(String(45), server_default="")

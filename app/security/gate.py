@@ -17,6 +17,7 @@ PUBLIC = frozenset(
         "SignInView.login",
         "SignInView.captcha_image",
         "SignInView.captcha_audio",
+        "SignInView.certificate",  # The second step; it needs the first one's challenge.
         "SignInView.logout",  # Without a session it only leads to the sign-in page.
         "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
     }

@@ -13,7 +13,7 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import contains_eager, joinedload
 
 from app.extensions import db
-from app.models import LoginRecord, LoginSession, Member, PasswordRecord
+from app.models import Certificate, LoginRecord, LoginSession, Member, PasswordRecord
 from app.models.parameter import keep, settings, stored_today
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
@@ -27,6 +27,7 @@ ENDINGS = {
     "password": _("The password was changed, so this session was ended."),
     "forced": _("An administrator has ended this session."),
     "inactive": _("This member is disabled."),
+    "certificate": _("The certificate that you signed in with was revoked or suspended."),
 }
 
 
@@ -39,7 +40,14 @@ class Standing(NamedTuple):
     has_changed_password: bool
 
 
-def begin(member_id: int, *, ip: str = "", user_agent: str = "", method: str = "password") -> str:
+def begin(
+    member_id: int,
+    *,
+    ip: str = "",
+    user_agent: str = "",
+    method: str = "password",
+    certificate_id: int | None = None,
+) -> str:
     """Open the member's session and end the older ones; return the token for the cookie.
 
     The row is what the header shows, too: the success before this one, and the failures since.
@@ -65,6 +73,7 @@ def begin(member_id: int, *, ip: str = "", user_agent: str = "", method: str = "
         ip=ip,
         user_agent=user_agent[:300],
         method=method,
+        certificate_id=certificate_id,
         previous_at=before.at if before else None,
         previous_ip=before.ip if before else "",
         failures_since=db.session.scalar(failures),
@@ -91,19 +100,23 @@ def find(token: str) -> Standing | None:
             func.now() - LoginSession.created_at,
             stored_today(),
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
+            Certificate.state,
         )
         .join(LoginSession.member)
+        .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)
         .options(contains_eager(LoginSession.member).options(joinedload(Member.account)))
         .where(LoginSession.token_hash == _hash(token))
     ).first()
     if row is None:
         return None
-    login, unseen, age, stored, has_changed_password = row
+    login, unseen, age, stored, has_changed_password, certificate = row
     idle, absolute = _limits(keep(stored))
     if login.ended_at:
         ending = login.ended_reason or "signed_out"
     elif not login.member.active:
         ending = "inactive"
+    elif certificate not in (None, "active"):
+        ending = "certificate"
     else:
         ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
     return Standing(login, ending, unseen > SEEN_EVERY, has_changed_password)

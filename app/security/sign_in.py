@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from typing import NamedTuple
 
 from sqlalchemy import insert, select
 
 from app.extensions import db, transaction
-from app.models import LoginRecord, Member
-from app.security import lockout, passwords, sessions
+from app.models import Certificate, LoginRecord, Member
+from app.pki.errors import CertificateRefused, PkiError
+from app.security import certificates, lockout, passwords, sessions
 
 LONGEST_NUMBER = 128
+REFUSED = "certificate_refused"
 
 
-def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> str | None:
-    """Sign in with a number and a password; return the session's token, or None.
+class BadForm(ValueError):
+    """What was posted is not what a page of ours posts."""
+
+
+class Entered(NamedTuple):
+    """How far a right password leads: to a session's token, or to a challenge to be signed."""
+
+    token: str = ""
+    challenge: str = ""
+
+
+def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Entered | None:
+    """Sign in with a number and a password; return how far that leads, or None.
 
     None for everything that is wrong: an unknown or disabled member, a wrong password, a lock.
-    Each takes the time of one password check, and each is written to 登录日志.
+    Each takes the time of one password check, and each is written to 登录日志.  Raises
+    CertificateRefused where the certificate that the browser has shown does not count.
     """
     outcome, member_id, guess = judge(member_no, password, ip=ip)
     if outcome != "signed_in":
         record(member_no, outcome, ip=ip, user_agent=user_agent, member_id=member_id)
         return None
     assert member_id is not None
+    try:
+        with transaction():
+            lockout.forgive(member_no, guess)
+            step = certificates.second_step(db.session.get_one(Member, member_id))
+            if step.challenge:
+                return Entered(challenge=step.challenge)
+            return Entered(_begin(member_id, step.method, step.certificate, ip, user_agent))
+    except PkiError:
+        record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
+        raise
+
+
+def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent: str) -> str:
+    """Sign in with the signed challenge, both in base64; return the session's token.
+
+    The challenge is used up whatever comes after.  Raises BadForm for what no page of ours sends,
+    and PkiError, whose `code` says why, for a signature that does not count.
+    """
+    member_id, member_no = None, ""
+    try:
+        taken = certificates.take(challenge, "login")
+        member = db.session.get_one(Member, taken.member_id)
+        member_id, member_no = member.id, member.username
+        row = certificates.verify_signed(
+            _decoded(content),
+            _decoded(signature),
+            member_id=member.id,
+            purpose="login",
+            expected_payload=certificates.login_payload(member),
+            taken=taken,
+        )
+        if not member.active:
+            raise CertificateRefused(certificates.REASONS["usage"], code="inactive")
+    except PkiError:
+        db.session.rollback()
+        record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
+        raise
     with transaction():
-        lockout.forgive(member_no, guess)
-        return sessions.begin(member_id, ip=ip, user_agent=user_agent)
+        return _begin(member.id, certificates.method_of(row), row, ip, user_agent)
 
 
 def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
@@ -73,6 +125,25 @@ def printable(text: str) -> str:
     return re.sub(
         r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", "?", text
     )
+
+
+def _begin(
+    member_id: int, method: str, certificate: Certificate | None, ip: str, user_agent: str
+) -> str:
+    return sessions.begin(
+        member_id,
+        ip=ip,
+        user_agent=user_agent,
+        method=method,
+        certificate_id=certificate.id if certificate else None,
+    )
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise BadForm from error
 
 
 def _can_be_a_number(member_no: str) -> bool:

@@ -39,8 +39,13 @@ OUTCOMES = {
     "locked": (_("Locked"), "red"),
     "inactive": (_("Member disabled"), "red"),
     "wrong_captcha": (_("Wrong captcha"), "amber"),
+    "certificate_refused": (_("Certificate refused"), "red"),
 }
-METHODS = {"password": _("Password")}
+METHODS = {
+    "password": _("Password"),
+    "certificate": _("USBKey"),
+    "soft_certificate": _("Soft certificate"),
+}
 RESULTS = {
     "done": (_("Succeeded"), "green"),
     "refused": (_("Refused"), "red"),

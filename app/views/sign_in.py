@@ -27,7 +27,8 @@ from app.models import Member
 from app.models.parameter import settings
 from app.operations import log
 from app.operations.actor import Actor
-from app.security import captcha, lockout, passwords, sessions, sign_in
+from app.pki.errors import PkiError
+from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
 
@@ -76,10 +77,26 @@ class SignInView(BaseView):
             if form.validate() and not error:
                 error = self._attempt(form)
                 if not error:
-                    return redirect(
-                        safe_next(request.form.get("next")) or url_for("HomeView.index")
-                    )
+                    return redirect(_onwards(request.form.get("next")))
         return self._show(form, error)
+
+    @expose("/login/certificate", methods=["GET", "POST"])
+    def certificate(self) -> object:
+        """Ask for the signed challenge, or judge it (manual 二-二: 勾选证书, 确定, PIN)."""
+        if current_user.is_authenticated:
+            return redirect(url_for("HomeView.index"))
+        if request.method == "POST":
+            return self._finish()
+        challenge = str(session.get("challenge", ""))
+        waiting = certificates.waiting(challenge)
+        if waiting is None:
+            return _back_to_sign_in(certificates.REASONS["no_challenge"])
+        return self.render_template(
+            "login_certificate.html",
+            step={"type": "login", "challenge": challenge, "payload": waiting.payload},
+            member_no=waiting.member_no,
+            seconds=waiting.seconds,
+        )
 
     @expose("/logout/", methods=["POST"])
     def logout(self) -> object:
@@ -131,13 +148,16 @@ class SignInView(BaseView):
 
     def _attempt(self, form: SignInForm) -> str:
         member_no = form.member_no.data or ""
-        token = sign_in.attempt(
-            member_no,
-            form.password.data or "",
-            ip=request.remote_addr or "",
-            user_agent=request.user_agent.string,
-        )
-        if token is None:
+        try:
+            entered = sign_in.attempt(
+                member_no,
+                form.password.data or "",
+                ip=request.remote_addr or "",
+                user_agent=request.user_agent.string,
+            )
+        except PkiError as refused:
+            return certificates.reason_of(refused)
+        if entered is None:
             # One answer for a wrong number, a wrong password and a lock: nothing to learn from it.
             return gettext(
                 "The member number or the password is wrong, or there were too many failures; "
@@ -145,8 +165,30 @@ class SignInView(BaseView):
                 **_lock(),
             )
         session.clear()  # Nothing of the stranger's session lives on in the member's.
-        session["token"] = token
+        if entered.token:
+            session["token"] = entered.token
+        else:
+            session["challenge"] = entered.challenge
+            session["next"] = safe_next(request.form.get("next"))
         return ""
+
+    def _finish(self) -> object:
+        challenge, target = str(session.get("challenge", "")), session.get("next")
+        session.clear()  # Whatever comes of it, this challenge has had its answer.
+        try:
+            token = sign_in.finish(
+                challenge,
+                request.form.get("content", ""),
+                request.form.get("cms", ""),
+                ip=request.remote_addr or "",
+                user_agent=request.user_agent.string,
+            )
+        except sign_in.BadForm:
+            abort(400)
+        except PkiError as refused:
+            return _back_to_sign_in(certificates.reason_of(refused))
+        session["token"] = token
+        return redirect(_onwards(target))
 
     def _show(self, form: SignInForm, error: str) -> object:
         form.password.data = None
@@ -165,6 +207,18 @@ class SignInView(BaseView):
             captcha_audio_url=url_for("SignInView.captcha_audio", v=captcha_id),
         )
         return page, 422 if error or form.errors else 200
+
+
+def _onwards(target: str | None) -> str:
+    """Return where to go after the right password: on, or to the second step."""
+    if "challenge" in session:
+        return url_for("SignInView.certificate")
+    return safe_next(target) or url_for("HomeView.index")
+
+
+def _back_to_sign_in(reason: object) -> object:
+    flash(str(reason), "danger")
+    return redirect(url_for("SignInView.login"))
 
 
 def _lock() -> dict[str, int]:

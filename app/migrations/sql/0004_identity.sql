@@ -148,3 +148,6 @@ BEGIN
 END $$;
 CREATE TRIGGER enrolment_stays BEFORE UPDATE ON certificate_enrolment
   FOR EACH ROW EXECUTE FUNCTION enrolment_stays();
+
+-- Which certificate a session was opened with: once it is revoked, the session is over.
+ALTER TABLE login_session ADD COLUMN certificate_id BIGINT REFERENCES certificate (id);

@@ -20,6 +20,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_column("login_session", "certificate_id")
     for table in ("challenge", "signature_event", "signature", "crl", "certificate",
                   "certificate_enrolment"):  # fmt: skip
         op.drop_table(table)

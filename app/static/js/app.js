@@ -5,6 +5,7 @@ import { startTables } from "./tables.js";
 import { startDates } from "./dates.js";
 import { startLines } from "./lines.js";
 import { startSignIn } from "./signin.js";
+import { startCertificateStep } from "./assistant.js";
 
 startMenu();
 startPops();
@@ -17,4 +18,5 @@ startTables();
 startDates();
 startLines();
 startSignIn();
+startCertificateStep();
 document.querySelector("[data-error-summary]")?.focus();
