@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from babel.messages.catalog import Message
@@ -151,3 +153,9 @@ def test_the_menu_is_the_manual_s(app):
         "交易发起交易转登记",
         "交易发起登记转交易",
     ]
+
+
+def test_the_table_of_rules_is_the_code_s():
+    """docs/rules.md: which rule guards which kind at which step, with its code and message."""
+    command = [sys.executable, "tools/rules.py", "--check"]
+    assert subprocess.run(command, capture_output=True, check=False).stderr == b""
