@@ -1,0 +1,278 @@
+"""Setting up the authority, and keeping copies of it: what is done once, by people, at a table.
+
+    python -m app.pki.ceremony establish FOLDER --module /usr/lib/.../driver.so --token REGISTRY-CA
+    python -m app.pki.ceremony establish FOLDER --softhsm | --files
+    python -m app.pki.ceremony demo FOLDER
+    python -m app.pki.ceremony backup FOLDER TARGET
+    python -m app.pki.ceremony restore BACKUP FOLDER
+
+The root's passphrase is read from ROOT_PASSPHRASE_FILE, the token's PIN from SIGNER_PIN_FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_public_key,
+)
+
+from app.pki import authority
+from app.pki.authority import Authority, remote_key
+from app.pki.errors import PkiError, TokenError
+from app.pki.signer import (
+    ISSUING,
+    SEAL,
+    open_keys,
+    read_pin,
+    sole_owner,
+    write_softhsm_configuration,
+)
+from app.pki.tokens import Pkcs11Token, TryCounter, unlocked, write_private
+
+SOFTHSM = (
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+)
+TOKEN = "REGISTRY-CA"  # noqa: S105 - a label
+ROOT_NAME = "全国碳排放权注册登记系统根证书"
+ISSUING_NAME = "注册登记系统签发机构"
+SEAL_NAME = "注册登记系统印章"
+PASSING = {"socket", "lock", "softhsm2.conf"}  # made at each start
+
+
+def softhsm_module() -> str:
+    """Return where SoftHSM's driver is on this machine, or ""."""
+    if not shutil.which("softhsm2-util"):
+        return ""
+    return next((path for path in SOFTHSM if Path(path).exists()), "")
+
+
+def establish_demo(folder: Path, *, now: datetime, prefix: str = "") -> None:
+    """Set up an authority without questions: in SoftHSM where there is one, else in files.
+
+    Its passphrase and PIN lie beside it, which is right for a demonstration alone.  A folder that
+    has an authority already is left alone.
+    """
+    if (folder / "issuing.pem").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passphrase = secrets.token_urlsafe(18)
+    write_private(folder / "offline" / "passphrase", passphrase.encode())
+    module = softhsm_module()
+    if module:
+        make_softhsm_token(folder)
+    establish(folder, passphrase, now=now, module=module, softhsm=bool(module), prefix=prefix)
+
+
+def establish(
+    folder: Path,
+    passphrase: str,
+    *,
+    now: datetime,
+    module: str = "",
+    token: str = TOKEN,
+    softhsm: bool = False,
+    kind: str = "p256",
+    prefix: str = "",
+) -> None:
+    """Make root, issuing key and seal key; the root's key goes to FOLDER/offline, to be taken away.
+
+    Without a module the keys are files, of assurance soft.  Raises PkiError where an authority is
+    there already: certificates that exist must not become worthless.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with sole_owner(folder):
+        if (folder / "issuing.pem").exists():
+            raise PkiError("there is an authority in this folder already", code="established")
+        if module:
+            settings = _keys_in_token(folder, module, token, softhsm=softhsm, kind=kind)
+        else:
+            settings = _keys_in_files(folder)
+        write_private(folder / "signer.json", json.dumps(settings, indent=1).encode())
+        _certify(folder, passphrase, prefix, now)
+
+
+def make_softhsm_token(folder: Path, label: str = TOKEN) -> None:
+    """Make a SoftHSM token in a folder, with a PIN of its own in FOLDER/pin."""
+    configuration = write_softhsm_configuration(folder)
+    pin, so_pin = secrets.token_hex(8), secrets.token_hex(8)
+    write_private(folder / "pin", pin.encode())
+    write_private(folder / "offline" / "so-pin", so_pin.encode())
+    # The tool takes a PIN from its arguments alone; the demonstration's is of one machine and folder.
+    made = subprocess.run(
+        ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", pin,
+         "--so-pin", so_pin],
+        env={**os.environ, "SOFTHSM2_CONF": str(configuration)}, capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        raise TokenError("SoftHSM could not make a token", code="softhsm")
+
+
+def _keys_in_token(
+    folder: Path, module: str, label: str, *, softhsm: bool, kind: str
+) -> dict[str, Any]:
+    if softhsm:
+        os.environ["SOFTHSM2_CONF"] = str(write_softhsm_configuration(folder))
+    token = Pkcs11Token(module, label, TryCounter(folder / "tries"))
+    with unlocked(token, read_pin(folder)):
+        made = {name: token.generate_key(kind, label=name) for name in (ISSUING, SEAL)}
+    return {
+        "backend": "pkcs11",
+        "module": module,
+        "token": label,
+        "softhsm": softhsm,
+        "keys": {name: key.key_id.hex() for name, key in made.items()},
+    }
+
+
+def _keys_in_files(folder: Path) -> dict[str, Any]:
+    for name in (ISSUING, SEAL):
+        key = ec.generate_private_key(ec.SECP256R1())
+        content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_private(folder / f"{name}.key", content)
+    return {"backend": "file"}
+
+
+def _certify(folder: Path, passphrase: str, prefix: str, now: datetime) -> None:
+    keys = open_keys(folder)
+    public = keys.public()
+    root_key, root = authority.make_root(prefix + ROOT_NAME, now=now)
+    write_private(folder / "offline" / "root.key", authority.locked(root_key, passphrase))
+    issuing = authority.make_issuing(
+        prefix + ISSUING_NAME, load_der_public_key(public[ISSUING]), root, root_key, now=now
+    )
+    above = Authority(
+        root, issuing, remote_key(public[ISSUING], lambda data: keys.sign(ISSUING, data))
+    )
+    seal = authority.issue_seal(
+        above, load_der_public_key(public[SEAL]), name=prefix + SEAL_NAME, now=now
+    )
+    # The issuing certificate comes last: its presence says that everything else is there.
+    for name, certificate in (("root", root), ("seal", seal), ("issuing", issuing)):
+        write_private(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
+
+
+# Copies
+
+
+def backup(folder: Path, target: Path, *, now: datetime) -> Path:
+    """Copy everything that the signing process needs to a new folder beneath the target.
+
+    It may run meanwhile: a token is written at the login alone.  Each file is read twice and its
+    digest kept.  Raises PkiError where a file is empty, which a destroyed token's is.
+    """
+    copy = target / f"authority-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    copy.mkdir(parents=True, mode=0o700)
+    digests = {}
+    for path in _lasting(folder):
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        if not content and not name.endswith(".lock"):
+            raise PkiError(f"{name} is empty; nothing was kept", code="empty")
+        (copy / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(copy / name, content)
+        if path.read_bytes() != content:
+            raise PkiError(f"{name} changed meanwhile; do it again", code="changed")
+        digests[name] = hashlib.sha256(content).hexdigest()
+    write_private(copy / "backup.json", json.dumps(digests, indent=1, sort_keys=True).encode())
+    return copy
+
+
+def restore(copy: Path, folder: Path) -> None:
+    """Put a copy in the place of a folder; what was there is kept aside.
+
+    Raises TokenError while the signing process runs, PkiError where the copy is not whole.
+    """
+    digests = json.loads((copy / "backup.json").read_text())
+    contents = {name: (copy / name).read_bytes() for name in digests}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != digests[name]:
+            raise PkiError(f"{name} is not what was kept", code="damaged")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with sole_owner(folder):
+        aside = folder / f"replaced-{secrets.token_hex(4)}"
+        for path in _lasting(folder):
+            kept = aside / path.relative_to(folder)
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.rename(kept)
+        for name, content in contents.items():
+            write_private(folder / name, content)
+
+
+def _lasting(folder: Path) -> list[Path]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [
+        path
+        for path in found
+        if path.name not in PASSING
+        and not path.relative_to(folder).parts[0].startswith(("replaced-", "offline"))
+    ]
+
+
+def main() -> None:
+    """Carry out one of the commands above."""
+    parser = argparse.ArgumentParser(prog="python -m app.pki.ceremony")
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("establish")
+    make.add_argument("folder", type=Path)
+    make.add_argument("--module", default="")
+    make.add_argument("--token", default=TOKEN)
+    make.add_argument("--kind", default="p256", choices=("p256", "rsa3072"))
+    place = make.add_mutually_exclusive_group()
+    place.add_argument("--softhsm", action="store_true")
+    place.add_argument("--files", action="store_true")
+    commands.add_parser("demo").add_argument("folder", type=Path)
+    keep = commands.add_parser("backup")
+    keep.add_argument("folder", type=Path)
+    keep.add_argument("target", type=Path)
+    put_back = commands.add_parser("restore")
+    put_back.add_argument("copy", type=Path)
+    put_back.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    try:
+        _run(arguments)
+    except (PkiError, OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    now = datetime.now(UTC)
+    if arguments.command == "backup":
+        backup(arguments.folder, arguments.target, now=now)
+    elif arguments.command == "restore":
+        restore(arguments.copy, arguments.folder)
+    elif arguments.command == "demo":
+        establish_demo(arguments.folder, now=now, prefix="演示")
+    else:
+        module = arguments.module or (softhsm_module() if arguments.softhsm else "")
+        if not module and not arguments.files:
+            raise PkiError("name a driver (--module), --softhsm or --files", code="no_module")
+        if arguments.softhsm:
+            arguments.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_softhsm_token(arguments.folder, arguments.token)
+        passphrase = Path(os.environ.get("ROOT_PASSPHRASE_FILE", "")).read_text().strip()
+        establish(
+            arguments.folder, passphrase, now=now, module=module, token=arguments.token,
+            softhsm=arguments.softhsm, kind=arguments.kind,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
