@@ -36,11 +36,19 @@ class RoleSpec:
         }
 
 
-# Every signed-in member's: the home page and their own password.
-EVERYBODY = {"HomeView": "index", "SignInView": "change_password"}
+# Every signed-in member's: the home page, their own password and their own jobs; in a demonstration
+# also the mailbox, which a real registry does not have.
+EVERYBODY = {
+    "HomeView": "index",
+    "SignInView": "change_password",
+    "JobView": "list export show abort",
+    "JobFailureView": "list export",
+    "MailboxView": "list export show",
+}
 
 # What may be looked at, within the member's row scope.
 READING = {
+    "AttachmentView": "download",
     "RegistryToTradingView": "list export show",
     "TradingToRegistryView": "list export show",
     "ExchangeRegistryToTradingView": "list export show",
@@ -49,6 +57,13 @@ READING = {
     "HoldingView": "list export",
     "RegistryEntryView": "list export",
     "TradingEntryView": "list export",
+}
+
+# What the administrators and the auditor may look up: who may do what, and which rules hold.
+RULES_IN_FORCE = {
+    "PermissionSheetView": "list export",
+    "ParameterView": "list",
+    "ParameterHistoryView": "list export",
 }
 
 # What those who review have besides.
@@ -91,6 +106,8 @@ SYSTEM_ADMIN = RoleSpec(
     "all",
     {
         **EVERYBODY,
+        **RULES_IN_FORCE,
+        "ParameterView": "list edit",
         "TradingCalendarView": "list export edit",
         "ClockView": "show set",
     },
@@ -102,6 +119,7 @@ SECURITY_ADMIN = RoleSpec(
     "all",
     {
         **EVERYBODY,
+        **RULES_IN_FORCE,
         "MemberView": "list export edit",
         "OnlineView": "list export end bulk",
         "LockView": "list export unlock",
@@ -115,6 +133,7 @@ AUDITOR = RoleSpec(
     "all",
     {
         **EVERYBODY,
+        **RULES_IN_FORCE,
         "LoginRecordView": "list export",
         "OperationLogView": "list export show",
         "MemberView": "list export",

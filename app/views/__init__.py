@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import current_app
 from flask_babel import lazy_gettext as _
 
 from app.views.administration import (
@@ -15,10 +16,15 @@ from app.views.administration import (
     OperationLogView,
     TradingCalendarView,
 )
+from app.views.attachments import AttachmentView
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
 from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
+from app.views.parameters import ParameterHistoryView, ParameterView
+from app.views.permissions import PermissionSheetView
+from app.views.jobs import JobFailureView, JobView
+from app.views.mailbox import MailboxView
 from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
 from app.views.transfer import (
@@ -64,12 +70,22 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
             (_("Locked members"), LockView),
             (_("Sign-in log"), LoginRecordView),
             (_("Operation log"), OperationLogView),
+            (_("Permission sheet"), PermissionSheetView),
+            (_("System parameters"), ParameterView),
+            (_("Parameter history"), ParameterHistoryView),
             (_("Trading calendar"), TradingCalendarView),
             (_("System clock"), ClockView),
         ),
     ),
 )
-WITHOUT_MENU = (SignInView, AppearanceView, RegistryEntryView, TradingEntryView)
+WITHOUT_MENU = (
+    JobFailureView,
+    AttachmentView,
+    SignInView,
+    AppearanceView,
+    RegistryEntryView,
+    TradingEntryView,
+)
 
 
 def register(builder: Any) -> None:
@@ -85,6 +101,10 @@ def register(builder: Any) -> None:
                 category_label=title,
                 category_icon=icon,
             )
+    builder.add_view(JobView, "JobView", label=_("My jobs"), icon="ti-progress-check")
+    # What people were sent is theirs alone, and shown to nobody in a real registry.
+    if current_app.config["PROFILE"] != "production":
+        builder.add_view(MailboxView, "MailboxView", label=_("Demo mailbox"), icon="ti-mailbox")
     for view in WITHOUT_MENU:
         builder.add_view_no_menu(view)
     TODO_COUNTS[:] = [counts]

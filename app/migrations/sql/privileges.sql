@@ -25,9 +25,11 @@ GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
 
 -- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
 GRANT INSERT, UPDATE ON account, instrument, venue, venue_instrument, application, application_line,
-                application_party, notice, trading_day, business_clock, ab_user, preference,
-                attachment TO {app};
-GRANT INSERT ON notice_instrument TO {app};
+                application_party, notice, trading_day, business_clock, ab_user, preference TO {app};
+GRANT INSERT ON notice_instrument, attachment TO {app};
+-- A file's content never changes; only which application it belongs to, once that exists.
+REVOKE UPDATE ON attachment FROM {app};
+GRANT UPDATE (application_id, account_id, request_key) ON attachment TO {app};
 GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
 
 -- Signing in.
