@@ -62,6 +62,9 @@ ACTIONS = {
     "member.unlock": _("Unlocked a member"),
     "session.end": _("Ended a session"),
     "calendar.change": _("Changed the trading calendar"),
+    "parameter.set": _("Set a parameter"),
+    "personal_data.read": _("Read personal data in clear"),
+    "access.refused": _("Was refused a page or an act"),
     "clock.set": _("Set the clock"),
     "settlement.run": _("Ran the day-end settlement"),
     "transfer_permission.change": _("Changed the transfer permission"),
@@ -77,6 +80,9 @@ DETAILS = {
     "before": _("Before the change"),
     "after": _("After the change"),
     "comment": _("Comment"),
+    "reason": _("Reason"),
+    "fields": _("Fields"),
+    "path": _("Address"),
     "conditions": _("Conditions"),
     "rows": _("Rows"),
     "is_allowed": _("Allowed"),
@@ -515,6 +521,7 @@ class OperationLogView(ListPage):
         Column("account", _("Enterprise"), is_shown=False),
         Column("result", _("Result"), "status", choices=RESULTS),
         Column("ip", _("IP address"), "code"),
+        Column("certificate", _("Certificate"), "code", is_shown=False),
     )
     filters = (
         Filter("member_no", _("Member number"), "prefix"),
@@ -539,6 +546,7 @@ class OperationLogView(ListPage):
                 Account.name.label("account"),
                 OperationLog.result,
                 OperationLog.ip,
+                OperationLog.certificate,
             )
             .outerjoin(Member, Member.id == OperationLog.member_id)
             .outerjoin(Account, Account.id == OperationLog.account_id)
@@ -571,6 +579,7 @@ class OperationLogView(ListPage):
                         (gettext("Object"), row.subject, "code"),
                         (gettext("Enterprise"), account.name if account else ""),
                         (gettext("IP address"), row.ip, "code"),
+                        (gettext("Certificate"), row.certificate, "code"),
                         *(
                             (str(DETAILS.get(name, name)), _written(value), "long")
                             for name, value in sorted((row.detail or {}).items())

@@ -1,0 +1,136 @@
+"""权限表: every page and every act on it, and which role may do it, read from the pages themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, current_app
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+
+from app.security.gate import PUBLIC
+from app.security.roles import ROLES
+
+# What a permission lets one do; a test finds the permission that has no words.
+WORDS = {
+    "index": _("See"),
+    "list": _("See the list"),
+    "show": _("See the details"),
+    "export": _("Export"),
+    "write": _("Fill in, submit, withdraw"),
+    "edit": _("Edit"),
+    "set": _("Set"),
+    "switch": _("Switch on and off"),
+    "review": _("Review"),
+    "bulk": _("Act on several at once"),
+    "end": _("Force out"),
+    "unlock": _("Unlock"),
+    "change_password": _("Change the own password"),
+    "download": _("Download attachments"),
+    "abort": _("Stop a job"),
+}
+# Pages that no menu names.
+TITLES = {
+    "HomeView": _("Home"),
+    "SignInView": _("Sign-in and password"),
+    "AppearanceView": _("Appearance and language"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One permission on one page, with the addresses that ask for it."""
+
+    menu: str
+    page: str
+    view: str
+    permission: str  # without "can_"; "" is public
+    addresses: tuple[tuple[str, str], ...]  # (method, rule)
+
+    @property
+    def words(self) -> str:
+        """Say in words what it lets one do."""
+        if not self.permission:
+            return gettext("Open to everybody, signed in or not")
+        return str(WORDS.get(self.permission, self.permission))
+
+    def allows(self, role: str) -> bool:
+        """Tell whether a role may do it."""
+        return (
+            not self.permission
+            or (
+                f"can_{self.permission}",
+                self.view,
+            )
+            in ROLES[role].permissions()
+        )
+
+
+def permission_of(app: Flask, endpoint: str) -> tuple[str, str]:
+    """Return the permission, without "can_", and the view that an endpoint asks for.
+
+    A public one asks for "".
+    """
+    blueprint, _dot, name = endpoint.partition(".")
+    view = _views(app)[blueprint]
+    if endpoint in PUBLIC:
+        return "", view.class_permission_name
+    # An endpoint without @has_access would be open to everybody who is signed in.
+    assert hasattr(getattr(view, name), "_permission_name"), f"{endpoint} asks for no permission"
+    return view.get_method_permission(name), view.class_permission_name
+
+
+def sheet() -> list[Line]:
+    """Return every line, in the order of the menus; generated from the map of addresses."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for method, rule, endpoint in addresses(app):
+        permission, view = permission_of(app, endpoint)
+        found.setdefault((view, permission), []).append((method, rule))
+    places = {view: (number, menu, page) for number, (view, menu, page) in enumerate(_places(app))}
+    lines = [
+        Line(*_named(places, view, app), view, permission, tuple(sorted(asked)))
+        for (view, permission), asked in found.items()
+    ]
+    order = list(WORDS)
+    return sorted(
+        lines,
+        key=lambda line: (
+            not line.menu,
+            places.get(line.view, (len(places),))[0],
+            line.page,
+            order.index(line.permission) if line.permission in order else len(order),
+            line.permission,
+        ),
+    )
+
+
+def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:
+    """Yield method, rule and endpoint of every address but the static files'."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint != "static":
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield method, rule.rule, rule.endpoint
+
+
+def _places(app: Flask) -> Iterator[tuple[str, str, str]]:
+    """Yield (view, menu, page) of every page that a menu names, in the menus' order."""
+    for category in app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
+        for item in category.childs or [category]:
+            if item.baseview:
+                menu = str(category.label) if category.childs else ""
+                yield item.baseview.class_permission_name, menu, str(item.label)
+
+
+def _named(places: dict[str, tuple[int, str, str]], view: str, app: Flask) -> tuple[str, str]:
+    if view in places:
+        _number, menu, page = places[view]
+        return menu, page
+    title = TITLES.get(view) or getattr(_views(app)[view], "title", view)
+    return "", str(title)
+
+
+def _views(app: Flask) -> dict[str, Any]:
+    return {view.endpoint: view for view in app.appbuilder.baseviews}  # type: ignore[attr-defined]
