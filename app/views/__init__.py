@@ -21,10 +21,10 @@ from app.views.cancellation import VoluntaryCancellationView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
 from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
-from app.views.parameters import ParameterHistoryView, ParameterView
-from app.views.permissions import PermissionSheetView
 from app.views.jobs import JobFailureView, JobView
 from app.views.mailbox import MailboxView
+from app.views.parameters import ParameterHistoryView, ParameterView
+from app.views.permissions import PermissionSheetView
 from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
 from app.views.transfer import (

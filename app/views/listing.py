@@ -21,6 +21,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.extensions import db, transaction
 from app.models import Preference
+from app.operations import clock, jobs
+from app.operations.actor import Actor
 from app.security.gate import safe_next
 from app.security.scope import scope_of, scoped
 from app.views import export
@@ -29,6 +31,7 @@ from app.views.conditions import Columns, Conditions, Filter
 from app.views.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
 
 BULK_LIMIT = 10_000  # Rows that one bulk operation takes.
+JOB_FROM = 1_000  # More rows than this run as a job, where the operation can.
 _OWN_PARAMETERS = ("sort", "size", "page", "after", "before", "last")
 
 __all__ = [
@@ -68,7 +71,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """Something that is done to many ticked rows at once; ``question`` holds %(count)s."""
+    """Something that is done to many ticked rows at once; ``question`` holds %(count)s.
+
+    ``job`` names the kind of job (app/operations/jobs.py) that does it to many rows; its arguments
+    are action, ids and comment.
+    """
 
     name: str
     title: Any
@@ -77,6 +84,7 @@ class BulkAction:
     is_dangerous: bool = False
     comment: Any = ""  # The label of a text that is asked for with the confirmation.
     needs_comment: bool = False
+    job: str = ""
 
 
 @dataclass(slots=True)
@@ -254,6 +262,8 @@ class ListPage(BaseView):
                 bulk_url=self._url("bulk_ask", self._arguments(asked)),
                 back=self._back(),
             )
+        if action.job and len(names) > JOB_FROM:
+            return self._start_job(action, [*names, *missing])
         with transaction():
             result = self.on_bulk(action.name, [*names])
         result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
@@ -268,6 +278,18 @@ class ListPage(BaseView):
         ]
         bulk = {"done": len(result.done), "failed": len(failures), "failures": failures}
         return self.render_template("result.html", result={"bulk": bulk, "back_url": self._back()})
+
+    def _start_job(self, action: BulkAction, ids: Sequence[int]) -> Any:
+        """Let a worker do it, and show how far it is."""
+        comment = request.form.get("comment", "")
+        arguments = {"action": action.name, "ids": ids, "comment": comment}
+        actor = Actor.of(g.user, request.remote_addr or "")
+        title = gettext("%(page)s: %(action)s", page=str(self.title), action=str(action.title))
+        with transaction():
+            job_id = jobs.start(
+                action.job, arguments, actor, total=len(ids), now=clock.now(), title=title
+            )
+        return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
 
     def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
         asked = self._asked()

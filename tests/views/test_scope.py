@@ -39,6 +39,8 @@ OF_ADMINISTRATORS = {
     ("OperationLogView", "log_id"),
     ("TradingCalendarView", "day"),
 }
+# A member's own, whatever the scope: tests/views/test_jobs.py.  And what the demonstration shows to all.
+OF_MEMBERS = {("JobView", "job_id"), ("MailboxView", "message_id")}
 # A word in the path, no object: it acts on the member's own account.
 WORDS = {("TransferPermissionView", "to")}
 
@@ -78,7 +80,7 @@ def holds(role: str, app: Flask, endpoint: str) -> bool:
 
 
 def test_every_address_with_a_parameter_is_known_here(app):
-    known = OBJECTS.keys() | OF_REVIEWERS | OF_ADMINISTRATORS | WORDS
+    known = OBJECTS.keys() | OF_REVIEWERS | OF_ADMINISTRATORS | OF_MEMBERS | WORDS
     assert {(view, argument) for _rule, view, argument in with_parameters(app)} - known == set()
 
 

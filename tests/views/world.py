@@ -11,8 +11,8 @@ from sqlalchemy import select
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Account, Application, Instrument, Member
-from app.operations import accounts, applications, clock, settlement, trading
+from app.models import Account, Application, Instrument, Job, JobFailure, Member
+from app.operations import accounts, applications, clock, outbox, settlement, trading
 from app.operations.actor import SYSTEM, Actor
 from app.security import lockout, sign_in
 from app.security.members import NewMember, register_members
@@ -78,6 +78,9 @@ def make_world() -> World:
     with transaction():
         reviewer = Actor.of(officers["registry_maker"])
         applications.approve([a.approved, b.approved], reviewer, now=clock.now())
+    for member in (a.member, b.member, *officers.values()):
+        _job(member)
+    _letter()
     with transaction():
         lockout.take_a_guess("21042399999", "198.51.100.9")
         sign_in.record("21042399999", "unknown", ip="198.51.100.9", user_agent="")
@@ -86,6 +89,36 @@ def make_world() -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     return World(a, b, officers)
+
+
+def _job(member: Member) -> None:
+    """Let a member have had a job in which something failed."""
+    with transaction():
+        job = Job(
+            kind="review",
+            title=f"批量审核 {member.username}",
+            member_id=member.id,
+            account_id=member.account_id,
+            total=2,
+            position=2,
+            done=1,
+            failed=1,
+            state="done",
+            created_at=clock.now(),
+        )
+        db.session.add(job)
+        db.session.flush()
+        db.session.add(JobFailure(job_id=job.id, number=member.username, reason="已被审核"))
+
+
+def _letter() -> None:
+    """Put a letter to nobody in particular into the demonstration's mailbox."""
+    with transaction():
+        outbox.send(outbox.Message("mail", "rep@plant.example", "您好", "notice", subject="通知"))
+        message = outbox.claim("mail")
+        assert message
+        outbox.put_in_mailbox(message)
+        outbox.sent(message)
 
 
 def _officers() -> dict[str, Member]:
