@@ -44,6 +44,7 @@ FRONT_END = {
     "flatpickr/dist/flatpickr.min.css": "flatpickr/flatpickr.min.css",
     "flatpickr/dist/flatpickr.min.js": "flatpickr/flatpickr.min.js",
     "flatpickr/dist/l10n/zh.js": "flatpickr/zh.js",
+    "echarts/dist/echarts.common.min.js": "echarts/echarts.min.js",
     # Not for pages: the fonts that certificates are written in.
     "@expo-google-fonts/noto-serif-sc/400Regular/NotoSerifSC_400Regular.ttf": "fonts/regular.ttf",
     "@expo-google-fonts/noto-serif-sc/700Bold/NotoSerifSC_700Bold.ttf": "fonts/bold.ttf",
