@@ -11,6 +11,8 @@
 | TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
 | CAPTCHA | `off` turns the picture off; refused in production |
 | CERT_LOGIN | what follows the password: `agent` (the USBKey assistant), `mtls`, or, in tests, `off` |
+| CA_FOLDER | where the authority's certificates and the signing process's socket are |
+| CA_URL | under which anybody reaches the revocation list and OCSP, as certificates name it |
 | CERT_PROXY_SECRET | what the trusted proxy sends along with a client certificate (`mtls` behind nginx) |
 | ASSISTANT_PORT | where pages find the USBKey assistant on their own machine |
 | DEMO_KEYS | folder of the demonstration's soft keys |
@@ -62,6 +64,8 @@ class Settings:
     port: int = 8080
     captcha_enabled: bool = True
     cert_login: str = "off"  # one of CERT_LOGINS: what signing in asks for after the password
+    ca_folder: Path | None = None
+    ca_url: str = ""
     cert_proxy_secret: str = field(repr=False, default="")
     assistant_port: int = 17890
     demo_keys: Path = Path()
@@ -116,6 +120,8 @@ class Settings:
             "CAPTCHA_ENABLED": self.captcha_enabled,
             "CERT_LOGIN": self.cert_login,
             "CERT_PROXY_SECRET": self.cert_proxy_secret,
+            "CA_FOLDER": str(self.ca_folder or self.folder / "authority"),
+            "CA_URL": self.ca_url,
             "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
@@ -255,6 +261,8 @@ def _certificates(profile: str, environ: Mapping[str, str]) -> dict[str, Any]:
         "cert_login": cert_login,
         "cert_proxy_secret": secret,
         "assistant_port": _number(environ, "ASSISTANT_PORT", 17890, least=1, most=65535),
+        "ca_folder": Path(environ.get("CA_FOLDER") or folder_of(profile) / "authority").absolute(),
+        "ca_url": environ.get("CA_URL", "").rstrip("/"),
         "demo_keys": Path(environ.get("DEMO_KEYS") or folder_of(profile) / "keys").absolute(),
     }
 

@@ -30,9 +30,10 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     gate.init_app(app)
     with app.app_context():
         _add_pages(app)
-    CSRFProtect(
-        app
-    )  # After the gate: whose session is over is sent to sign in, not told of tokens.
+    # After the gate: whose session is over is sent to sign in, not told of tokens.
+    csrf = CSRFProtect(app)
+    # Programs ask it, no browser's session counts there, and it changes nothing.
+    csrf.exempt(app.view_functions["AuthorityView.ocsp"])
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app,

@@ -19,6 +19,10 @@ PUBLIC = frozenset(
         "SignInView.captcha_audio",
         "SignInView.certificate",  # The second step; it needs the first one's challenge.
         "SignInView.logout",  # Without a session it only leads to the sign-in page.
+        # Whoever verifies a certificate or a signature, without being a member.
+        "AuthorityView.crl",
+        "AuthorityView.chain",
+        "AuthorityView.ocsp",
         "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
     }
 )

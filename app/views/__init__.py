@@ -17,6 +17,7 @@ from app.views.administration import (
     TradingCalendarView,
 )
 from app.views.attachments import AttachmentView
+from app.views.authority import AuthorityView
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
 from app.views.frame import TODO_COUNTS, AppearanceView
@@ -79,6 +80,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    AuthorityView,
     JobFailureView,
     AttachmentView,
     SignInView,

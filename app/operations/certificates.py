@@ -1,0 +1,555 @@
+"""Members' certificates: the two codes, issuing, renewing, suspending, revoking, and the lists.
+
+Here `now` is real time (`datetime.now(UTC)` at the edge), not the business clock: whoever verifies a
+certificate outside has no clock but the real one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import current_app
+from flask_babel import gettext as _
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.extensions import db
+from app.models import (
+    Certificate,
+    CertificateEnrolment,
+    Member,
+    OperationLog,
+    RevocationList,
+    Signature,
+    SignatureEvent,
+)
+from app.operations import log
+from app.operations.actor import Actor
+from app.pki import authority
+from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
+from app.pki.errors import RequestRefused
+from app.pki.signer import authority_of
+from app.pki.suites import INTL, SUITES
+
+CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is read as something else
+CODE_LENGTH = 10
+LIFETIME = timedelta(days=14)
+TRIES = 5
+CRL_EVERY = timedelta(hours=6)
+# RFC 5280's words for which an officer may revoke; suspending has its own.
+REASONS = ("unspecified", "keyCompromise", "affiliationChanged", "superseded",
+           "cessationOfOperation", "privilegeWithdrawn")  # fmt: skip
+HOLD = "certificateHold"
+
+_NUMBERING = text("SELECT pg_advisory_xact_lock(7260006)")
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What is sent to a person on two ways: 参考号 by mail, 授权码 by text message.
+
+    The code is nowhere else: what is kept can only confirm it.
+    """
+
+    enrolment_id: int
+    reference: str
+    code: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Codes({self.reference})"  # No log shows the other half.
+
+
+class InvalidCodes(RuleError):
+    """The two codes do not lead to a certificate; which of them is wrong, or why, is not said."""
+
+    code = "invalid_codes"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The reference number or the authorisation code is not valid, or no longer valid")
+        )
+
+
+def the_authority() -> Authority:
+    """Return the registry's authority.  Raises SignerAbsent where none was set up."""
+    return authority_of(Path(current_app.config["CA_FOLDER"]), current_app.config["CA_URL"])
+
+
+# The two codes
+
+
+def open_enrolment(
+    member_id: int,
+    actor: Actor,
+    *,
+    now: datetime,
+    confirmed_by: Actor | None = None,
+    assurance: str = "hard",
+) -> Codes:
+    """Give a person the two codes with which they fetch a certificate, good once and for 14 days.
+
+    Codes given before lapse.  A replacement for a certificate that the person had already needs a
+    second officer.  `assurance` is soft where the key will be in a file, in the demonstration.
+    """
+    member = db.session.get(Member, member_id, with_for_update=True)
+    if member is None:
+        raise NotFound(_("There is no such record"))
+    if not member.active:
+        raise RuleError(_("The member is disabled"), code="inactive")
+    _require_two(member_id, actor, confirmed_by)
+    db.session.execute(
+        update(CertificateEnrolment)
+        .where(CertificateEnrolment.member_id == member_id, CertificateEnrolment.state == "open")
+        .values(state="lapsed")
+    )
+    code, salt = _fresh_code(), secrets.token_bytes(16)
+    row = CertificateEnrolment(
+        reference=f"{secrets.randbelow(10**10):010}",
+        code_hash=INTL.derive(code.encode(), salt),
+        salt=salt,
+        suite=INTL.name,
+        member_id=member_id,
+        assurance=assurance,
+        opened_by=actor.member_id,
+        confirmed_by=confirmed_by.member_id if confirmed_by else None,
+        opened_at=now,
+        expires_at=now + LIFETIME,
+    )
+    db.session.add(row)
+    db.session.flush()
+    log.record(
+        actor,
+        "certificate.open_enrolment",
+        subject=member.username,
+        account_id=member.account_id,
+        reference=row.reference,
+        confirmed_by=confirmed_by.member_no if confirmed_by else "",
+        assurance=assurance,
+    )
+    return Codes(row.id, row.reference, code, row.expires_at)
+
+
+def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime) -> Certificate:
+    """Issue the certificate that two codes lead to, for the key of a certificate request.
+
+    The actor brings the address; the person is who the codes were given to.  Raises InvalidCodes for
+    whatever is wrong with the codes, each wrong try counted even so; RequestRefused for the request,
+    which costs no try.  Certificates that the person had before are revoked as superseded.
+    """
+    enrolment = _confirmed(reference, code, actor, now)
+    request = _acceptable(csr)
+    member = db.session.get_one(Member, enrolment.member_id)
+    # The gate: of several at once, one finds it open.
+    opened = db.session.execute(
+        update(CertificateEnrolment)
+        .where(
+            CertificateEnrolment.id == enrolment.id,
+            CertificateEnrolment.state == "open",
+            CertificateEnrolment.expires_at > now,
+        )
+        .values(state="used", used_at=now)
+        .returning(CertificateEnrolment.id)
+    ).all()
+    if not opened or not member.active:
+        raise InvalidCodes
+    owner = Actor.of(member, ip=actor.ip)
+    for earlier in _held(member.id):
+        _end(earlier, "superseded", owner, now)
+    return _issue(
+        request, member, owner, now=now, assurance=enrolment.assurance, enrolment_id=enrolment.id
+    )
+
+
+# A certificate's life
+
+
+def renewal_payload(certificate: Certificate, csr: bytes) -> dict[str, str]:
+    """Return what the holder signs, with the certificate that is to be renewed."""
+    return {
+        "schema": "certificate-renewal/1",
+        "member_no": certificate.member.username,
+        "serial": certificate.serial,
+        "request_sha256": hashlib.sha256(csr).hexdigest(),
+    }
+
+
+def renew(certificate: Certificate, csr: bytes, actor: Actor, *, now: datetime) -> Certificate:
+    """Issue the successor of a certificate, with a new key, from 60 days before its end.
+
+    The caller has verified that the certificate signed its `renewal_payload`.  The old one stays
+    good until the new one is first used (`note_use`).
+    """
+    _lock(certificate.id)
+    if certificate.member_id != actor.member_id:
+        raise NotAllowed(_("The certificate belongs to another member"), code="other_member")
+    if not certificate.stands_at(now):
+        raise RuleError(_("Only a valid certificate can be renewed"), code="not_valid")
+    if now < certificate.not_after - timedelta(days=RENEWAL_DAYS):
+        raise RuleError(
+            _("Renewal opens %(days)d days before the end", days=RENEWAL_DAYS), code="too_early"
+        )
+    if db.session.scalar(select(Certificate.id).where(Certificate.renews_id == certificate.id)):
+        raise RuleError(_("The certificate has been renewed already"), code="renewed")
+    return _issue(
+        _acceptable(csr), certificate.member, actor, now=now,
+        assurance=certificate.assurance, renews_id=certificate.id,
+    )  # fmt: skip
+
+
+def note_use(certificate_id: int, actor: Actor, *, now: datetime) -> None:
+    """Revoke the predecessor of a renewed certificate, once the new one has been used."""
+    renewed = select(Certificate.renews_id).where(Certificate.id == certificate_id)
+    old = db.session.scalar(
+        select(Certificate)
+        .where(Certificate.id == renewed.scalar_subquery(), Certificate.state != "revoked")
+        .with_for_update()
+    )
+    if old is not None:
+        _end(old, "superseded", actor, now)
+
+
+def suspend(certificate_id: int, actor: Actor, *, now: datetime) -> Certificate:
+    """挂起: the certificate counts for nothing until it is resumed."""
+    row = _lock(certificate_id)
+    if row.state != "active":
+        raise _not_possible(row)
+    row.state, row.reason, row.revoked_at = "suspended", HOLD, now
+    _tell(row, "certificate.suspend", actor, before="active")
+    return row
+
+
+def resume(certificate_id: int, actor: Actor, *, now: datetime) -> Certificate:
+    """Let a suspended certificate count again; it leaves the list."""
+    row = _lock(certificate_id)
+    if row.state != "suspended":
+        raise _not_possible(row)
+    row.state, row.reason, row.revoked_at = "active", "", None
+    _tell(row, "certificate.resume", actor, before="suspended")
+    return row
+
+
+def revoke(certificate_id: int, reason: str, actor: Actor, *, now: datetime) -> Certificate:
+    """吊销, for good.  Raises RuleError for a reason that is not among REASONS."""
+    if reason not in REASONS:
+        raise RuleError(_("Please choose the reason"), field="reason", code="reason")
+    row = _lock(certificate_id)
+    if row.state == "revoked":
+        raise _not_possible(row)
+    _end(row, reason, actor, now)
+    return row
+
+
+def revoke_all(member_id: int, reason: str, actor: Actor, *, now: datetime) -> int:
+    """Revoke whatever a person holds, and let open codes lapse; returns how many were revoked.
+
+    For a representative who changes, and for a member who is disabled.
+    """
+    assert reason in REASONS
+    db.session.execute(
+        update(CertificateEnrolment)
+        .where(CertificateEnrolment.member_id == member_id, CertificateEnrolment.state == "open")
+        .values(state="lapsed")
+    )
+    held = _held(member_id)
+    for row in held:
+        _end(row, reason, actor, now)
+    return len(held)
+
+
+# What others may know
+
+
+def find(serial: int) -> Certificate | None:
+    """Return the certificate with a serial number."""
+    return db.session.scalar(select(Certificate).where(Certificate.serial == f"{serial:x}"))
+
+
+def status(serial: int) -> Revocation | bool:
+    """Tell OCSP: True for good, False for none of ours, or how it was revoked."""
+    found = db.session.execute(
+        select(Certificate.revoked_at, Certificate.reason).where(
+            Certificate.serial == f"{serial:x}"
+        )
+    ).first()
+    if found is None:
+        return False
+    at, reason = found
+    return Revocation(serial, at, reason) if at else True
+
+
+def answer_ocsp(question: bytes, *, now: datetime) -> bytes:
+    """Answer one OCSP request.  Raises SignerAbsent."""
+    return authority.answer_ocsp(the_authority(), question, status, now=now)
+
+
+def latest_crl() -> RevocationList:
+    """Return the last list that was published.  Raises NotFound before the first."""
+    row = db.session.scalar(select(RevocationList).order_by(RevocationList.number.desc()).limit(1))
+    if row is None:
+        raise NotFound(_("No revocation list has been published yet"))
+    return row
+
+
+def is_crl_due(now: datetime) -> bool:
+    """Tell whether a list is to be published: the last is 6 hours old, or a certificate changed."""
+    last = db.session.execute(
+        select(RevocationList.issued_at, RevocationList.der)
+        .order_by(RevocationList.number.desc())
+        .limit(1)
+    ).first()
+    if last is None or last.issued_at + CRL_EVERY <= now:
+        return True
+    published = x509.load_der_x509_crl(last.der)
+    return {line.serial_number: line.revocation_date_utc for line in published} != {
+        line.serial: line.at.replace(microsecond=0) for line in _listed()
+    }
+
+
+def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
+    """Make the next list: revoked and suspended certificates, good for 24 hours.
+
+    The numbers have no gap; two at once follow one another.  Raises SignerAbsent.
+    """
+    db.session.execute(_NUMBERING)
+    number = (db.session.scalar(select(func.max(RevocationList.number))) or 0) + 1
+    listed = _listed()
+    der = authority.make_crl(the_authority(), number, listed, now=now)
+    row = RevocationList(
+        number=number, der=der, issued_at=now, next_update=now + authority.CRL_LIFE
+    )
+    db.session.add(row)
+    db.session.flush()
+    log.record(actor, "certificate.publish_crl", subject=str(number), certificates=len(listed))
+    return row
+
+
+def keep_signature(
+    certificate: Certificate,
+    content: bytes,
+    cms: bytes,
+    *,
+    purpose: str,
+    signed_at: datetime,
+    event_ids: list[int] | None = None,
+) -> Signature:
+    """Keep a signature that was verified, for the events that it covers, with the list of the day."""
+    row = Signature(
+        purpose=purpose,
+        content=content,
+        digest=hashlib.sha256(content).hexdigest(),
+        cms=cms,
+        suite=certificate.suite,
+        certificate_id=certificate.id,
+        crl_number=latest_crl().number,
+        signed_at=signed_at,
+    )
+    db.session.add(row)
+    db.session.flush()
+    if event_ids:
+        db.session.execute(
+            insert(SignatureEvent),
+            [{"application_event_id": event, "signature_id": row.id} for event in event_ids],
+        )
+    return row
+
+
+# Helpers
+
+
+def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> CertificateEnrolment:
+    """Return the open enrolment of two right codes.  Raises InvalidCodes.
+
+    In a transaction of its own, so that a wrong try counts whatever becomes of the request; the row
+    stays locked while the code is derived, so that tries at once are counted one by one.
+    """
+    typed = code.replace(" ", "").replace("-", "").upper()
+    with db.engine.begin() as connection:
+        found = connection.execute(
+            select(
+                CertificateEnrolment.id,
+                CertificateEnrolment.code_hash,
+                CertificateEnrolment.salt,
+                CertificateEnrolment.suite,
+                CertificateEnrolment.tries,
+            )
+            .where(
+                CertificateEnrolment.reference == _reference(reference),
+                CertificateEnrolment.state == "open",
+                CertificateEnrolment.expires_at > now,
+            )
+            .with_for_update()
+        ).first()
+        # Derived even where there is nothing to compare it with: the answer takes as long.
+        suite, salt = (SUITES[found.suite], found.salt) if found else (INTL, bytes(16))
+        derived = suite.derive(typed[:64].encode("utf-8", "replace"), salt)
+        if found and hmac.compare_digest(derived, found.code_hash):
+            found_id = found.id
+        else:
+            if found:
+                _count(connection, found.id, found.tries + 1)
+            _note_refusal(connection, reference, actor)
+            found_id = None
+    if found_id is None:
+        raise InvalidCodes
+    return db.session.get_one(CertificateEnrolment, found_id, populate_existing=True)
+
+
+def _count(connection: Any, enrolment_id: int, tries: int) -> None:
+    connection.execute(
+        update(CertificateEnrolment)
+        .where(CertificateEnrolment.id == enrolment_id)
+        .values(tries=tries, state="locked" if tries >= TRIES else "open")
+    )
+
+
+def _note_refusal(connection: Any, reference: str, actor: Actor) -> None:
+    """Log the refusal, which outlives the rollback; never the code that was typed."""
+    connection.execute(
+        insert(OperationLog).values(
+            member_id=actor.member_id,
+            member_no=actor.member_no,
+            ip=actor.ip,
+            action="certificate.enrol",
+            subject=_reference(reference),
+            result="refused",
+            detail={},
+        )
+    )
+
+
+def _reference(typed: str) -> str:
+    """Return a reference number as typed, or "" for what is none."""
+    digits = typed.replace(" ", "")
+    return digits if len(digits) == 10 and digits.isascii() and digits.isdigit() else ""
+
+
+def _fresh_code() -> str:
+    return "".join(secrets.choice(CODE_ALPHABET) for _n in range(CODE_LENGTH))
+
+
+def _require_two(member_id: int, actor: Actor, confirmed_by: Actor | None) -> None:
+    if confirmed_by is not None and confirmed_by.member_id == actor.member_id:
+        raise NotAllowed(_("The second officer must be another person"), code="same_person")
+    had_one = db.session.scalar(
+        select(Certificate.id).where(Certificate.member_id == member_id).limit(1)
+    )
+    if had_one and confirmed_by is None:
+        raise NotAllowed(_("A replacement certificate needs two officers"), code="two_officers")
+
+
+def _acceptable(csr: bytes) -> Request:
+    """Read a certificate request with a key that nobody has used, our own authority included."""
+    request = authority.read_request(csr)
+    ours = the_authority()
+    own = {_spki(certificate.public_key()) for certificate in (ours.root, ours.certificate)}
+    fingerprint = _fingerprint(request.spki)
+    used = select(Certificate.id).where(Certificate.key_fingerprint == fingerprint)
+    if request.spki in own or db.session.scalar(used):
+        raise _key_used()
+    return request
+
+
+def _issue(
+    request: Request, member: Member, actor: Actor, *, now: datetime, assurance: str, **origin: int
+) -> Certificate:
+    made = authority.issue(
+        the_authority(), request, member_no=member.username, name=member.first_name, now=now
+    )
+    der = made.public_bytes(Encoding.DER)
+    row = Certificate(
+        serial=f"{made.serial_number:x}",
+        fingerprint=_fingerprint(der),
+        key_fingerprint=_fingerprint(request.spki),
+        member_id=member.id,
+        der=der,
+        suite=INTL.name,
+        assurance=assurance,
+        not_before=made.not_valid_before_utc,
+        not_after=made.not_valid_after_utc,
+        issued_at=now,
+        **origin,
+    )
+    db.session.add(row)
+    try:
+        db.session.flush()
+    except IntegrityError:  # Another request with the same key was quicker.
+        raise _key_used() from None
+    _tell(row, "certificate.issue", actor, before="")
+    return row
+
+
+def _held(member_id: int) -> list[Certificate]:
+    return list(
+        db.session.scalars(
+            select(Certificate)
+            .where(Certificate.member_id == member_id, Certificate.state != "revoked")
+            .order_by(Certificate.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+def _listed() -> list[Revocation]:
+    rows = db.session.execute(
+        select(Certificate.serial, Certificate.revoked_at, Certificate.reason)
+        .where(Certificate.state != "active")
+        .order_by(Certificate.id)
+    )
+    return [Revocation(int(serial, 16), at, reason) for serial, at, reason in rows]
+
+
+def _lock(certificate_id: int) -> Certificate:
+    row = db.session.get(Certificate, certificate_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFound(_("There is no such record"))
+    return row
+
+
+def _end(row: Certificate, reason: str, actor: Actor, now: datetime) -> None:
+    before = row.state
+    row.state, row.reason, row.revoked_at = "revoked", reason, now
+    _tell(row, "certificate.revoke", actor, before=before)
+
+
+def _tell(row: Certificate, action: str, actor: Actor, *, before: str) -> None:
+    db.session.flush()
+    log.record(
+        actor,
+        action,
+        subject=row.serial,
+        account_id=row.member.account_id,
+        holder=row.member.username,
+        before={"state": before},
+        after={"state": row.state, "reason": row.reason},
+    )
+
+
+def _not_possible(row: Certificate) -> RuleError:
+    return RuleError(
+        _("This is not possible for a certificate in the state %(state)s", state=row.state),
+        code="certificate_state",
+    )
+
+
+def _key_used() -> RequestRefused:
+    return RequestRefused(_("This key has been certified before; make a new one"), code="key_used")
+
+
+def _spki(key: Any) -> bytes:
+    spki: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return spki
+
+
+def _fingerprint(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
