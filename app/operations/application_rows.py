@@ -247,7 +247,12 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
         return {}
     return {
         row.id: Source(
-            row.account_id, row.instrument_id, row.kind, row.status == Status.APPROVED, row.left
+            row.account_id,
+            row.instrument_id,
+            row.kind,
+            row.status == Status.APPROVED,
+            row.left,
+            row.notice_id,
         )
         for row in db.session.execute(_SOURCES, {"ids": wanted})
     }
@@ -497,7 +502,7 @@ _NOTICES = _typed(
 
 _SOURCES = _typed(
     """
-    SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status,
+    SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status, a.notice_id,
            (s.quantity - coalesce((
               SELECT sum(l.quantity) FROM application_line l JOIN application d ON d.id = l.application_id
                WHERE l.source_line_id = s.id

@@ -46,6 +46,7 @@ class Source:
     kind: str
     is_approved: bool
     left: int
+    notice_id: int | None = None
 
 
 @dataclass(slots=True)

@@ -72,6 +72,14 @@ def _above_due(case: Case, facts: Facts) -> Breach | None:
     return None
 
 
+def _of_another_notice(case: Case, facts: Facts) -> Breach | None:
+    for line in case.lines:
+        source = facts.sources.get(line.source_line_id or 0)
+        if source is not None and source.notice_id != case.notice_id:
+            return Breach(f"lines.{line.key}.quantity")
+    return None
+
+
 NOTICE_IS_OURS = Rule(
     "notice_unknown", _("Choose one of your own compliance notices"), _not_ours, at=BOTH
 )
@@ -102,6 +110,12 @@ STILL_DUE = Rule(
     at=BOTH,
     error=InsufficientQuantity,
 )
+REFUNDS_THIS_NOTICE = Rule(
+    "other_notice",
+    _("What is refunded must have been surrendered for the same notice"),
+    _of_another_notice,
+    at=BOTH,
+)
 
 
 class Surrender(Kind):
@@ -128,4 +142,4 @@ class SurrenderRefund(Kind):
     settles = (Bucket.SURRENDERED, Bucket.AVAILABLE)
     debits = False
     draws_on = "surrender"
-    rules = (NOTICE_IS_OURS, HAS_DOCUMENT, HAS_AUTHORITY, HAS_REASON)
+    rules = (NOTICE_IS_OURS, REFUNDS_THIS_NOTICE, HAS_DOCUMENT, HAS_AUTHORITY, HAS_REASON)

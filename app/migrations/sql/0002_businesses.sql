@@ -39,6 +39,19 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON notice_change
 
 ALTER TABLE account ADD COLUMN lacks_documents BOOLEAN DEFAULT 'false' NOT NULL;
 
+-- Phone, identity and bank numbers are stored encrypted (models/encrypted.py).
+CREATE TABLE account_detail (
+  account_id INTEGER NOT NULL PRIMARY KEY REFERENCES account (id),
+  registered_address VARCHAR(300) DEFAULT '' NOT NULL,
+  legal_representative VARCHAR(100) DEFAULT '' NOT NULL,
+  representative VARCHAR(100) DEFAULT '' NOT NULL,
+  representative_phone TEXT,
+  representative_email TEXT,
+  representative_identity_no TEXT,
+  bank_name VARCHAR(200) DEFAULT '' NOT NULL,
+  bank_account TEXT
+);
+
 CREATE TABLE custody_link (
   account_id INTEGER NOT NULL REFERENCES account (id),
   receiver_id INTEGER NOT NULL REFERENCES account (id),
@@ -73,6 +86,8 @@ ALTER TABLE application
     OR kind NOT IN ('freeze', 'unfreeze', 'confiscation', 'confiscation_refund', 'restriction',
                     'restriction_lifting')
     OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL));
+CREATE UNIQUE INDEX one_account_change ON application (account_id)
+  WHERE kind = 'account_change' AND status = 'in_review';
 CREATE INDEX application_of_notice ON application (notice_id, status) WHERE notice_id IS NOT NULL;
 
 ALTER TABLE application_line
@@ -117,7 +132,9 @@ BEGIN
             OR EXISTS (SELECT FROM application_line l JOIN application a ON a.id = l.application_id
                         WHERE l.source_line_id = s.id AND a.id = ANY(moved)
                           AND (l.instrument_id <> s.instrument_id
-                               OR a.account_id <> sa.account_id)))
+                               OR a.account_id <> sa.account_id
+                               OR (a.kind = 'surrender_refund'
+                                   AND a.notice_id IS DISTINCT FROM sa.notice_id))))
      LIMIT 1;
     IF FOUND THEN
       RAISE EXCEPTION 'more is drawn than line % holds', wrong
@@ -151,7 +168,13 @@ BEGIN
       ) AS used ON true
      WHERE n.id = ANY(notices)
        AND (used.surrendered - used.refunded > n.obligation
-            OR used.offsets > floor(n.obligation * n.offset_percent / 100))
+            -- Where an obligation has sunk, CCER beyond its share does not hold up allowances.
+            OR (used.offsets > floor(n.obligation * n.offset_percent / 100)
+                AND EXISTS (SELECT FROM application a
+                              JOIN application_line l ON l.application_id = a.id
+                              JOIN instrument i ON i.id = l.instrument_id
+                             WHERE a.id = ANY(moved) AND a.notice_id = n.id
+                               AND a.kind = 'surrender' AND i.kind = 'offset')))
      LIMIT 1;
     IF FOUND THEN
       RAISE EXCEPTION 'more is surrendered than notice % asks for', wrong
