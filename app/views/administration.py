@@ -69,6 +69,8 @@ ACTIONS = {
     "settlement.run": _("Ran the day-end settlement"),
     "transfer_permission.change": _("Changed the transfer permission"),
     "list.export": _("Exported a list"),
+    "job.start": _("Started a job"),
+    "job.abort": _("Stopped a job"),
     **{
         f"{kind.code}.{action}": _("%(kind)s: %(action)s", kind=kind.title, action=title)
         for kind in KINDS.values()
