@@ -190,7 +190,7 @@ def verify_signed(
 
 def reason_of(error: PkiError) -> str:
     """Return what the member is told."""
-    return str(REASONS.get(error.code) or error)
+    return str(REASONS.get(error.code) or _("The certificate was not accepted; sign in again"))
 
 
 def own_origin() -> str:

@@ -141,9 +141,12 @@ def _begin(
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise BadForm from error
+    if not decoded:
+        raise BadForm
+    return decoded
 
 
 def _can_be_a_number(member_no: str) -> bool:

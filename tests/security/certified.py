@@ -1,0 +1,129 @@
+"""An authority of the tests, members with keys and certificates, and what they sign."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from app.extensions import db
+from app.models import Certificate, CertificateEnrolment, Member
+from app.pki import authority as pki
+from app.pki import cms
+from app.pki.canonical import canonical
+from app.pki.tokens import sign_with, spki_of
+
+ORIGIN = "http://localhost"
+
+
+@dataclass
+class Holder:
+    """Somebody with a key and a certificate of it."""
+
+    key: Any
+    der: bytes
+
+    def sign(self, data: bytes) -> bytes:
+        return sign_with(self.key, data)
+
+    def signature(self, content: bytes) -> bytes:
+        return cms.sign(content, self, self.der, signed_at=datetime.now(UTC))
+
+
+def make_authority(name: str = "试验注册登记 CA") -> pki.Authority:
+    now = datetime.now(UTC)
+    root_key, root = pki.make_root(f"{name} 根", now=now)
+    key = ec.generate_private_key(ec.SECP256R1())
+    return pki.Authority(
+        root, pki.make_issuing(name, key.public_key(), root, root_key, now=now), key
+    )
+
+
+def issue(
+    authority: pki.Authority,
+    member_no: str,
+    *,
+    now: datetime | None = None,
+    serial: int | None = None,
+) -> Holder:
+    """Give a member number a certificate, whether or not there is such a member."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = pki.Request(key.public_key(), spki_of(key))
+    certificate = pki.issue(
+        authority, request, member_no=member_no, name="持有人", now=now or datetime.now(UTC)
+    )
+    if serial is not None:
+        certificate = _with_serial(certificate, authority, serial)
+    return Holder(key, certificate.public_bytes(Encoding.DER))
+
+
+def register(
+    member_no: str, holder: Holder, *, assurance: str = "hard", **columns: Any
+) -> Certificate:
+    """Write a certificate into our table, committed."""
+    member_id = db.session.query(Member.id).filter_by(username=member_no).scalar()
+    count = db.session.query(CertificateEnrolment).count()
+    certificate = x509.load_der_x509_certificate(holder.der)
+    now = datetime.now(UTC)
+    enrolment = CertificateEnrolment(
+        reference=f"{count:010d}",
+        code_hash=b"h",
+        salt=b"s",
+        member_id=member_id,
+        state="used",
+        opened_at=now,
+        expires_at=now + timedelta(days=14),
+        used_at=now,
+    )
+    row = Certificate(
+        serial=f"{certificate.serial_number:x}",
+        fingerprint=hashlib.sha256(holder.der).hexdigest(),
+        key_fingerprint=hashlib.sha256(spki_of(holder.key)).hexdigest(),
+        member_id=member_id,
+        enrolment=enrolment,
+        der=holder.der,
+        assurance=assurance,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        issued_at=now,
+        **columns,
+    )
+    db.session.add(row)
+    db.session.commit()
+    return row
+
+
+def content_of(step: dict[str, Any], **changed: Any) -> bytes:
+    """Return what the assistant would sign for a step, with changes."""
+    told = {
+        "v": 1,
+        "origin": ORIGIN,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **step,
+    }
+    return canonical({**told, **changed})
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _with_serial(
+    certificate: x509.Certificate, authority: pki.Authority, serial: int
+) -> x509.Certificate:
+    builder = x509.CertificateBuilder(
+        certificate.issuer,
+        certificate.subject,
+        certificate.public_key(),  # type: ignore[arg-type]
+        serial,
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+        list(certificate.extensions),
+    )
+    return builder.sign(authority.key, certificate.signature_hash_algorithm)
