@@ -7,6 +7,7 @@ from app.models.account import (
     Venue,
     VenueInstrument,
 )
+from app.models.account_detail import AccountDetail
 from app.models.application import (
     Application,
     ApplicationEvent,
@@ -44,6 +45,7 @@ from app.models.parameter import Parameter
 
 __all__ = [
     "Account",
+    "AccountDetail",
     "Application",
     "ApplicationEvent",
     "ApplicationLine",

@@ -60,6 +60,12 @@ class Application(Model):
         ),
         Index("application_of_account", "kind", "account_id", "id"),
         Index(
+            "one_account_change",
+            "account_id",
+            unique=True,
+            postgresql_where=text("kind = 'account_change' AND status = 'in_review'"),
+        ),
+        Index(
             "application_of_notice",
             "notice_id",
             "status",

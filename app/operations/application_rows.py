@@ -128,7 +128,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
-        unproven=_unproven([case.id for case in cases if case.kind == "account_change"]),
+        unproven=_those(_UNPROVEN, cases),
+        clashing=_those(_CLASHING, cases),
     )
 
 
@@ -258,9 +259,10 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
     }
 
 
-def _unproven(ids: Sequence[int]) -> frozenset[int]:
-    """Return the account changes that lack the documents which a batch opening left out."""
-    return frozenset(db.session.scalars(_UNPROVEN, {"ids": list(ids)})) if ids else frozenset()
+def _those(statement: Any, cases: Sequence[Case]) -> frozenset[int]:
+    """Return the changes of account details that a statement finds."""
+    ids = [case.id for case in cases if case.kind == "account_change"]
+    return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
 
 # Columns of many rows -----------------------------------------------------------------------
@@ -519,6 +521,15 @@ _UNPROVEN = _typed(
     SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
      WHERE a.id = ANY(:ids) AND c.lacks_documents
        AND NOT EXISTS (SELECT FROM attachment t WHERE t.application_id = a.id)
+    """,
+    ids=BigInteger,
+)
+
+# A proposal keeps [before, after] by field (operations/account_details.py).
+_CLASHING = _typed(
+    """
+    SELECT a.id FROM application a JOIN account c ON c.uscc = a.proposal -> 'uscc' ->> 1
+     WHERE a.id = ANY(:ids) AND c.id <> a.account_id
     """,
     ids=BigInteger,
 )

@@ -198,6 +198,11 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("What was left has been taken up by another application meanwhile")
             ) from error
+        if constraint == "one_account_change":
+            raise RuleError(
+                _("A change of the account's details is under review already"),
+                code="change_under_review",
+            ) from error
         if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
             raise RuleError(
                 _("This was carried out before and is not done twice"), code="done_before"

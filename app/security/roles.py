@@ -48,7 +48,9 @@ EVERYBODY = {
 
 # What may be looked at, within the member's row scope.
 READING = {
+    "AccountChangeView": "list export show",
     "AttachmentView": "download",
+    "AttestationView": "download",
     "RegistryToTradingView": "list export show",
     "TradingToRegistryView": "list export show",
     "ExchangeRegistryToTradingView": "list export show",
@@ -76,6 +78,7 @@ ENTERPRISE = RoleSpec(
     {
         **EVERYBODY,
         **READING,
+        "AccountChangeView": "list export show write reveal",
         "RegistryToTradingView": "list export show write",
         "TransferPermissionView": "list export switch",
         "VoluntaryCancellationView": "list export show write",
@@ -86,7 +89,9 @@ PROVINCE = RoleSpec(
     "province", _("Provincial authority"), "province", {**EVERYBODY, **READING, **REVIEWS}
 )
 # What the registry's officers look at besides, and what the first of two enters.
-OFFICERS: dict[str, str] = {}
+OFFICERS: dict[str, str] = {
+    "AccountChangeView": "list export show reveal",
+}
 ENTERED: dict[str, str] = {}
 REGISTRY_MAKER = RoleSpec(
     "registry_maker",

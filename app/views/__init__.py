@@ -7,6 +7,7 @@ from typing import Any
 from flask import current_app
 from flask_babel import lazy_gettext as _
 
+from app.views.account_change import AccountChangeView
 from app.views.administration import (
     ClockView,
     LockView,
@@ -17,6 +18,7 @@ from app.views.administration import (
     TradingCalendarView,
 )
 from app.views.attachments import AttachmentView
+from app.views.attestation import AttestationView, VerifyView
 from app.views.authority import AuthorityView
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
@@ -37,6 +39,11 @@ from app.views.transfer import (
 
 # (menu, icon, ((entry, page), ...)): the manual's words in the manual's order.
 MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
+    (
+        _("Account management"),
+        "ti-building-bank",
+        ((_("Account detail changes"), AccountChangeView),),
+    ),
     (
         _("Holding transfers"),
         "ti-arrows-exchange",
@@ -83,6 +90,8 @@ WITHOUT_MENU = (
     AuthorityView,
     JobFailureView,
     AttachmentView,
+    AttestationView,
+    VerifyView,
     SignInView,
     AppearanceView,
     RegistryEntryView,

@@ -18,7 +18,7 @@ from app.domain.errors import OutsideTradingHours, RuleError
 from app.domain.workflow import Status, line_key
 from app.extensions import db, transaction
 from app.models import Account, Application, ApplicationLine, Holding, Instrument
-from app.operations import applications, clock
+from app.operations import applications, attachments, clock
 from app.operations.actor import Actor
 from app.views import application_form
 from app.views.application_form import INSTRUMENT_COLUMNS, Choosable, Filled
@@ -38,6 +38,7 @@ class ApplicationDesk(ApplicationList):
     picker_title: Any = ""
     picker_columns: Sequence[dict[str, Any]] = INSTRUMENT_COLUMNS
     can_save_draft = True
+    accepts_attachments = True
     new_label: Any = _("New")
     confirm: Any = ""  # Asked before 提交, where there is no way back.
 
@@ -52,6 +53,10 @@ class ApplicationDesk(ApplicationList):
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return what goes into the draft besides its lines."""
         return filled.form.content()
+
+    def needs_attachments(self, account_id: int) -> bool:
+        """Tell whether the application cannot be submitted without a file."""
+        return False
 
     def account_id(self) -> int:
         """Return whose application a new one is."""
@@ -106,7 +111,7 @@ class ApplicationDesk(ApplicationList):
     def new(self) -> Any:
         """Show the empty form, or take what was filled in."""
         account_id = self.account_id()
-        filled = application_form.fill(self.form(), self.offered(account_id))
+        filled = application_form.fill(self.new_form(account_id), self.offered(account_id))
         return self._form_page(filled, account_id, None)
 
     @expose("/<int:id>/edit", methods=["GET", "POST"])
@@ -118,9 +123,17 @@ class ApplicationDesk(ApplicationList):
         if application.status not in _EDITABLE:
             flash(gettext("This application can no longer be changed"), "warning")
             return redirect(self.url("show", id=id))
-        form = self.form(data=self.typed_before(application))
+        form = self.edit_form(application)
         filled = application_form.fill(form, self.offered(application.account_id))
         return self._form_page(filled, application.account_id, application)
+
+    def new_form(self, account_id: int) -> Any:
+        """Return the form of a new application."""
+        return self.form()
+
+    def edit_form(self, application: Application) -> Any:
+        """Return the form with what an application holds."""
+        return self.form(data=self.typed_before(application))
 
     def typed_before(self, application: Application) -> dict[str, Any]:
         """Return an application as its form reads it."""
@@ -136,6 +149,7 @@ class ApplicationDesk(ApplicationList):
         return found
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
+        filled.account_id = account_id
         if filled.form.is_submitted() and not application_form.is_picking():
             answer = self._take(filled, account_id, application)
             if answer is not None:
@@ -151,29 +165,27 @@ class ApplicationDesk(ApplicationList):
             help=self.help,
             can_save_draft=self.can_save_draft,
             confirm=self.confirm,
+            attachments=self._attached(application),
+            attachments_required=self.needs_attachments(account_id),
         )
         refused = filled.form.is_submitted() and not filled.is_clear
         return self.render_template("form.html", form_page=context), 400 if refused else 200
 
     def _take(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Save or submit; None where something stands against it, which the form then shows."""
+        uploads = self._uploads(filled)
         lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
         if lacks_lines and filled.is_clear:
             filled.errors.append(_("Choose at least one instrument"))
         if not filled.is_clear:
-            return None
+            return self._hold(uploads, account_id)
         saves = self.can_save_draft and "save" in request.form
         draft = None
         try:
-            draft = applications.Draft(
-                kind=self.kind,
-                account_id=account_id,
-                lines=tuple(filled.lines),
-                request_key=application_form.request_key(),
-                **self.content(filled),
-            )
+            draft = self._draft(filled, account_id)
             with transaction():
                 id_ = self._save(draft, application)
+                self._attach(id_, uploads)
                 if not saves:
                     self._submit(id_)
         except OutsideTradingHours as error:
@@ -181,11 +193,58 @@ class ApplicationDesk(ApplicationList):
             return self._keep(draft, application, error)
         except RuleError as error:
             filled.refuse(error)
-            return None
+            return self._hold(uploads, account_id)
         if saves:
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
         return redirect(self.url("done", id=id_))
+
+    def _draft(self, filled: Filled, account_id: int) -> applications.Draft:
+        return applications.Draft(
+            kind=self.kind,
+            account_id=account_id,
+            lines=tuple(filled.lines),
+            request_key=application_form.request_key(),
+            **self.content(filled),
+        )
+
+    # Attachments: kept with the form while something stands against it, then with the application.
+
+    def _uploads(self, filled: Filled) -> list[attachments.Upload]:
+        if not self.accepts_attachments:
+            return []
+        try:
+            return attachments.from_request(request.files)
+        except RuleError as error:
+            filled.errors.append(error.message)
+            return []
+
+    def _hold(self, uploads: Sequence[attachments.Upload], account_id: int) -> None:
+        key = application_form.request_key()
+        with transaction():
+            attachments.drop(attachments.removed_from(request.form), key, self.actor())
+            if uploads:
+                attachments.keep(uploads, key, account_id, self.actor(), now=clock.now())
+
+    def _attach(self, id_: int, uploads: Sequence[attachments.Upload]) -> None:
+        if not self.accepts_attachments:
+            return
+        status = db.session.scalar(select(Application.status).where(Application.id == id_))
+        if status in _EDITABLE:
+            attachments.change(
+                id_,
+                self.actor(),
+                now=clock.now(),
+                add=uploads,
+                remove=attachments.removed_from(request.form),
+                request_key=application_form.request_key(),
+            )
+
+    def _attached(self, application: Application | None) -> list[Any] | None:
+        if not self.accepts_attachments:
+            return None
+        kept = attachments.of_application(application.id) if application else []
+        return [*kept, *attachments.waiting(application_form.request_key(), self.actor())]
 
     def _save(self, draft: applications.Draft, application: Application | None) -> int:
         now = clock.now()

@@ -22,6 +22,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
+from wtforms.fields.choices import SelectChoice
 
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
@@ -58,6 +59,11 @@ class Choosable:
     def key(self) -> str:
         """What names it in the form."""
         return line_key(self.instrument_id, self.source_line_id, self.account_id)
+
+
+def choices_of(titles: Mapping[str, Any], nothing: Any = "") -> list[SelectChoice]:
+    """Return what a SelectField offers, the empty choice first."""
+    return [SelectChoice("", nothing), *(SelectChoice(*each) for each in titles.items())]
 
 
 class Required:
@@ -141,6 +147,7 @@ class Filled:
     lines: list[Line] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     line_errors: dict[int, list[Any]] = field(default_factory=dict)
+    account_id: int = 0  # whose application it is
 
     @property
     def is_clear(self) -> bool:
@@ -258,7 +265,9 @@ def _name_venues(filled: Filled) -> None:
     for line in _lines(filled.form):
         choosable = _chosen(filled, line.form)
         if "venue" in line.form and choosable:
-            line.form.venue.choices = [(str(id_), name) for id_, name in choosable.venues]
+            line.form.venue.choices = [
+                SelectChoice(str(id_), name) for id_, name in choosable.venues
+            ]
 
 
 def request_key() -> str:

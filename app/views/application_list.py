@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import abort, g, url_for
@@ -15,6 +15,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
+from app.domain.masking import mask_of
 from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Party, Status
 from app.extensions import db
 from app.models import (
@@ -26,6 +27,7 @@ from app.models import (
     SettlementRun,
     Venue,
 )
+from app.operations import account_details, attachments
 from app.security.scope import require_application
 from app.views.columns import Column
 from app.views.conditions import Filter
@@ -153,7 +155,9 @@ class ApplicationList(ListPage):
                 for each in self.detail_actions(application, status)
             ],
             "sections": [{"title": _("Application"), "items": self.detail_facts(application)}],
+            "tables": self.detail_tables(application),
             "lines": self.detail_lines(application),
+            "attachments": attachments.of_application(application.id),
             "timeline": timeline(application),
             "help": self.help,
             "back_url": back_url(self.url("list")),
@@ -174,6 +178,12 @@ class ApplicationList(ListPage):
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return facts
+
+    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+        """Return the tables that stand before the lines: what a change of details proposes."""
+        if not application.proposal:
+            return []
+        return [comparison(application.proposal, is_clear=getattr(g, "reads_clear", False))]
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
         """Return the table of lines; what no line has gets no column."""
@@ -243,6 +253,24 @@ class ApplicationList(ListPage):
     def url(self, method: str, **arguments: Any) -> str:
         """Return the address of one of this page's methods."""
         return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+def comparison(proposal: Mapping[str, Any], *, is_clear: bool) -> dict[str, Any]:
+    """Return old and new values side by side; personal data masked unless they are to be read."""
+    rows = []
+    for name, (before, after) in account_details.proposed(proposal).items():
+        field = account_details.BY_NAME[name]
+        mask = mask_of(name) if field.is_personal and not is_clear else None
+        if name == "sector":
+            before, after = (
+                str(account_details.SECTORS.get(each, each)) for each in (before, after)
+            )
+        rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
+    return {
+        "title": _("Old and new details"),
+        "columns": [{"label": _("Field")}, {"label": _("Old value")}, {"label": _("New value")}],
+        "rows": rows,
+    }
 
 
 def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:

@@ -69,6 +69,7 @@ class RegistryToTradingView(ApplicationDesk):
     form_title = _("Registry transfer application")
     form = TransferForm
     can_save_draft = False
+    accepts_attachments = False
     columns = TRANSFER_COLUMNS
     quantity_title = _("Transfer quantity")
     filters = usual_filters(

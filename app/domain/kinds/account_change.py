@@ -20,6 +20,13 @@ HAS_ATTACHMENTS = Rule(
     lambda case, facts: Breach("attachments") if case.id in facts.unproven else None,
     at=BOTH,
 )
+# 登记管理规则 7: one account a subject.
+CODE_IS_FREE = Rule(
+    "uscc_taken",
+    _("Another account has this unified social credit code already"),
+    lambda case, facts: Breach("uscc") if case.id in facts.clashing else None,
+    at=BOTH,
+)
 
 
 class AccountChange(Kind):
@@ -31,4 +38,4 @@ class AccountChange(Kind):
     reviews = (Party.REGISTRY,)
     has_lines = False
     debits = False
-    rules = (HAS_PROPOSAL, HAS_ATTACHMENTS)
+    rules = (HAS_PROPOSAL, CODE_IS_FREE, HAS_ATTACHMENTS)

@@ -68,6 +68,7 @@ class Facts:
     notices: Mapping[int, Notice] = field(default_factory=dict)
     sources: Mapping[int, Source] = field(default_factory=dict)  # by line
     unproven: frozenset[int] = frozenset()  # cases that lack attachments they need
+    clashing: frozenset[int] = frozenset()  # cases that propose another account's credit code
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -9,6 +9,7 @@ ALTER TABLE application
   DROP CONSTRAINT authority_acts_by_document,
   DROP COLUMN category, DROP COLUMN document_no, DROP COLUMN authority, DROP COLUMN starts_on,
   DROP COLUMN ends_on, DROP COLUMN notice_id, DROP COLUMN import_id, DROP COLUMN proposal;
-DROP TABLE application_party, custody_link, notice_change, notice_instrument, notice;
+DROP INDEX one_account_change;
+DROP TABLE account_detail, application_party, custody_link, notice_change, notice_instrument, notice;
 DROP FUNCTION obligation_covers_surrendered();
 ALTER TABLE account DROP COLUMN lacks_documents;

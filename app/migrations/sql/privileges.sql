@@ -24,7 +24,7 @@ GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app}
 GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
 
 -- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
-GRANT INSERT, UPDATE ON account, instrument, venue, venue_instrument, application, application_line,
+GRANT INSERT, UPDATE ON account, account_detail, instrument, venue, venue_instrument, application, application_line,
                 application_party, notice, trading_day, business_clock, ab_user, preference TO {app};
 GRANT INSERT ON notice_instrument, attachment TO {app};
 -- A file's content never changes; only which application it belongs to, once that exists.
