@@ -23,6 +23,9 @@ PUBLIC = frozenset(
         "AuthorityView.crl",
         "AuthorityView.chain",
         "AuthorityView.ocsp",
+        # Whoever is shown a certificate checks it, and has no account here.
+        "VerifyView.ask",
+        "VerifyView.check",
         "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
     }
 )
