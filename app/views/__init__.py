@@ -19,8 +19,8 @@ from app.views.administration import (
 )
 from app.views.attachments import AttachmentView
 from app.views.attestation import AttestationView, VerifyView
-from app.views.authority import AuthorityView
 from app.views.cancellation import VoluntaryCancellationView
+from app.views.certification import AuthorityView
 from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
 from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
