@@ -80,20 +80,23 @@ def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
         _LOCK_APPLICATIONS,
         {"ids": list(ids), "accounts": list(accounts), "account": actor.account_id},
     )
-    return [_case(row) for row in rows]
+    return [_case(row) for row in rows.all()]
 
 
 def _case(row: Any) -> Case:
-    found = dict(row._mapping)
+    id_, kind, number, account_id, status, *plain, proposal, lines, receivers, agreed, signers = row
     return Case(
-        **found
-        | {
-            "status": Status(row.status),
-            "lines": [Line(*line) for line in row.lines],
-            "receivers": frozenset(row.receivers or ()),
-            "agreed": frozenset(row.agreed or ()),
-            "signers": frozenset(row.signers or ()),
-        }
+        id_,
+        kind,
+        number,
+        account_id,
+        Status(status),
+        *plain,
+        proposal=proposal or {},
+        lines=[Line(*line) for line in lines],
+        receivers=frozenset(receivers or ()),
+        agreed=frozenset(agreed or ()),
+        signers=frozenset(signers or ()),
     )
 
 
@@ -419,7 +422,8 @@ _LOCK_ACCOUNTS = _typed(
 _LOCK_APPLICATIONS = _typed(
     """
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
-           reason, category, document_no, authority, starts_on, ends_on, notice_id, proposal,
+           reason, category, document_no, authority, starts_on, ends_on, notice_id,
+           nullif(proposal, '{}') AS proposal,
            (SELECT coalesce(json_agg(json_build_array(instrument_id, quantity, l.id, venue_id,
                                                       l.account_id, source_line_id)
                                      ORDER BY l.id), '[]')

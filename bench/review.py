@@ -1,0 +1,123 @@
+"""Bulk review: 10,000 applications in one go, against the loop that one would write first."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from app.domain.kinds import KINDS
+from app.domain.moves import Bucket, Stage
+from app.domain.workflow import Action, Line, Status
+from app.extensions import db, transaction
+from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting
+from app.operations import applications
+from app.operations.actor import SYSTEM, Actor
+from bench.measure import Report, interleaved, say, seconds
+from bench.world import FIRST_ACCOUNT, MORNING, World
+
+OFFICER = Actor(None, "P42", "湖北主管部门", "127.0.0.1", province="42")
+
+
+def bulk(world: World, report: Report) -> None:
+    """Approve 10,000 surrenders at once, every check run, and the same number one by one."""
+    many, few = (2_000, 100) if world.is_quick else (10_000, 500)
+    rounds = 2 if world.is_quick else 3
+    with world.app.app_context():
+        _give_notices(world)
+        waiting = _submit(world, rounds * (many + few))
+        found = interleaved(
+            rounds,
+            {
+                "bulk": lambda: many / seconds(lambda: _at_once(_take(waiting, many))),
+                "loop": lambda: few / seconds(lambda: _one_by_one(_take(waiting, few))),
+            },
+        )
+        db.session.remove()
+    report.add("review by a loop of the ORM, a commit each", found["loop"], "items/s")
+    report.add(
+        f"review of {many:,} at once through the operation", found["bulk"], "items/s",
+        to=("ORM loop", found["loop"]), aim=">= 40",
+    )  # fmt: skip
+    report.add(f"review of {many:,} at once", [many / rate for rate in found["bulk"]], "s")
+    say(f"  faults: {world.verify()}")
+
+
+def _give_notices(world: World) -> None:
+    """Let every enterprise owe as much as it holds."""
+    with world.superuser() as connection:
+        connection.execute(
+            f"""
+            INSERT INTO notice (number, account_id, year, obligation, deadline, issued_at)
+            SELECT 'LY' || id, id, 2025, 1000000, now(), now() FROM account
+             WHERE id >= {FIRST_ACCOUNT} ON CONFLICT DO NOTHING;
+            INSERT INTO notice_instrument SELECT n.id, i.id FROM notice n, instrument i
+            ON CONFLICT DO NOTHING;
+            """
+        )
+
+
+def _submit(world: World, wanted: int) -> list[int]:
+    """Submit as many surrenders, spread over the enterprises."""
+    notices = dict(db.session.execute(db.text("SELECT account_id, id FROM notice")).all())
+    drafts = []
+    for number in range(wanted):
+        account = FIRST_ACCOUNT + number % world.accounts
+        line = Line(1 + number % world.instruments, 1)
+        drafts.append(
+            applications.Draft(
+                "surrender", account, (line,), str(uuid4()), notice_id=notices[account]
+            )
+        )
+    with transaction():
+        ids = applications.start(drafts, SYSTEM, now=MORNING)
+        outcome = applications.submit(ids, SYSTEM, now=MORNING)
+    assert not outcome.refused, outcome.refused[0]
+    with world.superuser() as connection:
+        connection.execute("VACUUM ANALYZE")
+    return ids
+
+
+def _take(waiting: list[int], count: int) -> list[int]:
+    taken = waiting[:count]
+    del waiting[:count]
+    return taken
+
+
+def _at_once(ids: list[int]) -> None:
+    with transaction():
+        outcome = applications.approve(ids, OFFICER, now=MORNING)
+    assert len(outcome.done) == len(ids), outcome.refused[:1]
+
+
+def _one_by_one(ids: list[int]) -> None:
+    """Approve each by the objects of the ORM in its own transaction, as a first program would."""
+    for id_ in ids:
+        with transaction():
+            row = db.session.scalars(
+                select(Application).where(Application.id == id_).with_for_update()
+            ).one()
+            assert row.status == Status.IN_REVIEW
+            posting = Posting(
+                business=row.kind, stage=Stage.APPROVAL, request_key=str(uuid4()),
+                application_id=row.id, document=row.number,
+            )  # fmt: skip
+            db.session.add(posting)
+            db.session.flush()
+            for line in row.lines:
+                db.session.add(
+                    Movement(
+                        posting_id=posting.id, at=MORNING, instrument_id=line.instrument_id,
+                        quantity=line.quantity, from_account=row.account_id,
+                        from_bucket=int(Bucket.RESERVED), to_account=row.account_id,
+                        to_bucket=int(Bucket.SURRENDERED),
+                    )
+                )  # fmt: skip
+            row.status, row.step = Status.APPROVED, len(KINDS[row.kind].reviews)
+            row.version += 1
+            db.session.add(
+                ApplicationEvent(application_id=row.id, action=Action.APPROVE, at=MORNING)
+            )
+            db.session.add(
+                OperationLog(member_no="P42", action="surrender.approve", subject=row.number)
+            )
