@@ -84,20 +84,15 @@ def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
 
 
 def _case(row: Any) -> Case:
-    id_, kind, number, account_id, status, *plain, proposal, lines, receivers, agreed, signers = row
-    return Case(
-        id_,
-        kind,
-        number,
-        account_id,
-        Status(status),
-        *plain,
-        proposal=proposal or {},
-        lines=[Line(*line) for line in lines],
-        receivers=frozenset(receivers or ()),
-        agreed=frozenset(agreed or ()),
-        signers=frozenset(signers or ()),
-    )
+    """Make a case of a locked row, whose columns stand in the order of its fields."""
+    case = Case(*row)
+    case.status = Status(row.status)
+    case.proposal = row.proposal or {}
+    case.lines = [Line(*line) for line in row.lines]
+    case.receivers = frozenset(row.receivers or ())
+    case.agreed = frozenset(row.agreed or ())
+    case.signers = frozenset(row.signers or ())
+    return case
 
 
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
