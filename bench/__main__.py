@@ -23,6 +23,7 @@ CASES = (
     "pages.lists",
     "pages.as_of",
     "exports.csv",
+    "exports.xlsx",
 )
 
 

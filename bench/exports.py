@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import partial
 from unittest import mock
 
 import psycopg
+import xlsxwriter
 
 from app.views import export
 from bench import pages
@@ -66,6 +68,48 @@ def csv(world: World, report: Report) -> None:
         "first byte of the CSV", [1000 * each.first for each in seen], "ms", note="aim <= 100 ms"
     )
     report.add("growth of the worker's memory", [peak[0] - before], "MB", note="aim <= 10 MB")
+
+
+def xlsx(world: World, report: Report) -> None:
+    """Compare the transfer list's XLSX through gunicorn with XlsxWriter's for rows of the same shape.
+
+    XlsxWriter is what most would take; it writes constant rows here, so that no database slows it.
+    """
+    rows = 20_000 if world.is_quick else 100_000
+    pages.fill(world, rows)
+    cookie = pages.signed_in(world)
+    query = f"export.xlsx?created_from=2025-01-01&created_to={_until(rows)}"
+    with pages.served(world) as (port, pid):
+        _download(port, cookie, pages.LIST + query)
+        before, peak, done = pages.resident(pid), [0.0], threading.Event()
+        watcher = threading.Thread(target=_watch, args=(pid, peak, done))
+        watcher.start()
+        found = interleaved(
+            2 if world.is_quick else world.rounds,
+            {
+                "ours": lambda: _download(port, cookie, pages.LIST + query).whole,
+                "xlsxwriter": partial(seconds, partial(_xlsxwriter, rows)),
+            },
+        )
+        done.set()
+        watcher.join()
+    report.add(f"XlsxWriter, constant memory, {rows:,} rows", found["xlsxwriter"], "s")
+    report.add(
+        f"XLSX through the server, {rows:,} rows", found["ours"], "s",
+        to=("XlsxWriter", found["xlsxwriter"]), aim="<= 0.6",
+    )  # fmt: skip
+    report.add("growth of the worker's memory, XLSX", [peak[0] - before], "MB", note="aim <= 20 MB")
+
+
+def _xlsxwriter(rows: int) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".xlsx") as file:
+        book = xlsxwriter.Workbook(file.name, {"constant_memory": True})
+        sheet = book.add_worksheet()
+        for row in range(rows):
+            for column in range(7):
+                sheet.write_string(row, column, "ZC202600000001")
+            sheet.write_number(row, 7, row)
+        book.close()
 
 
 def _until(rows: int) -> str:

@@ -275,7 +275,7 @@ def _take(table: Table, lines: Iterator[list[_Cell]]) -> None:
         if number > LAST_LINE or len(table.rows) == MOST_ROWS:
             break
         row = _row(table, number, line, places)
-        if row.cells == example:
+        if row.cells == example and any(example.values()):
             table.refuse(number, "", _("This is the template's example; please remove it"))
         table.rows.append(row)
     else:
