@@ -59,6 +59,12 @@ READING = {
     "HoldingView": "list export",
     "RegistryEntryView": "list export",
     "TradingEntryView": "list export",
+    "FrozenPartView": "list export",
+    "IssuanceEnquiryView": "list export",
+    "FreezeEnquiryView": "list export",
+    "UnfreezeEnquiryView": "list export",
+    "ConfiscationEnquiryView": "list export",
+    "ConfiscationRefundEnquiryView": "list export",
 }
 
 # What the administrators and the auditor may look up: who may do what, and which rules hold.
@@ -91,8 +97,25 @@ PROVINCE = RoleSpec(
 # What the registry's officers look at besides, and what the first of two enters.
 OFFICERS: dict[str, str] = {
     "AccountChangeView": "list export show reveal",
+    "InstrumentView": "list export",
+    "IssuanceView": "list export show",
+    "FreezeView": "list export show",
+    "UnfreezeView": "list export show",
+    "ConfiscationView": "list export show",
+    "ConfiscationRefundView": "list export show",
+    "RestrictionView": "list export show",
+    "RestrictionLiftingView": "list export show",
 }
-ENTERED: dict[str, str] = {}
+ENTERED: dict[str, str] = {
+    "InstrumentView": "list export write",
+    "IssuanceView": "list export show write",
+    "FreezeView": "list export show write",
+    "UnfreezeView": "list export show write",
+    "ConfiscationView": "list export show write",
+    "ConfiscationRefundView": "list export show write",
+    "RestrictionView": "list export show write",
+    "RestrictionLiftingView": "list export show write",
+}
 REGISTRY_MAKER = RoleSpec(
     "registry_maker",
     _("Registry officer (maker)"),

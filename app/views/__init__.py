@@ -19,11 +19,30 @@ from app.views.administration import (
 )
 from app.views.attachments import AttachmentView
 from app.views.attestation import AttestationView, VerifyView
+from app.views.authority import (
+    ConfiscationRefundView,
+    ConfiscationView,
+    FreezeView,
+    RestrictionLiftingView,
+    RestrictionView,
+    UnfreezeView,
+)
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.certification import AuthorityView
-from app.views.enquiry import HoldingView, RegistryEntryView, TradingEntryView
+from app.views.enquiry import (
+    ConfiscationEnquiryView,
+    ConfiscationRefundEnquiryView,
+    FreezeEnquiryView,
+    FrozenPartView,
+    HoldingView,
+    IssuanceEnquiryView,
+    RegistryEntryView,
+    TradingEntryView,
+    UnfreezeEnquiryView,
+)
 from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
+from app.views.issuance import InstrumentView, IssuanceView
 from app.views.jobs import JobFailureView, JobView
 from app.views.mailbox import MailboxView
 from app.views.parameters import ParameterHistoryView, ParameterView
@@ -62,12 +81,36 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     (
         _("Enquiries"),
         "ti-search",
-        ((_("Holdings"), HoldingView),),
+        (
+            (_("Issuance enquiry"), IssuanceEnquiryView),
+            (_("Holdings"), HoldingView),
+            (_("Freeze enquiry"), FreezeEnquiryView),
+            (_("Unfreeze enquiry"), UnfreezeEnquiryView),
+            (_("Confiscation enquiry"), ConfiscationEnquiryView),
+            (_("Confiscation refund enquiry"), ConfiscationRefundEnquiryView),
+        ),
     ),
     (
         _("Reviews"),
         "ti-gavel",
         ((_("To review"), ReviewView), (_("Reviewed"), ReviewedView)),
+    ),
+    (
+        _("Issuance management"),
+        "ti-certificate",
+        ((_("Instrument management"), InstrumentView), (_("Issuances"), IssuanceView)),
+    ),
+    (
+        _("Freezes and confiscations"),
+        "ti-lock",
+        (
+            (_("Freezes"), FreezeView),
+            (_("Unfreezes"), UnfreezeView),
+            (_("Confiscations"), ConfiscationView),
+            (_("Confiscation refunds"), ConfiscationRefundView),
+            (_("Account restrictions"), RestrictionView),
+            (_("Liftings of restrictions"), RestrictionLiftingView),
+        ),
     ),
     (
         _("System administration"),
@@ -94,6 +137,7 @@ WITHOUT_MENU = (
     VerifyView,
     SignInView,
     AppearanceView,
+    FrozenPartView,
     RegistryEntryView,
     TradingEntryView,
 )

@@ -25,7 +25,7 @@ from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Columns, Filter
 from app.views.listing import Action as RowAction
-from app.views.listing import BulkAction, BulkResult
+from app.views.listing import BulkAction, BulkResult, Conditions
 
 REVIEWED_KINDS = {code: kind.title for code, kind in KINDS.items() if kind.reviews}
 KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
@@ -78,7 +78,15 @@ class _ReviewList(ApplicationList):
         Column("submitted_at", _("Submitted at"), kind="datetime"),
         Column("reason", _("Reason for the application")),
     )
-    filters = (KIND_FILTER, *usual_filters("in_review", "approved", "returned", "withdrawn"))
+    filters = (
+        KIND_FILTER,
+        *usual_filters("in_review", "approved", "returned", "withdrawn"),
+        Filter("import", _("Import batch"), kind="number", on=("import_id",)),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add the imported table that an application came with."""
+        return super().rows(conditions).add_columns(Application.import_id)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
         """What asks the member's enterprise as a receiver is another's application."""
