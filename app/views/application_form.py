@@ -46,7 +46,7 @@ class Choosable:
     instrument_id: int
     code: str
     name: str
-    available: int
+    available: int | None  # None: whatever is asked for
     venues: tuple[tuple[int, str], ...] = ()
     refusal: Any = ""  # why it cannot be chosen
     source_line_id: int | None = None
