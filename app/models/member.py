@@ -45,6 +45,9 @@ class Member(User):
 
     account: Mapped[Account | None] = relationship(foreign_keys=[account_id])
 
+    # Not stored: the serial number of the certificate behind this request's session, for the log.
+    certificate_serial = ""
+
 
 class LoginSession(Model):
     """A signed-in browser; ending the row ends the session at once."""

@@ -22,7 +22,7 @@ class Actor:
 
     @classmethod
     def of(cls, member: object, ip: str = "", certificate: str = "") -> Actor:
-        """Make the actor of a signed-in member."""
+        """Make the actor of a signed-in member, with the certificate that the session began with."""
         return cls(
             member_id=member.id,  # type: ignore[attr-defined]
             member_no=member.username,  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ class Actor:
             ip=ip,
             account_id=member.account_id,  # type: ignore[attr-defined]
             province=member.province,  # type: ignore[attr-defined]
-            certificate=certificate,
+            certificate=certificate or getattr(member, "certificate_serial", ""),
         )
 
 

@@ -101,6 +101,7 @@ def find(token: str) -> Standing | None:
             stored_today(),
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
             Certificate.state,
+            Certificate.serial,
         )
         .join(LoginSession.member)
         .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)
@@ -109,7 +110,8 @@ def find(token: str) -> Standing | None:
     ).first()
     if row is None:
         return None
-    login, unseen, age, stored, has_changed_password, certificate = row
+    login, unseen, age, stored, has_changed_password, certificate, serial = row
+    login.member.certificate_serial = serial or ""
     idle, absolute = _limits(keep(stored))
     if login.ended_at:
         ending = login.ended_reason or "signed_out"

@@ -8,14 +8,18 @@ from typing import Any
 
 from flask import Flask, flash, g, redirect, render_template, request
 from flask_babel import lazy_gettext as _
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
-from app.extensions import db
+from app.extensions import db, transaction
 from app.models.encrypted import PersonalDataUnreadable
+from app.operations import log
+from app.operations.actor import Actor
 from app.security.gate import came_from
+from app.security.sign_in import printable
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +102,8 @@ def _http(error: HTTPException) -> Any:
     if code < 400 or error.response is not None:
         return error  # A redirect, or an answer that is complete already.
     db.session.rollback()
+    if code == 403:
+        _record_refusal("no_permission")
     headers = {
         name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")
     }
@@ -107,6 +113,8 @@ def _http(error: HTTPException) -> Any:
 def _rule(error: RuleError) -> Any:
     """Say which rule stands against it: where the form was, or on a page of its own."""
     db.session.rollback()
+    if isinstance(error, NotAllowed | NotFound):
+        _record_refusal(error.code)
     if isinstance(error, NotFound):
         return _page(404, PAGES[404]), 404
     back = came_from()
@@ -116,6 +124,22 @@ def _rule(error: RuleError) -> Any:
     code = 403 if isinstance(error, NotAllowed) else 409
     title, _message, advice = PAGES[code]
     return _page(code, (title, str(error), advice)), code
+
+
+def _record_refusal(code: str) -> None:
+    """Write down that a signed-in member asked for what is not theirs (GB/T 22239, 8.1.4.3)."""
+    if not current_user.is_authenticated:
+        return
+    actor = Actor.of(current_user._get_current_object(), request.remote_addr or "")
+    with transaction():
+        log.record(
+            actor,
+            "access.refused",
+            subject=request.endpoint or "",
+            result="refused",
+            path=f"{request.method} {printable(request.path)[:200]}",
+            code=code,
+        )
 
 
 def _unreadable(error: PersonalDataUnreadable) -> tuple[str, int]:
