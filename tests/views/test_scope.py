@@ -39,7 +39,7 @@ OF_ADMINISTRATORS = {
     ("OperationLogView", "log_id"),
     ("TradingCalendarView", "day"),
 }
-# A member's own, whatever the scope: tests/views/test_jobs.py.  And what the demonstration shows to all.
+# A member's own, whatever the scope: tests/views/test_job_pages.py.  And what the demonstration shows to all.
 OF_MEMBERS = {("JobView", "job_id"), ("MailboxView", "message_id")}
 # A word in the path, no object: it acts on the member's own account.
 WORDS = {("TransferPermissionView", "to")}
