@@ -3,7 +3,7 @@
 It is run by the machine's own Python with nothing but the standard library, by `make`:
 
     setup.py run       what `make run` needs (this is what no argument means, too)
-    setup.py tests     and what the tests need: the tools, Chromium and Chinese fonts
+    setup.py tests     and what the tests need: the tools, Chromium, Chinese fonts and SoftHSM
     setup.py bench     and what the benchmarks compare us with
     setup.py analysis  what looks through the code for faults, in an environment of its own
     setup.py reset     stop the demo and empty its data
@@ -195,14 +195,20 @@ def compile_translations():
 
 
 def install_system_packages():
-    """Install Chromium and Chinese fonts for the journeys, or say what to install."""
+    """Install Chromium, Chinese fonts, SoftHSM and openssl, or say what to install."""
     missing = []
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         missing.append("chromium")
     if not has_chinese_font():
         missing.append("fonts-noto-cjk")
+    # The token of the tests and of the demonstration, and who checks our certificates.
+    missing += [
+        package
+        for package, program in (("softhsm2", "softhsm2-util"), ("openssl", "openssl"))
+        if not shutil.which(program)
+    ]
     if missing:
-        apt_install(missing, why="for the tests that drive a browser")
+        apt_install(missing, why="for the tests that drive a browser and a token")
 
 
 def has_chinese_font():
