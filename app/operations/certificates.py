@@ -333,6 +333,11 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
     return row
 
 
+def publish_crl_if_due(actor: Actor, *, now: datetime) -> RevocationList | None:
+    """Publish a list where one is due; for whoever comes by every few minutes."""
+    return publish_crl(actor, now=now) if is_crl_due(now) else None
+
+
 def keep_signature(
     certificate: Certificate,
     content: bytes,
