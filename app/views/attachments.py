@@ -22,12 +22,12 @@ class AttachmentView(BaseView):
     """Downloads; adding and removing go with the application's form."""
 
     route_base = "/attachments"
-    default_view = "download"
+    default_view = "fetch"
 
     @expose("/<int:id>")
     @has_access
     @permission_name("download")
-    def download(self, id: int) -> Response:
+    def fetch(self, id: int) -> Response:
         """Send one file to be saved, never to be shown: whatever it holds does not act here."""
         self._require_sight(id)
         found = attachments.read(id)

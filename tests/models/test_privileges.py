@@ -14,6 +14,8 @@ from app.operations.verification import verify_ledger
 from tests.factories import account, give, instrument, member, quantity, submitted
 
 APPEND_ONLY = (
+    "attestation",
+    "import_file",
     "posting",
     "movement",
     "entry",
@@ -285,18 +287,18 @@ def test_two_movements_of_one_statement_follow_one_another(plant, cea):
                 + MOVEMENT.replace(
                     "VALUES", "SELECT p.id, now(), :cea, 600, legs.* FROM p, (VALUES"
                 )
-                + "(:plant, 1, :other, 1), (:other, 1, :other, 3)) AS legs"
+                + "(:plant, 1, :other, 1), (:other, 1, :other, 5)) AS legs"
             ),
             {"cea": cea.id, "plant": plant.id, "other": other.id},
         )
 
     assert quantity(plant, cea) == 0
-    assert quantity(other, cea, Bucket.FROZEN) == 600
+    assert quantity(other, cea, Bucket.TRADING) == 600
     rows = db.session.execute(
         db.text("SELECT seq, bucket, delta, after FROM entry WHERE account_id = :id ORDER BY seq"),
         {"id": other.id},
     ).all()
-    assert rows == [(1, 1, 600, 600), (2, 1, -600, 0), (3, 3, 600, 600)]
+    assert rows == [(1, 1, 600, 600), (2, 1, -600, 0), (3, 5, 600, 600)]
     assert verify_ledger().is_sound
 
 
