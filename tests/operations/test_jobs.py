@@ -195,7 +195,7 @@ def _demote(officer: Member) -> None:
     assign_role(officer.id, "auditor")
 
 
-@pytest.mark.parametrize(("change", "reason"), [(_disable, "disabled"), (_demote, "no longer")])
+@pytest.mark.parametrize(("change", "reason"), [(_disable, "已被停用"), (_demote, "没有此项权限")])
 def test_the_member_s_standing_counts_at_every_chunk(app, officer, counting, change, reason):
     job_id = begin(officer)
     with transaction():
