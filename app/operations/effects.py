@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations import account_details, accounts
+from app.operations import account_details, accounts, attestations
 from app.operations.actor import Actor
 
 Effect = Callable[[Sequence[Case], Actor, datetime], None]
@@ -16,6 +16,8 @@ EFFECTS: dict[str, Effect] = {
     "custody_link": accounts.link,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
+    "surrender": attestations.certify_compliance,
+    "voluntary_cancellation": attestations.certify_cancellations,
 }
 
 

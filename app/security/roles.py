@@ -55,6 +55,7 @@ READING = {
     "TradingToRegistryView": "list export show",
     "ExchangeRegistryToTradingView": "list export show",
     "TransferPermissionView": "list export",
+    "SurrenderView": "list export show",
     "VoluntaryCancellationView": "list export show",
     "HoldingView": "list export",
     "RegistryEntryView": "list export",
@@ -74,6 +75,14 @@ RULES_IN_FORCE = {
     "ParameterHistoryView": "list export",
 }
 
+# How compliance stands; who issues notices, adjusts them and reminds has ISSUES_NOTICES.
+COMPLIANCE = {
+    "NoticeView": "list export show certificate",
+    "ComplianceStatisticsView": "show",
+    "ComplianceGapView": "list export",
+}
+ISSUES_NOTICES = {"NoticeView": "list export show certificate write bulk"}
+
 # What those who review have besides.
 REVIEWS = {"ReviewView": "list export show review bulk", "ReviewedView": "list export show"}
 
@@ -87,15 +96,22 @@ ENTERPRISE = RoleSpec(
         "AccountChangeView": "list export show write reveal",
         "RegistryToTradingView": "list export show write",
         "TransferPermissionView": "list export switch",
+        "ComplianceView": "list export show certificate",
+        "SurrenderView": "list export show write",
         "VoluntaryCancellationView": "list export show write",
         **REVIEWS,  # As the receiver of what another enterprise returns from custody.
     },
 )
 PROVINCE = RoleSpec(
-    "province", _("Provincial authority"), "province", {**EVERYBODY, **READING, **REVIEWS}
+    "province",
+    _("Provincial authority"),
+    "province",
+    {**EVERYBODY, **READING, **REVIEWS, **COMPLIANCE, **ISSUES_NOTICES},
 )
 # What the registry's officers look at besides, and what the first of two enters.
 OFFICERS: dict[str, str] = {
+    **COMPLIANCE,
+    "SurrenderRefundView": "list export show",
     "AccountChangeView": "list export show reveal",
     "InstrumentView": "list export",
     "IssuanceView": "list export show",
@@ -107,6 +123,8 @@ OFFICERS: dict[str, str] = {
     "RestrictionLiftingView": "list export show",
 }
 ENTERED: dict[str, str] = {
+    **ISSUES_NOTICES,
+    "SurrenderRefundView": "list export show write",
     "InstrumentView": "list export write",
     "IssuanceView": "list export show write",
     "FreezeView": "list export show write",

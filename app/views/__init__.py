@@ -29,6 +29,8 @@ from app.views.authority import (
 )
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.certification import AuthorityView
+from app.views.compliance import ComplianceView, NoticeView
+from app.views.compliance_statistics import ComplianceGapView, ComplianceStatisticsView
 from app.views.enquiry import (
     ConfiscationEnquiryView,
     ConfiscationRefundEnquiryView,
@@ -49,6 +51,7 @@ from app.views.parameters import ParameterHistoryView, ParameterView
 from app.views.permissions import PermissionSheetView
 from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
+from app.views.surrender import SurrenderRefundView, SurrenderView
 from app.views.transfer import (
     ExchangeRegistryToTradingView,
     RegistryToTradingView,
@@ -71,6 +74,17 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
             (_("Transfer permission"), TransferPermissionView),
             (_("Trading to registry, started by the trading side"), TradingToRegistryView),
             (_("Registry to trading, started by the trading side"), ExchangeRegistryToTradingView),
+        ),
+    ),
+    (
+        _("Compliance management"),
+        "ti-clipboard-check",
+        (
+            (_("Compliance"), ComplianceView),
+            (_("Surrender records"), SurrenderView),
+            (_("Compliance notices"), NoticeView),
+            (_("Compliance statistics"), ComplianceStatisticsView),
+            (_("Surrender refunds"), SurrenderRefundView),
         ),
     ),
     (
@@ -130,6 +144,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    ComplianceGapView,
     AuthorityView,
     JobFailureView,
     AttachmentView,

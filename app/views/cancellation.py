@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from sqlalchemy import Select
 
 from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
-from app.models import Application
+from app.domain.workflow import Status
+from app.models import Application, Attestation
+from app.operations import attestations
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import LinesForm
 from app.views.application_list import usual_filters
+from app.views.listing import Action as RowAction
+from app.views.listing import Conditions
 
 
 class VoluntaryCancellationView(ApplicationDesk):
@@ -43,6 +50,30 @@ class VoluntaryCancellationView(ApplicationDesk):
         _("While it is under review the quantity is held; if it is sent back the quantity returns"),
         _("Save keeps a draft that can be changed, saved again and submitted"),
     )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return the applications with the certificates that they brought."""
+        statement = super().rows(conditions)
+        return statement.outerjoin(
+            Attestation, Attestation.application_id == Application.id
+        ).add_columns(Attestation.id.label("attestation_id"))
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """注销证明, once it is approved."""
+        yield from super().actions(row)
+        yield from self._proof(row.attestation_id)
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """The same on the detail page."""
+        yield from super().detail_actions(application, status)
+        if application.status == Status.APPROVED:
+            found = attestations.of_application(application.id)
+            yield from self._proof(found.id if found else None)
+
+    def _proof(self, attestation_id: int | None) -> Iterable[RowAction]:
+        if attestation_id and self.appbuilder.sm.has_access("can_download", "AttestationView"):
+            url = url_for("AttestationView.pdf", id=attestation_id)
+            yield RowAction(_("Certificate of cancellation"), url, keeps_place=False)
 
     def next_step(self, application: Application) -> Any:
         """Say who reviews it."""
