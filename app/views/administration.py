@@ -69,6 +69,10 @@ ACTIONS = {
     "settlement.run": _("Ran the day-end settlement"),
     "transfer_permission.change": _("Changed the transfer permission"),
     "list.export": _("Exported a list"),
+    "notice.issue": _("Issued a compliance notice"),
+    "notice.adjust": _("Adjusted an obligation"),
+    "notice.scope": _("Adjusted the scope of compliance"),
+    "notice.remind": _("Sent a reminder about compliance"),
     "job.start": _("Started a job"),
     "job.abort": _("Stopped a job"),
     **{
