@@ -13,6 +13,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
@@ -21,7 +22,9 @@ from gunicorn.app.base import BaseApplication
 from app import create_app, installation
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
-from app.installation import demo
+from app.installation import demo, demo_keys
+from app.pki.ceremony import establish_demo
+from app.pki.signer import Signer, wait_until_ready
 from config import ROOT, ConfigurationError, Settings, load
 
 
@@ -30,7 +33,7 @@ def main() -> None:
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
-        with running(settings):
+        with running(settings), certified(settings):
             application = create_app(settings)
             prepare(application, settings)
             with working(settings):
@@ -46,7 +49,10 @@ def prepare(application: Flask, settings: Settings) -> None:
         if not settings.is_production:
             installation.install()
             demo.seed_once()
-            print_logins(demo.logins())
+            if settings.cert_login != "off":
+                wait_until_ready(settings.ca_folder)
+                demo_keys.issue(settings.demo_keys)
+            print_logins(demo.logins(), with_pin=settings.cert_login != "off")
         # The workers open connections of their own: none may be shared across the fork.
         for engine in db.engines.values():
             engine.dispose()
@@ -64,6 +70,61 @@ def running(settings: Settings) -> Iterator[None]:
     finally:
         if file.exists() and file.read_text() == str(os.getpid()):
             file.unlink()
+
+
+@contextlib.contextmanager
+def certified(settings: Settings) -> Iterator[None]:
+    """Have the signing process and the USBKey assistant beside the server.
+
+    A real registry has a service for the one, and its members have the other on their own machines.
+    """
+    if settings.is_production or settings.cert_login == "off":
+        yield
+        return
+    if settings.cert_login == "agent":
+        refuse_taken_port("127.0.0.1", str(settings.assistant_port), "ASSISTANT_PORT")
+    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix="演示")
+    with contextlib.ExitStack() as stack:
+        if not Signer(settings.ca_folder).is_ready():
+            log = stack.enter_context((settings.folder / "signer.log").open("ab"))
+            stack.enter_context(
+                beside(settings, "app.pki.signer", str(settings.ca_folder), log=log)
+            )
+        if settings.cert_login == "agent":
+            stack.enter_context(beside(settings, "assistant", *assistant_arguments(settings)))
+        yield
+
+
+def assistant_arguments(settings: Settings) -> list[str]:
+    """Return what the demonstration's assistant is started with: our own addresses, soft keys."""
+    hosts = dict.fromkeys((bracketed(settings.host), "127.0.0.1", "localhost"))
+    sites = [f"--site=http://{host}:{settings.port}" for host in hosts]
+    port = f"--port={settings.assistant_port}"
+    return [*sites, port, f"--demo-keys={settings.demo_keys}", "--with-parent"]
+
+
+@contextlib.contextmanager
+def beside(settings: Settings, module: str, *arguments: str, log: Any = None) -> Iterator[None]:
+    """Run a program of ours until we are done; its input ends with us, however we end."""
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, "APP_PROFILE": settings.profile}
+    # In a group of its own: Ctrl-C stops the server first, which then stops its helpers.
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 @contextlib.contextmanager
@@ -131,11 +192,13 @@ class Server(BaseApplication):
         print(f"\n  全国碳排放权注册登记系统: {address}    (Ctrl-C 停止)\n", flush=True)
 
 
-def print_logins(logins: list[dict[str, str]]) -> None:
+def print_logins(logins: list[dict[str, str]], *, with_pin: bool) -> None:
     """Print a table of who may sign in, whose columns also line up below Chinese."""
-    rows = [("角色", "会员编号", "密码")]
-    rows += [(login["role"], login["login"], login["password"]) for login in logins]
-    widths = [max(width(row[column]) for row in rows) for column in range(3)]
+    rows = [("角色", "会员编号", "密码", "USBKey的PIN码")]
+    rows += [(each["role"], each["login"], each["password"], demo_keys.PIN) for each in logins]
+    if not with_pin:
+        rows = [row[:3] for row in rows]
+    widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]))]
     print()
     for row in rows:
         cells = (cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(row))
@@ -152,7 +215,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def refuse_taken_port(host: str, port: str) -> None:
+def refuse_taken_port(host: str, port: str, name: str = "PORT") -> None:
     """Say at once that a port is taken, and not after the database has been brought up."""
     if not port.isdigit():
         return  # The settings say what is wrong with it.
@@ -164,7 +227,7 @@ def refuse_taken_port(host: str, port: str) -> None:
         except (OSError, OverflowError) as error:
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 return
-            message = f"端口 {port} 已被占用。Port {port} is taken: PORT={int(port) + 1} make run"
+            message = f"端口 {port} 已被占用。Port {port} is taken: {name}={int(port) + 1} make run"
             raise ConfigurationError(message) from error
 
 

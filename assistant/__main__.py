@@ -69,7 +69,7 @@ def _origin(text: str) -> str:
 
 def _end_with_parent() -> None:
     """Wait until whoever started us is gone, however it went, and go too."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(sys.stdin.fileno(), 1024):  # Unbuffered: no lock is held when we exit.
         pass
     os._exit(0)
 

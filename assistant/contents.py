@@ -12,7 +12,7 @@ from typing import Any
 
 from app.pki.canonical import canonical
 from app.pki.errors import ContentInvalid
-from assistant.words import TITLES, VALUES, label_of
+from assistant.words import TITLES, VALUES, in_reading_order, label_of
 
 VERSION = 1
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes
@@ -76,12 +76,14 @@ def describe(request: Request) -> list[dict[str, Any]]:
 
 def _blocks(title: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """Describe an object: its plain values first, then what lies within it."""
-    plain = {key: value for key, value in values.items() if not _is_nested(value)}
+    keys = in_reading_order(values)
+    plain = [key for key in keys if not _is_nested(values[key])]
     blocks: list[dict[str, Any]] = []
     if plain:
-        rows = [[label_of(key), _text(key, value)] for key, value in plain.items()]
+        rows = [[label_of(key), _text(key, values[key])] for key in plain]
         blocks.append({"kind": "facts", "title": title, "rows": rows})
-    for key, value in values.items():
+    for key in keys:
+        value = values[key]
         if isinstance(value, dict) and value:
             blocks += _blocks(label_of(key), value)
         elif isinstance(value, list) and value:
@@ -99,7 +101,7 @@ def _list(title: str, key: str, values: list[Any]) -> list[dict[str, Any]]:
             ]
         rows = [[str(n), _text(key, value)] for n, value in enumerate(values, 1)]
         return [_table(title, ["序号", title], rows)]
-    keys = list(dict.fromkeys(name for value in values for name in value))
+    keys = in_reading_order({name: None for value in values for name in value})
     if any(_is_nested(item) for value in values for item in value.values()):
         return [
             block for n, value in enumerate(values, 1) for block in _blocks(f"{title} {n}", value)

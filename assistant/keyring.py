@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
-from asn1crypto import csr, keys, pem
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -25,10 +23,10 @@ from pkcs11 import TokenFlag
 from app.pki import cms
 from app.pki.authority import member_no_of
 from app.pki.errors import PinIncorrect, TokenError
+from app.pki.requests import request_for
 from app.pki.tokens import (
     FACTORY_PIN,
     LOCK,
-    GeneratedKey,
     Pkcs11Token,
     SoftwareToken,
     TokenBackend,
@@ -123,7 +121,7 @@ class Keyring:
         token = self._token(label)
         with _opened(token, pin):
             key = token.generate_key(label=member_no)
-            return MadeKey(label, key.key_id, request_for(token, key, member_no))
+            return MadeKey(label, key.key_id, request_for(token, key, member_no).decode())
 
     def store_certificate(self, made: MadeKey, pin: str, text: str) -> None:
         """Put the certificate beside the key that it was issued for.  Raises KeyRefused."""
@@ -171,27 +169,6 @@ def demo_keys(folder: Path) -> Callable[[], list[TokenBackend]]:
         ]
 
     return find
-
-
-def request_for(token: TokenBackend, key: GeneratedKey, member_no: str) -> str:
-    """Return the PKCS#10 request that proves the key is ours; the registry sets the real name."""
-    info = csr.CertificationRequestInfo(
-        {
-            "version": "v1",
-            "subject": asn1_x509.Name.build({"common_name": member_no}),
-            "subject_pk_info": keys.PublicKeyInfo.load(key.spki),
-            "attributes": csr.CRIAttributes([]),
-        }
-    )
-    is_rsa = info["subject_pk_info"].algorithm == "rsa"
-    request = csr.CertificationRequest(
-        {
-            "certification_request_info": info,
-            "signature_algorithm": {"algorithm": "sha256_rsa" if is_rsa else "sha256_ecdsa"},
-            "signature": token.sign(key.key_id, info.dump()),
-        }
-    )
-    return pem.armor("CERTIFICATE REQUEST", request.dump()).decode()
 
 
 def _labels(module: str) -> list[str]:

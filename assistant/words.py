@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # What may be signed: the type that stands in the signed content, and the window's title.
 TITLES = {
     "login": "登录",
@@ -12,7 +14,6 @@ TITLES = {
 }
 
 LABELS = {
-    "schema": "格式",
     "purpose": "用途",
     "member_no": "会员编号",
     "member_name": "名称",
@@ -63,6 +64,7 @@ LABELS = {
     "province": "省份",
     "sector": "行业",
     "year": "年度",
+    "schema": "格式",
 }
 
 DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", "agree": "同意"}
@@ -80,6 +82,14 @@ VALUES = {
         "account_change": "账户信息修改",
     },
 }
+
+
+PLACES = {key: place for place, key in enumerate(LABELS)}
+
+
+def in_reading_order(keys: Iterable[str]) -> list[str]:
+    """Return the keys as people read them: known ones in the order above, then the others."""
+    return sorted(keys, key=lambda key: PLACES.get(key, len(PLACES)))
 
 
 def label_of(key: str) -> str:

@@ -29,6 +29,7 @@ from app.pki import cms
 from app.pki.authority import Authority, Usage, require_usable
 from app.pki.canonical import canonical, one_line, parse
 from app.pki.errors import CertificateRefused, ContentInvalid, PkiError, SignatureRefused
+from app.pki.signer import authority_of
 
 LIFETIME = {"login": timedelta(seconds=120), "sign": timedelta(minutes=15)}
 VERSION = 1
@@ -125,15 +126,15 @@ def ask(member_id: int, purpose: str, payload: Mapping[str, Any]) -> str:
     return value
 
 
-def waiting(challenge: str) -> Waiting | None:
-    """Return what waits to be signed to sign in, or None where the time is over."""
+def waiting(challenge: str, purpose: str = "login") -> Waiting | None:
+    """Return what waits to be signed, or None where the time is over."""
     left = func.extract("epoch", Challenge.expires_at - func.now())
     row = db.session.execute(
         select(Challenge.member_id, Member.username, Challenge.content, left)
         .join(Member, Member.id == Challenge.member_id)
         .where(
             Challenge.id == challenge,
-            Challenge.purpose == "login",
+            Challenge.purpose == purpose,
             Challenge.expires_at > func.now(),
         )
     ).first()
@@ -230,12 +231,7 @@ def _usable(row: Certificate, member_id: int, usage: Usage) -> Certificate:
 
 def _authority() -> Authority:
     """Return the authority that issued the members' certificates; its key is elsewhere."""
-    folder = Path(current_app.config["CA_FOLDER"])
-    root, issuing = (
-        x509.load_pem_x509_certificate((folder / name).read_bytes())
-        for name in ("root.pem", "issuing.pem")
-    )
-    return Authority(root, issuing, key=None)
+    return authority_of(Path(current_app.config["CA_FOLDER"]), current_app.config["CA_URL"])
 
 
 def _shown_certificate() -> Certificate:

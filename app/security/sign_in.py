@@ -22,9 +22,11 @@ class BadForm(ValueError):
 
 
 class Entered(NamedTuple):
-    """How far a right password leads: to a session's token, or to a challenge to be signed."""
+    """How far signing in has led: to a session's token, or to a challenge to be signed."""
 
+    member: Member
     token: str = ""
+    certificate_id: int | None = None  # the one that opened the session
     challenge: str = ""
 
 
@@ -43,17 +45,18 @@ def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Enter
     try:
         with transaction():
             lockout.forgive(member_no, guess)
-            step = certificates.second_step(db.session.get_one(Member, member_id))
+            member = db.session.get_one(Member, member_id)
+            step = certificates.second_step(member)
             if step.challenge:
-                return Entered(challenge=step.challenge)
-            return Entered(_begin(member_id, step.method, step.certificate, ip, user_agent))
+                return Entered(member, challenge=step.challenge)
+            return _begin(member, step.method, step.certificate, ip, user_agent)
     except PkiError:
         record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
         raise
 
 
-def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent: str) -> str:
-    """Sign in with the signed challenge, both in base64; return the session's token.
+def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent: str) -> Entered:
+    """Sign in with the signed challenge, both in base64; return the opened session.
 
     The challenge is used up whatever comes after.  Raises BadForm for what no page of ours sends,
     and PkiError, whose `code` says why, for a signature that does not count.
@@ -78,7 +81,7 @@ def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent:
         record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
         raise
     with transaction():
-        return _begin(member.id, certificates.method_of(row), row, ip, user_agent)
+        return _begin(member, certificates.method_of(row), row, ip, user_agent)
 
 
 def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
@@ -128,15 +131,13 @@ def printable(text: str) -> str:
 
 
 def _begin(
-    member_id: int, method: str, certificate: Certificate | None, ip: str, user_agent: str
-) -> str:
-    return sessions.begin(
-        member_id,
-        ip=ip,
-        user_agent=user_agent,
-        method=method,
-        certificate_id=certificate.id if certificate else None,
+    member: Member, method: str, certificate: Certificate | None, ip: str, user_agent: str
+) -> Entered:
+    certificate_id = certificate.id if certificate else None
+    token = sessions.begin(
+        member.id, ip=ip, user_agent=user_agent, method=method, certificate_id=certificate_id
     )
+    return Entered(member, token, certificate_id)
 
 
 def _decoded(text: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from flask import (
     Response,
     abort,
@@ -27,6 +29,7 @@ from app.models import Member
 from app.models.parameter import settings
 from app.operations import log
 from app.operations.actor import Actor
+from app.operations.certificates import note_use
 from app.pki.errors import PkiError
 from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
 from app.security.gate import safe_next
@@ -166,7 +169,7 @@ class SignInView(BaseView):
             )
         session.clear()  # Nothing of the stranger's session lives on in the member's.
         if entered.token:
-            session["token"] = entered.token
+            _open(entered)
         else:
             session["challenge"] = entered.challenge
             session["next"] = safe_next(request.form.get("next"))
@@ -176,7 +179,7 @@ class SignInView(BaseView):
         challenge, target = str(session.get("challenge", "")), session.get("next")
         session.clear()  # Whatever comes of it, this challenge has had its answer.
         try:
-            token = sign_in.finish(
+            entered = sign_in.finish(
                 challenge,
                 request.form.get("content", ""),
                 request.form.get("cms", ""),
@@ -187,7 +190,7 @@ class SignInView(BaseView):
             abort(400)
         except PkiError as refused:
             return _back_to_sign_in(certificates.reason_of(refused))
-        session["token"] = token
+        _open(entered)
         return redirect(_onwards(target))
 
     def _show(self, form: SignInForm, error: str) -> object:
@@ -207,6 +210,15 @@ class SignInView(BaseView):
             captcha_audio_url=url_for("SignInView.captcha_audio", v=captcha_id),
         )
         return page, 422 if error or form.errors else 200
+
+
+def _open(entered: sign_in.Entered) -> None:
+    """Let the browser have the session; a renewed certificate ends the one before it."""
+    session["token"] = entered.token
+    if entered.certificate_id is not None:
+        with transaction():
+            actor = Actor.of(entered.member, request.remote_addr or "")
+            note_use(entered.certificate_id, actor, now=datetime.now(UTC))
 
 
 def _onwards(target: str | None) -> str:

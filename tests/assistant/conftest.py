@@ -8,22 +8,20 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
-from cryptography.x509.oid import NameOID
 
+from app.pki import authority as pki
 from app.pki.tokens import SoftwareToken, TokenBackend, TryCounter, unlocked
 from assistant.keyring import Keyring, demo_keys
 from assistant.server import Server
 from tests.pki.conftest import softhsm
+from tests.security.certified import make_authority
 
 __all__ = ["softhsm"]  # a fixture, shared
 
@@ -39,38 +37,16 @@ LOGIN = {
 }
 
 
-@dataclass
 class Authority:
-    """Certifies keys; what the assistant shows comes from such a certificate."""
+    """Certifies keys as the registry does."""
 
-    key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    name: x509.Name = field(
-        default_factory=lambda: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "试验CA")])
-    )
+    def __init__(self) -> None:
+        self.authority = make_authority("试验CA")
 
-    def certify(
-        self, spki: bytes, member_no: str, name: str, *, days: int = 730
-    ) -> x509.Certificate:
-        start = datetime.now(UTC) - timedelta(days=1)
-        subject = [
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, member_no),
-        ]
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name(subject))
-            .issuer_name(self.name)
-            .public_key(load_der_public_key(spki))  # type: ignore[arg-type]
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start - timedelta(days=10))
-            .not_valid_after(start + timedelta(days=days))
-            .add_extension(
-                x509.SubjectAlternativeName(
-                    [x509.UniformResourceIdentifier(f"urn:crs:member:{member_no}")]
-                ),
-                critical=False,
-            )
-            .sign(self.key, hashes.SHA256())
+    def certify(self, spki: bytes, member_no: str, name: str) -> x509.Certificate:
+        request = pki.Request(load_der_public_key(spki), spki)  # type: ignore[arg-type]
+        return pki.issue(
+            self.authority, request, member_no=member_no, name=name, now=datetime.now(UTC)
         )
 
     def put_on(self, token: TokenBackend, member_no: str, name: str, *, pin: str = PIN) -> bytes:

@@ -153,11 +153,11 @@ def test_the_page_shows_what_is_signed_key_by_key(caller):
         "account": {"member_no": MEMBER, "tags": ["a", "b"]},
     }
     _window, shown = caller.window_showing({**LOGIN, "type": "submit", "payload": payload})
-    facts, lines, account, tags = shown["blocks"]
+    facts, account, tags, lines = shown["blocks"]
     assert facts["rows"] == [
-        ["格式", "application/1"],
         ["业务类型", "登记发起登记转交易（registry_to_trading）"],
         ["申请原因", "<img src=x onerror=alert(1)>"],
+        ["格式", "application/1"],
         ["is_urgent", "是"],
         ["nothing", "（空）"],
     ]

@@ -144,6 +144,18 @@ def sign_in(page: Page, login: str, password: str = DEMO_PASSWORD) -> None:
     page.wait_for_url("**/")
 
 
+def choose_certificate(page: Page, name: str, pin: str = "1234") -> None:
+    """Tick a certificate in the assistant's window, confirm and enter its PIN (manual 二-二)."""
+    page.wait_for_url("**/login/certificate")
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="选择证书").click()
+    window = opened.value
+    window.get_by_role("radio", name=name).check()
+    window.get_by_label("PIN码", exact=True).fill(pin)
+    with window.expect_event("close"):
+        window.get_by_role("button", name="确定").click()
+
+
 @pytest.fixture
 def member(visit: Visit, site: Site) -> Callable[[str], Page]:
     """Return a function that opens a browser in which a member has signed in."""

@@ -11,13 +11,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import URLError
 
 import config
 from app import create_app, embedded, installation
 from app.extensions import db
-from app.installation import demo
+from app.installation import demo, demo_keys
+from app.pki.ceremony import establish
+from app.pki.signer import wait_until_ready
 
 TEMPLATE = "journey_template"
 _ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.
@@ -31,6 +34,11 @@ class Site:
     cluster: embedded.Cluster
     database: str
     environment: dict[str, str]
+
+    @property
+    def assistant_port(self) -> int:
+        """Where the USBKey assistant listens that was started along with the server."""
+        return int(self.environment["ASSISTANT_PORT"])
 
     def flask(self, *arguments: str) -> str:
         """Run a command of the registry, as somebody at the machine would, and return its words."""
@@ -61,8 +69,13 @@ class Site:
         return row[0]
 
 
+def certificates_of(cluster: embedded.Cluster) -> dict[str, str]:
+    """Return where the authority and the members' soft keys of this test process are."""
+    return {"CA_FOLDER": str(cluster.folder / "ca"), "DEMO_KEYS": str(cluster.folder / "keys")}
+
+
 def make_template(cluster: embedded.Cluster) -> None:
-    """Seed the demonstration once; each journey works on a copy of it."""
+    """Seed the demonstration once, keys included; each journey works on a copy of it."""
     urls = cluster.create_database(TEMPLATE)
     app = create_app(
         config.load(
@@ -71,15 +84,33 @@ def make_template(cluster: embedded.Cluster) -> None:
                 "DATABASE_URL": urls.app,
                 "DATABASE_OWNER_URL": urls.owner,
                 "SECRET_KEY": "template" * 5,
+                **certificates_of(cluster),
             }
         )
     )
-    with app.app_context():
+    with app.app_context(), signing(Path(app.config["CA_FOLDER"])):
         installation.install()
         assert demo.seed_once()
+        demo_keys.issue(Path(certificates_of(cluster)["DEMO_KEYS"]))
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
+
+
+@contextmanager
+def signing(folder: Path) -> Iterator[None]:
+    """Have an authority, and the process that signs for it."""
+    # In files: a test of this process may have set up the driver of tokens in its own way.
+    establish(folder, "only for journeys", now=datetime.now(UTC), prefix="试验")
+    command = [sys.executable, "-m", "app.pki.signer", str(folder)]
+    with (folder / "signer.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=config.ROOT, stderr=log)
+        try:
+            wait_until_ready(folder)
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 @contextmanager
@@ -96,6 +127,8 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
         "SECRET_KEY": "journey" * 6,
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "ASSISTANT_PORT": str(embedded.free_port()),
+        **certificates_of(cluster),
         "PYTHONUTF8": "1",
     }
     log = cluster.folder / f"{database}.log"

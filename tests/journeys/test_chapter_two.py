@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.installation.demo import DEMO_PASSWORD
-from tests.journeys.conftest import sign_in
+from tests.journeys.conftest import choose_certificate, sign_in
 from tests.journeys.reading import menu, message
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
@@ -18,7 +18,7 @@ OWN_PASSWORD = "Wuhan-2026-Huhehaote"
 
 
 def test_signing_in_with_the_captcha(demo_site, visit, album):
-    """二（二） as a newcomer meets it: 会员编号, 密码, 验证码; wrong, another one, right."""
+    """二（二） as a newcomer meets it: 会员编号, 密码, 验证码 (wrong, another one, right), 证书."""
     page = visit(demo_site)
     page.goto("/holdings/")
     page.wait_for_url("**/login/**")
@@ -45,6 +45,7 @@ def test_signing_in_with_the_captcha(demo_site, visit, album):
     page.get_by_label("密码", exact=True).fill(DEMO_PASSWORD)
     page.get_by_label("验证码", exact=True).fill(demo_site.captcha())
     page.get_by_role("button", name="登录").click()
+    choose_certificate(page, "市场通测试030207")
     page.wait_for_url("**/holdings/")
     expect(page.get_by_role("heading", level=1)).to_have_text("持仓查询")
 

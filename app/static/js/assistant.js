@@ -118,7 +118,7 @@ function tell(form, code) {
 }
 
 function countDown(form) {
-  const place = form.querySelector("[data-seconds]");
+  const place = document.querySelector("[data-seconds]");
   const until = Date.now() + Number(place.dataset.seconds) * 1000;
   const timer = setInterval(() => {
     const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));

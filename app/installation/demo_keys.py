@@ -1,0 +1,87 @@
+"""The demonstration's USBKeys: a soft key for each login, certified by the two codes as anybody's.
+
+They lie in a folder of their own, one token a member, all under the factory's PIN; a key that the
+authority or the database no longer knows, after one of them began anew, is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+
+from app.extensions import db, transaction
+from app.installation import demo
+from app.models import Certificate, Member
+from app.operations import certificates
+from app.operations.actor import SYSTEM, Actor
+from app.pki.authority import Usage, require_usable
+from app.pki.errors import CertificateRefused
+from app.pki.requests import request_for
+from app.pki.tokens import FACTORY_PIN, SoftwareToken, TryCounter, unlocked
+
+PIN = FACTORY_PIN
+
+
+def issue(folder: Path) -> int:
+    """Give every demo login its key where it has none that counts; return how many were made.
+
+    Commits by itself, because the two codes are given and used in transactions of their own.
+    """
+    # A newcomer who has locked a key tries again after the next start.
+    (folder / "tries.json").unlink(missing_ok=True)
+    numbers = [login["login"] for login in demo.logins()]
+    members = db.session.scalars(select(Member).where(Member.username.in_(numbers))).all()
+    lacking = [member for member in members if not _is_good(folder / member.username, member)]
+    for member in lacking:
+        _issue(folder / member.username, member)
+    with transaction():
+        now = datetime.now(UTC)
+        if certificates.is_crl_due(now):
+            certificates.publish_crl(SYSTEM, now=now)
+    return len(lacking)
+
+
+def _is_good(folder: Path, member: Member) -> bool:
+    """Tell whether a folder holds a certificate with which this member could sign in now."""
+    for path in folder.glob("*.cer"):
+        der = path.read_bytes()
+        fingerprint = hashlib.sha256(der).hexdigest()
+        row = db.session.scalar(select(Certificate).where(Certificate.fingerprint == fingerprint))
+        if row is None or row.member_id != member.id or row.state != "active":
+            continue
+        try:
+            require_usable(
+                certificates.the_authority(), der, usage=Usage.LOGIN, at=datetime.now(UTC)
+            )
+        except CertificateRefused:
+            continue
+        return True
+    return False
+
+
+def _issue(folder: Path, member: Member) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    token = SoftwareToken(folder, TryCounter(folder.parent / "tries.json"), is_demo=True)
+    token.initialize(PIN)
+    officer = db.session.scalars(select(Member).where(Member.username == "R0002")).one()
+    with transaction():
+        codes = certificates.open_enrolment(
+            member.id,
+            SYSTEM,
+            now=datetime.now(UTC),
+            confirmed_by=Actor.of(officer),
+            assurance="soft",
+        )
+    with unlocked(token, PIN):
+        key = token.generate_key(label=member.username)
+        request = request_for(token, key, member.username)
+        with transaction():
+            row = certificates.enrol(
+                codes.reference, codes.code, request, Actor.of(member), now=datetime.now(UTC)
+            )
+            der = row.der
+        token.store_certificate(key.key_id, der)

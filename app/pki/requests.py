@@ -1,0 +1,31 @@
+"""The request for a certificate (PKCS#10), signed inside the token that holds the key."""
+
+from __future__ import annotations
+
+from asn1crypto import csr, keys, pem, x509
+
+from app.pki.tokens import GeneratedKey, TokenBackend
+
+
+def request_for(token: TokenBackend, key: GeneratedKey, name: str) -> bytes:
+    """Return the request (PEM) for a key of an open token; it proves that the key is there.
+
+    The name is for the eye: the authority takes the subject from its own records.
+    """
+    info = csr.CertificationRequestInfo(
+        {
+            "version": "v1",
+            "subject": x509.Name.build({"common_name": name}),
+            "subject_pk_info": keys.PublicKeyInfo.load(key.spki),
+            "attributes": csr.CRIAttributes([]),
+        }
+    )
+    is_rsa = info["subject_pk_info"].algorithm == "rsa"
+    request = csr.CertificationRequest(
+        {
+            "certification_request_info": info,
+            "signature_algorithm": {"algorithm": "sha256_rsa" if is_rsa else "sha256_ecdsa"},
+            "signature": token.sign(key.key_id, info.dump()),
+        }
+    )
+    return bytes(pem.armor("CERTIFICATE REQUEST", request.dump()))
