@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
-GATES = tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py
+GATES = tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py tests/test_permissions.py
 
 # Chinese is printed and read as UTF-8, whatever the terminal's locale says.
 export PYTHONUTF8 = 1

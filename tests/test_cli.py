@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -273,6 +274,36 @@ def test_verifying_a_sound_ledger_and_a_tampered_one(shell):
     assert "FAULT" in done.stderr
     assert "Traceback" not in done.stderr
     assert "faults: 0" not in done.stdout
+
+
+def test_the_log_is_sealed_its_head_written_and_a_changed_row_named(shell, tmp_path):
+    folder = ["--folder", str(tmp_path)]
+    assert shell.says("seal-log").startswith("sealed ")
+    head = shell.says("log-head", *folder).strip()
+    assert head.endswith(".json")
+    told = dict(line.split(": ") for line in shell.says("verify-log", *folder).splitlines())
+    assert (told["faults"], told["heads"]) == ("0", "1")
+    assert int(told["sealed_rows"]) > 0
+    with shell.cluster.connect(shell.database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        (row,) = connection.execute("SELECT min(id) FROM operation_log").fetchone()
+        connection.execute("UPDATE operation_log SET subject = 'x' WHERE id = %s", [row])
+    done = shell.run("verify-log", *folder)
+    assert done.returncode == 1
+    assert f"FAULT log_changed: operation_log {row} of block" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_head_that_was_touched_is_named(shell, tmp_path):
+    path = Path(shell.says("log-head", "--folder", str(tmp_path)).strip())
+    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    done = shell.run("verify-log", "--folder", str(tmp_path))
+    assert done.returncode == 1
+    assert f"{path.name}: the signature does not hold" in done.stderr
+
+
+def test_personal_data_under_the_present_key_stay(shell):
+    assert shell.says("rotate-personal-data").strip().startswith("encrypted ")
 
 
 def test_demonstrations_are_not_for_production(cluster, seeded):

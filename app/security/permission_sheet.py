@@ -29,6 +29,9 @@ WORDS = {
     "unlock": _("Unlock"),
     "change_password": _("Change the own password"),
     "download": _("Download attachments"),
+    "reveal": _("Read personal data in clear"),
+    "certificate": _("Get the certificate of record"),
+    "import": _("Import a file"),
     "abort": _("Stop a job"),
 }
 # Pages that no menu names.
@@ -36,6 +39,10 @@ TITLES = {
     "HomeView": _("Home"),
     "SignInView": _("Sign-in and password"),
     "AppearanceView": _("Appearance and language"),
+    "AttachmentView": _("Attachments"),
+    "AttestationView": _("Certificate of record"),
+    "VerifyView": _("Verification of a certificate of record"),
+    "AuthorityView": _("Certification authority"),
 }
 
 
