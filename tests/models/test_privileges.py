@@ -16,6 +16,7 @@ from tests.factories import account, give, instrument, member, quantity, submitt
 APPEND_ONLY = (
     "attestation",
     "import_file",
+    "notice_change",
     "posting",
     "movement",
     "entry",
