@@ -98,6 +98,11 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     return case
 
 
+def hold(application_ids: Sequence[int], actor: Actor) -> None:
+    """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
+    rows.lock(application_ids, actor)
+
+
 def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
     """Submit drafts: every check runs, and the tonnes leave their bucket at once.
 

@@ -28,7 +28,7 @@ from sqlalchemy import func, insert, select
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
-from app.operations import applications, log
+from app.operations import applications, evidence, log
 from app.operations.actor import Actor
 
 TASK, QUEUE = "run_job", "jobs"  # What the queue calls them; app/worker.py has the task.
@@ -264,10 +264,17 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
 def _review(work: Work) -> Chunk:
     """通过 or 退回 the next applications, as ReviewView does with a few."""
     comment = work.arguments.get("comment", "").strip()
+    ids, signature = work.next_items(), work.arguments.get("signature")
+    changed: set[int] = set()
+    if signature:
+        applications.hold(ids, work.actor)
+        changed = evidence.changed_since(signature, ids)
     verb = {"approve": applications.approve, "send_back": applications.send_back}
     outcome = verb[work.arguments["action"]](
-        work.next_items(), work.actor, now=work.now, comment=comment
+        [id_ for id_ in ids if id_ not in changed], work.actor, now=work.now, comment=comment
     )
+    if signature:
+        evidence.cover(signature, [case.id for case in outcome.done], work.actor)
     accounts = {case.account_id for case, _error in outcome.refused}
     names: dict[int, str] = {}
     if accounts:
@@ -282,7 +289,8 @@ def _review(work: Work) -> Chunk:
         failures=[
             Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
             for case, error in outcome.refused
-        ],
+        ]
+        + [Failure(id_, str(_("It was changed after it was signed for"))) for id_ in changed],
     )
 
 

@@ -84,7 +84,11 @@ COMPLIANCE = {
 ISSUES_NOTICES = {"NoticeView": "list export show certificate write bulk"}
 
 # What those who review have besides.
-REVIEWS = {"ReviewView": "list export show review bulk", "ReviewedView": "list export show"}
+REVIEWS = {
+    "SigningView": "sign",
+    "ReviewView": "list export show review bulk",
+    "ReviewedView": "list export show",
+}
 
 ENTERPRISE = RoleSpec(
     "enterprise",

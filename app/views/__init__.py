@@ -52,6 +52,7 @@ from app.views.permissions import PermissionSheetView
 from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
 from app.views.surrender import SurrenderRefundView, SurrenderView
+from app.views.signing import SigningView
 from app.views.transfer import (
     ExchangeRegistryToTradingView,
     RegistryToTradingView,
@@ -144,6 +145,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    SigningView,
     ComplianceGapView,
     AuthorityView,
     JobFailureView,

@@ -20,7 +20,7 @@ from app.extensions import db, transaction
 from app.models import Account, Application, ApplicationLine, Holding, Instrument
 from app.operations import applications, attachments, clock
 from app.operations.actor import Actor
-from app.views import application_form
+from app.views import application_form, signing
 from app.views.application_form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.application_list import SETTLED, ApplicationList
 from app.views.listing import Action as RowAction
@@ -186,8 +186,9 @@ class ApplicationDesk(ApplicationList):
             with transaction():
                 id_ = self._save(draft, application)
                 self._attach(id_, uploads)
+                is_signed_first = not saves and signing.is_asked() and self._is_editable(id_)
                 if not saves:
-                    self._submit(id_)
+                    self._submit(id_, only_tries=is_signed_first)
         except OutsideTradingHours as error:
             assert draft is not None
             return self._keep(draft, application, error)
@@ -197,7 +198,16 @@ class ApplicationDesk(ApplicationList):
         if saves:
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
+        if is_signed_first:
+            signing.DONE[self.kind] = self.endpoint
+            return signing.ask_for_submission(id_, self.actor())
         return redirect(self.url("done", id=id_))
+
+    def _is_editable(self, id_: int) -> bool:
+        status = db.session.scalar(
+            select(Application.status).where(Application.id == id_).with_for_update()
+        )
+        return status in _EDITABLE
 
     def _draft(self, filled: Filled, account_id: int) -> applications.Draft:
         return applications.Draft(
@@ -229,8 +239,7 @@ class ApplicationDesk(ApplicationList):
     def _attach(self, id_: int, uploads: Sequence[attachments.Upload]) -> None:
         if not self.accepts_attachments:
             return
-        status = db.session.scalar(select(Application.status).where(Application.id == id_))
-        if status in _EDITABLE:
+        if self._is_editable(id_):
             attachments.change(
                 id_,
                 self.actor(),
@@ -252,13 +261,21 @@ class ApplicationDesk(ApplicationList):
             return applications.start([draft], self.actor(), now=now)[0]
         return applications.edit(application.id, draft, self.actor(), now=now).id
 
-    def _submit(self, id_: int) -> None:
-        """Submit, unless the same form was sent before and has been taken."""
-        status = db.session.scalar(
-            select(Application.status).where(Application.id == id_).with_for_update()
-        )
-        if status in _EDITABLE:
+    def _submit(self, id_: int, *, only_tries: bool = False) -> None:
+        """Submit, unless the same form was sent before and has been taken.
+
+        Where it is to be signed first, every check is run and then undone: nobody signs in vain.
+        """
+        if not self._is_editable(id_):
+            return
+        if not only_tries:
             applications.submit([id_], self.actor(), now=clock.now()).one()
+            return
+        attempt = db.session.begin_nested()
+        try:
+            applications.submit([id_], self.actor(), now=clock.now()).one()
+        finally:
+            attempt.rollback()
 
     def _keep(
         self, draft: applications.Draft, application: Application | None, error: RuleError

@@ -181,6 +181,10 @@ class ListPage(BaseView):
     def check(self, conditions: Conditions) -> None:
         """Refuse conditions that do not go together, with ``conditions.refuse``."""
 
+    def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
+        """Return the page that a confirmed bulk operation goes through first, or None."""
+        return None
+
     def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
         """Carry out a bulk operation on rows in scope.  The page commits what this does."""
         raise NotImplementedError
@@ -262,6 +266,9 @@ class ListPage(BaseView):
                 bulk_url=self._url("bulk_ask", self._arguments(asked)),
                 back=self._back(),
             )
+        asks_first = self.before_bulk(action.name, [*names])
+        if asks_first is not None:
+            return asks_first
         if action.job and len(names) > JOB_FROM:
             return self._start_job(action, [*names, *missing])
         with transaction():

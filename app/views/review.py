@@ -21,6 +21,7 @@ from app.operations import applications, clock
 from app.operations.actor import Actor
 from app.security.manager import permissions
 from app.security.scope import scoped_applications
+from app.views import signing
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Columns, Filter
@@ -134,6 +135,13 @@ class ReviewView(_ReviewList):
         """审核 opens the application with the decision beneath."""
         yield RowAction(_("Review"), self.url("show", id=row.id))
 
+    def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
+        """One signature stands for the decision on all of them."""
+        if not signing.is_asked():
+            return None
+        actor = Actor.of(g.user, request.remote_addr or "")
+        return signing.ask_for_review(ids, name, request.form.get("comment", "").strip(), actor)
+
     def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
         """Decide on many at once."""
         outcome = self._decide(name, ids, request.form.get("comment", ""))
@@ -163,7 +171,10 @@ class ReviewView(_ReviewList):
         application = self.load(id)
         try:
             with transaction():
+                attempt = db.session.begin_nested() if signing.is_asked() else None
                 self._decide(decision, [application.id], comment).one()
+                if attempt:
+                    attempt.rollback()  # All stands well with it: now it is signed.
         except RuleError as error:
             if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
                 flash(str(error), "danger")
@@ -175,6 +186,9 @@ class ReviewView(_ReviewList):
                 comment=comment,
                 error=str(error),
             ), 400
+        if attempt:
+            actor = Actor.of(g.user, request.remote_addr or "")
+            return signing.ask_for_review([application.id], decision, comment.strip(), actor)
         flash(
             gettext("Application %(number)s was approved", number=application.number)
             if decision == "approve"

@@ -1,0 +1,254 @@
+"""What is signed of applications and reviews, and the folder by which an auditor verifies it alone.
+
+The content of an application is put together from its own rows, in the one canonical form
+(app/pki/canonical.py): the applicant signs it on submission; a reviewer signs a manifest that names
+each application with the digest of that content (docs/adr/0019).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import BigInteger, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.domain.errors import NotFound
+from app.extensions import db
+from app.models import (
+    Application,
+    ApplicationEvent,
+    Certificate,
+    RevocationList,
+    Signature,
+    SignatureEvent,
+)
+from app.operations import certificates
+from app.operations.actor import Actor
+from app.pki.canonical import canonical, one_line, parse
+
+SUBMISSION, REVIEW = "submission/1", "review/1"
+
+
+def submission(application_id: int, actor: Actor) -> dict[str, Any]:
+    """Return what the applicant signs on 提交."""
+    (content,) = contents([application_id]).values()
+    return {"schema": SUBMISSION, **_person(actor), "application": content}
+
+
+def review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> dict[str, Any]:
+    """Return what a reviewer signs on 通过 or 退回: one manifest, however many applications."""
+    found = contents(ids)
+    return {
+        "schema": REVIEW,
+        **_person(actor),
+        "decision": decision,
+        "comment": one_line(comment),
+        "count": len(found),
+        "items": [
+            {"number": found[id_]["number"], "sha256": digest(found[id_])} for id_ in sorted(found)
+        ],
+    }
+
+
+def contents(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the content of applications by id, in one statement; what is empty is left out.
+
+    Quantities are texts of decimal digits, in tonnes; of personal data a digest alone is signed.
+    """
+    rows = db.session.execute(_CONTENTS, {"ids": list(ids)})
+    return {row.id: _plain(row.content) for row in rows}
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a content's canonical form, in hex."""
+    return hashlib.sha256(canonical(dict(content))).hexdigest()
+
+
+def keep(
+    certificate: Certificate,
+    content: bytes,
+    cms: bytes,
+    *,
+    purpose: str,
+    signed_at: Any,
+) -> int:
+    """Keep a verified signature; `cover` then says for which events.  Returns its id."""
+    return certificates.keep_signature(
+        certificate, content, cms, purpose=purpose, signed_at=signed_at
+    ).id
+
+
+def cover(signature_id: int, ids: Sequence[int], actor: Actor) -> None:
+    """Bind a signature to the actor's last event of each application, in the act's transaction."""
+    db.session.execute(
+        _COVER, {"signature": signature_id, "ids": list(ids), "member": actor.member_id}
+    )
+
+
+def changed_since(signature_id: int, ids: Sequence[int]) -> set[int]:
+    """Return which applications are no longer what the signed manifest names."""
+    signature = db.session.get_one(Signature, signature_id)
+    signed = _manifest(signature.content)
+    found = contents(ids)
+    return {
+        id_
+        for id_ in ids
+        if id_ not in found or signed.get(found[id_]["number"]) != digest(found[id_])
+    }
+
+
+def _manifest(content: bytes) -> dict[str, str]:
+    return {item["number"]: item["sha256"] for item in parse(content)["payload"]["items"]}
+
+
+def _person(actor: Actor) -> dict[str, str]:
+    return {"member_no": actor.member_no, "member_name": one_line(actor.name)}
+
+
+def _plain(value: Any) -> Any:
+    """Make texts fit to be signed, and leave out what is empty."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        found = {key: _plain(item) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item not in (None, "", [], {})}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+# The auditor's folder ------------------------------------------------------------------------
+
+
+def export(number: str, folder: Path) -> list[Path]:
+    """Write everything by which an application's signatures are verified with openssl alone.
+
+    For each signature: the signed content, the signature, the certificate and the revocation list
+    of its day; the authority's chain, and a script of openssl commands.  Raises NotFound.
+    """
+    application = db.session.scalar(select(Application).where(Application.number == number))
+    if application is None:
+        raise NotFound(f"no application {number}")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "application.json": canonical(contents([application.id])[application.id]),
+        "chain.pem": certificates.the_authority().chain(),
+    }
+    lines = list(_SCRIPT)
+    for place, (signature, action) in enumerate(_signatures(application.id), start=1):
+        name = f"{place:02d}-{action}"
+        files |= _files_of(signature, name)
+        lines.append(_command(signature, name))
+    files["verify.sh"] = ("\n".join([*lines, _LAST]) + "\n").encode()
+    files["说明.txt"] = _README.format(number=number).encode()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return sorted(folder / name for name in files)
+
+
+def _signatures(application_id: int) -> list[tuple[Signature, str]]:
+    return [
+        (row[0], row[1])
+        for row in db.session.execute(
+            select(Signature, ApplicationEvent.action)
+            .join(SignatureEvent, SignatureEvent.signature_id == Signature.id)
+            .join(ApplicationEvent, ApplicationEvent.id == SignatureEvent.application_event_id)
+            .where(ApplicationEvent.application_id == application_id)
+            .order_by(ApplicationEvent.id)
+        )
+    ]
+
+
+def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
+    certificate = x509.load_der_x509_certificate(signature.certificate.der)
+    listed = db.session.get_one(RevocationList, signature.crl_number)
+    crl = x509.load_der_x509_crl(listed.der)
+    return {
+        f"{name}.json": signature.content,
+        f"{name}.p7s": signature.cms,
+        f"{name}.certificate.pem": certificate.public_bytes(Encoding.PEM),
+        f"{name}.crl.pem": crl.public_bytes(Encoding.PEM),
+    }
+
+
+def _command(signature: Signature, name: str) -> str:
+    at = int(signature.recorded_at.timestamp())
+    return (
+        f'cat chain.pem "{name}.crl.pem" > "{name}.trust.pem"\n'
+        f"openssl cms -verify -inform DER -in '{name}.p7s' -content '{name}.json' -binary"
+        f" -certfile '{name}.certificate.pem' -CAfile '{name}.trust.pem'"
+        f" -crl_check -purpose any -attime {at} -out /dev/null || failed=1"
+    )
+
+
+_SCRIPT = (
+    "#!/bin/sh",
+    "# 用 openssl 逐一验证本文件夹中的签名，无需联网。Verifies every signature in this folder.",
+    'cd "$(dirname "$0")" || exit 2',
+    "failed=0",
+)
+_LAST = (
+    'if [ "$failed" = 0 ]; then echo "OK 全部签名有效"; else echo "FAILED 验证未通过"; exit 1; fi'
+)
+_README = """申请编号：{number}
+
+本文件夹供审计人员离线核验，只需 openssl：
+
+    sh verify.sh
+
+application.json      业务内容（规范格式）
+NN-submit.json        申请人签署的内容，其中 payload.application 即业务内容
+NN-approve.json 等    审核人签署的清单，items 中的 sha256 为业务内容的摘要：sha256sum application.json
+NN-….p7s              签名（CMS，分离式）
+NN-….certificate.pem  签名证书
+NN-….crl.pem          签名时的证书吊销列表
+chain.pem             签发机构证书链（请与公布的根证书指纹核对）
+"""
+
+
+_CONTENTS = text("""
+    SELECT a.id, json_build_object(
+             'number', a.number, 'kind', a.kind,
+             'account', json_build_object('member_no', c.member_no, 'name', c.name),
+             'reason', a.reason, 'category', a.category, 'document_no', a.document_no,
+             'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
+             'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
+             'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)
+                             FROM application_party p JOIN account r ON r.id = p.account_id
+                            WHERE p.application_id = a.id
+                              AND NOT EXISTS (SELECT FROM application_line x
+                                               WHERE x.application_id = a.id
+                                                 AND x.account_id IS NOT NULL)),
+             'lines', (SELECT json_agg(json_build_object(
+                                'code', i.code, 'name', i.name, 'quantity', l.quantity::text,
+                                'venue', v.name, 'receiver', r.member_no, 'receiver_name', r.name,
+                                'drawn_from', s.number) ORDER BY l.id)
+                         FROM application_line l
+                         JOIN instrument i ON i.id = l.instrument_id
+                         LEFT JOIN venue v ON v.id = l.venue_id
+                         LEFT JOIN account r ON r.id = l.account_id
+                         LEFT JOIN application_line sl ON sl.id = l.source_line_id
+                         LEFT JOIN application s ON s.id = sl.application_id
+                        WHERE l.application_id = a.id),
+             'total', (SELECT sum(l.quantity)::text FROM application_line l
+                        WHERE l.application_id = a.id),
+             'proposal_sha256', CASE WHEN a.proposal <> '{}'
+                THEN encode(sha256(convert_to(a.proposal::text, 'UTF8')), 'hex') END,
+             'attachments', (SELECT json_agg(json_build_object('name', t.name, 'sha256', t.sha256)
+                                             ORDER BY t.id)
+                               FROM attachment t WHERE t.application_id = a.id)) AS content
+      FROM application a JOIN account c ON c.id = a.account_id
+     WHERE a.id = ANY(:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+
+_COVER = text("""
+    INSERT INTO signature_event (application_event_id, signature_id)
+    SELECT max(id), :signature FROM application_event
+     WHERE application_id = ANY(:ids) AND member_id = :member
+     GROUP BY application_id
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))

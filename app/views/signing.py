@@ -1,0 +1,186 @@
+"""Signing: what a member submits or decides is shown once more and signed with its own key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from sqlalchemy import select
+
+from app.domain.errors import RuleError
+from app.extensions import db, transaction
+from app.models import Application
+from app.operations import applications, clock, evidence, jobs
+from app.operations.actor import Actor
+from app.pki.canonical import parse
+from app.pki.errors import PkiError, SignatureRefused
+from app.security import certificates
+from app.views.listing import JOB_FROM
+
+DONE: dict[str, Any] = {}  # kind -> the address of 操作成功; the desks enter themselves
+
+
+def is_asked() -> bool:
+    """Tell whether submissions and reviews are signed: wherever a certificate is asked for."""
+    return bool(current_app.config["CERT_LOGIN"] != "off")
+
+
+def ask_for_submission(application_id: int, actor: Actor) -> Any:
+    """Send the applicant to the page where the submission is signed."""
+    return _ask(evidence.submission(application_id, actor))
+
+
+def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> Any:
+    """Send the reviewer to the page where the decision on all of them is signed, once."""
+    return _ask(evidence.review(ids, decision, comment, actor))
+
+
+def _ask(payload: dict[str, Any]) -> Any:
+    with transaction():
+        challenge = certificates.ask(g.user.id, "sign", payload)
+    return redirect(url_for("SigningView.show", challenge=challenge))
+
+
+class SigningView(BaseView):
+    """One page for everything that is signed."""
+
+    route_base = "/signing"
+    default_view = "show"
+
+    @expose("/<challenge>")
+    @has_access
+    @permission_name("sign")
+    def show(self, challenge: str) -> Any:
+        """Show what waits to be signed, and the button that opens the assistant."""
+        waits = certificates.waiting(challenge, "sign")
+        if waits is None or waits.member_id != g.user.id:
+            flash(gettext("What was to be signed has lapsed; please submit it again"), "warning")
+            return redirect(url_for("HomeView.index"))
+        payload = waits.payload
+        is_review = payload["schema"] == evidence.REVIEW
+        g.crumb = gettext("Sign")
+        return self.render_template(
+            "signing.html",
+            is_review=is_review,
+            payload=payload,
+            step={
+                "type": "review" if is_review else "submit",
+                "challenge": challenge,
+                "payload": payload,
+            },
+            seconds=waits.seconds,
+            action=url_for("SigningView.sign", challenge=challenge),
+        )
+
+    @expose("/<challenge>", methods=["POST"])
+    @has_access
+    @permission_name("sign")
+    def sign(self, challenge: str) -> Any:
+        """Take the signature and do what was signed, both or neither."""
+        content, cms = _sent("content"), _sent("cms")
+        try:
+            taken = certificates.take(challenge, "sign")
+            payload = parse(taken.payload)
+            if taken.member_id != g.user.id:
+                raise SignatureRefused("challenge")
+            act = _review if payload["schema"] == evidence.REVIEW else _submit
+            return act(payload, taken, content, cms)
+        except PkiError as error:
+            flash(certificates.reason_of(error), "danger")
+        except RuleError as error:
+            flash(str(error), "danger")
+        return redirect(url_for("HomeView.index"))
+
+
+def _sent(name: str) -> bytes:
+    try:
+        return base64.b64decode(request.form.get(name, ""), validate=True)
+    except (binascii.Error, ValueError):
+        abort(400)
+
+
+def _actor() -> Actor:
+    return Actor.of(g.user, request.remote_addr or "")
+
+
+def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+    """提交: the rows are locked, put together anew, compared with what was signed, then submitted."""
+    actor = _actor()
+    (id_,) = _ids([payload["application"]["number"]])
+    with transaction():
+        applications.hold([id_], actor)
+        expected = evidence.submission(id_, actor)
+        signature = _verified("submit", expected, taken, content, cms)
+        case = applications.submit([id_], actor, now=clock.now()).one()
+        evidence.cover(signature, [id_], actor)
+    done = DONE[case.kind]
+    return redirect(url_for(f"{done}.done", id=id_))
+
+
+def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+    """通过 or 退回 on all that the manifest names; one signature covers every event."""
+    actor = _actor()
+    ids = _ids([item["number"] for item in payload["items"]])
+    decision, comment = payload["decision"], payload["comment"]
+    with transaction():
+        if len(ids) <= JOB_FROM:
+            applications.hold(ids, actor)
+        expected = evidence.review(ids, decision, comment, actor)
+        signature = _verified("review", expected, taken, content, cms)
+        if len(ids) > JOB_FROM:
+            return redirect(url_for("JobView.show", job_id=_job(ids, payload, signature, actor)))
+        verb = applications.approve if decision == "approve" else applications.send_back
+        outcome = verb(ids, actor, now=clock.now(), comment=comment)
+        evidence.cover(signature, [case.id for case in outcome.done], actor)
+    failures = [
+        {"number": case.number, "label": "", "reason": str(error)}
+        for case, error in outcome.refused
+    ]
+    bulk = {"done": len(outcome.done), "failed": len(failures), "failures": failures}
+    return render_template(
+        "result.html", result={"bulk": bulk, "back_url": url_for("ReviewView.list")}
+    )
+
+
+def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) -> int:
+    arguments = {
+        "action": payload["decision"],
+        "ids": ids,
+        "comment": payload["comment"],
+        "signature": signature,
+    }
+    return jobs.start(
+        "review",
+        arguments,
+        actor,
+        total=len(ids),
+        now=clock.now(),
+        title=gettext("Review of applications"),
+    )
+
+
+def _verified(
+    purpose: str, expected: Any, taken: certificates.Taken, content: bytes, cms: bytes
+) -> int:
+    certificate = certificates.verify_signed(
+        content,
+        cms,
+        member_id=g.user.id,
+        purpose=purpose,
+        expected_payload=expected,
+        taken=taken,
+    )
+    signed_at = datetime.fromisoformat(parse(content)["at"])
+    return evidence.keep(certificate, content, cms, purpose=purpose, signed_at=signed_at)
+
+
+def _ids(numbers: Sequence[str]) -> list[int]:
+    found = db.session.scalars(select(Application.id).where(Application.number.in_(numbers)))
+    return sorted(found)
