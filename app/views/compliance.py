@@ -102,8 +102,8 @@ class _NoticeList(ListPage):
         Column("province", _("Province"), is_shown=False, choices=PROVINCES),
         Column("sector", _("Sector"), is_shown=False, choices=SECTORS),
         Column("obligation", _("Obligation"), kind="quantity"),
-        Column("pending", _("Pending review"), kind="quantity"),
-        Column("surrendered", _("Surrendered"), kind="quantity"),
+        Column("pending", _("Quantity pending review"), kind="quantity"),
+        Column("surrendered", _("Surrendered for the notice"), kind="quantity"),
         Column("remaining", _("Remaining"), kind="quantity"),
         Column("deadline", _("Deadline"), kind="datetime"),
         Column("reminded_at", _("Reminded at"), kind="datetime", is_shown=False),
@@ -521,8 +521,8 @@ def notice_facts(row: Any) -> list[tuple[Any, ...]]:
     return [
         *facts,
         (_("Obligation"), row.obligation, "number", _("tonnes")),
-        (_("Pending review"), row.pending, "number", _("tonnes")),
-        (_("Surrendered"), row.surrendered, "number", _("tonnes")),
+        (_("Quantity pending review"), row.pending, "number", _("tonnes")),
+        (_("Surrendered for the notice"), row.surrendered, "number", _("tonnes")),
         (_("Remaining"), row.remaining, "number", _("tonnes")),
         (_("Deadline"), row.deadline, "datetime"),
     ]

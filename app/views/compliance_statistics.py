@@ -164,7 +164,7 @@ def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
         (_("Fulfilled"), "number"),
         (_("Completion by count"), "percent"),
         (_("Obligation"), "number", _("tonnes")),
-        (_("Surrendered for it"), "number", _("tonnes")),
+        (_("Surrendered for the notice"), "number", _("tonnes")),
         (_("Completion by tonnes"), "percent"),
         (_("Gap"), "number", _("tonnes")),
     )

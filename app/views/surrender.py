@@ -186,7 +186,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
         {"label": _("Notice number"), "kind": "code"},
         {"label": _("Instrument code"), "kind": "code"},
         {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Surrendered"), "kind": "number", "unit": _("tonnes")},
+        {"label": _("Originally surrendered"), "kind": "number", "unit": _("tonnes")},
         {"label": _("Not refunded yet"), "kind": "number", "unit": _("tonnes")},
     )
     form_columns = (
