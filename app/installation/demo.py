@@ -11,15 +11,16 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 
-from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket, PostingRequest, Stage
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import (
     Account,
+    ApplicationLine,
     Instrument,
     Member,
     SettlementRun,
@@ -27,7 +28,7 @@ from app.models import (
     Venue,
     VenueInstrument,
 )
-from app.operations import accounts, applications, clock, ledger, settlement, trading
+from app.operations import accounts, applications, clock, settlement, trading
 from app.operations.actor import SYSTEM, Actor
 from app.security.members import NewMember, register_members
 
@@ -127,8 +128,10 @@ def _seed() -> None:
     db.session.add_all(enterprises)
     db.session.flush()
     members = _register(enterprises)
-    _issue(enterprises, instruments, chance, morning.date())
+    maker, checker = _officers()
+    _issue(enterprises, instruments, chance, morning.date(), maker, checker)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
+    _act_by_documents(enterprises, instruments, morning, maker, checker)
 
 
 def _enterprises(chance: random.Random) -> Iterator[Account]:
@@ -168,8 +171,22 @@ def _register(enterprises: list[Account]) -> dict[int, Member]:
     return {row.account_id: row for row in db.session.scalars(select(Member)) if row.account_id}
 
 
+def _officers() -> tuple[Actor, Actor]:
+    """Return the registry's two officers: who enters, who confirms."""
+    found = {
+        number: db.session.scalars(select(Member).where(Member.username == number)).one()
+        for number in ("R0001", "R0002")
+    }
+    return Actor.of(found["R0001"], "192.0.2.1"), Actor.of(found["R0002"], "192.0.2.2")
+
+
 def _issue(
-    enterprises: list[Account], instruments: list[Instrument], chance: random.Random, until: date
+    enterprises: list[Account],
+    instruments: list[Instrument],
+    chance: random.Random,
+    until: date,
+    maker: Actor,
+    checker: Actor,
 ) -> None:
     """Issue every vintage on its own day; the manual's enterprise has the manual's 700 tonnes."""
     for each, instrument in zip(VINTAGES, instruments, strict=True):
@@ -177,28 +194,148 @@ def _issue(
         at = datetime.combine(
             min(issued_on, until - timedelta(days=60)), time(10, 30), tzinfo=BEIJING
         )
-        requests = []
+        drafts = []
         for enterprise in enterprises:
             is_manuals = enterprise.member_no == MANUAL_MEMBER_NO
             if is_manuals and each.year != 2020:
                 continue
             quantity = 700 if is_manuals else chance.randrange(120_000, 3_500_000)
-            requests.append(
-                PostingRequest(
-                    business="issuance",
-                    stage=Stage.APPROVAL,
-                    request_key=f"issuance:{each.code}:{enterprise.member_no}",
-                    document=f"FF{each.year}{enterprise.id:06d}",
-                    moves=(
-                        Move(
-                            Pocket(ISSUANCE_ACCOUNT_ID, instrument.id, Bucket.ISSUED),
-                            Pocket(enterprise.id, instrument.id, Bucket.AVAILABLE),
-                            quantity,
-                        ),
-                    ),
+            drafts.append(
+                applications.Draft(
+                    "issuance",
+                    enterprise.id,
+                    (Line(instrument.id, quantity),),
+                    f"issuance:{each.code}:{enterprise.member_no}",
+                    "按分配方案发放",
+                    category="pre_allocation" if each.year == until.year else "approved",
                 )
             )
-        ledger.post(requests, at=at)
+        _confirm(_enter(drafts, maker, at), checker, at + timedelta(minutes=10))
+
+
+def _enter(drafts: list[applications.Draft], maker: Actor, at: datetime) -> list[int]:
+    """Enter and submit, as the first officer does."""
+    made = applications.start(drafts, maker, now=at)
+    assert applications.submit(made, maker, now=at).refused == []
+    return made
+
+
+def _confirm(ids: list[int], checker: Actor, at: datetime) -> None:
+    """Confirm, as the second officer does."""
+    assert applications.approve(ids, checker, now=at, comment="同意").refused == []
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """What the registry's two officers do upon authorities' documents at one moment."""
+
+    maker: Actor
+    checker: Actor
+    at: datetime
+
+    def day(self, days: int) -> date:
+        return self.at.date() + timedelta(days=days)
+
+    def enter(self, kind: str, account: Account, *lines: Line, **more: Any) -> int:
+        draft = applications.Draft(
+            kind,
+            account.id,
+            lines,
+            f"demo:{more['document_no']}",
+            starts_on=self.day(-40),
+            **more,
+        )
+        return _enter([draft], self.maker, self.at)[0]
+
+    def carry_out(self, kind: str, account: Account, *lines: Line, **more: Any) -> int:
+        made = self.enter(kind, account, *lines, **more)
+        _confirm([made], self.checker, self.at)
+        return made
+
+
+def _act_by_documents(
+    enterprises: list[Account],
+    instruments: list[Instrument],
+    morning: datetime,
+    maker: Actor,
+    checker: Actor,
+) -> None:
+    """Freeze and lift in part, confiscate and refund in part, restrict; one freeze awaits its yes."""
+    last = db.session.scalar(select(func.max(SettlementRun.day)))
+    at = datetime.combine(last, time(16), tzinfo=BEIJING) if last else morning
+    documents = _Documents(maker, checker, at)
+    frozen, taken, restricted = [each for each in enterprises if each.province == "42"][1:4]
+    older, newer = instruments[1:3]
+    _freeze(documents, frozen, older, newer)
+    _confiscate(documents, taken, older)
+    bureau = "湖北省生态环境厅"
+    documents.carry_out(
+        "restriction",
+        restricted,
+        document_no="鄂环函〔2026〕36号",
+        authority=bureau,
+        reason="逾期未按要求整改",
+    )
+    documents.enter(
+        "freeze",
+        taken,
+        Line(newer.id, 8_000),
+        category="supervision",
+        document_no="鄂环函〔2026〕41号",
+        authority=bureau,
+        ends_on=documents.day(300),
+    )
+
+
+def _freeze(documents: _Documents, account: Account, older: Instrument, newer: Instrument) -> None:
+    court = "湖北省武汉市中级人民法院"
+    freeze = documents.carry_out(
+        "freeze",
+        account,
+        Line(older.id, 50_000),
+        Line(newer.id, 20_000),
+        category="judicial",
+        document_no="（2026）鄂01执保118号",
+        authority=court,
+        ends_on=documents.day(20),
+    )
+    documents.carry_out(
+        "unfreeze",
+        account,
+        _drawn_from(freeze, older, 30_000),
+        document_no="（2026）鄂01执保118号之一",
+        authority=court,
+    )
+
+
+def _confiscate(documents: _Documents, account: Account, instrument: Instrument) -> None:
+    bureau = "湖北省生态环境厅"
+    claim = documents.carry_out(
+        "confiscation",
+        account,
+        Line(instrument.id, 17_000),
+        category="true_up",
+        document_no="TZ2026000007",
+        authority=bureau,
+    )
+    documents.carry_out(
+        "confiscation_refund",
+        account,
+        _drawn_from(claim, instrument, 7_000),
+        document_no="TZ2026000012",
+        authority=bureau,
+    )
+
+
+def _drawn_from(application_id: int, instrument: Instrument, quantity: int) -> Line:
+    """Return a line that draws on an earlier application's line of an instrument."""
+    source = db.session.scalars(
+        select(ApplicationLine.id).where(
+            ApplicationLine.application_id == application_id,
+            ApplicationLine.instrument_id == instrument.id,
+        )
+    ).one()
+    return Line(instrument.id, quantity, source_line_id=source)
 
 
 def _live_some_days(

@@ -79,6 +79,7 @@ def _run(check: str, connection: Connection, report: Report) -> None:
             "most": MOST_KEYS,
             "kinds": list(holding_kinds),
             "targets": [int(bucket) for bucket in holding_kinds.values()],
+            "settling": [code for code, kind in KINDS.items() if kind.settles],
         },
     )
     for name, key, total in found:
@@ -263,9 +264,10 @@ _APPLICATIONS = f"""
            SELECT a.account_id, l.instrument_id, k.bucket, sum(l.quantity) AS quantity
              FROM application a JOIN holding_kind k USING (kind)
              JOIN application_line l ON l.application_id = a.id
-            WHERE a.status = 'in_review'
-               OR (a.status = 'pending_settlement'
-                   AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity'))
+            WHERE k.bucket IN ({_HELD})
+              AND (a.status = 'in_review'
+                   OR (a.status = 'pending_settlement'
+                       AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity')))
             GROUP BY 1, 2, 3),
          held AS (
            SELECT h.account_id, h.instrument_id, b.bucket, b.quantity
@@ -278,6 +280,46 @@ _APPLICATIONS = f"""
       FROM held FULL JOIN claimed USING (account_id, instrument_id, bucket)
      WHERE coalesce(held.quantity, 0) <> coalesce(claimed.quantity, 0)
 """  # noqa: S608 - our own column names and numbers
+
+# What documents took and gave back: a freeze holds from its submission on, a confiscation from its
+# approval; both hold what approved documents have not given back of them.
+_DOCUMENTS = f"""
+    WITH taken AS (
+           SELECT a.account_id, l.instrument_id,
+                  sum(CASE a.kind WHEN 'freeze' THEN l.quantity WHEN 'unfreeze' THEN -l.quantity END)
+                    AS frozen,
+                  sum(CASE a.kind WHEN 'confiscation' THEN l.quantity
+                                  WHEN 'confiscation_refund' THEN -l.quantity END) AS confiscated
+             FROM application a JOIN application_line l ON l.application_id = a.id
+            WHERE (a.kind = 'freeze' AND a.status = 'in_review')
+               OR (a.kind IN ('freeze', 'unfreeze', 'confiscation', 'confiscation_refund')
+                   AND a.status = 'approved')
+            GROUP BY 1, 2)
+    SELECT 'document_hold',
+           concat('holding ', account_id, '/', instrument_id, ' bucket ', bucket, ': holds ', held,
+                  ', documents say ', said)
+      FROM holding h FULL JOIN taken t USING (account_id, instrument_id),
+           LATERAL (VALUES ({int(Bucket.FROZEN)}, coalesce(h.frozen, 0), coalesce(t.frozen, 0)),
+                           ({int(Bucket.CONFISCATED)}, coalesce(h.confiscated, 0),
+                            coalesce(t.confiscated, 0))) AS b (bucket, held, said)
+     WHERE held <> said
+"""  # noqa: S608 - our own numbers
+
+_SETTLED_ONCE = """
+    WITH asked AS (
+           SELECT a.id, l.instrument_id, sum(l.quantity) AS quantity
+             FROM application a JOIN application_line l ON l.application_id = a.id
+            WHERE a.status = 'approved' AND a.kind = ANY(CAST(:settling AS text[])) GROUP BY 1, 2),
+         posted AS (
+           SELECT p.application_id AS id, m.instrument_id, sum(m.quantity) AS quantity
+             FROM posting p JOIN movement m ON m.posting_id = p.id
+            WHERE p.stage = 'approval' AND p.business = ANY(CAST(:settling AS text[]))
+              AND p.application_id IS NOT NULL
+            GROUP BY 1, 2)
+    SELECT DISTINCT 'approval_posting', concat('application ', id, ' and its approval disagree')
+      FROM asked FULL JOIN posted USING (id, instrument_id, quantity)
+     WHERE asked.id IS NULL OR posted.id IS NULL
+"""
 
 _APPLICATION_POSTINGS = """
     WITH submitted AS (
@@ -305,5 +347,7 @@ _CHECKS = (
     _REVERSALS,
     _SEALS,
     _APPLICATIONS,
+    _DOCUMENTS,
     _APPLICATION_POSTINGS,
+    _SETTLED_ONCE,
 )

@@ -10,8 +10,10 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Action, Status
 from app.extensions import db
-from app.models import Account, Holding
+from app.models import Account, Application, ApplicationEvent, Holding
 from app.security.manager import permissions
 from app.security.scope import scoped
 from app.views.frame import the_frame
@@ -44,6 +46,7 @@ class HomeView(BaseView):
             if child["url"] != url_for("HomeView.index")
         ]
         home: dict[str, Any] = {"todo": frame.todo, "quick_links": links[:8], "notices": []}
+        home["restriction"] = _restriction(g.user.account_id)
         if ("can_list", "HoldingView") in permissions():
             home["cards"] = _cards()
             home["formula"] = gettext(
@@ -51,6 +54,35 @@ class HomeView(BaseView):
                 " registry + held in trading + in transit from trading"
             )
         return self.render_template("home.html", home=home)
+
+
+def _restriction(account_id: int | None) -> str:
+    """Say since when and by which document the member's account is restricted, if it is."""
+    if account_id is None:
+        return ""
+    found = db.session.execute(
+        select(ApplicationEvent.at, Application.document_no, Application.authority)
+        .join(Application, Application.id == ApplicationEvent.application_id)
+        .join(Account, Account.id == Application.account_id)
+        .where(
+            Account.id == account_id,
+            Account.is_restricted,
+            Application.kind == "restriction",
+            Application.status == Status.APPROVED,
+            ApplicationEvent.action == Action.APPROVE,
+        )
+        .order_by(ApplicationEvent.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return ""
+    return gettext(
+        "This account is restricted since %(at)s by document %(document)s of %(authority)s:"
+        " transfers, custody and cancellation are refused; surrender is possible",
+        at=found.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
+        document=found.document_no,
+        authority=found.authority,
+    )
 
 
 def _cards() -> list[dict[str, Any]]:

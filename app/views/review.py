@@ -43,6 +43,9 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
         if reviewer is party
     ]
     waits = and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
+    if actor.member_id is not None:  # Nobody reviews what they entered or submitted.
+        waits &= Application.created_by.is_distinct_from(actor.member_id)
+        waits &= Application.submitted_by.is_distinct_from(actor.member_id)
     if party is Party.RECEIVER:
         waits &= Application.id.in_(
             select(ApplicationParty.application_id).where(

@@ -259,7 +259,7 @@ def test_no_privilege_adds_a_movement_to_a_posting_unseen(cluster, plant, cea):
     url = cluster.url(embedded.APP).replace("+psycopg", "")
     with psycopg.connect(url) as connection:
         statement = MOVEMENT.replace(
-            "VALUES", "SELECT min(id), now(), {cea}, 5, {plant}, 1, {plant}, 3"
+            "VALUES", "SELECT min(id), now(), {cea}, 5, {plant}, 1, {plant}, 5"
         )
         connection.execute(statement.format(cea=cea.id, plant=plant.id) + " FROM posting")
 

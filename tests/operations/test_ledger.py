@@ -15,11 +15,11 @@ from app.operations import ledger
 from app.operations.verification import verify_ledger
 from tests.factories import account, at, give, instrument, nothing_moves, quantity
 
-FREEZE = (Bucket.AVAILABLE, Bucket.FROZEN)
+OUT = (Bucket.AVAILABLE, Bucket.TRADING)
 
 
 def request(*moves: Move, key: str = "") -> PostingRequest:
-    return PostingRequest("freeze", Stage.APPROVAL, key or str(uuid4()), moves)
+    return PostingRequest("issuance", Stage.APPROVAL, key or str(uuid4()), moves)
 
 
 def post(*requests: PostingRequest, now=None) -> dict[str, int]:
@@ -35,31 +35,31 @@ def reverse(*postings: int) -> dict[int, int]:
 def test_many_requests_are_posted_in_one_call(plant, cea, holds):
     keys = [f"request {n}" for n in range(50)]
 
-    made = post(*(request(within(plant.id, cea.id, *FREEZE, 2), key=key) for key in keys))
+    made = post(*(request(within(plant.id, cea.id, *OUT, 2), key=key) for key in keys))
 
     assert sorted(made) == sorted(keys)
     assert len(set(made.values())) == 50
-    assert holds() == {"available": 600, "frozen": 100}
+    assert holds() == {"available": 600, "trading": 100}
     assert verify_ledger().is_sound
 
 
 def test_one_that_lacks_tonnes_takes_all_of_them_back(plant, cea):
-    good = request(within(plant.id, cea.id, *FREEZE, 700))
-    bad = request(within(plant.id, cea.id, *FREEZE, 1))
+    good = request(within(plant.id, cea.id, *OUT, 700))
+    bad = request(within(plant.id, cea.id, *OUT, 1))
 
     with nothing_moves(), pytest.raises(InsufficientQuantity, match="another request was faster"):
         post(good, bad)
 
 
 def test_a_request_key_posts_once_for_ever(plant, cea):
-    post(request(within(plant.id, cea.id, *FREEZE, 5), key="one"))
+    post(request(within(plant.id, cea.id, *OUT, 5), key="one"))
 
     with nothing_moves(), pytest.raises(RuleError) as refusal:
-        post(request(within(plant.id, cea.id, *FREEZE, 5), key="one"))
+        post(request(within(plant.id, cea.id, *OUT, 5), key="one"))
     assert refusal.value.code == "done_before"
 
     with nothing_moves(), pytest.raises(RuleError):
-        post(*(request(within(plant.id, cea.id, *FREEZE, 5), key="two") for _ in range(2)))
+        post(*(request(within(plant.id, cea.id, *OUT, 5), key="two") for _ in range(2)))
 
 
 def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
@@ -67,7 +67,7 @@ def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
     give(plant, cea21, 50)
     made = post(
         request(
-            within(plant.id, cea.id, *FREEZE, 100), within(plant.id, cea21.id, *FREEZE, 50), key="k"
+            within(plant.id, cea.id, *OUT, 100), within(plant.id, cea21.id, *OUT, 50), key="k"
         )
     )["k"]
 
@@ -84,8 +84,8 @@ def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
 
 
 def test_what_was_spent_meanwhile_cannot_be_turned_round(plant, cea, holds):
-    made = post(request(within(plant.id, cea.id, *FREEZE, 700), key="k"))["k"]
-    post(request(within(plant.id, cea.id, Bucket.FROZEN, Bucket.CONFISCATED, 1)))
+    made = post(request(within(plant.id, cea.id, *OUT, 700), key="k"))["k"]
+    post(request(within(plant.id, cea.id, Bucket.TRADING, Bucket.CANCELLED, 1)))
 
     with nothing_moves(), pytest.raises(InsufficientQuantity):
         reverse(made)
@@ -109,13 +109,13 @@ def test_a_pocket_that_never_held_anything_gives_nothing(plant, cea):
 
     # The trigger finds no holding to take from: a fault of ours, not a rule for people.
     with nothing_moves(), pytest.raises(IntegrityError, match="does not exist"):
-        post(request(within(plant.id, empty.id, *FREEZE, 1)))
+        post(request(within(plant.id, empty.id, *OUT, 1)))
 
 
 def test_entries_carry_what_was_before_and_after(plant, cea):
     post(
-        request(within(plant.id, cea.id, *FREEZE, 100)),
-        request(within(plant.id, cea.id, Bucket.FROZEN, Bucket.AVAILABLE, 30)),
+        request(within(plant.id, cea.id, *OUT, 100)),
+        request(within(plant.id, cea.id, Bucket.TRADING, Bucket.AVAILABLE, 30)),
     )
 
     rows = (
@@ -127,15 +127,15 @@ def test_entries_carry_what_was_before_and_after(plant, cea):
     assert rows == [
         (1, Bucket.AVAILABLE, 700, 700),
         (2, Bucket.AVAILABLE, -100, 600),
-        (3, Bucket.FROZEN, 100, 100),
-        (4, Bucket.FROZEN, -30, 70),
+        (3, Bucket.TRADING, 100, 100),
+        (4, Bucket.TRADING, -30, 70),
         (5, Bucket.AVAILABLE, 30, 630),
     ]
 
 
 def test_time_in_the_entries_never_runs_backwards(plant, cea):
-    post(request(within(plant.id, cea.id, *FREEZE, 1)), now=at("14:00"))
-    post(request(within(plant.id, cea.id, *FREEZE, 1)), now=at("13:00"))
+    post(request(within(plant.id, cea.id, *OUT, 1)), now=at("14:00"))
+    post(request(within(plant.id, cea.id, *OUT, 1)), now=at("13:00"))
 
     times = [
         row.at for row in db.session.query(Entry).filter_by(account_id=plant.id).order_by(Entry.seq)
@@ -152,7 +152,7 @@ def test_the_sum_of_everything_is_zero(plant, cea):
 
     assert quantity(other, cea) == 10**12
     total = db.session.scalar(
-        db.text("SELECT sum(available + frozen + issued) FROM holding WHERE instrument_id = :id"),
+        db.text("SELECT sum(available + trading + issued) FROM holding WHERE instrument_id = :id"),
         {"id": cea.id},
     )
     assert total == 0

@@ -51,13 +51,13 @@ TYPED = st.one_of(
 )
 ROUTES = st.sampled_from(
     [
-        (Bucket.AVAILABLE, Bucket.FROZEN),
-        (Bucket.FROZEN, Bucket.AVAILABLE),
+        (Bucket.AVAILABLE, Bucket.TRADING),
+        (Bucket.TRADING, Bucket.AVAILABLE),
         (Bucket.AVAILABLE, Bucket.CUSTODY),
         (Bucket.CUSTODY, Bucket.AVAILABLE),
         (Bucket.AVAILABLE, Bucket.SURRENDERED),
         (Bucket.AVAILABLE, Bucket.CANCELLED),
-        (Bucket.FROZEN, Bucket.CONFISCATED),
+        (Bucket.TRADING, Bucket.CANCELLED),
     ]
 )
 
@@ -87,7 +87,7 @@ class Registry(RuleBasedStateMachine):
         for party in range(2):
             for what in range(2):  # Something of everything, so that most of what is asked is had.
                 self.issue(party, what, 300)
-                self.move_within_the_registry(party, what, (Bucket.AVAILABLE, Bucket.FROZEN), 60)
+                self.move_within_the_registry(party, what, (Bucket.AVAILABLE, Bucket.TRADING), 60)
                 self.move_within_the_registry(party, what, (Bucket.AVAILABLE, Bucket.CUSTODY), 60)
             self._transfer("registry_to_trading", party, {0: 80, 1: 80}, str(uuid4()))
         self.settle(twice=True)

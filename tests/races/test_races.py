@@ -52,12 +52,12 @@ def settle():
 def post(*moves, key=""):
     with transaction():
         ledger.post(
-            [PostingRequest("freeze", Stage.APPROVAL, key or str(uuid4()), moves)], at=at("10:00")
+            [PostingRequest("issuance", Stage.APPROVAL, key or str(uuid4()), moves)], at=at("10:00")
         )
 
 
-def freeze(plant_id, cea_id, tonnes):
-    return within(plant_id, cea_id, Bucket.AVAILABLE, Bucket.FROZEN, tonnes)
+def to_trading(plant_id, cea_id, tonnes):
+    return within(plant_id, cea_id, Bucket.AVAILABLE, Bucket.TRADING, tonnes)
 
 
 def is_deadlock(error: BaseException) -> bool:
@@ -103,7 +103,7 @@ def test_without_the_account_lock_both_pass_the_check(
 
 def overdraw(together, plant, cea):
     """Give 100 and ask the ledger, past the engine, for 60 twice."""
-    return together(*(partial(post, freeze(plant.id, cea.id, 60)) for _ in range(2)))
+    return together(*(partial(post, to_trading(plant.id, cea.id, 60)) for _ in range(2)))
 
 
 def test_the_ledger_alone_lets_one_of_them_win(together, plant, cea):
@@ -132,8 +132,8 @@ def test_many_threads_on_one_holding_lose_nothing(together, plant, operator, cea
 
 def hammer(plant_id, cea_id, times=20):
     for _ in range(times):
-        post(freeze(plant_id, cea_id, 1))
-        post(within(plant_id, cea_id, Bucket.FROZEN, Bucket.AVAILABLE, 1))
+        post(to_trading(plant_id, cea_id, 1))
+        post(within(plant_id, cea_id, Bucket.TRADING, Bucket.AVAILABLE, 1))
 
 
 def test_entries_of_a_hot_holding_are_gapless(together, plant, cea):
@@ -151,7 +151,7 @@ def test_entries_of_a_hot_holding_are_gapless(together, plant, cea):
 
 def crosswise(together, plant, instruments, rounds=12):
     """Two threads post to the same holdings, one upwards and one downwards."""
-    moves = [freeze(plant.id, what.id, 1) for what in instruments]
+    moves = [to_trading(plant.id, what.id, 1) for what in instruments]
 
     def work(ordered):
         for _ in range(rounds):
@@ -172,7 +172,7 @@ def test_overlapping_batches_in_opposite_order_do_not_deadlock(together, plant, 
     results = crosswise(together, plant, instruments)
 
     assert results.failed == []
-    assert {quantity(plant, what, Bucket.FROZEN) for what in instruments} == {24}
+    assert {quantity(plant, what, Bucket.TRADING) for what in instruments} == {24}
     assert verify_ledger().is_sound
 
 
@@ -479,10 +479,10 @@ def test_without_locks_the_request_key_still_moves_once(
 
 
 def test_the_same_posting_from_eight_threads_is_one(together, plant, cea):
-    results = together(*[partial(post, freeze(plant.id, cea.id, 5), key="the same")] * 8)
+    results = together(*[partial(post, to_trading(plant.id, cea.id, 5), key="the same")] * 8)
 
     assert [error.code for error in results.failed] == ["done_before"] * 7
-    assert quantity(plant, cea, Bucket.FROZEN) == 5
+    assert quantity(plant, cea, Bucket.TRADING) == 5
     assert verify_ledger().is_sound
 
 

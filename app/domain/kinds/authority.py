@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import (
+    BOTH,
     HAS_AUTHORITY,
     HAS_DOCUMENT,
     HAS_REASON,
@@ -15,10 +16,11 @@ from app.domain.kinds.rules import (
     HAS_TERM,
     TERM_IS_BOUNDED,
     Breach,
+    Facts,
     Rule,
 )
 from app.domain.moves import Bucket
-from app.domain.workflow import Party
+from app.domain.workflow import Case, Party
 
 FREEZE_REASONS = {
     "judicial": _("Judicial freeze"),
@@ -84,16 +86,25 @@ class ConfiscationRefund(_ByDocument):
     draws_on = "confiscation"
 
 
+def _restrict(case: Case, facts: Facts) -> Breach | None:
+    if case.account_id in facts.restricted:
+        return Breach()
+    facts.restricted |= {case.account_id}  # Of two in one batch the first restricts it.
+    return None
+
+
+def _lift(case: Case, facts: Facts) -> Breach | None:
+    if case.account_id not in facts.restricted:
+        return Breach()
+    facts.restricted -= {case.account_id}
+    return None
+
+
+# Asked again on approval: two documents may have been entered meanwhile.
 NOT_RESTRICTED_YET = Rule(
-    "restricted_already",
-    _("The account is restricted already"),
-    lambda case, facts: Breach() if case.account_id in facts.restricted else None,
+    "restricted_already", _("The account is restricted already"), _restrict, at=BOTH
 )
-RESTRICTED_NOW = Rule(
-    "not_restricted",
-    _("The account is not restricted"),
-    lambda case, facts: None if case.account_id in facts.restricted else Breach(),
-)
+RESTRICTED_NOW = Rule("not_restricted", _("The account is not restricted"), _lift, at=BOTH)
 
 
 class Restriction(_ByDocument):
@@ -103,7 +114,7 @@ class Restriction(_ByDocument):
     title = _("Account restriction")
     prefix = "XZ"
     has_lines = False
-    rules = (NOT_RESTRICTED_YET, *_ByDocument.rules, HAS_REASON)
+    rules = (*_ByDocument.rules, HAS_REASON, NOT_RESTRICTED_YET)
 
 
 class RestrictionLifting(_ByDocument):
@@ -113,4 +124,4 @@ class RestrictionLifting(_ByDocument):
     title = _("Lifting of a restriction")
     prefix = "JX"
     has_lines = False
-    rules = (RESTRICTED_NOW, *_ByDocument.rules, HAS_REASON)
+    rules = (*_ByDocument.rules, HAS_REASON, RESTRICTED_NOW)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.moves import Bucket
+from app.domain.kinds.rules import BOTH, Breach, Rule
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Party
 
 ISSUANCE_TYPES = {
@@ -14,6 +15,13 @@ ISSUANCE_TYPES = {
     "supplementary": _("Supplementary issue"),
     "adjustment": _("Adjustment"),
 }
+
+TO_AN_ENTERPRISE = Rule(
+    "not_an_enterprise",
+    _("Allowances are issued to enterprises alone"),
+    lambda case, facts: Breach() if case.account_id == ISSUANCE_ACCOUNT_ID else None,
+    at=BOTH,
+)
 
 
 class Issuance(Kind):
@@ -27,3 +35,4 @@ class Issuance(Kind):
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
     categories = ISSUANCE_TYPES
+    rules = (TO_AN_ENTERPRISE,)
