@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo
 from app.models import Account, Member
-from app.operations import calendar, clock, log, personal_data, settlement, trading
+from app.operations import calendar, certificates, clock, log, personal_data, settlement, trading
 from app.operations import log_head as log_heads
 from app.operations.actor import SYSTEM
 from app.security.members import first_password, register_member
@@ -46,6 +46,7 @@ def register(app: Flask) -> None:
         seal,
         verify_ledger,
         worker_command,
+        publish_crl,
         seal_log,
         log_head,
         verify_log,
@@ -223,6 +224,16 @@ def seal() -> None:
     with transaction():
         sealed = db.session.scalar(text("SELECT seal_movements()"))
     click.echo(f"sealed {sealed}")
+
+
+@click.command("publish-crl")
+@with_appcontext
+@_refusals_are_told
+def publish_crl() -> None:
+    """Publish the list of revoked certificates; the worker does it whenever one is due."""
+    with transaction():
+        number = certificates.publish_crl(SYSTEM, now=datetime.now(UTC)).number
+    click.echo(f"published {number}")
 
 
 @click.command("verify-ledger")

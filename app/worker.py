@@ -6,12 +6,14 @@ one of them.  A worker that dies is noticed by its silence, and its work is take
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import procrastinate
@@ -24,8 +26,12 @@ from sqlalchemy.exc import OperationalError
 from app import delivery
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
-from app.operations import clock, jobs
+from app.operations import certificates, clock, jobs
+from app.operations.actor import SYSTEM
+from app.pki.errors import PkiError
 from config import Settings
+
+logger = logging.getLogger(__name__)
 
 CONCURRENCY = 4
 HEARTBEAT = 10  # Seconds between two signs of life,
@@ -50,9 +56,21 @@ class Periodic:
     run: Callable[[Settings], object]
 
 
-PERIODIC = tuple(
-    Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
-    for channel in delivery.CHANNELS
+def publish_crl(_settings: Settings) -> None:
+    """Publish the certificates' revocation list where one is due."""
+    try:
+        with transaction():
+            certificates.publish_crl_if_due(SYSTEM, now=datetime.now(UTC))
+    except PkiError as error:  # The signing process is away: the next turn finds it again.
+        logger.warning("no revocation list: %s", error.code)
+
+
+PERIODIC = (
+    *(
+        Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
+        for channel in delivery.CHANNELS
+    ),
+    Periodic("publish_crl", "* * * * * */20", publish_crl),
 )
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "security": ("domain", "models", "extensions", "config", "pki"),
     # Messages on their way out, and the process that carries them and works through jobs.
     "delivery": ("operations", "extensions", "config"),
-    "worker": ("domain", "operations", "delivery", "extensions", "config"),
+    "worker": ("domain", "operations", "delivery", "extensions", "config", "pki"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
             "worker", "pki"),

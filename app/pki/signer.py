@@ -338,11 +338,22 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT, 0o600)
 
 
+def _end_with_input() -> None:
+    """End with whoever holds the other end of our input, even where it was killed."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     """Serve the folder named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m app.pki.signer", description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--with-parent", action="store_true", help="end when the standard input does"
+    )
     arguments = parser.parse_args()
+    if arguments.with_parent:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         serve(arguments.folder)

@@ -131,3 +131,22 @@ def test_without_the_signing_process_ocsp_says_later(app, client, tmp_path, monk
     assert found is ocsp.OCSPResponseStatus.TRY_LATER
     assert client.get("/ca/issuing.pem").status_code == 404
     assert client.get("/ca/issuing.crl").status_code == 404
+
+
+def test_the_list_is_published_by_command_and_by_the_worker(app, signing):
+    from app.worker import publish_crl
+
+    runner = app.test_cli_runner()
+    assert "published 1" in runner.invoke(args=["publish-crl"]).output
+    publish_crl(app.config["SETTINGS"])  # Not due yet.
+    assert "published 2" in runner.invoke(args=["publish-crl"]).output
+
+
+def test_without_the_signing_process_the_worker_goes_on(app, tmp_path, monkeypatch, caplog):
+    from app.worker import publish_crl
+
+    monkeypatch.setitem(app.config, "CA_FOLDER", str(tmp_path))
+    publish_crl(app.config["SETTINGS"])
+    assert "signer_absent" in caplog.text
+    done = app.test_cli_runner().invoke(args=["publish-crl"])
+    assert done.exit_code == 1
