@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import quote
@@ -540,6 +543,72 @@ def test_with_mtls_the_same_checks_hold(browser, app, authority, mtls, said, cou
     for holder, words in ((other, "其他会员"), (unknown, "不是本机构"), (own, "已吊销")):
         assert words in said(shown(browser, headers_of(holder.der)))[0]
     assert count(LoginSession) == 0
+
+
+def pem_of(holder: Holder, authority, path) -> str:
+    """Write key, certificate and the issuing one to a file, as TLS programs read them."""
+    key = holder.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    own = x509.load_der_x509_certificate(holder.der).public_bytes(serialization.Encoding.PEM)
+    path.write_bytes(key + own + authority.chain())
+    return str(path)
+
+
+@pytest.fixture
+def tls_line(authority, tmp_path):
+    """Return a function that makes a TLS connection and gives the server's end of it."""
+    ends = []
+
+    def connect(holder: Holder | None) -> ssl.SSLSocket:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(pem_of(issue(authority, "server"), authority, tmp_path / "server"))
+        server.verify_mode = ssl.CERT_OPTIONAL
+        server.load_verify_locations(cadata=authority.chain().decode())
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        if holder:
+            client.load_cert_chain(pem_of(holder, authority, tmp_path / "client"))
+        near, far = socket.socketpair()
+        dialling = threading.Thread(
+            target=lambda: ends.append(client.wrap_socket(far)), daemon=True
+        )
+        dialling.start()
+        line = server.wrap_socket(near, server_side=True)
+        dialling.join(5)
+        ends.append(line)
+        return line
+
+    yield connect
+    for end in ends:
+        end.close()
+
+
+def test_gunicorn_s_own_tls_shows_the_certificate_too(
+    browser, app, authority, mtls, monkeypatch, tls_line, said
+):
+    monkeypatch.setitem(app.config, "CERT_PROXY_SECRET", "")
+    own = issue(authority, ENTERPRISE)
+    with app.app_context():
+        register(ENTERPRISE, own)
+    fields = {"member_no": ENTERPRISE, "password": PASSWORD}
+
+    def enter(line: object, headers: dict[str, str] | None = None):
+        return browser.post(
+            "/login/",
+            {**fields, "csrf_token": browser.token("/login/")},
+            environ_overrides={"gunicorn.socket": line},
+            headers=headers or {},
+        )
+
+    # Without TLS, without a certificate, or with a header that nobody vouches for: nothing.
+    with socket.socket() as plain:
+        for line in (None, plain, tls_line(None)):
+            assert "没有出示" in said(enter(line, headers_of(own.der)))[0]
+    assert enter(tls_line(own)).location == "/"
+    assert browser.is_signed_in()
 
 
 def test_without_the_step_nobody_signs_in_but_in_tests(browser, app, monkeypatch, people):
