@@ -34,7 +34,7 @@ class Member(User):
     """
 
     __tablename__ = "ab_user"
-    __table_args__ = {"extend_existing": True}
+    __table_args__ = (Index("ab_user_account", "account_id"), {"extend_existing": True})
 
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     province: Mapped[str | None] = mapped_column(String(2))

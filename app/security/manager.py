@@ -96,7 +96,7 @@ def _load_member(_request: Any) -> Member | None:
         _forget(standing)
         return None
     g.login = standing.login
-    g.has_changed_password = standing.has_changed_password
+    g.facts = standing.facts
     return standing.login.member
 
 

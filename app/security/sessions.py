@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from app.extensions import db
-from app.models import Certificate, LoginRecord, LoginSession, Member, PasswordRecord
+from app.models import AccountDetail, Certificate, LoginRecord, LoginSession, Member, PasswordRecord
 from app.models.parameter import keep, settings, stored_today
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
@@ -31,13 +31,22 @@ ENDINGS = {
 }
 
 
+class Facts(NamedTuple):
+    """What 安全指数 looks at, found together with the session."""
+
+    has_own_password: bool
+    certificate_until: datetime | None  # None where the session began without one
+    has_phone: bool  # on file for the member's account
+    has_second_person: bool  # another member of the account who can sign in
+
+
 class Standing(NamedTuple):
     """What one request finds out about its session: the row, and why it no longer counts."""
 
     login: LoginSession
     ending: str  # a key of ENDINGS; "" while the session lives
     is_stale: bool  # it was last noted as seen long enough ago to note it again
-    has_changed_password: bool
+    facts: Facts
 
 
 def begin(
@@ -93,6 +102,7 @@ def begin(
 
 def find(token: str) -> Standing | None:
     """Find the session of a token with its member and account, and the parameters, in one query."""
+    colleague = aliased(Member)
     row = db.session.execute(
         select(
             LoginSession,
@@ -102,6 +112,16 @@ def find(token: str) -> Standing | None:
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
             Certificate.state,
             Certificate.serial,
+            Certificate.not_after,
+            exists().where(
+                AccountDetail.account_id == Member.account_id,
+                AccountDetail.representative_phone.is_not(None),
+            ),
+            exists().where(
+                colleague.account_id == Member.account_id,
+                colleague.id != Member.id,
+                colleague.active,
+            ),
         )
         .join(LoginSession.member)
         .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)
@@ -110,7 +130,7 @@ def find(token: str) -> Standing | None:
     ).first()
     if row is None:
         return None
-    login, unseen, age, stored, has_changed_password, certificate, serial = row
+    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row
     login.member.certificate_serial = serial or ""
     idle, absolute = _limits(keep(stored))
     if login.ended_at:
@@ -121,7 +141,7 @@ def find(token: str) -> Standing | None:
         ending = "certificate"
     else:
         ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
-    return Standing(login, ending, unseen > SEEN_EVERY, has_changed_password)
+    return Standing(login, ending, unseen > SEEN_EVERY, Facts(has_own_password, *facts))
 
 
 def note_seen(login_id: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
@@ -18,8 +18,8 @@ from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
 from app.views.menu import breadcrumb, menu
+from app.views.security_index import security_index
 
-PASSWORD_MAX_AGE = timedelta(days=90)
 A_YEAR = 365 * 24 * 3600
 
 # What waits for a member: each function returns (label, count, endpoint) in one query.  The kinds
@@ -117,7 +117,7 @@ def _add_member(frame: Frame) -> None:
         "previous_login_at": login.previous_at,
         "previous_login_ip": login.previous_ip,
         "failures_since": login.failures_since,
-        "security": security_index(member, login, has_own_password=g.has_changed_password),
+        "security": security_index(member, login, g.facts),
     }
     frame.password_url = url_for("SignInView.change_password")
     frame.logout_url = url_for("SignInView.logout")
@@ -131,41 +131,3 @@ def _add_member(frame: Frame) -> None:
         for label, count, endpoint in counts(member)
     ]
     frame.todo_total = sum(item["count"] for item in frame.todo)
-
-
-def security_index(member: Any, login: Any, *, has_own_password: bool) -> dict[str, Any]:
-    """Compute 安全指数 from facts that the server has; without a certificate at most 中."""
-    age = datetime.now(UTC) - member.password_changed_at
-    items = [
-        (
-            gettext("Signed in with a certificate"),
-            login.method != "password",
-            gettext("Certificates come with a later version"),
-        ),
-        (
-            gettext("The first password was replaced by an own one"),
-            has_own_password,
-            gettext("Choose a password of your own under Change password"),
-        ),
-        (
-            gettext("The password was set within %(days)s days", days=PASSWORD_MAX_AGE.days),
-            age <= PASSWORD_MAX_AGE,
-            gettext("Change the password from time to time"),
-        ),
-        (
-            gettext("No failed sign-in since the last one"),
-            login.failures_since == 0,
-            gettext("If it was not you, change the password and tell the service desk"),
-        ),
-    ]
-    score = sum(is_ok for _label, is_ok, _advice in items)
-    missing = len(items) - score
-    level = "high" if missing == 0 else "medium" if missing == 1 else "low"
-    labels = {"high": gettext("High"), "medium": gettext("Medium"), "low": gettext("Low")}
-    return {
-        "level": level,
-        "label": labels[level],
-        "score": score,
-        "of": len(items),
-        "items": items,
-    }

@@ -10,7 +10,9 @@ from sqlalchemy import event, update
 
 from app.extensions import db
 from app.models import Member
+from app.security.sessions import Facts
 from app.views import frame
+from app.views.security_index import security_index
 from tests import factories
 from tests.security.conftest import (
     AUDITOR,
@@ -153,21 +155,52 @@ def test_the_choice_of_theme_leads_back_to_the_page(browser):
 # 安全指数
 
 
-def index(app, **facts):
-    fit = {"method": "certificate", "failures": 0, "age": 1, "own": True} | facts
-    member = SimpleNamespace(password_changed_at=datetime.now(UTC) - timedelta(days=fit["age"]))
+def index(app, **given):
+    fit = {"method": "certificate", "failures": 0, "age": 1, "own": True, "left": 400,
+           "account": 7, "phone": True, "second": True, "email": "a@example.cn"} | given  # fmt: skip
+    now = datetime.now(UTC)
+    member = SimpleNamespace(
+        password_changed_at=now - timedelta(days=fit["age"]),
+        account_id=fit["account"],
+        email=fit["email"],
+    )
     login = SimpleNamespace(method=fit["method"], failures_since=fit["failures"])
+    until = None if fit["method"] == "password" else now + timedelta(days=fit["left"], hours=1)
+    facts = Facts(fit["own"], until, fit["phone"], fit["second"])
     with app.test_request_context():
-        return frame.security_index(member, login, has_own_password=fit["own"])
+        return security_index(member, login, facts)
 
 
 def test_the_security_index_counts_facts(app):
     assert index(app)["level"] == "high"
-    assert (index(app)["score"], index(app)["of"]) == (4, 4)
-    assert index(app, method="password")["level"] == "medium"  # At most, without a certificate.
+    assert (index(app)["score"], index(app)["of"]) == (7, 7)
+    assert (index(app, account=None)["score"], index(app, account=None)["of"]) == (5, 5)
     assert index(app, age=91)["level"] == "medium"
-    assert index(app, method="password", failures=1)["level"] == "low"
-    assert index(app, method="password", own=False, age=400)["score"] == 1
+    assert index(app, second=False, phone=False)["level"] == "medium"
+    assert index(app, second=False, phone=False, failures=1)["level"] == "low"
+    assert index(app, method="password", own=False, age=400)["score"] == 3
+
+
+@pytest.mark.parametrize("method", ["password", "soft_certificate"])
+def test_without_a_usbkey_the_index_is_medium_at_most(app, method):
+    assert index(app, method=method)["level"] == "medium"
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ({"left": 29}, "证书有效期超过 30 天"),
+        ({"email": "21042300007@members.invalid"}, "已登记手机和邮箱"),
+        ({"phone": False}, "已登记手机和邮箱"),
+        ({"second": False}, "本单位另有人员可以登录"),
+        ({"own": False}, "初始密码"),
+    ],
+    ids=str,
+)
+def test_each_fact_lowers_the_index_by_one(app, given, label):
+    missing = [text for text, is_ok, _advice in index(app, **given)["items"] if not is_ok]
+    assert len(missing) == 1
+    assert label in missing[0]
 
 
 def test_what_is_missing_says_how_to_improve_it(app):
@@ -177,15 +210,14 @@ def test_what_is_missing_says_how_to_improve_it(app):
 
 def test_an_own_password_raises_the_index(browser):
     browser.sign_in()
-    assert "2/4" not in browser.get("/").text.split("security-body")[0]
     before = browser.get("/").text
     browser.submit(
         "/password/", original=PASSWORD, new="Better-Horse-22", confirm="Better-Horse-22"
     )
     after = browser.get("/").text
 
-    assert "(2/4)" in before
-    assert "(3/4)" in after
+    assert "(2/6)" in before
+    assert "(3/6)" in after
 
 
 # The cost

@@ -74,6 +74,8 @@ def upgrade() -> None:
     op.create_index(
         "parameter_in_force", "parameter", ["name", "effective_from", "id"], unique=False
     )
+    # Asked with every page: who else can sign in for the enterprise.
+    op.create_index("ab_user_account", "ab_user", ["account_id"], unique=False)
     statements = (SQL / "0005_log.sql").read_text(encoding="utf-8")
     op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
 
@@ -87,6 +89,7 @@ def downgrade() -> None:
         "log_digest(login_record)",
     ):
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_index("ab_user_account", table_name="ab_user")
     op.drop_index("parameter_in_force", table_name="parameter")
     op.drop_table("parameter")
     op.drop_index("log_seal_block", table_name="log_seal")
