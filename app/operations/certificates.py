@@ -541,8 +541,9 @@ def _tell(row: Certificate, action: str, actor: Actor, *, before: str) -> None:
 
 
 def _not_possible(row: Certificate) -> RuleError:
+    words = {"active": _("valid"), "suspended": _("suspended"), "revoked": _("revoked")}
     return RuleError(
-        _("This is not possible for a certificate in the state %(state)s", state=row.state),
+        _("This is not possible for a certificate in the state %(state)s", state=words[row.state]),
         code="certificate_state",
     )
 
