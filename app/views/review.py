@@ -117,6 +117,7 @@ class ReviewView(_ReviewList):
             _("Approve the %(count)s applications chosen?"),
             icon="check",
             comment=_("Review comment"),
+            job="review",
         ),
         BulkAction(
             "send_back",
@@ -126,6 +127,7 @@ class ReviewView(_ReviewList):
             is_dangerous=True,
             comment=_("Reason for sending back"),
             needs_comment=True,
+            job="review",
         ),
     )
     bulk_name, bulk_object = "number", "account"

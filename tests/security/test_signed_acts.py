@@ -1,0 +1,286 @@
+"""Signed submissions and reviews: the person's own key over content that the server puts together anew."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db, transaction
+from app.models import (
+    Application,
+    Challenge,
+    RevocationList,
+    Signature,
+    SignatureEvent,
+)
+from app.operations import certificates as operations
+from app.operations import evidence
+from app.pki import authority as pki
+from app.security import certificates
+from tests import factories
+from tests.factories import nothing_moves, quantity
+from tests.security.certified import content_of, issue, make_authority, register
+
+NEW = "/voluntary-cancellations/new"
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return make_authority()
+
+
+@pytest.fixture
+def signing(app, monkeypatch, authority):
+    """Certificates are asked for; the tests' own authority has issued them."""
+    monkeypatch.setitem(app.config, "CERT_LOGIN", "agent")
+    monkeypatch.setattr(certificates, "_authority", lambda: authority)
+    monkeypatch.setattr(operations, "the_authority", lambda: authority)
+    now = datetime.now(UTC)
+    der = pki.make_crl(authority, 1, [], now=now)
+    with transaction():
+        db.session.add(
+            RevocationList(number=1, der=der, issued_at=now, next_update=now + timedelta(hours=24))
+        )
+
+
+@pytest.fixture
+def plant(app):
+    return factories.account()
+
+
+@pytest.fixture
+def cea(plant):
+    made = factories.instrument()
+    factories.give(plant, made, 3000)
+    return made
+
+
+@pytest.fixture
+def operator(plant):
+    return factories.member(of=plant)
+
+
+@pytest.fixture
+def officer(app):
+    return factories.member("registry_checker")
+
+
+@pytest.fixture
+def key_of(authority):
+    """Return a member's key, its certificate registered."""
+
+    def make(member):
+        holder = issue(authority, member.username)
+        register(member.username, holder)
+        return holder
+
+    return make
+
+
+def form(cea, tonnes: int = 500) -> dict[str, str]:
+    return {
+        "lines-0-choice": str(cea.id),
+        "lines-0-quantity": str(tonnes),
+        "reason": "碳中和",
+        "submit": "1",
+    }
+
+
+def step_of(page: str) -> dict[str, object]:
+    return json.loads(unescape(re.search(r'data-certificate-step="([^"]+)"', page)[1]))
+
+
+def signed(holder, step, **changed) -> dict[str, str]:
+    content = content_of(step, **changed)
+    return {
+        "content": base64.b64encode(content).decode(),
+        "cms": base64.b64encode(holder.signature(content)).decode(),
+    }
+
+
+def ask(browser, cea, tonnes: int = 500) -> str:
+    """Fill in the form and return the address of the page that asks for the signature."""
+    answer = browser.post(NEW, data=form(cea, tonnes))
+    assert answer.status_code == 302, answer.text
+    assert "/signing/" in answer.location
+    return answer.location
+
+
+def status() -> str:
+    db.session.rollback()
+    return db.session.scalars(select(Application.status).order_by(Application.id.desc())).first()
+
+
+def test_nothing_takes_effect_before_it_is_signed(signing, sign_in, operator, plant, cea, key_of):
+    browser, key = sign_in(operator), key_of(operator)
+
+    place = ask(browser, cea)
+    assert (status(), quantity(plant, cea)) == ("draft", 3000)
+
+    page = browser.get(place)
+    assert "500" in page.text
+    answer = browser.post(place, data=signed(key, step_of(page.text)))
+
+    assert answer.status_code == 302
+    assert answer.location.endswith("/done")
+    assert (status(), quantity(plant, cea)) == ("in_review", 2500)
+    row = db.session.scalars(select(Signature)).one()
+    assert (row.purpose, row.crl_number) == ("submit", 1)
+    assert db.session.scalar(select(func.count()).select_from(SignatureEvent)) == 1
+    assert json.loads(row.content)["payload"]["application"]["lines"][0]["quantity"] == "500"
+
+
+def test_what_cannot_be_submitted_is_not_signed_in_vain(signing, sign_in, operator, cea):
+    answer = sign_in(operator).post(NEW, data=form(cea, 3001))
+
+    assert answer.status_code == 400
+    assert "3,001" in answer.text
+    assert db.session.scalar(select(func.count()).select_from(Challenge)) == 0
+
+
+def _other_type(key, step):
+    return signed(key, step, type="login")
+
+
+def _other_origin(key, step):
+    return signed(key, step, origin="https://evil.example")
+
+
+def _other_quantity(key, step):
+    payload = json.loads(json.dumps(step["payload"]))
+    payload["application"]["lines"][0]["quantity"] = "900"
+    return signed(key, step, payload=payload)
+
+
+def _other_challenge(key, step):
+    return signed(key, step, challenge="A" * 43)
+
+
+def _tampered(key, step):
+    sent = signed(key, step)
+    content = base64.b64decode(sent["content"]).replace(b'"500"', b'"900"')
+    return sent | {"content": base64.b64encode(content).decode()}
+
+
+def _garbage(key, step):
+    return {"content": base64.b64encode(b"x").decode(), "cms": base64.b64encode(b"y").decode()}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [_other_type, _other_origin, _other_quantity, _other_challenge, _tampered, _garbage],
+)
+def test_every_other_signature_is_refused(signing, sign_in, operator, plant, cea, key_of, attack):
+    browser, key = sign_in(operator), key_of(operator)
+    place = ask(browser, cea)
+    step = step_of(browser.get(place).text)
+    with nothing_moves():
+        browser.post(place, data=attack(key, step))
+        assert status() == "draft"
+        # The challenge is used up: the right signature comes too late, too.
+        browser.post(place, data=signed(key, step))
+        assert status() == "draft"
+    assert db.session.scalar(select(func.count()).select_from(Signature)) == 0
+
+
+@pytest.mark.parametrize("sent", [{}, {"content": "§", "cms": ""}, {"content": "AA=="}])
+def test_malformed_answers_change_nothing(signing, sign_in, operator, cea, sent):
+    browser = sign_in(operator)
+    place = ask(browser, cea)
+    with nothing_moves():
+        assert browser.post(place, data=sent).status_code in (302, 400)
+    assert status() == "draft"
+
+
+def test_another_member_s_key_or_session_does_not_do(signing, sign_in, operator, cea, key_of):
+    browser = sign_in(operator)
+    other = factories.member(of=factories.account("乙水泥有限公司"))
+    place = ask(browser, cea)
+    step = step_of(browser.get(place).text)
+    assert sign_in(other).get(place).status_code == 302  # It does not exist for them.
+    browser.post(place, data=signed(key_of(other), step))
+    assert status() == "draft"
+
+
+def test_a_draft_that_was_changed_meanwhile_is_not_what_was_signed(
+    signing, sign_in, operator, cea, key_of
+):
+    browser, key = sign_in(operator), key_of(operator)
+    place = ask(browser, cea)
+    step = step_of(browser.get(place).text)
+    made = db.session.scalars(select(Application.id)).one()
+    with transaction():
+        db.session.execute(
+            db.text("UPDATE application SET reason = '其他' WHERE id = :id"), {"id": made}
+        )
+    with nothing_moves():
+        browser.post(place, data=signed(key, step))
+    assert status() == "draft"
+
+
+def test_one_signature_decides_on_many(signing, sign_in, operator, officer, plant, cea, key_of):
+    made = [
+        factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和").id
+        for _ in range(3)
+    ]
+    browser, key = sign_in(officer), key_of(officer)
+    data = {"action": "approve", "id": made, "count": "3"}
+    answer = browser.post("/reviews/bulk", data=data)
+    step = step_of(browser.get(answer.location).text)
+    assert step["payload"]["count"] == 3
+
+    done = browser.post(answer.location, data=signed(key, step))
+
+    assert "成功" in done.text
+    db.session.rollback()
+    assert quantity(plant, cea) == 2970
+    assert db.session.scalar(select(func.count()).select_from(Signature)) == 1
+    assert db.session.scalar(select(func.count()).select_from(SignatureEvent)) == 3
+
+
+def test_an_auditor_verifies_with_openssl_alone(
+    signing, sign_in, operator, officer, cea, key_of, tmp_path
+):
+    """A flipped byte anywhere in the signed contents fails."""
+    applicant = sign_in(operator)
+    place = ask(applicant, cea)
+    applicant.post(place, data=signed(key_of(operator), step_of(applicant.get(place).text)))
+    made = db.session.scalars(select(Application)).one()
+    reviewer = sign_in(officer)
+    answer = reviewer.post(f"/reviews/{made.id}/decide", data={"decision": "approve"})
+    step = step_of(reviewer.get(answer.location).text)
+    reviewer.post(answer.location, data=signed(key_of(officer), step))
+    assert status() == "approved"
+
+    folder = tmp_path / "证据"
+    evidence.export(made.number, folder)
+
+    assert verify(folder) == 0
+    application = (folder / "application.json").read_bytes()
+    submitted = (folder / "01-submit.json").read_bytes()
+    assert application in submitted
+    manifest = json.loads((folder / "02-approve.json").read_bytes())["payload"]["items"]
+    assert manifest == [{"number": made.number, "sha256": evidence.digest(json.loads(application))}]
+    for name in ("01-submit.json", "02-approve.json"):
+        whole = (folder / name).read_bytes()
+        for place in range(0, len(whole), max(1, len(whole) // 12)):
+            changed = bytearray(whole)
+            changed[place] ^= 1
+            (folder / name).write_bytes(changed)
+            assert verify(folder) == 1, (name, place)
+        (folder / name).write_bytes(whole)
+    assert verify(folder) == 0
+
+
+def verify(folder: Path) -> int:
+    return subprocess.run(
+        ["sh", "verify.sh"], cwd=folder, capture_output=True, check=False
+    ).returncode
