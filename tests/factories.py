@@ -20,7 +20,15 @@ from app.domain.moves import (
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Line
 from app.extensions import db, transaction
-from app.models import Account, Holding, Instrument, Member, Venue, VenueInstrument
+from app.models import (
+    Account,
+    ApplicationLine,
+    Holding,
+    Instrument,
+    Member,
+    Venue,
+    VenueInstrument,
+)
 from app.operations import applications, clock, ledger
 from app.operations.actor import Actor
 from app.security.members import register_member
@@ -141,6 +149,59 @@ def submitted(kind: str, by: Member, lines: dict[Instrument, int], **more: objec
     made = draft(kind, by, lines, **more)
     with transaction():
         return applications.submit([made], Actor.of(by), now=clock.now()).one()
+
+
+def entered(
+    kind: str,
+    about: Account,
+    by: Member,
+    *,
+    lines: dict[Instrument, int] | None = None,
+    source: int | None = None,
+    submits: bool = True,
+    **more: object,
+) -> int:
+    """Enter an officer's application about an account, by a document where it needs one.
+
+    ``source`` is the application whose lines it draws on.
+    """
+    sources = dict(
+        db.session.execute(
+            db.select(ApplicationLine.instrument_id, ApplicationLine.id).where(
+                ApplicationLine.application_id == (source or 0)
+            )
+        ).all()
+    )
+    content: dict[str, object] = {
+        "reason": "依据文书办理",
+        "document_no": f"鄂法执〔2026〕{next(_number)}号",
+        "authority": "湖北省高级人民法院",
+        "starts_on": date(2026, 11, 20),
+    }
+    if kind == "freeze":
+        content |= {"ends_on": date(2027, 11, 19), "category": "judicial"}
+    found = [
+        Line(what.id, tonnes, source_line_id=sources.get(what.id))
+        for what, tonnes in (lines or {}).items()
+    ]
+    asked = applications.Draft(
+        kind=kind,
+        account_id=about.id,
+        lines=tuple(found),
+        request_key=str(uuid4()),
+        **content | more,  # type: ignore[arg-type]
+    )
+    with transaction():
+        made = applications.start([asked], Actor.of(by), now=clock.now())
+        if submits:
+            applications.submit(made, Actor.of(by), now=clock.now()).one()
+    return made[0]
+
+
+def confirmed(application_id: int, by: Member) -> Case:
+    """Confirm what another officer entered."""
+    with transaction():
+        return applications.approve([application_id], Actor.of(by), now=clock.now()).one()
 
 
 def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -> int:

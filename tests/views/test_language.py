@@ -14,10 +14,10 @@ from tests.views.world import World, make_world
 # Latin that belongs there: names of things that have no Chinese one, and how dates are written.
 ALLOWED = {
     *("IP", "CSV", "UTF", "Excel", "CO2e", "CCER", "USBKey", "PIN", "CA", "YYYY", "MM", "DD", "HH"),
-    *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie"),
+    *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie", "XLSX"),
 }
 # Codes: of instruments, documents, trades, officers.
-CODES = re.compile(r"(?:PE|DJ|JD|JJ|ZX|FF|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
+CODES = re.compile(r"(?:PE|DJ|JD|JJ|ZX|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
 

@@ -11,6 +11,15 @@ from tests.views.toys import counting
 from tests.views.world import World, fill, list_pages, make_world
 
 MOST = 8
+OF_OFFICERS = {
+    "IssuanceView": "issuance",
+    "FreezeView": "freeze",
+    "UnfreezeView": "unfreeze",
+    "ConfiscationView": "confiscation",
+    "ConfiscationRefundView": "confiscation_refund",
+    "RestrictionView": "restriction",
+    "RestrictionLiftingView": "restriction_lifting",
+}
 
 
 @pytest.fixture
@@ -44,6 +53,10 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 else world.a.in_review,
                 "ReviewView": world.a.in_review,
                 "ReviewedView": world.a.approved,
+            }
+            ids |= {
+                page: world.a.by_officers[kind][0 if name == "edit" else 1]
+                for page, kind in OF_OFFICERS.items()
             }
             if blueprint == "ReviewedView" and role != "registry_maker":
                 continue  # Somebody else's decisions.

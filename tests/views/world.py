@@ -45,6 +45,7 @@ class Enterprise:
     cancelling: int = 0  # 自愿注销: a draft, one in review, one approved
     in_review: int = 0
     approved: int = 0
+    by_officers: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: draft, approved
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
 
@@ -78,6 +79,8 @@ def make_world() -> World:
     with transaction():
         reviewer = Actor.of(officers["registry_maker"])
         applications.approve([a.approved, b.approved], reviewer, now=clock.now())
+    for enterprise in (a, b):
+        _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
     for member in (a.member, b.member, *officers.values()):
         _job(member)
     _letter()
@@ -89,6 +92,30 @@ def make_world() -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     return World(a, b, officers)
+
+
+def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Carry out every kind that two officers enter and confirm, and leave a draft of each."""
+    what = of.instrument
+    lines = {
+        "issuance": (5, "", "approved"),
+        "freeze": (100, "", "judicial"),
+        "unfreeze": (40, "freeze", ""),
+        "confiscation": (30, "", "penalty"),
+        "confiscation_refund": (10, "confiscation", ""),
+        "restriction": (0, "", ""),
+        "restriction_lifting": (0, "", ""),
+    }
+    for kind, (tonnes, source, category) in lines.items():
+        drawn = of.by_officers[source][1] if source else None
+        content = {"category": category, "lines": {what: tonnes} if tonnes else {}, "source": drawn}
+        shown = factories.entered(kind, of.account, maker, **content)
+        with transaction():
+            applications.approve([shown], Actor.of(checker), now=clock.now()).one()
+        draft = factories.entered(kind, of.account, maker, submits=False, **content)
+        of.by_officers[kind] = (draft, shown)
+    # One that waits, so that the lists of what is held show both sorts.
+    factories.entered("freeze", of.account, maker, lines={what: 3}, category="other")
 
 
 def _job(member: Member) -> None:
