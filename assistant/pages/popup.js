@@ -156,9 +156,7 @@ async function makeKey(choice, pin) {
 }
 
 async function keep(certificate) {
-  const ticked = at("list").querySelector("input:checked");
-  if (!ticked || !at("pin").value) return;
-  const kept = await call("/store", { token: choices[Number(ticked.value)].id, pin: at("pin").value, certificate });
+  const kept = await call("/store", { pin: at("pin").value, certificate });
   if (kept.error) return refuse(kept);
   at("pin").value = "";
   answer({ assistant: "stored" });
@@ -172,6 +170,7 @@ async function changePin(choice, pin) {
     const changed = await call("/pin", { token: choice.token ?? choice.id, pin, new_pin: fresh });
     if (changed.error) return refuse(changed);
     askNewPin(false);
+    at("pin").value = fresh;
     return type === "enrol" ? makeKey(choice, fresh) : sign(choice, fresh);
   });
 }
