@@ -30,6 +30,7 @@ from app.models.parameter import settings
 from app.operations import log
 from app.operations.actor import Actor
 from app.operations.certificates import note_use
+from app.operations.sign_in_notice import tell_of_new_address
 from app.pki.errors import PkiError
 from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
 from app.security.gate import safe_next
@@ -215,10 +216,11 @@ class SignInView(BaseView):
 def _open(entered: sign_in.Entered) -> None:
     """Let the browser have the session; a renewed certificate ends the one before it."""
     session["token"] = entered.token
-    if entered.certificate_id is not None:
-        with transaction():
-            actor = Actor.of(entered.member, request.remote_addr or "")
+    with transaction():
+        actor = Actor.of(entered.member, request.remote_addr or "")
+        if entered.certificate_id is not None:
             note_use(entered.certificate_id, actor, now=datetime.now(UTC))
+        tell_of_new_address(entered.member.id, actor.ip, now=datetime.now(UTC))
 
 
 def _onwards(target: str | None) -> str:
