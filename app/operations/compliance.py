@@ -597,7 +597,7 @@ def _notice_errors() -> Iterator[None]:
         raise RuleError(
             _("More has been surrendered meanwhile: refund it first (surrender refunds)"),
             field="obligation",
-            code="beneath_surrendered",
+            code="surrendered_meanwhile",
         ) from error
 
 

@@ -1,0 +1,328 @@
+"""Surrenders beside each other and beside changes of their notice; each lock is shown to matter."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from app.domain.errors import InsufficientQuantity, RuleError
+from app.domain.workflow import Line
+from app.extensions import db, transaction
+from app.models import Notice
+from app.operations import application_rows, applications, clock, compliance
+from app.operations.actor import Actor
+from app.operations.verification import verify_ledger
+from tests.factories import draft, give, instrument, member, quantity
+from tests.operations.test_compliance import figures, issue, surrender
+from tests.races.conftest import without
+
+TRIES = 25
+
+
+@pytest.fixture
+def hubei(plant):
+    return member("province", province="42")
+
+
+@pytest.fixture
+def maker(plant):
+    return member("registry_maker")
+
+
+@pytest.fixture
+def second(plant):
+    """Another operator of the same enterprise."""
+    return member(of=plant)
+
+
+def submit(application_id, actor):
+    with transaction():
+        return applications.submit([application_id], actor, now=clock.now()).one()
+
+
+def withdraw(application_id, actor):
+    with transaction():
+        return applications.withdraw([application_id], actor, now=clock.now()).one()
+
+
+def approve(application_id, actor):
+    with transaction():
+        return applications.approve([application_id], actor, now=clock.now()).one()
+
+
+def lower(notice, obligation, actor):
+    with transaction():
+        return compliance.adjust(
+            {notice: obligation}, actor, now=clock.now(), document_no="1号", reason="核减"
+        ).one()
+
+
+def narrow(notice, instruments, actor):
+    with transaction():
+        compliance.change_scope(
+            notice,
+            instruments,
+            Decimal(0),
+            actor,
+            now=clock.now(),
+            document_no="1号",
+            reason="范围",
+        )
+
+
+# Two operators, 60 of 100 due ------------------------------------------------------------------
+
+
+@pytest.fixture
+def due(plant, cea, maker):
+    """100 tonnes are due, and the plant holds 1,000: the holding is not what stops anybody."""
+    give(plant, cea, 900)
+    return issue(plant, [cea], 100, by=maker)
+
+
+def both_submit_60(together, operator, second, cea, notice):
+    acts = [
+        partial(submit, draft("surrender", each, {cea: 60}, notice_id=notice), Actor.of(each))
+        for each in (operator, second)
+    ]
+    return together(*acts)
+
+
+def test_of_two_who_submit_60_of_100_due_one_wins(together, plant, operator, second, cea, due):
+    for _ in range(5):
+        results = both_submit_60(together, operator, second, cea, due)
+
+        (error,) = results.failed
+        # The loser waited, and is told the figure by our own rule.
+        assert (type(error), error.code) == (InsufficientQuantity, "above_due")
+        assert figures(due) == (0, 60)
+        (won,) = filter(None, results.returned)
+        withdraw(won.id, Actor.of(operator))
+    assert verify_ledger().is_sound
+
+
+def test_without_the_account_lock_the_database_still_lets_one_win(
+    together, plant, operator, second, cea, due, without_account_lock
+):
+    """Both pass our own check; the constraint surrender_stays_within refuses the second one."""
+    guarded = 0
+    for _ in range(TRIES):
+        results = both_submit_60(together, operator, second, cea, due)
+        assert figures(due) == (0, 60)
+        assert quantity(plant, cea) == 940
+        for case in filter(None, results.returned):
+            withdraw(case.id, Actor.of(operator))
+        (error,) = results.failed
+        guarded += error.code != "above_due"
+        if guarded:
+            assert error.code == "insufficient_quantity"
+            return
+    pytest.fail("the account lock makes no difference")
+
+
+# CCER ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ccer(plant):
+    row = instrument("CCER", trade_code=None, vintage=2024)
+    with transaction():
+        db.session.execute(
+            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
+        )
+    give(plant, row, 1000)
+    return row
+
+
+def test_ccer_s_share_is_not_exceeded_by_two_at_once(
+    together, plant, operator, second, cea, ccer, maker
+):
+    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
+    results = both_submit_60(together, operator, second, ccer, notice)
+    assert len(results.failed) == 2  # 60 is above 50 by itself.
+
+    acts = [
+        partial(submit, draft("surrender", each, {ccer: 30}, notice_id=notice), Actor.of(each))
+        for each in (operator, second)
+    ]
+    results = together(*acts)
+    assert [error.code for error in results.failed] == ["offset_limit"]
+    assert figures(notice) == (0, 30)
+
+
+def test_without_the_account_lock_the_database_keeps_ccer_s_share(
+    together, plant, operator, second, cea, ccer, maker, without_account_lock
+):
+    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
+    for _ in range(TRIES):
+        acts = [
+            partial(submit, draft("surrender", each, {ccer: 30}, notice_id=notice), Actor.of(each))
+            for each in (operator, second)
+        ]
+        results = together(*acts)
+        assert figures(notice) == (0, 30)
+        for case in filter(None, results.returned):
+            withdraw(case.id, Actor.of(operator))
+        if any(error.code != "offset_limit" for error in results.failed):
+            return
+    pytest.fail("the account lock makes no difference")
+
+
+# Approving beside lowering ---------------------------------------------------------------------
+
+
+def approve_beside_lowering(together, plant, operator, hubei, maker, cea, year):
+    """500 wait for approval while the obligation is lowered from 500 to 300."""
+    notice = issue(plant, [cea], 500, by=maker, year=year)
+    case = surrender(operator, {cea: 500}, notice)
+    results = together(
+        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
+    )
+    db.session.expire_all()
+    obligation = db.session.get_one(Notice, notice).obligation
+    surrendered, _pending = figures(notice)
+    db.session.rollback()
+    return results, obligation, surrendered
+
+
+def test_an_approval_and_a_lowering_never_both_succeed(
+    together, plant, operator, hubei, maker, cea
+):
+    give(plant, cea, 5000)
+    for year in range(2021, 2026):
+        results, obligation, surrendered = approve_beside_lowering(
+            together, plant, operator, hubei, maker, cea, year
+        )
+        (error,) = results.failed
+        assert error.code in ("above_due", "beneath_surrendered")
+        assert (obligation, surrendered) in ((500, 500), (300, 0))
+    assert verify_ledger().is_sound
+
+
+@pytest.fixture
+def without_locks_of_both(without_account_lock):
+    """Take the accounts' locks out of the engine and out of the notices' operations."""
+    with (
+        without(compliance, "_LOCK_ACCOUNTS_OF", "FOR NO KEY UPDATE"),
+        without(compliance, "_LOCK_NOTICES", "FOR NO KEY UPDATE"),
+    ):
+        yield
+
+
+def test_without_the_locks_the_database_still_keeps_them_apart(
+    together, plant, operator, hubei, maker, cea, without_locks_of_both, monkeypatch
+):
+    """Both read 500 and nothing surrendered; whoever writes second is refused by the database."""
+    give(plant, cea, 5000)
+    notice = issue(plant, [cea], 500, by=maker)
+    case = surrender(operator, {cea: 500}, notice)
+    read = threading.Barrier(2)
+    lock_notices, gather = compliance._lock, application_rows.gather
+
+    def after_both_have_read(function):
+        def wrapped(*arguments):
+            found = function(*arguments)
+            read.wait(timeout=20)
+            return found
+
+        return wrapped
+
+    monkeypatch.setattr(compliance, "_lock", after_both_have_read(lock_notices))
+    monkeypatch.setattr(application_rows, "gather", after_both_have_read(gather))
+    results = together(
+        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
+    )
+
+    (error,) = results.failed
+    assert isinstance(error, RuleError)
+    # Our own rules were passed: these are the two constraints.
+    assert error.code in ("insufficient_quantity", "surrendered_meanwhile")
+    db.session.expire_all()
+    found = (db.session.get_one(Notice, notice).obligation, figures(notice)[0])
+    assert found in ((500, 500), (300, 0))
+    assert verify_ledger().is_sound
+
+
+def test_with_the_locks_nobody_reads_beside_the_other(
+    together, plant, operator, hubei, maker, cea, monkeypatch
+):
+    """The same race with the locks: the second waits for the first, and its own rule refuses it."""
+    notice = issue(plant, [cea], 100, by=maker)
+    case = surrender(operator, {cea: 100}, notice)
+    inside, most = [], []
+    original = compliance._lock, application_rows.gather
+
+    def counting(function):
+        def wrapped(*arguments):
+            found = function(*arguments)
+            inside.append(1)
+            most.append(len(inside))
+            threading.Event().wait(0.2)
+            inside.pop()
+            return found
+
+        return wrapped
+
+    monkeypatch.setattr(compliance, "_lock", counting(original[0]))
+    monkeypatch.setattr(application_rows, "gather", counting(original[1]))
+    results = together(
+        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 50, Actor.of(maker))
+    )
+    (error,) = results.failed
+    assert error.code in ("above_due", "beneath_surrendered")
+    assert max(most) == 1
+
+
+# Approving beside narrowing the scope ------------------------------------------------------------
+
+
+def test_an_approval_and_a_narrowed_scope_never_contradict(
+    together, plant, operator, hubei, maker, cea
+):
+    other = instrument("CEA26", vintage=2026)
+    give(plant, cea, 900)
+    for year in range(2021, 2026):
+        notice = issue(plant, [cea, other], 100, by=maker, year=year)
+        case = surrender(operator, {cea: 100}, notice)
+        results = together(
+            partial(approve, case.id, Actor.of(hubei)),
+            partial(narrow, notice, [other.id], Actor.of(maker)),
+        )
+        (error,) = results.failed
+        assert error.code in ("not_eligible", "scope_contradicts")
+
+
+# Two refunds of one line -------------------------------------------------------------------------
+
+
+def test_two_refunds_of_60_from_100_surrendered_let_one_win(
+    together, plant, operator, hubei, maker, cea
+):
+    notice = issue(plant, [cea], 100, by=maker)
+    case = surrender(operator, {cea: 100}, notice)
+    approve(case.id, Actor.of(hubei))
+    line = db.session.execute(
+        text("SELECT id FROM application_line WHERE application_id = :id"), {"id": case.id}
+    ).scalar_one()
+    ids = []
+    for _ in range(2):
+        content = applications.Draft(
+            "surrender_refund",
+            plant.id,
+            (Line(cea.id, 60, source_line_id=line),),
+            str(uuid4()),
+            reason="核减",
+            document_no="1号",
+            authority="生态环境厅",
+            starts_on=clock.now().date(),
+            notice_id=notice,
+        )
+        with transaction():
+            ids += applications.start([content], Actor.of(maker), now=clock.now())
+    results = together(*(partial(submit, id_, Actor.of(maker)) for id_ in ids))
+    assert [error.code for error in results.failed] == ["more_than_left"]
