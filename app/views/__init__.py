@@ -31,6 +31,12 @@ from app.views.cancellation import VoluntaryCancellationView
 from app.views.certification import AuthorityView
 from app.views.compliance import ComplianceView, NoticeView
 from app.views.compliance_statistics import ComplianceGapView, ComplianceStatisticsView
+from app.views.custody import (
+    CustodyDepositView,
+    CustodyLinkView,
+    CustodyReturnView,
+    LinkedEnterpriseView,
+)
 from app.views.enquiry import (
     ConfiscationEnquiryView,
     ConfiscationRefundEnquiryView,
@@ -51,8 +57,8 @@ from app.views.parameters import ParameterHistoryView, ParameterView
 from app.views.permissions import PermissionSheetView
 from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
-from app.views.surrender import SurrenderRefundView, SurrenderView
 from app.views.signing import SigningView
+from app.views.surrender import SurrenderRefundView, SurrenderView
 from app.views.transfer import (
     ExchangeRegistryToTradingView,
     RegistryToTradingView,
@@ -86,6 +92,15 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
             (_("Compliance notices"), NoticeView),
             (_("Compliance statistics"), ComplianceStatisticsView),
             (_("Surrender refunds"), SurrenderRefundView),
+        ),
+    ),
+    (
+        _("Custody and returns"),
+        "ti-building-warehouse",
+        (
+            (_("Custody deposits"), CustodyDepositView),
+            (_("Links of enterprises"), CustodyLinkView),
+            (_("Returns from custody"), CustodyReturnView),
         ),
     ),
     (
@@ -145,6 +160,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    LinkedEnterpriseView,
     SigningView,
     ComplianceGapView,
     AuthorityView,

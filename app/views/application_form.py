@@ -252,7 +252,7 @@ def is_picking() -> bool:
 
 def _take_picked(filled: Filled) -> None:
     """Add the lines of every row ticked in the picker that has none yet."""
-    present = {line.form.choice.data for line in filled.form.lines}
+    present = {line.form.choice.data for line in _lines(filled.form)}
     ticked = set(request.form.getlist("picked"))
     for key, choosable in filled.offered.items():
         if key in present or choosable.refusal or (choosable.group or key) not in ticked:

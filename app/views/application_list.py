@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flask import abort, g, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import joinedload, selectinload
@@ -29,6 +28,7 @@ from app.models import (
 )
 from app.operations import account_details, attachments
 from app.security.scope import require_application
+from app.views import receivers
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action as RowAction
@@ -57,14 +57,15 @@ _SHOWN_STATUS = case(
 )
 
 
-def of_line(expression: Any) -> Any:
+def of_line(expression: Any, *conditions: Any) -> Any:
     """Return a scalar subquery over an application's lines, run for the rows that are shown alone."""
     return (
         select(expression)
         .select_from(ApplicationLine)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
         .join(Venue, Venue.id == ApplicationLine.venue_id, isouter=True)
-        .where(ApplicationLine.application_id == Application.id)
+        .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
         .scalar_subquery()
     )
 
@@ -75,7 +76,7 @@ class ApplicationList(ListPage):
     kind: str
     account_column = "account_id"
 
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("number", _("Application number"), kind="code"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
@@ -90,6 +91,7 @@ class ApplicationList(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an application; its lines are put together in the row."""
+        shown = self.lines_shown()
         return (
             select(
                 Application.id,
@@ -97,9 +99,9 @@ class ApplicationList(ListPage):
                 Application.number,
                 Account.member_no,
                 Account.name.label("account"),
-                of_line(func.string_agg(Instrument.code, "、")).label("instrument_codes"),
-                of_line(func.string_agg(Instrument.name, "、")).label("instruments"),
-                of_line(func.sum(ApplicationLine.quantity)).label("quantity"),
+                of_line(func.string_agg(Instrument.code, "、"), *shown).label("instrument_codes"),
+                of_line(func.string_agg(Instrument.name, "、"), *shown).label("instruments"),
+                of_line(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
                 of_line(func.max(Venue.name)).label("venue"),
                 Application.kind,
                 Application.category,
@@ -118,6 +120,10 @@ class ApplicationList(ListPage):
             .join(Account, Account.id == Application.account_id)
             .where(self.chosen())
         )
+
+    def lines_shown(self) -> Sequence[ColumnElement[bool]]:
+        """Return the conditions for the lines that a row puts together."""
+        return ()
 
     def chosen(self) -> ColumnElement[bool]:
         """Return which applications this page is about."""
@@ -180,34 +186,39 @@ class ApplicationList(ListPage):
         return facts
 
     def detail_tables(self, application: Application) -> list[dict[str, Any]]:
-        """Return the tables that stand before the lines: what a change of details proposes."""
-        if not application.proposal:
-            return []
-        return [comparison(application.proposal, is_clear=getattr(g, "reads_clear", False))]
+        """Return the tables that stand before the lines: proposed details, receivers' agreement."""
+        found = []
+        if application.proposal:
+            is_clear = getattr(g, "reads_clear", False)
+            found.append(comparison(application.proposal, is_clear=is_clear))
+        if Party.RECEIVER in KINDS[application.kind].reviews:
+            found.append(receivers.agreements(application))
+        return found
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
         """Return the table of lines; what no line has gets no column."""
         if not KINDS[application.kind].has_lines:
             return None
         quantity_title = self.quantity_title
+        lines = receivers.lines_of(application)
         columns: list[tuple[Any, str, Any]] = [
             (_("Instrument code"), "code", lambda line: line.instrument.code),
             (_("Instrument name"), "text", lambda line: line.instrument.name),
             (_("Vintage"), "text", lambda line: line.instrument.vintage),
             (quantity_title, "number", lambda line: line.quantity),
         ]
-        if any(line.source_line_id for line in application.lines):
+        if any(line.source_line_id for line in lines):
             columns.append((_("Drawn from"), "code", lambda line: line.source.application.number))
-        if any(line.account_id for line in application.lines):
+        if any(line.account_id for line in lines):
             columns.append((_("Receiving enterprise"), "text", lambda line: line.account.name))
-        if any(line.venue_id for line in application.lines):
+        if any(line.venue_id for line in lines):
             columns.append((_("Trading venue"), "text", lambda line: line.venue.name))
         return {
             "columns": [
                 {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
                 for label, kind, _read in columns
             ],
-            "rows": [[read(line) for _label, _kind, read in columns] for line in application.lines],
+            "rows": [[read(line) for _label, _kind, read in columns] for line in lines],
         }
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
@@ -276,12 +287,9 @@ def comparison(proposal: Mapping[str, Any], *, is_clear: bool) -> dict[str, Any]
 def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
     """Return what only some kinds have."""
     kind = KINDS[application.kind]
-    receivers = [
-        f"{each.account.name}（{gettext('Agreed') if each.agreed_at else gettext('Waiting')}）"
-        if Party.RECEIVER in kind.reviews
-        else each.account.name
-        for each in application.parties
-    ]
+    # Those who are asked to agree have a table of their own.
+    others = [] if Party.RECEIVER in kind.reviews else application.parties
+    names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
     return [
         (_("Type"), kind.categories.get(application.category), "text"),
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
@@ -290,7 +298,7 @@ def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
         (_("In force from"), application.starts_on, "date"),
         (_("In force until"), application.ends_on, "date"),
         (_("Settles on"), application.settles_on, "date"),
-        (_("Other enterprises concerned"), "、".join(receivers), "text"),
+        (_("Other enterprises concerned"), names, "text"),
     ]
 
 
@@ -302,10 +310,10 @@ def timeline(application: Application) -> list[dict[str, Any]]:
             "who": event.member_name,
             "action": ACTION_TITLES[Action(event.action)],
             "comment": event.comment,
-            "ip": event.ip,
+            "ip": ip,
             "tone": ACTION_TONES[Action(event.action)],
         }
-        for event in application.events
+        for event, ip in receivers.events_of(application)
     ]
 
 

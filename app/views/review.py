@@ -21,7 +21,7 @@ from app.operations import applications, clock
 from app.operations.actor import Actor
 from app.security.manager import permissions
 from app.security.scope import scoped_applications
-from app.views import signing
+from app.views import receivers, signing
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Columns, Filter
@@ -91,6 +91,11 @@ class _ReviewList(ApplicationList):
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add the imported table that an application came with."""
         return super().rows(conditions).add_columns(Application.import_id)
+
+    def lines_shown(self) -> Sequence[ColumnElement[bool]]:
+        """A receiver is shown what it is to get, not what others are."""
+        own = receivers.lines_shown()
+        return () if own is None else (own,)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
         """What asks the member's enterprise as a receiver is another's application."""
