@@ -424,15 +424,6 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
 
     Each shows the number and document of its application beside the instrument.
     """
-    drawn = aliased(ApplicationLine)
-    drawing = aliased(Application)
-    used = (
-        select(func.coalesce(func.sum(drawn.quantity), 0))
-        .join(drawing, drawing.id == drawn.application_id)
-        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
-        .scalar_subquery()
-    )
-    left = cast(ApplicationLine.quantity - used, BigInteger)
     rows = db.session.execute(
         select(
             ApplicationLine.id,
@@ -442,7 +433,7 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
             Instrument.code,
             Instrument.name,
             ApplicationLine.quantity,
-            left.label("left"),
+            _left().label("left"),
         )
         .join(Application, Application.id == ApplicationLine.application_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
@@ -467,6 +458,18 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
         )
         for row in rows
     ]
+
+
+def _left() -> Any:
+    """Return what is left of a line, in tonnes, when all that draws on it is taken off."""
+    drawn, drawing = aliased(ApplicationLine), aliased(Application)
+    used = (
+        select(func.coalesce(func.sum(drawn.quantity), 0))
+        .join(drawing, drawing.id == drawn.application_id)
+        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
+        .scalar_subquery()
+    )
+    return cast(ApplicationLine.quantity - used, BigInteger)
 
 
 _DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)

@@ -271,6 +271,12 @@ class ListPage(BaseView):
             return asks_first
         if action.job and len(names) > JOB_FROM:
             return self._start_job(action, [*names, *missing])
+        return self._bulk_result(action, names, missing)
+
+    def _bulk_result(
+        self, action: BulkAction, names: Mapping[int, tuple[str, str]], missing: Sequence[int]
+    ) -> Any:
+        """Do it, and say what became of each row."""
         with transaction():
             result = self.on_bulk(action.name, [*names])
         result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
