@@ -88,7 +88,9 @@ def certified(settings: Settings) -> Iterator[None]:
         if not Signer(settings.ca_folder).is_ready():
             log = stack.enter_context((settings.folder / "signer.log").open("ab"))
             stack.enter_context(
-                beside(settings, "app.pki.signer", str(settings.ca_folder), log=log)
+                beside(
+                    settings, "app.pki.signer", str(settings.ca_folder), "--with-parent", log=log
+                )
             )
         if settings.cert_login == "agent":
             stack.enter_context(beside(settings, "assistant", *assistant_arguments(settings)))

@@ -340,7 +340,8 @@ def _private(path: str, flags: int) -> int:
 
 def _end_with_input() -> None:
     """End with whoever holds the other end of our input, even where it was killed."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1024):  # Unbuffered: no lock is held when we exit.
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
