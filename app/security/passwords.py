@@ -131,6 +131,11 @@ def require_strong(password: str, member: Any) -> None:
         raise _weak(_("The new password is too common"), "common")
 
 
+def could_be_one(text: str) -> bool:
+    """Tell whether a text looks more like a password than like a member number."""
+    return len(text) >= 8 and _classes(text) >= 3
+
+
 def _weak(message: Any, code: str) -> RuleError:
     return RuleError(message, field="new", code=f"password_{code}")
 

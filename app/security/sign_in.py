@@ -110,10 +110,13 @@ def record(
     member_no: str, outcome: str, *, ip: str, user_agent: str, member_id: int | None = None
 ) -> None:
     """Write a failed attempt to 登录日志, committed whatever comes after it."""
+    typed = printable(member_no)
+    if member_id is None and passwords.could_be_one(typed):
+        typed = f"{typed[:2]}***"  # In the wrong field, it would be in the log for good.
     with db.engine.begin() as connection:
         connection.execute(
             insert(LoginRecord).values(
-                member_no=printable(member_no)[:LONGEST_NUMBER],
+                member_no=typed[:LONGEST_NUMBER],
                 member_id=member_id,
                 is_success=False,
                 outcome=outcome,

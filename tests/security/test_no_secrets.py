@@ -93,6 +93,20 @@ def test_the_answer_of_a_captcha_is_in_no_log(browser, with_captcha, everything)
     assert not any(re.search(rf"\b{answer}\b", text) for text in texts)
 
 
+def test_a_password_typed_as_the_number_is_not_kept_in_the_log(browser, everything):
+    browser.sign_in(WRONG, WRONG)
+    browser.sign_in(CHOSEN + " ", PASSWORD)
+    written = everything()["login_record.member_no"].splitlines()
+    assert written == ["Wr***", "Ch***"]
+
+
+def test_a_mistyped_number_is_kept_as_it_was_typed(browser, everything):
+    for typed in ("21042399999", "P99", "nobody", "r0001"):
+        browser.sign_in(typed, WRONG)
+    written = everything()["login_record.member_no"].splitlines()
+    assert written == ["21042399999", "P99", "nobody", "r0001"]
+
+
 def test_what_is_refused_is_written_down_with_who_and_what(app, browser, people):
     browser.sign_in()
     assert browser.get("/members/").status_code == 403
