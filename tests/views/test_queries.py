@@ -51,6 +51,12 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "VoluntaryCancellationView": world.a.cancelling
                 if name == "edit"
                 else world.a.in_review,
+                "ComplianceView": world.a.notices[1],
+                "NoticeView": world.a.notices[1],
+                "SurrenderView": world.a.surrenders["draft" if name == "edit" else "in_review"],
+                "SurrenderRefundView": world.a.surrenders[
+                    "refund draft" if name == "edit" else "refund in_review"
+                ],
                 "ReviewView": world.a.in_review,
                 "ReviewedView": world.a.approved,
             }

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Account, Application, Instrument, Job, JobFailure, Member
-from app.operations import accounts, applications, clock, outbox, settlement, trading
+from app.operations import (
+    accounts,
+    applications,
+    clock,
+    compliance,
+    outbox,
+    settlement,
+    trading,
+)
 from app.operations.actor import SYSTEM, Actor
 from app.security import lockout, sign_in
 from app.security.members import NewMember, register_members
@@ -23,6 +32,7 @@ from tests import factories
 PASSWORD = "Correct-Horse-1"
 TRANSFER = "registry_to_trading"
 CANCELLATION = "voluntary_cancellation"
+DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
 TITLES = {
     "registry_maker": "注册登记管理机构经办",
     "registry_checker": "注册登记管理机构复核",
@@ -46,6 +56,8 @@ class Enterprise:
     in_review: int = 0
     approved: int = 0
     by_officers: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: draft, approved
+    notices: list[int] = field(default_factory=list)  # 履约: one fulfilled, one with a rest
+    surrenders: dict[str, int] = field(default_factory=dict)  # by state; refunds as "refund ..."
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
 
@@ -81,6 +93,8 @@ def make_world() -> World:
         applications.approve([a.approved, b.approved], reviewer, now=clock.now())
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
+    for of, province in ((a, "province"), (b, "province:31")):
+        _comply(of, officers["registry_maker"], officers[province])
     for member in (a.member, b.member, *officers.values()):
         _job(member)
     _letter()
@@ -183,6 +197,47 @@ def _cancelling(enterprise: Enterprise) -> int:
     """Submit a voluntary cancellation."""
     what = {enterprise.instrument: 1}
     return factories.submitted(CANCELLATION, enterprise.member, what, reason="碳中和").id
+
+
+def _comply(of: Enterprise, maker: Member, province: Member) -> None:
+    """Issue two notices, surrender for them in every state, and refund something."""
+    registry, reviewer = Actor.of(maker), Actor.of(province)
+    wanted = [
+        compliance.NewNotice(of.account.id, year, tonnes, DEADLINE, (of.instrument.id,))
+        for year, tonnes in ((2024, 1), (2025, 300))
+    ]
+    with transaction():
+        of.notices[:] = compliance.issue(wanted, registry, now=clock.now())
+    by, what = of.member, {of.instrument: 1}
+    done, due = of.notices
+    approved = factories.submitted("surrender", by, what, notice_id=done)
+    first = factories.submitted("surrender", by, {of.instrument: 3}, notice_id=due)
+    with transaction():
+        applications.approve([approved.id, first.id], reviewer, now=clock.now())
+        compliance.adjust(
+            {due: 200}, registry, now=clock.now(), document_no="环函1号", reason="核减"
+        ).one()
+    of.surrenders["approved"] = first.id
+    of.surrenders["in_review"] = factories.submitted("surrender", by, what, notice_id=due).id
+    of.surrenders["draft"] = factories.draft("surrender", by, what, notice_id=due)
+    source = db.session.get_one(Application, first.id).lines[0].id
+    for state in ("refund draft", "refund in_review"):
+        content = applications.Draft(
+            "surrender_refund",
+            of.account.id,
+            (Line(of.instrument.id, 1, source_line_id=source),),
+            f"world:{state}:{of.account.id}",
+            reason="核减",
+            document_no="环函2号",
+            authority="省生态环境厅",
+            starts_on=clock.now().date(),
+            notice_id=due,
+        )
+        with transaction():
+            (of.surrenders[state],) = applications.start([content], registry, now=clock.now())
+    with transaction():
+        ids = [of.surrenders["refund in_review"]]
+        applications.submit(ids, registry, now=clock.now()).one()
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:
