@@ -26,6 +26,7 @@ from app.models import Account, Member
 from app.operations import calendar, certificates, clock, log, personal_data, settlement, trading
 from app.operations import log_head as log_heads
 from app.operations.actor import SYSTEM
+from app.pki.errors import SignerAbsent
 from app.security.members import first_password, register_member
 from app.security.roles import ROLES
 from config import ConfigurationError
@@ -287,9 +288,11 @@ def log_head(folder: Path | None) -> None:
     """Seal the logs, and write the day's head as a signed file, to be kept on another machine."""
     with transaction():
         log.seal()
-    sign, public_key = _seal_key()
+    name, sign, public_key = _seal_key()
     path = log_heads.write(folder or _heads_folder(), sign, now=clock.now())
-    (path.parent / "seal.pub").write_bytes(public_key)
+    (path.parent / f"{name}.pub").write_bytes(public_key)
+    if name == "file":
+        click.echo("signed by a key in a file: no signing process answers", err=True)
     click.echo(path)
 
 
@@ -298,13 +301,14 @@ def log_head(folder: Path | None) -> None:
 @click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The seal key's public half, kept elsewhere; ours unless given.",
+    help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
 )
 @with_appcontext
 def verify_log(folder: Path | None, key: Path | None) -> None:
     """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
-    public_key = key.read_bytes() if key else _seal_key()[1]
-    heads, forged = log_heads.read(folder or _heads_folder(), public_key)
+    folder = folder or _heads_folder()
+    public_keys = [path.read_bytes() for path in ([key] if key else folder.glob("*.pub"))]
+    heads, forged = log_heads.read(folder, *public_keys)
     report = log.verify_log(heads)
     for name in forged:
         report.add("log_head", f"{name}: the signature does not hold")
@@ -321,9 +325,13 @@ def _heads_folder() -> Path:
     return current_app.config["SETTINGS"].folder / "log-heads"
 
 
-def _seal_key() -> tuple[log_heads.Sign, bytes]:
-    """Return what signs heads, and its public half."""
-    return log_heads.file_key(current_app.config["SETTINGS"].folder / "log-head-key.pem")
+def _seal_key() -> tuple[str, log_heads.Sign, bytes]:
+    """Return the seal key's name, what signs with it and its public half; a file's where nobody answers."""
+    try:
+        return "seal", *log_heads.seal_key(Path(current_app.config["CA_FOLDER"]))
+    except SignerAbsent:
+        path = current_app.config["SETTINGS"].folder / "log-head-key.pem"
+        return "file", *log_heads.file_key(path)
 
 
 @click.command("rotate-personal-data")

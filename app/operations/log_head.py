@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask_babel import gettext as _
@@ -19,6 +18,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.operations import log
 from app.pki.errors import PkiError
+from app.pki.signer import SEAL, Signer
 from app.pki.suites import suite_of
 from app.pki.tokens import write_private
 
@@ -47,22 +47,39 @@ def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
     return path
 
 
-def read(folder: Path, public_key: bytes) -> tuple[list[Mapping[str, Any]], list[str]]:
+def read(folder: Path, *public_keys: bytes) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Read every head of a folder; return those whose signature holds, and the names of the others.
 
-    ``public_key`` is the seal key's, in PEM; it should come from elsewhere than the heads.
+    The keys are public halves in PEM; they should come from elsewhere than the heads.
     """
-    spki = _spki(public_key)
+    known = [_spki(key) for key in public_keys]
     sound: list[Mapping[str, Any]] = []
     forged: list[str] = []
     for path in sorted(folder.glob("*.json")):
         content = path.read_bytes()
-        try:
-            suite_of(spki).verify(spki, path.with_suffix(".sig").read_bytes(), content)
+        if any(_has_signed(key, path.with_suffix(".sig"), content) for key in known):
             sound.append(json.loads(content))
-        except (PkiError, InvalidSignature, OSError, ValueError):
+        else:
             forged.append(path.name)
     return sound, forged
+
+
+def _has_signed(spki: bytes, signature: Path, content: bytes) -> bool:
+    try:
+        suite_of(spki).verify(spki, signature.read_bytes(), content)
+    except (PkiError, OSError):
+        return False
+    return True
+
+
+def seal_key(folder: Path) -> tuple[Sign, bytes]:
+    """Return the registry's seal key, in the signing process of a folder, and its public half.
+
+    Raises SignerAbsent where nobody answers there.
+    """
+    signer = Signer(folder)
+    public = serialization.load_der_public_key(signer.keys()[SEAL])
+    return signer.sign, _pem(public)
 
 
 def file_key(path: Path) -> tuple[Sign, bytes]:
@@ -83,10 +100,13 @@ def file_key(path: Path) -> tuple[Sign, bytes]:
         )
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    public = key.public_key().public_bytes(
+    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), _pem(key.public_key())
+
+
+def _pem(public: Any) -> bytes:
+    return public.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), public
 
 
 def _spki(public_key: bytes) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
@@ -13,6 +15,9 @@ from app.extensions import db, transaction
 from app.models import LoginRecord, OperationLog
 from app.operations import clock, log, log_head
 from app.operations.actor import SYSTEM, Actor
+from app.pki import ceremony
+from app.pki.errors import SignerAbsent
+from app.pki.signer import wait_until_ready
 from app.security import sign_in
 from tests.factories import member
 
@@ -278,6 +283,23 @@ def test_a_head_signed_by_another_key_is_not_believed(logs, heads, tmp_path):
     assert log_head.read(folder, other_public) == ([], [path.name])
     path.with_suffix(".sig").unlink()
     assert log_head.read(folder, _public) == ([], [path.name])
+
+
+def test_the_registrys_seal_key_signs_heads_through_its_process(logs, tmp_path):
+    authority = tmp_path / "authority"
+    ceremony.establish(authority, "a long passphrase", now=datetime.now(UTC))
+    process = subprocess.Popen([sys.executable, "-m", "app.pki.signer", str(authority)])
+    try:
+        wait_until_ready(authority)
+        sign, public = log_head.seal_key(authority)
+        path = log_head.write(tmp_path / "heads", sign, now=clock.now())
+    finally:
+        process.terminate()
+        process.wait(10)
+    kept, forged = log_head.read(path.parent, public)
+    assert ([head["block"] for head in kept], forged) == ([2], [])
+    with pytest.raises(SignerAbsent):
+        log_head.seal_key(authority)
 
 
 def test_the_key_of_heads_is_its_owners_alone(tmp_path):
