@@ -189,6 +189,13 @@ def verify_signed(
     return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN)
 
 
+def signed_at(content: bytes) -> datetime:
+    """Return when the signer claims to have signed content that was verified."""
+    moment = _moment(parse(content)["at"])
+    assert moment is not None, "only verified content is asked"
+    return moment
+
+
 def reason_of(error: PkiError) -> str:
     """Return what the member is told."""
     return str(REASONS.get(error.code) or _("The certificate was not accepted; sign in again"))
@@ -207,7 +214,17 @@ def _read(content: bytes) -> dict[str, Any]:
     except ContentInvalid as error:
         raise SignatureRefused("malformed") from error
     _require(isinstance(signed, dict) and set(signed) == PARTS, "malformed")
+    _require(_moment(signed["at"]) is not None, "malformed")
     return dict(signed)
+
+
+def _moment(text: Any) -> datetime | None:
+    """Read a moment with its zone, or return None for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _find_certificate(_issuer: bytes, serial: int) -> Certificate | None:

@@ -237,6 +237,10 @@ def test_a_relay_that_calls_us_by_its_own_name_gets_no_further(browser, holder, 
         {"payload": {"schema": "login/1", "member_no": OTHER, "member_name": "华中水泥"}},
         {"payload": None},
         {"more": 1},
+        {"at": None},
+        {"at": 0},
+        {"at": "yesterday"},
+        {"at": "2026-11-22T10:00:00"},
     ],
 )
 def test_other_content_is_refused_however_well_signed(browser, holder, said, count, changed):
@@ -455,6 +459,7 @@ def test_a_submission_is_signed_once_for_what_the_server_has(app, people, holder
     with app.test_request_context():
         content = signed(ask())
         assert verify(content).serial
+        assert certificates.signed_at(content).tzinfo
         for broken in (
             lambda: verify(content),  # a second time
             lambda: verify(signed(ask()), {**payload, "lines": [{"quantity": "900"}]}),
