@@ -15,6 +15,7 @@ from flask_babel import gettext
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
+from app.domain.kinds import KINDS
 from app.extensions import db, transaction
 from app.models import Application
 from app.operations import applications, clock, evidence, jobs
@@ -69,6 +70,7 @@ class SigningView(BaseView):
         return self.render_template(
             "signing.html",
             is_review=is_review,
+            business="" if is_review else KINDS[payload["application"]["kind"]].title,
             payload=payload,
             step={
                 "type": "review" if is_review else "submit",
