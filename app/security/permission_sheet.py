@@ -32,6 +32,7 @@ WORDS = {
     "reveal": _("Read personal data in clear"),
     "certificate": _("Get the certificate of record"),
     "import": _("Import a file"),
+    "sign": _("Sign with the USBKey"),
     "abort": _("Stop a job"),
 }
 # Pages that no menu names.
@@ -40,6 +41,7 @@ TITLES = {
     "SignInView": _("Sign-in and password"),
     "AppearanceView": _("Appearance and language"),
     "AttachmentView": _("Attachments"),
+    "SigningView": _("Signing"),
     "AttestationView": _("Certificate of record"),
     "VerifyView": _("Verification of a certificate of record"),
     "AuthorityView": _("Certification authority"),
