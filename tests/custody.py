@@ -1,0 +1,104 @@
+"""Deposits, links and returns (manual 六-一), as the tests of several folders need them; each commits."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from app.domain.workflow import Case, Line
+from app.extensions import db, transaction
+from app.models import Account, Application, ApplicationLine, Instrument, Member
+from app.operations import applications, clock
+from app.operations.actor import Actor
+from tests.factories import entered, submitted
+
+DEPOSIT, LINK, RETURN = "custody_deposit", "custody_link", "custody_return"
+Shares = dict[Account, int]
+
+
+def approve(id_: int, by: Member, comment: str = "同意") -> Case:
+    with transaction():
+        return applications.approve([id_], Actor.of(by), now=clock.now(), comment=comment).one()
+
+
+def send_back(id_: int, by: Member, comment: str = "数量有误") -> Case:
+    with transaction():
+        return applications.send_back([id_], Actor.of(by), now=clock.now(), comment=comment).one()
+
+
+def submit(id_: int, by: Member) -> Case:
+    with transaction():
+        return applications.submit([id_], Actor.of(by), now=clock.now()).one()
+
+
+def withdraw(id_: int, by: Member) -> Case:
+    with transaction():
+        return applications.withdraw([id_], Actor.of(by), now=clock.now()).one()
+
+
+def deposited(by: Member, lines: dict[Instrument, int], officer: Member) -> int:
+    """Deposit and approve; return the application's id."""
+    case = submitted(DEPOSIT, by, lines, category="merger", reason="企业合并")
+    approve(case.id, officer)
+    return case.id
+
+
+def link(about: Account, others: list[Account], maker: Member, checker: Member) -> int:
+    """Link an enterprise with others, by two officers."""
+    made = entered(
+        LINK, about, maker, document_no="", authority="", starts_on=None,
+        receivers=tuple(each.id for each in others),
+    )  # fmt: skip
+    approve(made, checker)
+    return made
+
+
+def distribution(deposit: int, shares: Shares) -> tuple[Line, ...]:
+    """Return the lines that give of every instrument of a deposit these shares."""
+    lines = db.session.scalars(
+        db.select(ApplicationLine).where(ApplicationLine.application_id == deposit)
+    ).all()
+    return tuple(
+        Line(line.instrument_id, tonnes, account_id=to.id, source_line_id=line.id)
+        for line in lines
+        for to, tonnes in shares.items()
+    )
+
+
+def asked(by: Member, lines: tuple[Line, ...]) -> applications.Draft:
+    """Return what the member would save."""
+    assert by.account_id is not None
+    return applications.Draft(RETURN, by.account_id, lines, str(uuid4()), reason="返还")
+
+
+def drafted(by: Member, lines: tuple[Line, ...]) -> int:
+    """Save a return as a draft."""
+    with transaction():
+        (made,) = applications.start([asked(by, lines)], Actor.of(by), now=clock.now())
+    return made
+
+
+def edited(id_: int, by: Member, lines: tuple[Line, ...]) -> None:
+    """Change a draft, or what was sent back."""
+    with transaction():
+        applications.edit(id_, asked(by, lines), Actor.of(by), now=clock.now())
+
+
+def returning(by: Member, deposit: int, shares: Shares) -> int:
+    """Save and submit a return."""
+    made = drafted(by, distribution(deposit, shares))
+    submit(made, by)
+    return made
+
+
+def standing(id_: int) -> tuple[str, int]:
+    """Return status and step."""
+    db.session.expire_all()
+    row = db.session.get_one(Application, id_)
+    return row.status, row.step
+
+
+def agreed(id_: int) -> list[int]:
+    """Return the accounts that have agreed."""
+    db.session.expire_all()
+    row = db.session.get_one(Application, id_)
+    return [party.account_id for party in row.parties if party.agreed_at]

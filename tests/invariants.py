@@ -1,0 +1,93 @@
+"""What holds after every scenario, whatever happened in it."""
+
+from __future__ import annotations
+
+from app.domain.kinds import KINDS
+from app.domain.moves import Bucket
+from app.domain.workflow import Party
+from app.extensions import db
+from app.operations.verification import verify_ledger
+
+
+def assert_sound() -> None:
+    """Assert that the ledger verifies, and that applications and the ledger tell the same.
+
+    Conservation per instrument, no negative bucket, replay and balances, what open applications and
+    documents hold: `verify_ledger`.  Besides: what is in custody, agreements, and who reviewed.
+    """
+    db.session.rollback()
+    report = verify_ledger()
+    assert report.is_sound, report.faults
+    for check in (_custody_is_what_deposits_left, _nobody_reviewed_their_own, _receivers_agreed):
+        check()
+    db.session.rollback()
+
+
+def _custody_is_what_deposits_left() -> None:
+    """In custody is what approved deposits hold, less what is being returned and was returned."""
+    wrong = db.session.execute(
+        db.text(
+            f"""
+            WITH said AS (
+              SELECT a.account_id, l.instrument_id,
+                     sum(CASE WHEN a.kind = 'custody_deposit' THEN l.quantity ELSE -l.quantity END)
+                       FILTER (WHERE a.kind = 'custody_return' OR a.status = 'approved') AS kept
+                FROM application a JOIN application_line l ON l.application_id = a.id
+               WHERE a.kind IN ('custody_deposit', 'custody_return')
+                 AND a.status IN ('in_review', 'approved')
+               GROUP BY 1, 2)
+            SELECT account_id, instrument_id, h.{Bucket.CUSTODY.column} AS held, said.kept
+              FROM holding h FULL JOIN said USING (account_id, instrument_id)
+             WHERE coalesce(h.{Bucket.CUSTODY.column}, 0) <> coalesce(said.kept, 0)
+            """
+        )
+    ).all()
+    assert wrong == []
+
+
+def _nobody_reviewed_their_own() -> None:
+    """Who made or submitted an application is not among those who decided on it."""
+    wrong = db.session.execute(
+        db.text(
+            """
+            SELECT a.number, e.action, e.member_id
+              FROM application a JOIN application_event e ON e.application_id = a.id
+             WHERE e.action IN ('approve', 'send_back') AND e.member_id IS NOT NULL
+               AND (e.member_id IN (a.created_by, a.submitted_by)
+                    OR EXISTS (SELECT FROM application_event o
+                                WHERE o.application_id = a.id AND o.member_id = e.member_id
+                                  AND o.id < e.id AND o.action IN ('save', 'submit')))
+            """
+        )
+    ).all()
+    assert wrong == []
+
+
+def _receivers_agreed() -> None:
+    """Every receiver of the lines is asked; beyond that step all of them have agreed.
+
+    While it is their turn, at least one has not: the last agreement always leads on.
+    """
+    asking = [code for code, kind in KINDS.items() if Party.RECEIVER in kind.reviews]
+    steps = {code: KINDS[code].reviews.index(Party.RECEIVER) for code in asking}
+    rows = db.session.execute(
+        db.text(
+            """
+            SELECT a.kind, a.status, a.step, a.number,
+                   array(SELECT DISTINCT l.account_id FROM application_line l
+                          WHERE l.application_id = a.id ORDER BY 1) AS receivers,
+                   array(SELECT p.account_id FROM application_party p
+                          WHERE p.application_id = a.id ORDER BY 1) AS asked,
+                   array(SELECT p.account_id FROM application_party p
+                          WHERE p.application_id = a.id AND p.agreed_at IS NOT NULL
+                          ORDER BY 1) AS agreed
+              FROM application a
+             WHERE a.kind = ANY(:kinds) AND a.status IN ('in_review', 'approved')
+            """
+        ),
+        {"kinds": asking},
+    )
+    for row in rows:
+        assert row.receivers == row.asked, row.number
+        is_over = row.status == "approved" or row.step > steps[row.kind]
+        assert (row.agreed == row.asked) == is_over, row.number

@@ -1,0 +1,297 @@
+"""存管返还 when several act at once: one deposit drawn on twice, and receivers who answer together.
+
+Each lock is shown to matter: without it the same race goes wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from app.domain.errors import InsufficientQuantity, NotAllowed, NotFound, RuleError
+from app.domain.moves import Bucket
+from app.extensions import db, transaction
+from app.operations import application_rows, applications, clock
+from app.operations.actor import Actor
+from tests.custody import (
+    agreed,
+    deposited,
+    distribution,
+    drafted,
+    edited,
+    link,
+    returning,
+    standing,
+    submit,
+)
+from tests.factories import account, give, instrument, member, quantity
+from tests.invariants import assert_sound
+
+TRIES = 25  # How often a race is run before we believe that a lock makes no difference.
+
+
+@pytest.fixture
+def party(app):
+    """A, linked with B and C; 300,000 t of its 600,000 t in custody are `deposit`."""
+    found = SimpleNamespace()
+    for name in "abc":
+        row = account(f"企业{name}")
+        setattr(found, name, row)
+        setattr(found, f"of_{name}", member(of=row))
+    found.maker, found.checker = member("registry_maker"), member("registry_checker")
+    found.cea = instrument()
+    give(found.a, found.cea, 600_000)
+    for row in (found.b, found.c):
+        give(row, found.cea, 1)  # A fresh holding would serialise.
+    found.deposit = deposited(found.of_a, {found.cea: 300_000}, found.checker)
+    # As many tonnes again are in custody, so that the deposit alone is what runs out.
+    deposited(found.of_a, {found.cea: 300_000}, found.checker)
+    link(found.a, [found.b, found.c], found.maker, found.checker)
+    return found
+
+
+def submits(id_, actor):
+    with transaction():
+        return applications.submit([id_], actor, now=clock.now()).one()
+
+
+def approves(id_, actor):
+    with transaction():
+        return applications.approve([id_], actor, now=clock.now(), comment="同意").one()
+
+
+def refuses(id_, actor):
+    with transaction():
+        return applications.send_back([id_], actor, now=clock.now(), comment="数量有误").one()
+
+
+def withdraws(id_, actor):
+    with transaction():
+        return applications.withdraw([id_], actor, now=clock.now()).one()
+
+
+@contextmanager
+def facing_each_other(monkeypatch, parties=2):
+    """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
+    all_read = threading.Barrier(parties)
+    real = application_rows.gather
+
+    def gather(cases, moment):
+        facts = real(cases, moment)
+        with suppress(threading.BrokenBarrierError):  # The others wait for the lock.
+            all_read.wait(timeout=0.5)
+        return facts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application_rows, "gather", gather)
+        yield
+
+
+# Two returns of one deposit ----------------------------------------------------------------
+
+
+def two_returns(together, party, monkeypatch):
+    actor = Actor.of(party.of_a)
+    ids = [
+        drafted(party.of_a, distribution(party.deposit, {party.b: 200_000})),
+        drafted(party.of_a, distribution(party.deposit, {party.c: 100_001})),
+    ]
+    with facing_each_other(monkeypatch):
+        return together(*(partial(submits, id_, actor) for id_ in ids))
+
+
+def test_of_two_returns_of_one_deposit_exactly_one_is_taken(together, party, monkeypatch):
+    results = two_returns(together, party, monkeypatch)
+
+    assert [type(error) for error in results.failed] == [InsufficientQuantity]
+    # The loser is told the figure, since it waited for the winner.
+    assert results.failed[0].code == "more_than_left"
+    assert results.failed[0].field.startswith("lines.s")
+    assert quantity(party.a, party.cea, Bucket.IN_RETURN) in (200_000, 100_001)
+    assert_sound()
+
+
+def test_without_the_account_lock_the_database_still_takes_one_alone(
+    together, party, monkeypatch, without_account_lock
+):
+    """Both pass our own check; `draws_stay_within` refuses the second."""
+    results = two_returns(together, party, monkeypatch)
+
+    assert len(results.failed) == 1
+    assert isinstance(results.failed[0], RuleError)
+    assert (results.failed[0].code, results.failed[0].field) != ("more_than_left", "")
+    assert not results.failed[0].field.startswith("lines.s")  # Not our own check's words.
+    assert quantity(party.a, party.cea, Bucket.IN_RETURN) in (200_000, 100_001)
+    assert_sound()
+
+
+# Receivers answer at the same moment -------------------------------------------------------
+
+
+def to_both(party):
+    return returning(party.of_a, party.deposit, {party.b: 200_000, party.c: 100_000})
+
+
+def both_agree(together, party, made, monkeypatch):
+    actors = Actor.of(party.of_b), Actor.of(party.of_c)
+    with facing_each_other(monkeypatch):
+        return together(*(partial(approves, made, actor) for actor in actors))
+
+
+def test_b_and_c_agree_at_once_and_it_goes_one_step_on(together, party, monkeypatch):
+    made = to_both(party)
+
+    results = both_agree(together, party, made, monkeypatch)
+
+    assert results.failed == []
+    assert sorted(case.step for case in results.returned) == [0, 1]
+    assert standing(made) == ("in_review", 1)
+    assert agreed(made) == sorted([party.b.id, party.c.id])
+    assert_sound()
+    approves(made, Actor.of(party.checker))
+    assert (quantity(party.b, party.cea), quantity(party.c, party.cea)) == (200_001, 100_001)
+    assert_sound()
+
+
+def test_without_the_locks_an_agreement_is_overlooked(
+    together, party, monkeypatch, without_any_lock_on_applications
+):
+    """Each sees the other still missing, so that nobody leads on and nobody is asked any more."""
+    made = to_both(party)
+
+    both_agree(together, party, made, monkeypatch)
+
+    assert agreed(made) == sorted([party.b.id, party.c.id])
+    assert standing(made) == ("in_review", 0)
+    with pytest.raises(AssertionError):
+        assert_sound()
+
+
+def test_b_agrees_while_c_refuses(together, party):
+    """Whoever is first, it is back with A; what B agreed to is void."""
+    for _ in range(5):
+        made = to_both(party)
+
+        results = together(
+            partial(approves, made, Actor.of(party.of_b)),
+            partial(refuses, made, Actor.of(party.of_c)),
+        )
+
+        assert {getattr(error, "code", error) for error in results.failed} <= {"wrong_status"}
+        assert results.returned[1] is not None
+        assert standing(made) == ("returned", 0)
+        assert quantity(party.a, party.cea, Bucket.CUSTODY) == 600_000
+        submit(made, party.of_a)
+        assert agreed(made) == []
+        assert_sound()
+        withdraws(made, Actor.of(party.of_a))
+
+
+def test_without_the_locks_the_yes_undoes_the_no(
+    together, party, monkeypatch, without_any_lock_on_applications
+):
+    """The yes that was decided before the no is written after it, and the tonnes are gone already."""
+    made = to_both(party)
+    written = threading.Event()
+    real = applications.rows.record
+
+    def record(cases, action, *arguments, **more):
+        if action == "approve":
+            assert written.wait(timeout=20)
+        return real(cases, action, *arguments, **more)
+
+    def refuse():
+        case = refuses(made, Actor.of(party.of_c))
+        written.set()
+        return case
+
+    read = threading.Barrier(2)
+    lock = application_rows.lock
+
+    def lock_together(ids, actor):
+        cases = lock(ids, actor)
+        read.wait(timeout=20)
+        return cases
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application_rows, "record", record)
+        patch.setattr(application_rows, "lock", lock_together)
+        together(partial(approves, made, Actor.of(party.of_b)), refuse)
+
+    assert standing(made) == ("in_review", 0)
+    assert quantity(party.a, party.cea, Bucket.CUSTODY) == 600_000  # Nothing is held for it.
+    with pytest.raises(AssertionError):
+        assert_sound()
+
+
+# The registry, and the applicant in between -------------------------------------------------
+
+
+def test_the_registry_approves_twice_at_once_and_it_is_paid_once(together, party):
+    officers = [Actor.of(each) for each in (party.maker, party.checker)]
+    for n in range(5):
+        made = returning(party.of_a, party.deposit, {party.b: 1000})
+        approves(made, Actor.of(party.of_b))
+
+        results = together(*(partial(approves, made, officer) for officer in officers))
+
+        assert [getattr(error, "code", error) for error in results.failed] == ["wrong_status"]
+        assert standing(made) == ("approved", 2)
+        assert quantity(party.b, party.cea) == 1 + 1000 * (n + 1)
+    assert_sound()
+
+
+def test_without_the_locks_both_officers_believe_they_may(
+    together, party, monkeypatch, without_any_lock_on_applications
+):
+    """What keeps it from being paid twice then is the posting's key alone."""
+    officers = [Actor.of(each) for each in (party.maker, party.checker)]
+    made = returning(party.of_a, party.deposit, {party.b: 1000})
+    approves(made, Actor.of(party.of_b))
+
+    with facing_each_other(monkeypatch):
+        results = together(*(partial(approves, made, officer) for officer in officers))
+
+    assert [getattr(error, "code", "") for error in results.failed] != ["wrong_status"]
+    assert quantity(party.b, party.cea) == 1001
+
+
+def test_a_withdraws_while_the_last_receiver_agrees(together, party):
+    """Either order is possible, and either leaves nothing held for an application that is over."""
+    for _ in range(5):
+        made = returning(party.of_a, party.deposit, {party.b: 5})
+
+        results = together(
+            partial(withdraws, made, Actor.of(party.of_a)),
+            partial(approves, made, Actor.of(party.of_b)),
+        )
+
+        assert {getattr(error, "code", error) for error in results.failed} <= {"wrong_status"}
+        assert standing(made)[0] == "withdrawn"
+        assert quantity(party.a, party.cea, Bucket.CUSTODY) == 600_000
+    assert_sound()
+
+
+def test_a_submits_again_while_c_still_answers_the_first_time(together, party):
+    """C's answer meets the new submission or none: it never counts for what C has not been asked."""
+    for _ in range(5):
+        made = to_both(party)
+        refuses(made, Actor.of(party.of_b))
+        edited(made, party.of_a, distribution(party.deposit, {party.b: 1, party.c: 2}))
+
+        results = together(
+            partial(submits, made, Actor.of(party.of_a)),
+            partial(approves, made, Actor.of(party.of_c)),
+        )
+
+        assert results.returned[0] is not None
+        for error in results.failed:
+            assert isinstance(error, (NotAllowed, NotFound))
+        assert standing(made) == ("in_review", 0)
+        assert_sound()
+        withdraws(made, Actor.of(party.of_a))
+    db.session.rollback()
