@@ -13,15 +13,17 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from stdnum.cn import ric, uscc
 
 from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
-from app.models import Account, AccountDetail
+from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
+from app.operations import outbox
 from app.operations.actor import Actor
 
 SECTORS = {
@@ -57,7 +59,16 @@ def _email(text: str) -> str:
 
 
 def _identity(text: str) -> str:
-    return str(ric.validate(text.upper()))  # GB 11643-1999: 18 characters with a check character.
+    """GB 11643-1999: 18 characters with a day of birth and a check character.
+
+    `ric.validate` would also ask whether the county existed in the year of birth, and refuse people
+    whose number was given to them later, after their county had been formed.
+    """
+    number = str(ric.compact(text.upper()))
+    if not re.fullmatch("[0-9]{17}[0-9X]", number) or number[-1] != ric.calc_check_digit(number):
+        raise ValueError
+    ric.get_birth_date(number)
+    return number
 
 
 def _bank_account(text: str) -> str:
@@ -220,13 +231,47 @@ def _open(name: str, value: str) -> str:
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Put approved changes in force; the documents of a batch opening are there now, too.
 
-    Raises RuleError where another account has the credit code by now (登记管理规则 7).
+    Raises RuleError where another account has the credit code by now (登记管理规则 7).  The account
+    representative is told by mail: at the old address and at the new one, where that changes, too.
     """
     for case in cases:
         after = {name: pair[1] for name, pair in proposed(case.proposal).items()}
+        addresses = {current(case.account_id)["representative_email"]}
         set_details(case.account_id, after)
-        db.session.get_one(Account, case.account_id).lacks_documents = False
+        account = db.session.get_one(Account, case.account_id)
+        account.lacks_documents = False
+        addresses.add(after.get("representative_email", ""))
+        _tell(account, sorted(addresses - {""}), list(after), case.number, now)
     db.session.flush()
+
+
+def _tell(
+    account: Account, addresses: Sequence[str], names: Sequence[str], number: str, now: datetime
+) -> None:
+    """Write to the representative which details have changed; the values stand in no mail."""
+    body = gettext(
+        "The details of account %(number)s were changed at %(time)s by application %(application)s:"
+        " %(fields)s. If your enterprise did not apply for it, call the service telephone"
+        " 400-991-1188 at once.",
+        number=account.member_no,
+        time=f"{now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        application=number,
+        fields="、".join(str(field.title) for field in FIELDS if field.name in names),
+    )
+    outbox.send(
+        *(
+            outbox.Message(
+                channel="mail",
+                recipient=address,
+                subject=gettext("Account details were changed"),
+                body=body,
+                purpose="account_change.approved",
+                account_id=account.id,
+                dedupe_key=f"account_change:{number}:{address}",
+            )
+            for address in addresses
+        )
+    )
 
 
 def set_details(account_id: int, values: Mapping[str, str]) -> None:
@@ -236,13 +281,25 @@ def set_details(account_id: int, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if BY_NAME[name].of_account:
             setattr(account, name, value)
+    _let_representative_follow(account, values)
     rest = {name: value for name, value in values.items() if not BY_NAME[name].of_account}
     if rest:
-        db.session.flush()
         statement = insert(AccountDetail).values(account_id=account_id, **rest)
         db.session.execute(
             statement.on_conflict_do_update(index_elements=["account_id"], set_=rest)
         )
+
+
+def _let_representative_follow(account: Account, values: Mapping[str, str]) -> None:
+    """The representative signs in with the 会员编号: name and address are the account's."""
+    db.session.flush()
+    own = Member.username == account.member_no
+    if values.get("name"):
+        db.session.execute(update(Member).where(own).values(first_name=values["name"]))
+    address = values.get("representative_email")
+    if address:  # One address is one person's; where it is another's, the member keeps the old one.
+        taken = select(Member.id).where(Member.email == address)
+        db.session.execute(update(Member).where(own, ~taken.exists()).values(email=address))
 
 
 def _require_free_code(account_id: int, code: str) -> None:

@@ -126,8 +126,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
-        unproven=_those(_UNPROVEN, cases),
-        clashing=_those(_CLASHING, cases),
+        unproven=_those(_UNPROVEN, cases, "account_change"),
+        clashing=_those(_CLASHING, cases, "account_change", "account_opening"),
     )
 
 
@@ -257,9 +257,9 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
     }
 
 
-def _those(statement: Any, cases: Sequence[Case]) -> frozenset[int]:
-    """Return the changes of account details that a statement finds."""
-    ids = [case.id for case in cases if case.kind == "account_change"]
+def _those(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
+    """Return the cases of these kinds that a statement finds."""
+    ids = [case.id for case in cases if case.kind in kinds]
     return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
 
@@ -524,11 +524,20 @@ _UNPROVEN = _typed(
     ids=BigInteger,
 )
 
-# A proposal keeps [before, after] by field (operations/account_details.py).
+# A proposal keeps [before, after] by field (operations/account_details.py).  Of two in one batch that
+# propose the same code, the first has it.
 _CLASHING = _typed(
     """
-    SELECT a.id FROM application a JOIN account c ON c.uscc = a.proposal -> 'uscc' ->> 1
-     WHERE a.id = ANY(:ids) AND c.id <> a.account_id
+    SELECT a.id FROM application a
+     WHERE a.id = ANY(:ids)
+       AND (EXISTS (SELECT FROM account c
+                     WHERE c.uscc = a.proposal -> 'uscc' ->> 1 AND c.id <> a.account_id)
+            OR EXISTS (SELECT FROM application b
+                        WHERE b.id = ANY(:ids) AND b.id < a.id AND b.account_id <> a.account_id
+                          AND b.proposal -> 'uscc' ->> 1 = a.proposal -> 'uscc' ->> 1)
+            OR EXISTS (SELECT FROM application o
+                        WHERE o.kind = 'account_opening' AND o.status = 'in_review' AND o.id <> a.id
+                          AND o.proposal -> 'uscc' ->> 1 = a.proposal -> 'uscc' ->> 1))
     """,
     ids=BigInteger,
 )

@@ -42,7 +42,9 @@ def _field(field: DetailField) -> Any:
 
 
 class _AccountChangeForm(ApplicationForm):
-    """The fields of an account's details, in their order."""
+    """The fields of an account's details, in their order; ``known`` is what they hold so far."""
+
+    known: dict[str, str]
 
 
 # A personal field that is left empty stays as it is: the page never holds its value.
@@ -93,7 +95,8 @@ class AccountChangeView(ApplicationDesk):
 
     def new_form(self, account_id: int) -> Any:
         """Return the form with the details as they stand."""
-        return _prepared(self.form(data=_shown(account_details.current(account_id))), account_id)
+        known = account_details.current(account_id)
+        return _prepared(self.form(data=_shown(known)), known)
 
     def edit_form(self, application: Application) -> Any:
         """Return the form with what was proposed before."""
@@ -101,23 +104,31 @@ class AccountChangeView(ApplicationDesk):
         after = account_details.proposed(application.proposal)
         known |= {name: pair[1] for name, pair in after.items()}
         data = _shown(known) | {"reason": application.reason}
-        return _prepared(self.form(data=data), application.account_id)
+        return _prepared(self.form(data=data), known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return what changes; raises RuleError where a field is wrong."""
-        before = account_details.current(filled.account_id)
-        typed = {each.name: filled.form[each.name].data or "" for each in FIELDS}
-        kept = {each.name for each in FIELDS if each.is_personal and not typed[each.name].strip()}
-        values, wrong = account_details.read(
-            {name: text for name, text in typed.items() if name not in kept or not before[name]}
-        )
+        """Return what changes; raises RuleError where a field is wrong.
+
+        A personal field that is left empty keeps what it had, a draft's own proposal included; a
+        draft may lack what a submission needs.
+        """
+        known = filled.form.known
+        typed = {each.name: (filled.form[each.name].data or "").strip() for each in FIELDS}
+        typed |= {
+            each.name: known[each.name]
+            for each in FIELDS
+            if each.is_personal and not typed[each.name]
+        }
+        if "save" in request.form:
+            typed = {name: text for name, text in typed.items() if text}
+        values, wrong = account_details.read(typed)
         for name, message in wrong.items():
             filled.refuse(RuleError(message, field=name))
         if wrong:
             raise RuleError(
                 gettext("%(count)s fields have to be corrected", count=len(wrong)), code="fields"
             )
-        proposal = account_details.propose(before, values)
+        proposal = account_details.propose(account_details.current(filled.account_id), values)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
     def next_step(self, application: Application) -> Any:
@@ -156,9 +167,10 @@ def _shown(details: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _prepared(form: Any, account_id: int) -> Any:
+def _prepared(form: Any, known: dict[str, str]) -> Any:
     """Show beneath each personal field what is kept there, masked."""
-    for name, value in account_details.current(account_id).items():
+    form.known = known
+    for name, value in known.items():
         mask = mask_of(name)
         if value and mask and account_details.BY_NAME[name].is_personal:
             form[name].description = gettext(
