@@ -215,8 +215,8 @@ def test_another_accounts_code_is_refused_at_submission_and_at_approval(operator
     assert db.session.get_one(Account, operator.account_id).uscc is None
 
     late = member(of=account("丙"))
+    made = start(late, uscc=CODE)
     with transaction(), pytest.raises(RuleError) as refused:
-        made = start(late, uscc=CODE)
         applications.submit([made], Actor.of(late), now=clock.now()).one()
     assert refused.value.code == "uscc_taken"
     assert other.uscc == CODE
@@ -299,7 +299,7 @@ def test_the_databases_bytes_hold_no_personal_number(operator, officer):
 def _all_bytes() -> str:
     found = []
     for table in ("application", "account_detail", "operation_log", "application_event"):
-        rows = db.session.scalars(text(f"SELECT to_jsonb(t)::text FROM {table} t"))  # noqa: S608
+        rows = db.session.scalars(text(f"SELECT to_jsonb(t)::text FROM {table} t"))
         found += rows
     return "\n".join(found)
 
