@@ -36,7 +36,12 @@ COLUMNS = (
     ),
     ImportColumn("name", _("Enterprise name"), "市场通测试030207", _("Exactly as registered")),
     ImportColumn("code", _("Instrument code"), "PE2021000025"),
-    ImportColumn("category", _("Issuance type"), "核定", _("Pre-allocation, approved, supplementary or adjustment")),
+    ImportColumn(
+        "category",
+        _("Issuance type"),
+        "核定",
+        _("Pre-allocation, approved, supplementary or adjustment"),
+    ),
     ImportColumn("quantity", _("Issued quantity"), "200000", _("Whole tonnes")),
     ImportColumn(
         "verified",
@@ -227,7 +232,7 @@ def _known(rows: Iterable[Row]) -> _Known:
     by_number = {account.member_no: account for account in accounts}
     instruments = db.session.execute(
         select(Instrument.code, Instrument.id).where(Instrument.code.in_(codes))
-    )
+    ).all()
     issued = db.session.execute(_issued([account.id for account in by_number.values()])).all()
     return _Known(
         by_number,
