@@ -476,7 +476,7 @@ _DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)
 _SOURCE_KINDS = ("code", "code", "code", "text", "number", "number")
 SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
     {"label": _("Application number"), "kind": "code"},
-    {"label": _("Document number"), "kind": "code"},
+    {"label": _("Number of the authority document"), "kind": "code"},
     {"label": _("Instrument code"), "kind": "code"},
     {"label": _("Instrument name"), "kind": "text"},
     {"label": _("Original quantity"), "kind": "number", "unit": _("tonnes")},

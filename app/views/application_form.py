@@ -127,7 +127,9 @@ class TransferForm(ApplicationForm):
 class DocumentForm(ApplicationForm):
     """What two officers do upon an authority's document."""
 
-    document_no = StringField(_("Document number"), [Required()], render_kw={"maxlength": 100})
+    document_no = StringField(
+        _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
+    )
     authority = StringField(_("Deciding authority"), [Required()], render_kw={"maxlength": 200})
     starts_on = DateField(_("In force from"), [Required()], render_kw=DATE_INPUT)
 

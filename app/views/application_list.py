@@ -293,7 +293,7 @@ def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
     return [
         (_("Type"), kind.categories.get(application.category), "text"),
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
-        (_("Document number"), application.document_no, "text"),
+        (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),
         (_("In force from"), application.starts_on, "date"),
         (_("In force until"), application.ends_on, "date"),

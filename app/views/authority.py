@@ -101,12 +101,12 @@ def expiry(left: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 DOCUMENT_COLUMNS = (
-    Column("document_no", _("Document number"), kind="code"),
+    Column("document_no", _("Number of the authority document"), kind="code"),
     Column("authority", _("Deciding authority")),
     Column("starts_on", _("In force from"), kind="date"),
 )
 UNTIL_COLUMN = Column("ends_on", _("In force until"), kind="date")
-DOCUMENT_FILTER = Filter("document", _("Document number"), on=("document_no",))
+DOCUMENT_FILTER = Filter("document", _("Number of the authority document"), on=("document_no",))
 AUTHORITY_FILTER = Filter("authority", _("Deciding authority"), on=("authority",))
 FILTERS = (
     DOCUMENT_FILTER,

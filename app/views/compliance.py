@@ -91,7 +91,9 @@ def notices() -> Any:
     )
 
 
-class _NoticeList(ListPage):
+class NoticeList(ListPage):
+    """Notices with what was surrendered for them."""
+
     account_column = "account_id"
     key = ("id",)
     columns: tuple[Column, ...] = (
@@ -133,18 +135,22 @@ class _NoticeList(ListPage):
         """Return the address of one of this page's methods."""
         return url_for(f"{self.endpoint}.{method}", **arguments)
 
+
+class _NoticePages(NoticeList):
+    """A list whose rows have a page of their own, and their certificate."""
+
+    detail_title: Any
+
     def load(self, id_: int) -> Notice:
         """Return a notice in the member's scope, or answer 404."""
-        notice = db.session.scalars(
+        statement = (
             select(Notice)
             .where(Notice.id == id_)
             .options(joinedload(Notice.account), selectinload(Notice.instruments))
-        ).one_or_none()
+        )
+        owner = Notice.__table__.c.account_id
+        notice = db.session.scalars(scoped(statement, owner, g.user)).one_or_none()
         if notice is None:
-            abort(404)
-        try:
-            require_scope(notice.account_id, g.user)
-        except NotFound:
             abort(404)
         return notice
 
@@ -208,13 +214,13 @@ class _NoticeList(ListPage):
         return redirect(url_for("AttestationView.pdf", id=attestation_id))
 
 
-class ComplianceView(_NoticeList):
+class ComplianceView(_NoticePages):
     """履约清缴 (manual 五-一): an enterprise's own notices."""
 
     route_base = "/compliance"
     title = _("Compliance")
     detail_title = _("Scope of compliance")
-    filters = tuple(each for each in _NoticeList.filters if not each.is_of_others)
+    filters = tuple(each for each in NoticeList.filters if not each.is_of_others)
     help = (
         *COUNTING,
         _("Scope of compliance: which instruments count, and the rule about CCER"),
@@ -260,7 +266,9 @@ class NoticeForm(FlaskForm):
 
 
 class _ByDocument(FlaskForm):
-    document_no = StringField(_("Document number"), [Required()], render_kw={"maxlength": 100})
+    document_no = StringField(
+        _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
+    )
     reason = TextAreaField(_("Reason"), [Required()], render_kw={"maxlength": 500, "rows": 3})
 
 
@@ -281,7 +289,7 @@ class ScopeForm(_ByDocument):
     offset_percent = NoticeForm.offset_percent
 
 
-class NoticeView(_NoticeList):
+class NoticeView(_NoticePages):
     """履约通知书: a province issues and adjusts its own enterprises', the registry all."""
 
     route_base = "/compliance-notices"
@@ -573,7 +581,7 @@ def _history(notice_id: int) -> dict[str, Any]:
         (_("What"), "text"),
         (_("Before"), "number"),
         (_("After"), "number"),
-        (_("Document number"), "text"),
+        (_("Number of the authority document"), "text"),
         (_("Reason"), "text"),
         (_("Changed by"), "text"),
     )

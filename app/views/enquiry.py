@@ -390,7 +390,7 @@ HANDLED_COLUMNS = (
 )
 DOCUMENT_FILTERS = (
     LINE_FILTERS[0],
-    Filter("document", _("Document number"), on=("document_no",)),
+    Filter("document", _("Number of the authority document"), on=("document_no",)),
     Filter("handled", _("Handled at"), kind="date_range", on=("handled_at",)),
     *LINE_FILTERS[1:],
     Filter("authority", _("Deciding authority"), on=("authority",)),
@@ -550,7 +550,7 @@ class FrozenPartView(ListPage):
         Column("kind", _("Business"), choices=BUSINESS_TITLES),
         Column("number", _("Application number"), kind="code"),
         Column("held", _("Quantity held"), kind="quantity"),
-        Column("document_no", _("Document number"), kind="code"),
+        Column("document_no", _("Number of the authority document"), kind="code"),
         Column("authority", _("Deciding authority")),
         Column("ends_on", _("In force until"), kind="date"),
         Column("submitted_at", _("Submitted at"), kind="datetime"),
@@ -561,7 +561,7 @@ class FrozenPartView(ListPage):
         Filter("instrument", _("Instrument"), kind="number", on=("instrument_id",), is_hidden=True),
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
         Filter("number", _("Application number"), kind="prefix", on=("number",)),
-        Filter("document", _("Document number"), on=("document_no",)),
+        Filter("document", _("Number of the authority document"), on=("document_no",)),
     )
     help = (
         _(

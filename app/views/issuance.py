@@ -174,7 +174,7 @@ class IssuanceForm(LinesForm):
         choices=choices_of(ISSUANCE_TYPES, CHOOSE),
         validate_choice=False,
     )
-    document_no = StringField(_("Document number"), render_kw={"maxlength": 100})
+    document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
 class IssuanceView(OfficerDesk):
