@@ -20,7 +20,7 @@ from app.models import Account, Application, ApplicationLine, Notice
 from app.operations.account_details import SECTORS
 from app.security.scope import scope_of, scoped
 from app.views.columns import Column
-from app.views.compliance import FULFILLED, _NoticeList
+from app.views.compliance import FULFILLED, NoticeList
 from app.views.listing import Conditions
 
 
@@ -218,17 +218,17 @@ def _number(text: str) -> float | None:
     return float(text.removesuffix("%")) if text else None
 
 
-class ComplianceGapView(_NoticeList):
+class ComplianceGapView(NoticeList):
     """缺口清单: the notices under which something is still missing."""
 
     route_base = "/compliance-gaps"
     title = _("Compliance gaps")
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
-        for each in _NoticeList.columns
+        for each in NoticeList.columns
     )
     filters = tuple(
-        next(each for each in _NoticeList.filters if each.name == name)
+        next(each for each in NoticeList.filters if each.name == name)
         for name in ("year", "province", "sector", "state", "member", "deadline")
     )
     help = (_("Gap = obligation - surrendered; what is pending review still counts as missing"),)

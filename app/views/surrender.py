@@ -16,8 +16,15 @@ from sqlalchemy import Select, select
 from app.domain.errors import RuleError
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
 from app.extensions import db
-from app.models import Application, ApplicationLine, Instrument, Notice, NoticeInstrument
-from app.views.application_desk import ApplicationDesk, OfficerDesk, holdings_of, lines_left
+from app.models import (
+    Application,
+    ApplicationLine,
+    Holding,
+    Instrument,
+    Notice,
+    NoticeInstrument,
+)
+from app.views.application_desk import ApplicationDesk, OfficerDesk, lines_left
 from app.views.application_form import Choosable, DocumentLinesForm, Filled, LinesForm
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
@@ -106,20 +113,22 @@ class SurrenderView(_OfNotice, ApplicationDesk):
             )
             .exists()
         )
-        refused = dict(
-            db.session.execute(select(Instrument.id, Instrument.kind).where(~is_accepted)).all()
+        rows = db.session.execute(
+            select(
+                Instrument.id,
+                Instrument.code,
+                Instrument.name,
+                Instrument.kind,
+                Holding.available,
+                is_accepted.label("is_accepted"),
+            )
+            .join(Instrument, Instrument.id == Holding.instrument_id)
+            .where(Holding.account_id == account_id)
+            .order_by(Instrument.code)
         )
-        why = {
-            "allowance": _("Not within the scope of this notice"),
-            "offset": _("Not within the scope of this notice")
-            if notice.offset_percent
-            else _("This notice accepts no CCER"),
-        }
         return [
-            replace(each, refusal=why[refused[each.instrument_id]])
-            if each.instrument_id in refused
-            else each
-            for each in holdings_of(account_id)
+            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, notice))
+            for row in rows
         ]
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
@@ -164,6 +173,15 @@ class SurrenderView(_OfNotice, ApplicationDesk):
             url=lambda row: self.url("new", notice=row.id),
             cancel_url=url_for("ComplianceView.list"),
         )
+
+
+def _refusal(row: Any, notice: Notice) -> Any:
+    """Return why a holding cannot be surrendered for a notice, or ""."""
+    if row.kind == "offset" and not notice.offset_percent:
+        return _("This notice accepts no CCER")
+    if not row.is_accepted:
+        return _("Not within the scope of this notice")
+    return "" if row.available else _("Nothing available")
 
 
 class SurrenderRefundView(_OfNotice, OfficerDesk):

@@ -28,6 +28,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("TradingToRegistryView", "id"): lambda of: of.to_registry,
     ("ExchangeRegistryToTradingView", "id"): lambda of: of.from_exchange,
     ("VoluntaryCancellationView", "id"): lambda of: [of.cancelling, of.in_review, of.approved],
+    ("CustodyDepositView", "id"): lambda of: of.custody["custody_deposit"],
+    ("CustodyReturnView", "id"): lambda of: of.custody["custody_return"],
     ("ComplianceView", "id"): lambda of: of.notices,
     ("NoticeView", "id"): lambda of: of.notices,
     ("SurrenderView", "id"): lambda of: [
@@ -43,6 +45,7 @@ OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
 OF_OFFICERS = {
     ("IssuanceView", "id"),
     ("IssuanceView", "form"),
+    ("CustodyLinkView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
@@ -220,6 +223,8 @@ def test_bulk_operations_reach_rows_in_scope_alone(app, world, sign_in):
     for page in list_pages(app):
         for role in ("enterprise", "province"):
             if not page.bulk or not holds(role, app, f"{page.endpoint}.bulk_ask"):
+                continue
+            if (page.endpoint, "id") in OF_REVIEWERS:
                 continue
             ids = OBJECTS[page.endpoint, "id"](world.b)
             browser = sign_in(world.member_of(role))
