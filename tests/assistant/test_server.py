@@ -147,8 +147,8 @@ def test_the_page_shows_what_is_signed_key_by_key(caller):
         "is_urgent": True,
         "nothing": None,
         "lines": [
-            {"instrument_code": "PE2021000025", "quantity": "100"},
-            {"instrument_code": "PE2022000001", "quantity": "900", "note": "x"},
+            {"code": "PE2021000025", "quantity": "100"},
+            {"code": "PE2022000001", "quantity": "900", "note": "x"},
         ],
         "account": {"member_no": MEMBER, "tags": ["a", "b"]},
     }
