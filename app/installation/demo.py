@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
+from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
     ApplicationLine,
@@ -130,8 +131,11 @@ def _seed() -> None:
     members = _register(enterprises)
     maker, checker = _officers()
     _issue(enterprises, instruments, chance, morning.date(), maker, checker)
+    comply(PASSED, enterprises, instruments, members, maker, PASSED_AT)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
     _act_by_documents(enterprises, instruments, morning, maker, checker)
+    evening = morning - timedelta(hours=16)  # after the last day-end
+    comply(CURRENT, enterprises, instruments, members, maker, evening)
 
 
 def _enterprises(chance: random.Random) -> Iterator[Account]:

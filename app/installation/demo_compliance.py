@@ -1,0 +1,111 @@
+"""What the demonstration shows of 履约: two years' notices, surrendered, pending, returned and missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
+from app.extensions import db
+from app.models import Account, Holding, Instrument, Member
+from app.operations import applications, compliance
+from app.operations.actor import Actor
+from app.operations.compliance import NewNotice
+
+MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
+PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
+CURRENT = 2025
+# What becomes of the others' notices, in turn: how much of the obligation, in per cent, and how.
+PASSED_COURSES = ((100, "approved"),) * 9 + ((60, "approved"),)
+CURRENT_COURSES = (
+    (100, "approved"),
+    (100, "approved"),
+    (40, "approved"),
+    (70, "in_review"),
+    (100, "returned"),
+    (0, ""),
+    (30, "draft"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Year:
+    """One compliance year: which vintage is surrendered, and the notices' ids by account."""
+
+    year: int
+    at: datetime
+    vintage: Instrument
+    obligations: dict[int, int]  # by account
+    notices: dict[int, int]
+
+
+def comply(
+    year: int,
+    enterprises: Sequence[Account],
+    instruments: Sequence[Instrument],
+    members: dict[int, Member],
+    maker: Actor,
+    at: datetime,
+) -> None:
+    """Issue a year's notices to all; the others surrender in every way, the manual's not yet."""
+    manuals, *others = enterprises
+    (vintage,) = [each for each in instruments if each.vintage == year]
+    held = dict(
+        db.session.execute(
+            select(Holding.account_id, Holding.available).where(Holding.instrument_id == vintage.id)
+        ).all()
+    )
+    obligations = {each.id: int(held[each.id] * 0.8) // 100 * 100 for each in others}
+    obligations[manuals.id] = MANUALS_OBLIGATION
+    # domain.md R74: the years before 2025 accept every vintage as arrears, 2025 only the new ones.
+    accepted = tuple(each.id for each in instruments if year < CURRENT or each.vintage >= CURRENT)
+    deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
+    wanted = [
+        NewNotice(account, year, tonnes, deadline, accepted, Decimal(0))
+        for account, tonnes in sorted(obligations.items())
+    ]
+    ids = compliance.issue(wanted, maker, now=at)
+    notices = {each.account_id: id_ for each, id_ in zip(wanted, ids, strict=True)}
+    found = _Year(year, at + timedelta(minutes=5), vintage, obligations, notices)
+    courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
+    for number, enterprise in enumerate(others):
+        share, course = courses[number % len(courses)]
+        if share:
+            _surrender(found, enterprise, Actor.of(members[enterprise.id]), share, course)
+
+
+def _surrender(of: _Year, enterprise: Account, by: Actor, share: int, course: str) -> None:
+    """Let an enterprise surrender a share, and its province decide."""
+    draft = applications.Draft(
+        "surrender",
+        enterprise.id,
+        (Line(of.vintage.id, of.obligations[enterprise.id] * share // 100),),
+        f"demo:surrender:{of.year}:{enterprise.id}",
+        f"{of.year}年度履约",
+        notice_id=of.notices[enterprise.id],
+    )
+    ids = applications.start([draft], by, now=of.at)
+    if course == "draft":
+        return
+    _none_refused(applications.submit(ids, by, now=of.at).refused)
+    (reviewer,) = db.session.scalars(
+        select(Member).where(Member.username == f"P{enterprise.province}")
+    )
+    authority, later = Actor.of(reviewer), of.at + timedelta(minutes=10)
+    if course == "approved":
+        _none_refused(
+            applications.approve(ids, authority, now=later, comment="经核对，同意").refused
+        )
+    elif course == "returned":
+        _none_refused(
+            applications.send_back(ids, authority, now=later, comment="请核对申请提交量").refused
+        )
+
+
+def _none_refused(refused: Iterable[object]) -> None:
+    assert not list(refused)
