@@ -13,6 +13,7 @@
 | CERT_LOGIN | what follows the password: `agent` (the USBKey assistant), `mtls`, or, in tests, `off` |
 | CA_FOLDER | where the authority's certificates and the signing process's socket are |
 | CA_URL | under which anybody reaches the revocation list and OCSP, as certificates name it |
+| SITE_URL | the address that letters to people name (otherwise the first of TRUSTED_HOSTS, by https) |
 | CERT_PROXY_SECRET | what the trusted proxy sends along with a client certificate (`mtls` behind nginx) |
 | ASSISTANT_PORT | where pages find the USBKey assistant on their own machine |
 | DEMO_KEYS | folder of the demonstration's soft keys |
@@ -66,6 +67,7 @@ class Settings:
     cert_login: str = "off"  # one of CERT_LOGINS: what signing in asks for after the password
     ca_folder: Path | None = None
     ca_url: str = ""
+    site_url: str = ""  # what letters to people name
     cert_proxy_secret: str = field(repr=False, default="")
     assistant_port: int = 17890
     demo_keys: Path = Path()
@@ -105,6 +107,8 @@ class Settings:
             "TESTING": False,
             "TRUSTED_HOSTS": list(self.trusted_hosts) or None,
             "MAX_CONTENT_LENGTH": 20 * 1024 * 1024,
+            # A signed manifest of ten thousand reviews comes in one field.
+            "MAX_FORM_MEMORY_SIZE": 4 * 1024 * 1024,
             "SEND_FILE_MAX_AGE_DEFAULT": timedelta(hours=1),
             # The session, not a clock, ends a form: nobody loses an hour's typing.
             "WTF_CSRF_TIME_LIMIT": None,
@@ -122,11 +126,18 @@ class Settings:
             "CERT_PROXY_SECRET": self.cert_proxy_secret,
             "CA_FOLDER": str(self.ca_folder or self.folder / "authority"),
             "CA_URL": self.ca_url,
+            "SITE_URL": self.site_url or self._address(),
             "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
             "TRANSFER_CUT_OFF": time(15, 0),  # 登记转交易 is accepted before 15:00.
         }
+
+    def _address(self) -> str:
+        """Return under which address people find the pages, where nothing else was said."""
+        if self.trusted_hosts:
+            return f"https://{self.trusted_hosts[0]}"
+        return f"http://{self.host}:{self.port}"
 
     def _cookie_config(self) -> dict[str, Any]:
         # Cookies do not know ports: two demos on one machine need two names.  Browsers keep a
@@ -263,6 +274,7 @@ def _certificates(profile: str, environ: Mapping[str, str]) -> dict[str, Any]:
         "assistant_port": _number(environ, "ASSISTANT_PORT", 17890, least=1, most=65535),
         "ca_folder": Path(environ.get("CA_FOLDER") or folder_of(profile) / "authority").absolute(),
         "ca_url": environ.get("CA_URL", "").rstrip("/"),
+        "site_url": environ.get("SITE_URL", "").rstrip("/"),
         "demo_keys": Path(environ.get("DEMO_KEYS") or folder_of(profile) / "keys").absolute(),
     }
 

@@ -27,6 +27,8 @@ from app import delivery
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.operations import certificates, clock, jobs
+from app.operations.account_openings import LETTERS_AT_ONCE
+from app.operations.account_openings import write_letters as write_waiting_letters
 from app.operations.actor import SYSTEM
 from app.pki.errors import PkiError
 from config import Settings
@@ -65,11 +67,20 @@ def publish_crl(_settings: Settings) -> None:
         logger.warning("no revocation list: %s", error.code)
 
 
+def write_letters(_settings: Settings) -> None:
+    """Write the first letters of accounts that were opened, a few in each transaction."""
+    written = LETTERS_AT_ONCE
+    while written == LETTERS_AT_ONCE:
+        with transaction():
+            written = write_waiting_letters(now=datetime.now(UTC))
+
+
 PERIODIC = (
     *(
         Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
         for channel in delivery.CHANNELS
     ),
+    Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),
 )
 

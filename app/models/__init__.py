@@ -2,6 +2,7 @@
 
 from app.models.account import (
     Account,
+    ColleagueReviewChange,
     CustodyLink,
     TransferPermissionChange,
     Venue,
@@ -27,6 +28,7 @@ from app.models.certificate import (
 )
 from app.models.import_file import ImportFile
 from app.models.instrument import Instrument
+from app.models.invitation import Invitation
 from app.models.job import Job, JobFailure
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
@@ -57,11 +59,13 @@ __all__ = [
     "Certificate",
     "CertificateEnrolment",
     "Challenge",
+    "ColleagueReviewChange",
     "CustodyLink",
     "Entry",
     "Holding",
     "ImportFile",
     "Instrument",
+    "Invitation",
     "Job",
     "JobFailure",
     "LogBlock",

@@ -49,6 +49,10 @@ class Account(Model):
     allows_exchange_transfer: Mapped[bool] = mapped_column(Boolean, server_default="false")
     # Opened in a batch without its documents: they come with the first 账户信息修改 (manual 二-一).
     lacks_documents: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    # The application that opened it; one opens one (nothing refers back, or both would wait).
+    opening_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    # 操作复核: what one operator submits needs the yes of another one of the enterprise.
+    needs_colleague: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
 
 
@@ -82,6 +86,25 @@ class TransferPermissionChange(Model):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     is_allowed: Mapped[bool] = mapped_column(Boolean)
+    changed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+
+    account: Mapped[Account] = relationship()
+
+
+class ColleagueReviewChange(Model):
+    """One switch of 操作复核: the history is kept."""
+
+    __tablename__ = "colleague_review_change"
+    __table_args__ = (
+        Index("colleague_review_change_account", "account_id", "id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    is_on: Mapped[bool] = mapped_column(Boolean)
     changed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ip: Mapped[str] = mapped_column(String(45), server_default="")

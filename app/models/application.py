@@ -66,6 +66,12 @@ class Application(Model):
             postgresql_where=text("kind = 'account_change' AND status = 'in_review'"),
         ),
         Index(
+            "one_opening",
+            text("((proposal -> 'uscc'::text) ->> 1)"),
+            unique=True,
+            postgresql_where=text("kind = 'account_opening' AND status = 'in_review'"),
+        ),
+        Index(
             "application_of_notice",
             "notice_id",
             "status",

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations import account_details, accounts, attestations
+from app.operations import account_details, account_openings, accounts, attestations
 from app.operations.actor import Actor
 
 Effect = Callable[[Sequence[Case], Actor, datetime], None]
 
 EFFECTS: dict[str, Effect] = {
+    "account_opening": account_openings.carry_out,
     "account_change": account_details.carry_out,
     "custody_link": accounts.link,
     "restriction": accounts.restrict,

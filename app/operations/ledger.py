@@ -203,6 +203,12 @@ def ledger_errors() -> Iterator[None]:
                 _("A change of the account's details is under review already"),
                 code="change_under_review",
             ) from error
+        if constraint in ("one_opening", "account_uscc_key"):
+            raise RuleError(
+                _("Another account has this unified social credit code, or is about to"),
+                field="uscc",
+                code="uscc_taken",
+            ) from error
         if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
             raise RuleError(
                 _("This was carried out before and is not done twice"), code="done_before"

@@ -88,6 +88,12 @@ def send(*messages: Message) -> int:
     return len(written.all())
 
 
+def is_deliverable(channel: str, address: str) -> bool:
+    """Tell whether an address can be one, before something is promised to it."""
+    shape = {"mail": _MAIL, "sms": _PHONE}[channel]
+    return len(address) <= 254 and shape.fullmatch(address) is not None
+
+
 def claim(channel: str) -> Claimed | None:
     """Take the message that has been due longest; two workers never take the same one."""
     asked = {"channel": channel, "claim": CLAIM, "most": MOST_ATTEMPTS}
@@ -145,8 +151,7 @@ def put_in_mailbox(message: Claimed) -> None:
 
 
 def _require_deliverable(message: Message) -> None:
-    shape = {"mail": _MAIL, "sms": _PHONE}[message.channel]
-    if len(message.recipient) > 254 or not shape.fullmatch(message.recipient):
+    if not is_deliverable(message.channel, message.recipient):
         raise RuleError(
             _("%(address)s is no address that can be written to", address=message.recipient[:100]),
             field="recipient",

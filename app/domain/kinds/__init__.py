@@ -1,6 +1,7 @@
 """The catalogue of kinds: an application of any kind lives one life, a kind is data."""
 
 from app.domain.kinds.account_change import AccountChange
+from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.authority import (
     Confiscation,
     ConfiscationRefund,
@@ -24,6 +25,7 @@ from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
 KINDS: dict[str, Kind] = {
     kind.code: kind()
     for kind in (
+        AccountOpening,
         AccountChange,
         Issuance,
         RegistryToTrading,

@@ -37,7 +37,9 @@ CREATE INDEX notice_change_of ON notice_change (notice_id, id);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON notice_change
   FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-ALTER TABLE account ADD COLUMN lacks_documents BOOLEAN DEFAULT 'false' NOT NULL;
+ALTER TABLE account
+  ADD COLUMN lacks_documents BOOLEAN DEFAULT 'false' NOT NULL,
+  ADD COLUMN opening_id BIGINT UNIQUE;
 
 -- Phone, identity and bank numbers are stored encrypted (models/encrypted.py).
 CREATE TABLE account_detail (
@@ -88,7 +90,27 @@ ALTER TABLE application
     OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL));
 CREATE UNIQUE INDEX one_account_change ON application (account_id)
   WHERE kind = 'account_change' AND status = 'in_review';
+-- 登记管理规则 7: nobody has two accounts, nor two that are about to be opened.
+CREATE UNIQUE INDEX one_opening ON application ((proposal -> 'uscc' ->> 1))
+  WHERE kind = 'account_opening' AND status = 'in_review';
 CREATE INDEX application_of_notice ON application (notice_id, status) WHERE notice_id IS NOT NULL;
+
+-- Whom the registry has let in and told so; the token of the link is kept as its SHA-256.
+CREATE TABLE invitation (
+  member_id INTEGER NOT NULL PRIMARY KEY REFERENCES ab_user (id),
+  opened_by INTEGER NOT NULL REFERENCES ab_user (id),
+  confirmed_by INTEGER NOT NULL REFERENCES ab_user (id),
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  token_hash VARCHAR(64) UNIQUE,
+  written_at TIMESTAMP WITH TIME ZONE,
+  expires_at TIMESTAMP WITH TIME ZONE,
+  used_at TIMESTAMP WITH TIME ZONE,
+  failure VARCHAR(200) DEFAULT '' NOT NULL,
+  CONSTRAINT invited_by_two CHECK (opened_by <> confirmed_by),
+  CONSTRAINT used_after_written CHECK (used_at IS NULL OR token_hash IS NOT NULL),
+  CONSTRAINT link_has_an_end CHECK ((token_hash IS NULL) = (expires_at IS NULL))
+);
+CREATE INDEX invitation_waiting ON invitation (created_at) WHERE written_at IS NULL;
 
 ALTER TABLE application_line
   ADD COLUMN account_id INTEGER REFERENCES account (id),

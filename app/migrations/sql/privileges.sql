@@ -13,7 +13,7 @@ GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket
    ON movement TO {app};
 
 -- Append-only records.
-GRANT INSERT ON application_event, transfer_permission_change, settlement_run TO {app};
+GRANT INSERT ON application_event, transfer_permission_change, colleague_review_change, settlement_run TO {app};
 -- When a log row was written, and by which transaction, is the database's to say.
 REVOKE INSERT ON operation_log, login_record FROM {app};
 GRANT INSERT (member_id, member_no, ip, certificate, action, subject, account_id, result, detail)
@@ -24,7 +24,7 @@ GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app}
 GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
 
 -- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
-GRANT INSERT, UPDATE ON account, account_detail, instrument, venue, venue_instrument, application, application_line,
+GRANT INSERT, UPDATE ON account, account_detail, invitation, instrument, venue, venue_instrument, application, application_line,
                 application_party, notice, trading_day, business_clock, ab_user, preference TO {app};
 GRANT INSERT ON notice_instrument, attachment TO {app};
 -- A file's content never changes; only which application it belongs to, once that exists.

@@ -1,0 +1,36 @@
+"""开户 (manual 二-一): the registry enters an enterprise, another officer confirms, the account opens."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds.account_change import CODE_IS_FREE
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import BOTH, Breach, Rule
+from app.domain.workflow import Party
+
+# Without these nobody could be told of the account, nor could it be anybody's.
+NEEDED = ("name", "uscc", "province", "representative_phone", "representative_email")
+
+HAS_DETAILS = Rule(
+    "details_missing",
+    _("The details of the enterprise are not complete"),
+    lambda case, facts: None if all(name in case.proposal for name in NEEDED) else Breach(),
+    at=BOTH,
+)
+
+
+class AccountOpening(Kind):
+    """There is no account before the second officer's yes: what is to be opened is the proposal.
+
+    The application stands under the registry's own account (docs/adr/0035).
+    """
+
+    code = "account_opening"
+    title = _("Account opening")
+    prefix = "KH"
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules = (HAS_DETAILS, CODE_IS_FREE)

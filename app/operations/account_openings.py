@@ -1,0 +1,316 @@
+"""开户 (manual 二-一): what a confirmation opens, the first letters, and the first sign-in.
+
+Confirming opens accounts in set-based SQL; what takes long, the two codes of each person, is left to
+the worker (`write_letters`), which writes both letters in one transaction a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from flask import current_app
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from flask_babel import gettext
+from sqlalchemy import insert, select, text, update
+
+from app.domain.errors import NotAllowed, RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case
+from app.extensions import db
+from app.models import Account, AccountDetail, Invitation, Member
+from app.operations import account_details, certificates, ledger, log, outbox
+from app.operations.account_details import FIELDS
+from app.operations.actor import Actor
+
+LINK_LIFETIME = timedelta(days=14)
+MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
+LONGEST_MEMBER_NAME = 64
+LETTERS_AT_ONCE = 10
+_NUMBERING = text("SELECT pg_advisory_xact_lock(7260010)")  # Member numbers follow one another.
+
+
+class InvalidLink(RuleError):
+    """The first-sign-in link leads nowhere, or no longer; why is not said."""
+
+    code = "invalid_link"
+
+    def __init__(self) -> None:
+        super().__init__(
+            gettext("The first-sign-in code is not valid, or no longer valid"), field="token"
+        )
+
+
+# What a confirmation does -------------------------------------------------------------------
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Open the accounts of confirmed applications, with a member and an invitation each."""
+    details = {case.id: _details(case) for case in cases}
+    numbers = dict(zip(details, _next_numbers(len(cases), now), strict=True))
+    accounts = _open(details, numbers, now)
+    db.session.execute(
+        insert(AccountDetail),
+        [
+            {"account_id": accounts[id_], **_columns(values, of_account=False)}
+            for id_, values in details.items()
+        ],
+    )
+    members = _register(details, numbers, accounts)
+    db.session.execute(
+        insert(Invitation),
+        [
+            {
+                "member_id": members[numbers[case.id]],
+                "opened_by": case.submitted_by,
+                "confirmed_by": actor.member_id,
+                "created_at": now,
+            }
+            for case in cases
+        ],
+    )
+
+
+def _details(case: Case) -> dict[str, str]:
+    after = {name: pair[1] for name, pair in account_details.proposed(case.proposal).items()}
+    return after | {"province": case.proposal["province"][1]}
+
+
+def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
+    names = [each.name for each in FIELDS if each.of_account is of_account]
+    return {name: values.get(name, "") for name in names}
+
+
+def _next_numbers(count: int, now: datetime) -> list[str]:
+    """Return new member numbers: YYMMDD of the opening and a serial of the day, without gaps."""
+    db.session.execute(_NUMBERING)
+    day = f"{now.astimezone(BEIJING):%y%m%d}"
+    last = db.session.scalar(_LAST_NUMBER, {"shape": f"^{day}[0-9]{{5}}$"}) or 0
+    if last + count > MOST_A_DAY:
+        raise RuleError(gettext("The member numbers of this day are used up"), code="numbers")
+    return [f"{day}{serial:05}" for serial in range(last + 1, last + count + 1)]
+
+
+def _open(
+    details: Mapping[int, Mapping[str, str]], numbers: Mapping[int, str], now: datetime
+) -> dict[int, int]:
+    """Insert the accounts; return their ids by application."""
+    rows = [
+        {
+            "member_no": numbers[id_],
+            "kind": "enterprise",
+            "province": values["province"],
+            "lacks_documents": True,
+            "opened_on": now.astimezone(BEIJING).date(),
+            "opening_id": id_,
+            **_columns(values, of_account=True),
+        }
+        for id_, values in details.items()
+    ]
+    statement = insert(Account).returning(Account.opening_id, Account.id)
+    with ledger.ledger_errors():
+        found = db.session.execute(statement, rows).all()
+    return {row.opening_id: row.id for row in found}
+
+
+def _register(
+    details: Mapping[int, Mapping[str, str]],
+    numbers: Mapping[int, str],
+    accounts: Mapping[int, int],
+) -> dict[str, int]:
+    """Register the account representatives, who have no password yet; return ids by number."""
+    addresses = [values["representative_email"] for values in details.values()]
+    used = set(db.session.scalars(select(Member.email).where(Member.email.in_(addresses))))
+    rows = []
+    for id_, values in details.items():
+        address = values["representative_email"]
+        # One address is one member's; the letters go to the account's own, whoever else has it.
+        email = f"{numbers[id_]}@members.invalid" if address in used else address
+        used.add(address)
+        rows.append(
+            {
+                "username": numbers[id_],
+                "first_name": values["name"][:LONGEST_MEMBER_NAME],
+                "last_name": "",
+                "email": email,
+                "password": None,
+                "active": True,
+                "account_id": accounts[id_],
+                "must_change_password": True,
+            }
+        )
+    statement = insert(Member).returning(Member.username, Member.id)
+    found = {row.username: row.id for row in db.session.execute(statement, rows)}
+    role = db.session.scalars(select(Role.id).where(Role.name == "enterprise")).one()
+    db.session.execute(
+        insert(assoc_user_role), [{"user_id": id_, "role_id": role} for id_ in found.values()]
+    )
+    return found
+
+
+_LAST_NUMBER = text("""
+    SELECT max(CAST(substr(number, 7) AS integer))
+      FROM (SELECT member_no AS number FROM account UNION ALL SELECT username FROM ab_user) AS known
+     WHERE number ~ :shape
+""")
+
+
+# The letters, and the first sign-in ---------------------------------------------------------
+
+
+def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
+    """Write both letters of those who wait longest; return how many were dealt with.
+
+    `now` is real time, as certificates count it.  Several workers share the work.  Where a rule
+    stands against a letter, the invitation says why and is left alone.
+    """
+    waiting = db.session.scalars(
+        select(Invitation)
+        .where(Invitation.written_at.is_(None), Invitation.failure == "")
+        .order_by(Invitation.created_at, Invitation.member_id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for invitation in waiting:
+        attempt = db.session.begin_nested()
+        try:
+            _write(invitation, now)
+            attempt.commit()
+        except RuleError as error:
+            attempt.rollback()
+            invitation.failure = str(error)[:200]
+    db.session.flush()
+    return len(waiting)
+
+
+def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
+    """Have the letters written once more: new codes and a new link; those sent before lapse.
+
+    The registry's officers do it for somebody who has not signed in yet.
+    """
+    invitation = db.session.get(Invitation, member_id, with_for_update=True, populate_existing=True)
+    if invitation is None or invitation.used_at is not None:
+        raise NotAllowed(gettext("The member has signed in already"), code="signed_in")
+    invitation.token_hash = invitation.expires_at = invitation.written_at = None
+    invitation.failure, invitation.created_at = "", now
+    member = invitation.member
+    log.record(
+        actor, "account_opening.invite", subject=member.username, account_id=member.account_id
+    )
+    db.session.flush()
+
+
+def _write(invitation: Invitation, now: datetime) -> None:
+    """Give a person the link and the two codes: link and 参考号 by mail, 授权码 by text message."""
+    member = invitation.member
+    assert member.account_id is not None
+    officers = [
+        Actor.of(db.session.get_one(Member, id_))
+        for id_ in (invitation.opened_by, invitation.confirmed_by)
+    ]
+    codes = certificates.open_enrolment(
+        member.id, officers[0], now=now, confirmed_by=officers[1], assurance=assurance()
+    )
+    token = secrets.token_urlsafe(32)
+    invitation.token_hash = _hash(token)
+    invitation.written_at, invitation.expires_at = now, now + LINK_LIFETIME
+    detail = db.session.get_one(AccountDetail, member.account_id)
+    outbox.send(
+        _mail(member, detail, token, codes),
+        sms(member, detail.representative_phone or "", codes),
+    )
+
+
+def _mail(
+    member: Member, detail: AccountDetail, token: str, codes: certificates.Codes
+) -> outbox.Message:
+    site = current_app.config["SITE_URL"]
+    return outbox.Message(
+        channel="mail",
+        recipient=detail.representative_email or "",
+        subject=gettext("Your registry account has been opened"),
+        # The token stands behind "#", which no browser sends to a server: it is in no log.
+        body=gettext(
+            "Dear %(person)s,\n\nthe registry account of %(name)s has been opened. Your member"
+            " number is %(number)s.\n\n1. First sign-in: open %(site)s/first-sign-in/#%(token)s and"
+            " choose your own password.\n   If the page asks for it, the first-sign-in code is"
+            " %(token)s\n2. Certificate: open %(site)s/certificate/ and enter the reference number"
+            " %(reference)s with the authorisation code that comes by text message.\n\nThe link"
+            " can be used once; link and codes are valid until %(until)s. The registry never asks"
+            " for your password or PIN.",
+            person=detail.representative,
+            name=member.first_name,
+            number=member.username,
+            site=site,
+            token=token,
+            reference=codes.reference,
+            until=until(codes),
+        ),
+        purpose="account_opening.invitation",
+        has_secret=True,
+        member_id=member.id,
+        account_id=member.account_id,
+    )
+
+
+def sms(member: Member, phone: str, codes: certificates.Codes) -> outbox.Message:
+    """Return the text message with the 授权码; the 参考号 goes another way."""
+    return outbox.Message(
+        channel="sms",
+        recipient=phone,
+        body=gettext(
+            "Member %(number)s: your certificate's authorisation code is %(code)s, to be entered"
+            " with the reference number of the mail, valid until %(until)s. Tell it to nobody.",
+            number=member.username,
+            code=codes.code,
+            until=until(codes),
+        ),
+        purpose="certificate.code",
+        has_secret=True,
+        member_id=member.id,
+        account_id=member.account_id,
+    )
+
+
+def until(codes: certificates.Codes) -> str:
+    """Return until when codes count, as letters say it."""
+    return f"{codes.expires_at.astimezone(BEIJING):%Y-%m-%d %H:%M}"
+
+
+def assurance() -> str:
+    """Return where a person's key will be: in a USBKey, or, in a demonstration, in a file."""
+    return "hard" if current_app.config["PROFILE"] == "production" else "soft"
+
+
+def redeem(token: str, *, ip: str, now: datetime) -> Member:
+    """Use a first-sign-in link up and return whose it was; of several at once, one finds it.
+
+    The caller gives the member a password in the same transaction: where that is refused, the link
+    still stands.  Raises InvalidLink.
+    """
+    found = db.session.execute(
+        update(Invitation)
+        .where(
+            Invitation.token_hash == _hash(token.strip()),
+            Invitation.used_at.is_(None),
+            Invitation.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(Invitation.member_id)
+    ).scalar_one_or_none()
+    member = found and db.session.get(Member, found, with_for_update=True, populate_existing=True)
+    if not member or not member.active:
+        raise InvalidLink
+    log.record(
+        Actor.of(member, ip),
+        "member.first_sign_in",
+        subject=member.username,
+        account_id=member.account_id,
+    )
+    return member
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
