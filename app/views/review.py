@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import Action, Party, Status
+from app.domain.workflow import COLLEAGUE_STEP, Action, Party, Status
 from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent, ApplicationParty
 from app.operations import applications, clock
@@ -28,7 +28,12 @@ from app.views.conditions import Columns, Filter
 from app.views.listing import Action as RowAction
 from app.views.listing import BulkAction, BulkResult, Conditions
 
-REVIEWED_KINDS = {code: kind.title for code, kind in KINDS.items() if kind.reviews}
+# What an enterprise starts can need the yes of its own second operator, too.
+REVIEWED_KINDS = {
+    code: kind.title
+    for code, kind in KINDS.items()
+    if kind.reviews or kind.started_by is Party.APPLICANT
+}
 KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
 KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)
 
@@ -52,6 +57,12 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
                 ApplicationParty.account_id == actor.account_id,
                 ApplicationParty.agreed_at.is_(None),
             )
+        )
+        waits |= and_(
+            Application.status == Status.IN_REVIEW,
+            Application.step == COLLEAGUE_STEP,
+            Application.account_id == actor.account_id,
+            Application.submitted_by.is_distinct_from(actor.member_id),
         )
     return waits
 
@@ -165,9 +176,16 @@ class ReviewView(_ReviewList):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show an application with its review form."""
-        detail = self.detail(self.load(id))
+        return self._review_page(self.load(id))
+
+    def _review_page(self, application: Application, comment: str = "", error: str = "") -> Any:
         return self.render_template(
-            "review.html", detail=detail, decide_url=self.url("decide", id=id), comment="", error=""
+            "review.html",
+            detail=self.detail(application),
+            decide_url=self.url("decide", id=application.id),
+            submission=application.submitted_at,
+            comment=comment,
+            error=error,
         )
 
     @expose("/<int:id>/decide", methods=["POST"])
@@ -182,6 +200,7 @@ class ReviewView(_ReviewList):
         try:
             with transaction():
                 attempt = db.session.begin_nested() if signing.is_asked() else None
+                self._require_read(application.id)
                 self._decide(decision, [application.id], comment).one()
                 if attempt:
                     attempt.rollback()  # All stands well with it: now it is signed.
@@ -189,13 +208,7 @@ class ReviewView(_ReviewList):
             if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
                 flash(str(error), "danger")
                 return redirect(self.url("list"))
-            return self.render_template(
-                "review.html",
-                detail=self.detail(self.load(id)),
-                decide_url=self.url("decide", id=id),
-                comment=comment,
-                error=str(error),
-            ), 400
+            return self._review_page(self.load(id), comment, str(error)), 400
         if attempt:
             actor = Actor.of(g.user, request.remote_addr or "")
             return signing.ask_for_review([application.id], decision, comment.strip(), actor)
@@ -206,6 +219,19 @@ class ReviewView(_ReviewList):
             "success",
         )
         return redirect(self.url("list"))
+
+    def _require_read(self, id_: int) -> None:
+        """Refuse a decision on what was sent back, changed and submitted again since it was read."""
+        read = request.form.get("submission")
+        if not read:
+            return
+        applications.hold([id_], Actor.of(g.user))
+        submission = select(Application.submitted_at).where(Application.id == id_)
+        if str(db.session.scalar(submission)) != read:
+            raise RuleError(
+                _("The application was submitted again meanwhile; please read it anew"),
+                code="submitted_again",
+            )
 
     def _decide(self, name: str, ids: Sequence[int], comment: str) -> applications.Outcome:
         actor = Actor.of(g.user, request.remote_addr or "")

@@ -17,7 +17,9 @@ ALLOWED = {
     *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie", "XLSX"),
 }
 # Codes: of instruments, documents, trades, officers.
-CODES = re.compile(r"(?:PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}")
+CODES = re.compile(
+    r"(?:CG|GL|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
+)
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
 

@@ -13,6 +13,7 @@ from tests.views.world import World, fill, list_pages, make_world
 MOST = 8
 OF_OFFICERS = {
     "IssuanceView": "issuance",
+    "CustodyLinkView": "custody_link",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -51,6 +52,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "VoluntaryCancellationView": world.a.cancelling
                 if name == "edit"
                 else world.a.in_review,
+                "CustodyDepositView": world.a.custody["custody_deposit"][name != "edit"],
+                "CustodyReturnView": world.a.custody["custody_return"][name != "edit"],
                 "ComplianceView": world.a.notices[1],
                 "NoticeView": world.a.notices[1],
                 "SurrenderView": world.a.surrenders["draft" if name == "edit" else "in_review"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -27,7 +28,7 @@ from app.security import lockout, sign_in
 from app.security.members import NewMember, register_members
 from app.security.roles import ROLES
 from app.views.listing import ListPage
-from tests import factories
+from tests import custody, factories
 
 PASSWORD = "Correct-Horse-1"
 TRANSFER = "registry_to_trading"
@@ -57,6 +58,7 @@ class Enterprise:
     approved: int = 0
     by_officers: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: draft, approved
     notices: list[int] = field(default_factory=list)  # 履约: one fulfilled, one with a rest
+    custody: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, submitted
     surrenders: dict[str, int] = field(default_factory=dict)  # by state; refunds as "refund ..."
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
@@ -93,6 +95,7 @@ def make_world() -> World:
         applications.approve([a.approved, b.approved], reviewer, now=clock.now())
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
+    _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
     for member in (a.member, b.member, *officers.values()):
@@ -130,6 +133,36 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
         of.by_officers[kind] = (draft, shown)
     # One that waits, so that the lists of what is held show both sorts.
     factories.entered("freeze", of.account, maker, lines={what: 3}, category="other")
+
+
+def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) -> None:
+    """Let each deposit and return to a third enterprise, which returns something to each in turn.
+
+    A draft of each kind is there, too.
+    """
+    third, what = factories.account("丙新能源有限公司"), factories.instrument()
+    factories.give(third, what, 100)
+    by = factories.member(of=third)
+    deposit = custody.deposited(by, {what: 50}, checker)
+    custody.link(third, [each.account for each in enterprises], maker, checker)
+    for of in enterprises:
+        custody.returning(by, deposit, {of.account: 4})
+        _deposit(of, third, maker, checker)
+
+
+def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> None:
+    what = {of.instrument: 10}
+    deposit = custody.deposited(of.member, what, checker)
+    draft = factories.draft(custody.DEPOSIT, of.member, what, category="merger", reason="企业合并")
+    of.custody[custody.DEPOSIT] = (draft, deposit)
+    link = custody.link(of.account, [third], maker, checker)
+    other = factories.account("新设单位").id
+    about = {"document_no": "", "authority": "", "starts_on": None, "receivers": (other,)}
+    drafted = factories.entered(custody.LINK, of.account, maker, submits=False, **about)
+    of.by_officers[custody.LINK] = (drafted, link)
+    lines = custody.distribution(deposit, {third: 4})
+    returning = custody.returning(of.member, deposit, {third: 4})
+    of.custody[custody.RETURN] = (custody.drafted(of.member, lines), returning)
 
 
 def _job(member: Member) -> None:
