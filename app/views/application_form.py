@@ -72,7 +72,9 @@ class Required:
     field_flags = {"required": True}
 
     def __call__(self, form: Any, field: Any) -> None:
-        """Let everything pass."""
+        """Let everything pass; what is blank is no ill-formed date, say."""
+        if not any(str(text).strip() for text in field.raw_data or ()):
+            field.errors[:] = []
 
 
 class LineForm(Form):
