@@ -42,6 +42,7 @@ class Party(StrEnum):
     AUTHORITY = "authority"  # the applicant's provincial authority, 省级主管部门
     REGISTRY = "registry"  # 注册登记管理机构
     RECEIVER = "receiver"  # every receiving enterprise
+    COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
 
 
@@ -71,6 +72,9 @@ ACTION_TITLES = {
     Action.WITHDRAW: _("Withdrew"),
     Action.REFUSE: _("Refused"),
 }
+
+# Before the first of a kind's own reviews: where the enterprise asks for a second operator's yes.
+COLLEAGUE_STEP = -1
 
 OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
 FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_appbuilder import Model
-from flask_appbuilder.security.sqla.models import User
+from flask_appbuilder.security.sqla.models import Role, User, assoc_user_role
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -17,12 +17,14 @@ from sqlalchemy import (
     Integer,
     String,
     func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.account import Account
+from app.models.encrypted import Encrypted
 from app.models.ledger import TransactionId
 
 
@@ -43,10 +45,34 @@ class Member(User):
         DateTime(timezone=True), server_default=func.now()
     )
 
+    # An enterprise's operator's own; the representative's stands with the account's details.
+    phone: Mapped[str | None] = mapped_column(Encrypted("ab_user.phone"), deferred=True)
+
     account: Mapped[Account | None] = relationship(foreign_keys=[account_id])
 
     # Not stored: the serial number of the certificate behind this request's session, for the log.
     certificate_serial = ""
+
+
+# The roles of an enterprise's people who may say yes or no to what another one has submitted.
+REVIEWING_ROLES = ("enterprise", "enterprise_checker")
+
+
+def reviewers_of(session: Any, account_id: int) -> list[int]:
+    """Return the members of an enterprise who can sign in and may review a colleague's submission."""
+    return list(
+        session.scalars(
+            select(Member.id)
+            .join(assoc_user_role, assoc_user_role.c.user_id == Member.id)
+            .join(Role, Role.id == assoc_user_role.c.role_id)
+            .where(
+                Member.account_id == account_id,
+                Member.active.is_(True),
+                Role.name.in_(REVIEWING_ROLES),
+            )
+            .distinct()
+        )
+    )
 
 
 class LoginSession(Model):

@@ -12,7 +12,13 @@ from sqlalchemy.dialects.postgresql import insert
 from app.domain.errors import RuleError
 from app.domain.workflow import Case
 from app.extensions import db
-from app.models import Account, CustodyLink, TransferPermissionChange
+from app.models import (
+    Account,
+    ColleagueReviewChange,
+    CustodyLink,
+    TransferPermissionChange,
+)
+from app.models.member import reviewers_of
 from app.operations import log
 from app.operations.actor import Actor
 
@@ -47,6 +53,45 @@ def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now
         subject=account.member_no,
         account_id=account_id,
         is_allowed=allowed,
+    )
+
+
+def ask_colleagues(account_id: int, actor: Actor, *, asks: bool, now: datetime) -> None:
+    """Switch 操作复核: whether what one operator submits needs another operator's yes first.
+
+    The history is kept; what waits already still needs its yes.  Raises RuleError where the account
+    is in that state already, or where fewer than two people could say yes: the second of them must
+    not be the one who submitted.
+    """
+    account = db.session.get_one(Account, account_id, with_for_update=True, populate_existing=True)
+    if account.needs_colleague == asks:
+        raise RuleError(
+            _("The colleague's review is on already")
+            if asks
+            else _("The colleague's review is off already"),
+            code="unchanged",
+        )
+    if asks and len(reviewers_of(db.session, account_id)) < 2:
+        raise RuleError(
+            _("Add an operator who may review first: two people have to be able to say yes"),
+            code="no_colleague",
+        )
+    account.needs_colleague = asks
+    db.session.add(
+        ColleagueReviewChange(
+            account_id=account_id,
+            is_on=asks,
+            changed_by=actor.member_id,
+            changed_at=now,
+            ip=actor.ip,
+        )
+    )
+    log.record(
+        actor,
+        "colleague_review.change",
+        subject=account.member_no,
+        account_id=account_id,
+        is_on=asks,
     )
 
 

@@ -105,7 +105,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             "instruments": [instrument for _account, instrument in pairs],
         },
     ).all()
-    bare = [case.account_id for case in cases if not case.lines]
+    bare = _standing([case.account_id for case in cases if not case.lines])
     return Facts(
         moment=moment,
         holdings={
@@ -115,8 +115,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         },
         instruments={row.instrument_id: row.instrument for row in rows},
         offsets=frozenset(row.instrument_id for row in rows if row.instrument_kind == "offset"),
-        restricted=frozenset(row.account_id for row in rows if row.is_restricted)
-        | _restricted(bare),
+        restricted=frozenset(row.account_id for row in [*rows, *bare] if row.is_restricted),
+        doubled=frozenset(row.account_id for row in [*rows, *bare] if row.needs_colleague),
         permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
         tradable=frozenset(
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
@@ -207,10 +207,10 @@ def _receivers(case: Case) -> set[int]:
     return {line.account_id for line in case.lines if line.account_id}
 
 
-def _restricted(accounts: Sequence[int]) -> frozenset[int]:
+def _standing(accounts: Sequence[int]) -> Sequence[Any]:
     if not accounts:
-        return frozenset()
-    return frozenset(db.session.scalars(_RESTRICTED, {"accounts": list(accounts)}))
+        return ()
+    return db.session.execute(_STANDING, {"accounts": list(accounts)}).all()
 
 
 def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
@@ -413,7 +413,8 @@ _LOCK_ACCOUNTS = _typed(
     ids=BigInteger,
 )
 
-# A receiver is asked from the submission on; a draft of another enterprise does not exist for it.
+# A receiver is asked from the submission on: another enterprise's draft does not exist for it, nor
+# what the applicant's second operator has not agreed to.
 _LOCK_APPLICATIONS = _typed(
     """
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
@@ -438,7 +439,7 @@ _LOCK_APPLICATIONS = _typed(
       FROM application a
      WHERE id = ANY(:ids) AND account_id = ANY(:accounts)
        AND (CAST(:account AS integer) IS NULL OR account_id = :account
-            OR (status <> 'draft' AND EXISTS (
+            OR (status <> 'draft' AND step >= 0 AND EXISTS (
                   SELECT FROM application_party p
                    WHERE p.application_id = a.id AND p.account_id = :account)))
      ORDER BY id FOR UPDATE
@@ -450,7 +451,7 @@ _LOCK_APPLICATIONS = _typed(
 _GATHER = _typed(
     """
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
-           i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer,
+           i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
            (SELECT array_agg(v.venue_id) FROM venue_instrument v WHERE v.instrument_id = i.id) AS venues,
            coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
            coalesce(h.custody, 0) AS custody
@@ -463,8 +464,9 @@ _GATHER = _typed(
     instruments=Integer,
 )
 
-_RESTRICTED = _typed(
-    "SELECT id FROM account WHERE id = ANY(:accounts) AND is_restricted", accounts=Integer
+_STANDING = _typed(
+    "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
+    accounts=Integer,
 )
 
 _LINKED = _typed(

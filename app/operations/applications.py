@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.kinds import KINDS, Facts
 from app.domain.moves import PostingRequest, Stage
-from app.domain.workflow import Action, Case, Line, Party, Status, require
+from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
 from app.extensions import db
 from app.models import Application
 from app.operations import application_rows as rows
@@ -115,14 +115,8 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_judge, case, facts, actor))
-    requests = [
-        _posting(case, KINDS[case.kind].reserving(case), Stage.SUBMISSION, actor)
-        for case in outcome.done
-        if KINDS[case.kind].reserves
-    ]
-    posted = ledger.post(requests, at=now) if requests else {}
+    _reserve(outcome.done, Stage.SUBMISSION, actor, now)
     for case in outcome.done:
-        case.posting_id = posted.get(_posting_key(case, Stage.SUBMISSION))
         case.submitted_by = actor.member_id
     with ledger.ledger_errors():
         rows.call_parties(outcome.done)
@@ -153,13 +147,17 @@ def approve(
     """Record a reviewer's yes on each application that awaits it; the last yes carries it out.
 
     Per item: done, or the RuleError that stood against it (already decided, not this party's
-    turn, submitted by the same person, restricted meanwhile).
+    turn, submitted by the same person, restricted meanwhile, outside trading hours).
     """
+    calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = rows.gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_agree, case, facts, actor))
+    _set_out(
+        [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
+    )
     carried_out = [case for case in outcome.done if case.status is Status.APPROVED]
     requests = [
         _posting(case, KINDS[case.kind].settling(case), Stage.APPROVAL, actor)
@@ -256,12 +254,10 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     _require_own(case, actor)
     require(case, Action.SUBMIT)
     kind = KINDS[case.kind]
+    needs_colleague = kind.started_by is Party.APPLICANT and case.account_id in facts.doubled
+    case.step = COLLEAGUE_STEP if needs_colleague else 0
     case.settles_on = kind.judge(case, facts)
-    case.step = 0
-    if kind.reviews:
-        case.status = Status.IN_REVIEW
-    else:
-        case.status = Status.PENDING_SETTLEMENT if kind.settles_at_day_end else Status.APPROVED
+    _reach(case)
 
 
 def _agree(case: Case, facts: Facts, actor: Actor) -> None:
@@ -269,27 +265,49 @@ def _agree(case: Case, facts: Facts, actor: Actor) -> None:
     kind = KINDS[case.kind]
     _require_reviewer(case, actor, Action.APPROVE)
     kind.judge(case, facts, Action.APPROVE)
-    if kind.reviews[case.step] is Party.RECEIVER:
+    turn = _turn(case)
+    if turn is Party.RECEIVER:
         assert actor.account_id is not None
         case.agreed |= {actor.account_id}
         if case.agreed < case.receivers:
             return
+    if turn is Party.COLLEAGUE:  # The hour of the second operator's yes counts.
+        case.settles_on = kind.settling_day(facts)
     case.step += 1
-    if case.step == len(kind.reviews):
+    _reach(case)
+
+
+def _reach(case: Case) -> None:
+    """Let a case wait for its step's party, or take effect where there is none."""
+    kind = KINDS[case.kind]
+    if case.step < len(kind.reviews):
+        case.status = Status.IN_REVIEW
+    elif kind.settles_at_day_end:
+        case.status = Status.PENDING_SETTLEMENT
+    else:
         case.status = Status.APPROVED
+
+
+def _turn(case: Case) -> Party:
+    """Return whose yes or no a case under review waits for."""
+    return Party.COLLEAGUE if case.step == COLLEAGUE_STEP else KINDS[case.kind].reviews[case.step]
 
 
 def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
     require(case, action)
-    if actor.member_id is not None and actor.member_id in case.signers:
+    turn = _turn(case)
+    # Who entered what a colleague then changed and submitted is the other of the two.
+    barred = {case.submitted_by} if turn is Party.COLLEAGUE else case.signers
+    if actor.member_id is not None and actor.member_id in barred:
         raise NotAllowed(
             _("Nobody reviews what they entered, submitted or approved before"),
             code="own_application",
         )
-    turn = KINDS[case.kind].reviews[case.step]
     is_asked = party(actor) is turn
     if turn is Party.RECEIVER:
         is_asked = actor.account_id in case.receivers - case.agreed
+    if turn is Party.COLLEAGUE:
+        is_asked = actor.account_id == case.account_id and actor.member_id is not None
     if not is_asked:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 
@@ -373,6 +391,25 @@ def _posting(case: Case, moves: tuple[Any, ...], stage: Stage, actor: Actor) -> 
         document=case.number,
         member_id=actor.member_id,
     )
+
+
+def _reserve(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
+    """Let the tonnes leave their buckets, and note by which posting each case's did."""
+    requests = [
+        _posting(case, KINDS[case.kind].reserving(case), stage, actor)
+        for case in cases
+        if KINDS[case.kind].reserves
+    ]
+    posted = ledger.post(requests, at=now) if requests else {}
+    for case in cases:
+        case.posting_id = posted.get(_posting_key(case, stage))
+
+
+def _set_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """What was merely held until a second operator agreed goes where the day-end takes it from."""
+    if cases:
+        _turn_round(cases, Stage.APPROVAL, actor, now)
+        _reserve(cases, Stage.APPROVAL, actor, now)
 
 
 def _turn_round(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:

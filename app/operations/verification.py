@@ -256,12 +256,16 @@ _SEALS = """
       FROM block WHERE from_xid <> previous_to OR to_xid <= from_xid
 """
 
-# Settled is derived: an application of a closed day holds nothing any more.
+# Settled is derived: an application of a closed day holds nothing any more.  A transfer that waits for
+# a second operator is merely reserved.
 _APPLICATIONS = f"""
     WITH holding_kind AS (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:targets AS int[]))
                               AS k (kind, bucket)),
          claimed AS (
-           SELECT a.account_id, l.instrument_id, k.bucket, sum(l.quantity) AS quantity
+           SELECT a.account_id, l.instrument_id,
+                  CASE WHEN a.status = 'in_review' AND k.bucket = {int(Bucket.PENDING_TO_TRADING)}
+                       THEN {int(Bucket.RESERVED)} ELSE k.bucket END AS bucket,
+                  sum(l.quantity) AS quantity
              FROM application a JOIN holding_kind k USING (kind)
              JOIN application_line l ON l.application_id = a.id
             WHERE k.bucket IN ({_HELD})

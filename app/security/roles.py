@@ -93,6 +93,12 @@ REVIEWS = {
     "ReviewedView": "list export show",
 }
 
+# What only the account representative does: who acts for the enterprise, and how many of them.
+REPRESENTATIVES: dict[str, str] = {
+    "OperatorView": "list export write",
+    "ColleagueReviewView": "list export switch",
+}
+
 ENTERPRISE = RoleSpec(
     "enterprise",
     _("Emitting enterprise"),
@@ -108,7 +114,35 @@ ENTERPRISE = RoleSpec(
         "CustodyDepositView": "list export show write",
         "CustodyReturnView": "list export show write",
         "VoluntaryCancellationView": "list export show write",
+        **REPRESENTATIVES,
         **REVIEWS,  # As the receiver of what another enterprise returns from custody.
+    },
+)
+# The representative's colleagues: who enters and submits, and who says yes or no to it.
+ENTERPRISE_MAKER = RoleSpec(
+    "enterprise_maker",
+    _("Enterprise operator (maker)"),
+    "account",
+    {
+        name: allowed
+        for name, allowed in ENTERPRISE.grants.items()
+        if name not in REVIEWS and name not in REPRESENTATIVES
+    }
+    | {
+        "SigningView": "sign",
+        "TransferPermissionView": "list export",
+        "AccountChangeView": "list export show write",
+    },
+)
+ENTERPRISE_CHECKER = RoleSpec(
+    "enterprise_checker",
+    _("Enterprise operator (checker)"),
+    "account",
+    {
+        **EVERYBODY,
+        **READING,
+        "ComplianceView": "list export show certificate",
+        **REVIEWS,
     },
 )
 PROVINCE = RoleSpec(
@@ -202,6 +236,8 @@ ROLES = {
     role.code: role
     for role in (
         ENTERPRISE,
+        ENTERPRISE_MAKER,
+        ENTERPRISE_CHECKER,
         PROVINCE,
         REGISTRY_MAKER,
         REGISTRY_CHECKER,

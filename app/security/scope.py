@@ -66,6 +66,7 @@ def scoped_applications(
         .where(
             ApplicationParty.account_id == member.account_id,
             Application.status != Status.DRAFT,
+            Application.step >= 0,  # The applicant's second operator has agreed, where one has to.
         )
     )
     return statement.where(or_(account == member.account_id, id_.in_(asked)))

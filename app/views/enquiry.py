@@ -526,8 +526,11 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
 # What makes up 登记冻结量 ---------------------------------------------------------------------
 
+# A transfer is under review only while it waits for a second operator, and is merely reserved then.
 _RESERVING = [
-    code for code, kind in KINDS.items() if kind.reserves and kind.reserves[1] is Bucket.RESERVED
+    code
+    for code, kind in KINDS.items()
+    if kind.reserves and (kind.reserves[1] is Bucket.RESERVED or kind.settles_at_day_end)
 ]
 
 

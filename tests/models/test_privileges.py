@@ -25,6 +25,7 @@ APPEND_ONLY = (
     "operation_log",
     "login_record",
     "transfer_permission_change",
+    "colleague_review_change",
     "settlement_run",
     "outbox_attempt",
     "job_failure",

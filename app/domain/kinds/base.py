@@ -16,7 +16,7 @@ from app.domain.kinds.rules import (
     takes,
 )
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket
-from app.domain.workflow import Action, Case, Line, Party
+from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party
 
 
 class Kind:
@@ -54,22 +54,33 @@ class Kind:
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
         """Ask every rule of a submission (or of an approval) and set its tonnes aside.
 
-        Returns the day it settles on, for kinds that settle at day-end.  Raises RuleError.
+        Returns the day it settles on, for kinds that settle at day-end; where a second operator has
+        to agree first, the day is found then.  Raises RuleError.
         """
         submits = action is Action.SUBMIT
         settles_on = None
-        if submits and self.settles_at_day_end:
-            settles_on = facts.moment.accepting_day()
+        if submits and case.step != COLLEAGUE_STEP:
+            settles_on = self.settling_day(facts)
         for rule in self.guards():
             if action in rule.at:
                 rule.require(case, facts)
         return settles_on
 
+    def settling_day(self, facts: Facts) -> date | None:
+        """Return the trading day that carries out what is accepted now; raises OutsideTradingHours."""
+        return facts.moment.accepting_day() if self.settles_at_day_end else None
+
     def reserving(self, case: Case) -> tuple[Move, ...]:
-        """The moves of a submission, within the applicant's account."""
+        """The moves of a submission, within the applicant's account.
+
+        What the day-end would carry out is merely held while it waits for a second operator.
+        """
         if self.reserves is None:
             return ()
-        return tuple(_move(case, line, self.reserves, case.account_id) for line in case.lines)
+        route = self.reserves
+        if self.settles_at_day_end and case.step == COLLEAGUE_STEP:
+            route = (route[0], Bucket.RESERVED)
+        return tuple(_move(case, line, route, case.account_id) for line in case.lines)
 
     def settling(self, case: Case) -> tuple[Move, ...]:
         """The moves of the last approval, to the receivers."""

@@ -65,6 +65,7 @@ class Facts:
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
     permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
     linked: frozenset[tuple[int, int]] = frozenset()  # (depositor, receiver)
+    doubled: frozenset[int] = frozenset()  # accounts whose submissions need a second operator's yes
     notices: Mapping[int, Notice] = field(default_factory=dict)
     sources: Mapping[int, Source] = field(default_factory=dict)  # by line
     unproven: frozenset[int] = frozenset()  # cases that lack attachments they need

@@ -1,4 +1,4 @@
-"""The chained operation log, dated parameters, and personal data at rest."""
+"""The chained operation log, dated parameters, personal data at rest, and an enterprise's operators."""
 
 from pathlib import Path
 
@@ -76,12 +76,13 @@ def upgrade() -> None:
     )
     # Asked with every page: who else can sign in for the enterprise.
     op.create_index("ab_user_account", "ab_user", ["account_id"], unique=False)
-    statements = (SQL / "0005_log.sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
+    for name in ("0005_log.sql", "0005_operators.sql"):
+        _run(name)
 
 
 def downgrade() -> None:
     """Take back."""
+    _run("0005_operators_down.sql")
     for function in (
         "seal_log()",
         "log_root(bytea, bigint, xid8, xid8)",
@@ -99,3 +100,8 @@ def downgrade() -> None:
         op.drop_index(f"{table}_recorded", table_name=table)
         op.drop_column(table, "recorded_xid")
     op.drop_column("operation_log", "certificate")
+
+
+def _run(name: str) -> None:
+    statements = (SQL / name).read_text(encoding="utf-8")
+    op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
