@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import abort, g, url_for
@@ -174,7 +174,6 @@ class CustodyDepositView(ApplicationDesk):
         shown = super().detail_lines(application)
         if shown is None or application.status != Status.APPROVED:
             return shown
-        drawn = _drawn_by_line(application.id)
         titles = (
             _("Returned quantity"),
             _("Quantity being returned"),
@@ -183,7 +182,14 @@ class CustodyDepositView(ApplicationDesk):
         columns = [{"label": each, "kind": "number", "unit": _("tonnes")} for each in titles]
         rows = []
         for line, row in zip(application.lines, shown["rows"], strict=True):
-            done, asked = drawn.get(line.id, (0, 0))
+            done, asked = (
+                sum(
+                    each.quantity
+                    for each in self._returns(application)
+                    if each.source_line_id == line.id and each.status == status
+                )
+                for status in (Status.APPROVED, Status.IN_REVIEW)
+            )
             rows.append([*row, done, asked, line.quantity - done - asked])
         return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
 
@@ -191,35 +197,26 @@ class CustodyDepositView(ApplicationDesk):
         """Add the returns that draw on it."""
         found = super().detail_tables(application)
         if application.status == Status.APPROVED:
-            found.append(_returns_of(application.id))
+            found.append(_table_of(self._returns(application)))
+        return found
+
+    def _returns(self, application: Application) -> Sequence[Any]:
+        """Return the lines of returns that draw on a deposit, read once for its page."""
+        if "returns" not in g:
+            g.returns = _returns_of(application.id)
+        found: Sequence[Any] = g.returns
         return found
 
 
-def _drawn_by_line(application_id: int) -> dict[int, tuple[int, int]]:
-    """Return by line the tonnes that were returned, and those that are being returned."""
-    source, draw, drawing = aliased(ApplicationLine), aliased(ApplicationLine), aliased(Application)
-    sums = [
-        cast(func.coalesce(func.sum(draw.quantity).filter(drawing.status == status), 0), BigInteger)
-        for status in (Status.APPROVED, Status.IN_REVIEW)
-    ]
-    rows = db.session.execute(
-        select(source.id, *sums)
-        .join(draw, draw.source_line_id == source.id)
-        .join(drawing, drawing.id == draw.application_id)
-        .where(source.application_id == application_id)
-        .group_by(source.id)
-    )
-    return {id_: (done, asked) for id_, done, asked in rows}
-
-
-def _returns_of(application_id: int) -> dict[str, Any]:
+def _returns_of(application_id: int) -> Sequence[Any]:
     source, drawing = aliased(ApplicationLine), aliased(Application)
-    rows = db.session.execute(
+    return db.session.execute(
         select(
             drawing.id,
             drawing.number,
             Account.name,
             Instrument.code,
+            ApplicationLine.source_line_id,
             ApplicationLine.quantity,
             drawing.submitted_at,
             drawing.status,
@@ -231,7 +228,10 @@ def _returns_of(application_id: int) -> dict[str, Any]:
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
         .where(source.application_id == application_id, drawing.status != Status.DRAFT)
         .order_by(ApplicationLine.id)
-    )
+    ).all()
+
+
+def _table_of(returns: Sequence[Any]) -> dict[str, Any]:
     return {
         "title": _("Returns of this deposit"),
         "columns": [
@@ -251,7 +251,7 @@ def _returns_of(application_id: int) -> dict[str, Any]:
                 row.submitted_at,
                 dict(zip(("label", "tone"), SHOWN_STATUSES[row.status], strict=True)),
             ]
-            for row in rows
+            for row in returns
         ],
     }
 
