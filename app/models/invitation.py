@@ -12,9 +12,9 @@ from app.models.member import Member
 
 
 class Invitation(Model):
-    """A member who was let in by two officers; the worker writes the letters, then it can be used once.
+    """A member who was let in by two officers, or an operator by the account representative.
 
-    The link's token is in the mail alone; what is kept can only confirm it.
+    The worker writes the officers' letters; each link can be used once.  The link's token is in the mail alone; what is kept can only confirm it.
     """
 
     __tablename__ = "invitation"
@@ -28,7 +28,8 @@ class Invitation(Model):
 
     member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
     opened_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
-    confirmed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    # Nobody where the account representative has appointed an operator: the certificate takes two.
+    confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     written_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

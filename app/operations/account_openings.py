@@ -191,7 +191,7 @@ def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
     The registry's officers do it for somebody who has not signed in yet.
     """
     invitation = db.session.get(Invitation, member_id, with_for_update=True, populate_existing=True)
-    if invitation is None or invitation.used_at is not None:
+    if invitation is None or invitation.confirmed_by is None or invitation.used_at is not None:
         raise NotAllowed(gettext("The member has signed in already"), code="signed_in")
     invitation.token_hash = invitation.expires_at = invitation.written_at = None
     invitation.failure, invitation.created_at = "", now
@@ -209,6 +209,7 @@ def _write(invitation: Invitation, now: datetime) -> None:
     officers = [
         Actor.of(db.session.get_one(Member, id_))
         for id_ in (invitation.opened_by, invitation.confirmed_by)
+        if id_ is not None
     ]
     codes = certificates.open_enrolment(
         member.id, officers[0], now=now, confirmed_by=officers[1], assurance=assurance()

@@ -99,7 +99,7 @@ CREATE INDEX application_of_notice ON application (notice_id, status) WHERE noti
 CREATE TABLE invitation (
   member_id INTEGER NOT NULL PRIMARY KEY REFERENCES ab_user (id),
   opened_by INTEGER NOT NULL REFERENCES ab_user (id),
-  confirmed_by INTEGER NOT NULL REFERENCES ab_user (id),
+  confirmed_by INTEGER REFERENCES ab_user (id),
   created_at TIMESTAMP WITH TIME ZONE NOT NULL,
   token_hash VARCHAR(64) UNIQUE,
   written_at TIMESTAMP WITH TIME ZONE,
