@@ -30,7 +30,9 @@ _SUFFIXES = ("维吾尔自治区", "壮族自治区", "回族自治区", "自治
 COLUMNS = (
     ImportColumn("name", _("Enterprise name"), "江城发电有限公司"),
     ImportColumn("uscc", _("Unified social credit code"), "91420100MA4K2X7R0A"),
-    ImportColumn("sector", _("Sector"), "发电", _("Power generation, steel, cement or aluminium")),
+    ImportColumn(
+        "sector", _("Sector of industry"), "发电", _("Power generation, steel, cement or aluminium")
+    ),
     ImportColumn("province", _("Province"), "湖北", _("As the provincial authorities are called")),
     ImportColumn("registered_address", _("Registered address"), "湖北省武汉市江岸区一元路1号"),
     ImportColumn("legal_representative", _("Legal representative"), "王建国"),

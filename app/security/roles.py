@@ -156,6 +156,7 @@ OFFICERS: dict[str, str] = {
     **COMPLIANCE,
     "SurrenderRefundView": "list export show",
     "AccountChangeView": "list export show reveal",
+    "AccountOpeningView": "list export show reveal",
     "InstrumentView": "list export",
     "IssuanceView": "list export show",
     "CustodyLinkView": "list export show",
@@ -168,6 +169,7 @@ OFFICERS: dict[str, str] = {
 }
 ENTERED: dict[str, str] = {
     **ISSUES_NOTICES,
+    "AccountOpeningView": "list export show reveal write",
     "SurrenderRefundView": "list export show write",
     "InstrumentView": "list export write",
     "IssuanceView": "list export show write",

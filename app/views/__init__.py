@@ -8,6 +8,7 @@ from flask import current_app
 from flask_babel import lazy_gettext as _
 
 from app.views.account_change import AccountChangeView
+from app.views.account_opening import AccountOpeningView
 from app.views.administration import (
     ClockView,
     LockView,
@@ -71,7 +72,10 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     (
         _("Account management"),
         "ti-building-bank",
-        ((_("Account detail changes"), AccountChangeView),),
+        (
+            (_("Account openings"), AccountOpeningView),
+            (_("Account detail changes"), AccountChangeView),
+        ),
     ),
     (
         _("Holding transfers"),

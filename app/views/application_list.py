@@ -10,11 +10,13 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
+from app.domain.kinds.account_opening import AccountOpening
 from app.domain.masking import mask_of
+from app.domain.regions import PROVINCES
 from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Party, Status
 from app.extensions import db
 from app.models import (
@@ -171,10 +173,11 @@ class ApplicationList(ListPage):
 
     def detail_facts(self, application: Application) -> list[tuple[Any, Any, str]]:
         """Return the facts around the lines."""
+        number, name = subject_of(application)
         facts = [
             (_("Application number"), application.number, "code"),
-            (_("Member number"), application.account.member_no, "code"),
-            (_("Member name"), application.account.name, "text"),
+            (_("Member number"), number, "code"),
+            (_("Member name"), name, "text"),
             (_("Business"), KINDS[application.kind].title, "text"),
             (_("Applied at"), application.created_at, "datetime"),
             (_("Submitted at"), application.submitted_at, "datetime"),
@@ -190,7 +193,8 @@ class ApplicationList(ListPage):
         found = []
         if application.proposal:
             is_clear = getattr(g, "reads_clear", False)
-            found.append(comparison(application.proposal, is_clear=is_clear))
+            is_new = application.kind == AccountOpening.code
+            found.append(comparison(application.proposal, is_clear=is_clear, is_new=is_new))
         if Party.RECEIVER in KINDS[application.kind].reviews:
             found.append(receivers.agreements(application))
         return found
@@ -266,8 +270,44 @@ class ApplicationList(ListPage):
         return url_for(f"{self.endpoint}.{method}", **arguments)
 
 
-def comparison(proposal: Mapping[str, Any], *, is_clear: bool) -> dict[str, Any]:
-    """Return old and new values side by side; personal data masked unless they are to be read."""
+def subject_of(application: Application) -> tuple[str, str]:
+    """Return number and name of the enterprise concerned; an account being opened has none yet."""
+    if application.kind != AccountOpening.code:
+        return application.account.member_no, application.account.name
+    number = db.session.scalar(
+        select(Account.member_no).where(Account.opening_id == application.id)
+    )
+    return number or "", application.proposal.get("name", ["", ""])[1]
+
+
+def named_openings(statement: Select[Any]) -> Select[Any]:
+    """Name in a list the enterprise that an opening is about, instead of the registry's account."""
+    is_opening = Application.kind == AccountOpening.code
+    opened = aliased(Account)
+    number = select(opened.member_no).where(opened.opening_id == Application.id)
+    number = number.correlate(Application)
+    named = {
+        "member_no": case(
+            (is_opening, func.coalesce(number.scalar_subquery(), "")), else_=Account.member_no
+        ),
+        "account": case(
+            (is_opening, Application.proposal[("name", "1")].astext), else_=Account.name
+        ),
+    }
+    columns = [
+        named[each.name].label(each.name) if each.name in named else each
+        for each in statement.selected_columns
+    ]
+    return statement.with_only_columns(*columns, maintain_column_froms=True)
+
+
+def comparison(
+    proposal: Mapping[str, Any], *, is_clear: bool, is_new: bool = False
+) -> dict[str, Any]:
+    """Return old and new values side by side; personal data masked unless they are to be read.
+
+    What ``is_new`` has no old values.
+    """
     rows = []
     for name, (before, after) in account_details.proposed(proposal).items():
         field = account_details.BY_NAME[name]
@@ -277,6 +317,13 @@ def comparison(proposal: Mapping[str, Any], *, is_clear: bool) -> dict[str, Any]
                 str(account_details.SECTORS.get(each, each)) for each in (before, after)
             )
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
+    if is_new:
+        province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
+        return {
+            "title": _("Account details"),
+            "columns": [{"label": _("Field")}, {"label": _("Value")}],
+            "rows": [*([title, after] for title, _old, after in rows), [_("Province"), province]],
+        }
     return {
         "title": _("Old and new details"),
         "columns": [{"label": _("Field")}, {"label": _("Old value")}, {"label": _("New value")}],

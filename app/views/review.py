@@ -22,7 +22,7 @@ from app.operations.actor import Actor
 from app.security.manager import permissions
 from app.security.scope import scoped_applications
 from app.views import receivers, signing
-from app.views.application_list import ApplicationList, usual_filters
+from app.views.application_list import ApplicationList, named_openings, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Columns, Filter
 from app.views.listing import Action as RowAction
@@ -101,7 +101,7 @@ class _ReviewList(ApplicationList):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add the imported table that an application came with."""
-        return super().rows(conditions).add_columns(Application.import_id)
+        return named_openings(super().rows(conditions)).add_columns(Application.import_id)
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
         """A receiver is shown what it is to get, not what others are."""
