@@ -265,6 +265,14 @@ class NoticeForm(FlaskForm):
     )
 
 
+# Before those of the document, since forms show their fields in the order they were made.
+_NEW_OBLIGATION = StringField(
+    _("New obligation (tonnes)"),
+    [Required()],
+    render_kw={"maxlength": 20, "inputmode": "numeric", "autocomplete": "off"},
+)
+
+
 class _ByDocument(FlaskForm):
     document_no = StringField(
         _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
@@ -275,11 +283,7 @@ class _ByDocument(FlaskForm):
 class AdjustmentForm(_ByDocument):
     """调整应履约量."""
 
-    obligation = StringField(
-        _("New obligation (tonnes)"),
-        [Required()],
-        render_kw={"maxlength": 20, "inputmode": "numeric", "autocomplete": "off"},
-    )
+    obligation = _NEW_OBLIGATION
 
 
 class ScopeForm(_ByDocument):
@@ -289,12 +293,20 @@ class ScopeForm(_ByDocument):
     offset_percent = NoticeForm.offset_percent
 
 
+def _status_first(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Put the status before the deadline: officers have more columns than a screen is wide."""
+    last = ("deadline", "reminded_at")
+    first = [each for each in columns if each.key not in last]
+    return (*first, *(each for each in columns if each.key in last))
+
+
 class NoticeView(_NoticePages):
     """履约通知书: a province issues and adjusts its own enterprises', the registry all."""
 
     route_base = "/compliance-notices"
     title = _("Compliance notices")
     detail_title = _("Compliance notice")
+    columns = _status_first(NoticeList.columns)
     stacks_actions = True
     bulk = (
         BulkAction(
@@ -539,7 +551,7 @@ def notice_facts(row: Any) -> list[tuple[Any, ...]]:
 def offset_facts(notice: Notice, row: Any) -> list[tuple[Any, ...]]:
     """Return the rule about CCER and what of it is used."""
     if not notice.offset_percent:
-        return [(_("CCER"), _("Not accepted by this notice"), "text")]
+        return [(_("Share of CCER"), _("Not accepted by this notice"), "text")]
     used = row.offset_surrendered + row.offset_pending
     limit = notice.offset_limit
     return [

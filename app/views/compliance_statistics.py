@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from app.operations.account_details import SECTORS
 from app.security.scope import scope_of, scoped
 from app.views.columns import Column
 from app.views.compliance import FULFILLED, NoticeList
-from app.views.listing import Conditions
+from app.views.listing import Action, Conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +153,20 @@ class ComplianceStatisticsView(BaseView):
         )
 
 
+_COLUMN_TITLES = {
+    "province": _("Province"),
+    "sector": _("Sector"),
+    "year": _("Compliance year"),
+}
+
+
 def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
     """Return one breakdown: its table, and what the chart above it draws."""
     names: Any = {"province": PROVINCES, "sector": SECTORS}.get(key, {})
     ordered = sorted(lines, key=lambda each: str(getattr(each, key)))
     named = [(_name(names, getattr(each, key)), each) for each in ordered]
     columns = (
-        (title, "link"),
+        (_COLUMN_TITLES[key], "link"),
         (_("Enterprises"), "number"),
         (_("Fulfilled"), "number"),
         (_("Completion by count"), "percent"),
@@ -226,12 +233,19 @@ class ComplianceGapView(NoticeList):
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
         for each in NoticeList.columns
+        if each.key != "reminded_at"
     )
     filters = tuple(
         next(each for each in NoticeList.filters if each.name == name)
         for name in ("year", "province", "sector", "state", "member", "deadline")
     )
     help = (_("Gap = obligation - surrendered; what is pending review still counts as missing"),)
+
+    def tools(self) -> Iterable[Action]:
+        """The way back to the statistics."""
+        g.crumb = self.title
+        back = url_for("ComplianceStatisticsView.index")
+        yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Leave out who has fulfilled."""
