@@ -54,6 +54,7 @@ from app.views.home import HomeView
 from app.views.issuance import InstrumentView, IssuanceView
 from app.views.jobs import JobFailureView, JobView
 from app.views.mailbox import MailboxView
+from app.views.operators import ColleagueReviewView, OperatorView
 from app.views.parameters import ParameterHistoryView, ParameterView
 from app.views.permissions import PermissionSheetView
 from app.views.review import ReviewedView, ReviewView, counts
@@ -75,6 +76,8 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
         (
             (_("Account openings"), AccountOpeningView),
             (_("Account detail changes"), AccountChangeView),
+            (_("Operators"), OperatorView),
+            (_("Colleague's review"), ColleagueReviewView),
         ),
     ),
     (

@@ -22,7 +22,7 @@ from app.operations import applications, attachments, clock
 from app.operations.actor import Actor
 from app.views import application_form, signing
 from app.views.application_form import INSTRUMENT_COLUMNS, Choosable, Filled
-from app.views.application_list import SETTLED, ApplicationList
+from app.views.application_list import SETTLED, ApplicationList, waits_for_colleague
 from app.views.listing import Action as RowAction
 
 _EDITABLE = (Status.DRAFT, Status.RETURNED)
@@ -302,7 +302,7 @@ class ApplicationDesk(ApplicationList):
         ]
         result = {
             "facts": facts,
-            "next_step": self.next_step(application),
+            "next_step": waits_for_colleague(application) or self.next_step(application),
             "back_url": self.url("list"),
             "links": [
                 (_("Details"), self.url("show", id=id)),

@@ -8,6 +8,7 @@ from typing import Any
 from flask import abort, g, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.orm import aliased, joinedload, selectinload
@@ -17,7 +18,15 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
-from app.domain.workflow import ACTION_TITLES, STATUS_TITLES, STATUS_TONES, Action, Party, Status
+from app.domain.workflow import (
+    ACTION_TITLES,
+    COLLEAGUE_STEP,
+    STATUS_TITLES,
+    STATUS_TONES,
+    Action,
+    Party,
+    Status,
+)
 from app.extensions import db
 from app.models import (
     Account,
@@ -183,6 +192,8 @@ class ApplicationList(ListPage):
             (_("Submitted at"), application.submitted_at, "datetime"),
         ]
         facts += [(title, value, kind) for title, value, kind in _own_facts(application) if value]
+        if waits_for_colleague(application):
+            facts.append((_("Review step"), waits_for_colleague(application), "text"))
         facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
@@ -299,6 +310,12 @@ def named_openings(statement: Select[Any]) -> Select[Any]:
         for each in statement.selected_columns
     ]
     return statement.with_only_columns(*columns, maintain_column_froms=True)
+
+
+def waits_for_colleague(application: Application) -> str:
+    """Say that another operator of the enterprise has to agree first, where that is so (操作复核)."""
+    is_waiting = application.status == Status.IN_REVIEW and application.step == COLLEAGUE_STEP
+    return gettext("Another operator of the enterprise agrees first") if is_waiting else ""
 
 
 def comparison(

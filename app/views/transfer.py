@@ -73,7 +73,13 @@ class RegistryToTradingView(ApplicationDesk):
     columns = TRANSFER_COLUMNS
     quantity_title = _("Transfer quantity")
     filters = usual_filters(
-        "draft", "pending_settlement", SETTLED, "withdrawn", with_settles_on=True
+        "draft",
+        "in_review",
+        "pending_settlement",
+        SETTLED,
+        "returned",
+        "withdrawn",
+        with_settles_on=True,
     )
     help = (
         *CUT_OFF_RULES,
