@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
+from app.installation import demo_custody
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -136,6 +137,9 @@ def _seed() -> None:
     _act_by_documents(enterprises, instruments, morning, maker, checker)
     evening = morning - timedelta(hours=16)  # after the last day-end
     comply(CURRENT, enterprises, instruments, members, maker, evening)
+    hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
+    parties = (hubei[1], hubei[0], hubei[2])
+    demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
 
 
 def _enterprises(chance: random.Random) -> Iterator[Account]:

@@ -57,7 +57,8 @@ function startQuantities(table) {
   const total = table.querySelector("[data-total]");
   const refresh = () => {
     let sum = 0n;
-    for (const input of inputs()) sum += echo(input, table.dataset) ?? 0n;
+    const shared = sharedOut(inputs());
+    for (const input of inputs()) sum += echo(input, table.dataset, shared.get(sourceOf(input))) ?? 0n;
     if (total) total.textContent = group(sum);
   };
   table.addEventListener("input", refresh);
@@ -79,8 +80,27 @@ function startQuantities(table) {
   refresh();
 }
 
+/* Several rows may share what is available: those behind one row of the picker. */
+function sourceOf(input) {
+  const row = input.closest("[data-line]");
+  const choice = row?.querySelector('input[type="hidden"][name$="-choice"]')?.value;
+  return choice && choice !== row.dataset.line ? row.dataset.line : "";
+}
+
+/* Return what is left of each source after all its rows. */
+function sharedOut(inputs) {
+  const left = new Map();
+  for (const input of inputs) {
+    const source = sourceOf(input);
+    if (!source) continue;
+    const before = left.has(source) ? left.get(source) : (quantityOf(input.dataset.available ?? "") ?? 0n);
+    left.set(source, before - (quantityOf(input.value) ?? 0n));
+  }
+  return left;
+}
+
 /* Show what was typed with separators, or what is wrong with it; returns the quantity, or null. */
-function echo(input, texts) {
+function echo(input, texts, left) {
   const place = document.getElementById(`${input.id}-echo`);
   const quantity = quantityOf(input.value);
   const available = input.dataset.available ? quantityOf(input.dataset.available) : null;
@@ -89,6 +109,8 @@ function echo(input, texts) {
   if (input.value.trim() === "") text = "";
   else if (quantity === null || quantity === 0n) [text, isWrong] = [texts.textWhole, true];
   else if (available !== null && quantity > available) [text, isWrong] = [texts.textTooMuch, true];
+  else if (left !== undefined && left < 0n) [text, isWrong] = [texts.textTooMuch, true];
+  else if (left !== undefined) text = `= ${group(quantity)} ${input.dataset.unit ?? ""} ${texts.textLeft} ${group(left)}`;
   else text = `= ${group(quantity)} ${input.dataset.unit ?? ""}`;
   // What the server has already said about this very value is not said twice.
   if (isWrong && input.getAttribute("aria-invalid") && input.value === input.defaultValue) text = "";
