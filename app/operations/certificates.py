@@ -170,6 +170,18 @@ def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime)
     )
 
 
+def holder_of(reference: str, code: str, member_no: str, actor: Actor, *, now: datetime) -> Member:
+    """Return whom two codes let fetch a certificate, before a key is made for it; they stay unused.
+
+    Raises InvalidCodes as `enrol` does, each wrong try counted, and for another member's number.
+    """
+    enrolment = _confirmed(reference, code, actor, now)
+    member = db.session.get_one(Member, enrolment.member_id)
+    if member.username != member_no.strip() or not member.active:
+        raise InvalidCodes
+    return member
+
+
 # A certificate's life
 
 

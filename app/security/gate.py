@@ -26,6 +26,12 @@ PUBLIC = frozenset(
         # Whoever is shown a certificate checks it, and has no account here.
         "VerifyView.ask",
         "VerifyView.check",
+        # Whose account was opened has no password yet; the mail's link and the two codes let them in.
+        "FirstSignInView.choose",
+        "EnrolmentView.ask",
+        "EnrolmentView.begin",
+        "EnrolmentView.issue",
+        "EnrolmentView.done",
         "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -33,15 +33,18 @@ def take_a_guess(member_no: str, ip: str) -> list[int] | None:
     """
     with db.engine.begin() as connection:
         limits = {_member(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
-        since = func.now() - window(connection)
-        _lock(connection, sorted(limits))
-        counts = _count(connection, list(limits), since)
-        if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
-            return None
-        # Whoever comes by sweeps: the table holds no more than a window's failures.
-        connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
-        rows = insert(LoginFailure).values([{"key": key} for key in limits])
-        return list(connection.scalars(rows.returning(LoginFailure.id)))
+        return _take(connection, limits)
+
+
+def take_a_guess_from(ip: str) -> list[int] | None:
+    """Take one of the guesses that an address has left, where no member is named; or return None."""
+    with db.engine.begin() as connection:
+        return _take(connection, {f"ip:{ip}": PER_ADDRESS})
+
+
+def give_back(guess: Sequence[int]) -> None:
+    """Give back a guess that was no failure; the caller commits."""
+    db.session.execute(delete(LoginFailure).where(LoginFailure.id.in_(guess)))
 
 
 def forgive(member_no: str, guess: Sequence[int]) -> None:
@@ -73,6 +76,18 @@ def failures() -> object:
         )
         .group_by(LoginFailure.key)
     )
+
+
+def _take(connection: Connection, limits: Mapping[str, int]) -> list[int] | None:
+    since = func.now() - window(connection)
+    _lock(connection, sorted(limits))
+    counts = _count(connection, list(limits), since)
+    if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
+        return None
+    # Whoever comes by sweeps: the table holds no more than a window's failures.
+    connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
+    rows = insert(LoginFailure).values([{"key": key} for key in limits])
+    return list(connection.scalars(rows.returning(LoginFailure.id)))
 
 
 def _member(member_no: str) -> str:

@@ -40,6 +40,8 @@ TITLES = {
     "HomeView": _("Home"),
     "SignInView": _("Sign-in and password"),
     "AppearanceView": _("Appearance and language"),
+    "FirstSignInView": _("First sign-in"),
+    "EnrolmentView": _("Application for a certificate"),
     "AttachmentView": _("Attachments"),
     "SigningView": _("Signing"),
     "AttestationView": _("Certificate of record"),

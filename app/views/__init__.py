@@ -49,6 +49,7 @@ from app.views.enquiry import (
     TradingEntryView,
     UnfreezeEnquiryView,
 )
+from app.views.enrolment import EnrolmentView, FirstSignInView
 from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
 from app.views.issuance import InstrumentView, IssuanceView
@@ -167,6 +168,8 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    FirstSignInView,
+    EnrolmentView,
     LinkedEnterpriseView,
     SigningView,
     ComplianceGapView,

@@ -5,7 +5,7 @@ import { startTables } from "./tables.js";
 import { startDates } from "./dates.js";
 import { startLines } from "./lines.js";
 import { startSignIn } from "./signin.js";
-import { startCertificateStep } from "./assistant.js";
+import { startCertificateStep, startEnrolment, startFirstSignIn } from "./assistant.js";
 
 startMenu();
 startPops();
@@ -19,4 +19,6 @@ startDates();
 startLines();
 startSignIn();
 startCertificateStep();
+startEnrolment();
+startFirstSignIn();
 document.querySelector("[data-error-summary]")?.focus();

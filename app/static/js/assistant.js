@@ -26,9 +26,14 @@ export const assistant = {
   /* Make a key on a USBKey: `issue(csr)` is to answer the certificate (PEM), which is kept beside it. */
   async enrol(request, issue) {
     const dialog = openWindow();
-    const { csr } = await dialog.ask(request, "requested");
-    dialog.send({ certificate: await issue(csr) });
-    await dialog.wait("stored");
+    try {
+      const { csr } = await dialog.ask(request, "requested");
+      dialog.send({ certificate: await issue(csr) });
+      await dialog.wait("stored");
+    } catch (error) {
+      dialog.close(); // It would wait for a certificate that does not come.
+      throw error;
+    }
   },
 };
 
@@ -76,6 +81,10 @@ function openWindow() {
 
   return {
     wait,
+    close() {
+      end();
+      opened.close();
+    },
     send: (message) => opened.postMessage(message, origin),
     async ask(request, answer) {
       const late = setTimeout(() => fail("absent"), STARTS_WITHIN);
@@ -110,6 +119,56 @@ export function startCertificateStep() {
     }
   });
   countDown(form);
+}
+
+/* Applying for a certificate by the two codes: they are checked, the key is made, the certificate comes. */
+export function startEnrolment() {
+  const form = document.querySelector("[data-enrolment]");
+  if (!form) return;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!form.reportValidity()) return;
+    const button = form.querySelector("[data-choose]");
+    button.disabled = true;
+    tell(form, "waiting");
+    try {
+      const begun = post(form, form.dataset.begin, {});
+      begun.catch(() => {}); // It is looked at where it is awaited.
+      await assistant.enrol(begun, async (csr) => (await post(form, form.action, { csr })).certificate);
+      location.assign(form.dataset.done);
+    } catch (error) {
+      if (error instanceof NotSigned) tell(form, error.code);
+      else {
+        tell(form, "answer");
+        form.querySelector("[data-answer]").textContent = error.message;
+      }
+      button.disabled = false;
+    }
+  });
+}
+
+/* Send the fields of a form with more beside them; resolves to the answer, or says what stands against it. */
+async function post(form, address, more) {
+  const body = new FormData(form);
+  for (const [name, value] of Object.entries(more)) body.set(name, value);
+  let answer = {};
+  try {
+    const response = await fetch(address, { method: "POST", body });
+    answer = await response.json();
+  } catch { /* The message below says it. */ }
+  if (answer.error || !(answer.payload || answer.certificate)) throw new Error(answer.error || form.dataset.failed);
+  return answer;
+}
+
+/* The token of the first sign-in stands behind "#", so that no server on the way sees it. */
+export function startFirstSignIn() {
+  const field = document.querySelector("[data-first-token]");
+  const token = location.hash.slice(1);
+  if (!field || !/^[\w-]{43}$/.test(token)) return;
+  field.value = token;
+  field.closest(".field-top").hidden = true;
+  history.replaceState(null, "", location.pathname);
+  document.querySelector("[data-first-password]").focus();
 }
 
 /* Show the one message of the step that fits; all stand in the page, in its language. */
