@@ -61,16 +61,7 @@ def shares(member: Any) -> list[Share]:
 
     Each year has a line of its own, one a province and one a sector.
     """
-    signed = case(
-        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
-    )
-    used = (
-        select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
-        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .where(Application.notice_id.is_not(None), Application.status == Status.APPROVED)
-        .group_by(Application.notice_id)
-        .subquery("used")
-    )
+    used = _surrendered()
     surrendered = func.coalesce(used.c.tonnes, 0)
     enterprises = Account.__table__
     statement = (
@@ -102,6 +93,20 @@ def shares(member: Any) -> list[Share]:
     )
     rows = db.session.execute(scoped(statement, enterprises.c.id, member)).all()
     return [_share(row) for row in rows]
+
+
+def _surrendered() -> Any:
+    """Return what was surrendered for each notice and not refunded."""
+    signed = case(
+        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
+    )
+    return (
+        select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .where(Application.notice_id.is_not(None), Application.status == Status.APPROVED)
+        .group_by(Application.notice_id)
+        .subquery("used")
+    )
 
 
 _BY_SECTOR, _BY_PROVINCE = 2, 1  # What GROUPING() says: a bit for each column left out.
@@ -165,16 +170,7 @@ def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
     names: Any = {"province": PROVINCES, "sector": SECTORS}.get(key, {})
     ordered = sorted(lines, key=lambda each: str(getattr(each, key)))
     named = [(_name(names, getattr(each, key)), each) for each in ordered]
-    columns = (
-        (_COLUMN_TITLES[key], "link"),
-        (_("Enterprises"), "number"),
-        (_("Fulfilled"), "number"),
-        (_("Completion by count"), "percent"),
-        (_("Obligation"), "number", _("tonnes")),
-        (_("Surrendered for the notice"), "number", _("tonnes")),
-        (_("Completion by tonnes"), "percent"),
-        (_("Gap"), "number", _("tonnes")),
-    )
+    columns = ((_COLUMN_TITLES[key], "link"), *_FIGURES)
     return {
         "key": key,
         "title": title,
@@ -182,32 +178,49 @@ def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
             {"label": label, "kind": kind, "unit": unit[0] if unit else ""}
             for label, kind, *unit in columns
         ],
-        "rows": [
-            (
-                _gaps_link(key, name, each),
-                each.enterprises,
-                each.fulfilled,
-                each.by_count,
-                each.obligation,
-                each.surrendered,
-                each.by_tonnes,
-                each.gap,
-            )
-            for name, each in named
+        "rows": [_row(key, name, each) for name, each in named],
+        "chart": _chart(named),
+    }
+
+
+_FIGURES: tuple[tuple[Any, ...], ...] = (
+    (_("Enterprises"), "number"),
+    (_("Fulfilled"), "number"),
+    (_("Completion by count"), "percent"),
+    (_("Obligation"), "number", _("tonnes")),
+    (_("Surrendered for the notice"), "number", _("tonnes")),
+    (_("Completion by tonnes"), "percent"),
+    (_("Gap"), "number", _("tonnes")),
+)
+
+
+def _row(key: str, name: str, each: Share) -> tuple[Any, ...]:
+    return (
+        _gaps_link(key, name, each),
+        each.enterprises,
+        each.fulfilled,
+        each.by_count,
+        each.obligation,
+        each.surrendered,
+        each.by_tonnes,
+        each.gap,
+    )
+
+
+def _chart(named: Sequence[tuple[str, Share]]) -> dict[str, Any]:
+    """Return what the browser draws: both completions of each line, in per cent."""
+    return {
+        "names": [name for name, _each in named],
+        "series": [
+            {
+                "name": gettext("Completion by count"),
+                "values": [_number(each.by_count) for _name, each in named],
+            },
+            {
+                "name": gettext("Completion by tonnes"),
+                "values": [_number(each.by_tonnes) for _name, each in named],
+            },
         ],
-        "chart": {
-            "names": [name for name, _each in named],
-            "series": [
-                {
-                    "name": gettext("Completion by count"),
-                    "values": [_number(each.by_count) for _name, each in named],
-                },
-                {
-                    "name": gettext("Completion by tonnes"),
-                    "values": [_number(each.by_tonnes) for _name, each in named],
-                },
-            ],
-        },
     }
 
 
