@@ -197,6 +197,7 @@ def signature(actor: Actor, now: datetime) -> dict[str, Any]:
         "member_no": actor.member_no,
         "member_name": actor.name,
         "ip": actor.ip,
+        "certificate": actor.certificate,
     }
 
 
@@ -568,7 +569,8 @@ _AGREE = _typed(
 
 _RECORD = _typed(
     """
-    WITH reached AS (
+    WITH earlier AS (SELECT id, status FROM application WHERE id = ANY(:ids)),
+         reached AS (
            UPDATE application a
               SET status = r.status, step = r.step, settles_on = r.settles_on,
                   posting_id = r.posting_id, submitted_by = r.submitted_by, version = version + 1,
@@ -577,16 +579,19 @@ _RECORD = _typed(
              FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters, :comments)
                AS r (id, status, step, settles_on, posting_id, submitted_by, comment)
             WHERE a.id = r.id
-           RETURNING a.id, a.kind, a.number, a.account_id, a.step, r.comment),
+           RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step, r.comment),
          event AS (
            INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
                                           ip, comment)
            SELECT id, :action, step, :at, CAST(:member AS integer), :member_name, :ip, comment
              FROM reached)
-    INSERT INTO operation_log (member_id, member_no, ip, action, subject, account_id, detail)
-    SELECT CAST(:member AS integer), :member_no, :ip, kind || '.' || :action, number, account_id,
-           jsonb_build_object('comment', comment)
-      FROM reached
+    INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
+                               detail)
+    SELECT CAST(:member AS integer), :member_no, :ip, :certificate, kind || '.' || :action, number,
+           account_id,
+           jsonb_build_object('status', jsonb_build_array(earlier.status, reached.status),
+                              'comment', comment)
+      FROM reached JOIN earlier USING (id)
     """,
     ids=BigInteger,
     statuses=String,

@@ -22,7 +22,7 @@ from app.models import (
     SignatureEvent,
 )
 from app.operations import certificates as operations
-from app.operations import evidence
+from app.operations import clock, evidence, jobs
 from app.pki import authority as pki
 from app.security import certificates
 from tests import factories
@@ -244,6 +244,43 @@ def test_one_signature_decides_on_many(signing, sign_in, operator, officer, plan
     assert quantity(plant, cea) == 2970
     assert db.session.scalar(select(func.count()).select_from(Signature)) == 1
     assert db.session.scalar(select(func.count()).select_from(SignatureEvent)) == 3
+
+
+def test_a_manifest_of_many_runs_as_a_job_that_compares_each_again(
+    signing, sign_in, operator, officer, plant, cea, key_of, monkeypatch
+):
+    """What was changed after it was signed for stays as it is, and the job says so."""
+    monkeypatch.setattr("app.views.signing.JOB_FROM", 2)
+    made = [
+        factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和").id
+        for _ in range(4)
+    ]
+    browser, key = sign_in(officer), key_of(officer)
+    answer = browser.post(
+        "/reviews/bulk", data={"action": "approve", "id": made, "count": "4", "comment": "同意"}
+    )
+    step = step_of(browser.get(answer.location).text)
+    done = browser.post(answer.location, data=signed(key, step))
+    assert "/jobs/" in done.location
+    with transaction():
+        db.session.execute(
+            db.text("UPDATE application SET reason = '其他' WHERE id = :id"), {"id": made[0]}
+        )
+
+    job = int(done.location.rpartition("/")[2])
+    while not jobs.advance(job, now=clock.now()):
+        db.session.commit()
+    db.session.commit()
+
+    assert quantity(plant, cea) == 2960
+    rows = dict(db.session.execute(select(Application.id, Application.status)).all())
+    assert [rows[id_] for id_ in made] == ["in_review", "approved", "approved", "approved"]
+    assert db.session.scalar(select(func.count()).select_from(SignatureEvent)) == 3
+
+
+def test_a_manifest_of_ten_thousand_fits_a_form(app):
+    """120 bytes an item, in base64, and the same again for what else is sent."""
+    assert app.config["MAX_FORM_MEMORY_SIZE"] > 10_000 * 120 * 4 / 3 * 2
 
 
 def test_an_auditor_verifies_with_openssl_alone(
