@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, g, url_for
@@ -136,7 +137,7 @@ class CustodyDepositView(ApplicationDesk):
         MEMBER,
         Column("category", _("Custody type"), choices=CUSTODY_TYPES),
         CODES,
-        NAMES,
+        replace(NAMES, is_shown=False),  # The figures need the room.
         Column("quantity", _("Deposit quantity"), kind="quantity"),
         Column("returned", _("Returned quantity"), kind="quantity"),
         Column("in_return", _("Quantity being returned"), kind="quantity"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, flash, g, redirect, request
@@ -89,13 +90,21 @@ class _ReviewList(ApplicationList):
     columns = (
         ApplicationList.columns[0],
         KIND_COLUMN,
-        *(each for each in ApplicationList.columns[1:] if each.key != "created_at"),
+        # Whose application it is: a receiver is asked by others.
+        *(
+            replace(each, is_of_others=False)
+            for each in ApplicationList.columns[1:]
+            if each.key != "created_at"
+        ),
         Column("submitted_at", _("Submitted at"), kind="datetime"),
         Column("reason", _("Reason for the application")),
     )
     filters = (
         KIND_FILTER,
-        *usual_filters("in_review", "approved", "returned", "withdrawn"),
+        *(
+            replace(each, is_of_others=False)
+            for each in usual_filters("in_review", "approved", "returned", "withdrawn")
+        ),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )
 

@@ -141,7 +141,7 @@ def test_list_and_detail_tell_what_was_returned_and_what_is_left(party, sign_in)
     browser = sign_in(party.of_a)
 
     listed = text(browser.get("/custody-deposits/"))
-    for word in ("存管类型", "存管量", "已返还量", "返还审核中量", "剩余存管量"):
+    for word in ("存管类型", "存管量", "已返还量", "返还中量", "剩余存管量"):
         assert word in listed
     assert re.search(r"300 100 50 150 ", listed)
     shown = text(browser.get(f"/custody-deposits/{party.deposit}"))
