@@ -58,7 +58,8 @@ class Column:
 
     def __post_init__(self) -> None:
         assert self.kind in _KINDS, f"{self.key}: unknown kind of column {self.kind}"
-        if self.kind in ("quantity", "change") and not self.unit:
+        # A lazy text is not asked for its words before there is a catalogue.
+        if self.kind in ("quantity", "change") and isinstance(self.unit, str) and not self.unit:
             object.__setattr__(self, "unit", TONNES)
 
     @property
