@@ -92,7 +92,7 @@ class _ReviewList(ApplicationList):
         KIND_COLUMN,
         # Whose application it is: a receiver is asked by others.
         *(
-            replace(each, is_of_others=False)
+            replace(each, is_of_others=False) if each.is_of_others else each
             for each in ApplicationList.columns[1:]
             if each.key != "created_at"
         ),
@@ -102,7 +102,7 @@ class _ReviewList(ApplicationList):
     filters = (
         KIND_FILTER,
         *(
-            replace(each, is_of_others=False)
+            replace(each, is_of_others=False) if each.is_of_others else each
             for each in usual_filters("in_review", "approved", "returned", "withdrawn")
         ),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
