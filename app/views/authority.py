@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -114,6 +115,8 @@ FILTERS = (
     AUTHORITY_FILTER,
 )
 NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
+# The quantities fit a narrow screen when what can be looked up elsewhere is not shown at first.
+MEMBER_NO, NAMES, CREATED = (replace(each, is_shown=False) for each in (MEMBER_NO, NAMES, CREATED))
 
 
 def form_columns(quantity: Any) -> tuple[dict[str, Any], ...]:
@@ -204,7 +207,8 @@ class FreezeView(_Taking):
         MEMBER,
         CODES,
         NAMES,
-        *DOCUMENT_COLUMNS,
+        *DOCUMENT_COLUMNS[:2],
+        replace(DOCUMENT_COLUMNS[2], is_shown=False),
         UNTIL_COLUMN,
         Column("expiry", _("Expiry"), kind="status", choices=EXPIRY),
         Column("category", _("Reason"), choices=FREEZE_REASONS, is_shown=False),

@@ -546,8 +546,8 @@ class FrozenPartView(ListPage):
             "part",
             _("Reason"),
             choices={
-                "reserved": _("Frozen: held by applications"),
-                "frozen": _("Frozen: by authority"),
+                "reserved": _("Held by an application"),
+                "frozen": _("Frozen by an authority"),
             },
         ),
         Column("kind", _("Business"), choices=BUSINESS_TITLES),
