@@ -23,7 +23,16 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo
 from app.models import Account, Member
-from app.operations import calendar, certificates, clock, log, personal_data, settlement, trading
+from app.operations import (
+    calendar,
+    certificates,
+    clock,
+    evidence,
+    log,
+    personal_data,
+    settlement,
+    trading,
+)
 from app.operations import log_head as log_heads
 from app.operations.actor import SYSTEM
 from app.pki.errors import SignerAbsent
@@ -48,6 +57,7 @@ def register(app: Flask) -> None:
         verify_ledger,
         worker_command,
         publish_crl,
+        export_evidence,
         seal_log,
         log_head,
         verify_log,
@@ -262,6 +272,21 @@ _COUNTED = (
     "unsealed_movements",
     "last_root",
 )
+
+
+@click.command("export-evidence")
+@click.argument("application")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@with_appcontext
+@_refusals_are_told
+def export_evidence(application: str, folder: Path | None) -> None:
+    """Write the signatures of an application, by its number, for an auditor who has openssl alone.
+
+    FOLDER is made where it is not there; evidence-<number> here unless given.
+    """
+    target = folder or Path(f"evidence-{application}")
+    for path in evidence.export(application, target):
+        click.echo(path)
 
 
 @click.command("seal-log")

@@ -316,3 +316,10 @@ def test_demonstrations_are_not_for_production(cluster, seeded):
         done = seeded.run(*command, **production)
         assert done.returncode != 0
         assert DEMO_PASSWORD not in done.stdout
+
+
+def test_evidence_of_no_application_is_refused(app, refused, tmp_path):
+    assert "no application KH202600000099" in refused(
+        "export-evidence", "KH202600000099", str(tmp_path / "evidence")
+    )
+    assert not (tmp_path / "evidence").exists()

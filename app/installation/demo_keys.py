@@ -24,6 +24,7 @@ from app.pki.requests import request_for
 from app.pki.tokens import FACTORY_PIN, SoftwareToken, TryCounter, unlocked
 
 PIN = FACTORY_PIN
+BLANK = "新USBKey"  # For whoever's account is opened in the demonstration.
 
 
 def issue(folder: Path) -> int:
@@ -38,6 +39,8 @@ def issue(folder: Path) -> int:
     lacking = [member for member in members if not _is_good(folder / member.username, member)]
     for member in lacking:
         _issue(folder / member.username, member)
+    if not (folder / BLANK).exists():
+        _token(folder / BLANK).initialize(PIN)
     with transaction():
         now = datetime.now(UTC)
         if certificates.is_crl_due(now):
@@ -65,7 +68,7 @@ def _is_good(folder: Path, member: Member) -> bool:
 
 def _issue(folder: Path, member: Member) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    token = SoftwareToken(folder, TryCounter(folder.parent / "tries.json"), is_demo=True)
+    token = _token(folder)
     token.initialize(PIN)
     officer = db.session.scalars(select(Member).where(Member.username == "R0002")).one()
     with transaction():
@@ -85,3 +88,7 @@ def _issue(folder: Path, member: Member) -> None:
             )
             der = row.der
         token.store_certificate(key.key_id, der)
+
+
+def _token(folder: Path) -> SoftwareToken:
+    return SoftwareToken(folder, TryCounter(folder.parent / "tries.json"), is_demo=True)
