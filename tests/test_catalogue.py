@@ -120,7 +120,10 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
         for page in pages
         if "write" in role.grants.get(page.class_permission_name, "").split()
     }
-    starters = {Party.APPLICANT: {"enterprise"}, Party.REGISTRY: {"registry_maker"}}
+    starters = {
+        Party.APPLICANT: {"enterprise", "enterprise_maker"},
+        Party.REGISTRY: {"registry_maker"},
+    }
     assert writers == starters.get(kind.started_by, set())
 
 

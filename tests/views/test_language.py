@@ -18,7 +18,7 @@ ALLOWED = {
 }
 # Codes: of instruments, documents, trades, officers.
 CODES = re.compile(
-    r"(?:CG|GL|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
+    r"(?:CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
 )
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")

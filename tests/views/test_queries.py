@@ -52,6 +52,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "VoluntaryCancellationView": world.a.cancelling
                 if name == "edit"
                 else world.a.in_review,
+                "AccountChangeView": world.a.changes[name != "edit"],
                 "CustodyDepositView": world.a.custody["custody_deposit"][name != "edit"],
                 "CustodyReturnView": world.a.custody["custody_return"][name != "edit"],
                 "ComplianceView": world.a.notices[1],

@@ -28,6 +28,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("TradingToRegistryView", "id"): lambda of: of.to_registry,
     ("ExchangeRegistryToTradingView", "id"): lambda of: of.from_exchange,
     ("VoluntaryCancellationView", "id"): lambda of: [of.cancelling, of.in_review, of.approved],
+    ("AccountChangeView", "id"): lambda of: of.changes,
     ("CustodyDepositView", "id"): lambda of: of.custody["custody_deposit"],
     ("CustodyReturnView", "id"): lambda of: of.custody["custody_return"],
     ("ComplianceView", "id"): lambda of: of.notices,
@@ -61,10 +62,16 @@ OF_ADMINISTRATORS = {
     ("OperationLogView", "log_id"),
     ("TradingCalendarView", "day"),
 }
+# The account representative's own people: tests/views/test_operators.py asks for others' there.
+OF_REPRESENTATIVES = {("OperatorView", "member_id")}
 # A member's own, whatever the scope: tests/views/test_job_pages.py.  And what the demonstration shows to all.
 OF_MEMBERS = {("JobView", "job_id"), ("MailboxView", "message_id")}
 # A word in the path, no object: it acts on the member's own account.
-WORDS = {("TransferPermissionView", "to"), ("NoticeView", "form")}
+WORDS = {
+    ("TransferPermissionView", "to"),
+    ("ColleagueReviewView", "to"),
+    ("NoticeView", "form"),
+}
 
 Browse = Callable[[Member], FlaskClient]
 
@@ -103,6 +110,7 @@ def holds(role: str, app: Flask, endpoint: str) -> bool:
 
 def test_every_address_with_a_parameter_is_known_here(app):
     known = OBJECTS.keys() | OF_REVIEWERS | OF_OFFICERS | OF_ADMINISTRATORS | OF_MEMBERS | WORDS
+    known |= OF_REPRESENTATIVES
     assert {(view, argument) for _rule, view, argument in with_parameters(app)} - known == set()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import select
 
@@ -56,6 +57,7 @@ class Enterprise:
     cancelling: int = 0  # 自愿注销: a draft, one in review, one approved
     in_review: int = 0
     approved: int = 0
+    changes: tuple[int, int] = (0, 0)  # 账户信息修改: a draft, one in review
     by_officers: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: draft, approved
     notices: list[int] = field(default_factory=list)  # 履约: one fulfilled, one with a rest
     custody: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, submitted
@@ -98,6 +100,10 @@ def make_world() -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+    officers |= _operators(a)
+    _operators(b)
+    for of in (a, b):
+        of.changes = _account_changes(of.member)
     for member in (a.member, b.member, *officers.values()):
         _job(member)
     _letter()
@@ -109,6 +115,30 @@ def make_world() -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     return World(a, b, officers)
+
+
+def _operators(of: Enterprise) -> dict[str, Member]:
+    """Add a colleague of each role, and switch 操作复核 on and off again."""
+    roles = ("enterprise_maker", "enterprise_checker")
+    found = {role: factories.member(role, of=of.account) for role in roles}
+    for is_on in (True, False):
+        with transaction():
+            actor = Actor.of(of.member, "192.0.2.7")
+            accounts.ask_colleagues(of.account.id, actor, asks=is_on, now=clock.now())
+    return found
+
+
+def _account_changes(by: Member) -> tuple[int, int]:
+    """Propose new details twice: a draft, and one that the registry is asked for."""
+    actor, proposal = Actor.of(by), {"bank_name": ["", "中国银行"]}
+    drafts = [
+        applications.Draft("account_change", by.account_id, (), str(uuid4()), proposal=proposal)
+        for _each in range(2)
+    ]
+    with transaction():
+        draft, submitted = applications.start(drafts, actor, now=clock.now())
+        applications.submit([submitted], actor, now=clock.now()).one()
+    return draft, submitted
 
 
 def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
