@@ -569,17 +569,18 @@ _AGREE = _typed(
 
 _RECORD = _typed(
     """
-    WITH earlier AS (SELECT id, status FROM application WHERE id = ANY(:ids)),
-         reached AS (
+    WITH reached AS (
            UPDATE application a
               SET status = r.status, step = r.step, settles_on = r.settles_on,
-                  posting_id = r.posting_id, submitted_by = r.submitted_by, version = version + 1,
-                  submitted_at = CASE WHEN :action = 'submit' THEN :at ELSE submitted_at END,
-                  refusal = CASE WHEN :action = 'refuse' THEN r.comment ELSE refusal END
+                  posting_id = r.posting_id, submitted_by = r.submitted_by, version = a.version + 1,
+                  submitted_at = CASE WHEN :action = 'submit' THEN :at ELSE a.submitted_at END,
+                  refusal = CASE WHEN :action = 'refuse' THEN r.comment ELSE a.refusal END
              FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters, :comments)
                AS r (id, status, step, settles_on, posting_id, submitted_by, comment)
+             JOIN application earlier ON earlier.id = r.id
             WHERE a.id = r.id
-           RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step, r.comment),
+           RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step, r.comment,
+                     earlier.status AS before),
          event AS (
            INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
                                           ip, comment)
@@ -589,9 +590,8 @@ _RECORD = _typed(
                                detail)
     SELECT CAST(:member AS integer), :member_no, :ip, :certificate, kind || '.' || :action, number,
            account_id,
-           jsonb_build_object('status', jsonb_build_array(earlier.status, reached.status),
-                              'comment', comment)
-      FROM reached JOIN earlier USING (id)
+           jsonb_build_object('status', jsonb_build_array(before, status), 'comment', comment)
+      FROM reached
     """,
     ids=BigInteger,
     statuses=String,
