@@ -81,7 +81,6 @@ def _read(kind: str, text: str) -> int | time | bool | None:
 
 _MANUAL = _("User manual, chapter 4")
 _BASELINE = _("GB/T 22239-2019, level 3, 8.1.4.1")
-_OWN = _("Own decision")
 
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
@@ -104,8 +103,6 @@ _CATALOGUE = (
                   _BASELINE, _("minutes"), 1, 1440),
     ParameterSpec("session_absolute_hours", _("A session ends at the latest after"), NUMBER, 8,
                   _BASELINE, _("hours"), 1, 24),
-    ParameterSpec("attachment_megabytes", _("Largest attachment"), NUMBER, 20, _OWN,
-                  _("MB"), 1, 20),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

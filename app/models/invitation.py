@@ -14,7 +14,8 @@ from app.models.member import Member
 class Invitation(Model):
     """A member who was let in by two officers, or an operator by the account representative.
 
-    The worker writes the officers' letters; each link can be used once.  The link's token is in the mail alone; what is kept can only confirm it.
+    The worker writes the officers' letters; each link can be used once.  The link's token
+    is in the mail alone; what is kept can only confirm it.
     """
 
     __tablename__ = "invitation"

@@ -297,7 +297,9 @@ def _let_representative_follow(account: Account, values: Mapping[str, str]) -> N
     db.session.flush()
     own = Member.username == account.member_no
     if values.get("name"):
-        db.session.execute(update(Member).where(own).values(first_name=values["name"][:LONGEST_SHOWN]))
+        db.session.execute(
+            update(Member).where(own).values(first_name=values["name"][:LONGEST_SHOWN])
+        )
     address = values.get("representative_email")
     if address:  # One address is one person's; where it is another's, the member keeps the old one.
         taken = select(Member.id).where(Member.email == address)

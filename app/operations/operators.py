@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from flask import current_app
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
@@ -183,7 +184,7 @@ def _give(member: Member, roles: Sequence[str]) -> None:
     db.session.expire(member, ["roles"])
 
 
-def _record(actor: Actor, action: str, member: Member, **detail: object) -> None:
+def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:
     log.record(actor, action, subject=member.username, account_id=member.account_id, **detail)
 
 

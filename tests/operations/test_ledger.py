@@ -66,9 +66,7 @@ def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
     cea21 = instrument("CEA21")
     give(plant, cea21, 50)
     made = post(
-        request(
-            within(plant.id, cea.id, *OUT, 100), within(plant.id, cea21.id, *OUT, 50), key="k"
-        )
+        request(within(plant.id, cea.id, *OUT, 100), within(plant.id, cea21.id, *OUT, 50), key="k")
     )["k"]
 
     turned = reverse(made)
