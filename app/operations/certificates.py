@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import current_app
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -32,7 +33,7 @@ from app.models import (
     Signature,
     SignatureEvent,
 )
-from app.operations import log
+from app.operations import log, outbox
 from app.operations.actor import Actor
 from app.pki import authority
 from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
@@ -230,34 +231,36 @@ def note_use(certificate_id: int, actor: Actor, *, now: datetime) -> None:
         _end(old, "superseded", actor, now)
 
 
-def suspend(certificate_id: int, actor: Actor, *, now: datetime) -> Certificate:
+def suspend(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "") -> Certificate:
     """挂起: the certificate counts for nothing until it is resumed."""
     row = _lock(certificate_id)
     if row.state != "active":
         raise _not_possible(row)
     row.state, row.reason, row.revoked_at = "suspended", HOLD, now
-    _tell(row, "certificate.suspend", actor, before="active")
+    _tell(row, "certificate.suspend", actor, before="active", remark=remark)
     return row
 
 
-def resume(certificate_id: int, actor: Actor, *, now: datetime) -> Certificate:
+def resume(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "") -> Certificate:
     """Let a suspended certificate count again; it leaves the list."""
     row = _lock(certificate_id)
     if row.state != "suspended":
         raise _not_possible(row)
     row.state, row.reason, row.revoked_at = "active", "", None
-    _tell(row, "certificate.resume", actor, before="suspended")
+    _tell(row, "certificate.resume", actor, before="suspended", remark=remark)
     return row
 
 
-def revoke(certificate_id: int, reason: str, actor: Actor, *, now: datetime) -> Certificate:
+def revoke(
+    certificate_id: int, reason: str, actor: Actor, *, now: datetime, remark: str = ""
+) -> Certificate:
     """吊销, for good.  Raises RuleError for a reason that is not among REASONS."""
     if reason not in REASONS:
         raise RuleError(_("Please choose the reason"), field="reason", code="reason")
     row = _lock(certificate_id)
     if row.state == "revoked":
         raise _not_possible(row)
-    _end(row, reason, actor, now)
+    _end(row, reason, actor, now, remark)
     return row
 
 
@@ -533,14 +536,16 @@ def _lock(certificate_id: int) -> Certificate:
     return row
 
 
-def _end(row: Certificate, reason: str, actor: Actor, now: datetime) -> None:
+def _end(row: Certificate, reason: str, actor: Actor, now: datetime, remark: str = "") -> None:
     before = row.state
     row.state, row.reason, row.revoked_at = "revoked", reason, now
-    _tell(row, "certificate.revoke", actor, before=before)
+    _tell(row, "certificate.revoke", actor, before=before, remark=remark)
 
 
-def _tell(row: Certificate, action: str, actor: Actor, *, before: str) -> None:
+def _tell(row: Certificate, action: str, actor: Actor, *, before: str, remark: str = "") -> None:
+    """Record the change, and tell the holder by mail where an address is on file."""
     db.session.flush()
+    more = {"remark": remark} if remark else {}
     log.record(
         actor,
         action,
@@ -549,7 +554,40 @@ def _tell(row: Certificate, action: str, actor: Actor, *, before: str) -> None:
         holder=row.member.username,
         before={"state": before},
         after={"state": row.state, "reason": row.reason},
+        **more,
     )
+    _write_to_holder(row, action)
+
+
+def _write_to_holder(row: Certificate, action: str) -> None:
+    holder, what = row.member, _CHANGES[action]
+    if holder.email.endswith("@members.invalid") or not outbox.is_deliverable("mail", holder.email):
+        return
+    outbox.send(
+        outbox.Message(
+            channel="mail",
+            recipient=holder.email,
+            subject=_("Your certificate has changed"),
+            body=_(
+                "The certificate %(serial)s of member %(number)s was %(change)s. If you know nothing"
+                " of it, call the service telephone 400-991-1188 at once.",
+                serial=row.serial.upper(),
+                number=holder.username,
+                change=str(what),
+            ),
+            purpose=action,
+            member_id=holder.id,
+            account_id=holder.account_id,
+        )
+    )
+
+
+_CHANGES = {
+    "certificate.issue": lazy_gettext("issued"),
+    "certificate.suspend": lazy_gettext("suspended"),
+    "certificate.resume": lazy_gettext("resumed"),
+    "certificate.revoke": lazy_gettext("revoked"),
+}
 
 
 def _not_possible(row: Certificate) -> RuleError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations import account_details, account_openings, accounts, attestations
+from app.operations import account_details, account_openings, accounts, attestations, replacements
 from app.operations.actor import Actor
 
 Effect = Callable[[Sequence[Case], Actor, datetime], None]
@@ -14,6 +14,7 @@ Effect = Callable[[Sequence[Case], Actor, datetime], None]
 EFFECTS: dict[str, Effect] = {
     "account_opening": account_openings.carry_out,
     "account_change": account_details.carry_out,
+    "certificate_replacement": replacements.carry_out,
     "custody_link": accounts.link,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,

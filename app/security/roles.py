@@ -49,6 +49,7 @@ EVERYBODY = {
 # What may be looked at, within the member's row scope.
 READING = {
     "AccountChangeView": "list export show",
+    "CertificateView": "list export",
     "AttachmentView": "download",
     "AttestationView": "download",
     "RegistryToTradingView": "list export show",
@@ -157,6 +158,8 @@ OFFICERS: dict[str, str] = {
     "SurrenderRefundView": "list export show",
     "AccountChangeView": "list export show reveal",
     "AccountOpeningView": "list export show reveal",
+    "CertificateView": "list export manage",
+    "CertificateReplacementView": "list export show",
     "InstrumentView": "list export",
     "IssuanceView": "list export show",
     "CustodyLinkView": "list export show",
@@ -170,6 +173,7 @@ OFFICERS: dict[str, str] = {
 ENTERED: dict[str, str] = {
     **ISSUES_NOTICES,
     "AccountOpeningView": "list export show reveal write",
+    "CertificateReplacementView": "list export show write",
     "SurrenderRefundView": "list export show write",
     "InstrumentView": "list export write",
     "IssuanceView": "list export show write",

@@ -29,6 +29,7 @@ from app.views.authority import (
     UnfreezeView,
 )
 from app.views.cancellation import VoluntaryCancellationView
+from app.views.certificates import CertificateReplacementView, CertificateView
 from app.views.certification import AuthorityView
 from app.views.compliance import ComplianceView, NoticeView
 from app.views.compliance_statistics import ComplianceGapView, ComplianceStatisticsView
@@ -77,6 +78,8 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
         (
             (_("Account openings"), AccountOpeningView),
             (_("Account detail changes"), AccountChangeView),
+            (_("Certificates"), CertificateView),
+            (_("Certificate replacements"), CertificateReplacementView),
             (_("Operators"), OperatorView),
             (_("Colleague's review"), ColleagueReviewView),
         ),

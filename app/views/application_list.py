@@ -11,11 +11,13 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
+from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -81,6 +83,20 @@ def of_line(expression: Any, *conditions: Any) -> Any:
     )
 
 
+def of_instruments(column: str, *conditions: Any) -> Any:
+    """Return codes or names of an application's instruments, each once, in the order of the codes."""
+    held = (
+        select(Instrument.code, Instrument.name)
+        .distinct()
+        .join(ApplicationLine, ApplicationLine.instrument_id == Instrument.id)
+        .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
+        .subquery("held")
+    )
+    order = aggregate_order_by(literal("、"), held.c.code)
+    return select(func.string_agg(held.c[column], order)).scalar_subquery()
+
+
 class ApplicationList(ListPage):
     """The applications of one kind that are in the member's row scope."""
 
@@ -110,8 +126,8 @@ class ApplicationList(ListPage):
                 Application.number,
                 Account.member_no,
                 Account.name.label("account"),
-                of_line(func.string_agg(Instrument.code, "、"), *shown).label("instrument_codes"),
-                of_line(func.string_agg(Instrument.name, "、"), *shown).label("instruments"),
+                of_instruments("code", *shown).label("instrument_codes"),
+                of_instruments("name", *shown).label("instruments"),
                 of_line(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
                 of_line(func.max(Venue.name)).label("venue"),
                 Application.kind,
@@ -194,6 +210,10 @@ class ApplicationList(ListPage):
         facts += [(title, value, kind) for title, value, kind in _own_facts(application) if value]
         if waits_for_colleague(application):
             facts.append((_("Review step"), waits_for_colleague(application), "text"))
+        if application.kind == CertificateReplacement.code:
+            proposal = application.proposal
+            facts.append((_("Certificate of"), proposal.get("member_no", ""), "code"))
+            facts.append((_("Serial number"), proposal.get("certificate", ""), "code"))
         facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
@@ -205,7 +225,8 @@ class ApplicationList(ListPage):
         if application.proposal:
             is_clear = getattr(g, "reads_clear", False)
             is_new = application.kind == AccountOpening.code
-            found.append(comparison(application.proposal, is_clear=is_clear, is_new=is_new))
+            table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
+            found += [table] if table["rows"] else []
         if Party.RECEIVER in KINDS[application.kind].reviews:
             found.append(receivers.agreements(application))
         return found

@@ -11,6 +11,7 @@ from app.domain.kinds.authority import (
     Unfreeze,
 )
 from app.domain.kinds.base import Kind
+from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.rules import Facts
@@ -27,6 +28,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         AccountOpening,
         AccountChange,
+        CertificateReplacement,
         Issuance,
         RegistryToTrading,
         TradingToRegistry,

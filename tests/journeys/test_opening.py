@@ -1,0 +1,167 @@
+"""From a table of enterprises to evidence that openssl verifies: letters, certificate, signatures."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.files import pdf
+from tests.journeys.test_chapter_two_certificate import open_assistant
+from tests.journeys.test_signed_application import confirm, sign, sign_in
+from tests.openings import Letters, as_csv, enterprise, read_letters
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-certificate")]
+
+MAKER, CHECKER = "R0001", "R0002"
+PASSWORD = "Riverside-Plant-7"
+NAME = "江城第1发电有限公司"
+BLANK = "新USBKey"
+ARRIVES_WITHIN = 60  # seconds: the worker writes every three, delivers every three
+
+
+def until_shown(page: Page, find: Callable[[], int]) -> None:
+    """Look again and again until something has arrived."""
+    ends = time.monotonic() + ARRIVES_WITHIN
+    while not find():
+        assert time.monotonic() < ends, "nothing arrived"
+        page.wait_for_timeout(1000)
+        page.reload()
+
+
+def read_mailbox(page: Page) -> Letters:
+    """Read both letters where the demonstration delivers them."""
+    bodies = []
+    for recipient in ("rep1@plant.example", "13800000001"):
+        page.goto(f"/demo/mailbox/?recipient={recipient}")
+        links = page.get_by_role("link", name="查看")
+        until_shown(page, links.count)
+        links.first.click()
+        bodies.append(page.locator("main .message-body").last.inner_text())
+    return read_letters(*bodies)
+
+
+def import_table(page: Page, folder: Path, album) -> None:
+    """The maker imports a table, after one with a mistake in it."""
+    page.goto("/account-openings/")
+    page.get_by_role("link", name="导入开户信息").click()
+    rows = [
+        enterprise(n, sector="发电", province="湖北省", representative_phone=phone)
+        for n, phone in ((1, "13800000001"), (2, "12"))
+    ]
+    for number, name in enumerate(("有误.csv", "开户.csv")):
+        file = folder / name
+        file.write_bytes(as_csv(rows[: 2 - number]))
+        page.get_by_label("开户信息表").set_input_files(file)
+        page.get_by_role("button", name="导入").click()
+        if not number:
+            expect(page.get_by_role("alert")).to_contain_text("发现 1 处问题")
+            expect(page.locator("tbody")).to_contain_text("手机号")
+            album.take(page, "opening-report", keep=True, everyway=True)
+    expect(page.locator("main")).to_contain_text("操作成功")
+
+
+def first_sign_in(page: Page, letters: Letters, album) -> None:
+    """Open the mail's link, choose a password, and fetch the certificate with both codes."""
+    page.goto(f"/first-sign-in/#{letters.token}")
+    expect(page.get_by_label("首次登录码")).to_be_hidden()
+    assert letters.token not in page.url
+    page.get_by_label("新密码", exact=True).fill("short")
+    page.get_by_label("再次输入新密码").fill("short")
+    page.get_by_role("button", name="设置密码").click()
+    expect(page.locator(".field-error").first).to_be_visible()
+    page.get_by_label("新密码", exact=True).fill(PASSWORD)
+    page.get_by_label("再次输入新密码").fill(PASSWORD)
+    album.take(page, "first-sign-in", keep=True, everyway=True)
+    page.get_by_role("button", name="设置密码").click()
+    page.wait_for_url("**/certificate/?member=*")
+    page.get_by_label("参考号").fill(letters.reference)
+    page.get_by_label("授权码").fill("2222222222")
+    with page.expect_popup():
+        page.get_by_role("button", name="申领证书").click()
+    expect(page.locator("[data-answer]")).to_have_text("参考号或授权码无效，或已失效")
+    page.get_by_label("授权码").fill(letters.code)
+    album.take(page, "enrolment", keep=True, everyway=True)
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="申领证书").click()
+    window = opened.value
+    expect(window.locator("#blocks")).to_contain_text(NAME)
+    window.get_by_role("radio", name=BLANK).check()
+    window.get_by_label("PIN码", exact=True).fill("1234")
+    with window.expect_event("close"):
+        window.get_by_role("button", name="确定").click()
+    page.wait_for_url("**/login/")
+    expect(page.locator(".message-success")).to_contain_text("证书已存入USBKey")
+
+
+def test_from_the_table_to_verified_evidence(demo_site, visit, album, tmp_path):
+    maker = visit(demo_site)
+    sign_in(maker, demo_site, MAKER)
+    import_table(maker, tmp_path, album)
+    maker.get_by_role("link", name="详情").first.click()
+    expect(maker.locator("tbody")).to_contain_text(NAME)
+    album.take(maker, "openings", keep=True, everyway=True)
+
+    checker = visit(demo_site)
+    sign_in(checker, demo_site, CHECKER)
+    checker.goto("/reviews/?kind=account_opening")
+    expect(checker.locator("tbody")).to_contain_text(NAME)
+    checker.get_by_role("link", name="审核").last.click()
+    expect(checker.locator("main")).to_contain_text("138****0001")
+    album.take(checker, "opening-review", keep=True, whole=True)
+    checker.get_by_role("button", name="通过").click()
+    confirm(sign(checker, CHECKER), CHECKER)
+    expect(checker.locator("main")).to_contain_text("成功")
+
+    letters = read_mailbox(checker)
+    visitor = visit(demo_site)
+    first_sign_in(visitor, letters, album)
+
+    member_no = next(word for word in letters.mail.split() if word.strip("。").isdigit()).strip(
+        "。"
+    )
+    visitor.get_by_label("会员编号").fill(member_no)
+    visitor.get_by_label("密码", exact=True).fill(PASSWORD)
+    visitor.get_by_label("验证码", exact=True).fill(demo_site.captcha())
+    visitor.get_by_role("button", name="登录").click()
+    visitor.wait_for_url("**/login/certificate")
+    confirm(open_assistant(visitor), member_no)
+    expect(visitor.locator(".member-strip")).to_contain_text(NAME)
+
+    number = change_details(visitor, member_no)
+    checker.goto(f"/reviews/?number={number}")
+    checker.get_by_role("link", name="审核").last.click()
+    checker.get_by_role("button", name="通过").click()
+    confirm(sign(checker, CHECKER, number), CHECKER)
+    expect(checker.locator("main")).to_contain_text("成功")
+
+    folder = tmp_path / "证据"
+    demo_site.flask("export-evidence", number, str(folder))
+    assert verify(folder) == 0
+    submitted = folder / "01-submit.json"
+    submitted.write_bytes(submitted.read_bytes().replace(member_no.encode(), b"21042300007"))
+    assert verify(folder) == 1
+
+
+def change_details(page: Page, member_no: str) -> str:
+    """Upload the opening's documents with the first change of details, signed; return its number."""
+    page.goto("/account-changes/new")
+    page.get_by_label("注册地址").fill("湖北省武汉市江岸区一元路2号")
+    page.get_by_label("申请原因").fill("补充开户附件")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "营业执照.pdf", "mimeType": "application/pdf", "buffer": pdf()}
+    )
+    page.get_by_role("button", name="提交", exact=True).click()
+    confirm(sign(page, member_no, "补充开户附件"), member_no)
+    expect(page.locator("main")).to_contain_text("操作成功")
+    return page.locator("main .code").first.inner_text()
+
+
+def verify(folder: Path) -> int:
+    return subprocess.run(
+        ["sh", "verify.sh"], cwd=folder, capture_output=True, check=False
+    ).returncode
