@@ -323,7 +323,8 @@ def named_openings(statement: Select[Any]) -> Select[Any]:
             (is_opening, func.coalesce(number.scalar_subquery(), "")), else_=Account.member_no
         ),
         "account": case(
-            (is_opening, Application.proposal[("name", "1")].astext), else_=Account.name
+            (is_opening, func.jsonb_extract_path_text(Application.proposal, "name", "1")),
+            else_=Account.name,
         ),
     }
     columns = [

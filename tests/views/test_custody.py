@@ -325,6 +325,7 @@ def test_a_receiver_sees_its_own_share_alone_and_nothing_of_as_holdings(party, m
     assert number(made) in listed
     assert " 123 " in listed
     assert " 200 " not in listed
+    assert f" {party.cea.code} " in listed
     shown = text(browser.get(f"/reviews/{made}"))
     for word in ("甲发电有限公司", "乙发电有限公司", "丙发电有限公司", " 123 ", "待审核"):
         assert word in shown
@@ -337,6 +338,12 @@ def test_a_receiver_sees_its_own_share_alone_and_nothing_of_as_holdings(party, m
         assert browser.get(address).status_code == 404
     assert number(made) not in browser.get("/custody-returns/").text
     assert "甲发电有限公司" not in browser.get("/holdings/").text
+
+
+def test_an_instrument_that_goes_to_two_is_named_once(party, made, sign_in):
+    listed = text(sign_in(party.of_a).get("/custody-returns/"))
+    assert f" {party.cea.code} {party.cea.name} " in listed
+    assert " 200 " in listed
 
 
 def test_a_sees_who_has_agreed_and_who_is_waited_for(party, made, sign_in):
