@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.installation import demo_custody
+from app.installation import demo_custody, demo_people
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -139,6 +139,7 @@ def _seed() -> None:
     comply(CURRENT, enterprises, instruments, members, maker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
     parties = (hubei[1], hubei[0], hubei[2])
+    demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
 
 
@@ -149,7 +150,7 @@ def _enterprises(chance: random.Random) -> Iterator[Account]:
         kind="enterprise",
         province="42",
         sector="power",
-        uscc="91420100MA4K2X7R0A",
+        uscc="91420100MA4K2X7R0B",
         opened_on=date(2021, 4, 23),
     )
     serial = itertools.count(8)

@@ -109,7 +109,7 @@ def test_neither_the_phone_nor_the_whole_address_stands_on_the_page_or_in_the_ro
 ):
     browser = sign_in(operator)
     newcomer = added(browser)
-    for path in (f"{PAGE}/", f"{PAGE}/{newcomer.id}/duties", f"{PAGE}/export"):
+    for path in (f"{PAGE}/", f"{PAGE}/{newcomer.id}/duties", f"{PAGE}/export.csv"):
         page = browser.get(path).get_data(as_text=True)
         assert "13800138000" not in page
         assert "wang@plant" not in page

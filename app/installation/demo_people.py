@@ -1,0 +1,102 @@
+"""The demonstration's 账户管理: details made up and valid, two operators, and a pending change."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from stdnum.cn import ric, uscc
+
+from app.extensions import db
+from app.models import Account, Member
+from app.operations import account_details, applications
+from app.operations.actor import Actor
+from app.security.members import NewMember, register_members
+
+PLACES = {
+    "11": ("北京市朝阳区建国路", "110105"),
+    "15": ("内蒙古自治区呼和浩特市新城区兴安路", "150102"),
+    "31": ("上海市浦东新区世纪大道", "310115"),
+    "32": ("江苏省南京市玄武区中山路", "320102"),
+    "37": ("山东省济南市历下区经十路", "370102"),
+    "42": ("湖北省武汉市武昌区中北路", "420106"),
+    "44": ("广东省深圳市南山区深南大道", "440305"),
+}
+FAMILY, GIVEN = "王李张刘陈杨黄周吴徐", ("芳", "敏", "强", "军", "洋", "艳", "杰", "涛", "明", "慧")
+BANKS = ("中国银行", "中国工商银行", "中国建设银行", "中国农业银行", "交通银行")
+
+
+def tell(
+    enterprises: Sequence[Account],
+    members: Mapping[int, Member],
+    password: str,
+    at: datetime,
+) -> None:
+    """Give every enterprise its details, the manual's its operators, and another a pending change."""
+    chance = random.Random(2022)  # noqa: S311 - the same demonstration every time
+    for serial, enterprise in enumerate(enterprises, start=1):
+        values, wrong = account_details.read(_details(enterprise, serial, chance))
+        assert not wrong, wrong
+        account_details.set_details(enterprise.id, values)
+    _appoint(enterprises[0], password)
+    _propose(enterprises[2], members, at)
+
+
+def _details(enterprise: Account, serial: int, chance: random.Random) -> dict[str, str]:
+    address, county = PLACES[enterprise.province or "42"]
+    code = f"91{county}MA4K{serial:05}"
+    identity = f"{county}1980{chance.randint(1, 12):02}{chance.randint(1, 28):02}{serial:03}"
+    return {
+        "name": enterprise.name,
+        "uscc": enterprise.uscc or code + uscc.calc_check_digit(code),
+        "sector": enterprise.sector or "power",
+        "registered_address": f"{address}{chance.randint(1, 400)}号",
+        "legal_representative": _name(chance),
+        "representative": _name(chance),
+        "representative_phone": f"1380013{serial:04}",
+        "representative_email": f"rep{serial:02}@plants.example.cn",
+        "representative_identity_no": identity + ric.calc_check_digit(f"{identity}0"),
+        "bank_name": f"{chance.choice(BANKS)}营业部",
+        "bank_account": f"62170012345{serial:08}",
+    }
+
+
+def _name(chance: random.Random) -> str:
+    return chance.choice(FAMILY) + chance.choice(GIVEN)
+
+
+def _appoint(enterprise: Account, password: str) -> None:
+    """Two operators: one enters, one reviews."""
+    number = enterprise.member_no
+    register_members(
+        [
+            NewMember(f"{number}-01", "王芳", "enterprise_maker", enterprise.id),
+            NewMember(f"{number}-02", "刘强", "enterprise_checker", enterprise.id),
+        ],
+        password,
+        must_change=False,
+    )
+
+
+def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -> None:
+    """Another bank and another telephone, which the registry is asked for."""
+    values, _wrong = account_details.read(
+        {
+            "representative_phone": "13900139000",
+            "bank_name": "招商银行营业部",
+            "bank_account": "6225880112345678",
+        }
+    )
+    actor = Actor.of(members[enterprise.id], "192.0.2.10")
+    draft = applications.Draft(
+        "account_change",
+        enterprise.id,
+        (),
+        "demo:account_change",
+        "更换开户银行与联系电话",
+        proposal=account_details.propose(account_details.current(enterprise.id), values),
+    )
+    made = applications.start([draft], actor, now=at)
+    applications.submit(made, actor, now=at).one()
+    db.session.flush()
