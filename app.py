@@ -135,7 +135,7 @@ def working(settings: Settings) -> Iterator[None]:
 
     It ends with us, and by itself where we are killed.
     """
-    if settings.is_production:
+    if not settings.has_own_worker:
         yield
         return
     environment = {

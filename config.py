@@ -17,6 +17,7 @@
 | CERT_PROXY_SECRET | what the trusted proxy sends along with a client certificate (`mtls` behind nginx) |
 | ASSISTANT_PORT | where pages find the USBKey assistant on their own machine |
 | DEMO_KEYS | folder of the demonstration's soft keys |
+| WORKER | `off`: `app.py` starts no worker beside the server; production never does |
 | MAIL_URL | `smtp://user:password@host:587?tls=starttls` (or `implicit`, `off`); `off` sends none |
 | MAIL_FROM | the address that mails come from |
 | SMS_URL, SMS_KEY | the gateway of text messages, and the key that signs what is posted; `off` |
@@ -72,6 +73,7 @@ class Settings:
     assistant_port: int = 17890
     demo_keys: Path = Path()
     has_own_clock: bool = False
+    has_own_worker: bool = False  # `app.py` starts one beside the server
     # A server's address, "off", or (demo and test) "mailbox": the page that shows what was sent.
     mail_url: str = field(default="mailbox", repr=False)
     mail_from: str = "registry@registry.example"
@@ -240,6 +242,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environ, "PORT", 8080, least=1, most=65535),
         captcha_enabled=captcha_enabled,
         has_own_clock=not is_production,
+        has_own_worker=_switch(environ, "WORKER", default=True) and not is_production,
         **_certificates(profile, environ),
         **_messages(environ, is_production=is_production),
         session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60),

@@ -67,6 +67,13 @@ def demo_site(_demo_site: Site) -> Site:
     return _demo_site
 
 
+@pytest.fixture
+def demo_worker(demo_site: Site) -> Iterator[None]:
+    """The demonstration's worker, for as long as one journey lasts."""
+    with demo_site.working():
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The browser of this test process."""

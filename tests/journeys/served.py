@@ -55,9 +55,34 @@ class Site:
         return done.stdout.strip()
 
     def begin_anew(self) -> None:
-        """Put the seeded registry back; the server's pool finds new connections by itself."""
+        """Put the seeded registry back; the server's pool finds new connections by itself.
+
+        A worker keeps its connections, therefore none may be running.
+        """
         self.cluster.drop_database(self.database)
         self.cluster.create_database(self.database, TEMPLATE)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have a worker that delivers messages and works through jobs; see `begin_anew`."""
+        with (self.cluster.folder / f"{self.database}.log").open("a") as words:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "flask", "worker", "--parent", str(os.getpid())],
+                cwd=config.ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield
+        finally:
+            worker.terminate()
+            try:
+                worker.wait(20)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
 
     def captcha(self) -> str:
         """Return the answer of the latest 验证码: only the database's superuser can look it up."""
@@ -130,9 +155,10 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
         "ASSISTANT_PORT": str(embedded.free_port()),
         **certificates_of(cluster),
         "PYTHONUTF8": "1",
+        "WORKER": "off",  # It would miss the database that `begin_anew` drops; see `working`.
     }
     log = cluster.folder / f"{database}.log"
-    with log.open("w") as words:
+    with log.open("a") as words:
         process = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=config.ROOT,
