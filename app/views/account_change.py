@@ -93,6 +93,15 @@ class AccountChangeView(ApplicationDesk):
         """Tell whether the account still lacks the documents of its opening."""
         return db.session.get_one(Account, account_id).lacks_documents
 
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Name the account: number and day of opening never change."""
+        account = db.session.get_one(Account, account_id)
+        return [
+            (_("Member number"), account.member_no, "code"),
+            (_("Member name"), account.name, "text"),
+            (_("Opened on"), account.opened_on, "date"),
+        ]
+
     def new_form(self, account_id: int) -> Any:
         """Return the form with the details as they stand."""
         known = account_details.current(account_id)
@@ -122,12 +131,11 @@ class AccountChangeView(ApplicationDesk):
         if "save" in request.form:
             typed = {name: text for name, text in typed.items() if text}
         values, wrong = account_details.read(typed)
-        for name, message in wrong.items():
-            filled.refuse(RuleError(message, field=name))
-        if wrong:
-            raise RuleError(
-                gettext("%(count)s fields have to be corrected", count=len(wrong)), code="fields"
-            )
+        errors = [RuleError(message, field=name) for name, message in wrong.items()]
+        for error in errors[1:]:
+            filled.refuse(error)
+        if errors:
+            raise errors[0]
         proposal = account_details.propose(account_details.current(filled.account_id), values)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
@@ -176,5 +184,4 @@ def _prepared(form: Any, known: dict[str, str]) -> Any:
             form[name].description = gettext(
                 "Now %(value)s; leave empty to keep it", value=mask(value)
             )
-            form[name].flags.required = False
     return form

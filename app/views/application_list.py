@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
-from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.certificate_replacement import CertificateReplacement
@@ -40,7 +39,7 @@ from app.models import (
     Venue,
 )
 from app.operations import account_details, attachments
-from app.security.scope import require_application
+from app.security.scope import scoped_applications
 from app.views import receivers
 from app.views.columns import Column
 from app.views.conditions import Filter
@@ -171,7 +170,7 @@ class ApplicationList(ListPage):
 
     def detail(self, application: Application) -> dict[str, Any]:
         """Return what detail.html shows."""
-        status = self.shown_status(application)
+        status = g.shown_status  # As people see it: a settled day's transfers have arrived.
         label, tone = SHOWN_STATUSES[status]
         return {
             "title": self.title,
@@ -261,36 +260,29 @@ class ApplicationList(ListPage):
         """Return what can be done from the detail page."""
         return ()
 
-    def shown_status(self, application: Application) -> str:
-        """Return the status as people see it: a settled day's transfers have arrived."""
-        return db.session.scalars(
-            select(_SHOWN_STATUS).where(Application.id == application.id)
-        ).one()
-
     def load(self, id_: int) -> Application:
         """Return an application of this kind in the member's scope, or answer 404."""
-        application = db.session.scalars(
-            select(Application)
-            .where(Application.id == id_, self.chosen())
-            .options(
+        wanted = scoped_applications(
+            select(Application, _SHOWN_STATUS).where(Application.id == id_, self.chosen()),
+            Application.id,
+            Application.account_id,
+            g.user,
+        )
+        row = db.session.execute(
+            wanted.options(
                 joinedload(Application.account),
+                joinedload(Application.notice),
                 selectinload(Application.lines).options(
                     joinedload(ApplicationLine.instrument),
                     joinedload(ApplicationLine.venue),
                     joinedload(ApplicationLine.account),
                     joinedload(ApplicationLine.source).joinedload(ApplicationLine.application),
                 ),
-                joinedload(Application.notice),
-                selectinload(Application.parties).joinedload(ApplicationParty.account),
-                selectinload(Application.events),
             )
         ).one_or_none()
-        if application is None:
+        if row is None:
             abort(404)
-        try:
-            require_application(application.id, g.user)
-        except NotFound:
-            abort(404)
+        application, g.shown_status = row
         return application
 
     def may(self, permission: str) -> bool:
@@ -365,7 +357,11 @@ def comparison(
         }
     return {
         "title": _("Old and new details"),
-        "columns": [{"label": _("Field")}, {"label": _("Old value")}, {"label": _("New value")}],
+        "columns": [
+            {"label": _("Field")},
+            {"label": _("Before the change")},
+            {"label": _("After the change")},
+        ],
         "rows": rows,
     }
 
@@ -373,8 +369,8 @@ def comparison(
 def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
     """Return what only some kinds have."""
     kind = KINDS[application.kind]
-    # Those who are asked to agree have a table of their own.
-    others = [] if Party.RECEIVER in kind.reviews else application.parties
+    # Those who are asked to agree have a table of their own; a kind with lines names them there.
+    others = [] if kind.has_lines else application.parties
     names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
     return [
         (_("Type"), kind.categories.get(application.category), "text"),
@@ -395,11 +391,11 @@ def timeline(application: Application) -> list[dict[str, Any]]:
             "at": event.at,
             "who": event.member_name,
             "action": ACTION_TITLES[Action(event.action)],
-            "comment": event.comment,
-            "ip": ip,
+            "comment": event.comment if is_open else "",
+            "ip": event.ip if is_open else "",
             "tone": ACTION_TONES[Action(event.action)],
         }
-        for event, ip in receivers.events_of(application)
+        for event, is_open in receivers.events_of(application)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flask import abort, flash, g, redirect, request
+from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -35,6 +35,7 @@ REVIEWED_KINDS = {
     for code, kind in KINDS.items()
     if kind.reviews or kind.started_by is Party.APPLICANT
 }
+REVEALING = {"account_change": "AccountChangeView", "account_opening": "AccountOpeningView"}
 KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
 KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)
 
@@ -179,6 +180,13 @@ class ReviewView(_ReviewList):
             done=[case.id for case in outcome.done],
             refused={case.id: str(error) for case, error in outcome.refused},
         )
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """查看明文 of a proposal's personal data, on the kind's own page, where it is logged."""
+        view = REVEALING.get(application.kind)
+        if view and application.proposal and self.appbuilder.sm.has_access("can_reveal", view):
+            address = url_for(f"{view}.reveal", id=application.id)
+            yield RowAction(_("Show in clear"), address, method="post")
 
     @expose("/<int:id>")
     @has_access

@@ -99,7 +99,7 @@ def test_what_one_enters_another_agrees_to(site, member, album):
     page = member(MEMBER)
     open_from_menu(page, "操作复核")
     page.get_by_role("button", name="开启操作复核").click()
-    page.get_by_role("dialog").get_by_role("button", name="开启操作复核").click()
+    page.get_by_role("dialog").get_by_role("button", name="确定").click()
     assert "操作复核已开启" in message(page)
     album.take(page, "colleague-review", keep=True, everyway=True)
 

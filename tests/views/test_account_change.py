@@ -174,6 +174,7 @@ def test_reading_in_clear_is_a_post_that_is_on_record(operator, known, officer, 
     sign_in(operator).post(f"{PAGE}/new", data=typed(representative_phone="13900139000") | SUBMIT)
     case, browser = the_only(), sign_in(officer)
     assert "13900139000" not in browser.get(f"{PAGE}/{case.id}").text
+    assert f"{PAGE}/{case.id}/reveal" in browser.get(f"/reviews/{case.id}").text
     assert browser.get(f"{PAGE}/{case.id}/reveal").status_code == 405
 
     assert "13900139000" in browser.post(f"{PAGE}/{case.id}/reveal").text
