@@ -33,7 +33,6 @@ from app.models import (
     Account,
     Application,
     ApplicationLine,
-    ApplicationParty,
     Instrument,
     SettlementRun,
     Venue,
