@@ -257,6 +257,8 @@ def test_no_names_without_meaning():
         "RegistrySecurityManager",  # Flask-AppBuilder's word for it.
         "process_bind_param",  # SQLAlchemy's words.
         "process_result_value",
+        "process_data",  # WTForms' words.
+        "process_formdata",
     }
     offenders = [
         f"{name_of(path)}: {name}"

@@ -172,7 +172,7 @@ def test_installing_twice_at_once_and_once_more(empty):
     with application_on(empty), owner_of(empty) as connection:
         before = _counts(connection)
         assert before["trading_day"] > 2000
-        assert before["ab_role"] == 7
+        assert before["ab_role"] == 9
         assert before["account"] == 1
         installation.install()
         assert _counts(connection) == before

@@ -56,9 +56,7 @@ def split(
         at,
     )
     _approve(link, checker, at, "同意关联")
-    source = db.session.scalars(
-        select(ApplicationLine.id).where(ApplicationLine.application_id == deposit)
-    ).one()
+    source = _line_of(deposit)
     lines = tuple(
         Line(instrument.id, share, account_id=each.id, source_line_id=source)
         for each, share in zip(receivers, SHARES, strict=True)
@@ -68,6 +66,11 @@ def split(
     )
     returning = _submitted(asked, by, at)
     _approve(returning, Actor.of(members[receivers[-1].id], "192.0.2.12"), at, "同意接收")
+
+
+def _line_of(application_id: int) -> int:
+    line = select(ApplicationLine.id).where(ApplicationLine.application_id == application_id)
+    return db.session.scalars(line).one()
 
 
 def _submitted(draft: applications.Draft, by: Actor, at: datetime) -> int:

@@ -56,5 +56,6 @@ def test_an_administrator_meets_no_business(site, member, album, login):
         address = link.get_attribute("href") or "/"
         page.context.pages[0].goto(address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        album.take(page, f"administration-{address.strip('/') or 'home'}", keep=name != "首页")
+        picture = address.strip("/").replace("/", "-") or "home"
+        album.take(page, f"administration-{picture}", keep=name != "首页")
         page.goto("/")
