@@ -26,7 +26,7 @@ def asks_member(application: Application) -> bool:
 def lines_shown() -> ColumnElement[bool] | None:
     """Return the condition for the lines that concern the member; None where all of them do.
 
-    A receiver is shown its own lines: what the others get is theirs (docs/adr/0036).
+    A receiver is shown its own lines: what the others get is theirs (docs/adr/0037).
     """
     own = g.user.account_id
     if own is None:
@@ -45,15 +45,16 @@ def lines_of(application: Application) -> Sequence[ApplicationLine]:
     return [line for line in application.lines if line.account_id in (None, g.user.account_id)]
 
 
-def events_of(application: Application) -> Sequence[tuple[ApplicationEvent, str]]:
-    """Return what was done, with the address it was done from.
+def events_of(application: Application) -> Sequence[tuple[ApplicationEvent, bool]]:
+    """Return what was done, and whether the member may know from where and with which words.
 
-    A receiver is shown neither the applicant's drafts nor where others sit.
+    A receiver is shown neither the applicant's drafts nor what others wrote: their shares may stand
+    in it.
     """
     if not asks_member(application):
-        return [(event, event.ip) for event in application.events]
+        return [(event, True) for event in application.events]
     return [
-        (event, event.ip if event.member_id == g.user.id else "")
+        (event, event.member_id == g.user.id)
         for event in application.events
         if event.action != Action.SAVE
     ]

@@ -340,6 +340,17 @@ def test_a_receiver_sees_its_own_share_alone_and_nothing_of_as_holdings(party, m
     assert "甲发电有限公司" not in browser.get("/holdings/").text
 
 
+def test_a_receiver_does_not_read_what_others_wrote(party, made, sign_in):
+    """Their shares may stand in it; the applicant reads everything."""
+    approve(made, party.of_b, comment="乙的意见")
+    approve(made, party.of_c, comment="丙要 77 吨")
+    shown = text(sign_in(party.of_b).get(f"/reviewed/{made}"))
+    assert "乙的意见" in shown
+    assert "丙要" not in shown
+    shown = text(sign_in(party.of_a).get(f"/custody-returns/{made}"))
+    assert "丙要 77 吨" in shown
+
+
 def test_an_instrument_that_goes_to_two_is_named_once(party, made, sign_in):
     listed = text(sign_in(party.of_a).get("/custody-returns/"))
     assert f" {party.cea.code} {party.cea.name} " in listed
