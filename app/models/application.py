@@ -29,7 +29,10 @@ from app.models.instrument import Instrument
 from app.models.notice import Notice
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
-_BY_DOCUMENT = "'freeze', 'unfreeze', 'confiscation', 'confiscation_refund', 'restriction', 'restriction_lifting'"
+_BY_DOCUMENT = (
+    "'freeze', 'unfreeze', 'confiscation', 'confiscation_refund', "
+    "'restriction', 'restriction_lifting'"
+)
 _ACTIONS = ", ".join(f"'{action}'" for action in Action)
 
 
