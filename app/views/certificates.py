@@ -50,6 +50,7 @@ SHOWN_REASONS = REASONS | {"certificateHold": _("Suspended")}
 ACTS = {"suspend": _("Suspend"), "resume": _("Resume"), "revoke": _("Revoke")}
 POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("resume", "revoke")}
 LONGEST_REMARK = 200
+MOST_CERTIFICATES = 20
 _SHOWN = case(
     ((Certificate.state != "revoked") & (Certificate.not_after < func.now()), "ended"),
     else_=Certificate.state,
@@ -246,9 +247,20 @@ class CertificateReplacementView(OfficerDesk):
     def new(self) -> Any:
         """Show the form about the certificate that the address names, or let one be chosen."""
         if "certificate" not in request.args:
-            flash(gettext("Choose the certificate that is to be replaced"), "info")
-            return redirect(url_for("CertificateView.list"))
+            return self._choose_certificate()
         return ApplicationDesk.new(self)
+
+    def _choose_certificate(self) -> Any:
+        asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
+        return self.render_template(
+            "choose_certificate.html",
+            title=self.form_title,
+            asked=asked,
+            rows=_certificates_like(asked),
+            most=MOST_CERTIFICATES,
+            url=lambda row: self.url("new", certificate=row.id),
+            cancel_url=self.url("list"),
+        )
 
     def account_id(self) -> int:
         """Return the account of the certificate's holder."""
@@ -284,6 +296,27 @@ class CertificateReplacementView(OfficerDesk):
         if member is not None:
             replacements.require_reachable(member)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
+
+
+def _certificates_like(asked: str) -> Any:
+    """Return the latest certificates of enterprises' members by number or name."""
+    statement = (
+        select(
+            Certificate.id,
+            Member.username.label("member_no"),
+            Member.first_name.label("name"),
+            Certificate.serial,
+        )
+        .join(Member, Member.id == Certificate.member_id)
+        .where(Member.account_id.is_not(None))
+        .order_by(Certificate.id.desc())
+    )
+    if asked:
+        statement = statement.where(
+            Member.username.startswith(asked, autoescape=True)
+            | Member.first_name.contains(asked, autoescape=True)
+        )
+    return db.session.execute(statement.limit(MOST_CERTIFICATES)).all()
 
 
 def _named_certificate() -> Certificate:

@@ -125,8 +125,9 @@ def _answer(act: Callable[[Actor, datetime], dict[str, Any]]) -> Any:
     return jsonify(found)
 
 
-def _refused(error: RuleError) -> tuple[Response, int]:
-    return jsonify({"error": str(error), "code": error.code}), 422
+def _refused(error: RuleError) -> Response:
+    """Answer the script in words; to the browser itself nothing has gone wrong."""
+    return jsonify({"error": str(error), "code": error.code})
 
 
 def _typed(name: str) -> str:

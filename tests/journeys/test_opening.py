@@ -71,11 +71,11 @@ def first_sign_in(page: Page, letters: Letters, album) -> None:
     expect(page.get_by_label("首次登录码")).to_be_hidden()
     assert letters.token not in page.url
     page.get_by_label("新密码", exact=True).fill("short")
-    page.get_by_label("再次输入新密码").fill("short")
+    page.get_by_label("确认新密码").fill("short")
     page.get_by_role("button", name="设置密码").click()
     expect(page.locator(".field-error").first).to_be_visible()
     page.get_by_label("新密码", exact=True).fill(PASSWORD)
-    page.get_by_label("再次输入新密码").fill(PASSWORD)
+    page.get_by_label("确认新密码").fill(PASSWORD)
     album.take(page, "first-sign-in", keep=True, everyway=True)
     page.get_by_role("button", name="设置密码").click()
     page.wait_for_url("**/certificate/?member=*")
@@ -98,6 +98,7 @@ def first_sign_in(page: Page, letters: Letters, album) -> None:
     expect(page.locator(".message-success")).to_contain_text("证书已存入USBKey")
 
 
+@pytest.mark.usefixtures("demo_worker")
 def test_from_the_table_to_verified_evidence(demo_site, visit, album, tmp_path):
     maker = visit(demo_site)
     sign_in(maker, demo_site, MAKER)

@@ -169,7 +169,8 @@ def test_a_replacement_needs_a_reason_and_somebody_who_can_be_reached(sign_in, m
     browser = sign_in(maker)
     address = f"/certificate-replacements/new?certificate={row.id}"
     assert browser.post(address, data={"reason": "遗失", "submit": "1"}).status_code == 400
-    assert browser.get("/certificate-replacements/new").status_code == 302
+    assert row.serial.upper() in browser.get("/certificate-replacements/new").text
+    assert row.serial.upper() not in browser.get("/certificate-replacements/new?q=none\x00").text
     for wrong in ("0", "x", "９", "-1", "9" * 30):
         assert browser.get(f"/certificate-replacements/new?certificate={wrong}").status_code == 404
 

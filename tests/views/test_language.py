@@ -18,7 +18,7 @@ ALLOWED = {
 }
 # Codes: of instruments, documents, trades, officers.
 CODES = re.compile(
-    r"(?:CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
+    r"(?:KH|BZ|CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
 )
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
@@ -51,9 +51,11 @@ def english(page: str) -> list[str]:
     """Return the words of a page that are neither Chinese nor allowed, with their surroundings."""
     reader = Reader()
     reader.feed(page)
+    # Serial numbers of certificates are no words, nor are hosts of addresses.
+    texts = [re.sub(r"\b[0-9A-F]{24,}\b|@\w+\.com\b", "", text) for text in reader.texts]
     return [
         f"{word}: {' '.join(text.split())[:80]}"
-        for text in reader.texts
+        for text in texts
         for word in WORD.findall(text)
         if word not in ALLOWED and not CODES.fullmatch(word)
     ]

@@ -12,6 +12,8 @@ from tests.views.world import World, fill, list_pages, make_world
 
 MOST = 8
 OF_OFFICERS = {
+    "AccountOpeningView": "account_opening",
+    "CertificateReplacementView": "certificate_replacement",
     "IssuanceView": "issuance",
     "CustodyLinkView": "custody_link",
     "FreezeView": "freeze",

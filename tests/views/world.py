@@ -14,12 +14,13 @@ from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.models import Account, Application, Instrument, Job, JobFailure, Member
+from app.models import Account, Application, Certificate, Instrument, Job, JobFailure, Member
 from app.operations import (
     accounts,
     applications,
     clock,
     compliance,
+    opening_import,
     outbox,
     settlement,
     trading,
@@ -30,6 +31,8 @@ from app.security.members import NewMember, register_members
 from app.security.roles import ROLES
 from app.views.listing import ListPage
 from tests import custody, factories
+from tests.openings import enterprise as to_open
+from tests.security.certified import issue, make_authority, register
 
 PASSWORD = "Correct-Horse-1"
 TRANSFER = "registry_to_trading"
@@ -100,6 +103,10 @@ def make_world() -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+    for number, of in enumerate((a, b), start=1):
+        _let_in(of, number, officers["registry_maker"])
+    for province in ("province", "province:31"):
+        _certify(officers[province])
     officers |= _operators(a)
     _operators(b)
     for of in (a, b):
@@ -115,6 +122,36 @@ def make_world() -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     return World(a, b, officers)
+
+
+def _let_in(of: Enterprise, number: int, maker: Member) -> None:
+    """Give the operator a certificate; enter an opening and a replacement, a draft of each, too."""
+    row = _certify(of.member)
+    actor = Actor.of(maker)
+    for kind in ("account_opening", "certificate_replacement"):
+        made = []
+        for place in (0, 1):
+            cells = to_open(number * 10 + place, representative_email=f"{number}@139.com")
+            draft = opening_import.draft(opening_import.judge(cells)[0], str(uuid4()))
+            if kind == "certificate_replacement":
+                proposal = {"member_no": of.member.username, "certificate": row.serial.upper()}
+                draft = applications.Draft(
+                    kind, of.account.id, (), str(uuid4()), reason="遗失", proposal=proposal
+                )
+            with transaction():
+                made += applications.start([draft], actor, now=clock.now())
+        with transaction():
+            applications.submit([made[1]], actor, now=clock.now()).one()
+        of.by_officers[kind] = (made[0], made[1])
+
+
+def _certify(member: Member) -> Certificate:
+    if not _AUTHORITY:
+        _AUTHORITY.append(make_authority())
+    return register(member.username, issue(_AUTHORITY[0], member.username))
+
+
+_AUTHORITY: list[Any] = []  # One for all worlds: its keys take a while.
 
 
 def _operators(of: Enterprise) -> dict[str, Member]:
