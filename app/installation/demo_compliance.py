@@ -74,7 +74,7 @@ def comply(
     found = _Year(year, at + timedelta(minutes=5), vintage, obligations, notices)
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
     for number, enterprise in enumerate(others):
-        share, course = courses[number % len(courses)]
+        share, course = courses[(number + 2) % len(courses)]  # So that P42 finds every state.
         if share:
             _surrender(found, enterprise, Actor.of(members[enterprise.id]), share, course)
 
