@@ -105,13 +105,13 @@ def test_what_one_enters_another_agrees_to(site, member, album):
 
     maker = member(MAKER)
     open_from_menu(maker, "登记发起登记转交易")
-    maker.get_by_role("link", name="登记转交易申请新增").click()
+    maker.get_by_role("link", name="新增", exact=True).click()
     maker.get_by_role("button", name="选择标的").click()
     dialog = maker.get_by_role("dialog", name="选择标的")
     dialog.get_by_label(CODE).check()
     dialog.get_by_role("button", name="确定").click()
     maker.get_by_label(f"划转数量 {CODE}").fill("100")
-    maker.get_by_label(re.compile("划转交易端")).select_option(label="中股网")
+    maker.get_by_label(f"划转交易端 {CODE}").select_option(label="中股网")
     number = submit(maker)
     expect(maker.locator("main")).to_contain_text("等待本单位另一名操作员复核")
 
