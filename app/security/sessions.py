@@ -9,11 +9,21 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import aliased, contains_eager, joinedload
 
+from app.domain.workflow import COLLEAGUE_STEP, Status
 from app.extensions import db
-from app.models import AccountDetail, Certificate, LoginRecord, LoginSession, Member, PasswordRecord
+from app.models import (
+    AccountDetail,
+    Application,
+    ApplicationParty,
+    Certificate,
+    LoginRecord,
+    LoginSession,
+    Member,
+    PasswordRecord,
+)
 from app.models.parameter import keep, settings, stored_today
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
@@ -32,12 +42,13 @@ ENDINGS = {
 
 
 class Facts(NamedTuple):
-    """What 安全指数 looks at, found together with the session."""
+    """What 安全指数 looks at, and whether to ask what waits, found together with the session."""
 
     has_own_password: bool
     certificate_until: datetime | None  # None where the session began without one
     has_phone: bool  # on file for the member's account
     has_second_person: bool  # another member of the account who can sign in
+    may_be_asked: bool = False  # an application names the account, or waits for its second person
 
 
 class Standing(NamedTuple):
@@ -102,7 +113,6 @@ def begin(
 
 def find(token: str) -> Standing | None:
     """Find the session of a token with its member and account, and the parameters, in one query."""
-    colleague = aliased(Member)
     row = db.session.execute(
         select(
             LoginSession,
@@ -113,15 +123,7 @@ def find(token: str) -> Standing | None:
             Certificate.state,
             Certificate.serial,
             Certificate.not_after,
-            exists().where(
-                AccountDetail.account_id == Member.account_id,
-                AccountDetail.representative_phone.is_not(None),
-            ),
-            exists().where(
-                colleague.account_id == Member.account_id,
-                colleague.id != Member.id,
-                colleague.active,
-            ),
+            *_of_the_account(),
         )
         .join(LoginSession.member)
         .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)
@@ -142,6 +144,27 @@ def find(token: str) -> Standing | None:
     else:
         ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
     return Standing(login, ending, unseen > SEEN_EVERY, Facts(has_own_password, *facts))
+
+
+def _of_the_account() -> tuple[ColumnElement[bool], ...]:
+    """Return whether it has a phone, another person, and something to review: most have nothing."""
+    colleague = aliased(Member)
+    has_phone = exists().where(
+        AccountDetail.account_id == Member.account_id,
+        AccountDetail.representative_phone.is_not(None),
+    )
+    has_second_person = exists().where(
+        colleague.account_id == Member.account_id, colleague.id != Member.id, colleague.active
+    )
+    named = exists().where(
+        ApplicationParty.account_id == Member.account_id, ApplicationParty.agreed_at.is_(None)
+    )
+    own = exists().where(
+        Application.account_id == Member.account_id,
+        Application.status == Status.IN_REVIEW,
+        Application.step == COLLEAGUE_STEP,
+    )
+    return has_phone, has_second_person, named | own
 
 
 def note_seen(login_id: int) -> None:

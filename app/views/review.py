@@ -73,6 +73,8 @@ def counts(member: Any) -> list[tuple[Any, int, str]]:
     """Return what waits for a member, a line a kind: (title, count, endpoint)."""
     if ("can_list", "ReviewView") not in permissions():
         return []
+    if member.account_id is not None and not g.facts.may_be_asked:
+        return []  # Known from the session's query: most enterprises are asked nothing.
     waiting = scoped_applications(
         select(Application.kind, func.count()).where(awaits(Actor.of(member))),
         Application.id,
