@@ -23,7 +23,7 @@ HAS_DETAILS = Rule(
 class AccountOpening(Kind):
     """There is no account before the second officer's yes: what is to be opened is the proposal.
 
-    The application stands under the registry's own account (docs/adr/0035).
+    The application stands under the registry's own account (docs/adr/0039).
     """
 
     code = "account_opening"
