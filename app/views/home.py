@@ -46,7 +46,7 @@ class HomeView(BaseView):
             if child["url"] != url_for("HomeView.index")
         ]
         home: dict[str, Any] = {"todo": frame.todo, "quick_links": links[:8], "notices": []}
-        home["restriction"] = _restriction(g.user.account_id)
+        home["restriction"] = _restriction(g.user.account)
         if ("can_list", "HoldingView") in permissions():
             home["cards"] = _cards()
             home["formula"] = gettext(
@@ -56,17 +56,15 @@ class HomeView(BaseView):
         return self.render_template("home.html", home=home)
 
 
-def _restriction(account_id: int | None) -> str:
+def _restriction(account: Account | None) -> str:
     """Say since when and by which document the member's account is restricted, if it is."""
-    if account_id is None:
-        return ""
+    if account is None or not account.is_restricted:
+        return ""  # Without a statement: the account came with the session.
     found = db.session.execute(
         select(ApplicationEvent.at, Application.document_no, Application.authority)
         .join(Application, Application.id == ApplicationEvent.application_id)
-        .join(Account, Account.id == Application.account_id)
         .where(
-            Account.id == account_id,
-            Account.is_restricted,
+            Application.account_id == account.id,
             Application.kind == "restriction",
             Application.status == Status.APPROVED,
             ApplicationEvent.action == Action.APPROVE,
