@@ -207,12 +207,13 @@ def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) ->
 
     A draft of each kind is there, too.
     """
-    third, what = factories.account("丙新能源有限公司"), factories.instrument()
+    third, what = factories.account("丙新能源有限公司", "11"), factories.instrument()
     factories.give(third, what, 100)
     by = factories.member(of=third)
     deposit = custody.deposited(by, {what: 50}, checker)
     custody.link(third, [each.account for each in enterprises], maker, checker)
     for of in enterprises:
+        custody.approve(custody.returning(by, deposit, {of.account: 4}), of.member)
         custody.returning(by, deposit, {of.account: 4})
         _deposit(of, third, maker, checker)
 
