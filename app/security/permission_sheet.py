@@ -33,6 +33,7 @@ WORDS = {
     "certificate": _("Get the certificate of record"),
     "import": _("Import a file"),
     "sign": _("Sign with the USBKey"),
+    "renew": _("Renew the own certificate"),
     "manage": _("Suspend, resume, revoke"),
     "abort": _("Stop a job"),
 }

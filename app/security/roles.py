@@ -49,7 +49,7 @@ EVERYBODY = {
 # What may be looked at, within the member's row scope.
 READING = {
     "AccountChangeView": "list export show",
-    "CertificateView": "list export",
+    "CertificateView": "list export renew",
     "AttachmentView": "download",
     "AttestationView": "download",
     "RegistryToTradingView": "list export show",
@@ -158,7 +158,7 @@ OFFICERS: dict[str, str] = {
     "SurrenderRefundView": "list export show",
     "AccountChangeView": "list export show reveal",
     "AccountOpeningView": "list export show reveal",
-    "CertificateView": "list export manage",
+    "CertificateView": "list export renew manage",
     "CertificateReplacementView": "list export show",
     "InstrumentView": "list export",
     "IssuanceView": "list export show",

@@ -106,7 +106,7 @@ class AccountOpeningView(OfficerDesk):
         Column("uscc", _("Unified social credit code"), kind="code"),
         Column("province", _("Province"), choices=PROVINCES),
         Column("member_no", _("Member number"), kind="code"),
-        Column("import_id", _("Import batch"), kind="code"),
+        Column("import_id", _("Import batch"), kind="code", is_shown=False),
         Column("created_at", _("Applied at"), kind="datetime"),
         Column("letters", _("First letters"), kind="status", choices=LETTERS),
         next(each for each in ApplicationList.columns if each.key == "status"),
@@ -117,14 +117,14 @@ class AccountOpeningView(OfficerDesk):
             for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
             if each.name not in ("instrument", "member")
         ),
-        Filter("member", _("Enterprise or member number"), on=("account", "member_no")),
+        Filter("member", _("Member"), on=("account", "member_no")),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
         Filter("letters", _("First letters"), kind="choice", on=("letters",), choices=LETTERS),
     )
     confirm = _("Once it is confirmed, the account is open and both letters go out. Submit it?")
     help = (
         _("One officer enters enterprises or imports a table, another confirms them"),
-        _("In the review list, the condition import batch finds all that came with one table"),
+        _("In the review list, the condition import batch finds all enterprises of one table"),
         _(
             "After the confirmation the link and the reference number go by mail, the authorisation"
             " code by text message; the password is chosen by the representative"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from flask import abort, flash, g, jsonify, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -23,6 +28,10 @@ from app.extensions import db, transaction
 from app.models import Account, Application, Certificate, Member
 from app.operations import certificates, replacements
 from app.operations.actor import Actor
+from app.pki.authority import RENEWAL_DAYS
+from app.pki.canonical import one_line
+from app.pki.errors import SignatureRefused
+from app.security import certificates as signed
 from app.security.scope import scope_of
 from app.views.application_desk import ApplicationDesk, OfficerDesk
 from app.views.application_form import ApplicationForm, Choosable, Filled, Required, choices_of
@@ -51,6 +60,7 @@ ACTS = {"suspend": _("Suspend"), "resume": _("Resume"), "revoke": _("Revoke")}
 POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("resume", "revoke")}
 LONGEST_REMARK = 200
 MOST_CERTIFICATES = 20
+LONGEST_CSR = 16_000
 _SHOWN = case(
     ((Certificate.state != "revoked") & (Certificate.not_after < func.now()), "ended"),
     else_=Certificate.state,
@@ -129,6 +139,9 @@ class CertificateView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """What an officer may do with it."""
+        is_own = row.member_id == g.user.id and row.state == "active"
+        if is_own and self._may("renew") and row.days < RENEWAL_DAYS:
+            yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
         if self._may("manage") and row.state in POSSIBLE:
             yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
         if self._may("manage") and row.account_id is not None and self._may_replace():
@@ -164,6 +177,85 @@ class CertificateView(ListPage):
         )
         return page, 400 if form.is_submitted() else 200
 
+    # 续期 ---------------------------------------------------------------------------------------
+
+    @expose("/<int:certificate_id>/renew")
+    @has_access
+    @permission_name("renew")
+    def renew(self, certificate_id: int) -> Any:
+        """Show the two steps: a new key, and the present certificate's signature for it."""
+        row = _own(certificate_id)
+        if not _is_renewable(row):
+            flash(gettext("Renewal opens 60 days before the end of the certificate"), "warning")
+            return redirect(url_for("CertificateView.list"))
+        g.crumb = gettext("Renew")
+        return self.render_template(
+            "renewal.html",
+            facts=[
+                (_("Member number"), row.member.username, "code"),
+                (_("Serial number"), row.serial.upper(), "code"),
+                (_("Valid until"), row.not_after, "datetime"),
+            ],
+            step={
+                "type": "enrol",
+                "challenge": secrets.token_urlsafe(32),
+                "payload": {
+                    "schema": "enrolment/1",
+                    "member_no": row.member.username,
+                    "member_name": one_line(row.member.first_name),
+                },
+            },
+            certificate_id=row.id,
+        )
+
+    @expose("/<int:certificate_id>/renew/begin", methods=["POST"])
+    @has_access
+    @permission_name("renew")
+    def begin_renewal(self, certificate_id: int) -> Any:
+        """Answer what the present certificate is to sign for the new key."""
+        row = _own(certificate_id)
+        payload = certificates.renewal_payload(row, _csr())
+        with transaction():
+            challenge = signed.ask(g.user.id, "sign", payload)
+        return jsonify({"type": "renew", "challenge": challenge, "payload": payload})
+
+    @expose("/<int:certificate_id>/renew", methods=["POST"])
+    @has_access
+    @permission_name("renew")
+    def issue_renewal(self, certificate_id: int) -> Any:
+        """Issue the successor, where the present certificate has signed for its key."""
+        row, actor = _own(certificate_id), Actor.of(g.user, request.remote_addr or "")
+        try:
+            with transaction():
+                found = signed.verify_signed(
+                    _decoded("content"),
+                    _decoded("cms"),
+                    member_id=g.user.id,
+                    purpose="renew",
+                    expected_payload=certificates.renewal_payload(row, _csr()),
+                )
+                if found.id != row.id:
+                    raise SignatureRefused("other_certificate")
+                made = certificates.renew(row, _csr(), actor, now=datetime.now(UTC))
+                pem = x509.load_der_x509_certificate(made.der).public_bytes(Encoding.PEM)
+        except RuleError as error:
+            return jsonify({"error": str(error), "code": error.code})
+        return jsonify({"certificate": pem.decode()})
+
+    @expose("/renewed")
+    @has_access
+    @permission_name("renew")
+    def renewed(self) -> Any:
+        """Say that the new certificate is in the USBKey."""
+        flash(
+            gettext(
+                "The new certificate is in the USBKey. The present one ends with the first use of"
+                " the new."
+            ),
+            "success",
+        )
+        return redirect(url_for("CertificateView.list"))
+
     def _change(self, form: ChangeForm, row: Certificate, possible: tuple[str, ...]) -> bool:
         act, remark = form.act.data or "", (form.remark.data or "").strip()
         if act not in possible:
@@ -189,6 +281,30 @@ class CertificateView(ListPage):
 
     def _may_replace(self) -> bool:
         return self.appbuilder.sm.has_access("can_write", "CertificateReplacementView")
+
+
+def _own(certificate_id: int) -> Certificate:
+    """Return the member's own certificate, or answer 404."""
+    row = db.session.get(Certificate, certificate_id)
+    if row is None or row.member_id != g.user.id:
+        abort(404)
+    return row
+
+
+def _is_renewable(row: Certificate) -> bool:
+    now = datetime.now(UTC)
+    return row.stands_at(now) and now >= row.not_after - timedelta(days=RENEWAL_DAYS)
+
+
+def _csr() -> bytes:
+    return request.form.get("csr", "")[:LONGEST_CSR].encode("utf-8", "replace")
+
+
+def _decoded(name: str) -> bytes:
+    try:
+        return base64.b64decode(request.form.get(name, ""), validate=True)
+    except (binascii.Error, ValueError):
+        raise SignatureRefused("malformed") from None
 
 
 def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:

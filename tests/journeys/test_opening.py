@@ -166,3 +166,36 @@ def verify(folder: Path) -> int:
     return subprocess.run(
         ["sh", "verify.sh"], cwd=folder, capture_output=True, check=False
     ).returncode
+
+
+def test_a_certificate_is_renewed_in_its_last_days(demo_site, visit, album):
+    """One window makes the new key and waits; another signs for it with the present certificate."""
+    member_no = "21042300007"
+    page = visit(demo_site)
+    sign_in(page, demo_site, member_no)
+    with demo_site.cluster.connect(demo_site.database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "UPDATE certificate SET not_after = now() + interval '30 days' WHERE state = 'active'"
+        )
+    page.goto("/certificates/")
+    album.take(page, "certificates", keep=True, everyway=True)
+    page.get_by_role("link", name="续期").click()
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="1. 生成新密钥").click()
+    making = opened.value
+    making.get_by_role("radio", name=BLANK).check()
+    making.get_by_label("PIN码", exact=True).fill("1234")
+    making.get_by_role("button", name="确定").click()
+    sign_button = page.get_by_role("button", name="2. 用原证书签名")
+    expect(sign_button).to_be_visible()
+    album.take(page, "renewal", keep=True, everyway=True)
+    with page.expect_popup() as opened:
+        sign_button.click()
+    window = opened.value
+    expect(window.get_by_role("heading", level=1)).to_have_text("证书更新")
+    with making.expect_event("close"):
+        confirm(window, member_no)
+    page.wait_for_url("**/certificates/")
+    expect(page.locator(".message-success")).to_contain_text("新证书已存入USBKey")
+    expect(page.locator("tbody tr")).to_have_count(2)

@@ -50,7 +50,6 @@ OF_OFFICERS = {
     ("AccountOpeningView", "id"),
     ("AccountOpeningView", "form"),
     ("CertificateReplacementView", "id"),
-    ("CertificateView", "certificate_id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
@@ -69,7 +68,11 @@ OF_ADMINISTRATORS = {
 # The account representative's own people: tests/views/test_operators.py asks for others' there.
 OF_REPRESENTATIVES = {("OperatorView", "member_id")}
 # A member's own, whatever the scope: tests/views/test_job_pages.py.  And what the demonstration shows to all.
-OF_MEMBERS = {("JobView", "job_id"), ("MailboxView", "message_id")}
+OF_MEMBERS = {
+    ("JobView", "job_id"),
+    ("MailboxView", "message_id"),
+    ("CertificateView", "certificate_id"),  # tests/views/test_renewal.py, test_certificates.py
+}
 # A word in the path, no object: it acts on the member's own account.
 WORDS = {
     ("TransferPermissionView", "to"),

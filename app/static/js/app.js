@@ -5,7 +5,7 @@ import { startTables } from "./tables.js";
 import { startDates } from "./dates.js";
 import { startLines } from "./lines.js";
 import { startSignIn } from "./signin.js";
-import { startCertificateStep, startEnrolment, startFirstSignIn } from "./assistant.js";
+import { startCertificateStep, startEnrolment, startFirstSignIn, startRenewal } from "./assistant.js";
 
 startMenu();
 startPops();
@@ -21,4 +21,5 @@ startSignIn();
 startCertificateStep();
 startEnrolment();
 startFirstSignIn();
+startRenewal();
 document.querySelector("[data-error-summary]")?.focus();

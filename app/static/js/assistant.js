@@ -37,9 +37,9 @@ export const assistant = {
   },
 };
 
-function openWindow() {
+function openWindow(name = "usbkey-assistant") {
   const origin = new URL(ADDRESS).origin;
-  const opened = window.open(`${ADDRESS}/ui`, "usbkey-assistant", LOOK);
+  const opened = window.open(`${ADDRESS}/ui`, name, LOOK);
   if (!opened) throw new NotSigned("blocked");
   const waiting = new Map();
   const said = new Map();
@@ -143,6 +143,50 @@ export function startEnrolment() {
         form.querySelector("[data-answer]").textContent = error.message;
       }
       button.disabled = false;
+    }
+  });
+}
+
+/* Renewal: one window makes the new key and waits, another signs for it with the present certificate. */
+export function startRenewal() {
+  const form = document.querySelector("[data-renewal]");
+  if (!form) return;
+  const [make, sign] = form.querySelectorAll("button");
+  let waiting = null;
+  let csr = "";
+  let begun = null;
+  const fail = (error) => {
+    waiting?.close();
+    if (error instanceof NotSigned) tell(form, error.code);
+    else {
+      tell(form, "answer");
+      form.querySelector("[data-answer]").textContent = error.message;
+    }
+    make.disabled = false;
+    sign.hidden = true;
+  };
+  make.addEventListener("click", async () => {
+    make.disabled = true;
+    tell(form, "waiting");
+    try {
+      waiting = openWindow("usbkey-assistant-key");
+      ({ csr } = await waiting.ask(JSON.parse(form.dataset.renewal), "requested"));
+      begun = await post(form, form.dataset.begin, { csr });
+      tell(form, "made");
+      sign.hidden = false;
+      sign.focus();
+    } catch (error) {
+      fail(error);
+    }
+  });
+  sign.addEventListener("click", async () => {
+    try {
+      const { content, cms } = await assistant.sign(begun);
+      waiting.send(await post(form, form.action, { csr, content, cms }));
+      await waiting.wait("stored");
+      location.assign(form.dataset.done);
+    } catch (error) {
+      fail(error);
     }
   });
 }
