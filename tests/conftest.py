@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -19,6 +20,7 @@ from app.models import Member
 from app.operations import calendar, clock
 from app.operations.actor import SYSTEM
 from app.security import sessions
+from tests.invariants import assert_sound
 
 TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
 KEPT = {
@@ -146,3 +148,22 @@ def _empty(cluster: embedded.Cluster) -> None:
     if edited:
         with transaction():
             calendar.seed()
+
+
+# Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of
+# the operations, of the races and of the screens the invariants hold.
+SOUND_AFTER = re.compile(
+    r"tests\.(operations|races|views)\.test_(account|applications|authority|colleague|compliance"
+    r"|custody|issuance|openings|operators|races|reviews?|settlement|surrender|trading|transfer)"
+)
+
+
+@pytest.fixture(autouse=True)
+def _sound_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Assert the invariants where a business was done."""
+    is_business = SOUND_AFTER.match(request.module.__name__) and "app" in request.fixturenames
+    if is_business:
+        request.getfixturevalue("app")  # Still there when this looks.
+    yield
+    if is_business:
+        assert_sound()
