@@ -19,12 +19,13 @@ from app.domain.kinds.account_opening import AccountOpening
 from app.domain.masking import mask_of
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import PROVINCES
+from app.domain.workflow import Status
 from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
 from app.operations import account_details, account_openings, clock, opening_import, personal_data
 from app.operations.account_details import BY_NAME, FIELDS, SECTORS, DetailField
 from app.operations.tables import Table
-from app.views.application_desk import ApplicationDesk, OfficerDesk
+from app.views.application_desk import ApplicationDesk
 from app.views.application_form import (
     ApplicationForm,
     Choosable,
@@ -37,6 +38,7 @@ from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.imports import chosen_table, template_file
 from app.views.listing import Action, Conditions
+from app.views.officer_desk import OfficerDesk
 
 LETTERS = {
     "waiting": (_("Waiting to be sent"), "amber"),
@@ -308,6 +310,8 @@ class AccountOpeningView(OfficerDesk):
 
 
 def _invitation_of(application: Application) -> Invitation | None:
+    if application.status != Status.APPROVED:
+        return None
     return db.session.scalar(
         select(Invitation)
         .join(Member, Member.id == Invitation.member_id)

@@ -211,7 +211,7 @@ class ApplicationList(ListPage):
         if application.kind == CertificateReplacement.code:
             proposal = application.proposal
             facts.append((_("Certificate of"), proposal.get("member_no", ""), "code"))
-            facts.append((_("Serial number"), proposal.get("certificate", ""), "code"))
+            facts.append((_("Serial number"), proposal.get("certificate", ""), "text"))
         facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
@@ -297,10 +297,11 @@ def subject_of(application: Application) -> tuple[str, str]:
     """Return number and name of the enterprise concerned; an account being opened has none yet."""
     if application.kind != AccountOpening.code:
         return application.account.member_no, application.account.name
-    number = db.session.scalar(
-        select(Account.member_no).where(Account.opening_id == application.id)
-    )
-    return number or "", application.proposal.get("name", ["", ""])[1]
+    number = ""
+    if application.status == Status.APPROVED:
+        opened = select(Account.member_no).where(Account.opening_id == application.id)
+        number = db.session.scalars(opened).one()
+    return number, application.proposal.get("name", ["", ""])[1]
 
 
 def named_openings(statement: Select[Any]) -> Select[Any]:

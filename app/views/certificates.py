@@ -167,7 +167,7 @@ class CertificateView(ListPage):
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Member name"), row.member.first_name, "text"),
-                (_("Serial number"), row.serial.upper(), "code"),
+                (_("Serial number"), row.serial.upper(), "text"),
                 (_("Valid until"), row.not_after, "datetime"),
                 (_("Status"), STATES[row.state][0], "text"),
             ],
@@ -193,7 +193,7 @@ class CertificateView(ListPage):
             "renewal.html",
             facts=[
                 (_("Member number"), row.member.username, "code"),
-                (_("Serial number"), row.serial.upper(), "code"),
+                (_("Serial number"), row.serial.upper(), "text"),
                 (_("Valid until"), row.not_after, "datetime"),
             ],
             step={
