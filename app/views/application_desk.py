@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,18 +10,18 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, cast, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import select
 
 from app.domain.errors import OutsideTradingHours, RuleError
 from app.domain.workflow import Status, line_key
 from app.extensions import db, transaction
-from app.models import Account, Application, ApplicationLine, Holding, Instrument
+from app.models import Application
 from app.operations import applications, attachments, clock
 from app.operations.actor import Actor
 from app.views import application_form, signing
 from app.views.application_form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.application_list import SETTLED, ApplicationList, waits_for_colleague
+from app.views.choosable_lines import holdings_of
 from app.views.listing import Action as RowAction
 
 _EDITABLE = (Status.DRAFT, Status.RETURNED)
@@ -334,155 +333,3 @@ class ApplicationDesk(ApplicationList):
         if g.user.account_id is None:
             abort(404)
         return Actor.of(g.user, request.remote_addr or "")
-
-
-class OfficerDesk(ApplicationDesk):
-    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
-
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Ask for the enterprise, then show the form about it."""
-        if "account" not in request.args:
-            return self._choose_account()
-        return super().new()
-
-    def account_id(self) -> int:
-        """Return the enterprise that the address names."""
-        text = request.args.get("account", "")
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            abort(404)
-        account = db.session.get(Account, int(text))
-        if account is None or account.kind != "enterprise":
-            abort(404)
-        return account.id
-
-    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Name the enterprise."""
-        account = db.session.get_one(Account, account_id)
-        return [
-            (_("Member number"), account.member_no, "code"),
-            (_("Member name"), account.name, "text"),
-            (
-                _("Account status"),
-                _("Restricted") if account.is_restricted else _("Normal"),
-                "text",
-            ),
-        ]
-
-    def next_step(self, application: Application) -> Any:
-        """Say who confirms it."""
-        return gettext("Another officer of the registry confirms it")
-
-    def actor(self) -> Actor:
-        """Who acts: an officer of the registry."""
-        return Actor.of(g.user, request.remote_addr or "")
-
-    def _choose_account(self) -> Any:
-        asked = (request.args.get("q") or "").strip()[:100]
-        return self.render_template(
-            "choose_account.html",
-            title=self.form_title,
-            asked=asked,
-            accounts=accounts_like(asked),
-            most=MOST_ACCOUNTS,
-            url=lambda account: self.url("new", account=account.id),
-            cancel_url=self.url("list"),
-        )
-
-
-MOST_ACCOUNTS = 20
-
-
-def accounts_like(asked: str) -> Sequence[Account]:
-    """Return the first enterprises whose number begins with the text or whose name holds it."""
-    statement = select(Account).where(Account.kind == "enterprise").order_by(Account.member_no)
-    if asked:
-        statement = statement.where(
-            Account.member_no.startswith(asked, autoescape=True)
-            | Account.name.contains(asked, autoescape=True)
-        )
-    return db.session.scalars(statement.limit(MOST_ACCOUNTS)).all()
-
-
-def holdings_of(account_id: int) -> list[Choosable]:
-    """Return every instrument that an account holds, with what is available of it."""
-    rows = db.session.execute(
-        select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
-        .join(Instrument, Instrument.id == Holding.instrument_id)
-        .where(Holding.account_id == account_id)
-        .order_by(Instrument.code)
-    )
-    return [
-        Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
-    ]
-
-
-def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
-    """Return the approved lines of a kind of which something is left to be drawn.
-
-    Each shows the number and document of its application beside the instrument.
-    """
-    rows = db.session.execute(
-        select(
-            ApplicationLine.id,
-            ApplicationLine.instrument_id,
-            Application.number,
-            Application.document_no,
-            Instrument.code,
-            Instrument.name,
-            ApplicationLine.quantity,
-            _left().label("left"),
-        )
-        .join(Application, Application.id == ApplicationLine.application_id)
-        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
-        .where(
-            Application.account_id == account_id,
-            Application.kind == kind,
-            Application.status == Status.APPROVED,
-            *conditions,
-        )
-        .order_by(ApplicationLine.id)
-    )
-    return [
-        Choosable(
-            row.instrument_id,
-            row.code,
-            row.name,
-            row.left,
-            refusal="" if row.left > 0 else _("Nothing left"),
-            source_line_id=row.id,
-            cells=tuple(zip(_source_cells(row), _SOURCE_KINDS, strict=True)),
-            picked_cells=_source_cells(row),
-        )
-        for row in rows
-    ]
-
-
-def _left() -> Any:
-    """Return what is left of a line, in tonnes, when all that draws on it is taken off."""
-    drawn, drawing = aliased(ApplicationLine), aliased(Application)
-    used = (
-        select(func.coalesce(func.sum(drawn.quantity), 0))
-        .join(drawing, drawing.id == drawn.application_id)
-        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
-        .scalar_subquery()
-    )
-    return cast(ApplicationLine.quantity - used, BigInteger)
-
-
-_DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)
-_SOURCE_KINDS = ("code", "code", "code", "text", "number", "number")
-SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
-    {"label": _("Application number"), "kind": "code"},
-    {"label": _("Number of the authority document"), "kind": "code"},
-    {"label": _("Instrument code"), "kind": "code"},
-    {"label": _("Instrument name"), "kind": "text"},
-    {"label": _("Original quantity"), "kind": "number", "unit": _("tonnes")},
-    {"label": _("Quantity left"), "kind": "number", "unit": _("tonnes")},
-)
-
-
-def _source_cells(row: Any) -> tuple[Any, ...]:
-    return (row.number, row.document_no, row.code, row.name, row.quantity, row.left)

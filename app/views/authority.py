@@ -18,11 +18,6 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.models import Application, ApplicationLine
 from app.operations import clock
-from app.views.application_desk import (
-    SOURCE_COLUMNS,
-    OfficerDesk,
-    lines_left,
-)
 from app.views.application_form import (
     DATE_INPUT,
     Choosable,
@@ -33,10 +28,12 @@ from app.views.application_form import (
     choices_of,
 )
 from app.views.application_list import ApplicationList, usual_filters
+from app.views.choosable_lines import SOURCE_COLUMNS, lines_left
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action as RowAction
 from app.views.listing import Conditions
+from app.views.officer_desk import OfficerDesk
 
 SOON = timedelta(days=30)  # 到期提醒
 EXPIRY = {

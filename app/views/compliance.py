@@ -28,13 +28,13 @@ from app.operations.actor import Actor
 from app.operations.compliance import NewNotice
 from app.operations.tables import FORMS
 from app.security.scope import require_scope, scope_of, scoped
-from app.views.application_desk import MOST_ACCOUNTS
 from app.views.application_form import Required
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.imports import chosen_table, template_file
 from app.views.listing import Action as RowAction
 from app.views.listing import BulkAction, BulkResult, Conditions, ListPage, back_url
+from app.views.officer_desk import MOST_ACCOUNTS
 
 DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
 STATES = {

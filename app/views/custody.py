@@ -27,7 +27,7 @@ from app.models import (
     CustodyLink as Link,
 )
 from app.security.scope import in_scope
-from app.views.application_desk import ApplicationDesk, OfficerDesk, lines_left
+from app.views.application_desk import ApplicationDesk
 from app.views.application_form import (
     ApplicationForm,
     Choosable,
@@ -37,11 +37,13 @@ from app.views.application_form import (
     choices_of,
 )
 from app.views.application_list import SHOWN_STATUSES, ApplicationList, usual_filters
+from app.views.choosable_lines import lines_left
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.enterprises_field import EnterprisesField
 from app.views.listing import Action as RowAction
 from app.views.listing import Conditions, ListPage
+from app.views.officer_desk import OfficerDesk
 
 NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")

@@ -22,7 +22,6 @@ from app.models import Application, Holding, Instrument, Venue, VenueInstrument
 from app.operations import allocation, clock, instruments
 from app.operations.actor import Actor
 from app.operations.tables import Table
-from app.views.application_desk import OfficerDesk
 from app.views.application_form import Choosable, LinesForm, Required, choices_of
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.authority import CHOOSE
@@ -31,6 +30,7 @@ from app.views.conditions import Filter
 from app.views.imports import chosen_table, template_file
 from app.views.listing import Action as RowAction
 from app.views.listing import Conditions, ListPage, back_url
+from app.views.officer_desk import OfficerDesk
 
 # 各去向: what was issued is in one of these places (domain.md R11).
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {

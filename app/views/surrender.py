@@ -24,13 +24,15 @@ from app.models import (
     Notice,
     NoticeInstrument,
 )
-from app.views.application_desk import ApplicationDesk, OfficerDesk, lines_left
+from app.views.application_desk import ApplicationDesk
 from app.views.application_form import Choosable, DocumentLinesForm, Filled, LinesForm
 from app.views.application_list import ApplicationList, usual_filters
+from app.views.choosable_lines import lines_left
 from app.views.columns import Column
 from app.views.compliance import notice_facts, notices, offset_facts
 from app.views.conditions import Filter
 from app.views.listing import Conditions
+from app.views.officer_desk import OfficerDesk
 
 MOST_NOTICES = 50
 OF_NOTICE = (

@@ -1,0 +1,89 @@
+"""The officers' desk: an application of the registry about an enterprise that is chosen first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from flask import abort, g, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import Account, Application
+from app.operations.actor import Actor
+from app.views.application_desk import ApplicationDesk
+
+
+class OfficerDesk(ApplicationDesk):
+    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Ask for the enterprise, then show the form about it."""
+        if "account" not in request.args:
+            return self._choose_account()
+        return super().new()
+
+    def account_id(self) -> int:
+        """Return the enterprise that the address names."""
+        text = request.args.get("account", "")
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            abort(404)
+        account = db.session.get(Account, int(text))
+        if account is None or account.kind != "enterprise":
+            abort(404)
+        return account.id
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Name the enterprise."""
+        account = db.session.get_one(Account, account_id)
+        return [
+            (_("Member number"), account.member_no, "code"),
+            (_("Member name"), account.name, "text"),
+            (
+                _("Account status"),
+                _("Restricted") if account.is_restricted else _("Normal"),
+                "text",
+            ),
+        ]
+
+    def next_step(self, application: Application) -> Any:
+        """Say who confirms it."""
+        return gettext("Another officer of the registry confirms it")
+
+    def actor(self) -> Actor:
+        """Who acts: an officer of the registry."""
+        return Actor.of(g.user, request.remote_addr or "")
+
+    def _choose_account(self) -> Any:
+        asked = (request.args.get("q") or "").strip()[:100]
+        return self.render_template(
+            "choose_account.html",
+            title=self.form_title,
+            asked=asked,
+            accounts=accounts_like(asked),
+            most=MOST_ACCOUNTS,
+            url=lambda account: self.url("new", account=account.id),
+            cancel_url=self.url("list"),
+        )
+
+
+MOST_ACCOUNTS = 20
+
+
+def accounts_like(asked: str) -> Sequence[Account]:
+    """Return the first enterprises whose number begins with the text or whose name holds it."""
+    statement = select(Account).where(Account.kind == "enterprise").order_by(Account.member_no)
+    if asked:
+        statement = statement.where(
+            Account.member_no.startswith(asked, autoescape=True)
+            | Account.name.contains(asked, autoescape=True)
+        )
+    return db.session.scalars(statement.limit(MOST_ACCOUNTS)).all()
