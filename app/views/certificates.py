@@ -33,12 +33,13 @@ from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
 from app.security.scope import scope_of
-from app.views.application_desk import ApplicationDesk, OfficerDesk
+from app.views.application_desk import ApplicationDesk
 from app.views.application_form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.application_list import ApplicationList, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Columns, Filter
 from app.views.listing import Action, Conditions, ListPage, back_url
+from app.views.officer_desk import OfficerDesk
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -91,13 +92,13 @@ class CertificateView(ListPage):
     columns = (
         Column("member_no", _("Member number"), kind="code"),
         Column("name", _("Member name")),
-        Column("serial", _("Serial number"), kind="code"),
-        Column("assurance", _("Kept in"), choices=ASSURANCES),
-        Column("issued_at", _("Issued at"), kind="datetime"),
+        Column("state", _("Status"), kind="status", choices=STATES),
         Column("not_after", _("Valid until"), kind="datetime"),
         Column("days", _("Days left"), kind="number"),
+        Column("assurance", _("Kept in"), choices=ASSURANCES),
+        Column("serial", _("Serial number"), kind="code"),
+        Column("issued_at", _("Issued at"), kind="datetime", is_shown=False),
         Column("reason", _("Reason of the revocation"), choices=SHOWN_REASONS, is_shown=False),
-        Column("state", _("Status"), kind="status", choices=STATES),
     )
     filters = (
         Filter("member", _("Member"), on=("member_no", "name")),
