@@ -63,6 +63,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "SurrenderRefundView": world.a.surrenders[
                     "refund draft" if name == "edit" else "refund in_review"
                 ],
+                "AttachmentView": world.a.attachments[0],
+                "AttestationView": world.a.attestations[0],
                 "ReviewView": world.a.in_review,
                 "ReviewedView": world.a.approved,
             }

@@ -16,19 +16,11 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from app.extensions import db
-from app.models import Application, Attestation, Member
+from app.models import Application, Member
 from app.security.roles import ROLES
 from tests.factories import nothing_moves
 from tests.views.toys import table
 from tests.views.world import Enterprise, World, list_pages, make_world
-
-
-def attestations(of: Enterprise) -> list[int]:
-    """Return the ids of an enterprise's certificates of record."""
-    return list(
-        db.session.scalars(db.select(Attestation.id).where(Attestation.account_id == of.account.id))
-    )
-
 
 # (view, argument of its path): what of an enterprise can be asked for there.
 OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
@@ -47,7 +39,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("SurrenderRefundView", "id"): lambda of: [
         of.surrenders[s] for s in ("refund draft", "refund in_review")
     ],
-    ("AttestationView", "id"): attestations,
+    ("AttestationView", "id"): lambda of: of.attestations,
+    ("AttachmentView", "id"): lambda of: of.attachments,
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
 OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
@@ -81,10 +74,8 @@ OF_REPRESENTATIVES = {("OperatorView", "member_id")}
 OF_MEMBERS = {
     ("JobView", "job_id"),
     ("MailboxView", "message_id"),
-    ("CertificateView", "certificate_id"),  # tests/views/test_renewal.py, test_certificates.py
+    ("CertificateView", "certificate_id"),  # tests/views/test_renewal.py, test_certificate_pages.py
 }
-# Files of applications: tests/views/test_attachment_downloads.py asks for others'.
-OF_APPLICATIONS = {("AttachmentView", "id")}
 # Random codes, which are known to whom they were given: test_signed_acts.py, test_attestation_pages.py.
 OF_HOLDERS = {("SigningView", "challenge"), ("VerifyView", "code")}
 # Renewing one's own certificate, on a page whose other addresses are the officers'.
@@ -134,7 +125,7 @@ def holds(role: str, app: Flask, endpoint: str) -> bool:
 
 def test_every_address_with_a_parameter_is_known_here(app):
     known = OBJECTS.keys() | OF_REVIEWERS | OF_OFFICERS | OF_ADMINISTRATORS | OF_MEMBERS | WORDS
-    known |= OF_REPRESENTATIVES | OF_APPLICATIONS | OF_HOLDERS
+    known |= OF_REPRESENTATIVES | OF_HOLDERS
     assert {(view, argument) for _rule, view, argument in with_parameters(app)} - known == set()
 
 

@@ -14,10 +14,21 @@ from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.models import Account, Application, Certificate, Instrument, Job, JobFailure, Member
+from app.models import (
+    Account,
+    Application,
+    Attachment,
+    Attestation,
+    Certificate,
+    Instrument,
+    Job,
+    JobFailure,
+    Member,
+)
 from app.operations import (
     accounts,
     applications,
+    attachments,
     clock,
     compliance,
     opening_import,
@@ -31,6 +42,7 @@ from app.security.members import NewMember, register_members
 from app.security.roles import ROLES
 from app.views.listing import ListPage
 from tests import custody, factories
+from tests.files import pdf
 from tests.openings import enterprise as to_open
 from tests.security.certified import issue, make_authority, register
 
@@ -67,6 +79,19 @@ class Enterprise:
     surrenders: dict[str, int] = field(default_factory=dict)  # by state; refunds as "refund ..."
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
+
+    @property
+    def attachments(self) -> list[int]:
+        """The file of the draft 自愿注销."""
+        return self._ids(Attachment)
+
+    @property
+    def attestations(self) -> list[int]:
+        """履约证明 and 自愿注销证明."""
+        return self._ids(Attestation)
+
+    def _ids(self, table: type[Any]) -> list[int]:
+        return list(db.session.scalars(select(table.id).where(table.account_id == self.account.id)))
 
     @property
     def marks(self) -> list[str]:
@@ -111,6 +136,9 @@ def make_world() -> World:
     _operators(b)
     for of in (a, b):
         of.changes = _account_changes(of.member)
+        with transaction():
+            file = attachments.look_at("说明.pdf", pdf())
+            attachments.change(of.cancelling, Actor.of(of.member), now=clock.now(), add=[file])
     for member in (a.member, b.member, *officers.values()):
         _job(member)
     _letter()
