@@ -9,7 +9,7 @@ from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from app.domain.errors import NotAllowed, RuleError
 from app.domain.kinds.account_opening import AccountOpening
@@ -165,7 +165,7 @@ def _require_first(table: Table, row: Row, seen: dict[str, int], known: Mapping[
 
 def _taken(codes: Sequence[str]) -> dict[str, str]:
     """Return which credit codes have an account, or an application that asks for one."""
-    proposed = Application.proposal[("uscc", "1")].astext
+    proposed = func.jsonb_extract_path_text(Application.proposal, "uscc", "1")
     opening = select(proposed, Application.number).where(
         Application.kind == AccountOpening.code,
         Application.status == Status.IN_REVIEW,

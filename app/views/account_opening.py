@@ -11,7 +11,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, case, select
+from sqlalchemy import Select, case, func, select
 from wtforms import SelectField, StringField
 
 from app.domain.errors import RuleError
@@ -140,8 +140,10 @@ class AccountOpeningView(OfficerDesk):
         opened = select(Account.member_no, Account.opening_id).subquery("opened")
         return (
             named.add_columns(
-                Application.proposal[("uscc", "1")].astext.label("uscc"),
-                Application.proposal[("province", "1")].astext.label("province"),
+                func.jsonb_extract_path_text(Application.proposal, "uscc", "1").label("uscc"),
+                func.jsonb_extract_path_text(Application.proposal, "province", "1").label(
+                    "province"
+                ),
                 Application.import_id,
                 _STATE.label("letters"),
             )

@@ -210,3 +210,10 @@ def test_letters_are_sent_again_until_the_first_sign_in(browser, checker, maker)
     assert "江城第1发电有限公司" in page.text
     write_letters()
     assert letters_of("26112000001").token != old.token
+
+
+def test_lists_are_exported_with_the_enterprises_names(browser, sign_in, maker, checker):
+    imported([enterprise(1)], maker)
+    for page, reader in (("account-openings", browser), ("reviews", sign_in(checker))):
+        with reader.get(f"/{page}/export.csv") as answer:
+            assert "江城第1发电有限公司" in answer.get_data(as_text=True)
