@@ -50,6 +50,7 @@ def register(app: Flask) -> None:
         seed,
         demo_logins,
         add_member,
+        issue_codes,
         clock_command,
         settle_day,
         exchange_transfer,
@@ -148,6 +149,21 @@ def add_member(
         register_member(number, name, password, role, account_id=account_id, province=province)
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
     click.echo(password)
+
+
+@click.command("issue-codes")
+@click.argument("number")
+def issue_codes(number: str) -> None:
+    """Give a person, by number, the two codes of a first certificate: hand them over separately.
+
+    For a new installation's first officers and administrators; a replacement needs two officers.
+    """
+    with transaction():
+        member = db.session.scalar(select(Member).where(Member.username == number))
+        if member is None:
+            raise RuleError(f"{number}: no such member")
+        codes = certificates.open_enrolment(member.id, SYSTEM, now=datetime.now(UTC))
+    click.echo(f"{codes.reference} {codes.code}")
 
 
 @click.command("clock")

@@ -323,3 +323,11 @@ def test_evidence_of_no_application_is_refused(app, refused, tmp_path):
         "export-evidence", "KH202600000099", str(tmp_path / "evidence")
     )
     assert not (tmp_path / "evidence").exists()
+
+
+def test_codes_of_a_first_certificate_are_for_members_alone(shell):
+    shell.says("add-member", "R0009", "新经办", "registry_maker")
+    reference, code = shell.says("issue-codes", "R0009").split()
+    assert (len(reference), len(code)) == (10, 10)
+    done = shell.run("issue-codes", "R0008")
+    assert (done.returncode, "no such member" in done.stderr) == (1, True)

@@ -100,6 +100,7 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
 
 def hold(application_ids: Sequence[int], actor: Actor) -> None:
     """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
+    calendar.share_transfers()
     rows.lock(application_ids, actor)
 
 

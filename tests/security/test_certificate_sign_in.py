@@ -309,7 +309,7 @@ def test_a_certificate_outside_its_dates(browser, app, authority, agent, said, c
 
 @pytest.mark.parametrize(
     ("state", "reason", "words"),
-    [("revoked", "keyCompromise", "已吊销"), ("suspended", "certificateHold", "已暂停")],
+    [("revoked", "keyCompromise", "已吊销"), ("suspended", "certificateHold", "已挂起")],
 )
 def test_a_revoked_or_suspended_certificate(
     browser, app, authority, agent, said, count, state, reason, words
