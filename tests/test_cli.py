@@ -326,7 +326,7 @@ def test_evidence_of_no_application_is_refused(app, refused, tmp_path):
 
 
 def test_codes_of_a_first_certificate_are_for_members_alone(shell):
-    shell.says("add-member", "R0009", "新经办", "registry_maker")
+    shell.says("add-member", "R0009", "新经办", "--role", "registry_maker")
     reference, code = shell.says("issue-codes", "R0009").split()
     assert (len(reference), len(code)) == (10, 10)
     done = shell.run("issue-codes", "R0008")
