@@ -67,7 +67,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 ],
                 "AttachmentView": world.a.attachments[0],
                 "AttestationView": world.a.attestations[0],
-                "ReviewView": world.a.in_review,
+                "ReviewView": world.a.asked if role.startswith("enterprise") else world.a.in_review,
                 "ReviewedView": world.a.approved,
             }
             ids |= {

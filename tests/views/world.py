@@ -17,6 +17,7 @@ from app.extensions import db, transaction
 from app.models import (
     Account,
     Application,
+    ApplicationParty,
     Attachment,
     Attestation,
     Certificate,
@@ -89,6 +90,18 @@ class Enterprise:
     def attestations(self) -> list[int]:
         """履约证明 and 自愿注销证明."""
         return self._ids(Attestation)
+
+    @property
+    def asked(self) -> int:
+        """A return that waits for this enterprise's yes."""
+        waits = ApplicationParty.agreed_at.is_(None) & (Application.status == "in_review")
+        found = (
+            select(Application.id)
+            .join(ApplicationParty, ApplicationParty.application_id == Application.id)
+            .where(ApplicationParty.account_id == self.account.id, waits)
+            .where(Application.kind == custody.RETURN)
+        )
+        return db.session.scalars(found).first() or 0
 
     def _ids(self, table: type[Any]) -> list[int]:
         return list(db.session.scalars(select(table.id).where(table.account_id == self.account.id)))
