@@ -56,6 +56,7 @@ VALUES = {
     "kind": {
         "account_change": "账户信息修改",
         "account_opening": "开户",
+        "certificate_replacement": "证书补办",
         "issuance": "配额发放",
         "registry_to_trading": "登记发起登记转交易",
         "trading_to_registry": "交易发起交易转登记",

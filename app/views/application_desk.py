@@ -198,7 +198,6 @@ class ApplicationDesk(ApplicationList):
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
         if is_signed_first:
-            signing.DONE[self.kind] = self.endpoint
             return signing.ask_for_submission(id_, self.actor())
         return redirect(self.url("done", id=id_))
 

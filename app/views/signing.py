@@ -25,8 +25,6 @@ from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
 from app.views.listing import JOB_FROM
 
-DONE: dict[str, Any] = {}  # kind -> the address of 操作成功; the desks enter themselves
-
 
 def is_asked() -> bool:
     """Tell whether submissions and reviews are signed: wherever a certificate is asked for."""
@@ -122,8 +120,17 @@ def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
         signature = _verified("submit", expected, taken, content, cms)
         case = applications.submit([id_], actor, now=clock.now()).one()
         evidence.cover(signature, [id_], actor)
-    done = DONE[case.kind]
-    return redirect(url_for(f"{done}.done", id=id_))
+    return redirect(url_for(f"{_desk_of(case.kind)}.done", id=id_))
+
+
+def _desk_of(kind: str) -> str:
+    """Return the endpoint of the desk where applications of a kind are started."""
+    views = current_app.appbuilder.baseviews  # type: ignore[attr-defined]
+    return next(
+        view.endpoint
+        for view in views
+        if getattr(view, "kind", "") == kind and hasattr(view, "done")
+    )
 
 
 def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:

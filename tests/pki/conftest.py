@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from flask import has_app_context
+from flask_babel import force_locale
 
 from app.pki.tokens import Pkcs11Token, TryCounter, sign_with
 
@@ -97,3 +100,10 @@ def make_token(label: str, pin: str) -> None:
 def usbkey(softhsm, tmp_path) -> Pkcs11Token:
     """A member's USBKey with the factory PIN."""
     return Pkcs11Token(MODULE, softhsm("UKEY-21042300007"), TryCounter(tmp_path / "tries"))
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    """Match messages as the code writes them, whatever an earlier test left behind."""
+    with force_locale("en") if has_app_context() else nullcontext():
+        yield

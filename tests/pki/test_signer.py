@@ -93,8 +93,9 @@ def test_everything_the_authority_signs_comes_through_the_socket(request, name):
     folder = request.getfixturevalue(name)
     with serving(folder):
         ours = authority_of(folder, "https://registry.example/ca")
-        leaf = issued(ours, now=NOW)
-        assert authority.require_usable(ours, der(leaf), usage=authority.Usage.LOGIN, at=NOW)
+        now = datetime.now(UTC)
+        leaf = issued(ours, now=now)
+        assert authority.require_usable(ours, der(leaf), usage=authority.Usage.LOGIN, at=now)
         assert authority.make_crl(ours, 1, [], now=NOW)
         seal = x509.load_pem_x509_certificate((folder / "seal.pem").read_bytes())
         message = cms.sign(b"head", Signer(folder), der(seal), signed_at=NOW)
@@ -287,8 +288,9 @@ def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tm
         assert signs(softhsm_folder)
         ours = authority_of(softhsm_folder)
         key = ec.generate_private_key(ec.SECP256R1())
-        made = der(issued(ours, key, now=NOW))
-        assert authority.require_usable(ours, made, usage=authority.Usage.SIGN, at=NOW)
+        now = datetime.now(UTC)
+        made = der(issued(ours, key, now=now))
+        assert authority.require_usable(ours, made, usage=authority.Usage.SIGN, at=now)
     assert list(softhsm_folder.glob("replaced-*"))
 
 

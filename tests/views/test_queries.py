@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -11,6 +13,7 @@ from tests.views.toys import counting
 from tests.views.world import World, fill, list_pages, make_world
 
 MOST = 8
+MOST_OF_ONE = 12  # A page about one application reads its lines, files, events and parties.
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
     "CertificateReplacementView": "certificate_replacement",
@@ -42,7 +45,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
         if view is None or "GET" not in rule.methods or not hasattr(method, "_permission_name"):
             continue
         permission = f"can_{view.get_method_permission(name)}"
-        if (permission, view.class_permission_name) not in granted or name == "export":
+        if (permission, view.class_permission_name) not in granted or name.startswith("export"):
             continue
         if rule.endpoint == "CertificateView.renewed":
             continue  # It says one word and leads back to the list.
@@ -67,7 +70,11 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 ],
                 "AttachmentView": world.a.attachments[0],
                 "AttestationView": world.a.attestations[0],
-                "ReviewView": world.a.asked if role.startswith("enterprise") else world.a.in_review,
+                "ReviewView": world.a.asked
+                if role.startswith("enterprise")
+                else world.a.surrenders["in_review"]
+                if role == "province"
+                else world.a.in_review,
                 "ReviewedView": world.a.approved,
             }
             ids |= {
@@ -95,7 +102,11 @@ def costs(app, browser: FlaskClient, addresses: list[str]) -> dict[str, int]:
 def test_every_page_takes_few_statements(app, world, sign_in, role):
     found = costs(app, sign_in(world.member_of(role)), pages_of(app, role, world))
     assert found
-    assert {address: cost for address, cost in found.items() if cost > MOST} == {}
+    assert {
+        address: cost
+        for address, cost in found.items()
+        if cost > (MOST_OF_ONE if re.search(r"/\d", address) else MOST)
+    } == {}
 
 
 @pytest.mark.parametrize("role", ["enterprise", "registry_maker"])
