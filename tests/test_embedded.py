@@ -129,6 +129,7 @@ def test_another_port_is_chosen_when_the_remembered_one_is_taken(folder):
     User(folder).leave()
     known = json.loads((folder / "postgres.json").read_text())
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Its last calls linger.
         other.bind(("127.0.0.1", known["port"]))
         other.listen()
         user = User(folder)

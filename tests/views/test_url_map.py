@@ -6,9 +6,11 @@ import re
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from werkzeug.routing import Rule
 
-from app.extensions import transaction
+from app.extensions import db, transaction
+from app.models import Account
 from app.security.gate import PUBLIC
 from app.security.members import register_member
 from app.security.permission_sheet import WORDS, sheet
@@ -184,7 +186,12 @@ def _holder(code: str) -> str:
     """Return the number of somebody with a role, registered where the people do not have one."""
     if code in HOLDERS:
         return HOLDERS[code]
-    scope = {"province": "42"} if ROLES[code].scope == "province" else {}
+    scope: dict[str, object] = {}
+    if ROLES[code].scope == "province":
+        scope = {"province": "42"}
+    if ROLES[code].scope == "account":
+        account = select(Account.id).where(Account.member_no == ENTERPRISE)
+        scope = {"account_id": db.session.scalar(account)}
     with transaction():
         register_member(f"X-{code}", code, PASSWORD, code, must_change=False, **scope)
     return f"X-{code}"
