@@ -52,9 +52,12 @@ def _nobody_reviewed_their_own() -> None:
             """
             SELECT a.number, e.action, e.member_id
               FROM application a JOIN application_event e ON e.application_id = a.id
-             WHERE e.action IN ('approve', 'send_back') AND e.member_id IS NOT NULL
-               AND (e.member_id IN (a.created_by, a.submitted_by)
-                    OR EXISTS (SELECT FROM application_event o
+              JOIN ab_user m ON m.id = e.member_id
+             WHERE e.action IN ('approve', 'send_back')
+               AND (e.member_id = a.submitted_by
+                    -- Of two operators of one enterprise, who entered may be the second (0038).
+                    OR m.account_id IS DISTINCT FROM a.account_id
+                    AND EXISTS (SELECT FROM application_event o
                                 WHERE o.application_id = a.id AND o.member_id = e.member_id
                                   AND o.id < e.id AND o.action IN ('save', 'submit')))
             """

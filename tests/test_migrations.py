@@ -182,7 +182,8 @@ def _counts(connection) -> dict[str, int]:
     connection.rollback()
     return {
         table: connection.scalar(text(f"SELECT count(*) FROM {table}"))
-        for table in sorted(Model.metadata.tables)
+        # Flask-AppBuilder's keys for its API, which we leave out, are known once it is imported.
+        for table in sorted(set(Model.metadata.tables) - {"ab_api_key"})
     }
 
 

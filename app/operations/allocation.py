@@ -159,7 +159,7 @@ def _account(table: Table, row: Row, known: _Known) -> Account | None:
     if account is None:
         table.refuse(row.number, "member_no", _("There is no such enterprise"))
         return None
-    if row["uscc"] != (account.uscc or ""):
+    if row["uscc"] and row["uscc"] != account.uscc:  # May be left empty: number and name agree.
         table.refuse(row.number, "uscc", _("This is not the enterprise's registered code"))
     if row["name"] != account.name:
         message = _("The enterprise is registered as %(name)s", name=account.name)
