@@ -146,14 +146,8 @@ def takes(bucket: Bucket) -> Rule:
             key = (case.account_id, line.instrument_id, bucket)
             left[key] = left.get(key, facts.holdings.get(key, 0)) - line.quantity
             if left[key] < 0:
-                return Breach(
-                    f"lines.{line.key}.quantity",
-                    {
-                        "instrument": facts.name(line.instrument_id),
-                        "quantity": f"{line.quantity:,}",
-                        "left": f"{left[key] + line.quantity:,}",
-                    },
-                )
+                name = facts.name(line.instrument_id)
+                return _breach_of(line.key, name, line.quantity, left[key] + line.quantity)
         facts.holdings |= left
         return None
 
