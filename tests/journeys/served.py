@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,12 +56,15 @@ class Site:
         return done.stdout.strip()
 
     def begin_anew(self) -> None:
-        """Put the seeded registry back; the server's pool finds new connections by itself.
+        """Put the seeded registry and its members' keys back; the server's pool reconnects by itself.
 
         A worker keeps its connections, therefore none may be running.
         """
         self.cluster.drop_database(self.database)
         self.cluster.create_database(self.database, TEMPLATE)
+        keys = Path(self.environment["DEMO_KEYS"])
+        shutil.rmtree(keys)
+        shutil.copytree(_unused(keys), keys)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -116,10 +120,17 @@ def make_template(cluster: embedded.Cluster) -> None:
     with app.app_context(), signing(Path(app.config["CA_FOLDER"])):
         installation.install()
         assert demo.seed_once()
-        demo_keys.issue(Path(certificates_of(cluster)["DEMO_KEYS"]))
+        keys = Path(certificates_of(cluster)["DEMO_KEYS"])
+        demo_keys.issue(keys)
+        shutil.copytree(keys, _unused(keys))
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
+
+
+def _unused(keys: Path) -> Path:
+    """Return where the keys are kept as they were made, for journeys use them up and lock them."""
+    return keys.with_name("keys-unused")
 
 
 @contextmanager
