@@ -9,15 +9,6 @@ from flask_babel import lazy_gettext as _
 
 from app.views.account_change import AccountChangeView
 from app.views.account_opening import AccountOpeningView
-from app.views.administration import (
-    ClockView,
-    LockView,
-    LoginRecordView,
-    MemberView,
-    OnlineView,
-    OperationLogView,
-    TradingCalendarView,
-)
 from app.views.attachments import AttachmentView
 from app.views.attestation import AttestationView, VerifyView
 from app.views.authority import (
@@ -55,7 +46,9 @@ from app.views.frame import TODO_COUNTS, AppearanceView
 from app.views.home import HomeView
 from app.views.issuance import InstrumentView, IssuanceView
 from app.views.jobs import JobFailureView, JobView
+from app.views.logs import LoginRecordView, OperationLogView
 from app.views.mailbox import MailboxView
+from app.views.members import LockView, MemberView, OnlineView
 from app.views.operators import ColleagueReviewView, OperatorView
 from app.views.parameters import ParameterHistoryView, ParameterView
 from app.views.permissions import PermissionSheetView
@@ -63,6 +56,7 @@ from app.views.review import ReviewedView, ReviewView, counts
 from app.views.sign_in import SignInView
 from app.views.signing import SigningView
 from app.views.surrender import SurrenderRefundView, SurrenderView
+from app.views.trading_calendar import ClockView, TradingCalendarView
 from app.views.transfer import (
     ExchangeRegistryToTradingView,
     RegistryToTradingView,
