@@ -129,23 +129,31 @@ def export(number: str, folder: Path) -> list[Path]:
     """Write everything by which an application's signatures are verified with openssl alone.
 
     For each signature: the signed content, the signature, the certificate and the revocation list
-    of its day; the authority's chain, and a script of openssl commands.  Raises NotFound.
+    of its day; the authority's chain, and a script of openssl commands.  What was submitted is
+    written as it was signed then, because an account's name may have changed since.
+    Raises NotFound.
     """
     application = db.session.scalar(select(Application).where(Application.number == number))
     if application is None:
         raise NotFound(f"no application {number}")
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {
-        "application.json": canonical(contents([application.id])[application.id]),
-        "chain.pem": certificates.the_authority().chain(),
-    }
-    lines = list(_SCRIPT)
+    readme = _README.format(number=number).encode()
+    files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
+    checks, submitted = [], ""
     for place, (signature, action) in enumerate(_signatures(application.id), start=1):
         name = f"{place:02d}-{action}"
         files |= _files_of(signature, name)
-        lines.append(_command(signature, name))
-    files["verify.sh"] = ("\n".join([*lines, _LAST]) + "\n").encode()
-    files["说明.txt"] = _README.format(number=number).encode()
+        payload = parse(signature.content)["payload"]
+        if "application" in payload:
+            submitted = f"{name}.application.json"
+            files[submitted] = canonical(payload["application"])
+        elif not submitted:  # Nobody signed the submission by itself.
+            submitted = "application.json"
+            files[submitted] = canonical(contents([application.id])[application.id])
+        checks.append(_command(signature, name, "application" in payload, submitted, number))
+    same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
+    lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
+    files["verify.sh"] = "\n".join(lines).encode()
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return sorted(folder / name for name in files)
@@ -176,38 +184,64 @@ def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
     }
 
 
-def _command(signature: Signature, name: str) -> str:
+def _command(signature: Signature, name: str, is_whole: bool, submitted: str, number: str) -> str:
     at = int(signature.recorded_at.timestamp())
-    return (
-        f'cat chain.pem "{name}.crl.pem" > "{name}.trust.pem"\n'
-        f"openssl cms -verify -inform DER -in '{name}.p7s' -content '{name}.json' -binary"
-        f" -certfile '{name}.certificate.pem' -CAfile '{name}.trust.pem'"
-        f" -crl_check -purpose any -attime {at} -out /dev/null || failed=1"
+    about = (
+        f"whole '{name}' '{submitted}'" if is_whole else f"named '{name}' '{submitted}' {number}"
     )
+    return f"signed '{name}' {at}\n{about}"
 
 
-_SCRIPT = (
-    "#!/bin/sh",
-    "# 用 openssl 逐一验证本文件夹中的签名，无需联网。Verifies every signature in this folder.",
-    'cd "$(dirname "$0")" || exit 2',
-    "failed=0",
-)
-_LAST = (
-    'if [ "$failed" = 0 ]; then echo "OK 全部签名有效"; else echo "FAILED 验证未通过"; exit 1; fi'
-)
+_SCRIPT = r"""#!/bin/sh
+# 用 openssl 逐一验证本文件夹中的签名，无需联网。Verifies every signature in this folder.
+cd "$(dirname "$0")" || exit 2
+export LC_ALL=C
+failed=0
+wrong() { echo "FAILED $1"; failed=1; }
+digest() { openssl dgst -sha256 -r | cut -c1-64; }
+
+# same FILE DIGEST: 文件与导出时相同
+same() { [ "$(digest < "$1")" = "$2" ] || wrong "$1"; }
+
+# signed NAME AT: 签名在当时有效，签名人即内容所载会员
+signed() {
+    cat chain.pem "$1.crl.pem" > "$1.trust.pem"
+    openssl cms -verify -inform DER -in "$1.p7s" -content "$1.json" -binary -nointern \
+        -certfile "$1.certificate.pem" -CAfile "$1.trust.pem" -crl_check -purpose any \
+        -attime "$2" -out /dev/null || wrong "$1.p7s"
+    member=$(openssl x509 -in "$1.certificate.pem" -noout -ext subjectAltName |
+        sed -n 's/.*URI:urn:crs:member:\([^, ]*\).*/\1/p')
+    grep -qF "\"member_no\":\"$member\",\"schema\":" "$1.json" || wrong "$1.certificate.pem"
+}
+
+# whole NAME FILE: 申请人签署的业务内容即该文件
+whole() {
+    content=$(sed -e 's/^[^{]*{[^{]*{"application"://' -e 's/\(.*\),"member_name":.*/\1/' "$1.json")
+    [ "$(printf '%s' "$content" | digest)" = "$(digest < "$2")" ] || wrong "$2"
+}
+
+# named NAME FILE NUMBER: 签署的清单载有该文件的摘要
+named() {
+    grep -qF "{\"number\":\"$3\",\"sha256\":\"$(digest < "$2")\"}" "$1.json" || wrong "$1.json $2"
+}
+"""
+_LAST = """[ "$failed" = 0 ] || { echo "FAILED 验证未通过"; exit 1; }
+echo "OK 全部签名有效"
+"""
 _README = """申请编号：{number}
 
 本文件夹供审计人员离线核验，只需 openssl：
 
     sh verify.sh
 
-application.json      业务内容（规范格式）
-NN-submit.json        申请人签署的内容，其中 payload.application 即业务内容
-NN-approve.json 等    审核人签署的清单，items 中的 sha256 为业务内容的摘要：sha256sum application.json
-NN-….p7s              签名（CMS，分离式）
-NN-….certificate.pem  签名证书
-NN-….crl.pem          签名时的证书吊销列表
-chain.pem             签发机构证书链（请与公布的根证书指纹核对）
+NN-submit.json              申请人签署的内容，其中 payload.application 即业务内容
+NN-submit.application.json  当次提交的业务内容（规范格式）
+NN-approve.json 等          审核人签署的清单，items 中的 sha256 为此前最后一次提交的业务内容的摘要
+application.json            业务内容；仅当提交不是逐笔签署时才有
+NN-….p7s                    签名（CMS，分离式）
+NN-….certificate.pem        签名证书
+NN-….crl.pem                签名时的证书吊销列表
+chain.pem                   签发机构证书链（请与公布的根证书指纹核对）
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -11,6 +12,8 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import func, select
 
 from app.extensions import db, transaction
@@ -24,6 +27,7 @@ from app.models import (
 from app.operations import certificates as operations
 from app.operations import clock, evidence, jobs
 from app.pki import authority as pki
+from app.pki.canonical import canonical
 from app.security import certificates
 from tests import factories
 from tests.factories import nothing_moves, quantity
@@ -283,38 +287,149 @@ def test_a_manifest_of_ten_thousand_fits_a_form(app):
     assert app.config["MAX_FORM_MEMORY_SIZE"] > 10_000 * 120 * 4 / 3 * 2
 
 
-def test_an_auditor_verifies_with_openssl_alone(
-    signing, sign_in, operator, officer, cea, key_of, tmp_path
-):
-    """A flipped byte anywhere in the signed contents fails."""
-    applicant = sign_in(operator)
-    place = ask(applicant, cea)
-    applicant.post(place, data=signed(key_of(operator), step_of(applicant.get(place).text)))
-    made = db.session.scalars(select(Application)).one()
-    reviewer = sign_in(officer)
-    answer = reviewer.post(f"/reviews/{made.id}/decide", data={"decision": "approve"})
-    step = step_of(reviewer.get(answer.location).text)
-    reviewer.post(answer.location, data=signed(key_of(officer), step))
+@pytest.fixture
+def submit(sign_in, operator, key_of):
+    """Return a function that fills in a form, signs what it submits, and returns the application."""
+    browser, key = sign_in(operator), key_of(operator)
+
+    def act(cea, tonnes: int = 500, page: str = NEW) -> Application:
+        place = browser.post(page, data=form(cea, tonnes)).location
+        browser.post(place, data=signed(key, step_of(browser.get(place).text)))
+        return db.session.scalars(select(Application).order_by(Application.id.desc())).first()
+
+    return act
+
+
+@pytest.fixture
+def decide(sign_in, officer, key_of):
+    """Return a function by which the officer signs a decision on an application."""
+    browser, key = sign_in(officer), key_of(officer)
+
+    def act(id_: int, decision: str, comment: str = "") -> None:
+        data = {"decision": decision, "comment": comment}
+        place = browser.post(f"/reviews/{id_}/decide", data=data).location
+        browser.post(place, data=signed(key, step_of(browser.get(place).text)))
+
+    return act
+
+
+@pytest.fixture
+def bundle(signing, submit, decide, cea, tmp_path) -> Path:
+    """The auditor's folder of an application that was submitted and approved."""
+    made = submit(cea)
+    decide(made.id, "approve")
     assert status() == "approved"
+    evidence.export(made.number, tmp_path / "证据")
+    return tmp_path / "证据"
 
-    folder = tmp_path / "证据"
-    evidence.export(made.number, folder)
 
-    assert verify(folder) == 0
-    application = (folder / "application.json").read_bytes()
-    submitted = (folder / "01-submit.json").read_bytes()
-    assert application in submitted
-    manifest = json.loads((folder / "02-approve.json").read_bytes())["payload"]["items"]
-    assert manifest == [{"number": made.number, "sha256": evidence.digest(json.loads(application))}]
-    for name in ("01-submit.json", "02-approve.json"):
-        whole = (folder / name).read_bytes()
-        for place in range(0, len(whole), max(1, len(whole) // 12)):
-            changed = bytearray(whole)
-            changed[place] ^= 1
-            (folder / name).write_bytes(changed)
-            assert verify(folder) == 1, (name, place)
-        (folder / name).write_bytes(whole)
-    assert verify(folder) == 0
+def test_an_auditor_verifies_with_openssl_alone(bundle):
+    assert verify(bundle) == 0
+    application = (bundle / "01-submit.application.json").read_bytes()
+    assert application in (bundle / "01-submit.json").read_bytes()
+    (item,) = json.loads((bundle / "02-approve.json").read_bytes())["payload"]["items"]
+    assert item["sha256"] == hashlib.sha256(application).hexdigest()
+
+
+def test_a_changed_byte_in_any_file_of_the_evidence_fails(bundle):
+    files = sorted(bundle.iterdir())
+    files.remove(bundle / "verify.sh")
+    assert {path.name for path in files} == {
+        "01-submit.json", "01-submit.p7s", "01-submit.certificate.pem", "01-submit.crl.pem",
+        "02-approve.json", "02-approve.p7s", "02-approve.certificate.pem", "02-approve.crl.pem",
+        "01-submit.application.json", "chain.pem", "说明.txt",
+    }  # fmt: skip
+    for path in files:
+        whole = path.read_bytes()
+        for place in (0, len(whole) // 3, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(flipped(whole, place))
+            assert verify(bundle) == 1, (path.name, place)
+        path.unlink()
+        assert verify(bundle) == 1, path.name
+        path.write_bytes(whole)
+    assert verify(bundle) == 0
+
+
+def test_the_signatures_alone_find_a_changed_byte(bundle):
+    """Whoever also writes the new digest into the script is found by what was signed."""
+    script = bundle / "verify.sh"
+    kept = [line for line in script.read_text().splitlines() if not line.startswith("same '")]
+    script.write_text("\n".join(kept))
+    assert verify(bundle) == 0
+    ends = {"*.p7s": 0.95, "0?-*.json": 0.5, "*.certificate.pem": 0.5, "*.crl.pem": 0.5,
+            "chain.pem": 0.25}  # fmt: skip
+    for pattern, part in ends.items():
+        for path in bundle.glob(pattern):
+            whole = path.read_bytes()
+            path.write_bytes(flipped(whole, int(len(whole) * part)))
+            assert verify(bundle) == 1, path.name
+            path.write_bytes(whole)
+    for name in ("01-submit.application.json", "01-submit.json"):
+        whole = (bundle / name).read_bytes()
+        for place in range(0, len(whole), 31):
+            (bundle / name).write_bytes(flipped(whole, place))
+            assert verify(bundle) == 1, (name, place)
+        (bundle / name).write_bytes(whole)
+
+
+def test_another_content_than_the_reviewed_one_fails_however_well_signed(bundle, key_of, operator):
+    """The applicant alone cannot put another application under a reviewer's yes."""
+    holder = key_of(operator)  # A second certificate of the same person.
+    content = json.loads((bundle / "01-submit.json").read_bytes())
+    content["payload"]["application"]["reason"] = "其他"
+    signed_anew = canonical(content)
+    (bundle / "01-submit.json").write_bytes(signed_anew)
+    (bundle / "01-submit.p7s").write_bytes(holder.signature(signed_anew))
+    application = canonical(content["payload"]["application"])
+    (bundle / "01-submit.application.json").write_bytes(application)
+    pem = x509.load_der_x509_certificate(holder.der).public_bytes(Encoding.PEM)
+    (bundle / "01-submit.certificate.pem").write_bytes(pem)
+    script = bundle / "verify.sh"
+    kept = [line for line in script.read_text().splitlines() if not line.startswith("same '")]
+    script.write_text("\n".join(kept))
+    assert complaints(bundle) == ["FAILED 02-approve.json 01-submit.application.json"]
+
+
+def test_each_submission_is_kept_as_it_was_signed_then(
+    signing, submit, decide, plant, cea, tmp_path
+):
+    made = submit(cea, 500)
+    decide(made.id, "send_back", "数量有误")
+    submit(cea, 400, f"/voluntary-cancellations/{made.id}/edit")
+    decide(made.id, "approve")
+    with transaction():
+        db.session.execute(db.text("UPDATE account SET name = '新名称' WHERE id = :id"),
+                           {"id": plant.id})  # fmt: skip
+
+    evidence.export(made.number, tmp_path / "证据")
+
+    assert verify(tmp_path / "证据") == 0
+    quantities = {
+        path.name[:2]: json.loads(path.read_bytes())["lines"][0]["quantity"]
+        for path in (tmp_path / "证据").glob("*.application.json")
+    }
+    assert quantities == {"01": "500", "03": "400"}
+    first, second = sorted((tmp_path / "证据").glob("*.application.json"))
+    kept, other = first.read_bytes(), second.read_bytes()
+    second.write_bytes(kept)
+    assert verify(tmp_path / "证据") == 1
+    second.write_bytes(other)
+    assert verify(tmp_path / "证据") == 0
+
+
+def test_what_nobody_signed_is_not_called_sound(signing, operator, cea, tmp_path):
+    made = factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和")
+    evidence.export(made.number, tmp_path)
+    assert verify(tmp_path) == 1
+
+
+def flipped(whole: bytes, place: int) -> bytes:
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+def complaints(folder: Path) -> list[str]:
+    said = subprocess.run(["sh", "verify.sh"], cwd=folder, capture_output=True, check=False)
+    return said.stdout.decode().splitlines()[:-1]
 
 
 def verify(folder: Path) -> int:
