@@ -15,13 +15,17 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 
 class Attestation(Model):
-    """One 自愿注销证明 or 履约证明; append-only, its facts frozen as they were on the day."""
+    """One 自愿注销证明 or 履约证明, its facts frozen as they were on the day.
+
+    A 履约证明 lapses once what it certifies holds no more; nothing else of a row ever changes.
+    """
 
     __tablename__ = "attestation"
     __table_args__ = (
@@ -33,7 +37,15 @@ class Attestation(Model):
             "kind <> 'compliance' OR notice_id IS NOT NULL", name="compliance_has_a_source"
         ),
         UniqueConstraint("application_id", name="attestation_once_an_application"),
-        UniqueConstraint("notice_id", name="attestation_once_a_notice"),
+        CheckConstraint(
+            "lapsed_at IS NULL OR kind = 'compliance'", name="cancellation_never_lapses"
+        ),
+        Index(
+            "attestation_once_a_notice",
+            "notice_id",
+            unique=True,
+            postgresql_where=text("lapsed_at IS NULL"),
+        ),
         Index("attestation_account", "account_id", "id"),
         {"extend_existing": True},
     )
@@ -48,3 +60,4 @@ class Attestation(Model):
     content: Mapped[Any] = mapped_column(JSONB)
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    lapsed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # 失效

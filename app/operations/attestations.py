@@ -64,10 +64,12 @@ def certify_compliance(cases: Sequence[Case], actor: Actor, now: datetime) -> No
 
 
 def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
-    """Return the 履约证明 of a notice, issued now where it has none yet.
+    """Return the 履约证明 of a notice, issued now where it has none that holds.
 
     Raises RuleError unless the notice is fulfilled.
     """
+    # Whoever refunds or adjusts holds this account, too: nobody certifies what is just taken away.
+    db.session.execute(_LOCK_ACCOUNT_OF, {"id": notice_id})
     if of_notice(notice_id) is None:
         fulfilled = _fulfilled([notice_id], now)
         if not fulfilled:
@@ -98,6 +100,28 @@ def issue(certified: Sequence[Certified], actor: Actor, now: datetime) -> None:
     db.session.execute(_ISSUE, values)
 
 
+def refunded(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Let the 履约证明 of the notices lapse for which these approved refunds gave something back."""
+    lapse([case.notice_id for case in cases if case.notice_id], actor, now)
+
+
+def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
+    """Let the 履约证明 of these notices lapse: what was surrendered or asked for is another now.
+
+    No more is ever surrendered than a notice asks for, so that whatever takes from the one or
+    adds to the other ends the fulfilment.  The caller holds the accounts.
+    """
+    values = {
+        "notices": list(notices),
+        "at": now,
+        "member": actor.member_id,
+        "member_no": actor.member_no,
+        "ip": actor.ip,
+        "certificate": actor.certificate,
+    }
+    db.session.execute(_LAPSE, values)
+
+
 def find(code: str) -> Attestation | None:
     """Return the attestation that a check code names, however it was typed, or None."""
     code = re.sub(r"[^0-9A-Z]", "", code.upper())
@@ -121,8 +145,10 @@ def of_application(application_id: int) -> Attestation | None:
 
 
 def of_notice(notice_id: int) -> Attestation | None:
-    """Return the 履约证明 of a notice, if it has one."""
-    found = select(Attestation).where(Attestation.notice_id == notice_id)
+    """Return the 履约证明 of a notice that holds, if it has one."""
+    found = select(Attestation).where(
+        Attestation.notice_id == notice_id, Attestation.lapsed_at.is_(None)
+    )
     return db.session.scalars(found).one_or_none()
 
 
@@ -140,7 +166,7 @@ def _party(row: Any) -> dict[str, Any]:
 
 
 def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
-    rows = db.session.execute(_SURRENDERED, {"ids": list(notices)}).all()
+    rows = db.session.execute(_FULFILLED, {"ids": list(notices)}).all()
     return [
         Certified(
             COMPLIANCE,
@@ -158,7 +184,6 @@ def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
             notice_id=row.id,
         )
         for row in rows
-        if row.total >= row.obligation
     ]
 
 
@@ -174,25 +199,47 @@ _CANCELLED = text("""
      GROUP BY a.id, c.id
 """)
 
-# What was surrendered for a notice, less what a refund gave back, by instrument.
-_SURRENDERED = text("""
-    SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline,
-           c.member_no, c.name AS account, c.uscc,
-           sum(s.quantity)::bigint AS total,
-           json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
-                                      'quantity', s.quantity) ORDER BY i.code) AS lines
-      FROM notice n
-      JOIN account c ON c.id = n.account_id
-      JOIN (SELECT a.notice_id, l.instrument_id,
-                   sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
-                     AS quantity
-              FROM application a
-              JOIN application_line l ON l.application_id = a.id
-             WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
-             GROUP BY a.notice_id, l.instrument_id) s ON s.notice_id = n.id AND s.quantity > 0
-      JOIN instrument i ON i.id = s.instrument_id
-     WHERE n.id = ANY(:ids)
-     GROUP BY n.id, c.id
+# The notices that are fulfilled by what was surrendered for them, less what a refund gave back.
+_FULFILLED = typed(
+    """
+    WITH surrendered AS MATERIALIZED (
+           SELECT a.notice_id, l.instrument_id,
+                  sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
+                    AS quantity
+             FROM application a JOIN application_line l ON l.application_id = a.id
+            WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
+            GROUP BY a.notice_id, l.instrument_id),
+         fulfilled AS MATERIALIZED (
+           SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline, s.total
+             FROM (SELECT notice_id, sum(quantity)::bigint AS total
+                     FROM surrendered GROUP BY notice_id) AS s
+             JOIN notice n ON n.id = s.notice_id
+            WHERE s.total >= n.obligation)
+    SELECT f.*, c.member_no, c.name AS account, c.uscc,
+           (SELECT json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                              'quantity', s.quantity) ORDER BY i.code)
+              FROM surrendered s JOIN instrument i ON i.id = s.instrument_id
+             WHERE s.notice_id = f.id AND s.quantity > 0) AS lines
+      FROM fulfilled f JOIN account c ON c.id = f.account_id
+    """,
+    ids=Integer,
+)
+
+_LOCK_ACCOUNT_OF = text("""
+    SELECT id FROM account WHERE id = (SELECT account_id FROM notice WHERE id = :id)
+       FOR NO KEY UPDATE
+""")
+
+_LAPSE = text("""
+    WITH lapsed AS (
+           UPDATE attestation SET lapsed_at = :at
+            WHERE notice_id = ANY(CAST(:notices AS bigint[])) AND lapsed_at IS NULL
+           RETURNING number, account_id)
+    INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
+                               detail)
+    SELECT CAST(:member AS integer), :member_no, :ip, :certificate, 'attestation.lapse', number,
+           account_id, '{}'
+      FROM lapsed ORDER BY number
 """)
 
 _ISSUE = text("""

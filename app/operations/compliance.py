@@ -49,7 +49,7 @@ from app.models import (
     NoticeInstrument,
     OperationLog,
 )
-from app.operations import outbox
+from app.operations import attestations, outbox
 from app.operations.actor import Actor
 from app.operations.outbox import Message
 
@@ -231,6 +231,7 @@ def adjust(
             },
         )
     _keep_history(changed, actor, now, document_no, reason)
+    attestations.lapse([standing.id for standing, _wanted in changed], actor, now)
     details = [{"before": s.obligation, "after": wanted} for s, wanted in changed]
     _log("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
     outcome.done = [standing.id for standing, _wanted in changed]

@@ -19,6 +19,7 @@ EFFECTS: dict[str, Effect] = {
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,
+    "surrender_refund": attestations.refunded,
     "voluntary_cancellation": attestations.certify_cancellations,
 }
 

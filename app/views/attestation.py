@@ -109,7 +109,11 @@ def _shown(attestation: Attestation) -> dict[str, Any]:
         (total, content["total"], "number", _("tonnes")),
         (_("Issued on"), attestation.issued_at.astimezone(BEIJING).date(), "date"),
     ]
+    lapsed_on = attestation.lapsed_at and attestation.lapsed_at.astimezone(BEIJING).date()
+    if lapsed_on:
+        facts.append((_("Lapsed on"), lapsed_on, "date"))
     return {
+        "lapsed_on": lapsed_on,
         "title": TITLES[attestation.kind],
         "facts": facts,
         "columns": [

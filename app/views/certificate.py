@@ -183,10 +183,30 @@ def _paint(
     _paint_head(canvas, attestation)
     _paint_check(canvas, attestation, check_url)
     _paint_issuer(canvas, attestation)
+    if attestation.lapsed_at:
+        _paint_lapsed(canvas, attestation.lapsed_at)
     if pages > 1:
         canvas.setFont(REGULAR, 8.5)
         canvas.setFillColor(SOFT)
         canvas.drawCentredString(WIDTH / 2, 50, f"第 {document.page} 页，共 {pages} 页")
+    canvas.restoreState()
+
+
+def _paint_lapsed(canvas: Any, at: datetime) -> None:
+    """Write 已失效 across the page, with the day, so that nobody takes it for one that holds."""
+    canvas.saveState()
+    canvas.translate(WIDTH / 2, HEIGHT / 2 + 20)
+    canvas.rotate(24)
+    canvas.setFillColor(RED)
+    canvas.setStrokeColor(RED)
+    canvas.setFillAlpha(0.55)
+    canvas.setStrokeAlpha(0.55)
+    canvas.setLineWidth(3)
+    canvas.roundRect(-150, -42, 300, 118, 10)
+    canvas.setFont(BOLD, 64)
+    canvas.drawCentredString(0, 8, "已失效", charSpace=10)
+    canvas.setFont(BOLD, 15)
+    canvas.drawCentredString(0, -26, f"自{_day(at)}起不再有效")
     canvas.restoreState()
 
 

@@ -87,7 +87,10 @@ def notices() -> Any:
         )
         .join(Account, Account.id == Notice.account_id)
         .outerjoin(figures, true())
-        .outerjoin(Attestation, Attestation.notice_id == Notice.id)
+        .outerjoin(
+            Attestation,
+            (Attestation.notice_id == Notice.id) & Attestation.lapsed_at.is_(None),
+        )
     )
 
 

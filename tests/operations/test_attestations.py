@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import psycopg
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -116,6 +117,27 @@ def test_its_facts_do_not_follow_later_changes(cancelled, officer, plant):
     assert found.content["name"] == name
     with pytest.raises(DBAPIError, match=r"permission denied|append-only"), transaction():
         db.session.execute(text("UPDATE attestation SET content = '{}'"))
+
+
+def test_one_that_lapsed_stays_lapsed_and_a_cancellation_never_lapses(
+    cluster, notice, operator, cea, officer, cancelled
+):
+    certify(cancelled, officer)
+    surrendered(notice, operator, cea, 100)
+    with transaction():
+        attestations.certify_notice(notice, officer, clock.now())
+        attestations.lapse([notice], officer, clock.now())
+    for attempt, refusal in (
+        ("SET lapsed_at = now() WHERE kind = 'cancellation'", "cancellation_never_lapses"),
+        ("SET lapsed_at = NULL WHERE kind = 'compliance'", "append-only"),
+        ("SET lapsed_at = now() WHERE kind = 'compliance'", "append-only"),
+        ("SET issued_at = now(), lapsed_at = now() WHERE kind = 'compliance'", "append-only"),
+    ):
+        with (
+            cluster.connect("registry") as connection,
+            pytest.raises(psycopg.Error, match=refusal),
+        ):
+            connection.execute(f"UPDATE attestation {attempt}")
 
 
 def test_many_are_issued_in_two_statements(operator, cea, officer):

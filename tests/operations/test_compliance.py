@@ -598,6 +598,72 @@ def test_the_certificate_comes_only_when_all_is_surrendered(plant, operator, cea
     assert (found.content["obligation"], found.content["total"]) == (500, 500)
 
 
+def test_a_refund_ends_the_certificate_and_a_new_fulfilment_brings_another(
+    plant, operator, cea, hubei, maker, checker
+):
+    notice = issue(plant, [cea], 500, by=maker)
+    case = surrender(operator, {cea: 500}, notice)
+    approve(case.id, by=hubei).one()
+    first = attestations.of_notice(notice)
+    back = refund(case.id, 200, notice, by=maker)
+    assert attestations.of_notice(notice) is first  # Nothing is refunded before it is confirmed.
+
+    approve(back.id, by=checker).one()
+
+    assert attestations.of_notice(notice) is None
+    db.session.refresh(first)
+    assert first.lapsed_at.date() == clock.now().date()
+    assert attestations.find(first.code) is first
+    logged = select(OperationLog).where(OperationLog.action == "attestation.lapse")
+    assert db.session.scalars(logged).one().subject == first.number
+    with transaction(), pytest.raises(RuleError) as refusal:
+        attestations.certify_notice(notice, Actor.of(operator), clock.now())
+    assert refusal.value.code == "notice_not_fulfilled"
+
+    adjust(notice, 400, by=maker).one()
+    approve(surrender(operator, {cea: 100}, notice).id, by=hubei).one()
+
+    second = attestations.of_notice(notice)
+    assert second.code != first.code
+    assert second.number != first.number
+    assert (second.content["obligation"], second.content["total"]) == (400, 400)
+    assert (first.content["obligation"], first.content["total"]) == (500, 500)
+    assert second.lapsed_at is None
+
+
+def test_a_raised_obligation_ends_the_certificate(plant, operator, cea, hubei, maker):
+    notice = issue(plant, [cea], 500, by=maker)
+    approve(surrender(operator, {cea: 500}, notice).id, by=hubei).one()
+    first = attestations.of_notice(notice)
+
+    adjust(notice, 600, by=maker).one()
+
+    assert attestations.of_notice(notice) is None
+    db.session.refresh(first)
+    assert first.lapsed_at.date() == clock.now().date()
+
+
+def test_another_notice_s_certificate_stays(plant, operator, cea, hubei, maker, checker):
+    first, second = (issue(plant, [cea], 100, by=maker, year=year) for year in (2024, 2025))
+    cases = [surrender(operator, {cea: 100}, notice) for notice in (first, second)]
+    approve(*(case.id for case in cases), by=hubei)
+
+    approve(refund(cases[0].id, 1, first, by=maker).id, by=checker).one()
+
+    assert attestations.of_notice(first) is None
+    assert attestations.of_notice(second).lapsed_at is None
+
+
+def test_a_refund_that_is_sent_back_ends_nothing(plant, operator, cea, hubei, maker, checker):
+    notice = issue(plant, [cea], 100, by=maker)
+    case = surrender(operator, {cea: 100}, notice)
+    approve(case.id, by=hubei).one()
+
+    send_back(refund(case.id, 1, notice, by=maker).id, by=checker).one()
+
+    assert attestations.of_notice(notice).lapsed_at is None
+
+
 def test_an_approved_cancellation_brings_its_certificate(operator, cea, checker):
     case = submitted("voluntary_cancellation", operator, {cea: 5}, reason="碳中和")
     approve(case.id, by=checker).one()

@@ -14,11 +14,11 @@ from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Notice
-from app.operations import application_rows, applications, clock, compliance
+from app.operations import application_rows, applications, attestations, clock, compliance
 from app.operations.actor import Actor
 from app.operations.verification import verify_ledger
 from tests.factories import draft, give, instrument, member, quantity
-from tests.operations.test_compliance import figures, issue, surrender
+from tests.operations.test_compliance import figures, issue, refund, surrender
 from tests.races.conftest import without
 
 TRIES = 25
@@ -295,6 +295,48 @@ def test_an_approval_and_a_narrowed_scope_never_contradict(
         )
         (error,) = results.failed
         assert error.code in ("not_eligible", "scope_contradicts")
+
+
+# A certificate asked for beside a refund ----------------------------------------------------------
+
+
+def certify(notice, actor):
+    with transaction():
+        attestations.certify_notice(notice, actor, clock.now())
+
+
+def test_no_certificate_holds_after_a_refund_that_was_beside_it(
+    together, plant, operator, hubei, maker, cea, monkeypatch
+):
+    """Lowered to what is surrendered, fulfilment is certified on demand, while a refund is approved."""
+    give(plant, cea, 900)
+    checker = member("registry_checker")
+    _pause_after(monkeypatch, attestations, "_fulfilled")
+    for year in range(2021, 2024):
+        notice = issue(plant, [cea], 200, by=maker, year=year)
+        case = surrender(operator, {cea: 100}, notice)
+        approve(case.id, Actor.of(hubei))
+        lower(notice, 100, Actor.of(maker))
+        back = refund(case.id, 1, notice, by=maker)
+        together(
+            partial(certify, notice, Actor.of(operator)),
+            partial(approve, back.id, Actor.of(checker)),
+        )
+        assert figures(notice)[0] == 99
+        assert attestations.of_notice(notice) is None
+        db.session.rollback()
+
+
+def _pause_after(monkeypatch, module, name):
+    """Let a function's caller wait a moment, so that the other one comes between."""
+    original = getattr(module, name)
+
+    def slow(*arguments):
+        found = original(*arguments)
+        threading.Event().wait(0.4)
+        return found
+
+    monkeypatch.setattr(module, name, slow)
 
 
 # Two refunds of one line -------------------------------------------------------------------------

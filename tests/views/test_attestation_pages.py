@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pypdf
 import pytest
@@ -153,6 +154,23 @@ def test_anybody_may_check_a_code(client, plant, issued):
         for fact in (issued.number, plant.name, plant.uscc, "8,194,001,200", "PE2021000025"):
             assert fact in page.text
         assert "2023年度核定配额 &lt;b&gt;&amp;" in page.text
+
+
+def test_one_that_lapsed_is_said_to_have_lapsed(client, sign_in, plant):
+    found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
+    assert "已失效" not in client.get(f"/verify/{found.code}").text
+    with transaction():
+        attestations.lapse([7], Actor.of(factories.member("registry_maker")), clock.now())
+
+    page = client.get(f"/verify/{found.code}")
+
+    assert page.status_code == 200
+    assert "该证明已失效" in page.text
+    assert "校验码真实" not in page.text
+    assert re.search(r"失效日期.{,80}2026-11-20", page.text, re.DOTALL)
+    with sign_in(factories.member(of=plant)).get(f"/attestations/{found.id}.pdf") as answer:
+        assert "已失效" in words(answer.data)
+        assert "自2026年11月20日起不再有效" in words(answer.data)
 
 
 def test_a_stranger_sees_nothing_personal(client, issued):

@@ -33,12 +33,13 @@ CREATE TABLE attestation (
   content JSONB NOT NULL,
   issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
   issued_by INTEGER,
+  lapsed_at TIMESTAMP WITH TIME ZONE,
   PRIMARY KEY (id),
   CONSTRAINT attestation_kind_known CHECK (kind IN ('cancellation', 'compliance')),
   CONSTRAINT cancellation_has_a_source CHECK (kind <> 'cancellation' OR application_id IS NOT NULL),
   CONSTRAINT compliance_has_a_source CHECK (kind <> 'compliance' OR notice_id IS NOT NULL),
   CONSTRAINT attestation_once_an_application UNIQUE (application_id),
-  CONSTRAINT attestation_once_a_notice UNIQUE (notice_id),
+  CONSTRAINT cancellation_never_lapses CHECK (lapsed_at IS NULL OR kind = 'compliance'),
   UNIQUE (number),
   UNIQUE (code),
   FOREIGN KEY(account_id) REFERENCES account (id),
@@ -46,17 +47,19 @@ CREATE TABLE attestation (
   FOREIGN KEY(issued_by) REFERENCES ab_user (id)
 );
 CREATE INDEX attestation_account ON attestation (account_id, id);
+CREATE UNIQUE INDEX attestation_once_a_notice ON attestation (notice_id) WHERE lapsed_at IS NULL;
 CREATE TABLE import_file (
   id BIGINT GENERATED ALWAYS AS IDENTITY,
   kind VARCHAR(40) NOT NULL,
   name VARCHAR(200) NOT NULL,
   sha256 VARCHAR(64) NOT NULL,
   rows INTEGER NOT NULL,
+  attempt SMALLINT DEFAULT '1' NOT NULL,
   imported_by INTEGER,
   imported_at TIMESTAMP WITH TIME ZONE NOT NULL,
   PRIMARY KEY (id),
   CONSTRAINT import_file_has_rows CHECK (rows > 0),
-  CONSTRAINT import_file_once UNIQUE (kind, sha256),
+  CONSTRAINT import_file_once UNIQUE (kind, sha256, attempt),
   FOREIGN KEY(imported_by) REFERENCES ab_user (id)
 );
 
@@ -83,8 +86,12 @@ CREATE TRIGGER submitted_attachments_stay_removed AFTER DELETE ON attachment
   REFERENCING OLD TABLE AS touched_attachment
   FOR EACH STATEMENT EXECUTE FUNCTION submitted_attachments_stay();
 
--- Certificates and the memory of imports are append-only, whoever asks.
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON attestation
+-- Certificates and the memory of imports are append-only, whoever asks; a certificate lapses once.
+CREATE TRIGGER append_only
+  BEFORE DELETE OR TRUNCATE OR UPDATE OF id, number, code, kind, account_id, application_id,
+                                         notice_id, content, issued_at, issued_by ON attestation
   FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER lapses_once BEFORE UPDATE ON attestation FOR EACH ROW
+  WHEN (OLD.lapsed_at IS NOT NULL OR NEW.lapsed_at IS NULL) EXECUTE FUNCTION append_only();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON import_file
   FOR EACH STATEMENT EXECUTE FUNCTION append_only();

@@ -22,6 +22,7 @@ GRANT INSERT (member_no, member_id, is_success, outcome, ip, user_agent) ON logi
 GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app};
 
 GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
+GRANT UPDATE (lapsed_at) ON attestation TO {app};
 
 -- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
 GRANT INSERT, UPDATE ON account, account_detail, invitation, instrument, venue, venue_instrument, application, application_line,
