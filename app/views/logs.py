@@ -63,6 +63,7 @@ ACTIONS = {
     "attachment.remove": _("Removed an attachment"),
     "attachment.download": _("Downloaded an attachment"),
     "attestation.download": _("Downloaded a certificate"),
+    "attestation.lapse": _("A certificate of compliance lapsed"),
     "notice.issue": _("Issued a compliance notice"),
     "notice.adjust": _("Adjusted an obligation"),
     "notice.scope": _("Adjusted the scope of compliance"),
