@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from app.pki.tokens import (
 )
 
 TRIES_FILE = "tries.json"
+BLANK = "新USBKey"  # For whoever's account is opened in the demonstration.
 WINDOW_CODES = (
     "pin_incorrect",
     "pin_locked",
@@ -159,16 +161,33 @@ def usb_keys(module: str, labels: list[str], state: Path) -> Callable[[], list[T
 
 
 def demo_keys(folder: Path) -> Callable[[], list[TokenBackend]]:
-    """Return a function that finds the demonstration's keys: a folder each, one PIN each."""
+    """Return a function that finds the demonstration's keys: a folder each, one PIN each.
+
+    There is always a blank one for the next newcomer.
+    """
     counter = TryCounter(folder / TRIES_FILE)
 
     def find() -> list[TokenBackend]:
+        with LOCK:
+            _lay_out_a_blank(SoftwareToken(folder / BLANK, counter, is_demo=True))
         return [
             SoftwareToken(path.parent, counter, is_demo=True)
             for path in sorted(folder.glob("*/pin"))
         ]
 
     return find
+
+
+def _lay_out_a_blank(blank: SoftwareToken) -> None:
+    """Call a blank key that has got a certificate by its holder's number, and make the next."""
+    held = blank.certificates()
+    if held:
+        number = _member_no(x509.load_der_x509_certificate(held[-1].der)) or "USBKey"
+        names = chain([number], (f"{number}（{serial}）" for serial in count(2)))
+        name = next(each for each in names if not (blank.folder.parent / each).exists())
+        blank.folder.rename(blank.folder.parent / name)
+    if not blank.folder.exists():
+        blank.initialize(FACTORY_PIN)
 
 
 def _labels(module: str) -> list[str]:

@@ -88,7 +88,11 @@ def seed_once() -> bool:
 
 def logins() -> list[dict[str, str]]:
     """Return one login of each role, for people who try the demonstration."""
-    wanted = [("重点排放单位", MANUAL_MEMBER_NO)]
+    wanted = [
+        ("重点排放单位", MANUAL_MEMBER_NO),
+        ("重点排放单位经办", f"{MANUAL_MEMBER_NO}-01"),
+        ("重点排放单位复核", f"{MANUAL_MEMBER_NO}-02"),
+    ]
     wanted += [(f"{name}主管部门", f"P{code}") for code, name in PROVINCES.items()]
     wanted += [(officer.name.split()[0], officer.member_no) for officer in OFFICERS]
     present = set(

@@ -24,7 +24,6 @@ from app.pki.requests import request_for
 from app.pki.tokens import FACTORY_PIN, SoftwareToken, TryCounter, unlocked
 
 PIN = FACTORY_PIN
-BLANK = "新USBKey"  # For whoever's account is opened in the demonstration.
 
 
 def issue(folder: Path) -> int:
@@ -36,11 +35,10 @@ def issue(folder: Path) -> int:
     (folder / "tries.json").unlink(missing_ok=True)
     numbers = [login["login"] for login in demo.logins()]
     members = db.session.scalars(select(Member).where(Member.username.in_(numbers))).all()
-    lacking = [member for member in members if not _is_good(folder / member.username, member)]
+    keyed = _keyed(folder)
+    lacking = [member for member in members if member.id not in keyed]
     for member in lacking:
         _issue(folder / member.username, member)
-    if not (folder / BLANK).exists():
-        _token(folder / BLANK).initialize(PIN)
     with transaction():
         now = datetime.now(UTC)
         if certificates.is_crl_due(now):
@@ -48,22 +46,24 @@ def issue(folder: Path) -> int:
     return len(lacking)
 
 
-def _is_good(folder: Path, member: Member) -> bool:
-    """Tell whether a folder holds a certificate with which this member could sign in now."""
-    for path in folder.glob("*.cer"):
-        der = path.read_bytes()
-        fingerprint = hashlib.sha256(der).hexdigest()
-        row = db.session.scalar(select(Certificate).where(Certificate.fingerprint == fingerprint))
-        if row is None or row.member_id != member.id or row.state != "active":
-            continue
-        try:
-            require_usable(
-                certificates.the_authority(), der, usage=Usage.LOGIN, at=datetime.now(UTC)
-            )
-        except CertificateRefused:
-            continue
-        return True
-    return False
+def _keyed(folder: Path) -> set[int]:
+    """Return the members whose certificate on one of the keys would let them sign in now."""
+    ders = [path.read_bytes() for path in folder.glob("*/*.cer")]
+    held = {hashlib.sha256(der).hexdigest(): der for der in ders}
+    rows = db.session.scalars(
+        select(Certificate).where(
+            Certificate.fingerprint.in_(list(held)), Certificate.state == "active"
+        )
+    )
+    return {row.member_id for row in rows if _is_usable(held[row.fingerprint])}
+
+
+def _is_usable(der: bytes) -> bool:
+    try:
+        require_usable(certificates.the_authority(), der, usage=Usage.LOGIN, at=datetime.now(UTC))
+    except CertificateRefused:
+        return False
+    return True
 
 
 def _issue(folder: Path, member: Member) -> None:

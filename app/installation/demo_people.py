@@ -69,14 +69,19 @@ def _name(chance: random.Random) -> str:
 def _appoint(enterprise: Account, password: str) -> None:
     """Two operators: one enters, one reviews."""
     number = enterprise.member_no
-    register_members(
-        [
-            NewMember(f"{number}-01", "王芳", "enterprise_maker", enterprise.id),
-            NewMember(f"{number}-02", "刘强", "enterprise_checker", enterprise.id),
-        ],
-        password,
-        must_change=False,
-    )
+    people = (("王芳", "enterprise_maker"), ("刘强", "enterprise_checker"))
+    operators = [
+        NewMember(
+            f"{number}-{n:02}",
+            name,
+            role,
+            enterprise.id,
+            email=f"operator{n}@plants.example.cn",
+            phone=f"1380014{n:04}",
+        )
+        for n, (name, role) in enumerate(people, start=1)
+    ]
+    register_members(operators, password, must_change=False)
 
 
 def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -> None:

@@ -25,6 +25,7 @@ class NewMember:
     account_id: int | None = None
     province: str | None = None
     email: str = ""
+    phone: str = ""
 
 
 def register_member(
@@ -62,6 +63,7 @@ def register_members(
             "first_name": newcomer.name,
             "last_name": "",
             "email": newcomer.email or f"{newcomer.member_no}@members.invalid",
+            "phone": newcomer.phone or None,
             "password": hashed,
             "active": True,
             "account_id": newcomer.account_id,

@@ -7,10 +7,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.pki.tokens import Pkcs11Token, TryCounter
+from app.pki.tokens import Pkcs11Token, SoftwareToken, TryCounter
 from assistant.__main__ import main
-from assistant.keyring import Keyring, demo_keys, usb_keys
-from tests.assistant.conftest import LOGIN, MEMBER, PIN, Caller
+from assistant.keyring import BLANK, Keyring, demo_keys, usb_keys
+from tests.assistant.conftest import LOGIN, MEMBER, PIN, Authority, Caller
 from tests.pki.conftest import MODULE
 
 ENROL = {
@@ -47,6 +47,24 @@ def test_the_right_pin_gives_the_tries_back(caller):
     assert "cms" in caller.post("/sign", order(shown, PIN), window)[1]
     window, shown = caller.window_showing()
     assert caller.post("/sign", order(shown, "0000"), window)[1]["tries_left"] == 4
+
+
+def test_there_is_always_a_blank_key_for_the_next_newcomer(keys_folder):
+    def labels():
+        return [token["id"] for token in Keyring(demo_keys(keys_folder)).tokens()]
+
+    authority = Authority()
+    assert labels() == [MEMBER, "P42", BLANK]
+    for name, expected in (
+        ("21042300008", [MEMBER, "21042300008", "P42", BLANK]),
+        (MEMBER, [MEMBER, f"{MEMBER}（2）", "21042300008", "P42", BLANK]),
+    ):
+        blank = SoftwareToken(
+            keys_folder / BLANK, TryCounter(keys_folder / "tries.json"), is_demo=True
+        )
+        authority.put_on(blank, name, "新会员")
+        assert labels() == expected
+        assert not list((keys_folder / BLANK).glob("*.cer"))
 
 
 def test_a_certificate_that_is_not_there(caller):

@@ -15,7 +15,7 @@ CODE = "PE2021000025"
 
 def confirm(window: Page, member_no: str) -> None:
     """Tick the member's certificate and enter its PIN."""
-    choice = window.locator(".choice").filter(has_text=f"会员编号 {member_no}")
+    choice = window.locator(".choice").filter(has_text=f"会员编号 {member_no} ·")
     choice.get_by_role("radio").check()
     window.get_by_label("PIN码", exact=True).fill("1234")
     with window.expect_event("close"):
