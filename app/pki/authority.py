@@ -10,28 +10,34 @@ import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, cast
+from itertools import pairwise
+from typing import Any, NoReturn
 from urllib.parse import quote
 
+from asn1crypto import csr as asn1_csr
 from asn1crypto import keys
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    PrivateFormat,
     PublicFormat,
-    load_der_public_key,
-    load_pem_private_key,
 )
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from flask_babel import lazy_gettext as _
 
-from app.pki.errors import CertificateRefused, PkiError, RequestRefused
+from app.pki import sm2, tokens
+from app.pki.errors import (
+    CertificateRefused,
+    PkiError,
+    RequestRefused,
+    SignatureRefused,
+)
+from app.pki.suites import GM, INTL, CryptoSuite, public_key, suite_of
 
 ROOT_DAYS = 20 * 365
 ISSUING_DAYS = 10 * 365
@@ -65,6 +71,11 @@ class Authority:
     key: Key
     url: str = ""  # under which the public addresses are reached, for example https://host/ca
 
+    @property
+    def suite(self) -> CryptoSuite:
+        """Return the suite of everything that it signs, and of the keys that it certifies."""
+        return suite_of(spki_in(self.certificate))
+
     def chain(self) -> bytes:
         """Return both certificates as PEM, the issuing one first."""
         return b"".join(c.public_bytes(Encoding.PEM) for c in (self.certificate, self.root))
@@ -74,7 +85,7 @@ class Authority:
 class Request:
     """A certificate request whose sender holds the key."""
 
-    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    public_key: Any
     spki: bytes
 
 
@@ -90,12 +101,14 @@ class Revocation:
 # Making the authorities
 
 
-def make_root(name: str, *, now: datetime, key: Key = None) -> tuple[Key, x509.Certificate]:
+def make_root(
+    name: str, *, now: datetime, suite: CryptoSuite = INTL
+) -> tuple[Key, x509.Certificate]:
     """Return a new root key and its certificate; the key stays offline (see `locked`)."""
-    key = key or ec.generate_private_key(ec.SECP384R1())
+    key = sm2.PrivateKey.generate() if suite is GM else ec.generate_private_key(ec.SECP384R1())
     builder = _ca_builder(name, name, key.public_key(), now, ROOT_DAYS, path_length=1)
     builder = _with_ids(builder, key.public_key(), key.public_key())
-    return key, builder.sign(key, hashes.SHA384())
+    return key, _certified(builder, key, hashes.SHA384())
 
 
 def make_issuing(
@@ -104,23 +117,21 @@ def make_issuing(
     """Return the root's certificate for the issuing authority's key."""
     above = _common_name(root)
     builder = _ca_builder(name, above, public_key, now, ISSUING_DAYS, path_length=0)
-    builder = _with_ids(builder, public_key, root.public_key())
-    return builder.sign(root_key, hashes.SHA384())
+    builder = _with_ids(builder, public_key, key_in(root))
+    return _certified(builder, root_key, hashes.SHA384())
 
 
 def locked(key: Key, passphrase: str) -> bytes:
     """Return a private key as it is kept offline: PKCS#8 under a passphrase of 12 or more."""
     if len(passphrase) < 12:
         raise PkiError(_("The root's passphrase has at least 12 characters"), code="passphrase")
-    encryption = BestAvailableEncryption(passphrase.encode())
-    kept: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    return kept
+    return tokens.kept(key, passphrase)
 
 
 def opened(kept: bytes, passphrase: str) -> Key:
     """Return the private key that `locked` kept.  Raises PkiError for another passphrase."""
     try:
-        return load_pem_private_key(kept, passphrase.encode())
+        return tokens.load_key(kept, passphrase)
     except (ValueError, TypeError):
         raise PkiError(_("The root's passphrase is wrong"), code="passphrase") from None
 
@@ -128,8 +139,8 @@ def opened(kept: bytes, passphrase: str) -> Key:
 # Requests and certificates
 
 
-def read_request(data: bytes) -> Request:
-    """Check a certificate request, PEM or DER: its signature and its key.
+def read_request(data: bytes, suite: CryptoSuite = INTL) -> Request:
+    """Check a certificate request, PEM or DER: its key, which is one of the suite, and its signature.
 
     What it says of its subject is not read: that comes from our own records.  Raises
     RequestRefused; `code` is malformed, signature, or key.
@@ -139,16 +150,14 @@ def read_request(data: bytes) -> Request:
             raise ValueError
         is_pem = data.lstrip().startswith(b"-----")
         csr = x509.load_pem_x509_csr(data) if is_pem else x509.load_der_x509_csr(data)
-        public_key = csr.public_key()
-        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        is_signed = _is_strong_hash(csr) and csr.is_signature_valid
+        key = _key_asked_for(csr, suite)
+        spki = spki_of(key)
+        is_signed = _is_signed(csr, spki)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise _request_refused("malformed") from None
-    if not _is_acceptable(public_key):
-        raise _request_refused("key")
     if not is_signed:
         raise _request_refused("signature")
-    return Request(cast(Any, public_key), spki)
+    return Request(key, spki)
 
 
 def issue(
@@ -166,7 +175,7 @@ def issue(
         ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING,
     ]  # fmt: skip
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    return _certified(builder, authority.key)
 
 
 def issue_seal(
@@ -177,7 +186,7 @@ def issue_seal(
     builder = _leaf_builder(authority, subject, public_key, SEAL_URN, now)
     usages = [ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING]
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    return _certified(builder, authority.key)
 
 
 def require_usable(authority: Authority, der: bytes, *, usage: Usage, at: datetime) -> str:
@@ -189,14 +198,13 @@ def require_usable(authority: Authority, der: bytes, *, usage: Usage, at: dateti
     try:
         certificate = x509.load_der_x509_certificate(der)
         _require_period(certificate, at)
-        store = Store([authority.root])
-        verifier = PolicyBuilder().store(store).time(at.astimezone(UTC)).build_client_verifier()
-        verifier.verify(certificate, [authority.certificate])
-        bits = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        _require_chain(authority, certificate, at)
+        bits = _extension(certificate, x509.KeyUsage)
         member_no = member_no_of(certificate)
     except VerificationError:
         raise _certificate_refused("chain") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion,
+            x509.ExtensionNotFound):  # fmt: skip
         raise _certificate_refused("malformed") from None
     may = bits.digital_signature if usage is Usage.LOGIN else bits.content_commitment
     if not may or not member_no:
@@ -228,7 +236,7 @@ def make_crl(
         .last_update(now)
         .next_update(now + CRL_LIFE)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(_authority_id(authority.certificate.public_key()), critical=False)
+        .add_extension(_authority_id(key_in(authority.certificate)), critical=False)
     )
     for line in revoked:
         entry = (
@@ -238,7 +246,10 @@ def make_crl(
             .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
         )
         builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    if not sm2.is_private(authority.key):
+        return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    draft = builder.sign(_stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
+    return sm2.signed_list(draft, authority.key)
 
 
 def answer_ocsp(
@@ -263,24 +274,20 @@ def answer_ocsp(
         return _ocsp_failure(ocsp.OCSPResponseStatus.UNAUTHORIZED)
     revoked = found if isinstance(found, Revocation) else None
     certain = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
-    builder = (
-        ocsp.OCSPResponseBuilder()
-        .add_response_by_hash(
-            request.issuer_name_hash,
-            request.issuer_key_hash,
-            request.serial_number,
-            request.hash_algorithm,
-            certain,
-            now,
-            now + OCSP_LIFE,
-            revoked.at if revoked else None,
-            x509.ReasonFlags(revoked.reason) if revoked else None,
-        )
-        .responder_id(ocsp.OCSPResponderEncoding.HASH, authority.certificate)
+    builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
+        request.issuer_name_hash,
+        request.issuer_key_hash,
+        request.serial_number,
+        request.hash_algorithm,
+        certain,
+        now,
+        now + OCSP_LIFE,
+        revoked.at if revoked else None,
+        x509.ReasonFlags(revoked.reason) if revoked else None,
     )
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return _answered(authority, builder, now)
 
 
 # Keys that are elsewhere
@@ -360,14 +367,64 @@ class RemoteRsaKey(_Elsewhere, rsa.RSAPrivateKey):
 
 def remote_key(spki: bytes, sign: Callable[[bytes], bytes]) -> Key:
     """Return a key for cryptography's builders whose private half is behind `sign(data)`."""
-    public = load_der_public_key(spki)
+    public = public_key(spki)
+    if isinstance(public, sm2.PublicKey):
+        return sm2.RemoteKey(public, sign)
     if isinstance(public, rsa.RSAPublicKey):
         return RemoteRsaKey(public, sign)
     assert isinstance(public, ec.EllipticCurvePublicKey)
     return RemoteEcKey(public, sign)
 
 
+def spki_of(key: Any) -> bytes:
+    """Return a public key in DER."""
+    found: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return found
+
+
+def spki_in(certificate: x509.Certificate) -> bytes:
+    """Return the public key of a certificate in DER, whatever its suite."""
+    return bytes(asn1.Certificate.load(certificate.public_bytes(Encoding.DER)).public_key.dump())
+
+
+def key_in(certificate: x509.Certificate) -> Any:
+    """Return the public key of a certificate, whatever its suite."""
+    return public_key(spki_in(certificate))
+
+
 # What the above is made of
+
+
+def _certified(
+    builder: x509.CertificateBuilder, key: Key, algorithm: Any = None
+) -> x509.Certificate:
+    """Let a key sign a certificate; with SM2, which cryptography does not know, in two steps."""
+    if not sm2.is_private(key):
+        return builder.sign(key, algorithm or hashes.SHA256())
+    draft = builder.sign(_stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
+    return x509.load_der_x509_certificate(sm2.signed_certificate(draft, key))
+
+
+def _answered(authority: Authority, builder: ocsp.OCSPResponseBuilder, now: datetime) -> bytes:
+    """Let the authority sign an OCSP answer."""
+    own = authority.certificate
+    if not sm2.is_private(authority.key):
+        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, own)
+        return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    # Key and certificate must fit each other: those of the moment do, and both are replaced.
+    key = _stand_in()
+    certificate = _builder(own.subject, own.subject, key.public_key(), now, 1)
+    responder = certificate.sign(key, hashes.SHA256())
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, responder)
+    draft = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return sm2.signed_answer(
+        draft, authority.key, _extension(own, x509.SubjectKeyIdentifier).digest
+    )
+
+
+def _stand_in() -> ec.EllipticCurvePrivateKey:
+    """Return a key of the moment, whose signature is thrown away."""
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _ca_builder(
@@ -393,7 +450,7 @@ def _leaf_builder(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)]), critical=False
         )
     )
-    builder = _with_ids(builder, public_key, above.public_key())
+    builder = _with_ids(builder, public_key, key_in(above))
     return _with_addresses(builder, authority.url) if authority.url else builder
 
 
@@ -466,17 +523,68 @@ def _fitting(name: str) -> str:
     return name.encode()[:64].decode(errors="ignore")
 
 
-def _is_acceptable(key: Any) -> bool:
-    if isinstance(key, rsa.RSAPublicKey):
-        return 2048 <= key.key_size <= 8192 and key.public_numbers().e >= 65537
-    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(
-        key.curve, ec.SECP256R1 | ec.SECP384R1
-    )
+def _key_asked_for(csr: x509.CertificateSigningRequest, suite: CryptoSuite) -> Any:
+    info = asn1_csr.CertificationRequest.load(csr.public_bytes(Encoding.DER))
+    spki = info["certification_request_info"]["subject_pk_info"].dump()
+    try:
+        suite.key_type(spki)
+    except SignatureRefused:
+        raise _request_refused("key") from None
+    return public_key(spki)
 
 
-def _is_strong_hash(csr: x509.CertificateSigningRequest) -> bool:
-    algorithm = csr.signature_hash_algorithm
-    return isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
+def _is_signed(csr: x509.CertificateSigningRequest, spki: bytes) -> bool:
+    if suite_of(spki) is not GM:
+        algorithm = csr.signature_hash_algorithm
+        strong = isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
+        return strong and csr.is_signature_valid
+    try:
+        GM.verify(spki, csr.signature, csr.tbs_certrequest_bytes)
+    except SignatureRefused:
+        return False
+    return csr.signature_algorithm_oid.dotted_string == sm2.SIGNATURE
+
+
+def _require_chain(authority: Authority, certificate: x509.Certificate, at: datetime) -> None:
+    """Raise VerificationError where the root does not vouch for a member's certificate."""
+    if authority.suite is GM:
+        _require_sm2_chain([certificate, authority.certificate, authority.root], at)
+        return
+    store = Store([authority.root])
+    verifier = PolicyBuilder().store(store).time(at.astimezone(UTC)).build_client_verifier()
+    verifier.verify(certificate, [authority.certificate])
+
+
+def _require_sm2_chain(chain: list[x509.Certificate], at: datetime) -> None:
+    """Check what cryptography, which knows no SM2, would have checked of these three."""
+    leaf, *above = chain
+    for lower, upper in pairwise([*chain, chain[-1]]):
+        made = asn1.Certificate.load(lower.public_bytes(Encoding.DER), strict=True)
+        named = (made["tbs_certificate"]["signature"], made["signature_algorithm"])
+        holds = {each["algorithm"].dotted for each in named} == {sm2.SIGNATURE}
+        holds &= lower.issuer.public_bytes() == upper.subject.public_bytes()
+        holds &= lower.not_valid_before_utc <= at <= lower.not_valid_after_utc
+        try:
+            GM.verify(spki_in(upper), lower.signature, lower.tbs_certificate_bytes)
+        except SignatureRefused:
+            holds = False
+        if not holds:
+            raise VerificationError
+    may_issue = [_extension(each, x509.KeyUsage).key_cert_sign for each in above]
+    are_authorities = [_extension(each, x509.BasicConstraints).ca for each in chain]
+    usages = _extension(leaf, x509.ExtendedKeyUsage)
+    critical = {each.oid for one in chain for each in one.extensions if each.critical}
+    if (
+        are_authorities != [False, True, True]
+        or may_issue != [True, True]
+        or ExtendedKeyUsageOID.CLIENT_AUTH not in usages
+        or not critical <= {x509.BasicConstraints.oid, x509.KeyUsage.oid}
+    ):
+        raise VerificationError
+
+
+def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
+    return certificate.extensions.get_extension_for_class(kind).value
 
 
 def _require_period(certificate: x509.Certificate, at: datetime) -> None:
@@ -499,8 +607,7 @@ def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
 def _is_about(authority: Authority, request: ocsp.OCSPRequest) -> bool:
     """Tell whether a request asks about a certificate that this authority issued."""
     own = authority.certificate
-    spki = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    bits = keys.PublicKeyInfo.load(spki)["public_key"].contents[1:]
+    bits = keys.PublicKeyInfo.load(spki_in(own))["public_key"].contents[1:]
     name = own.subject.public_bytes()
     return (request.issuer_name_hash, request.issuer_key_hash) == (
         _hashed(name, request.hash_algorithm),

@@ -1,8 +1,8 @@
 """Setting up the authority, and keeping copies of it: what is done once, by people, at a table.
 
     python -m app.pki.ceremony establish FOLDER --module /usr/lib/.../driver.so --token REGISTRY-CA
-    python -m app.pki.ceremony establish FOLDER --softhsm | --files
-    python -m app.pki.ceremony demo FOLDER
+    python -m app.pki.ceremony establish FOLDER --softhsm | --files [--kind sm2]
+    python -m app.pki.ceremony demo FOLDER [--suite gm]
     python -m app.pki.ceremony backup FOLDER TARGET
     python -m app.pki.ceremony restore BACKUP FOLDER
 
@@ -23,13 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from app.pki import authority
 from app.pki.authority import Authority, remote_key
@@ -42,7 +36,16 @@ from app.pki.signer import (
     sole_owner,
     write_softhsm_configuration,
 )
-from app.pki.tokens import Pkcs11Token, TryCounter, unlocked, write_private
+from app.pki.suites import INTL, SUITES, CryptoSuite, public_key, suite_of
+from app.pki.tokens import (
+    KEY_KINDS,
+    Pkcs11Token,
+    TryCounter,
+    kept,
+    new_key,
+    unlocked,
+    write_private,
+)
 
 SOFTHSM = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -65,9 +68,12 @@ def softhsm_module() -> str:
     return next((path for path in SOFTHSM if Path(path).exists()), "")
 
 
-def establish_demo(folder: Path, *, now: datetime, prefix: str = "") -> None:
+def establish_demo(
+    folder: Path, *, now: datetime, prefix: str = "", suite: CryptoSuite = INTL
+) -> None:
     """Set up an authority without questions: in SoftHSM where there is one, else in files.
 
+    SoftHSM has no SM2 signature: in the suite `gm` the keys are files.
     Its passphrase and PIN lie beside it, which is right for a demonstration alone.  A folder that
     has an authority already is left alone.
     """
@@ -76,10 +82,13 @@ def establish_demo(folder: Path, *, now: datetime, prefix: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     passphrase = secrets.token_urlsafe(18)
     write_private(folder / "offline" / "passphrase", passphrase.encode())
-    module = softhsm_module()
+    module = softhsm_module() if suite is INTL else ""
     if module:
         make_softhsm_token(folder)
-    establish(folder, passphrase, now=now, module=module, softhsm=bool(module), prefix=prefix)
+    establish(
+        folder, passphrase, now=now, module=module, softhsm=bool(module), kind=suite.key_kind,
+        prefix=prefix,
+    )  # fmt: skip
 
 
 def establish(
@@ -105,7 +114,7 @@ def establish(
         if module:
             settings = _keys_in_token(folder, module, token, softhsm=softhsm, kind=kind)
         else:
-            settings = _keys_in_files(folder)
+            settings = _keys_in_files(folder, kind)
         write_private(folder / "signer.json", json.dumps(settings, indent=1).encode())
         _certify(folder, passphrase, prefix, now)
 
@@ -143,28 +152,25 @@ def _keys_in_token(
     }
 
 
-def _keys_in_files(folder: Path) -> dict[str, Any]:
+def _keys_in_files(folder: Path, kind: str) -> dict[str, Any]:
     for name in (ISSUING, SEAL):
-        key = ec.generate_private_key(ec.SECP256R1())
-        content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(folder / f"{name}.key", content)
+        write_private(folder / f"{name}.key", kept(new_key(kind)))
     return {"backend": "file"}
 
 
 def _certify(folder: Path, passphrase: str, prefix: str, now: datetime) -> None:
     keys = open_keys(folder)
     public = keys.public()
-    root_key, root = authority.make_root(prefix + ROOT_NAME, now=now)
+    suite = suite_of(public[ISSUING])
+    root_key, root = authority.make_root(prefix + ROOT_NAME, now=now, suite=suite)
     write_private(folder / "offline" / "root.key", authority.locked(root_key, passphrase))
     issuing = authority.make_issuing(
-        prefix + ISSUING_NAME, load_der_public_key(public[ISSUING]), root, root_key, now=now
+        prefix + ISSUING_NAME, public_key(public[ISSUING]), root, root_key, now=now
     )
     above = Authority(
         root, issuing, remote_key(public[ISSUING], lambda data: keys.sign(ISSUING, data))
     )
-    seal = authority.issue_seal(
-        above, load_der_public_key(public[SEAL]), name=prefix + SEAL_NAME, now=now
-    )
+    seal = authority.issue_seal(above, public_key(public[SEAL]), name=prefix + SEAL_NAME, now=now)
     # The issuing certificate comes last: its presence says that everything else is there.
     for name, certificate in (("root", root), ("seal", seal), ("issuing", issuing)):
         write_private(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
@@ -234,11 +240,13 @@ def main() -> None:
     make.add_argument("folder", type=Path)
     make.add_argument("--module", default="")
     make.add_argument("--token", default=TOKEN)
-    make.add_argument("--kind", default="p256", choices=("p256", "rsa3072"))
+    make.add_argument("--kind", default="p256", choices=KEY_KINDS)
     place = make.add_mutually_exclusive_group()
     place.add_argument("--softhsm", action="store_true")
     place.add_argument("--files", action="store_true")
-    commands.add_parser("demo").add_argument("folder", type=Path)
+    show = commands.add_parser("demo")
+    show.add_argument("folder", type=Path)
+    show.add_argument("--suite", default=INTL.name, choices=SUITES)
     keep = commands.add_parser("backup")
     keep.add_argument("folder", type=Path)
     keep.add_argument("target", type=Path)
@@ -259,7 +267,8 @@ def _run(arguments: argparse.Namespace) -> None:
     elif arguments.command == "restore":
         restore(arguments.copy, arguments.folder)
     elif arguments.command == "demo":
-        establish_demo(arguments.folder, now=now, prefix="演示")
+        suite = SUITES[arguments.suite]
+        establish_demo(arguments.folder, now=now, prefix="演示", suite=suite)
     else:
         module = arguments.module or (softhsm_module() if arguments.softhsm else "")
         if not module and not arguments.files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asn1crypto import csr, keys, pem, x509
 
+from app.pki.suites import suite_of
 from app.pki.tokens import GeneratedKey, TokenBackend
 
 
@@ -20,11 +21,12 @@ def request_for(token: TokenBackend, key: GeneratedKey, name: str) -> bytes:
             "attributes": csr.CRIAttributes([]),
         }
     )
-    is_rsa = info["subject_pk_info"].algorithm == "rsa"
+    suite = suite_of(key.spki)
+    algorithm = suite.cms.signatures[suite.key_type(key.spki), suite.digest_name]
     request = csr.CertificationRequest(
         {
             "certification_request_info": info,
-            "signature_algorithm": {"algorithm": "sha256_rsa" if is_rsa else "sha256_ecdsa"},
+            "signature_algorithm": {"algorithm": algorithm},
             "signature": token.sign(key.key_id, info.dump()),
         }
     )

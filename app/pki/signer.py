@@ -29,11 +29,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from app.pki.authority import Authority, remote_key
+from app.pki.authority import Authority, remote_key, spki_in
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
-from app.pki.tokens import Pkcs11Token, TryCounter, sign_with, spki_of, write_private
+from app.pki.tokens import Pkcs11Token, TryCounter, load_key, sign_with, spki_of, write_private
 
 logger = logging.getLogger("app.pki.signer")
 
@@ -54,7 +53,7 @@ class Signer:
     folder: Path
 
     def sign(self, data: bytes, key: str = SEAL) -> bytes:
-        """Return the signature of one of its keys over the data, with SHA-256.
+        """Return the signature of one of its keys over the data, with its suite's digest.
 
         Raises SignerAbsent where nobody answers, SignerFailed where it could not sign.
         """
@@ -104,7 +103,7 @@ def authority_of(folder: Path, url: str = "") -> Authority:
         )
     except OSError:
         raise SignerAbsent from None
-    spki = spki_of(issuing)
+    spki = spki_in(issuing)
     return Authority(
         root, issuing, remote_key(spki, lambda data: Signer(folder).sign(data, ISSUING)), url
     )
@@ -145,7 +144,7 @@ class FileKeys:
             path = folder / f"{name}.key"
             if path.stat().st_mode & 0o077:
                 raise TokenError(f"{path.name} can be read by others", code="exposed")
-            self._keys[name] = load_pem_private_key(path.read_bytes(), None)
+            self._keys[name] = load_key(path.read_bytes())
 
     def public(self) -> dict[str, bytes]:
         """Return the public keys by name."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from asn1crypto import keys
 from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from flask_babel import lazy_gettext as _
 
+from app.pki import sm2
 from app.pki.errors import PkiError, SignatureRefused, SuiteMissing
 
 NONCE = 12
 TAG = 16
-SM2_CURVE = "1.2.156.10197.1.301"
 SMALLEST_RSA = 2048
 LARGEST_RSA = 8192
 
@@ -49,6 +49,7 @@ class CryptoSuite(Protocol):
 
     name: str
     digest_name: str
+    key_kind: str  # of the keys that are made where nobody asks for another
     cms: CmsNames
 
     def digest(self, data: bytes) -> bytes:
@@ -79,6 +80,7 @@ class International:
 
     name = "intl"
     digest_name = "sha256"
+    key_kind = "p256"
     key_length = 32
     cms = CmsNames(
         data="1.2.840.113549.1.7.1",
@@ -140,12 +142,13 @@ class ChineseNational:
 
     name = "gm"
     digest_name = "sm3"
+    key_kind = "sm2"
     key_length = 16
     cms = CmsNames(  # GM/T 0010
         data="1.2.156.10197.6.1.4.2.1",
         signed_data="1.2.156.10197.6.1.4.2.2",
         digests={"1.2.156.10197.1.401": "sm3"},
-        signatures={("sm2", "sm3"): "1.2.156.10197.1.501"},
+        signatures={("sm2", "sm3"): sm2.SIGNATURE},
     )
 
     def digest(self, data: bytes) -> bytes:
@@ -155,8 +158,8 @@ class ChineseNational:
         return found.finalize()
 
     def key_type(self, spki: bytes) -> str:
-        """Return sm2."""
-        if not _is_sm2(spki):
+        """Return sm2, for a key in its one form: its point is not compressed."""
+        if not spki.startswith(sm2.PREFIX) or len(spki) != len(sm2.PREFIX) + sm2.COORDINATES:
             raise SignatureRefused("key_weak")
         return "sm2"
 
@@ -165,20 +168,7 @@ class ChineseNational:
         self.key_type(spki)
         if digest not in ("", "sm3"):
             raise SignatureRefused("digest")
-        try:
-            from tongsuopy.crypto import exceptions, hashes, serialization
-            from tongsuopy.crypto.asymciphers import ec as tongsuo
-        except ImportError:
-            raise SuiteMissing from None
-        try:
-            key = serialization.load_der_public_key(spki)
-            key.verify(signature, data, tongsuo.ECDSA(hashes.SM3()))
-        # A malformed signature is an error inside the library, not an invalid one.
-        except (
-            exceptions.InvalidSignature, exceptions.InternalError, exceptions.UnsupportedAlgorithm,
-            ValueError,
-        ):  # fmt: skip
-            raise SignatureRefused("signature_wrong") from None
+        sm2.verify(spki, signature, data)
 
     def encrypt(self, key: bytes, plain: bytes, about: bytes = b"") -> bytes:
         """Seal with SM4-GCM."""
@@ -221,6 +211,11 @@ def suite_of(spki: bytes) -> CryptoSuite:
     return GM if _is_sm2(spki) else INTL
 
 
+def public_key(spki: bytes) -> Any:
+    """Return a public key as certificates are made for one, whatever its suite."""
+    return sm2.PublicKey(spki) if _is_sm2(spki) else load_der_public_key(spki)
+
+
 @functools.cache
 def has_sm2() -> bool:
     """Tell whether SM2 signatures can be verified on this machine."""
@@ -236,7 +231,7 @@ def _is_sm2(spki: bytes) -> bool:
         algorithm = keys.PublicKeyInfo.load(spki, strict=True)["algorithm"]
         if algorithm["algorithm"].native != "ec":
             return False
-        return algorithm["parameters"].chosen.dotted == SM2_CURVE
+        return algorithm["parameters"].chosen.dotted == sm2.CURVE
     except (ValueError, TypeError, AttributeError, KeyError):
         return False
 

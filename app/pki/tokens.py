@@ -20,13 +20,17 @@ from typing import Any, Protocol
 
 import pkcs11
 from asn1crypto import core, keys, x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
     pkcs12,
 )
 from cryptography.x509 import load_der_x509_certificate
@@ -37,14 +41,23 @@ from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 from pkcs11.util.rsa import encode_rsa_public_key
 from pkcs11.util.x509 import decode_x509_certificate
 
-from app.pki.errors import KeyMissing, PinIncorrect, PinLocked, PinRefused, TokenAbsent, TokenError
+from app.pki import sm2
+from app.pki.errors import (
+    KeyMissing,
+    PinIncorrect,
+    PinLocked,
+    PinRefused,
+    SuiteMissing,
+    TokenAbsent,
+    TokenError,
+)
 
 # One for the whole process and every token in it.
 LOCK = threading.RLock()
 TRIES = 5
 FACTORY_PIN = "1234"
 GOOD_PIN = re.compile(r"[0-9A-Za-z]{6,16}")
-KEY_KINDS = ("p256", "rsa3072")
+KEY_KINDS = ("p256", "rsa3072", "sm2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +95,10 @@ class TokenBackend(Protocol):
         """Lock it again; harmless where it is locked."""
 
     def sign(self, key_id: bytes, data: bytes) -> bytes:
-        """Return the signature over the data with SHA-256 (ECDSA in DER, or PKCS#1 1.5)."""
+        """Return the signature over the data: with SHA-256 (ECDSA, PKCS#1 1.5), or SM2 with SM3."""
 
     def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
-        """Make a key that never leaves the token: p256 or rsa3072."""
+        """Make a key that never leaves the token: p256, rsa3072 or sm2."""
 
     def store_certificate(self, key_id: bytes, der: bytes) -> None:
         """Put the certificate of a key beside it."""
@@ -220,8 +233,14 @@ class Pkcs11Token:
             )
 
     def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
-        """Make a key that never leaves the token."""
+        """Make a key that never leaves the token.
+
+        PKCS#11 has no mechanisms for SM2, and SoftHSM none at all: a maker's private numbers would
+        be used here, and in `sign` (docs/operations.md).
+        """
         assert kind in KEY_KINDS
+        if kind == "sm2":
+            raise TokenError(_("This USBKey makes no SM2 keys"), code="no_sm2")
         key_id = secrets.token_bytes(8)
         common = {"id": key_id, "label": label or key_id.hex(), "store": True}
         with _asked():
@@ -286,7 +305,7 @@ class Pkcs11Token:
 
 
 class SoftwareToken:
-    """A folder of PKCS#12 files under one PIN: for the demonstration alone.
+    """A folder of PKCS#12 files, PKCS#8 for SM2, under one PIN: for the demonstration alone.
 
     Four digits over a copied file fall in seconds, so nobody else may use it.
     """
@@ -337,9 +356,7 @@ class SoftwareToken:
         assert kind in KEY_KINDS
         with LOCK:
             pin = self._open_pin()
-            key: Any = ec.generate_private_key(ec.SECP256R1())
-            if kind == "rsa3072":
-                key = rsa.generate_private_key(65537, 3072)
+            key = new_key(kind)
             key_id = secrets.token_bytes(8)
             self._write(key_id, key, pin)
             return GeneratedKey(key_id, spki_of(key))
@@ -373,7 +390,7 @@ class SoftwareToken:
         return secrets.compare_digest(record, _pin_record(pin, record[:16]))
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.p12"))
+        return sorted([*self.folder.glob("*.p12"), *self.folder.glob("*.sm2")])
 
     def _open_pin(self) -> str:
         if self._pin is None:
@@ -381,14 +398,18 @@ class SoftwareToken:
         return self._pin
 
     def _key(self, key_id: bytes) -> Any:
-        pin = self._open_pin()
+        pin, path = self._open_pin(), self.folder / f"{key_id.hex()}.p12"
         try:
-            content = (self.folder / f"{key_id.hex()}.p12").read_bytes()
-            return pkcs12.load_key_and_certificates(content, pin.encode())[0]
+            if path.with_suffix(".sm2").exists():
+                return sm2.PrivateKey.opened(path.with_suffix(".sm2").read_bytes(), pin)
+            return pkcs12.load_key_and_certificates(path.read_bytes(), pin.encode())[0]
         except (FileNotFoundError, ValueError):
             raise KeyMissing from None
 
     def _write(self, key_id: bytes, key: Any, pin: str) -> None:
+        if sm2.is_private(key):
+            write_private(self.folder / f"{key_id.hex()}.sm2", key.kept(pin))
+            return
         content = pkcs12.serialize_key_and_certificates(
             key_id.hex().encode(), key, self._certificate(key_id), None,
             BestAvailableEncryption(pin.encode()),
@@ -400,8 +421,40 @@ class SoftwareToken:
         return load_der_x509_certificate(path.read_bytes()) if path.exists() else None
 
 
+def new_key(kind: str) -> Any:
+    """Make a key in memory: p256, rsa3072 or sm2."""
+    if kind == "sm2":
+        return sm2.PrivateKey.generate()
+    if kind == "rsa3072":
+        return rsa.generate_private_key(65537, 3072)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def load_key(kept: bytes, passphrase: str | None = None) -> Any:
+    """Return a private key that `kept` wrote, or openssl.  Raises ValueError for another passphrase."""
+    password = None if passphrase is None else passphrase.encode()
+    try:
+        return load_pem_private_key(kept, password)
+    # cryptography knows neither SM2 nor the SM4 that such a key is kept under.
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        try:
+            return sm2.PrivateKey.opened(kept, passphrase)
+        except SuiteMissing:
+            raise ValueError("cannot be opened") from None
+
+
+def kept(key: Any, passphrase: str | None = None) -> bytes:
+    """Return a private key in PKCS#8, PEM, under a passphrase or without one."""
+    if sm2.is_private(key):
+        return bytes(key.kept(passphrase))
+    hidden = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    return bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden))
+
+
 def sign_with(key: Any, data: bytes) -> bytes:
-    """Sign with a key in memory, with SHA-256."""
+    """Sign with a key in memory, with its suite's digest."""
+    if sm2.is_private(key):
+        return bytes(key.sign(data))
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
     assert isinstance(key, ec.EllipticCurvePrivateKey)
