@@ -71,11 +71,12 @@ class Shell:
             return connection.execute(statement).fetchall()
 
     def holding(self) -> dict[str, int]:
-        """Return what the manual's enterprise holds."""
+        """Return what the manual's enterprise holds of the manual's instrument."""
         buckets = ("available", "pending_to_trading", "trading", "pending_to_registry")
         (row,) = self.rows(
             f"SELECT {', '.join(buckets)} FROM holding h JOIN account a ON a.id = h.account_id"
-            f" WHERE a.member_no = '{MEMBER}'"
+            f" JOIN instrument i ON i.id = h.instrument_id"
+            f" WHERE a.member_no = '{MEMBER}' AND i.code = '{CODE}'"
         )
         return dict(zip(buckets, row, strict=True))
 
@@ -134,8 +135,26 @@ def test_the_demo_holds_what_the_manual_shows(seeded):
     }
     assert seeded.rows(
         f"SELECT i.code, i.name FROM holding h JOIN account a ON a.id = h.account_id"
-        f" JOIN instrument i ON i.id = h.instrument_id WHERE a.member_no = '{MEMBER}'"
-    ) == [(CODE, "2021年5月17日增持的配额")]
+        f" JOIN instrument i ON i.id = h.instrument_id WHERE a.member_no = '{MEMBER}' ORDER BY 1"
+    ) == [(CODE, "2021年5月17日增持的配额"), ("PE2025000002", "国家核证自愿减排量（CCER）")]
+
+
+def test_the_demo_lets_ccer_be_tried(seeded):
+    """The manual's enterprise may offset 5 % of 600 tonnes, and holds more than that."""
+    assert seeded.rows(
+        "SELECT n.year, n.obligation, n.offset_percent, h.available FROM notice n"
+        " JOIN notice_instrument s ON s.notice_id = n.id"
+        " JOIN instrument i ON i.id = s.instrument_id AND i.kind = 'offset'"
+        " JOIN account a ON a.id = n.account_id"
+        " JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id"
+        f" WHERE a.member_no = '{MEMBER}' ORDER BY n.year"
+    ) == [(2024, 600, 5, 100), (2025, 600, 5, 100)]
+    ((holders, users),) = seeded.rows(
+        "SELECT count(DISTINCT h.account_id), count(DISTINCT h.account_id) FILTER (WHERE h.surrendered > 0)"
+        " FROM holding h JOIN instrument i ON i.id = h.instrument_id AND i.kind = 'offset'"
+        " WHERE h.available + h.surrendered > 0"
+    )
+    assert (holders, users) == (10, 7)
 
 
 def test_demo_logins_are_a_list_for_scripts(seeded):

@@ -57,6 +57,10 @@ VINTAGES = (
     Vintage("PE2026000001", "2025年度碳排放配额", 2025, "CEA25"),
     Vintage("PE2026000002", "2026年度碳排放配额（预分配）", 2026, "CEA26"),
 )
+# Used for 抵销 up to 5 % of an obligation; it is not traded, and a few enterprises hold some.
+CCER = Vintage("PE2025000002", "国家核证自愿减排量（CCER）", 2024, "")
+CCER_AT = datetime(2025, 3, 10, 10, 30, tzinfo=BEIJING)
+MANUALS_CCER, OTHERS_CCER = 100, 60_000  # tonnes
 PROVINCES = {
     "11": "北京",
     "15": "内蒙古",
@@ -124,7 +128,8 @@ def _seed() -> None:
     instruments = [
         Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
     ]
-    db.session.add_all([venue, *instruments])
+    ccer = Instrument(code=CCER.code, name=CCER.name, vintage=CCER.year, kind="offset")
+    db.session.add_all([venue, *instruments, ccer])
     db.session.flush()
     db.session.add_all(
         VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
@@ -136,11 +141,12 @@ def _seed() -> None:
     members = _register(enterprises)
     maker, checker = _officers()
     _issue(enterprises, instruments, chance, morning.date(), maker, checker)
-    comply(PASSED, enterprises, instruments, members, maker, PASSED_AT)
+    _issue_ccer(enterprises, ccer, maker, checker)
+    comply(PASSED, enterprises, instruments, ccer, members, maker, PASSED_AT)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
     _act_by_documents(enterprises, instruments, morning, maker, checker)
     evening = morning - timedelta(hours=16)  # after the last day-end
-    comply(CURRENT, enterprises, instruments, members, maker, evening)
+    comply(CURRENT, enterprises, instruments, ccer, members, maker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
@@ -224,6 +230,23 @@ def _issue(
                 )
             )
         _confirm(_enter(drafts, maker, at), checker, at + timedelta(minutes=10))
+
+
+def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, checker: Actor) -> None:
+    """Give CCER to the manual's enterprise, and to one of each three others."""
+    drafts = [
+        applications.Draft(
+            "issuance",
+            each.id,
+            (Line(ccer.id, OTHERS_CCER if number else MANUALS_CCER),),
+            f"issuance:{CCER.code}:{each.member_no}",
+            "国家核证自愿减排量转入，用于履约抵销",
+            category="supplementary",
+        )
+        for number, each in enumerate(enterprises)
+        if number % 3 == 0
+    ]
+    _confirm(_enter(drafts, maker, CCER_AT), checker, CCER_AT + timedelta(minutes=10))
 
 
 def _enter(drafts: list[applications.Draft], maker: Actor, at: datetime) -> list[int]:

@@ -20,6 +20,8 @@ from app.operations.compliance import NewNotice
 MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
 PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
 CURRENT = 2025
+CCER_PERCENT = Decimal(5)  # of the obligation, at most (管理办法 29)
+CCER_USED = 3  # per cent of it, by those of the passed year who hold enough
 # What becomes of the others' notices, in turn: how much of the obligation, in per cent, and how.
 PASSED_COURSES = ((100, "approved"),) * 9 + ((60, "approved"),)
 CURRENT_COURSES = (
@@ -40,14 +42,17 @@ class _Year:
     year: int
     at: datetime
     vintage: Instrument
+    ccer: Instrument
     obligations: dict[int, int]  # by account
     notices: dict[int, int]
+    held_ccer: dict[int, int]  # tonnes, by account
 
 
 def comply(
     year: int,
     enterprises: Sequence[Account],
     instruments: Sequence[Instrument],
+    ccer: Instrument,
     members: dict[int, Member],
     maker: Actor,
     at: datetime,
@@ -55,23 +60,21 @@ def comply(
     """Issue a year's notices to all; the others surrender in every way, the manual's not yet."""
     manuals, *others = enterprises
     (vintage,) = [each for each in instruments if each.vintage == year]
-    held = dict(
-        db.session.execute(
-            select(Holding.account_id, Holding.available).where(Holding.instrument_id == vintage.id)
-        ).all()
-    )
+    held = _held(vintage)
     obligations = {each.id: int(held[each.id] * 0.8) // 100 * 100 for each in others}
     obligations[manuals.id] = MANUALS_OBLIGATION
     # domain.md R74: the years before 2025 accept every vintage as arrears, 2025 only the new ones.
     accepted = tuple(each.id for each in instruments if year < CURRENT or each.vintage >= CURRENT)
+    accepted += (ccer.id,)
     deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
     wanted = [
-        NewNotice(account, year, tonnes, deadline, accepted, Decimal(0))
+        NewNotice(account, year, tonnes, deadline, accepted, CCER_PERCENT)
         for account, tonnes in sorted(obligations.items())
     ]
     ids = compliance.issue(wanted, maker, now=at)
     notices = {each.account_id: id_ for each, id_ in zip(wanted, ids, strict=True)}
-    found = _Year(year, at + timedelta(minutes=5), vintage, obligations, notices)
+    later = at + timedelta(minutes=5)
+    found = _Year(year, later, vintage, ccer, obligations, notices, _held(ccer))
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
     for number, enterprise in enumerate(others):
         share, course = courses[(number + 2) % len(courses)]  # So that P42 finds every state.
@@ -79,12 +82,27 @@ def comply(
             _surrender(found, enterprise, Actor.of(members[enterprise.id]), share, course)
 
 
+def _held(instrument: Instrument) -> dict[int, int]:
+    """Return what is available of an instrument, in tonnes, by account."""
+    rows = select(Holding.account_id, Holding.available)
+    return dict(db.session.execute(rows.where(Holding.instrument_id == instrument.id)).all())
+
+
+def _lines(of: _Year, account: int, share: int) -> tuple[Line, ...]:
+    """Return a share of the obligation in allowances; of a passed year with CCER, where it is held."""
+    tonnes = of.obligations[account] * share // 100
+    offset = of.obligations[account] * CCER_USED // 100 if of.year == PASSED else 0
+    if not 0 < offset <= of.held_ccer.get(account, 0):
+        return (Line(of.vintage.id, tonnes),)
+    return (Line(of.vintage.id, tonnes - offset), Line(of.ccer.id, offset))
+
+
 def _surrender(of: _Year, enterprise: Account, by: Actor, share: int, course: str) -> None:
     """Let an enterprise surrender a share, and its province decide."""
     draft = applications.Draft(
         "surrender",
         enterprise.id,
-        (Line(of.vintage.id, of.obligations[enterprise.id] * share // 100),),
+        _lines(of, enterprise.id, share),
         f"demo:surrender:{of.year}:{enterprise.id}",
         f"{of.year}年度履约",
         notice_id=of.notices[enterprise.id],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pypdf
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -11,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 
 MEMBER, PROVINCE, MAKER, CHECKER = "21042300007", "P42", "R0001", "R0002"
 CODE = "PE2021000025"
+CCER = "PE2025000002"
 
 
 def notice(page: Page, year: str = "2024") -> dict[str, str]:
@@ -36,6 +40,16 @@ def confirm(page: Page, *texts: str) -> None:
     dialog.get_by_role("button", name="提交").click()
 
 
+def certificate_code(page: Page, number: str) -> str:
+    """Download a notice's 履约证明, and read from it the code by which anybody checks it."""
+    with page.expect_download() as waiting:
+        line_of(page, number).locator("a, button").filter(has_text="履约证明").click()
+    assert waiting.value.suggested_filename.endswith(".pdf")
+    (sheet,) = pypdf.PdfReader(waiting.value.path()).pages
+    (code,) = re.findall(r"\b[2-9A-Z]{4}(?:-[2-9A-Z]{4}){3}\b", sheet.extract_text())
+    return code
+
+
 def test_a_surrender_from_the_notice_to_the_certificate(site, member, album):
     page = member(MEMBER)
     row = notice(page)
@@ -53,7 +67,15 @@ def test_a_surrender_from_the_notice_to_the_certificate(site, member, album):
     expect(dialog).to_contain_text("不在本通知书的履约范围内")
     expect(dialog.get_by_label(CODE)).to_be_disabled()
     album.take(page, "surrender-picker", keep=True)
-    dialog.get_by_role("button", name="取消").click()
+    dialog.get_by_label(CCER).check()
+    dialog.get_by_role("button", name="确定").click()
+    page.get_by_label(f"申请提交量 {CCER}").fill("31")
+    page.get_by_role("button", name="提交").click()
+    page.get_by_role("dialog").get_by_role("button", name="提交").click()
+    error = page.locator("[data-error-summary]")  # 5 % of 600 tonnes
+    expect(error).to_contain_text("申请使用CCER 31吨")
+    expect(error).to_contain_text("最多可使用30吨")
+    album.take(page, "surrender-ccer", everyway=True)
 
     open_from_menu(page, "履约清缴")
     line_of(page, "LT2024").get_by_role("link", name="履约申请").click()
@@ -94,9 +116,9 @@ def test_a_surrender_from_the_notice_to_the_certificate(site, member, album):
     row = notice(page)
     assert (row["已履约量"], row["状态"]) == ("600", "已足额")
     album.take(page, "compliance-fulfilled", keep=True)
-    with page.expect_download() as waiting:
-        line_of(page, "LT2024").get_by_role("link", name="履约证明").click()
-    assert waiting.value.suggested_filename.endswith(".pdf")
+    page.goto(f"/verify/{certificate_code(page, 'LT2024')}")
+    expect(page.get_by_role("status")).to_contain_text("校验码有效")
+    album.take(page, "certificate-holds", everyway=True)
 
 
 def test_officers_issue_adjust_remind_and_refund(site, member, album):
@@ -125,6 +147,9 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     line_of(province, "市场通测试030207").get_by_role("link", name="审核").click()
     province.get_by_role("button", name="通过").click()
     province.get_by_role("heading", level=1, name="待办").wait_for()
+
+    open_from_menu(page, "履约清缴")
+    code = certificate_code(page, "LT2023")
 
     open_from_menu(province, "履约通知书")
     province.get_by_role("textbox", name="履约年度").fill("2023")
@@ -165,6 +190,17 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     province.get_by_role("button", name="确定").click()
     assert "应履约量已调整" in message(province)
     expect(province.get_by_text("鄂环函〔2026〕88号")).to_be_visible()
+
+    page.goto(f"/verify/{code}")
+    expect(page.get_by_role("alert")).to_contain_text("该证明已失效")
+    album.take(page, "certificate-lapsed", keep=True, everyway=True)
+    page.goto("/")
+    open_from_menu(page, "履约清缴")
+    page.goto(f"/verify/{certificate_code(page, 'LT2023')}")  # Another one, of 60 tonnes.
+    expect(page.get_by_role("status")).to_contain_text("校验码有效")
+    expect(page.get_by_role("row").filter(has_text=CODE).get_by_role("cell").last).to_have_text(
+        "60"
+    )
 
 
 def test_statistics_and_reminders(site, member, album):

@@ -166,7 +166,7 @@ def test_one_that_lapsed_is_said_to_have_lapsed(client, sign_in, plant):
 
     assert page.status_code == 200
     assert "该证明已失效" in page.text
-    assert "校验码真实" not in page.text
+    assert "校验码有效" not in page.text
     assert re.search(r"失效日期.{,80}2026-11-20", page.text, re.DOTALL)
     with sign_in(factories.member(of=plant)).get(f"/attestations/{found.id}.pdf") as answer:
         assert "已失效" in words(answer.data)
