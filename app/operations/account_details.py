@@ -23,7 +23,7 @@ from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
-from app.operations import outbox
+from app.operations import certificates, outbox
 from app.operations.actor import Actor
 
 LONGEST_SHOWN = 64  # of a member's name
@@ -156,6 +156,10 @@ FIELDS: tuple[DetailField, ...] = (
         is_personal=True,
     ),
 )
+PERSON = (
+    "representative",
+    "representative_identity_no",
+)  # Whoever changes these is another person.
 BY_NAME: Mapping[str, DetailField] = {field.name: field for field in FIELDS}
 
 
@@ -237,14 +241,28 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     representative is told by mail: at the old address and at the new one, where that changes, too.
     """
     for case in cases:
-        after = {name: pair[1] for name, pair in proposed(case.proposal).items()}
+        pairs = proposed(case.proposal)
+        after = {name: pair[1] for name, pair in pairs.items()}
         addresses = {current(case.account_id)["representative_email"]}
-        set_details(case.account_id, after)
         account = db.session.get_one(Account, case.account_id)
+        if any(pairs.get(name, ("", ""))[0] for name in PERSON):
+            _end_the_former(account, actor)
+        set_details(case.account_id, after)
         account.lacks_documents = False
         addresses.add(after.get("representative_email", ""))
         _tell(account, sorted(addresses - {""}), list(after), case.number, now)
     db.session.flush()
+
+
+def _end_the_former(account: Account, actor: Actor) -> None:
+    """Revoke what the former representative holds; sessions end with it, and codes lapse.
+
+    The new one gets a certificate by 补发证书, which two officers agree to.
+    """
+    own = db.session.scalar(select(Member.id).where(Member.username == account.member_no))
+    if own is not None:
+        real = db.session.scalar(select(db.func.now()))  # As certificates count it.
+        certificates.revoke_all(own, "affiliationChanged", actor, now=real)
 
 
 def _tell(

@@ -9,11 +9,19 @@ from sqlalchemy import select, text
 
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
-from app.models import Account, AccountDetail, Application, Member, OutboxMessage
+from app.models import (
+    Account,
+    AccountDetail,
+    Application,
+    Certificate,
+    Member,
+    OutboxMessage,
+)
 from app.operations import account_details, applications, clock
 from app.operations.account_details import BY_NAME, FIELDS
 from app.operations.actor import Actor
 from tests.factories import account, member
+from tests.security.certified import issue, make_authority, register
 
 # Made up, and valid by their check characters.
 CODE, OTHER_CODE = "91420100MA4K2X7R0B", "914201001775718436"
@@ -31,6 +39,7 @@ GOOD = {
     "bank_name": "中国银行武汉分行",
     "bank_account": "6217001234567890123",
 }
+AUTHORITY = make_authority()
 SECRETS = [value for name, value in GOOD.items() if BY_NAME[name].is_personal]
 
 
@@ -236,6 +245,31 @@ def test_the_name_shown_to_the_representative_follows(operator, plant, officer):
     approve(submit(operator, **GOOD), by=officer)
     db.session.expire_all()
     assert (operator.first_name, operator.email) == (GOOD["name"], GOOD["representative_email"])
+
+
+def test_another_representative_takes_over_no_certificate(operator, officer):
+    """The certificate names a person; whoever comes next is given one of their own by two officers."""
+    approve(submit(operator, **GOOD), by=officer)
+    holder = member(of=db.session.get_one(Account, operator.account_id))
+    for each in (operator, holder):
+        register(each.username, issue(AUTHORITY, each.username))
+
+    approve(submit(operator, registered_address="湖北省武汉市江岸区一元路2号"), by=officer)
+    assert states() == {operator.username: ("active", ""), holder.username: ("active", "")}
+
+    approve(submit(operator, representative="王五"), by=officer)
+    assert states() == {
+        operator.username: ("revoked", "affiliationChanged"),
+        holder.username: ("active", ""),
+    }
+
+
+def states() -> dict[str, tuple[str, str]]:
+    db.session.rollback()
+    return {
+        row.member.username: (row.state, row.reason)
+        for row in db.session.scalars(select(Certificate))
+    }
 
 
 def test_an_address_that_is_another_members_is_not_taken_over(operator, officer):
