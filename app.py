@@ -19,12 +19,13 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from app import create_app, installation
+from app import create_app, installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo, demo_keys
 from app.pki.ceremony import establish_demo
 from app.pki.signer import Signer, wait_until_ready
+from app.pki.suites import SUITES
 from config import ROOT, ConfigurationError, Settings, load
 
 
@@ -37,6 +38,7 @@ def main() -> None:
             application = create_app(settings)
             prepare(application, settings)
             with working(settings):
+                memory.settle()
                 Server(application, settings).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         sys.exit(f"✗ {error}")
@@ -83,7 +85,8 @@ def certified(settings: Settings) -> Iterator[None]:
         return
     if settings.cert_login == "agent":
         refuse_taken_port("127.0.0.1", str(settings.assistant_port), "ASSISTANT_PORT")
-    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix="演示")
+    suite = SUITES[settings.crypto_suite]
+    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix="演示", suite=suite)
     with contextlib.ExitStack() as stack:
         if not Signer(settings.ca_folder).is_ready():
             log = stack.enter_context((settings.folder / "signer.log").open("ab"))
@@ -102,7 +105,8 @@ def assistant_arguments(settings: Settings) -> list[str]:
     hosts = dict.fromkeys((bracketed(settings.host), "127.0.0.1", "localhost"))
     sites = [f"--site=http://{host}:{settings.port}" for host in hosts]
     port = f"--port={settings.assistant_port}"
-    return [*sites, port, f"--demo-keys={settings.demo_keys}", "--with-parent"]
+    suite = f"--suite={settings.crypto_suite}"
+    return [*sites, port, suite, f"--demo-keys={settings.demo_keys}", "--with-parent"]
 
 
 @contextlib.contextmanager

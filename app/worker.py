@@ -23,7 +23,7 @@ from procrastinate import JobContext
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from app import delivery
+from app import delivery, memory
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.operations import certificates, clock, jobs
@@ -89,7 +89,9 @@ def run(flask_app: Flask, *, parent: int = 0) -> None:
     """Work until told to stop, or until the process ``parent`` is gone."""
     if parent:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    make_queue(flask_app).run_worker(
+    queue = make_queue(flask_app)
+    memory.settle()
+    queue.run_worker(
         concurrency=CONCURRENCY,
         delete_jobs="successful",
         shutdown_graceful_timeout=2,

@@ -17,7 +17,7 @@ import psycopg
 from flask import Flask
 
 import config
-from app import create_app, embedded, installation
+from app import create_app, embedded, installation, memory
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
@@ -136,6 +136,7 @@ def opened(*, is_quick: bool) -> Iterator[World]:
             with transaction():
                 clock.set_to(MORNING, SYSTEM)
             db.session.remove()
+        memory.settle()
         world = World(
             cluster=cluster,
             app=app,

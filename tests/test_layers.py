@@ -16,6 +16,7 @@ LONGEST_FUNCTION = 40
 MAY_IMPORT = {
     "extensions": (),
     "embedded": (),
+    "memory": (),
     "domain": (),
     "pki": ("domain",),  # It runs on a member's own machine, too.
     "models": ("domain", "pki"),  # Personal data are encrypted by the suites of pki.
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "security": ("domain", "models", "extensions", "config", "pki"),
     # Messages on their way out, and the process that carries them and works through jobs.
     "delivery": ("operations", "extensions", "config"),
-    "worker": ("domain", "operations", "delivery", "extensions", "config", "pki"),
+    "worker": ("domain", "operations", "delivery", "extensions", "config", "pki", "memory"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
             "worker", "pki"),
@@ -95,7 +96,8 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
         module.partition(".")[0]
         for module in re.findall(r"^(?:from|import) ([\w.]+)", text, flags=re.MULTILINE)
     }
-    known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel"}
+    known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel",
+             "functools"}  # fmt: skip
     assert foreign <= known | {"re", "typing", "zoneinfo", "decimal"}
     assert set(re.findall(r"from flask_babel import (.*)", text)) <= {"lazy_gettext as _"}
 

@@ -108,7 +108,7 @@ def guards(chinese: Chinese) -> Iterator[str]:
     yield "| 业务 | 环节 | 规则代码 | 提示 |"
     yield "|---|---|---|---|"
     for kind in KINDS.values():
-        for rule in kind.guards():
+        for rule in kind.guards:
             steps = "、".join(STEPS[action] for action in rule.at)
             yield f"| {chinese(kind.title)} | {steps} | `{rule.code}` | {chinese(rule.message)} |"
     yield ""

@@ -9,7 +9,6 @@ from flask_appbuilder import Model
 from sqlalchemy import (
     BigInteger,
     DateTime,
-    ForeignKey,
     Identity,
     Index,
     LargeBinary,
@@ -24,7 +23,10 @@ from app.models.ledger import TransactionId
 
 
 class OperationLog(Model):
-    """One act, written in the same transaction as what it did."""
+    """One act, written in the same transaction as what it did.
+
+    It names members and accounts without a constraint: a log does not depend on what it tells of.
+    """
 
     __tablename__ = "operation_log"
     __table_args__ = (
@@ -35,7 +37,7 @@ class OperationLog(Model):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    member_id: Mapped[int | None]
     member_no: Mapped[str] = mapped_column(String(128), server_default="")
     ip: Mapped[str] = mapped_column(String(45), server_default="")
     # The serial number of the certificate that the member signed in with, in hex; "" without one.
@@ -44,7 +46,7 @@ class OperationLog(Model):
         String(60)
     )  # transfer.submit, list.export, calendar.change ...
     subject: Mapped[str] = mapped_column(String(120), server_default="")  # what it was done to
-    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    account_id: Mapped[int | None]
     result: Mapped[str] = mapped_column(String(20), server_default="done")
     detail: Mapped[Any] = mapped_column(JSONB, server_default="{}")
     recorded_xid: Mapped[int] = mapped_column(

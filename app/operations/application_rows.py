@@ -10,16 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Date,
-    Integer,
-    SmallInteger,
-    String,
-    bindparam,
-    text,
-)
+from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String
 
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.rules import Notice, Source
@@ -28,9 +19,12 @@ from app.domain.trading_day import BEIJING, TradingMoment
 from app.domain.workflow import Action, Case, Line, Party, Status
 from app.extensions import db
 from app.operations.actor import Actor
+from app.operations.columns import typed
 
 LONGEST_COMMENT = 500
-_SPENDABLE = (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
+_SPENDABLE = {
+    bucket: bucket.column for bucket in (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
+}
 
 
 def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]:
@@ -88,7 +82,7 @@ def _case(row: Any) -> Case:
     case = Case(*row)
     case.status = Status(row.status)
     case.proposal = row.proposal or {}
-    case.lines = [Line(*line) for line in row.lines]
+    case.lines = [Line(*line) for line in row.lines or ()]
     case.receivers = frozenset(row.receivers or ())
     case.agreed = frozenset(row.agreed or ())
     case.signers = frozenset(row.signers or ())
@@ -109,9 +103,9 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     return Facts(
         moment=moment,
         holdings={
-            (row.account_id, row.instrument_id, bucket): getattr(row, bucket.column)
+            (row.account_id, row.instrument_id, bucket): getattr(row, column)
             for row in rows
-            for bucket in _SPENDABLE
+            for bucket, column in _SPENDABLE.items()
         },
         instruments={row.instrument_id: row.instrument for row in rows},
         offsets=frozenset(row.instrument_id for row in rows if row.instrument_kind == "offset"),
@@ -292,12 +286,6 @@ def _line_columns(lines: Sequence[Line]) -> dict[str, list[Any]]:
     }
 
 
-def _typed(statement: str, **types: Any) -> Any:
-    return text(statement).bindparams(
-        *(bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items())
-    )
-
-
 _CONTENT_TYPES = {
     "accounts": Integer,
     "reasons": String,
@@ -318,7 +306,7 @@ _LINE_TYPES = {
     "sources": BigInteger,
 }
 
-_INSERT = _typed(
+_INSERT = typed(
     """
     WITH wanted AS (
            SELECT nextval(pg_get_serial_sequence('application', 'id')) AS id, w.*
@@ -365,7 +353,7 @@ _INSERT = _typed(
     party_accounts=Integer,
 )
 
-_REPLACE = _typed(
+_REPLACE = typed(
     """
     WITH gone AS (DELETE FROM application_line WHERE application_id = :application),
          left_out AS (DELETE FROM application_party WHERE application_id = :application
@@ -388,7 +376,7 @@ _REPLACE = _typed(
     party_accounts=Integer,
 )
 
-_ADD_LINES = _typed(
+_ADD_LINES = typed(
     """
     INSERT INTO application_line (application_id, instrument_id, quantity, venue_id, account_id,
                                   source_line_id)
@@ -400,7 +388,7 @@ _ADD_LINES = _typed(
     **_LINE_TYPES,
 )
 
-_LOCK_ACCOUNTS = _typed(
+_LOCK_ACCOUNTS = typed(
     """
     SELECT id FROM account
      WHERE id IN (SELECT account_id FROM application WHERE id = ANY(:ids))
@@ -416,14 +404,13 @@ _LOCK_ACCOUNTS = _typed(
 
 # A receiver is asked from the submission on: another enterprise's draft does not exist for it, nor
 # what the applicant's second operator has not agreed to.
-_LOCK_APPLICATIONS = _typed(
+_LOCK_APPLICATIONS = typed(
     """
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
            reason, category, document_no, authority, starts_on, ends_on, notice_id,
            nullif(proposal, '{}') AS proposal,
-           (SELECT coalesce(json_agg(json_build_array(instrument_id, quantity, l.id, venue_id,
-                                                      l.account_id, source_line_id)
-                                     ORDER BY l.id), '[]')
+           (SELECT array_agg(ARRAY[instrument_id, quantity, l.id, venue_id, l.account_id,
+                                   source_line_id] ORDER BY l.id)
               FROM application_line l WHERE l.application_id = a.id) AS lines,
            (SELECT array_agg(p.account_id) FROM application_party p
              WHERE p.application_id = a.id) AS receivers,
@@ -449,62 +436,66 @@ _LOCK_APPLICATIONS = _typed(
     accounts=Integer,
 )
 
-_GATHER = _typed(
+_GATHER = typed(
     """
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
-           (SELECT array_agg(v.venue_id) FROM venue_instrument v WHERE v.instrument_id = i.id) AS venues,
-           coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
+           v.venues, coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
            coalesce(h.custody, 0) AS custody
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
       LEFT JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
+      LEFT JOIN (SELECT instrument_id, array_agg(venue_id) AS venues FROM venue_instrument
+                  GROUP BY instrument_id) AS v ON v.instrument_id = i.id
     """,
     accounts=Integer,
     instruments=Integer,
 )
 
-_STANDING = _typed(
+_STANDING = typed(
     "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
     accounts=Integer,
 )
 
-_LINKED = _typed(
+_LINKED = typed(
     "SELECT account_id, receiver_id FROM custody_link WHERE account_id = ANY(:accounts)",
     accounts=Integer,
 )
 
 # What is surrendered is what was approved, less what was refunded of it.
-_NOTICES = _typed(
+_NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
            floor(n.obligation * n.offset_percent / 100)::bigint AS offset_limit,
            (SELECT array_agg(instrument_id) FROM notice_instrument e WHERE e.notice_id = n.id)
              AS eligible,
-           used.*
+           coalesce(used.surrendered, 0) AS surrendered, coalesce(used.pending, 0) AS pending,
+           coalesce(used.offset_surrendered, 0) AS offset_surrendered,
+           coalesce(used.offset_pending, 0) AS offset_pending
       FROM notice n
-     CROSS JOIN LATERAL (
-           SELECT coalesce(sum(signed) FILTER (WHERE status = 'approved'), 0)::bigint AS surrendered,
-                  coalesce(sum(signed) FILTER (WHERE status = 'in_review' AND signed > 0), 0)::bigint
-                    AS pending,
-                  coalesce(sum(signed) FILTER (WHERE status = 'approved' AND is_offset), 0)::bigint
+      LEFT JOIN (
+           SELECT a.notice_id,
+                  sum(signed) FILTER (WHERE a.status = 'approved')::bigint AS surrendered,
+                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0)::bigint AS pending,
+                  sum(signed) FILTER (WHERE a.status = 'approved' AND is_offset)::bigint
                     AS offset_surrendered,
-                  coalesce(sum(signed) FILTER (WHERE status = 'in_review' AND signed > 0
-                                                 AND is_offset), 0)::bigint AS offset_pending
-             FROM (SELECT a.status, i.kind = 'offset' AS is_offset,
-                          CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed
-                     FROM application a
-                     JOIN application_line l ON l.application_id = a.id
-                     JOIN instrument i ON i.id = l.instrument_id
-                    WHERE a.notice_id = n.id AND a.status IN ('in_review', 'approved')) AS line
-           ) AS used
+                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0 AND is_offset)::bigint
+                    AS offset_pending
+             FROM application a
+             JOIN application_line l ON l.application_id = a.id
+             JOIN instrument i ON i.id = l.instrument_id
+            CROSS JOIN LATERAL (
+                  SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
+                         i.kind = 'offset' AS is_offset) AS line
+            WHERE a.notice_id = ANY(:ids) AND a.status IN ('in_review', 'approved')
+            GROUP BY a.notice_id) AS used ON used.notice_id = n.id
      WHERE n.id = ANY(:ids)
     """,
     ids=Integer,
 )
 
-_SOURCES = _typed(
+_SOURCES = typed(
     """
     SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status, a.notice_id,
            (s.quantity - coalesce((
@@ -518,7 +509,7 @@ _SOURCES = _typed(
 )
 
 # Accounts opened in a batch came without their documents (manual 二-三 说明).
-_UNPROVEN = _typed(
+_UNPROVEN = typed(
     """
     SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
      WHERE a.id = ANY(:ids) AND c.lacks_documents
@@ -529,7 +520,7 @@ _UNPROVEN = _typed(
 
 # A proposal keeps [before, after] by field (operations/account_details.py).  Of two in one batch that
 # propose the same code, the first has it.
-_CLASHING = _typed(
+_CLASHING = typed(
     """
     SELECT a.id FROM application a
      WHERE a.id = ANY(:ids)
@@ -545,7 +536,7 @@ _CLASHING = _typed(
     ids=BigInteger,
 )
 
-_CALL = _typed(
+_CALL = typed(
     """
     WITH asked AS (SELECT * FROM unnest(:ids, :accounts) AS w (application_id, account_id)),
          gone AS (
@@ -559,7 +550,7 @@ _CALL = _typed(
     accounts=Integer,
 )
 
-_AGREE = _typed(
+_AGREE = typed(
     """
     UPDATE application_party SET agreed_at = :at, agreed_by = CAST(:member AS integer)
      WHERE application_id = ANY(:ids) AND account_id = :account
@@ -567,7 +558,7 @@ _AGREE = _typed(
     ids=BigInteger,
 )
 
-_RECORD = _typed(
+_RECORD = typed(
     """
     WITH reached AS (
            UPDATE application a

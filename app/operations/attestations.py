@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, text
+from sqlalchemy import Integer, select, text
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.trading_day import BEIJING
@@ -19,6 +19,7 @@ from app.domain.workflow import Case
 from app.extensions import db
 from app.models.attestation import Attestation
 from app.operations.actor import Actor
+from app.operations.columns import typed
 
 CANCELLATION, COMPLIANCE = "cancellation", "compliance"
 PREFIXES = {CANCELLATION: "ZXZM", COMPLIANCE: "LYZM"}
@@ -202,25 +203,24 @@ _CANCELLED = text("""
 # The notices that are fulfilled by what was surrendered for them, less what a refund gave back.
 _FULFILLED = typed(
     """
-    WITH surrendered AS MATERIALIZED (
-           SELECT a.notice_id, l.instrument_id,
-                  sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
-                    AS quantity
-             FROM application a JOIN application_line l ON l.application_id = a.id
-            WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
-            GROUP BY a.notice_id, l.instrument_id),
-         fulfilled AS MATERIALIZED (
-           SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline, s.total
-             FROM (SELECT notice_id, sum(quantity)::bigint AS total
-                     FROM surrendered GROUP BY notice_id) AS s
-             JOIN notice n ON n.id = s.notice_id
-            WHERE s.total >= n.obligation)
-    SELECT f.*, c.member_no, c.name AS account, c.uscc,
-           (SELECT json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
-                                              'quantity', s.quantity) ORDER BY i.code)
-              FROM surrendered s JOIN instrument i ON i.id = s.instrument_id
-             WHERE s.notice_id = f.id AND s.quantity > 0) AS lines
-      FROM fulfilled f JOIN account c ON c.id = f.account_id
+    SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline,
+           c.member_no, c.name AS account, c.uscc,
+           sum(s.quantity)::bigint AS total,
+           json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                      'quantity', s.quantity) ORDER BY i.code) AS lines
+      FROM (SELECT a.notice_id, l.instrument_id,
+                   sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
+                     AS quantity
+              FROM application a
+              JOIN application_line l ON l.application_id = a.id
+             WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
+             GROUP BY a.notice_id, l.instrument_id) AS s
+      JOIN notice n ON n.id = s.notice_id
+      JOIN account c ON c.id = n.account_id
+      JOIN instrument i ON i.id = s.instrument_id
+     WHERE s.quantity > 0
+     GROUP BY n.id, c.id
+    HAVING sum(s.quantity) >= n.obligation
     """,
     ids=Integer,
 )

@@ -8,15 +8,17 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, SmallInteger, String, bindparam, text
+from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, PostingRequest, Stage
 from app.extensions import db
+from app.operations.columns import typed
 
-_POST = text("""
+_POST = typed(
+    """
     WITH request AS (
            SELECT * FROM unnest(:businesses, :stages, :keys, :documents, :applications, :members)
              AS r (business, stage, request_key, document, application_id, member_id)),
@@ -36,21 +38,15 @@ _POST = text("""
              JOIN made USING (request_key)
             ORDER BY m.n)
     SELECT request_key, id FROM made
-""").bindparams(
-    *(
-        bindparam(name, type_=ARRAY(String))
-        for name in ("businesses", "stages", "keys", "documents", "move_keys")
-    ),
-    *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("applications", "quantities")),
-    *(
-        bindparam(name, type_=ARRAY(Integer))
-        for name in ("members", "instruments", "from_accounts", "to_accounts")
-    ),
-    *(bindparam(name, type_=ARRAY(SmallInteger)) for name in ("from_buckets", "to_buckets")),
-    bindparam("at", type_=DateTime(timezone=True)),
-)
+    """,
+    **dict.fromkeys(("businesses", "stages", "keys", "documents", "move_keys"), String),
+    **dict.fromkeys(("applications", "quantities"), BigInteger),
+    **dict.fromkeys(("members", "instruments", "from_accounts", "to_accounts"), Integer),
+    **dict.fromkeys(("from_buckets", "to_buckets"), SmallInteger),
+).bindparams(bindparam("at", type_=DateTime(timezone=True)))
 
-_REVERSE = text("""
+_REVERSE = typed(
+    """
     WITH turned AS (
            SELECT p.id AS reverses_id, p.business, p.document, p.application_id
              FROM posting p WHERE p.id = ANY(:postings)),
@@ -69,15 +65,17 @@ _REVERSE = text("""
              FROM made JOIN movement m ON m.posting_id = made.reverses_id
             ORDER BY m.id)
     SELECT reverses_id, id FROM made
-""").bindparams(
-    bindparam("postings", type_=ARRAY(BigInteger)),
+    """,
+    postings=BigInteger,
+).bindparams(
     bindparam("stage", type_=String),
     bindparam("at", type_=DateTime(timezone=True)),
     bindparam("member_id", type_=Integer),
 )
 
 # The quantity in transit is the bucket less what was submitted for a later day.
-_ROLL = text("""
+_ROLL = typed(
+    """
     WITH later AS (
            SELECT a.account_id, l.instrument_id,
                   sum(l.quantity) FILTER (WHERE a.kind <> ALL(:homeward)) AS to_trading,
@@ -111,8 +109,9 @@ _ROLL = text("""
            count(*) FILTER (WHERE to_registry > 0) AS to_registry_holdings,
            coalesce(sum(to_registry), 0)::bigint AS to_registry_quantity
       FROM due
-""").bindparams(
-    bindparam("homeward", type_=ARRAY(String)),
+    """,
+    homeward=String,
+).bindparams(
     *(bindparam(name, type_=String) for name in ("business", "document", "stage")),
     bindparam("at", type_=DateTime(timezone=True)),
     bindparam("member_id", type_=Integer),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cached_property
 from typing import Any, ClassVar
 
 from app.domain.kinds.rules import (
@@ -40,8 +41,9 @@ class Kind:
     categories: ClassVar[Mapping[str, Any]] = {}  # stored value -> title, where it has types
     rules: ClassVar[tuple[Rule, ...]] = ()  # besides those that follow from the data above
 
+    @cached_property
     def guards(self) -> tuple[Rule, ...]:
-        """Return every rule of this kind, in the order in which they are asked."""
+        """Every rule of this kind, in the order in which they are asked."""
         return (
             *((HAS_LINES,) if self.has_lines else ()),
             *((HAS_CATEGORY,) if self.categories else ()),
@@ -61,7 +63,7 @@ class Kind:
         settles_on = None
         if submits and case.step != COLLEAGUE_STEP:
             settles_on = self.settling_day(facts)
-        for rule in self.guards():
+        for rule in self.guards:
             if action in rule.at:
                 rule.require(case, facts)
         return settles_on

@@ -21,6 +21,9 @@ def upgrade() -> None:
         "operation_log",
         sa.Column("certificate", sa.String(length=64), server_default="", nullable=False),
     )
+    # A log names whom and what it is about; it does not depend on them, nor hold them while it writes.
+    for column in ("account_id", "member_id"):
+        op.drop_constraint(f"operation_log_{column}_fkey", "operation_log")
     for table in ("operation_log", "login_record"):
         op.add_column(
             table,
@@ -99,6 +102,8 @@ def downgrade() -> None:
     for table in ("login_record", "operation_log"):
         op.drop_index(f"{table}_recorded", table_name=table)
         op.drop_column(table, "recorded_xid")
+    op.create_foreign_key(None, "operation_log", "account", ["account_id"], ["id"])
+    op.create_foreign_key(None, "operation_log", "ab_user", ["member_id"], ["id"])
     op.drop_column("operation_log", "certificate")
 
 
