@@ -11,6 +11,7 @@
 | TRUSTED_PROXIES | how many reverse proxies stand before us (0: believe no forwarded address) |
 | CAPTCHA | `off` turns the picture off; refused in production |
 | CERT_LOGIN | what follows the password: `agent` (the USBKey assistant), `mtls`, or, in tests, `off` |
+| CRYPTO_SUITE | `intl` (default), or `gm`: SM2, SM3, SM4, which need the extra `gm` |
 | CA_FOLDER | where the authority's certificates and the signing process's socket are |
 | CA_URL | under which anybody reaches the revocation list and OCSP, as certificates name it |
 | SITE_URL | the address that letters to people name (otherwise the first of TRUSTED_HOSTS, by https) |
@@ -29,6 +30,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -46,6 +48,7 @@ from sqlalchemy.exc import ArgumentError
 ROOT = Path(__file__).resolve().parent
 PROFILES = ("demo", "test", "production")
 CERT_LOGINS = ("agent", "mtls", "off")
+CRYPTO_SUITES = ("intl", "gm")
 APP_ROLE = "registry_app"
 
 
@@ -66,6 +69,7 @@ class Settings:
     port: int = 8080
     captcha_enabled: bool = True
     cert_login: str = "off"  # one of CERT_LOGINS: what signing in asks for after the password
+    crypto_suite: str = "intl"  # one of CRYPTO_SUITES: of new keys, certificates and signatures
     ca_folder: Path | None = None
     ca_url: str = ""
     site_url: str = ""  # what letters to people name
@@ -126,6 +130,7 @@ class Settings:
             "CAPTCHA_ENABLED": self.captcha_enabled,
             "CERT_LOGIN": self.cert_login,
             "CERT_PROXY_SECRET": self.cert_proxy_secret,
+            "CRYPTO_SUITE": self.crypto_suite,
             "CA_FOLDER": str(self.ca_folder or self.folder / "authority"),
             "CA_URL": self.ca_url,
             "SITE_URL": self.site_url or self._address(),
@@ -271,15 +276,39 @@ def _certificates(profile: str, environ: Mapping[str, str]) -> dict[str, Any]:
         raise refusal(
             "CERT_PROXY_SECRET 须不少于32个字符", "CERT_PROXY_SECRET needs 32 characters or more"
         )
+    suite = _suite(environ, cert_login)
+    # An authority and its members' keys are of one suite: the demonstration keeps two of each.
+    beside = folder_of(profile) / ("authority" if suite == "intl" else f"authority-{suite}")
+    keys = folder_of(profile) / ("keys" if suite == "intl" else f"keys-{suite}")
     return {
         "cert_login": cert_login,
+        "crypto_suite": suite,
         "cert_proxy_secret": secret,
         "assistant_port": _number(environ, "ASSISTANT_PORT", 17890, least=1, most=65535),
-        "ca_folder": Path(environ.get("CA_FOLDER") or folder_of(profile) / "authority").absolute(),
+        "ca_folder": Path(environ.get("CA_FOLDER") or beside).absolute(),
         "ca_url": environ.get("CA_URL", "").rstrip("/"),
         "site_url": environ.get("SITE_URL", "").rstrip("/"),
-        "demo_keys": Path(environ.get("DEMO_KEYS") or folder_of(profile) / "keys").absolute(),
+        "demo_keys": Path(environ.get("DEMO_KEYS") or keys).absolute(),
     }
+
+
+def _suite(environ: Mapping[str, str], cert_login: str) -> str:
+    suite = environ.get("CRYPTO_SUITE") or "intl"
+    if suite not in CRYPTO_SUITES:
+        raise refusal(
+            f"CRYPTO_SUITE 须为 {'、'.join(CRYPTO_SUITES)} 之一", f"CRYPTO_SUITE cannot be {suite}"
+        )
+    if suite == "gm" and importlib.util.find_spec("tongsuopy") is None:
+        raise refusal(
+            "CRYPTO_SUITE=gm 须先安装国密组件：pip install 'tongsuopy>=1.0,<2'（仅 Linux x86_64）",
+            "CRYPTO_SUITE=gm needs the extra `gm`, tongsuopy, which has files for Linux x86_64 alone",
+        )
+    if suite == "gm" and cert_login == "mtls":
+        raise refusal(
+            "国密证书不能用于 CERT_LOGIN=mtls，请用 agent",
+            "browsers and TLS here know no SM2: CERT_LOGIN=mtls cannot be used with gm",
+        )
+    return suite
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _set_keys(settings: config.Settings) -> None:
     pairs = dict(settings.personal_data_keys)
     index = bytes.fromhex(pairs.pop("index"))
     secrets = {key_id: bytes.fromhex(text) for key_id, text in pairs.items()}
-    ring = encrypted.Keys(next(iter(secrets)), secrets, index)
+    ring = encrypted.Keys(next(iter(secrets)), secrets, index, settings.crypto_suite)
     encrypted.set_keys(lambda: ring)
 
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.pki.suites import INTL, SUITES
 from assistant import PORT
 from assistant.keyring import Keyring, demo_keys, usb_keys
 from assistant.server import Server
@@ -21,7 +22,9 @@ SOFT_PROFILES = ("demo", "test")
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _options(arguments)
-    server = Server(options.port, Keyring(_tokens(options)), frozenset(options.site))
+    server = Server(
+        options.port, Keyring(_tokens(options), SUITES[options.suite]), frozenset(options.site)
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if options.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -43,6 +46,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     keys.add_argument("--module", help="the USBKey's PKCS#11 driver")
     keys.add_argument("--demo-keys", type=Path, help="folder of soft keys; the demonstration alone")
     parser.add_argument("--token", action="append", default=[], help="label of a USBKey; else all")
+    parser.add_argument("--suite", choices=SUITES, default=INTL.name, help="of keys made here")
     parser.add_argument("--state", type=Path, default=STATE, help="where wrong PINs are counted")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)

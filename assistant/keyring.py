@@ -25,6 +25,7 @@ from app.pki import cms
 from app.pki.authority import member_no_of
 from app.pki.errors import PinIncorrect, TokenError
 from app.pki.requests import request_for
+from app.pki.suites import INTL, CryptoSuite
 from app.pki.tokens import (
     FACTORY_PIN,
     LOCK,
@@ -89,8 +90,10 @@ class MadeKey:
 class Keyring:
     """Every token that is plugged in now, asked anew each time: keys come and go."""
 
-    def __init__(self, find_tokens: Callable[[], list[TokenBackend]]) -> None:
-        self._find_tokens = find_tokens
+    def __init__(
+        self, find_tokens: Callable[[], list[TokenBackend]], suite: CryptoSuite = INTL
+    ) -> None:
+        self._find_tokens, self._suite = find_tokens, suite
 
     def certificates(self) -> list[dict[str, Any]]:
         """Return what the window shows of each certificate."""
@@ -122,7 +125,7 @@ class Keyring:
         """Make a key inside a token, and the request for its certificate."""
         token = self._token(label)
         with _opened(token, pin):
-            key = token.generate_key(label=member_no)
+            key = token.generate_key(self._suite.key_kind, label=member_no)
             return MadeKey(label, key.key_id, request_for(token, key, member_no).decode())
 
     def store_certificate(self, made: MadeKey, pin: str, text: str) -> None:

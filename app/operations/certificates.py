@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
@@ -39,7 +39,7 @@ from app.pki import authority
 from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
 from app.pki.errors import RequestRefused
 from app.pki.signer import authority_of
-from app.pki.suites import INTL, SUITES
+from app.pki.suites import SUITES, CryptoSuite, suite_of
 
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is read as something else
 CODE_LENGTH = 10
@@ -86,6 +86,11 @@ def the_authority() -> Authority:
     return authority_of(Path(current_app.config["CA_FOLDER"]), current_app.config["CA_URL"])
 
 
+def suite() -> CryptoSuite:
+    """Return the suite of what is made from now on; what there is says its own."""
+    return SUITES[current_app.config["CRYPTO_SUITE"]]
+
+
 # The two codes
 
 
@@ -116,9 +121,9 @@ def open_enrolment(
     code, salt = _fresh_code(), secrets.token_bytes(16)
     row = CertificateEnrolment(
         reference=f"{secrets.randbelow(10**10):010}",
-        code_hash=INTL.derive(code.encode(), salt),
+        code_hash=suite().derive(code.encode(), salt),
         salt=salt,
-        suite=INTL.name,
+        suite=suite().name,
         member_id=member_id,
         assurance=assurance,
         opened_by=actor.member_id,
@@ -410,8 +415,8 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
             .with_for_update()
         ).first()
         # Derived even where there is nothing to compare it with: the answer takes as long.
-        suite, salt = (SUITES[found.suite], found.salt) if found else (INTL, bytes(16))
-        derived = suite.derive(typed[:64].encode("utf-8", "replace"), salt)
+        chosen, salt = (SUITES[found.suite], found.salt) if found else (suite(), bytes(16))
+        derived = chosen.derive(typed[:64].encode("utf-8", "replace"), salt)
         if found and hmac.compare_digest(derived, found.code_hash):
             found_id = found.id
         else:
@@ -469,9 +474,9 @@ def _require_two(member_id: int, actor: Actor, confirmed_by: Actor | None) -> No
 
 def _acceptable(csr: bytes) -> Request:
     """Read a certificate request with a key that nobody has used, our own authority included."""
-    request = authority.read_request(csr)
     ours = the_authority()
-    own = {_spki(certificate.public_key()) for certificate in (ours.root, ours.certificate)}
+    request = authority.read_request(csr, ours.suite)
+    own = {authority.spki_in(certificate) for certificate in (ours.root, ours.certificate)}
     fingerprint = _fingerprint(request.spki)
     used = select(Certificate.id).where(Certificate.key_fingerprint == fingerprint)
     if request.spki in own or db.session.scalar(used):
@@ -492,7 +497,7 @@ def _issue(
         key_fingerprint=_fingerprint(request.spki),
         member_id=member.id,
         der=der,
-        suite=INTL.name,
+        suite=suite_of(request.spki).name,
         assurance=assurance,
         not_before=made.not_valid_before_utc,
         not_after=made.not_valid_after_utc,
@@ -600,11 +605,6 @@ def _not_possible(row: Certificate) -> RuleError:
 
 def _key_used() -> RequestRefused:
     return RequestRefused(_("This key has been certified before; make a new one"), code="key_used")
-
-
-def _spki(key: Any) -> bytes:
-    spki: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return spki
 
 
 def _fingerprint(data: bytes) -> str:

@@ -20,7 +20,6 @@ from app.models import (
     CertificateEnrolment,
     OperationLog,
     RevocationList,
-    SignatureEvent,
 )
 from app.operations import certificates
 from app.operations.actor import SYSTEM, Actor
@@ -263,12 +262,8 @@ def test_the_authoritys_own_key_is_certified_for_nobody(codes, signing, monkeypa
     from app.pki import authority
 
     ours = certificates.the_authority()
-    spki = certificates._spki(ours.certificate.public_key())
-    monkeypatch.setattr(
-        authority,
-        "read_request",
-        lambda data: authority.Request(ours.certificate.public_key(), spki),
-    )
+    own = authority.Request(authority.key_in(ours.certificate), authority.spki_in(ours.certificate))
+    monkeypatch.setattr(authority, "read_request", lambda data, suite: own)
     with pytest.raises(RequestRefused) as refusal:
         enrolled(codes)
     assert refusal.value.code == "key_used"
@@ -515,20 +510,12 @@ def test_a_list_is_never_changed(signing, cluster):
     assert "append-only" in owner_is_refused(cluster, "UPDATE crl SET der = 'x'")
 
 
-def test_a_signature_is_kept_with_the_list_of_the_day(codes, operator, cea):
-    from tests.factories import submitted
-
+def test_a_signature_is_kept_with_the_list_of_the_day(codes):
     made = enrolled(codes)
     publish()
-    submitted("registry_to_trading", operator, {cea: 100})
-    events = list(db.session.scalars(db.text("SELECT id FROM application_event")))
     with transaction():
-        row = certificates.keep_signature(
-            made, b"{}", b"cms", purpose="submit", signed_at=NOW, event_ids=events
-        )
+        row = certificates.keep_signature(made, b"{}", b"cms", purpose="submit", signed_at=NOW)
     assert (row.crl_number, row.certificate_id) == (1, made.id)
-    covered = db.session.scalars(select(SignatureEvent.application_event_id)).all()
-    assert sorted(covered) == sorted(events)
     publish(NOW + timedelta(hours=6))
     db.session.refresh(row)
     assert row.crl_number == 1
