@@ -16,15 +16,18 @@ from app.installation.demo import DEMO_PASSWORD, MANUAL_MEMBER_NO, OFFICERS
 from app.models import (
     Account,
     Application,
+    ApplicationLine,
     Entry,
     Holding,
     Instrument,
     Member,
+    Notice,
     SettlementRun,
     TradingDay,
 )
 from app.operations import clock, verification
 from app.security import passwords
+from app.views.compliance_statistics import Share, shares
 
 UNTIL = date(2025, 12, 31)  # with the surrender at the year's end
 
@@ -67,8 +70,8 @@ def test_every_day_is_settled_and_nothing_stays_in_transit(seeded: national.Seed
         select(func.sum(Holding.pending_to_trading + Holding.pending_to_registry))
     )
     statuses = set(db.session.scalars(select(Application.status).distinct()))
-    assert {"pending_settlement", "refused"} <= statuses <= {
-        "pending_settlement", "refused", "withdrawn",
+    assert {"pending_settlement", "refused", "approved"} <= statuses <= {
+        "pending_settlement", "refused", "withdrawn", "approved",
     }  # fmt: skip
     assert clock.now().date() == date(2026, 1, 5)  # New Year's holiday lies between.
     assert (seeded.business_time.hour, seeded.business_time.tzinfo) == (10, BEIJING)
@@ -90,11 +93,56 @@ def test_a_nation_is_the_same_every_time(seeded: national.Seeded) -> None:
 
 
 def test_what_comes_after_gets_ids_of_its_own(seeded: national.Seeded) -> None:
-    for table in ("account", "ab_user", "posting", "movement", "application"):
+    for table in ("account", "ab_user", "posting", "movement", "application", "notice"):
         following, last = db.session.execute(
             text(f"SELECT nextval(pg_get_serial_sequence('{table}', 'id')), max(id) FROM {table}")
         ).one()
         assert following > last, table
+
+
+def test_what_was_issued_was_applied_for(seeded: national.Seeded) -> None:
+    issued = select(func.sum(ApplicationLine.quantity)).join(ApplicationLine.application)
+    issued = issued.where(Application.kind == "issuance", Application.status == "approved")
+    kinds = select(Application.category, func.count()).where(Application.kind == "issuance")
+
+    assert db.session.scalar(issued) == db.session.scalar(
+        select(-func.sum(Holding.issued)).where(Holding.issued < 0)
+    )
+    assert dict(db.session.execute(kinds.group_by(Application.category)).all()) == {
+        "pre_allocation": 182, "approved": 182,
+    }  # fmt: skip
+
+
+def test_the_year_that_is_over_has_its_notices(seeded: national.Seeded) -> None:
+    of_2024 = _whole(2024)
+
+    assert of_2024.enterprises == 50
+    assert 40 <= of_2024.fulfilled < 50
+    assert of_2024.gap == of_2024.obligation - of_2024.surrendered > 0
+
+
+def test_the_running_year_has_every_course(app: Flask) -> None:
+    url = app.config["SETTINGS"].database_owner_url
+    seeded = national.seed_national(url, enterprises=50)
+    report = verification.verify_ledger()
+    found = select(Application.status, func.count()).join(Application.notice)
+    found = found.where(Notice.year == 2025).group_by(Application.status)
+    of_2025 = _whole(2025)
+
+    assert report.is_sound
+    assert report.movements == seeded.movements
+    assert {"approved", "in_review", "returned", "draft"} == set(
+        dict(db.session.execute(found).all())
+    )
+    assert of_2025.enterprises == 50
+    assert 5 <= of_2025.fulfilled < 45
+
+
+def _whole(year: int) -> Share:
+    """Return how the nation stands in a year."""
+    officer = db.session.scalars(select(Member).filter_by(username="R0001")).one()
+    found = [each for each in shares(officer) if each.year == year]
+    return next(each for each in found if each.province is None and each.sector is None)
 
 
 def test_a_registry_that_is_not_empty_is_left_alone(app: Flask, seeded: national.Seeded) -> None:

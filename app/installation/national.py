@@ -1,4 +1,4 @@
-"""A registry of the nation's size: 3,400 enterprises and a year of postings, written by COPY.
+"""A registry of the nation's size: 3,400 enterprises, a year of postings and their papers, by COPY.
 
 Every row is made up, by a random number generator that always begins with the same seed.  Movements
 are copied in the order of time; the one posting trigger derives holdings and entries from them, so
@@ -20,6 +20,7 @@ from app.domain.errors import RuleError
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Stage
 from app.domain.trading_day import BEIJING
 from app.installation.demo import DEMO_PASSWORD, MANUAL_MEMBER_NO, OFFICERS
+from app.installation.national_papers import RUNNING, Papers, Person
 from app.security import passwords
 
 SEED = 2026
@@ -92,6 +93,7 @@ class Seeded:
     enterprises: int
     members: int
     applications: int
+    notices: int
     postings: int
     movements: int
     issued: int
@@ -116,6 +118,7 @@ class Enterprise:
     issued: list[int] = field(default_factory=list)
     available: list[int] = field(default_factory=list)
     trading: list[int] = field(default_factory=list)
+    course: str = ""  # what becomes of its surrender for the running year
 
 
 def seed_national(owner_url: str, *, enterprises: int = 3400, until: date = LAST_DAY) -> Seeded:
@@ -156,6 +159,9 @@ class Nation:
         self.postings = self.movements = self.applications = self.members = 0
         self.first_account = 101
         self.enterprises = _enterprises(self.random, enterprises, self.first_account)
+        self.papers = Papers(self, VINTAGES)
+        self.officers: dict[str, Person] = {}
+        self.provinces: dict[str, Person] = {}
 
     # Who there is -------------------------------------------------------------------------------
 
@@ -175,6 +181,10 @@ class Nation:
             self.add("ab_user", number, name, "", login, hashed, "t", email, account, province, "f")
             self.add("ab_user_role", number, number, roles[role])
             self.members = number
+            if role == "province":
+                self.provinces[str(province)] = Person(number, name)
+            elif role != "enterprise":
+                self.officers[login] = Person(number, name)
         for one in self.enterprises:
             if one.allows_exchange_transfer:
                 at = f"{one.opened_on} 10:00:00+08"
@@ -207,44 +217,29 @@ class Nation:
                 self.transfers(day)
                 for occasion in due:
                     self.surrender(occasion)
+                self.papers.surrender_due(day)
                 past = day
             self.copy()
 
     def issue(self, day: date) -> None:
-        """Issue what is due on a day: a document for each province and instrument."""
+        """Issue what is due on a day; with the last of the running year's come its notices."""
         for index, vintage in enumerate(VINTAGES):
             for on, share, kind in vintage.issues:
                 if on != day:
                     continue
-                at = f"{day} 09:00:00+08"
-                quantities = {one.id: int(one.issued[index] * share) for one in self.enterprises}
-                having = [one for one in self.enterprises if quantities[one.id]]
-                for province, ours in groupby(having, key=lambda one: one.province):
-                    document = f"{kind}{vintage.year}{province}{day:%m%d}"
-                    posting = self.post("issuance", Stage.APPROVAL, f"issuance:{document}",
-                                        document, None, None, None, at)  # fmt: skip
-                    for one in ours:
-                        quantity = quantities[one.id]
-                        self.move(posting, at, index + 1, quantity, ISSUANCE_ACCOUNT_ID,
-                                  Bucket.ISSUED, one.id, Bucket.AVAILABLE)  # fmt: skip
-                        one.available[index] += quantity
+                for one in self.enterprises:
+                    if quantity := int(one.issued[index] * share):
+                        self.papers.issue(one, index, quantity, kind, day)
+                if vintage.year == RUNNING and on == vintage.issues[-1][0]:
+                    for one in self.enterprises:
+                        self.papers.call_for(one, index)
 
     def surrender(self, day: date) -> None:
         """Surrender at the end of a compliance year most of what each enterprise has left."""
-        at = f"{day} 16:30:00+08"
         for index, vintage in enumerate(VINTAGES):
-            if vintage.surrendered_on != day:
-                continue
-            for one in self.enterprises:
-                quantity = int(one.available[index] * self.random.uniform(0.9, 0.99))
-                if not quantity:
-                    continue
-                document = f"LY{vintage.year}{one.id:06d}"
-                posting = self.post("surrender", Stage.APPROVAL, f"surrender:{document}", document,
-                                    None, None, one.member_id, at)  # fmt: skip
-                self.move(posting, at, index + 1, quantity, one.id, Bucket.AVAILABLE,
-                          one.id, Bucket.SURRENDERED)  # fmt: skip
-                one.available[index] -= quantity
+            if vintage.surrendered_on == day:
+                for one in self.enterprises:
+                    self.papers.settle_year(one, index, day)
 
     def transfers(self, day: date) -> None:
         """Live through one trading day: transfers both ways until 15:00, then the day-end."""
@@ -312,7 +307,8 @@ class Nation:
             posting = self.post(kind, Stage.SUBMISSION, key, number, id_, None, person, at)
         self.add("application", id_, number, kind, one.id, status, 1, REASONS[id_ % len(REASONS)],
                  REFUSAL if refused else "", f"national:{id_}", person, at, person,
-                 None if refused else at, None if refused else day, posting or None)  # fmt: skip
+                 None if refused else at, None if refused else day, posting or None, "", None,
+                 0)  # fmt: skip
         for event in ("save", "refuse" if refused else "submit"):
             self.add("application_event", id_, event, at, person, name, "",
                      REFUSAL if event == "refuse" else "")  # fmt: skip
@@ -419,6 +415,7 @@ class Nation:
             enterprises=len(self.enterprises),
             members=self.members,
             applications=self.applications,
+            notices=self.papers.notices,
             postings=self.postings,
             movements=self.movements,
             issued=sum(
@@ -442,10 +439,13 @@ COPIED = {
     " must_change_password",
     "ab_user_role": "id, user_id, role_id",
     "transfer_permission_change": "account_id, is_allowed, changed_by, changed_at, ip",
+    "notice": "id, number, account_id, year, obligation, deadline, issued_by, issued_at",
+    "notice_instrument": "notice_id, instrument_id",
     "posting": "id, business, stage, request_key, document, application_id, reverses_id, member_id,"
     " recorded_at",
     "application": "id, number, kind, account_id, status, version, reason, refusal, request_key,"
-    " created_by, created_at, submitted_by, submitted_at, settles_on, posting_id",
+    " created_by, created_at, submitted_by, submitted_at, settles_on, posting_id, category,"
+    " notice_id, step",
     "application_line": "application_id, instrument_id, quantity, venue_id",
     "application_event": "application_id, action, at, member_id, member_name, ip, comment",
     "movement": "id, posting_id, at, instrument_id, quantity, from_account, from_bucket, to_account,"
