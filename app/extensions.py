@@ -19,3 +19,13 @@ def transaction() -> Iterator[None]:
     except BaseException:
         db.session.rollback()
         raise
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo what happens inside, whatever comes of it: what is only tried before a person signs."""
+    attempt = db.session.begin_nested()
+    try:
+        yield
+    finally:
+        attempt.rollback()

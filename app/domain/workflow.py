@@ -84,7 +84,7 @@ _ALLOWED = {
     Action.SUBMIT: (Status.DRAFT, Status.RETURNED),
     Action.APPROVE: (Status.IN_REVIEW,),
     Action.SEND_BACK: (Status.IN_REVIEW,),
-    Action.WITHDRAW: (Status.IN_REVIEW, Status.PENDING_SETTLEMENT),
+    Action.WITHDRAW: (Status.DRAFT, Status.IN_REVIEW, Status.PENDING_SETTLEMENT),
 }
 
 

@@ -43,7 +43,7 @@ class Application(Model):
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATUSES})", name="status_known"),
         CheckConstraint(
-            "(status IN ('draft', 'refused')) OR (submitted_at IS NOT NULL)",
+            "(status IN ('draft', 'refused', 'withdrawn')) OR (submitted_at IS NOT NULL)",
             name="submitted_has_a_time",
         ),
         CheckConstraint(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     String,
+    Text,
     func,
     text,
 )
@@ -160,7 +161,10 @@ class Signature(Model):
 
 
 class SignatureEvent(Model):
-    """An event of an application that a signature covers; append-only."""
+    """An event of an application that a signature covers; append-only.
+
+    ``content`` is the application's own at that time, canonical: a manifest names its digest alone.
+    """
 
     __tablename__ = "signature_event"
     __table_args__ = (Index("signature_event_of", "signature_id"), {"extend_existing": True})
@@ -169,6 +173,7 @@ class SignatureEvent(Model):
         ForeignKey("application_event.id"), primary_key=True
     )
     signature_id: Mapped[int] = mapped_column(ForeignKey("signature.id"))
+    content: Mapped[str] = mapped_column(Text)
 
     signature: Mapped[Signature] = relationship(back_populates="events")
 

@@ -18,7 +18,7 @@ from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, Party, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument
-from app.operations import applications, tables
+from app.operations import applications, imports, tables
 from app.operations.actor import Actor
 from app.operations.tables import ImportColumn, Row, Table
 
@@ -66,9 +66,7 @@ class Imported:
     """What an import made."""
 
     import_id: int
-    applications: int
-    rows: int
-    tonnes: int
+    applications: list[int]
 
 
 @dataclass(slots=True)
@@ -80,11 +78,19 @@ class _Known:
     issued: dict[tuple[int, int, str], str]  # (account, instrument, type) -> application number
 
 
-def take(table: Table, actor: Actor, *, now: datetime, declared: int | None = None) -> Imported:
+def take(
+    table: Table,
+    actor: Actor,
+    *,
+    now: datetime,
+    declared: int | None = None,
+    is_signed: bool = False,
+) -> Imported:
     """Make one issuance an enterprise and type, all in review; one bad row and nothing is made.
 
-    ``declared`` is the sum of all rows as the paper says it.  Raises RuleError where the file was
-    imported before or rows are bad, which then stand in ``table.problems``; the caller rolls back.
+    ``declared`` is the sum of all rows as the paper says it.  What ``is_signed`` is submitted only
+    with the signature: it is tried, and stays drafts.  Raises RuleError where the file was imported
+    before or rows are bad, which then stand in ``table.problems``; the caller rolls back.
     """
     if applications.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
@@ -106,15 +112,8 @@ def take(table: Table, actor: Actor, *, now: datetime, declared: int | None = No
         for (account, category), lines in groups.items()
     ]
     made = applications.start(drafts, actor, now=now)
-    outcome = applications.submit(made, actor, now=now)
-    for _case, error in outcome.refused:
-        raise error
-    return Imported(
-        import_id,
-        len(made),
-        len(table.rows),
-        sum(line.quantity for lines in groups.values() for line in lines),
-    )
+    imports.submit(made, actor, now=now, only_tries=is_signed)
+    return Imported(import_id, made)
 
 
 def _require_clear(table: Table) -> None:
@@ -253,7 +252,8 @@ def _issued(accounts: list[int]) -> Any:
         .where(
             Application.kind == Issuance.code,
             Application.category.in_(ONCE),
-            Application.status.in_([Status.IN_REVIEW, Status.APPROVED]),
+            Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
+            | imports.awaits_submission(),
             Application.account_id.in_(accounts),
         )
     )

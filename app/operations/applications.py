@@ -43,6 +43,24 @@ class Outcome:
         return case
 
 
+class NoneSubmitted(RuleError):
+    """What is submitted together was refused together; ``refused`` says what stood against it."""
+
+    code = "none_submitted"
+
+    def __init__(self, refused: Sequence[tuple[Case, RuleError]]) -> None:
+        case, error = refused[0]
+        super().__init__(
+            _(
+                "Nothing was submitted: %(count)s refused, the first being %(number)s: %(reason)s",
+                count=len(refused),
+                number=case.number,
+                reason=str(error),
+            )
+        )
+        self.refused = refused
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What somebody asks for; ``request_key`` makes asking twice harmless."""
@@ -123,6 +141,18 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
         rows.call_parties(outcome.done)
         rows.record(outcome.done, Action.SUBMIT, actor, now)
     return outcome
+
+
+def submit_all(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> list[Case]:
+    """Submit drafts together: all, or none where a rule stands against one.
+
+    Raises NoneSubmitted; nothing has changed then.
+    """
+    with db.session.begin_nested():
+        outcome = submit(application_ids, actor, now=now)
+        if outcome.refused:
+            raise NoneSubmitted(outcome.refused)
+    return outcome.done
 
 
 def withdraw(

@@ -1,20 +1,23 @@
 """What is signed of applications and reviews, and the folder by which an auditor verifies it alone.
 
 The content of an application is put together from its own rows, in the one canonical form
-(app/pki/canonical.py): the applicant signs it on submission; a reviewer signs a manifest that names
-each application with the digest of that content (docs/adr/0019).
+(app/pki/canonical.py): the applicant signs it on submission; who submits many at once, and every
+reviewer, signs a manifest that names each application with the digest of that content
+(docs/adr/0019).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import BigInteger, bindparam, select, text
+from sqlalchemy import BigInteger, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.domain.errors import NotFound
@@ -23,6 +26,7 @@ from app.models import (
     Application,
     ApplicationEvent,
     Certificate,
+    ImportFile,
     RevocationList,
     Signature,
     SignatureEvent,
@@ -31,42 +35,106 @@ from app.operations import certificates
 from app.operations.actor import Actor
 from app.pki.canonical import canonical, one_line, parse
 
-SUBMISSION, REVIEW = "submission/1", "review/1"
+SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
 
 
-def submission(application_id: int, actor: Actor) -> dict[str, Any]:
-    """Return what the applicant signs on 提交."""
-    (content,) = contents([application_id]).values()
-    return {"schema": SUBMISSION, **_person(actor), "application": content}
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an application says: ``values`` are signed, ``text`` is their canonical form."""
+
+    values: dict[str, Any]
+    text: bytes
+
+    @property
+    def item(self) -> dict[str, str]:
+        """Return the line of a manifest that stands for it."""
+        return {
+            "number": self.values["number"],
+            "sha256": hashlib.sha256(self.text).hexdigest(),
+        }
 
 
-def review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> dict[str, Any]:
+def submission(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
+    """Return what the applicant signs on 提交 of one application."""
+    (content,) = found.values()
+    return {"schema": SUBMISSION, **_person(actor), "application": content.values}
+
+
+def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
+    """Return what is signed on 提交 of many of one kind: one manifest, and what they add up to.
+
+    No enterprise is named: each one's evidence is handed out with the manifest.
+    """
+    (kind,) = {content.values["kind"] for content in found.values()}
+    summed = {
+        "enterprises": len({content.values["account"]["member_no"] for content in found.values()}),
+        "lines": _summed(line for each in found.values() for line in each.values.get("lines", ())),
+        "total": str(sum(int(content.values.get("total", 0)) for content in found.values())),
+    }
+    return {
+        "schema": SUBMISSIONS,
+        **_person(actor),
+        "kind": kind,
+        **(summed if summed["lines"] else {}),
+        **_came_with(found),
+        **_items(found),
+    }
+
+
+def review(
+    found: Mapping[int, Content], decision: str, comment: str, actor: Actor
+) -> dict[str, Any]:
     """Return what a reviewer signs on 通过 or 退回: one manifest, however many applications."""
-    found = contents(ids)
     return {
         "schema": REVIEW,
         **_person(actor),
         "decision": decision,
         "comment": one_line(comment),
-        "count": len(found),
-        "items": [
-            {"number": found[id_]["number"], "sha256": digest(found[id_])} for id_ in sorted(found)
-        ],
+        **_items(found),
     }
 
 
-def contents(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+def contents(ids: Sequence[int]) -> dict[int, Content]:
     """Return the content of applications by id, in one statement; what is empty is left out.
 
     Quantities are texts of decimal digits, in tonnes; of personal data a digest alone is signed.
     """
-    rows = db.session.execute(_CONTENTS, {"ids": list(ids)})
-    return {row.id: _plain(row.content) for row in rows}
+    found = {}
+    for row in db.session.execute(_CONTENTS, {"ids": list(ids)}):
+        values = _plain(row.content)
+        found[row.id] = Content(values, canonical(values))
+    return found
 
 
-def digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a content's canonical form, in hex."""
-    return hashlib.sha256(canonical(dict(content))).hexdigest()
+def _items(found: Mapping[int, Content]) -> dict[str, Any]:
+    return {"count": len(found), "items": [found[id_].item for id_ in sorted(found)]}
+
+
+def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Add the lines up by instrument."""
+    names: dict[str, str] = {}
+    tonnes: Counter[str] = Counter()
+    for line in lines:
+        names[line["code"]] = line["name"]
+        tonnes[line["code"]] += int(line["quantity"])
+    return [
+        {"code": code, "name": names[code], "quantity": str(tonnes[code])} for code in sorted(names)
+    ]
+
+
+def _came_with(ids: Iterable[int]) -> dict[str, Any]:
+    """Name the imported files that applications came with, as their importer knows them."""
+    rows = db.session.execute(
+        select(ImportFile.id, ImportFile.name, ImportFile.sha256)
+        .where(
+            ImportFile.id.in_(select(Application.import_id).where(Application.id.in_(list(ids))))
+        )
+        .order_by(ImportFile.id)
+    )
+    files = [
+        {"batch": str(row.id), "name": one_line(row.name), "sha256": row.sha256} for row in rows
+    ]
+    return {"files": files} if files else {}
 
 
 def keep(
@@ -83,27 +151,32 @@ def keep(
     ).id
 
 
-def cover(signature_id: int, ids: Sequence[int], actor: Actor) -> None:
-    """Bind a signature to the actor's last event of each application, in the act's transaction."""
-    db.session.execute(
-        _COVER, {"signature": signature_id, "ids": list(ids), "member": actor.member_id}
-    )
+def cover(
+    signature_id: int, found: Mapping[int, Content], ids: Sequence[int], actor: Actor
+) -> None:
+    """Bind a signature to the actor's last event of each application, in the act's transaction.
 
-
-def changed_since(signature_id: int, ids: Sequence[int]) -> set[int]:
-    """Return which applications are no longer what the signed manifest names."""
-    signature = db.session.get_one(Signature, signature_id)
-    signed = _manifest(signature.content)
-    found = contents(ids)
-    return {
-        id_
-        for id_ in ids
-        if id_ not in found or signed.get(found[id_]["number"]) != digest(found[id_])
+    What the application said when it was signed for is kept with it: the act may change it, and so
+    may a later one, as another name of the enterprise does.
+    """
+    values = {
+        "signature": signature_id,
+        "ids": list(ids),
+        "contents": [found[id_].text.decode() for id_ in ids],
+        "member": actor.member_id,
     }
+    db.session.execute(_COVER, values)
 
 
-def _manifest(content: bytes) -> dict[str, str]:
-    return {item["number"]: item["sha256"] for item in parse(content)["payload"]["items"]}
+def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
+    """Return the contents of applications that still are what the signed manifest names."""
+    signed = parse(db.session.get_one(Signature, signature_id).content)["payload"]["items"]
+    digests = {item["number"]: item["sha256"] for item in signed}
+    return {
+        id_: content
+        for id_, content in contents(ids).items()
+        if digests.get(content.values["number"]) == content.item["sha256"]
+    }
 
 
 def _person(actor: Actor) -> dict[str, str]:
@@ -129,41 +202,36 @@ def export(number: str, folder: Path) -> list[Path]:
     """Write everything by which an application's signatures are verified with openssl alone.
 
     For each signature: the signed content, the signature, the certificate and the revocation list
-    of its day; the authority's chain, and a script of openssl commands.  What was submitted is
-    written as it was signed then, because an account's name may have changed since.
-    Raises NotFound.
+    of its day, and what the application said then; the authority's chain, and a script of openssl
+    commands.  Raises NotFound.
     """
     application = db.session.scalar(select(Application).where(Application.number == number))
     if application is None:
         raise NotFound(f"no application {number}")
     readme = _README.format(number=number).encode()
     files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
-    checks, submitted = [], ""
-    for place, (signature, action) in enumerate(_signatures(application.id), start=1):
+    checks, said = [], ""
+    for place, (signature, action, content) in enumerate(_signatures(application.id), start=1):
         name = f"{place:02d}-{action}"
         files |= _files_of(signature, name)
-        payload = parse(signature.content)["payload"]
-        if "application" in payload:
-            submitted = f"{name}.application.json"
-            files[submitted] = canonical(payload["application"])
-        elif not submitted:  # Nobody signed the submission by itself.
-            submitted = "application.json"
-            files[submitted] = canonical(contents([application.id])[application.id])
-        checks.append(_command(signature, name, "application" in payload, submitted, number))
+        if not said or files[said] != content.encode():
+            said = f"{name}.application.json"
+            files[said] = content.encode()
+        checks.append(_command(signature, name, said, number))
     same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
     lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
     files["verify.sh"] = "\n".join(lines).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    for name, whole in files.items():
+        (folder / name).write_bytes(whole)
     return sorted(folder / name for name in files)
 
 
-def _signatures(application_id: int) -> list[tuple[Signature, str]]:
+def _signatures(application_id: int) -> list[tuple[Signature, str, str]]:
     return [
-        (row[0], row[1])
+        (row[0], row[1], row[2])
         for row in db.session.execute(
-            select(Signature, ApplicationEvent.action)
+            select(Signature, ApplicationEvent.action, SignatureEvent.content)
             .join(SignatureEvent, SignatureEvent.signature_id == Signature.id)
             .join(ApplicationEvent, ApplicationEvent.id == SignatureEvent.application_event_id)
             .where(ApplicationEvent.application_id == application_id)
@@ -184,11 +252,10 @@ def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
     }
 
 
-def _command(signature: Signature, name: str, is_whole: bool, submitted: str, number: str) -> str:
+def _command(signature: Signature, name: str, said: str, number: str) -> str:
     at = int(signature.recorded_at.timestamp())
-    about = (
-        f"whole '{name}' '{submitted}'" if is_whole else f"named '{name}' '{submitted}' {number}"
-    )
+    is_whole = parse(signature.content)["payload"]["schema"] == SUBMISSION
+    about = f"whole '{name}' '{said}'" if is_whole else f"named '{name}' '{said}' {number}"
     return f"signed '{name}' {at}\n{about}"
 
 
@@ -234,10 +301,9 @@ _README = """申请编号：{number}
 
     sh verify.sh
 
-NN-submit.json              申请人签署的内容，其中 payload.application 即业务内容
-NN-submit.application.json  当次提交的业务内容（规范格式）
-NN-approve.json 等          审核人签署的清单，items 中的 sha256 为此前最后一次提交的业务内容的摘要
-application.json            业务内容；仅当提交不是逐笔签署时才有
+NN-submit.json              申请人签署的内容：payload.application 即业务内容；批量提交的为一份清单
+NN-approve.json 等          审核人签署的清单，items 中的 sha256 为业务内容的摘要
+NN-….application.json       签署时的业务内容（规范格式）；与前一次签署时相同的不另列
 NN-….p7s                    签名（CMS，分离式）
 NN-….certificate.pem        签名证书
 NN-….crl.pem                签名时的证书吊销列表
@@ -281,8 +347,8 @@ _CONTENTS = text("""
 """).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
 
 _COVER = text("""
-    INSERT INTO signature_event (application_event_id, signature_id)
-    SELECT max(id), :signature FROM application_event
-     WHERE application_id = ANY(:ids) AND member_id = :member
-     GROUP BY application_id
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+    INSERT INTO signature_event (application_event_id, signature_id, content)
+    SELECT (SELECT max(e.id) FROM application_event e
+             WHERE e.application_id = w.id AND e.member_id = :member), :signature, w.content
+      FROM unnest(:ids, :contents) AS w (id, content)
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("contents", type_=ARRAY(Text)))

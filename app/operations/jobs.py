@@ -265,16 +265,17 @@ def _review(work: Work) -> Chunk:
     """通过 or 退回 the next applications, as ReviewView does with a few."""
     comment = work.arguments.get("comment", "").strip()
     ids, signature = work.next_items(), work.arguments.get("signature")
-    changed: set[int] = set()
+    found: dict[int, evidence.Content] = {}
     if signature:
         applications.hold(ids, work.actor)
-        changed = evidence.changed_since(signature, ids)
+        found = evidence.as_signed(signature, ids)
+    changed = [id_ for id_ in ids if signature and id_ not in found]
     verb = {"approve": applications.approve, "send_back": applications.send_back}
     outcome = verb[work.arguments["action"]](
-        [id_ for id_ in ids if id_ not in changed], work.actor, now=work.now, comment=comment
+        list(found) if signature else ids, work.actor, now=work.now, comment=comment
     )
     if signature:
-        evidence.cover(signature, [case.id for case in outcome.done], work.actor)
+        evidence.cover(signature, found, [case.id for case in outcome.done], work.actor)
     accounts = {case.account_id for case, _error in outcome.refused}
     names: dict[int, str] = {}
     if accounts:

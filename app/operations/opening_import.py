@@ -18,7 +18,7 @@ from app.domain.regions import PROVINCES
 from app.domain.workflow import Party, Status
 from app.extensions import db
 from app.models import Account, Application
-from app.operations import account_details, applications, outbox, tables
+from app.operations import account_details, applications, imports, outbox, tables
 from app.operations.account_details import BY_NAME, FIELDS, SECTORS
 from app.operations.actor import Actor
 from app.operations.tables import ImportColumn, Row, Table
@@ -55,7 +55,7 @@ class Imported:
     """What an import made."""
 
     import_id: int
-    applications: int
+    applications: list[int]
 
 
 def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,9 +103,10 @@ def draft(
     )
 
 
-def take(table: Table, actor: Actor, *, now: datetime) -> Imported:
+def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> Imported:
     """Make an application of each row, all in review; one bad row and nothing is made.
 
+    What ``is_signed`` is submitted only with the signature: it is tried, and stays drafts.
     Raises RuleError where the file was imported before or rows are bad, which then stand in
     ``table.problems``; the caller rolls back.
     """
@@ -124,10 +125,8 @@ def take(table: Table, actor: Actor, *, now: datetime) -> Imported:
         for number, proposal in proposals.items()
     ]
     made = applications.start(drafts, actor, now=now)
-    outcome = applications.submit(made, actor, now=now)
-    for _case, error in outcome.refused:
-        raise error
-    return Imported(import_id, len(made))
+    imports.submit(made, actor, now=now, only_tries=is_signed)
+    return Imported(import_id, made)
 
 
 def _require_clear(table: Table) -> None:
@@ -168,7 +167,7 @@ def _taken(codes: Sequence[str]) -> dict[str, str]:
     proposed = func.jsonb_extract_path_text(Application.proposal, "uscc", "1")
     opening = select(proposed, Application.number).where(
         Application.kind == AccountOpening.code,
-        Application.status == Status.IN_REVIEW,
+        (Application.status == Status.IN_REVIEW) | imports.awaits_submission(),
         proposed.in_(codes),
     )
     opened = select(Account.uscc, Account.member_no).where(Account.uscc.in_(codes))

@@ -23,8 +23,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import RuleError
+from app.domain.workflow import Status
 from app.extensions import db
-from app.models.import_file import ImportFile
+from app.models import Application, ImportFile
 from app.operations.actor import Actor
 from app.operations.archives import clean_name, ending_of, open_archive
 
@@ -116,13 +117,17 @@ def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> T
 def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
     """Note that a file is imported, in the same transaction as what it brings; returns its id.
 
-    Raises RuleError when the same file was imported before (by its content, not by its name).
+    Raises RuleError when the same file was imported before (by its content, not by its name) and
+    not all of what it brought was withdrawn.
     """
     assert table.is_clear, "a table with problems is not imported"
+    earlier = _last_import(kind, table)
+    is_taken_back = earlier is not None and _was_withdrawn(earlier.id)
     values = {
         "kind": kind,
         "name": table.name,
         "sha256": table.sha256,
+        "attempt": earlier.attempt + 1 if earlier and is_taken_back else 1,
         "rows": len(table.rows),
         "imported_by": actor.member_id,
         "imported_at": now,
@@ -131,15 +136,28 @@ def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
     id_ = db.session.scalar(statement)
     if id_ is not None:
         return id_
-    earlier = db.session.scalars(
-        select(ImportFile).where(ImportFile.kind == kind, ImportFile.sha256 == table.sha256)
-    ).one()
+    earlier = _last_import(kind, table)
+    assert earlier is not None
     message = _(
         "This very file was imported before, as %(name)s (No. %(id)s); nothing was imported",
         name=earlier.name,
         id=earlier.id,
     )
     raise RuleError(message, field="file", code="import_seen_before")
+
+
+def _last_import(kind: str, table: Table) -> ImportFile | None:
+    return db.session.scalars(
+        select(ImportFile)
+        .where(ImportFile.kind == kind, ImportFile.sha256 == table.sha256)
+        .order_by(ImportFile.attempt.desc())
+    ).first()
+
+
+def _was_withdrawn(import_id: int) -> bool:
+    """Tell whether a file brought applications, and all of them were withdrawn."""
+    statuses = select(Application.status).where(Application.import_id == import_id).distinct()
+    return list(db.session.scalars(statuses)) == [Status.WITHDRAWN]
 
 
 def template(columns: Sequence[ImportColumn], form: str) -> bytes:

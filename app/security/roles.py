@@ -172,11 +172,11 @@ OFFICERS: dict[str, str] = {
 }
 ENTERED: dict[str, str] = {
     **ISSUES_NOTICES,
-    "AccountOpeningView": "list export show reveal write",
+    "AccountOpeningView": "list export show reveal write bulk",
     "CertificateReplacementView": "list export show write",
     "SurrenderRefundView": "list export show write",
     "InstrumentView": "list export write",
-    "IssuanceView": "list export show write",
+    "IssuanceView": "list export show write bulk",
     "CustodyLinkView": "list export show write",
     "FreezeView": "list export show write",
     "UnfreezeView": "list export show write",

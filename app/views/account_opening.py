@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import abort, flash, g, redirect, request
+from flask import abort, flash, g, redirect
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -22,9 +22,8 @@ from app.domain.regions import PROVINCES
 from app.domain.workflow import Status
 from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
-from app.operations import account_details, account_openings, clock, opening_import, personal_data
+from app.operations import account_details, account_openings, opening_import, personal_data
 from app.operations.account_details import BY_NAME, FIELDS, SECTORS, DetailField
-from app.operations.tables import Table
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import (
     ApplicationForm,
@@ -36,9 +35,8 @@ from app.views.application_form import (
 from app.views.application_list import ApplicationList, named_openings, subject_of, usual_filters
 from app.views.columns import Column
 from app.views.conditions import Filter
-from app.views.imports import chosen_table, template_file
+from app.views.imports import ImportDesk
 from app.views.listing import Action, Conditions
-from app.views.officer_desk import OfficerDesk
 
 LETTERS = {
     "waiting": (_("Waiting to be sent"), "amber"),
@@ -92,7 +90,7 @@ class _OpeningForm(ApplicationForm):
 OpeningForm = type("OpeningForm", (_OpeningForm,), _FIELDS)
 
 
-class AccountOpeningView(OfficerDesk):
+class AccountOpeningView(ImportDesk):
     """开户: what is to be opened, what was, and whether the first letters are out."""
 
     route_base = "/account-openings"
@@ -100,6 +98,10 @@ class AccountOpeningView(OfficerDesk):
     title = _("Account openings")
     form_title = _("New account")
     form = OpeningForm
+    importer = opening_import
+    import_label = _("Import enterprises")
+    import_page = "account_opening_import.html"
+    file_title = _("Accounts to open")
     new_label = _("New account")
     accepts_attachments = False
     columns = (
@@ -200,12 +202,6 @@ class AccountOpeningView(OfficerDesk):
             )
         return {"reason": (form.reason.data or "").strip(), "proposal": proposal}
 
-    def tools(self) -> Iterable[Action]:
-        """新增, and the import beside it."""
-        yield from super().tools()
-        if self.may("write"):
-            yield Action(_("Import enterprises"), self.url("import_table"), icon="file-upload")
-
     # What was opened ----------------------------------------------------------------------------
 
     def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
@@ -258,57 +254,6 @@ class AccountOpeningView(OfficerDesk):
             name = subject_of(application)[1]
             flash(gettext("Both letters to %(name)s are written anew", name=name), "success")
         return redirect(self.url("show", id=id))
-
-    # The table of enterprises -------------------------------------------------------------------
-
-    @expose("/import", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def import_table(self) -> Any:
-        """Take a table of enterprises, or show everything that stands against it."""
-        if request.method == "GET":
-            return self._import_page(None)
-        table = chosen_table(opening_import.COLUMNS)
-        try:
-            with transaction():
-                done = opening_import.take(table, self.actor(), now=clock.now())
-        except RuleError as error:
-            if table.is_clear:
-                table.refuse(0, "", error.message)
-            return self._import_page(table), 400
-        return self._imported(done)
-
-    @expose("/import/template.<form>")
-    @has_access
-    @permission_name("write")
-    def import_template(self, form: str) -> Any:
-        """Answer with the table to fill in."""
-        return template_file(gettext("Accounts to open"), opening_import.COLUMNS, form)
-
-    def _import_page(self, table: Table | None) -> Any:
-        return self.render_template(
-            "account_opening_import.html",
-            title=_("Import enterprises"),
-            table=table,
-            templates=[
-                (form.upper(), self.url("import_template", form=form)) for form in ("xlsx", "csv")
-            ],
-            cancel_url=self.url("list"),
-        )
-
-    def _imported(self, done: opening_import.Imported) -> Any:
-        result = {
-            "facts": [
-                (_("Import batch"), str(done.import_id), "code"),
-                (_("Applications"), done.applications, "number"),
-            ],
-            "next_step": gettext(
-                "Another officer finds them in the review list by this import batch and confirms them"
-            ),
-            "back_url": self.url("list"),
-            "links": [(_("Details"), self.url("list", **{"import": done.import_id}))],
-        }
-        return self.render_template("result.html", result=result)
 
 
 def _invitation_of(application: Application) -> Invitation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from flask import abort, flash, g, redirect, request
@@ -14,7 +15,7 @@ from sqlalchemy import select
 
 from app.domain.errors import OutsideTradingHours, RuleError
 from app.domain.workflow import Status, line_key
-from app.extensions import db, transaction
+from app.extensions import db, transaction, undone
 from app.models import Application
 from app.operations import applications, attachments, clock
 from app.operations.actor import Actor
@@ -266,14 +267,8 @@ class ApplicationDesk(ApplicationList):
         """
         if not self._is_editable(id_):
             return
-        if not only_tries:
+        with undone() if only_tries else nullcontext():
             applications.submit([id_], self.actor(), now=clock.now()).one()
-            return
-        attempt = db.session.begin_nested()
-        try:
-            applications.submit([id_], self.actor(), now=clock.now()).one()
-        finally:
-            attempt.rollback()
 
     def _keep(
         self, draft: applications.Draft, application: Application | None, error: RuleError

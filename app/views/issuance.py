@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import flash, g, redirect, request
 from flask_appbuilder import expose
@@ -27,10 +27,9 @@ from app.views.application_list import ApplicationList, usual_filters
 from app.views.authority import CHOOSE
 from app.views.columns import Column
 from app.views.conditions import Filter
-from app.views.imports import chosen_table, template_file
+from app.views.imports import ImportDesk
 from app.views.listing import Action as RowAction
 from app.views.listing import Conditions, ListPage, back_url
-from app.views.officer_desk import OfficerDesk
 
 # 各去向: what was issued is in one of these places (domain.md R11).
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
@@ -177,7 +176,7 @@ class IssuanceForm(LinesForm):
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
-class IssuanceView(OfficerDesk):
+class IssuanceView(ImportDesk):
     """配额发放: entered by one officer or by a table, confirmed by another."""
 
     route_base = "/issuances"
@@ -185,6 +184,11 @@ class IssuanceView(OfficerDesk):
     title = _("Issuances")
     form_title = _("New issuance")
     form = IssuanceForm
+    importer = allocation
+    import_label = _("Import an allocation table")
+    import_page = "issuance_import.html"
+    file_title = _("Allocation table")
+    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},
@@ -257,68 +261,10 @@ class IssuanceView(OfficerDesk):
             for row in rows
         ]
 
-    def tools(self) -> Iterable[RowAction]:
-        """新增, and the import beside it."""
-        yield from super().tools()
-        if self.may("write"):
-            yield RowAction(
-                _("Import an allocation table"), self.url("import_table"), icon="file-upload"
-            )
-
-    # The allocation table -----------------------------------------------------------------------
-
-    @expose("/import", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def import_table(self) -> Any:
-        """Take an allocation table, or show everything that stands against it."""
-        if request.method == "GET":
-            return self._import_page(None)
+    def take(self, table: Table, *, is_signed: bool) -> allocation.Imported:
+        """Import an allocation table; the sum of all rows is as the paper says it."""
         typed = request.form.get("declared", "").strip()
-        table = chosen_table(allocation.COLUMNS)
-        try:
-            declared = whole_tonnes(typed, field="declared") if typed else None
-            with transaction():
-                done = allocation.take(table, self.actor(), now=clock.now(), declared=declared)
-        except RuleError as error:
-            if error.field == "declared" or table.is_clear:
-                table.refuse(
-                    0, _("Total of all rows") if error.field == "declared" else "", error.message
-                )
-            return self._import_page(table), 400
-        return self._imported(done)
-
-    @expose("/import/template.<form>")
-    @has_access
-    @permission_name("write")
-    def import_template(self, form: str) -> Any:
-        """Answer with the table to fill in."""
-        return template_file(gettext("Allocation table"), allocation.COLUMNS, form)
-
-    def _import_page(self, table: Table | None) -> Any:
-        return self.render_template(
-            "issuance_import.html",
-            title=_("Import an allocation table"),
-            table=table,
-            declared=request.form.get("declared", ""),
-            templates=[
-                (form.upper(), self.url("import_template", form=form)) for form in ("xlsx", "csv")
-            ],
-            cancel_url=self.url("list"),
+        declared = whole_tonnes(typed, field="declared") if typed else None
+        return allocation.take(
+            table, self.actor(), now=clock.now(), declared=declared, is_signed=is_signed
         )
-
-    def _imported(self, done: allocation.Imported) -> Any:
-        result = {
-            "facts": [
-                (_("Import batch"), str(done.import_id), "code"),
-                (_("Rows"), done.rows, "number"),
-                (_("Applications"), done.applications, "number"),
-                (_("Issued quantity"), done.tonnes, "number", _("tonnes")),
-            ],
-            "next_step": gettext(
-                "Another officer finds them in the review list by this import batch and confirms them"
-            ),
-            "back_url": self.url("list"),
-            "links": [(_("Details"), self.url("list", **{"import": done.import_id}))],
-        }
-        return self.render_template("result.html", result=result)

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
+from app.domain.workflow import Case
 from app.extensions import db, transaction
 from app.models import Application
 from app.operations import applications, clock, evidence, jobs
@@ -33,12 +34,17 @@ def is_asked() -> bool:
 
 def ask_for_submission(application_id: int, actor: Actor) -> Any:
     """Send the applicant to the page where the submission is signed."""
-    return _ask(evidence.submission(application_id, actor))
+    return _ask(evidence.submission(evidence.contents([application_id]), actor))
+
+
+def ask_for_submissions(ids: Sequence[int], actor: Actor) -> Any:
+    """Send the officer to the page where the submission of all of them is signed, once."""
+    return _ask(evidence.submissions(evidence.contents(ids), actor))
 
 
 def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> Any:
     """Send the reviewer to the page where the decision on all of them is signed, once."""
-    return _ask(evidence.review(ids, decision, comment, actor))
+    return _ask(evidence.review(evidence.contents(ids), decision, comment, actor))
 
 
 def _ask(payload: dict[str, Any]) -> Any:
@@ -63,20 +69,17 @@ class SigningView(BaseView):
             flash(gettext("What was to be signed has lapsed; please submit it again"), "warning")
             return redirect(url_for("HomeView.index"))
         payload = waits.payload
-        is_review = payload["schema"] == evidence.REVIEW
+        purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
         g.crumb = gettext("Sign")
         return self.render_template(
             "signing.html",
-            is_review=is_review,
-            business="" if is_review else KINDS[payload["application"]["kind"]].title,
+            is_review=purpose == "review",
+            kinds=KINDS,
             payload=payload,
-            step={
-                "type": "review" if is_review else "submit",
-                "challenge": challenge,
-                "payload": payload,
-            },
+            step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
             action=url_for("SigningView.sign", challenge=challenge),
+            back_url=_imported(payload) or url_for("HomeView.index"),
         )
 
     @expose("/<challenge>", methods=["POST"])
@@ -90,8 +93,7 @@ class SigningView(BaseView):
             payload = parse(taken.payload)
             if taken.member_id != g.user.id:
                 raise SignatureRefused("challenge")
-            act = _review if payload["schema"] == evidence.REVIEW else _submit
-            return act(payload, taken, content, cms)
+            return _ACTS[payload["schema"]](payload, taken, content, cms)
         except PkiError as error:
             flash(certificates.reason_of(error), "danger")
         except RuleError as error:
@@ -116,11 +118,34 @@ def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
     (id_,) = _ids([payload["application"]["number"]])
     with transaction():
         applications.hold([id_], actor)
-        expected = evidence.submission(id_, actor)
+        found = evidence.contents([id_])
+        expected = evidence.submission(found, actor)
         signature = _verified("submit", expected, taken, content, cms)
         case = applications.submit([id_], actor, now=clock.now()).one()
-        evidence.cover(signature, [id_], actor)
+        evidence.cover(signature, found, [id_], actor)
     return redirect(url_for(f"{_desk_of(case.kind)}.done", id=id_))
+
+
+def _submit_all(
+    payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes
+) -> Any:
+    """提交 of all that the manifest names, or of none; one signature covers every event."""
+    actor = _actor()
+    ids = _ids([item["number"] for item in payload["items"]])
+    back = _imported(payload) or url_for(f"{_desk_of(payload['kind'])}.list")
+    try:
+        with transaction():
+            applications.hold(ids, actor)
+            found = evidence.contents(ids)
+            expected = evidence.submissions(found, actor)
+            signature = _verified("submit", expected, taken, content, cms)
+            applications.submit_all(ids, actor, now=clock.now())
+            evidence.cover(signature, found, ids, actor)
+    except applications.NoneSubmitted as error:
+        return none_submitted(error, back)
+    if _imported(payload):
+        return redirect(back)
+    return result_of(len(ids), [], back)
 
 
 def _desk_of(kind: str) -> str:
@@ -141,21 +166,38 @@ def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
     with transaction():
         if len(ids) <= JOB_FROM:
             applications.hold(ids, actor)
-        expected = evidence.review(ids, decision, comment, actor)
+        found = evidence.contents(ids)
+        expected = evidence.review(found, decision, comment, actor)
         signature = _verified("review", expected, taken, content, cms)
         if len(ids) > JOB_FROM:
             return redirect(url_for("JobView.show", job_id=_job(ids, payload, signature, actor)))
         verb = applications.approve if decision == "approve" else applications.send_back
         outcome = verb(ids, actor, now=clock.now(), comment=comment)
-        evidence.cover(signature, [case.id for case in outcome.done], actor)
+        evidence.cover(signature, found, [case.id for case in outcome.done], actor)
+    return result_of(len(outcome.done), outcome.refused, url_for("ReviewView.list"))
+
+
+def result_of(done: int, refused: Sequence[tuple[Case, RuleError]], back_url: str) -> Any:
+    """Say how many were done, and what stood against the others."""
     failures = [
-        {"number": case.number, "label": "", "reason": str(error)}
-        for case, error in outcome.refused
+        {"number": case.number, "label": "", "reason": str(error)} for case, error in refused
     ]
-    bulk = {"done": len(outcome.done), "failed": len(failures), "failures": failures}
-    return render_template(
-        "result.html", result={"bulk": bulk, "back_url": url_for("ReviewView.list")}
-    )
+    bulk = {"done": done, "failed": len(failures), "failures": failures}
+    return render_template("result.html", result={"bulk": bulk, "back_url": back_url})
+
+
+def none_submitted(error: applications.NoneSubmitted, back_url: str) -> Any:
+    """Say what stood against those that were to be submitted together."""
+    flash(str(error), "danger")
+    return result_of(0, error.refused, back_url)
+
+
+def _imported(payload: dict[str, Any]) -> str:
+    """Return the page of the one import that a manifest is about, or nothing."""
+    files = payload.get("files", ())
+    if len(files) != 1:
+        return ""
+    return url_for(f"{_desk_of(payload['kind'])}.imported", import_id=int(files[0]["batch"]))
 
 
 def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) -> int:
@@ -193,3 +235,10 @@ def _verified(
 def _ids(numbers: Sequence[str]) -> list[int]:
     found = db.session.scalars(select(Application.id).where(Application.number.in_(numbers)))
     return sorted(found)
+
+
+_ACTS = {
+    evidence.SUBMISSION: _submit,
+    evidence.SUBMISSIONS: _submit_all,
+    evidence.REVIEW: _review,
+}

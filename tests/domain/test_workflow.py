@@ -20,6 +20,7 @@ from app.domain.workflow import (
 ALLOWED = {
     (Status.DRAFT, Action.SAVE),
     (Status.DRAFT, Action.SUBMIT),
+    (Status.DRAFT, Action.WITHDRAW),
     (Status.RETURNED, Action.SAVE),
     (Status.RETURNED, Action.SUBMIT),
     (Status.IN_REVIEW, Action.APPROVE),

@@ -14,7 +14,7 @@ from app.domain.errors import NotAllowed, RuleError
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.extensions import db, transaction
 from app.models import Account, Application, ImportFile, Instrument, OperationLog, VenueInstrument
-from app.operations import allocation, applications, clock, instruments, tables
+from app.operations import allocation, applications, clock, imports, instruments, tables
 from app.operations.actor import Actor
 from app.operations.verification import verify_ledger
 from tests.factories import (
@@ -184,7 +184,8 @@ def test_a_table_becomes_issuances_that_await_the_second_officer(
 
     done = take(table, maker, declared=200735)
 
-    assert (done.applications, done.rows, done.tonnes) == (3, 4, 200_735)
+    batch = imports.find(done.import_id, "allocation")
+    assert (batch.statuses, batch.file.rows, batch.tonnes) == ({"in_review": 3}, 4, 200_735)
     made = db.session.query(Application).order_by(Application.id).all()
     assert {(row.status, row.import_id) for row in made} == {("in_review", done.import_id)}
     assert [(row.account_id, row.category, len(row.lines)) for row in made] == [
@@ -220,7 +221,7 @@ def test_the_same_table_as_xlsx(plant, cea, maker):
 
     done = take(tables.read(file, "分配表.xlsx", allocation.COLUMNS), maker)
 
-    assert (done.applications, done.tonnes) == (1, 700)
+    assert (len(done.applications), imports.find(done.import_id, "allocation").tonnes) == (1, 700)
 
 
 def test_every_bad_row_is_named_by_row_and_column_and_nothing_is_imported(
@@ -298,7 +299,7 @@ def test_what_is_issued_once_is_not_issued_by_another_file(plant, cea, maker, ch
     with transaction():  # Sent back, it is issued by nobody any more.
         made = db.session.query(Application.id).scalar()
         applications.send_back([made], Actor.of(checker), now=clock.now(), comment="有误").one()
-    assert take(read(line(plant, cea, tonnes="102")), maker).applications == 1
+    assert take(read(line(plant, cea, tonnes="102")), maker).applications
 
 
 def test_only_the_registry_imports(plant, cea, operator):
@@ -330,7 +331,8 @@ def test_ten_thousand_rows_take_few_statements_and_seconds(app, maker, checker):
     took = time.monotonic() - began
     event.remove(db.engine, "before_cursor_execute", note)
 
-    assert (done.rows, done.applications, done.tonnes) == (10_000, 1000, 90_000)
+    batch = imports.find(done.import_id, "allocation")
+    assert (batch.file.rows, len(done.applications), batch.tonnes) == (10_000, 1000, 90_000)
     assert len(statements) <= 25
     assert took < 15  # Seconds, on a laden machine; a quiet one takes two.
     with transaction():

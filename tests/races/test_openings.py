@@ -38,7 +38,7 @@ def approving(ids: list[int], by: Actor):
 def importing(rows: list[dict[str, str]], by: Actor):
     def act() -> int:
         with transaction():
-            return opening_import.take(table(rows), by, now=clock.now()).applications
+            return len(opening_import.take(table(rows), by, now=clock.now()).applications)
 
     return act
 

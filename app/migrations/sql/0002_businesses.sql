@@ -81,6 +81,9 @@ ALTER TABLE application
   ADD COLUMN notice_id INTEGER REFERENCES notice (id),
   ADD COLUMN import_id BIGINT REFERENCES import_file (id),
   ADD COLUMN proposal JSONB DEFAULT '{}' NOT NULL,
+  DROP CONSTRAINT submitted_has_a_time,  -- Drafts of an import may be withdrawn, too.
+  ADD CONSTRAINT submitted_has_a_time CHECK (
+    status IN ('draft', 'refused', 'withdrawn') OR submitted_at IS NOT NULL),
   ADD CONSTRAINT surrender_has_a_notice CHECK (
     status IN ('draft', 'returned') OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'surrender_refund'))),
   ADD CONSTRAINT authority_acts_by_document CHECK (
@@ -169,34 +172,38 @@ BEGIN
     FROM application WHERE id = ANY(moved) AND kind = 'surrender';
   IF notices IS NOT NULL THEN
     PERFORM FROM notice WHERE id = ANY(notices) ORDER BY id FOR NO KEY UPDATE;
+    -- What is approved now is not held up by what merely waits, nor allowances by CCER beyond its
+    -- share: an obligation may have sunk.
     SELECT n.id INTO wrong
-      FROM notice n
-      JOIN LATERAL (
-        SELECT coalesce(sum(l.quantity) FILTER (WHERE a.kind = 'surrender'), 0) AS surrendered,
-               coalesce(sum(l.quantity) FILTER (WHERE a.kind = 'surrender_refund'
-                                                  AND a.status = 'approved'), 0) AS refunded,
-               coalesce(sum(l.quantity) FILTER (WHERE i.kind = 'offset' AND a.kind = 'surrender'), 0)
-               - coalesce(sum(l.quantity) FILTER (WHERE i.kind = 'offset' AND a.status = 'approved'
-                                                    AND a.kind = 'surrender_refund'), 0) AS offsets
-          FROM application a
-          JOIN application_line l ON l.application_id = a.id
-          JOIN instrument i ON i.id = l.instrument_id
-         WHERE a.notice_id = n.id
-           -- What is approved now is not held up by what merely waits: an obligation may have sunk.
-           AND (a.status = 'approved'
-                OR (a.status = 'in_review' AND EXISTS (
-                      SELECT FROM application s
-                       WHERE s.notice_id = n.id AND s.id = ANY(moved) AND s.status = 'in_review')))
-      ) AS used ON true
-     WHERE n.id = ANY(notices)
-       AND (used.surrendered - used.refunded > n.obligation
-            -- Where an obligation has sunk, CCER beyond its share does not hold up allowances.
-            OR (used.offsets > floor(n.obligation * n.offset_percent / 100)
-                AND EXISTS (SELECT FROM application a
-                              JOIN application_line l ON l.application_id = a.id
-                              JOIN instrument i ON i.id = l.instrument_id
-                             WHERE a.id = ANY(moved) AND a.notice_id = n.id
-                               AND a.kind = 'surrender' AND i.kind = 'offset')))
+      FROM (SELECT a.notice_id,
+                   coalesce(sum(signed) FILTER (WHERE a.status = 'approved'), 0) AS approved,
+                   coalesce(sum(signed) FILTER (WHERE signed > 0 OR a.status = 'approved'), 0) AS wanted,
+                   coalesce(sum(signed) FILTER (WHERE is_offset AND a.status = 'approved'), 0)
+                     AS approved_offsets,
+                   coalesce(sum(signed) FILTER (WHERE is_offset
+                                                  AND (signed > 0 OR a.status = 'approved')), 0)
+                     AS wanted_offsets
+              FROM application a
+              JOIN application_line l ON l.application_id = a.id
+              JOIN instrument i ON i.id = l.instrument_id
+             CROSS JOIN LATERAL (
+                   SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
+                          i.kind = 'offset' AS is_offset) AS line
+             WHERE a.notice_id = ANY(notices) AND a.status IN ('approved', 'in_review')
+             GROUP BY a.notice_id) AS used
+      JOIN notice n ON n.id = used.notice_id
+     WHERE approved > obligation
+        OR (wanted > obligation
+            AND EXISTS (SELECT FROM application a
+                         WHERE a.id = ANY(moved) AND a.notice_id = n.id AND a.status = 'in_review'))
+        OR (wanted_offsets > floor(obligation * offset_percent / 100)
+            AND EXISTS (SELECT FROM application a
+                          JOIN application_line l ON l.application_id = a.id
+                          JOIN instrument i ON i.id = l.instrument_id
+                         WHERE a.id = ANY(moved) AND a.notice_id = n.id
+                           AND a.kind = 'surrender' AND i.kind = 'offset'
+                           AND (a.status = 'in_review'
+                                OR approved_offsets > floor(obligation * offset_percent / 100))))
      LIMIT 1;
     IF FOUND THEN
       RAISE EXCEPTION 'more is surrendered than notice % asks for', wrong

@@ -84,7 +84,8 @@ CREATE INDEX signature_digest ON signature (digest);
 
 CREATE TABLE signature_event (
   application_event_id BIGINT PRIMARY KEY REFERENCES application_event (id),
-  signature_id BIGINT NOT NULL REFERENCES signature (id)
+  signature_id BIGINT NOT NULL REFERENCES signature (id),
+  content TEXT NOT NULL
 );
 CREATE INDEX signature_event_of ON signature_event (signature_id);
 
