@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import pem
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask_babel import gettext as _
@@ -20,7 +21,7 @@ from app.operations import log
 from app.pki.errors import PkiError
 from app.pki.signer import SEAL, Signer
 from app.pki.suites import suite_of
-from app.pki.tokens import write_private
+from app.pki.tokens import spki_of, write_private
 
 # Signs bytes the way that the public key's suite verifies them.
 Sign = Callable[[bytes], bytes]
@@ -29,7 +30,8 @@ Sign = Callable[[bytes], bytes]
 def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
     """Write the head of today's chain and its signature; a later one of the day takes its place.
 
-    The signature covers the file's bytes: `openssl dgst -sha256 -verify` checks it.  Raises
+    The signature covers the file's bytes: `openssl dgst -sha256 -verify` checks it, for SM2
+    `openssl pkeyutl -verify -rawin -digest sm3 -pkeyopt distid:1234567812345678`.  Raises
     RuleError where nothing has been sealed yet.
     """
     head = log.head()
@@ -78,8 +80,7 @@ def seal_key(folder: Path) -> tuple[Sign, bytes]:
     Raises SignerAbsent where nobody answers there.
     """
     signer = Signer(folder)
-    public = serialization.load_der_public_key(signer.keys()[SEAL])
-    return signer.sign, _pem(public)
+    return signer.sign, _pem(signer.keys()[SEAL])
 
 
 def file_key(path: Path) -> tuple[Sign, bytes]:
@@ -100,16 +101,12 @@ def file_key(path: Path) -> tuple[Sign, bytes]:
         )
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), _pem(key.public_key())
+    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), _pem(spki_of(key))
 
 
-def _pem(public: Any) -> bytes:
-    return public.public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+def _pem(spki: bytes) -> bytes:
+    return bytes(pem.armor("PUBLIC KEY", spki))
 
 
 def _spki(public_key: bytes) -> bytes:
-    return serialization.load_pem_public_key(public_key).public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return bytes(pem.unarmor(public_key)[2])
