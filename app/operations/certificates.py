@@ -31,7 +31,6 @@ from app.models import (
     OperationLog,
     RevocationList,
     Signature,
-    SignatureEvent,
 )
 from app.operations import log, outbox
 from app.operations.actor import Actor
@@ -365,9 +364,8 @@ def keep_signature(
     *,
     purpose: str,
     signed_at: datetime,
-    event_ids: list[int] | None = None,
 ) -> Signature:
-    """Keep a signature that was verified, for the events that it covers, with the list of the day."""
+    """Keep a signature that was verified, with the list of the day."""
     row = Signature(
         purpose=purpose,
         content=content,
@@ -380,11 +378,6 @@ def keep_signature(
     )
     db.session.add(row)
     db.session.flush()
-    if event_ids:
-        db.session.execute(
-            insert(SignatureEvent),
-            [{"application_event_id": event, "signature_id": row.id} for event in event_ids],
-        )
     return row
 
 
