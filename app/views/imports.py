@@ -82,6 +82,12 @@ class ImportDesk(OfficerDesk):
         if self.may("write"):
             yield Action(self.import_label, self.url("import_table"), icon="file-upload")
 
+    def actions(self, row: Any) -> Iterable[Action]:
+        """A draft leads to the import that it came with."""
+        yield from super().actions(row)
+        if self.may("write") and row.import_id and row.stored_status == Status.DRAFT:
+            yield Action(_("Import batch"), self.url("imported", import_id=row.import_id))
+
     @expose("/import", methods=["GET", "POST"])
     @has_access
     @permission_name("write")
