@@ -26,7 +26,7 @@ reset:  ## stop the demo and empty its data
 test: tools-for-tests  ## run the whole suite (TESTS="..." for a part of it)
 	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-check: tools-for-tests  ## all gates: format, lint, types, analysis, layers, catalogue, migrations (AUDIT=1: dependencies, too)
+check: tools-for-tests  ## all gates: format, lint, types, analysis, dependencies, layers, catalogue, migrations (AUDIT=1: an audit is a must)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
