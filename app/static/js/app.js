@@ -3,6 +3,7 @@ import { startClock, startMenu, startPops, startPrint, startTheme } from "./fram
 import { startConfirm, startGuard } from "./submit.js";
 import { startTables } from "./tables.js";
 import { startDates } from "./dates.js";
+import { startFiles } from "./files.js";
 import { startLines } from "./lines.js";
 import { startSignIn } from "./signin.js";
 import { startCertificateStep, startEnrolment, startFirstSignIn, startRenewal } from "./assistant.js";
@@ -16,6 +17,7 @@ startConfirm();
 startGuard();
 startTables();
 startDates();
+startFiles();
 startLines();
 startSignIn();
 startCertificateStep();
