@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -253,10 +254,10 @@ def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
 
 
 def _command(signature: Signature, name: str, said: str, number: str) -> str:
-    at = int(signature.recorded_at.timestamp())
+    at = signature.recorded_at.astimezone(UTC)
     is_whole = parse(signature.content)["payload"]["schema"] == SUBMISSION
     about = f"whole '{name}' '{said}'" if is_whole else f"named '{name}' '{said}' {number}"
-    return f"signed '{name}' {at}\n{about}"
+    return f"signed '{name}' {signature.suite} {int(at.timestamp())} {at:%y%m%d%H%M%SZ}\n{about}"
 
 
 _SCRIPT = r"""#!/bin/sh
@@ -270,15 +271,53 @@ digest() { openssl dgst -sha256 -r | cut -c1-64; }
 # same FILE DIGEST: 文件与导出时相同
 same() { [ "$(digest < "$1")" = "$2" ] || wrong "$1"; }
 
-# signed NAME AT: 签名在当时有效，签名人即内容所载会员
+# signed NAME SUITE AT TIME: 签名在当时有效，签名人即内容所载会员
 signed() {
-    cat chain.pem "$1.crl.pem" > "$1.trust.pem"
-    openssl cms -verify -inform DER -in "$1.p7s" -content "$1.json" -binary -nointern \
-        -certfile "$1.certificate.pem" -CAfile "$1.trust.pem" -crl_check -purpose any \
-        -attime "$2" -out /dev/null || wrong "$1.p7s"
+    "$2" "$1" "$3" "$4" || wrong "$1.p7s"
     member=$(openssl x509 -in "$1.certificate.pem" -noout -ext subjectAltName |
         sed -n 's/.*URI:urn:crs:member:\([^, ]*\).*/\1/p')
     grep -qF "\"member_no\":\"$member\",\"schema\":" "$1.json" || wrong "$1.certificate.pem"
+}
+
+# intl NAME AT: RSA、ECDSA
+intl() {
+    cat chain.pem "$1.crl.pem" > "$1.trust.pem"
+    openssl cms -verify -inform DER -in "$1.p7s" -content "$1.json" -binary -nointern \
+        -certfile "$1.certificate.pem" -CAfile "$1.trust.pem" -crl_check -purpose any \
+        -attime "$2" -out /dev/null
+}
+
+# gm NAME AT TIME: SM2。openssl 3 的 cms 不验证 SM2，因此逐项验证：证书链、吊销列表、签名、内容的摘要
+user=distid:1234567812345678
+sm2() {
+    openssl pkeyutl -verify -rawin -digest sm3 -pkeyopt "$user" -certin -inkey "$1" -in "$2" \
+        -sigfile "$3" > gm.said
+}
+tree() { openssl asn1parse -inform DER -in "$1"; }
+part() { openssl asn1parse -inform DER -in "$1" -strparse "$2" -noout -out "$3"; }
+place() { sed -n "$1s/:.*//p" | tail -1 | tr -d ' '; }
+gm() {
+    serial=$(openssl x509 -in "$1.certificate.pem" -noout -serial | cut -d= -f2)
+    openssl x509 -in chain.pem -out gm.issuing &&
+        openssl verify -vfyopt "$user" -CAfile chain.pem -attime "$2" gm.issuing > gm.said &&
+        openssl verify -vfyopt "$user" -partial_chain -trusted gm.issuing -purpose any \
+            -attime "$2" "$1.certificate.pem" > gm.said &&
+        openssl crl -in "$1.crl.pem" -outform DER -out gm.crl && tree gm.crl > gm.tree &&
+        part gm.crl "$(place 2 < gm.tree)" gm.data &&
+        part gm.crl "$(place '$' < gm.tree)" gm.signature &&
+        sm2 gm.issuing gm.data gm.signature &&
+        set -- "$@" $(sed -n 's/.*UTCTIME *://p' gm.tree | head -2) &&
+        printf '%s\n' "$4" "$3" "$5" | sort -c &&
+        openssl crl -in "$1.crl.pem" -noout -text > gm.list && [ -n "$serial" ] &&
+        ! grep -q "Serial Number: $serial\$" gm.list &&
+        tree "$1.p7s" > gm.tree &&
+        part "$1.p7s" "$(place '/d=5 .*cont \[ 0 \]/' < gm.tree)" gm.tagged &&
+        part "$1.p7s" "$(place '$' < gm.tree)" gm.signature &&
+        { printf '\061' && tail -c +2 gm.tagged; } > gm.data &&
+        sm2 "$1.certificate.pem" gm.data gm.signature &&
+        tree gm.data > gm.tree &&
+        [ "$(sed -n 's/.*OCTET STRING *\[HEX DUMP\]://p' gm.tree | tr A-F a-f)" = \
+            "$(openssl dgst -sm3 -r < "$1.json" | cut -c1-64)" ]
 }
 
 # whole NAME FILE: 申请人签署的业务内容即该文件
@@ -292,7 +331,8 @@ named() {
     grep -qF "{\"number\":\"$3\",\"sha256\":\"$(digest < "$2")\"}" "$1.json" || wrong "$1.json $2"
 }
 """
-_LAST = """[ "$failed" = 0 ] || { echo "FAILED 验证未通过"; exit 1; }
+_LAST = """rm -f gm.*
+[ "$failed" = 0 ] || { echo "FAILED 验证未通过"; exit 1; }
 echo "OK 全部签名有效"
 """
 _README = """申请编号：{number}

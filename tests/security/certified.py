@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from app.extensions import db
@@ -17,7 +16,8 @@ from app.models import Certificate, CertificateEnrolment, Member
 from app.pki import authority as pki
 from app.pki import cms
 from app.pki.canonical import canonical
-from app.pki.tokens import sign_with, spki_of
+from app.pki.suites import INTL, CryptoSuite, suite_of
+from app.pki.tokens import new_key, sign_with, spki_of
 
 ORIGIN = "http://localhost"
 
@@ -36,10 +36,10 @@ class Holder:
         return cms.sign(content, self, self.der, signed_at=datetime.now(UTC))
 
 
-def make_authority(name: str = "试验注册登记 CA") -> pki.Authority:
+def make_authority(name: str = "试验注册登记 CA", suite: CryptoSuite = INTL) -> pki.Authority:
     now = datetime.now(UTC)
-    root_key, root = pki.make_root(f"{name} 根", now=now)
-    key = ec.generate_private_key(ec.SECP256R1())
+    root_key, root = pki.make_root(f"{name} 根", now=now, suite=suite)
+    key = new_key(suite.key_kind)
     return pki.Authority(
         root, pki.make_issuing(name, key.public_key(), root, root_key, now=now), key
     )
@@ -53,7 +53,7 @@ def issue(
     serial: int | None = None,
 ) -> Holder:
     """Give a member number a certificate, whether or not there is such a member."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = new_key(authority.suite.key_kind)
     request = pki.Request(key.public_key(), spki_of(key))
     certificate = pki.issue(
         authority, request, member_no=member_no, name="持有人", now=now or datetime.now(UTC)
@@ -88,6 +88,7 @@ def register(
         member_id=member_id,
         enrolment=enrolment,
         der=holder.der,
+        suite=suite_of(spki_of(holder.key)).name,
         assurance=assurance,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
