@@ -10,6 +10,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, DateTime, String, case, cast, func, literal, null, type_coerce
+from sqlalchemy.types import NullType
 
 from app.views.conditions import SHANGHAI
 
@@ -104,6 +105,8 @@ class Column:
         if self.kind == "datetime" and isinstance(value.type, DateTime):
             local = func.timezone(SHANGHAI.key, value)
             return func.date_trunc("second", local, type_=DateTime())
+        if isinstance(value.type, NullType) and self.kind in ("text", "code"):
+            value = cast(value, String)  # string_agg, say, does not tell that it makes a text.
         return guarded(value) if isinstance(value.type, String) else value
 
 
