@@ -57,6 +57,21 @@ def test_a_certificate_is_asked_for_but_in_tests():
         load(DEMO | {"CERT_LOGIN": "off"})
 
 
+def test_each_suite_has_its_authority_and_keys(monkeypatch):
+    """gm needs tongsuopy, and no browser shows an SM2 certificate."""
+    monkeypatch.setattr(config.importlib.util, "find_spec", lambda name: name)
+    usual, gm = load(DEMO), load(DEMO | {"CRYPTO_SUITE": "gm"})
+    assert (usual.crypto_suite, gm.crypto_suite) == ("intl", "gm")
+    assert (gm.ca_folder.name, gm.demo_keys.name) == ("authority-gm", "keys-gm")
+    assert (usual.ca_folder.name, usual.demo_keys.name) == ("authority", "keys")
+    with pytest.raises(ConfigurationError, match="know no SM2"):
+        load(PRODUCTION | {"CRYPTO_SUITE": "gm", "CERT_LOGIN": "mtls"})
+    monkeypatch.setattr(config.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="tongsuopy") as refused:
+        load(PRODUCTION | {"CRYPTO_SUITE": "gm"})
+    assert "国密组件" in str(refused.value)
+
+
 def test_production_may_run_without_the_owner_s_secret():
     environ = {name: text for name, text in PRODUCTION.items() if name != "DATABASE_OWNER_URL"}
     assert load(environ).database_owner_url == ""
@@ -78,6 +93,7 @@ def test_production_may_run_without_the_owner_s_secret():
         ({"CAPTCHA": "off"}, "captcha"),
         ({"CERT_LOGIN": "off"}, "off in tests alone"),
         ({"CERT_LOGIN": "password"}, "CERT_LOGIN cannot be"),
+        ({"CRYPTO_SUITE": "sm2"}, "CRYPTO_SUITE cannot be"),
         ({"CERT_PROXY_SECRET": "short"}, "CERT_PROXY_SECRET needs"),
         ({"TRUSTED_HOSTS": " , "}, "needs TRUSTED_HOSTS"),
         ({"PORT": "0"}, "PORT"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from flask import Flask
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
@@ -9,6 +11,8 @@ from sqlalchemy import func, select, text
 
 from app.extensions import db
 from app.models import Member
+from app.pki.errors import SignerAbsent
+from app.pki.signer import authority_of
 from app.security import passwords
 from config import Settings, refusal
 
@@ -29,6 +33,12 @@ def check_production(app: Flask, default_password: str) -> None:
         raise refusal("SECRET_KEY 须不少于32个字符", "SECRET_KEY needs 32 characters or more")
     if app.debug or app.testing:
         raise refusal("生产环境不得开启调试", "production runs without debugging and testing")
+    suite = _suite_of_authority(app)
+    if suite not in ("", app.config["CRYPTO_SUITE"]):
+        raise refusal(
+            f"签发机构属于 {suite}，与 CRYPTO_SUITE 不一致",
+            f"the authority is of the suite {suite}, CRYPTO_SUITE is another",
+        )
     if _owns_tables():
         raise refusal(
             "应用使用的数据库用户不得拥有数据表", "the application's database role owns tables"
@@ -40,6 +50,14 @@ def check_production(app: Flask, default_password: str) -> None:
             f"members with a default password: {', '.join(weak)}",
         )
     db.session.remove()
+
+
+def _suite_of_authority(app: Flask) -> str:
+    """Return the suite that certificates are issued in, or "" before the authority is set up."""
+    try:
+        return authority_of(Path(app.config["CA_FOLDER"])).suite.name
+    except SignerAbsent:
+        return ""
 
 
 def _owns_tables() -> bool:

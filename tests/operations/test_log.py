@@ -18,8 +18,11 @@ from app.operations.actor import SYSTEM, Actor
 from app.pki import ceremony
 from app.pki.errors import SignerAbsent
 from app.pki.signer import wait_until_ready
+from app.pki.suites import has_sm2
 from app.security import sign_in
 from tests.factories import member
+
+needs_sm2 = pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
 
 
 class Logs:
@@ -285,9 +288,10 @@ def test_a_head_signed_by_another_key_is_not_believed(logs, heads, tmp_path):
     assert log_head.read(folder, _public) == ([], [path.name])
 
 
-def test_the_registrys_seal_key_signs_heads_through_its_process(logs, tmp_path):
+@pytest.mark.parametrize("kind", ["p256", pytest.param("sm2", marks=needs_sm2)])
+def test_the_registrys_seal_key_signs_heads_through_its_process(logs, tmp_path, kind):
     authority = tmp_path / "authority"
-    ceremony.establish(authority, "a long passphrase", now=datetime.now(UTC))
+    ceremony.establish(authority, "a long passphrase", now=datetime.now(UTC), kind=kind)
     process = subprocess.Popen([sys.executable, "-m", "app.pki.signer", str(authority)])
     try:
         wait_until_ready(authority)

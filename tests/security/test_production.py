@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 from flask import request
@@ -11,6 +12,8 @@ from sqlalchemy import create_engine, update
 from app import create_app
 from app.extensions import db
 from app.models import Member
+from app.pki import ceremony
+from app.pki.suites import has_sm2
 from app.security import members, production
 from config import ConfigurationError
 from tests.security.conftest import ENTERPRISE, PASSWORD
@@ -48,6 +51,16 @@ def test_it_refuses_to_run_for_debugging(fit, monkeypatch, setting):
     monkeypatch.setitem(fit.config, setting, True)
     with pytest.raises(ConfigurationError, match="调试"):
         production.check_production(fit, DEFAULT)
+
+
+@pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+def test_it_refuses_an_authority_of_another_suite(fit, monkeypatch, tmp_path):
+    monkeypatch.setitem(fit.config, "CA_FOLDER", str(tmp_path))
+    ceremony.establish(tmp_path, "a long passphrase", now=datetime.now(UTC), kind="sm2")
+    with pytest.raises(ConfigurationError, match="CRYPTO_SUITE"):
+        production.check_production(fit, DEFAULT)
+    monkeypatch.setitem(fit.config, "CRYPTO_SUITE", "gm")
+    production.check_production(fit, DEFAULT)
 
 
 def test_it_refuses_while_a_member_has_the_demonstration_s_password(fit, people, execute):
