@@ -126,10 +126,18 @@ def demo_logins(as_json: bool) -> None:
 @click.option("--role", type=click.Choice(list(ROLES)), required=True)
 @click.option("--province", help="GB/T 2260, for a provincial authority: 42")
 @click.option("--account", "account_no", help="会员编号 of the enterprise whose operator this is")
+@click.option("--email", default="", help="Where the first letters go.")
+@click.option("--phone", default="", help="Where the authorisation code goes.")
 @with_appcontext
 @_refusals_are_told
 def add_member(
-    number: str, name: str, role: str, province: str | None, account_no: str | None
+    number: str,
+    name: str,
+    role: str,
+    province: str | None,
+    account_no: str | None,
+    email: str,
+    phone: str,
 ) -> None:
     """Register a person, such as a new installation's first administrators.
 
@@ -137,8 +145,6 @@ def add_member(
     """
     password = first_password()
     with transaction():
-        if db.session.scalar(select(Member.id).where(Member.username == number)):
-            raise RuleError(f"{number}: taken")
         account_id = None
         if account_no:
             account_id = db.session.scalar(
@@ -146,7 +152,16 @@ def add_member(
             )
             if account_id is None:
                 raise RuleError(f"{account_no}: no such account")
-        register_member(number, name, password, role, account_id=account_id, province=province)
+        register_member(
+            number,
+            name,
+            password,
+            role,
+            account_id=account_id,
+            province=province,
+            email=email,
+            phone=phone,
+        )
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
     click.echo(password)
 
@@ -156,7 +171,8 @@ def add_member(
 def issue_codes(number: str) -> None:
     """Give a person, by number, the two codes of a first certificate: hand them over separately.
 
-    For a new installation's first officers and administrators; a replacement needs two officers.
+    For a new installation's first administrators, who have the codes sent to everybody else by the
+    page of members; a replacement needs two.
     """
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))

@@ -71,12 +71,21 @@ PROVINCES = {
     "44": "广东",
 }
 SECTORS = {"power": "发电", "steel": "钢铁", "cement": "水泥", "aluminium": "铝业"}
+
+
+def _officer(number: str, name: str, role: str, province: str | None = None) -> NewMember:
+    """Return somebody of no enterprise, with addresses that are nobody's."""
+    phone = f"1380015{sum(map(ord, number)) % 1000:04}"
+    email = f"{number.lower()}@registry.example.cn"
+    return NewMember(number, name, role, province=province, email=email, phone=phone)
+
+
 OFFICERS = (
-    NewMember("R0001", "注册登记管理机构经办 李敏", "registry_maker"),
-    NewMember("R0002", "注册登记管理机构复核 周强", "registry_checker"),
-    NewMember("S0001", "系统管理员 陈工", "system_admin"),
-    NewMember("S0002", "安全管理员 吴工", "security_admin"),
-    NewMember("S0003", "审计员 郑工", "auditor"),
+    _officer("R0001", "注册登记管理机构经办 李敏", "registry_maker"),
+    _officer("R0002", "注册登记管理机构复核 周强", "registry_checker"),
+    _officer("S0001", "系统管理员 陈工", "system_admin"),
+    _officer("S0002", "安全管理员 吴工", "security_admin"),
+    _officer("S0003", "审计员 郑工", "auditor"),
 )
 
 
@@ -183,7 +192,7 @@ def _register(enterprises: list[Account]) -> dict[int, Member]:
         for each in enterprises
     ]
     newcomers += [
-        NewMember(f"P{code}", f"{name}主管部门", "province", province=code)
+        _officer(f"P{code}", f"{name}主管部门", "province", code)
         for code, name in PROVINCES.items()
     ]
     register_members([*newcomers, *OFFICERS], DEMO_PASSWORD, must_change=False)

@@ -27,7 +27,8 @@ from app.models.member import Member
 class CertificateEnrolment(Model):
     """A 参考号 with its 授权码: it lets one person fetch one certificate, once.
 
-    The code itself is sent out and forgotten; what is kept can only confirm it.
+    The code itself is sent out and forgotten; what is kept can only confirm it.  A replacement that
+    an administrator has asked for, and another has yet to confirm, is a row without a code.
     """
 
     __tablename__ = "certificate_enrolment"
@@ -36,16 +37,17 @@ class CertificateEnrolment(Model):
         CheckConstraint("tries BETWEEN 0 AND 5", name="enrolment_tries_sane"),
         CheckConstraint("state <> 'open' OR tries < 5", name="five_tries_lock"),
         CheckConstraint(
-            "state IN ('open', 'used', 'locked', 'lapsed')", name="enrolment_state_known"
+            "state IN ('asked', 'open', 'used', 'locked', 'lapsed')", name="enrolment_state_known"
         ),
         CheckConstraint("(state = 'used') = (used_at IS NOT NULL)", name="used_has_a_time"),
+        CheckConstraint("state <> 'open' OR code_hash <> ''", name="open_has_a_code"),
         CheckConstraint("opened_by <> confirmed_by", name="enrolment_by_two"),
         CheckConstraint("assurance IN ('hard', 'soft')", name="enrolment_assurance_known"),
         Index(
             "certificate_enrolment_open",
             "member_id",
             unique=True,
-            postgresql_where=text("state = 'open'"),
+            postgresql_where=text("state IN ('asked', 'open')"),
         ),
         {"extend_existing": True},
     )

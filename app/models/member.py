@@ -7,6 +7,7 @@ from typing import Any
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import Role, User, assoc_user_role
+from flask_babel import lazy_gettext as _
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.domain.errors import RuleError
 from app.models.account import Account
 from app.models.encrypted import Encrypted
 from app.models.ledger import TransactionId
@@ -73,6 +75,14 @@ def reviewers_of(session: Any, account_id: int) -> list[int]:
             .distinct()
         )
     )
+
+
+def require_free_address(session: Any, email: str) -> None:
+    """Raise RuleError where an address is another member's already."""
+    if session.scalar(select(Member.id).where(Member.email == email)) is not None:
+        raise RuleError(
+            _("Another member has this e-mail address already"), field="email", code="email_taken"
+        )
 
 
 class LoginSession(Model):

@@ -6,12 +6,10 @@ the worker (`write_letters`), which writes both letters in one transaction a per
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from flask import current_app
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from sqlalchemy import insert, select, text, update
@@ -21,11 +19,10 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Account, AccountDetail, Invitation, Member
-from app.operations import account_details, certificates, ledger, log, outbox
+from app.operations import account_details, certificates, ledger, letters, log
 from app.operations.account_details import FIELDS
 from app.operations.actor import Actor
 
-LINK_LIFETIME = timedelta(days=14)
 MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
 LONGEST_MEMBER_NAME = 64
 LETTERS_AT_ONCE = 10
@@ -212,77 +209,19 @@ def _write(invitation: Invitation, now: datetime) -> None:
         if id_ is not None
     ]
     codes = certificates.open_enrolment(
-        member.id, officers[0], now=now, confirmed_by=officers[1], assurance=assurance()
+        member.id, officers[0], now=now, confirmed_by=officers[1], assurance=letters.assurance()
     )
     token = secrets.token_urlsafe(32)
-    invitation.token_hash = _hash(token)
-    invitation.written_at, invitation.expires_at = now, now + LINK_LIFETIME
-    detail = db.session.get_one(AccountDetail, member.account_id)
-    outbox.send(
-        _mail(member, detail, token, codes),
-        sms(member, detail.representative_phone or "", codes),
-    )
-
-
-def _mail(
-    member: Member, detail: AccountDetail, token: str, codes: certificates.Codes
-) -> outbox.Message:
-    site = current_app.config["SITE_URL"]
-    return outbox.Message(
-        channel="mail",
-        recipient=detail.representative_email or "",
-        subject=gettext("Your registry account has been opened"),
-        # The token stands behind "#", which no browser sends to a server: it is in no log.
-        body=gettext(
-            "Dear %(person)s,\n\nthe registry account of %(name)s has been opened. Your member"
-            " number is %(number)s.\n\n1. First sign-in: open %(site)s/first-sign-in/#%(token)s and"
-            " choose your own password.\n   If the page asks for it, the first-sign-in code is"
-            " %(token)s\n2. Certificate: open %(site)s/certificate/ and enter the reference number"
-            " %(reference)s with the authorisation code that comes by text message.\n\nThe link"
-            " can be used once; link and codes are valid until %(until)s. The registry never asks"
-            " for your password or PIN.",
-            person=detail.representative,
-            name=member.first_name,
-            number=member.username,
-            site=site,
-            token=token,
-            reference=codes.reference,
-            until=until(codes),
-        ),
+    invitation.token_hash = letters.hash_of(token)
+    invitation.written_at, invitation.expires_at = now, now + letters.LINK_LIFETIME
+    letters.send(
+        member,
+        gettext("Your registry account has been opened"),
+        gettext("the registry account of %(name)s has been opened.", name=member.first_name),
+        token=token,
+        codes=codes,
         purpose="account_opening.invitation",
-        has_secret=True,
-        member_id=member.id,
-        account_id=member.account_id,
     )
-
-
-def sms(member: Member, phone: str, codes: certificates.Codes) -> outbox.Message:
-    """Return the text message with the 授权码; the 参考号 goes another way."""
-    return outbox.Message(
-        channel="sms",
-        recipient=phone,
-        body=gettext(
-            "Member %(number)s: your certificate's authorisation code is %(code)s, to be entered"
-            " with the reference number of the mail, valid until %(until)s. Tell it to nobody.",
-            number=member.username,
-            code=codes.code,
-            until=until(codes),
-        ),
-        purpose="certificate.code",
-        has_secret=True,
-        member_id=member.id,
-        account_id=member.account_id,
-    )
-
-
-def until(codes: certificates.Codes) -> str:
-    """Return until when codes count, as letters say it."""
-    return f"{codes.expires_at.astimezone(BEIJING):%Y-%m-%d %H:%M}"
-
-
-def assurance() -> str:
-    """Return where a person's key will be: in a USBKey, or, in a demonstration, in a file."""
-    return "hard" if current_app.config["PROFILE"] == "production" else "soft"
 
 
 def redeem(token: str, *, ip: str, now: datetime) -> Member:
@@ -294,7 +233,7 @@ def redeem(token: str, *, ip: str, now: datetime) -> Member:
     found = db.session.execute(
         update(Invitation)
         .where(
-            Invitation.token_hash == _hash(token.strip()),
+            Invitation.token_hash == letters.hash_of(token.strip()),
             Invitation.used_at.is_(None),
             Invitation.expires_at > now,
         )
@@ -311,7 +250,3 @@ def redeem(token: str, *, ip: str, now: datetime) -> Member:
         account_id=member.account_id,
     )
     return member
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

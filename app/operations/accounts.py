@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import (
     Account,
+    AccountDetail,
     ColleagueReviewChange,
     CustodyLink,
+    Member,
     TransferPermissionChange,
 )
 from app.models.member import reviewers_of
-from app.operations import log
+from app.operations import log, outbox
 from app.operations.actor import Actor
+from app.operations.sign_in_notice import NO_ADDRESS
 
 
 def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now: datetime) -> None:
@@ -92,6 +96,40 @@ def ask_colleagues(account_id: int, actor: Actor, *, asks: bool, now: datetime) 
         subject=account.member_no,
         account_id=account_id,
         is_on=asks,
+    )
+    _tell_of_review(account, actor, asks=asks, now=now)
+
+
+def _tell_of_review(account: Account, actor: Actor, *, asks: bool, now: datetime) -> None:
+    """Write to the representative and to every operator: without the review one key is enough."""
+    detail = db.session.get(AccountDetail, account.id)
+    found = db.session.scalars(
+        select(Member.email).where(Member.account_id == account.id, Member.active.is_(True))
+    )
+    addresses = {*found, (detail and detail.representative_email) or ""}
+    body = _(
+        "The colleague's review of account %(number)s was changed at %(time)s by"
+        " %(person)s from %(ip)s: %(state)s. If your enterprise did not decide so, call the service"
+        " telephone 400-991-1188 at once.",
+        number=account.member_no,
+        state=_("Switched on") if asks else _("Switched off"),
+        time=f"{now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        person=f"{actor.member_no} {actor.name}",
+        ip=actor.ip or "-",
+    )
+    outbox.send(
+        *(
+            outbox.Message(
+                channel="mail",
+                recipient=address,
+                subject=_("The colleague's review was switched"),
+                body=body,
+                purpose="colleague_review.change",
+                account_id=account.id,
+            )
+            for address in sorted(addresses)
+            if outbox.is_deliverable("mail", address) and not address.endswith(NO_ADDRESS)
+        )
     )
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
 from app.models import (
+    Account,
     Certificate,
     CertificateEnrolment,
     Member,
@@ -112,11 +113,7 @@ def open_enrolment(
     if not member.active:
         raise RuleError(_("The member is disabled"), code="inactive")
     _require_two(member_id, actor, confirmed_by)
-    db.session.execute(
-        update(CertificateEnrolment)
-        .where(CertificateEnrolment.member_id == member_id, CertificateEnrolment.state == "open")
-        .values(state="lapsed")
-    )
+    let_lapse(member_id)
     code, salt = _fresh_code(), secrets.token_bytes(16)
     row = CertificateEnrolment(
         reference=f"{secrets.randbelow(10**10):010}",
@@ -142,6 +139,35 @@ def open_enrolment(
         assurance=assurance,
     )
     return Codes(row.id, row.reference, code, row.expires_at)
+
+
+def let_lapse(member_id: int) -> None:
+    """Let codes lapse that were sent and not used, and a replacement that was only asked for."""
+    db.session.execute(
+        update(CertificateEnrolment)
+        .where(
+            CertificateEnrolment.member_id == member_id,
+            CertificateEnrolment.state.in_(["open", "asked"]),
+        )
+        .values(state="lapsed")
+    )
+
+
+def require_keeper(row: Certificate, actor: Actor, *, is_administrator: bool) -> None:
+    """Raise NotFound unless suspending and revoking this certificate is the actor's business.
+
+    The account representative keeps the operators', the registry's officers keep enterprises'
+    people's, 安全管理员 keeps everybody else's; nobody keeps the own one.
+    """
+    holder = row.member
+    if actor.account_id is not None:
+        account = db.session.get(Account, actor.account_id)
+        is_kept = holder.account_id == actor.account_id
+        is_kept = is_kept and account is not None and account.member_no == actor.member_no
+    else:
+        is_kept = (holder.account_id is None) == is_administrator
+    if not is_kept or holder.id == actor.member_id:
+        raise NotFound(_("There is no such record"))
 
 
 def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime) -> Certificate:
@@ -274,11 +300,7 @@ def revoke_all(member_id: int, reason: str, actor: Actor, *, now: datetime) -> i
     For a representative who changes, and for a member who is disabled.
     """
     assert reason in REASONS
-    db.session.execute(
-        update(CertificateEnrolment)
-        .where(CertificateEnrolment.member_id == member_id, CertificateEnrolment.state == "open")
-        .values(state="lapsed")
-    )
+    let_lapse(member_id)
     held = _held(member_id)
     for row in held:
         _end(row, reason, actor, now)

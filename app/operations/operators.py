@@ -7,26 +7,21 @@ same with two digits after it.  What an operator does is an act of the enterpris
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from flask import current_app
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.domain.errors import NotFound, RuleError
-from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import Account, Invitation, Member
-from app.models.member import reviewers_of
-from app.operations import account_details, log, outbox
-from app.operations.account_openings import LINK_LIFETIME, LONGEST_MEMBER_NAME
+from app.models import Account, Member
+from app.models.member import require_free_address, reviewers_of
+from app.operations import account_details, letters, log
+from app.operations.account_openings import LONGEST_MEMBER_NAME
 from app.operations.actor import Actor
 
 MAKER, CHECKER = "enterprise_maker", "enterprise_checker"
@@ -57,19 +52,14 @@ def read(name: str, phone: str, email: str) -> tuple[dict[str, str], dict[str, s
 def add(
     actor: Actor, *, name: str, phone: str, email: str, roles: Sequence[str], now: datetime
 ) -> Member:
-    """Register an operator of the actor's enterprise, and write the first-sign-in link to it.
+    """Register an operator of the actor's enterprise, and write both first letters.
 
     Takes values that `read` has judged.  Raises RuleError where the address is another member's or
     the numbers are used up.
     """
     account = _account(actor)
     _require_roles(roles)
-    if db.session.scalar(select(Member.id).where(Member.email == email)) is not None:
-        raise RuleError(
-            gettext("Another member has this e-mail address already"),
-            field="email",
-            code="email_taken",
-        )
+    require_free_address(db.session, email)
     member = Member(
         username=_next_number(account),
         first_name=name,
@@ -85,7 +75,7 @@ def add(
     db.session.flush()
     _give(member, roles)
     _record(actor, "operator.add", member, roles=sorted(roles))
-    _invite(member, account, actor, now)
+    _let_in(member, account, actor, now)
     return member
 
 
@@ -116,7 +106,22 @@ def reset(member_id: int, actor: Actor, *, now: datetime) -> Member:
     member.password, member.must_change_password = None, True
     db.session.flush()
     _record(actor, "operator.reset", member)
-    _invite(member, account, actor, now)
+    _let_in(member, account, actor, now)
+    return member
+
+
+def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
+    """Have the codes of a first certificate sent, with a link where there is no password yet.
+
+    Those sent before lapse.  After a loss it is the registry that sends, by two officers.
+    """
+    account, member = _operator(member_id, actor)
+    if letters.has_had_certificate(member.id):
+        raise RuleError(
+            gettext("The operator has had a certificate; the registry sends a replacement"),
+            code="two_officers",
+        )
+    _let_in(member, account, actor, now)
     return member
 
 
@@ -188,49 +193,17 @@ def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:
     log.record(actor, action, subject=member.username, account_id=member.account_id, **detail)
 
 
-def _invite(member: Member, account: Account, actor: Actor, now: datetime) -> None:
-    """Write the link by which the operator chooses a password; one written before lapses.
-
-    Links count real time, as sessions do: the database's, not the business clock's.
-    """
-    token = secrets.token_urlsafe(32)
-    real = db.session.scalar(select(db.func.now()))
-    values = {
-        "opened_by": actor.member_id,
-        "confirmed_by": None,
-        "created_at": now,
-        "token_hash": hashlib.sha256(token.encode()).hexdigest(),
-        "written_at": real,
-        "expires_at": real + LINK_LIFETIME,
-        "used_at": None,
-    }
-    db.session.execute(
-        upsert(Invitation)
-        .values(member_id=member.id, **values)
-        .on_conflict_do_update(index_elements=["member_id"], set_=values)
-    )
-    body = gettext(
-        "Dear %(person)s,\n\nyou are an operator of %(name)s in the registry. Your member number is"
-        " %(number)s.\n\nOpen %(site)s/first-sign-in/#%(token)s and choose your own password.\nIf"
-        " the page asks for it, the first-sign-in code is %(token)s\n\nThe link can be used once,"
-        " until %(until)s. Your certificate is issued by the registry. The registry never asks for"
-        " your password or PIN.",
-        person=member.first_name,
-        name=account.name,
-        number=member.username,
-        site=current_app.config["SITE_URL"],
+def _let_in(member: Member, account: Account, actor: Actor, now: datetime) -> None:
+    """Write what is still lacking: the link to choose a password, the codes of a first certificate."""
+    token, codes = "", None
+    if member.password is None:
+        token = letters.fresh_link(member, actor, now=now)
+    if not letters.has_had_certificate(member.id):
+        codes = letters.first_codes(member, actor)
+    letters.send(
+        member,
+        gettext("Your access to the registry"),
+        gettext("you are an operator of %(name)s in the registry.", name=account.name),
         token=token,
-        until=f"{(real + LINK_LIFETIME).astimezone(BEIJING):%Y-%m-%d %H:%M}",
-    )
-    outbox.send(
-        outbox.Message(
-            channel="mail",
-            recipient=member.email,
-            subject=gettext("Your first sign-in to the registry"),
-            body=body,
-            purpose="operator.invitation",
-            has_secret=True,
-            member_id=member.id,
-            account_id=account.id,
-        )
+        codes=codes,
     )

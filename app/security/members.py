@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from flask_babel import gettext
 from sqlalchemy import insert, select
 
+from app.domain.errors import RuleError
+from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Member
+from app.models.member import require_free_address
 from app.security import lockout, passwords, sessions
-from app.security.roles import require_compatible
+from app.security.roles import ROLES, require_compatible
+
+OFFICER_NUMBER = re.compile(r"[A-Z][0-9A-Z]{1,11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +38,69 @@ class NewMember:
 def register_member(
     member_no: str,
     name: str,
-    password: str,
+    password: str | None,
     role: str,
     *,
     account_id: int | None = None,
     province: str | None = None,
+    email: str = "",
+    phone: str = "",
     must_change: bool = True,
 ) -> int:
-    """Register one member and return the id; the caller commits.  Raises RuleError on a bad role."""
-    newcomer = NewMember(member_no, name, role, account_id, province)
+    """Register one member and return the id; the caller commits.
+
+    Raises RuleError for a bad role, and for a number or an address that is another member's.
+    """
+    if db.session.scalar(select(Member.id).where(Member.username == member_no)):
+        raise RuleError(
+            gettext("The member number %(number)s is taken", number=member_no),
+            field="number",
+            code="number_taken",
+        )
+    if email:
+        require_free_address(db.session, email)
+    newcomer = NewMember(member_no, name, role, account_id, province, email, phone)
     return register_members([newcomer], password, must_change=must_change)[member_no]
 
 
+def register_officer(newcomer: NewMember) -> int:
+    """Register an officer, a province or an administrator, who chooses a password by a link.
+
+    Enterprises' people come by openings and by their representatives.  The caller commits.
+    """
+    if not OFFICER_NUMBER.fullmatch(newcomer.member_no):
+        raise RuleError(
+            gettext("A number begins with a capital letter: 2 to 12 capital letters and digits"),
+            field="number",
+            code="number_wrong",
+        )
+    if newcomer.role not in ROLES or ROLES[newcomer.role].scope == "account":
+        raise RuleError(gettext("Please choose the role"), field="role", code="role_missing")
+    fitting = list(PROVINCES) if ROLES[newcomer.role].scope == "province" else [None]
+    if newcomer.province not in fitting:
+        raise RuleError(
+            gettext("A provincial authority has a province, everybody else has none"),
+            field="province",
+            code="role_scope",
+        )
+    return register_member(
+        newcomer.member_no,
+        newcomer.name,
+        None,
+        newcomer.role,
+        province=newcomer.province,
+        email=newcomer.email,
+        phone=newcomer.phone,
+    )
+
+
 def register_members(
-    newcomers: Sequence[NewMember], password: str, *, must_change: bool = True
+    newcomers: Sequence[NewMember], password: str | None, *, must_change: bool = True
 ) -> dict[str, int]:
     """Register members who share a first password; return their ids by member number.
 
-    The password is hashed once, so that thousands take a second.  The caller commits.
+    Without one each chooses an own by a link.  The password is hashed once, so that thousands take
+    a second.  The caller commits.
     """
     for newcomer in newcomers:
         require_compatible(
@@ -56,7 +108,7 @@ def register_members(
         )
     if not newcomers:
         return {}
-    hashed = passwords.hash_of(password)
+    hashed = passwords.hash_of(password) if password is not None else None
     rows = [
         {
             "username": newcomer.member_no,

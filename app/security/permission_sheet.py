@@ -36,6 +36,9 @@ WORDS = {
     "renew": _("Renew the own certificate"),
     "manage": _("Suspend, resume, revoke"),
     "abort": _("Stop a job"),
+    "add": _("Register members, and where their letters go"),
+    "certify": _("Have certificates' codes sent, ask for replacements"),
+    "confirm": _("Confirm replacements"),
 }
 # Pages that no menu names.
 TITLES = {

@@ -94,10 +94,14 @@ REVIEWS = {
     "ReviewedView": "list export show",
 }
 
+# The administrators' own certificates, and those of others without an enterprise.
+CERTIFIED = {"CertificateView": "list export renew"}
+
 # What only the account representative does: who acts for the enterprise, and how many of them.
 REPRESENTATIVES: dict[str, str] = {
     "OperatorView": "list export write",
     "ColleagueReviewView": "list export switch",
+    "CertificateView": "list export renew manage",
 }
 
 ENTERPRISE = RoleSpec(
@@ -130,6 +134,7 @@ ENTERPRISE_MAKER = RoleSpec(
         if name not in REVIEWS and name not in REPRESENTATIVES
     }
     | {
+        "CertificateView": READING["CertificateView"],
         "SigningView": "sign",
         "TransferPermissionView": "list export",
         "AccountChangeView": "list export show write",
@@ -204,6 +209,8 @@ SYSTEM_ADMIN = RoleSpec(
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
+        **CERTIFIED,
+        "MemberView": "list export add switch confirm",
         "ParameterView": "list edit",
         "TradingCalendarView": "list export edit",
         "ClockView": "show set",
@@ -217,7 +224,8 @@ SECURITY_ADMIN = RoleSpec(
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
-        "MemberView": "list export edit",
+        "CertificateView": "list export renew manage",
+        "MemberView": "list export edit certify",
         "OnlineView": "list export end bulk",
         "LockView": "list export unlock",
         "LoginRecordView": "list export",
@@ -231,6 +239,7 @@ AUDITOR = RoleSpec(
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
+        **CERTIFIED,
         "LoginRecordView": "list export",
         "OperationLogView": "list export show",
         "MemberView": "list export",

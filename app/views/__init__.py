@@ -48,7 +48,8 @@ from app.views.issuance import InstrumentView, IssuanceView
 from app.views.jobs import JobFailureView, JobView
 from app.views.logs import LoginRecordView, OperationLogView
 from app.views.mailbox import MailboxView
-from app.views.members import LockView, MemberView, OnlineView
+from app.views.members import MemberView
+from app.views.online import LockView, OnlineView
 from app.views.operators import ColleagueReviewView, OperatorView
 from app.views.parameters import ParameterHistoryView, ParameterView
 from app.views.permissions import PermissionSheetView

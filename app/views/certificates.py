@@ -18,20 +18,21 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import Integer, Select, case, cast, func, select
+from sqlalchemy import Integer, Select, case, cast, exists, func, literal, select
 from wtforms import SelectField, TextAreaField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
-from app.models import Account, Application, Certificate, Member
-from app.operations import certificates, replacements
+from app.models import Account, Application, Certificate, CertificateEnrolment, Member
+from app.operations import certificates, letters
 from app.operations.actor import Actor
 from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
+from app.security.roles import ROLES, codes_of
 from app.security.scope import scope_of
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import ApplicationForm, Choosable, Filled, Required, choices_of
@@ -59,6 +60,13 @@ REASONS = {
 SHOWN_REASONS = REASONS | {"certificateHold": _("Suspended")}
 ACTS = {"suspend": _("Suspend"), "resume": _("Resume"), "revoke": _("Revoke")}
 POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("resume", "revoke")}
+# How a person stands: what is certified, or what was sent and not used yet.
+HOLDINGS = {
+    "none": (_("No certificate"), "grey"),
+    "sent": (_("Codes sent"), "blue"),
+    "asked": (_("Replacement to be confirmed"), "amber"),
+    **STATES,
+}
 LONGEST_REMARK = 200
 MOST_CERTIFICATES = 20
 LONGEST_CSR = 16_000
@@ -66,6 +74,44 @@ _SHOWN = case(
     ((Certificate.state != "revoked") & (Certificate.not_after < func.now()), "ended"),
     else_=Certificate.state,
 )
+_HELD = Certificate.member_id == Member.id
+
+
+def holding() -> list[Any]:
+    """Return what pages of people show of their certificates, as columns beside `Member`.
+
+    They are the state, the certificate that can be suspended or revoked, and whether there was one.
+    """
+    latest = select(_SHOWN).where(_HELD, Certificate.state != "revoked")
+    latest = latest.order_by(Certificate.id.desc())
+    state = func.coalesce(
+        _one(_waiting("asked", "asked")),
+        _one(latest.where(Certificate.not_after >= func.now())),
+        _one(_waiting("open", "sent")),
+        _one(latest),
+        _one(select(literal("revoked")).where(_HELD)),
+        "none",
+    )
+    present = select(Certificate.id).where(_HELD, Certificate.state != "revoked")
+    return [
+        state.label("certificate"),
+        _one(present.order_by(Certificate.id.desc())).label("certificate_id"),
+        exists(select(Certificate.id).where(_HELD)).correlate(Member).label("had_certificate"),
+    ]
+
+
+def _waiting(state: str, shown: str) -> Select[Any]:
+    return select(literal(shown)).where(
+        CertificateEnrolment.member_id == Member.id,
+        CertificateEnrolment.state == state,
+        CertificateEnrolment.expires_at > func.now(),
+    )
+
+
+def _one(statement: Select[Any]) -> Any:
+    return statement.limit(1).correlate(Member).scalar_subquery()
+
+
 _DAYS = cast(func.date_part("day", Certificate.not_after - func.now()), Integer)
 
 
@@ -84,7 +130,7 @@ class ChangeForm(FlaskForm):
 
 
 class CertificateView(ListPage):
-    """证书管理: an enterprise sees its own, the registry's officers see all and act on them."""
+    """证书管理: everybody sees the certificates within the scope; keepers act on them."""
 
     route_base = "/certificates"
     title = _("Certificates")
@@ -130,10 +176,17 @@ class CertificateView(ListPage):
         ).join(Member, Member.id == Certificate.member_id)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
-        """Leave an enterprise its own people's; a province's officer sees the own one."""
+        """Leave an enterprise its own people's; a province's officer sees the own one.
+
+        Administrators see those of people who belong to no enterprise.
+        """
         scope = scope_of(g.user)
         if scope == "all":
-            return statement
+            return (
+                statement.where(columns["account_id"].is_(None))
+                if is_administrator()
+                else statement
+            )
         if scope == "account":
             return statement.where(columns["account_id"] == g.user.account_id)
         return statement.where(columns["member_id"] == g.user.id)
@@ -143,7 +196,7 @@ class CertificateView(ListPage):
         is_own = row.member_id == g.user.id and row.state == "active"
         if is_own and self._may("renew") and row.days < RENEWAL_DAYS:
             yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
-        if self._may("manage") and row.state in POSSIBLE:
+        if self._may("manage") and row.state in POSSIBLE and _keeps(row):
             yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
         if self._may("manage") and row.account_id is not None and self._may_replace():
             yield Action(
@@ -156,6 +209,7 @@ class CertificateView(ListPage):
     def change(self, certificate_id: int) -> Any:
         """Suspend, resume or revoke a certificate; the reason is kept in the log."""
         row = db.session.get(Certificate, certificate_id) or abort(404)
+        certificates.require_keeper(row, _actor(), is_administrator=is_administrator())
         possible = POSSIBLE.get(row.state, ())
         form = ChangeForm()
         form.act.choices = choices_of({name: ACTS[name] for name in possible}, _("Please choose"))
@@ -225,7 +279,7 @@ class CertificateView(ListPage):
     @permission_name("renew")
     def issue_renewal(self, certificate_id: int) -> Any:
         """Issue the successor, where the present certificate has signed for its key."""
-        row, actor = _own(certificate_id), Actor.of(g.user, request.remote_addr or "")
+        row, actor = _own(certificate_id), _actor()
         try:
             with transaction():
                 found = signed.verify_signed(
@@ -284,6 +338,22 @@ class CertificateView(ListPage):
         return self.appbuilder.sm.has_access("can_write", "CertificateReplacementView")
 
 
+def is_administrator() -> bool:
+    """Tell whether the member is one of the three administrators."""
+    return any(ROLES[code].is_administrator for code in codes_of(g.user))
+
+
+def _keeps(row: Any) -> bool:
+    """Tell whether this row is the member's to act on; `certificates.require_keeper` decides."""
+    if g.user.account_id is not None:
+        return row.member_id != g.user.id
+    return (row.account_id is None) == is_administrator() and row.member_id != g.user.id
+
+
+def _actor() -> Actor:
+    return Actor.of(g.user, request.remote_addr or "")
+
+
 def _own(certificate_id: int) -> Certificate:
     """Return the member's own certificate, or answer 404."""
     row = db.session.get(Certificate, certificate_id)
@@ -310,7 +380,7 @@ def _decoded(name: str) -> bytes:
 
 def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:
     """Do it in the officer's name, at real time."""
-    actor, now = Actor.of(g.user, request.remote_addr or ""), datetime.now(UTC)
+    actor, now = _actor(), datetime.now(UTC)
     if act == "revoke":
         certificates.revoke(certificate_id, reason, actor, now=now, remark=remark)
     else:
@@ -347,7 +417,7 @@ class CertificateReplacementView(OfficerDesk):
         for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
         if each.name != "instrument"
     )
-    confirm = _("Once it is confirmed, new codes go to the representative. Submit it?")
+    confirm = _("Once it is confirmed, new codes go to the member. Submit it?")
     help = (
         _("One officer asks for a replacement, another confirms it"),
         _("The reference number goes by mail, the authorisation code by text message"),
@@ -411,7 +481,7 @@ class CertificateReplacementView(OfficerDesk):
             select(Member).where(Member.username == proposal.get("member_no", ""))
         ).one_or_none()
         if member is not None:
-            replacements.require_reachable(member)
+            letters.reach_of(member)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
 

@@ -1,8 +1,8 @@
-"""系统管理: the members, who of them is signed in, and whose number is locked."""
+"""系统管理: the members: registering them, letting them in, their certificates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -13,23 +13,22 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
-from wtforms import SelectField
+from wtforms import SelectField, StringField, TextAreaField
 
-from app.domain.errors import RuleError
+from app.domain.errors import NotFound, RuleError
+from app.domain.masking import mask_email, mask_phone
+from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Account, LoginSession, Member
-from app.operations import log
+from app.operations import clock, log, officers, operators
 from app.operations.actor import Actor
-from app.security import lockout, members, sessions
-from app.security.manager import current_login, permissions
-from app.security.roles import ROLES, codes_of, require_compatible
-from app.views.listing import Action, BulkAction, BulkResult, Column, Filter, ListPage, back_url
-
-METHODS = {
-    "password": _("Password"),
-    "certificate": _("USBKey"),
-    "soft_certificate": _("Soft certificate"),
-}
+from app.operations.sign_in_notice import NO_ADDRESS
+from app.security import members, sessions
+from app.security.manager import permissions
+from app.security.roles import ROLES, codes_of, require_compatible, title_of
+from app.views.application_form import Required, choices_of
+from app.views.certificates import HOLDINGS, holding
+from app.views.listing import Action, Column, Filter, ListPage, back_url
 
 
 def _actor() -> Actor:
@@ -40,161 +39,53 @@ def _may(permission: str, view: BaseView) -> bool:
     return (f"can_{permission}", view.class_permission_name) in permissions()
 
 
-class OnlineView(ListPage):
-    """在线用户: the sessions that are alive, and 强退."""
+class MemberForm(FlaskForm):
+    """Who is to be registered: an officer, a province or an administrator."""
 
-    route_base = "/online"
-    title = _("Members online")
-    account_column = None  # For the security administrator alone, who sees everybody.
-    columns = (
-        Column("member_no", _("Member number"), "code"),
-        Column("name", _("Name")),
-        Column("ip", _("IP address"), "code"),
-        Column("created_at", _("Signed in at"), "datetime"),
-        Column("seen_at", _("Last seen"), "datetime"),
-        Column("method", _("Signed in with"), choices=METHODS, is_shown=False),
-        Column("user_agent", _("Browser"), is_shown=False),
-    )
-    filters = (
-        Filter("member_no", _("Member number"), "prefix"),
-        Filter("name", _("Name")),
-        Filter("ip", _("IP address"), "exact"),
-    )
-    bulk = (
-        BulkAction(
-            "end", _("Force out"), _("End the %(count)s ticked sessions?"), is_dangerous=True
+    number = StringField(_("Member number"), [Required()], render_kw={"maxlength": 12})
+    name = StringField(_("Name"), [Required()], render_kw={"maxlength": 64})
+    role = SelectField(
+        _("Role"),
+        [Required()],
+        choices=choices_of(
+            {role.code: role.title for role in ROLES.values() if role.scope != "account"},
+            _("Please choose"),
         ),
+        validate_choice=False,
     )
-    bulk_name = "member_no"
-    help = (
-        _("A session that is forced out ends at once; the member can sign in again."),
-        _("To keep a member out, disable the member under Members."),
+    province = SelectField(
+        _("Province"),
+        choices=choices_of(PROVINCES, _("Only for a provincial authority")),
+        validate_choice=False,
     )
-
-    def rows(self, conditions: Any) -> Select[Any]:
-        """Return the living sessions with their members."""
-        return (
-            select(
-                LoginSession.id,
-                Member.username.label("member_no"),
-                Member.first_name.label("name"),
-                LoginSession.ip,
-                LoginSession.created_at,
-                LoginSession.seen_at,
-                LoginSession.method,
-                LoginSession.user_agent,
-            )
-            .join(LoginSession.member)
-            .where(sessions.online())
-        )
-
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 强退, but not for the administrator's own session."""
-        login = current_login()
-        if _may("end", self) and not (login and login.id == row.id):
-            yield Action(
-                _("Force out"),
-                url_for("OnlineView.end", session_id=row.id),
-                method="post",
-                confirm=gettext("Force out %(name)s?", name=f"{row.member_no} {row.name}"),
-                is_dangerous=True,
-            )
-
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
-        """End the sessions; the administrator's own is left alone."""
-        login = current_login()
-        result = BulkResult()
-        for session_id in ids:
-            if login and login.id == session_id:
-                result.refused[session_id] = gettext("This is your own session")
-            elif _end_session(session_id):
-                result.done.append(session_id)
-            else:
-                result.refused[session_id] = gettext("The session is over already")
-        return result
-
-    @expose("/<int:session_id>/end", methods=["POST"])
-    @has_access
-    @permission_name("end")
-    def end(self, session_id: int) -> Any:
-        """End one session at once."""
-        with transaction():
-            if not _end_session(session_id):
-                abort(404)
-        flash(gettext("The session was ended."), "success")
-        return redirect(back_url(url_for("OnlineView.list")))
-
-
-def _end_session(session_id: int) -> bool:
-    """End a session that is alive and record it; tell whether there was one."""
-    if not sessions.end([session_id], "forced"):
-        return False
-    login = db.session.get_one(LoginSession, session_id)
-    log.record(_actor(), "session.end", subject=login.member.username)
-    return True
-
-
-class LockView(ListPage):
-    """解锁: member numbers with failures in the last minutes, and whether they are locked."""
-
-    route_base = "/locks"
-    title = _("Locked members")
-    account_column = None  # Numbers as typed; some belong to nobody.
-    key = ("member_no",)
-    columns = (
-        Column("member_no", _("Member number as typed"), "code"),
-        Column("name", _("Name")),
-        Column("failures", _("Failures"), "number"),
-        Column("last_at", _("Last failure"), "datetime"),
-        Column(
-            "is_locked",
-            _("State"),
-            "status",
-            choices={True: (_("Locked"), "red"), False: (_("Not locked"), "grey")},
-        ),
+    email = StringField(
+        _("E-mail"),
+        [Required()],
+        render_kw={"maxlength": 254},
+        description=_("First-sign-in link and reference number are sent there"),
     )
-    filters = (Filter("member_no", _("Member number"), "prefix"),)
-    help = (
-        _("How many failures lock a member number, and how long they count, is set by parameters."),
-        _("Unlocking clears the failures, so that the member can sign in at once."),
+    phone = StringField(
+        _("Mobile phone"),
+        [Required()],
+        render_kw={"maxlength": 30},
+        description=_("The authorisation code is sent there"),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
-        """Return the numbers with failures that still count."""
-        found = lockout.failures().subquery()
-        return (
-            select(
-                found.c.member_no,
-                Member.first_name.label("name"),
-                found.c.failures,
-                found.c.last_at,
-                (found.c.failures >= lockout.per_member(db.session)).label("is_locked"),
-            )
-            .outerjoin(Member, Member.username == found.c.member_no)
-            .where(found.c.member_no != "")
-        )
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 解锁."""
-        if _may("unlock", self):
-            yield Action(
-                _("Unlock"),
-                url_for("LockView.unlock", member_no=row.member_no),
-                method="post",
-                confirm=gettext("Unlock %(name)s?", name=row.member_no),
-            )
+class ContactForm(FlaskForm):
+    """Where a member's letters go."""
 
-    @expose("/<member_no>/unlock", methods=["POST"])
-    @has_access
-    @permission_name("unlock")
-    def unlock(self, member_no: str) -> Any:
-        """Clear the failures of a member number."""
-        with transaction():
-            if not lockout.unlock([member_no]):
-                abort(404)
-            log.record(_actor(), "member.unlock", subject=member_no)
-        flash(gettext("%(name)s was unlocked.", name=member_no), "success")
-        return redirect(back_url(url_for("LockView.list")))
+    email, phone = MemberForm.email, MemberForm.phone
+
+
+class ReasonForm(FlaskForm):
+    """Why a replacement is asked for."""
+
+    reason = TextAreaField(
+        _("Reason for the application"),
+        [Required()],
+        render_kw={"rows": 3, "maxlength": officers.LONGEST_REASON},
+    )
 
 
 class RoleForm(FlaskForm):
@@ -221,6 +112,7 @@ class MemberView(ListPage):
             "status",
             choices={True: (_("Enabled"), "green"), False: (_("Disabled"), "red")},
         ),
+        Column("certificate", _("Certificate"), "status", choices=HOLDINGS),
         Column("last_at", _("Last sign-in"), "datetime"),
         Column("password_changed_at", _("Password set at"), "datetime", is_shown=False),
     )
@@ -246,6 +138,13 @@ class MemberView(ListPage):
         _("A disabled member's sessions end at once."),
         _("A reset password is shown once; the member has to change it at the next sign-in."),
         _("An administrator's role excludes every other role."),
+        _(
+            "The system administrator registers, the security administrator has the codes sent; a"
+            " replacement is asked for by the one and confirmed by the other."
+        ),
+        _(
+            "Enterprises' people get their certificates by opening, operators' page and replacement."
+        ),
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
@@ -265,6 +164,9 @@ class MemberView(ListPage):
             Account.name.label("account"),
             Member.province,
             func.coalesce(Member.active, False).label("is_active"),
+            *holding(),
+            Member.account_id,
+            Member.password.is_(None).label("lacks_password"),
             last.correlate(Member).scalar_subquery().label("last_at"),
             Member.password_changed_at,
         ).outerjoin(Account, Account.id == Member.account_id)
@@ -279,43 +181,179 @@ class MemberView(ListPage):
         state = conditions.get("is_active")
         return query.where(Member.active.is_(state == "true")) if state else query
 
+    def tools(self) -> Iterable[Action]:
+        """新增用户 stands first."""
+        if _may("add", self):
+            yield Action(_("Add a member"), url_for("MemberView.new"), icon="plus")
+
     def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 停用 or 启用, 重置密码 and 修改角色; not to oneself."""
-        if not _may("edit", self) or row.id == g.user.id:
+        """Offer what the administrator may do with somebody else."""
+        if row.id == g.user.id:
             return
-        name = f"{row.member_no} {row.name}"
-        yield Action(_("Change role"), url_for("MemberView.role", member_id=row.id))
-        yield Action(
-            _("Reset password"),
-            url_for("MemberView.reset", member_id=row.id),
+        if row.account_id is None and row.is_active:
+            yield from self._letting_in(row)
+            yield from self._certifying(row)
+        if _may("edit", self):
+            yield Action(_("Change role"), url_for("MemberView.role", member_id=row.id))
+            yield self._act(
+                _("Reset password"),
+                "reset",
+                row,
+                _("Reset the password of %(name)s? The sessions end."),
+                is_dangerous=True,
+            )
+        if _may("switch", self) and row.is_active:
+            question = _("Disable %(name)s? The sessions end.")
+            yield self._act(_("Disable"), "disable", row, question, is_dangerous=True)
+        elif _may("switch", self):
+            yield self._act(_("Enable"), "enable", row, _("Enable %(name)s?"))
+
+    def _letting_in(self, row: Any) -> Iterable[Action]:
+        """What 系统管理员 does: where letters go, and the first-sign-in link."""
+        if not _may("add", self):
+            return
+        yield Action(_("Contact details"), url_for("MemberView.contact", member_id=row.id))
+        if row.lacks_password:
+            question = _("Send %(name)s a new first-sign-in link? The one sent before lapses.")
+            yield self._act(_("Send the link again"), "invite", row, question)
+
+    def _certifying(self, row: Any) -> Iterable[Action]:
+        """What 安全管理员 has sent or asks for, and 系统管理员 confirms."""
+        if _may("certify", self) and not row.had_certificate:
+            label = _("Send codes") if row.certificate == "none" else _("Send codes again")
+            question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
+            yield self._act(label, "send_codes", row, question)
+        if _may("certify", self) and row.certificate_id:
+            address = url_for("CertificateView.change", certificate_id=row.certificate_id)
+            yield Action(_("Suspend or revoke"), address)
+        if _may("certify", self) and row.had_certificate:
+            address = url_for("MemberView.replace", member_id=row.id)
+            yield Action(_("Ask for a replacement"), address)
+        if _may("confirm", self) and row.certificate == "asked":
+            question = _("Confirm the replacement for %(name)s? New codes are sent.")
+            yield self._act(_("Confirm the replacement"), "confirm", row, question)
+
+    def _act(
+        self, label: Any, endpoint: str, row: Any, question: Any, *, is_dangerous: bool = False
+    ) -> Action:
+        """Return a button that asks first, naming the member."""
+        return Action(
+            label,
+            url_for(f"MemberView.{endpoint}", member_id=row.id),
             method="post",
-            confirm=gettext("Reset the password of %(name)s? The sessions end.", name=name),
-            is_dangerous=True,
+            confirm=str(question) % {"name": f"{row.member_no} {row.name}"},
+            is_dangerous=is_dangerous,
         )
-        if row.is_active:
-            question = gettext("Disable %(name)s? The sessions end.", name=name)
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("add")
+    def new(self) -> Any:
+        """Show the form, or register somebody and have the link sent."""
+        form = MemberForm()
+        if form.validate_on_submit() and self._register(form):
+            flash(gettext("The member was added; the first-sign-in link is on its way."), "success")
+            return redirect(back_url(url_for("MemberView.list")))
+        return self._form(gettext("Add a member"), form, [])
+
+    def _register(self, form: MemberForm) -> bool:
+        values = _read(form, form.name.data or "")
+        if values is None:
+            return False
+        newcomer = members.NewMember(
+            (form.number.data or "").strip(),
+            role=form.role.data or "",
+            province=form.province.data or None,
+            **values,
+        )
+        return _carried_out(form, "number", lambda: self._let_in(newcomer))
+
+    def _let_in(self, newcomer: members.NewMember) -> None:
+        member_id = members.register_officer(newcomer)
+        log.record(_actor(), "member.add", subject=newcomer.member_no, role=newcomer.role)
+        officers.invite(member_id, _actor(), now=clock.now())
+
+    @expose("/<int:member_id>/contact", methods=["GET", "POST"])
+    @has_access
+    @permission_name("add")
+    def contact(self, member_id: int) -> Any:
+        """Change where a member's letters go."""
+        member = _officer(member_id)
+        form = ContactForm()
+        values = _read(form, member.first_name) if form.validate_on_submit() else None
+        if values:
+            values.pop("name")
+            if _carried_out(
+                form, "email", lambda: officers.set_contact(member_id, actor=_actor(), **values)
+            ):
+                flash(gettext("The contact details were changed."), "success")
+                return redirect(back_url(url_for("MemberView.list")))
+        facts = [
+            (_("E-mail"), mask_email(_address(member)), "text"),
+            (_("Mobile phone"), mask_phone(member.phone), "text"),
+        ]
+        return self._form(gettext("Contact details"), form, [*_facts(member), *facts])
+
+    @expose("/<int:member_id>/invite", methods=["POST"])
+    @has_access
+    @permission_name("add")
+    def invite(self, member_id: int) -> Any:
+        """Have the first-sign-in link sent again."""
+        return self._sent(lambda: officers.invite(member_id, _actor(), now=clock.now()))
+
+    @expose("/<int:member_id>/send-codes", methods=["POST"])
+    @has_access
+    @permission_name("certify")
+    def send_codes(self, member_id: int) -> Any:
+        """Have the codes of a first certificate sent."""
+        return self._sent(lambda: officers.send_codes(member_id, _actor()))
+
+    @expose("/<int:member_id>/confirm", methods=["POST"])
+    @has_access
+    @permission_name("confirm")
+    def confirm(self, member_id: int) -> Any:
+        """Confirm the replacement that another administrator asked for."""
+        return self._sent(lambda: officers.confirm_replacement(member_id, _actor()))
+
+    def _sent(self, act: Callable[[], Member]) -> Any:
+        """Carry out what sends letters; say that they are on their way, or why not."""
+        try:
+            with transaction():
+                name = act().username
+        except NotFound:
+            abort(404)
+        except RuleError as error:
+            flash(str(error), "danger")
         else:
-            question = gettext("Enable %(name)s?", name=name)
-        yield Action(
-            _("Disable") if row.is_active else _("Enable"),
-            url_for(
-                "MemberView.disable" if row.is_active else "MemberView.enable", member_id=row.id
-            ),
-            method="post",
-            confirm=question,
-            is_dangerous=bool(row.is_active),
-        )
+            flash(gettext("The letters to %(name)s are on their way.", name=name), "success")
+        return redirect(back_url(url_for("MemberView.list")))
+
+    @expose("/<int:member_id>/replace", methods=["GET", "POST"])
+    @has_access
+    @permission_name("certify")
+    def replace(self, member_id: int) -> Any:
+        """Ask for a certificate in place of a lost one."""
+        member, form = _officer(member_id), ReasonForm()
+        reason = (form.reason.data or "").strip()
+        if form.validate_on_submit() and _carried_out(
+            form,
+            "reason",
+            lambda: officers.ask_replacement(member_id, _actor(), reason=reason),
+        ):
+            flash(gettext("The replacement waits for the system administrator."), "success")
+            return redirect(back_url(url_for("MemberView.list")))
+        return self._form(gettext("Ask for a replacement"), form, _facts(member))
 
     @expose("/<int:member_id>/disable", methods=["POST"])
     @has_access
-    @permission_name("edit")
+    @permission_name("switch")
     def disable(self, member_id: int) -> Any:
         """Keep a member out from now on."""
         return self._switch(member_id, is_active=False)
 
     @expose("/<int:member_id>/enable", methods=["POST"])
     @has_access
-    @permission_name("edit")
+    @permission_name("switch")
     def enable(self, member_id: int) -> Any:
         """Let a member in again."""
         return self._switch(member_id, is_active=True)
@@ -379,6 +417,19 @@ class MemberView(ListPage):
             help=[gettext("The member's sessions end; the new role counts from the next sign-in.")],
         )
 
+    def _form(self, title: str, form: Any, facts: list[Any]) -> Any:
+        g.crumb = title
+        shown = self.render_template(
+            "administration/form.html",
+            title=title,
+            form=form,
+            facts=facts,
+            submit_label=gettext("Save"),
+            cancel_url=back_url(url_for("MemberView.list")),
+            help=self.help[-2:],
+        )
+        return shown, 400 if form.is_submitted() else 200
+
     def _switch(self, member_id: int, *, is_active: bool) -> Any:
         _require_other(member_id)
         with transaction():
@@ -390,6 +441,47 @@ class MemberView(ListPage):
             done = gettext("%(name)s is disabled.", name=name)
         flash(done, "success")
         return redirect(back_url(url_for("MemberView.list")))
+
+
+def _officer(member_id: int) -> Member:
+    """Return somebody of no enterprise, or answer 404; `officers` decides what may be done."""
+    member = db.session.get(Member, member_id)
+    if member is None or member.account_id is not None:
+        abort(404)
+    return member
+
+
+def _facts(member: Member) -> list[tuple[Any, ...]]:
+    return [
+        (_("Member number"), member.username, "code"),
+        (_("Name"), member.first_name, "text"),
+        (_("Role"), title_of(member), "text"),
+    ]
+
+
+def _address(member: Member) -> str:
+    return "" if member.email.endswith(NO_ADDRESS) else member.email
+
+
+def _read(form: Any, name: str) -> dict[str, str] | None:
+    """Return name, e-mail and phone as they are kept; what is wrong stands at its field."""
+    values, wrong = operators.read(name, form.phone.data or "", form.email.data or "")
+    for field, message in wrong.items():
+        form[field if field in form else "email"].errors = [message]
+    return None if wrong else values
+
+
+def _carried_out(form: Any, usual: str, act: Callable[[], Any]) -> bool:
+    """Carry out an act in a transaction; a refusal stands at its field."""
+    try:
+        with transaction():
+            act()
+    except NotFound:
+        abort(404)
+    except RuleError as error:
+        form[error.field if error.field in form else usual].errors = [str(error)]
+        return False
+    return True
 
 
 def _require_other(member_id: int) -> None:

@@ -24,6 +24,7 @@ from app.operations.actor import Actor
 from app.operations.operators import CHECKER, MAKER
 from app.security import lockout, sessions
 from app.views.application_form import Required
+from app.views.certificates import HOLDINGS, holding
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action, Conditions, ListPage, back_url
@@ -40,12 +41,17 @@ class OperatorForm(FlaskForm):
     """Who is to act for the enterprise, and as what."""
 
     name = StringField(_("Person's name"), [Required()], render_kw={"maxlength": 64})
-    phone = StringField(_("Mobile phone"), [Required()], render_kw={"maxlength": 30})
+    phone = StringField(
+        _("Mobile phone"),
+        [Required()],
+        render_kw={"maxlength": 30},
+        description=_("The authorisation code is sent there"),
+    )
     email = StringField(
         _("E-mail"),
         [Required()],
         render_kw={"maxlength": 254},
-        description=_("The first-sign-in link is sent there"),
+        description=_("First-sign-in link and reference number are sent there"),
     )
     maker = BooleanField(
         _("Enters"), description=_("Fills in applications and submits them; sees everything")
@@ -92,6 +98,7 @@ class OperatorView(ListPage):
             kind="status",
             choices={True: (_("Enabled"), "green"), False: (_("Disabled"), "red")},
         ),
+        Column("certificate", _("Certificate"), kind="status", choices=HOLDINGS),
         Column("last_at", _("Last sign-in"), kind="datetime"),
     )
     filters = (
@@ -104,8 +111,13 @@ class OperatorView(ListPage):
             "Who enters fills in and submits; who reviews says yes or no to what a colleague submitted"
         ),
         _(
-            "A new operator gets a first-sign-in link by mail; the certificate is issued by the registry"
+            "A new operator gets first-sign-in link and reference number by mail, the authorisation"
+            " code by text message; codes can be sent again until a certificate was fetched"
         ),
+        _(
+            "After a loss suspend or revoke the certificate at once; the registry sends a replacement"
+        ),
+        _("When an operator leaves, disable the operator and revoke the certificate"),
         _("A disabled operator's sessions end at once; what they did stays on record"),
     )
 
@@ -127,6 +139,7 @@ class OperatorView(ListPage):
             held.correlate(Member).scalar_subquery().label("duties"),
             case((Member.email.endswith("@members.invalid"), ""), else_=masked).label("email"),
             func.coalesce(Member.active, False).label("is_active"),
+            *holding(),
             last.correlate(Member).scalar_subquery().label("last_at"),
         ).where(Member.account_id.is_not(None))
 
@@ -136,10 +149,24 @@ class OperatorView(ListPage):
             yield Action(_("Add an operator"), url_for("OperatorView.new"), icon="plus")
 
     def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 修改职责, 重置 and 停用 or 启用; not for the representative."""
+        """Offer what the representative may do with an operator."""
         if not self._may_write() or row.id == g.user.id:
             return
         name = f"{row.member_no} {row.name}"
+        if row.is_active and not row.had_certificate:
+            yield Action(
+                _("Send codes") if row.certificate == "none" else _("Send codes again"),
+                url_for("OperatorView.send_codes", member_id=row.id),
+                method="post",
+                confirm=gettext(
+                    "Send %(name)s the codes of a certificate? Those sent before lapse.", name=name
+                ),
+            )
+        if row.certificate_id:
+            yield Action(
+                _("Suspend or revoke"),
+                url_for("CertificateView.change", certificate_id=row.certificate_id),
+            )
         yield Action(_("Change duties"), url_for("OperatorView.duties", member_id=row.id))
         yield Action(
             _("Reset"),
@@ -173,7 +200,7 @@ class OperatorView(ListPage):
             member = self._add(form)
             if member:
                 text = gettext(
-                    "Operator %(number)s was added; the first-sign-in link is on its way",
+                    "Operator %(number)s was added; the first letters are on their way",
                     number=member.username,
                 )
                 flash(text, "success")
@@ -245,6 +272,21 @@ class OperatorView(ListPage):
             sessions.end_others(member_id, None, "password")
             lockout.unlock([name])
         flash(gettext("%(name)s was reset; a new link is on its way", name=name), "success")
+        return redirect(back_url(url_for("OperatorView.list")))
+
+    @expose("/<int:member_id>/send-codes", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def send_codes(self, member_id: int) -> Any:
+        """Have the two codes sent, by mail and by text message."""
+        name = self._operator(member_id).username
+        try:
+            with transaction():
+                operators.send_codes(member_id, _actor(), now=clock.now())
+        except RuleError as error:
+            flash(str(error), "danger")
+        else:
+            flash(gettext("The codes of %(name)s are on their way", name=name), "success")
         return redirect(back_url(url_for("OperatorView.list")))
 
     def _switch(self, member_id: int, *, is_active: bool) -> Any:

@@ -120,15 +120,15 @@ def test_unlocking_lets_the_member_in_at_once(browser, officer, count):
 
 
 def test_a_disabled_member_is_out_and_an_enabled_one_can_come_back(
-    people, browser, officer, member_of
+    people, browser, system, member_of
 ):
     browser.sign_in()
-    assert send(officer, f"/members/{people[ENTERPRISE]}/disable").status_code == 302
+    assert send(system, f"/members/{people[ENTERPRISE]}/disable").status_code == 302
 
     assert not member_of(ENTERPRISE).active
     assert not browser.is_signed_in()
     assert browser.sign_in().status_code == 422
-    assert send(officer, f"/members/{people[ENTERPRISE]}/enable").status_code == 302
+    assert send(system, f"/members/{people[ENTERPRISE]}/enable").status_code == 302
     assert browser.sign_in().status_code == 302
 
 
@@ -149,7 +149,7 @@ def test_a_reset_password_is_shown_once_and_has_to_be_changed(people, browser, o
         assert password not in str(log.detail)
 
 
-@pytest.mark.parametrize("act", ["disable", "reset", "role"])
+@pytest.mark.parametrize("act", ["send-codes", "reset", "role"])
 def test_nobody_does_it_to_oneself(people, officer, member_of, act):
     before = member_of(SECURITY_ADMIN)
     response = send(officer, f"/members/{people[SECURITY_ADMIN]}/{act}", role="auditor")
@@ -160,9 +160,14 @@ def test_nobody_does_it_to_oneself(people, officer, member_of, act):
     assert officer.is_signed_in()
 
 
-@pytest.mark.parametrize("act", ["disable", "enable", "reset", "role"])
+@pytest.mark.parametrize("act", ["send-codes", "replace", "reset", "role"])
 def test_an_unknown_member_is_not_found(officer, act):
     assert send(officer, f"/members/999999/{act}").status_code == 404
+
+
+@pytest.mark.parametrize("act", ["disable", "enable", "contact", "invite", "confirm"])
+def test_an_unknown_member_is_not_found_by_the_other(system, act):
+    assert send(system, f"/members/999999/{act}").status_code == 404
 
 
 def test_a_role_is_exchanged_within_the_row_scope(people, officer, auditor, app, count):
@@ -181,8 +186,8 @@ def test_a_role_is_exchanged_within_the_row_scope(people, officer, auditor, app,
         assert log.detail == {"before": ["auditor"], "after": ["system_admin"]}
 
 
-def test_the_auditor_reads_the_logs_and_changes_nothing(people, browser, officer, auditor, count):
-    send(officer, f"/members/{people[ENTERPRISE]}/disable")
+def test_the_auditor_reads_the_logs_and_changes_nothing(people, browser, system, auditor, count):
+    send(system, f"/members/{people[ENTERPRISE]}/disable")
     page = auditor.get("/operation-log/")
     assert ENTERPRISE in page.text
     detail = re.findall(r'href="(/operation-log/\d+)', page.text)[0]

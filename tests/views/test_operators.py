@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
@@ -11,6 +12,7 @@ from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import (
     Account,
+    AccountDetail,
     Application,
     Invitation,
     LoginSession,
@@ -18,10 +20,14 @@ from app.models import (
     OperationLog,
     OutboxMessage,
 )
-from app.operations import account_openings, accounts, clock
+from app.operations import account_openings, accounts, certificates, clock
 from app.operations.actor import Actor
 from app.security.roles import codes_of
 from tests.factories import account, draft, give, instrument, member, quantity, submitted, venue
+from tests.openings import letters_of
+from tests.signing import authority_folder, csr, signing
+
+__all__ = ["authority_folder", "signing"]
 
 PAGE, SWITCH = "/operators", "/operators/review"
 NEWCOMER = {
@@ -81,8 +87,9 @@ def test_an_operator_gets_a_number_behind_the_enterprises_and_a_link(plant, oper
     )
     assert codes_of(newcomer) == ["enterprise_checker"]
     assert newcomer.password is None
-    (mail,) = db.session.scalars(select(OutboxMessage)).all()
+    mail, sms = db.session.scalars(select(OutboxMessage).order_by(OutboxMessage.id)).all()
     assert (mail.recipient, mail.has_secret) == ("wang@plant.example.cn", True)
+    assert (sms.channel, sms.recipient, sms.has_secret) == ("sms", "13800138000", True)
     assert newcomer.username in mail.body
     assert logged() == ["operator.add"]
     second = added(sign_in(operator), email="zhao@plant.example.cn", maker="y")
@@ -92,7 +99,7 @@ def test_an_operator_gets_a_number_behind_the_enterprises_and_a_link(plant, oper
 
 def test_the_link_of_the_mail_is_the_operators_and_used_once(operator, sign_in):
     newcomer = added(sign_in(operator))
-    body = db.session.scalars(select(OutboxMessage.body)).one()
+    body = db.session.scalars(select(OutboxMessage.body).filter_by(channel="mail")).one()
     token = re.search(r"/first-sign-in/#(\S+)", body)[1]
     kept = db.session.get_one(Invitation, newcomer.id)
     assert token not in (kept.token_hash, *logged())
@@ -178,7 +185,7 @@ def test_resetting_takes_the_password_and_the_old_link_away(plant, operator, sig
     db.session.expire_all()
     assert newcomer.password is None
     assert db.session.get_one(Invitation, newcomer.id).token_hash != before
-    assert db.session.query(OutboxMessage).count() == 2
+    assert db.session.query(OutboxMessage).filter_by(channel="mail").count() == 2
     assert db.session.query(LoginSession).filter_by(member_id=newcomer.id).count() == 0
 
 
@@ -201,6 +208,92 @@ def test_an_operator_manages_nobody(plant, operator, sign_in, role):
     assert browser.post(f"{PAGE}/new", data=NEWCOMER).status_code == 403
     assert browser.post(f"{SWITCH}/switch/on").status_code == 403
     assert db.session.query(Member).count() == 2
+
+
+# Their certificates ---------------------------------------------------------------------------
+
+
+def state_of(browser, newcomer) -> str:
+    page = browser.get(f"{PAGE}/?member_no={newcomer.username}").text
+    return next(each for each in ("无证书", "已发码", "有效", "已挂起", "已吊销") if each in page)
+
+
+def test_codes_lead_to_a_certificate_and_can_be_sent_again_before(operator, sign_in, signing):
+    browser = sign_in(operator)
+    newcomer = added(browser)
+    first = letters_of(newcomer.username)
+    assert first.code not in first.mail
+    assert state_of(browser, newcomer) == "已发码"
+
+    browser.post(f"{PAGE}/{newcomer.id}/send-codes")
+    second = letters_of(newcomer.username)
+    assert second.token != first.token
+    with pytest.raises(certificates.InvalidCodes):
+        fetch(first)
+    fetch(second)
+    assert state_of(browser, newcomer) == "有效"
+
+    before = db.session.query(OutboxMessage).count()
+    browser.post(f"{PAGE}/{newcomer.id}/send-codes")
+    assert "请由注册登记管理机构办理证书补办" in browser.get(f"{PAGE}/").text
+    assert db.session.query(OutboxMessage).count() == before
+
+
+def fetch(letters):
+    with transaction():
+        return certificates.enrol(
+            letters.reference,
+            letters.code,
+            csr(),
+            Actor(None, "", ""),
+            now=datetime.now(UTC),
+        )
+
+
+def test_who_has_a_password_gets_the_codes_alone(plant, operator, sign_in, signing):
+    browser = sign_in(operator)
+    colleague = member("enterprise_maker", of=plant)
+    assert state_of(browser, colleague) == "无证书"
+    browser.post(f"{PAGE}/{colleague.id}/send-codes")
+    assert "的邮箱和手机号尚未登记" in browser.get(f"{PAGE}/").text
+    assert db.session.query(OutboxMessage).count() == 0
+    with transaction():
+        colleague.email, colleague.phone = "li@plant.example.cn", "13800138009"
+
+    browser.post(f"{PAGE}/{colleague.id}/send-codes")
+
+    mail, sms = db.session.scalars(select(OutboxMessage).order_by(OutboxMessage.id)).all()
+    assert (mail.recipient, sms.recipient) == ("li@plant.example.cn", "13800138009")
+    assert "first-sign-in" not in mail.body
+    assert db.session.get(Invitation, colleague.id) is None
+
+
+def test_the_representative_suspends_and_revokes(plant, operator, sign_in, signing):
+    browser = sign_in(operator)
+    newcomer = added(browser)
+    certificate = fetch(letters_of(newcomer.username))
+    for form, expected in (
+        ({"act": "suspend", "remark": "找不到USBKey"}, "已挂起"),
+        ({"act": "resume", "remark": "已找到"}, "有效"),
+        ({"act": "revoke", "reason": "affiliationChanged", "remark": "离职"}, "已吊销"),
+    ):
+        answer = browser.post(f"/certificates/{certificate.id}/change", data=form)
+        assert answer.status_code == 302
+        assert state_of(browser, newcomer) == expected
+
+
+def test_another_enterprise_sends_and_suspends_nothing(plant, operator, sign_in, signing):
+    newcomer = added(sign_in(operator))
+    certificate = fetch(letters_of(newcomer.username))
+    stranger = sign_in(member(of=account("乙水泥有限公司")))
+    before = db.session.query(OutboxMessage).count()
+    assert stranger.post(f"{PAGE}/{newcomer.id}/send-codes").status_code == 404
+    form = {"act": "suspend", "remark": "x"}
+    answer = stranger.post(f"/certificates/{certificate.id}/change", data=form)
+    assert answer.status_code == 404
+    db.session.expire_all()
+    assert certificate.state == "active"
+    assert db.session.query(OutboxMessage).count() == before
 
 
 def test_another_enterprises_people_do_not_exist(plant, operator, sign_in):
@@ -249,6 +342,28 @@ def test_it_is_switched_by_the_representative_with_its_history(plant, operator, 
     page = browser.get(f"{SWITCH}/").text
     assert "关闭操作复核" in page
     assert "开启" in page
+
+
+def test_the_switch_is_mailed_to_everybody_of_the_enterprise(plant, operator, checker, sign_in):
+    with transaction():
+        db.session.add(
+            AccountDetail(account_id=plant.id, representative_email="rep@plant.example.cn")
+        )
+        checker.email = "liu@plant.example.cn"
+        gone = member("enterprise_maker", of=plant)
+        gone.email, gone.active = "gone@plant.example.cn", False
+    browser = sign_in(operator)
+    for to, words in (("on", "开启"), ("off", "关闭")):
+        browser.post(f"{SWITCH}/switch/{to}")
+        letters = db.session.scalars(
+            select(OutboxMessage).order_by(OutboxMessage.id.desc()).limit(2)
+        ).all()
+        assert {each.recipient for each in letters} == {
+            "rep@plant.example.cn",
+            "liu@plant.example.cn",
+        }
+        assert all(words in each.body and operator.username in each.body for each in letters)
+    assert db.session.query(OutboxMessage).count() == 4
 
 
 def test_alone_it_cannot_be_switched_on(plant, operator, maker, sign_in):

@@ -17,13 +17,14 @@ CREATE TABLE certificate_enrolment (
   CONSTRAINT reference_is_ten_digits CHECK (reference ~ '^[0-9]{10}$'),
   CONSTRAINT enrolment_tries_sane CHECK (tries BETWEEN 0 AND 5),
   CONSTRAINT five_tries_lock CHECK (state <> 'open' OR tries < 5),
-  CONSTRAINT enrolment_state_known CHECK (state IN ('open', 'used', 'locked', 'lapsed')),
+  CONSTRAINT enrolment_state_known CHECK (state IN ('asked', 'open', 'used', 'locked', 'lapsed')),
   CONSTRAINT used_has_a_time CHECK ((state = 'used') = (used_at IS NOT NULL)),
+  CONSTRAINT open_has_a_code CHECK (state <> 'open' OR code_hash <> ''),
   CONSTRAINT enrolment_by_two CHECK (opened_by <> confirmed_by),
   CONSTRAINT enrolment_assurance_known CHECK (assurance IN ('hard', 'soft'))
 );
 CREATE UNIQUE INDEX certificate_enrolment_open ON certificate_enrolment (member_id)
-  WHERE state = 'open';
+  WHERE state IN ('asked', 'open');
 
 CREATE TABLE certificate (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -133,10 +134,11 @@ CREATE TRIGGER certificate_stays BEFORE UPDATE OR DELETE ON certificate
 CREATE TRIGGER certificate_is_kept BEFORE TRUNCATE ON certificate
   FOR EACH STATEMENT EXECUTE FUNCTION certificate_stays();
 
--- An enrolment that was used, locked or replaced never opens again, and its codes never change.
+-- An enrolment that was used, locked or replaced never opens again, and its codes never change; one
+-- that was only asked for has none and can but lapse.
 CREATE FUNCTION enrolment_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF OLD.state <> 'open' THEN
+  IF OLD.state NOT IN ('asked', 'open') OR (OLD.state = 'asked' AND NEW.state <> 'lapsed') THEN
     RAISE EXCEPTION 'enrolment % is closed for good', OLD.reference
       USING ERRCODE = 'check_violation', CONSTRAINT = 'closed_is_final';
   END IF;
