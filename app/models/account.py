@@ -55,6 +55,15 @@ class Account(Model):
     needs_colleague: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
 
+    # Who may receive what it has in custody (CustodyLink).
+    receivers: Mapped[list[Account]] = relationship(
+        secondary="custody_link",
+        primaryjoin="Account.id == custody_link.c.account_id",
+        secondaryjoin="Account.id == custody_link.c.receiver_id",
+        order_by="Account.member_no",
+        viewonly=True,
+    )
+
 
 class CustodyLink(Model):
     """关联对方重点排放单位: an enterprise that may receive what another has in custody (manual 六-一-2)."""

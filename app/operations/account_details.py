@@ -165,8 +165,9 @@ BY_NAME: Mapping[str, DetailField] = {field.name: field for field in FIELDS}
 
 def current(account_id: int) -> dict[str, str]:
     """Return the details of an account as they stand, by field; what is unknown is ""."""
-    account = db.session.get_one(Account, account_id, populate_existing=True)
-    detail = db.session.get(AccountDetail, account_id, populate_existing=True)
+    both = select(Account, AccountDetail).where(Account.id == account_id)
+    joined = both.outerjoin(AccountDetail, AccountDetail.account_id == Account.id)
+    account, detail = db.session.execute(joined.execution_options(populate_existing=True)).one()
     return {
         field.name: str(getattr(account if field.of_account else detail, field.name, "") or "")
         for field in FIELDS

@@ -13,7 +13,7 @@ from typing import Any
 import puremagic
 from flask_babel import lazy_gettext as _
 from PIL import Image, UnidentifiedImageError
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, false, func, insert, select, update
 from sqlalchemy.orm import undefer
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
@@ -117,8 +117,7 @@ def change(
     """
     case = _lock(application_id, actor)
     if request_key:
-        waits = _waiting(request_key, actor).with_only_columns(Attachment.id)
-        claim = update(Attachment).where(Attachment.id.in_(waits))
+        claim = update(Attachment).where(_is_waiting(request_key, actor))
         db.session.execute(claim.values(application_id=case.id, account_id=case.account_id))
     if remove:
         gone = delete(Attachment).where(
@@ -145,15 +144,19 @@ def keep(
     _require_few((Attachment.request_key == request_key) & Attachment.application_id.is_(None))
 
 
-def waiting(request_key: str, actor: Actor) -> list[Attachment]:
-    """Return the files that the actor's form keeps, oldest first."""
-    return list(db.session.scalars(_waiting(request_key, actor))) if request_key else []
+def of_form(request_key: str, actor: Actor, application_id: int | None = None) -> list[Attachment]:
+    """Return the files of the application that a form changes, then those the form itself keeps."""
+    kept = Attachment.application_id == application_id if application_id else false()
+    waits = _is_waiting(request_key, actor) if request_key else false()
+    found = select(Attachment).where(kept | waits)
+    return list(
+        db.session.scalars(found.order_by(Attachment.application_id.is_(None), Attachment.id))
+    )
 
 
 def drop(ids: Sequence[int], request_key: str, actor: Actor) -> None:
     """Let go files that the actor's form keeps."""
-    waits = _waiting(request_key, actor).with_only_columns(Attachment.id)
-    gone = delete(Attachment).where(Attachment.id.in_(ids), Attachment.id.in_(waits))
+    gone = delete(Attachment).where(Attachment.id.in_(ids), _is_waiting(request_key, actor))
     db.session.execute(gone.execution_options(synchronize_session=False))
 
 
@@ -265,13 +268,12 @@ def _lock(application_id: int, actor: Actor) -> Case:
     return case
 
 
-def _waiting(request_key: str, actor: Actor) -> Select[Any]:
-    found = select(Attachment).where(
-        Attachment.request_key == request_key,
-        Attachment.application_id.is_(None),
-        Attachment.uploaded_by == actor.member_id,
+def _is_waiting(request_key: str, actor: Actor) -> ColumnElement[bool]:
+    return (
+        (Attachment.request_key == request_key)
+        & Attachment.application_id.is_(None)
+        & (Attachment.uploaded_by == actor.member_id)
     )
-    return found.order_by(Attachment.id)
 
 
 def _insert(

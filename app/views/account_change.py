@@ -23,7 +23,6 @@ from app.operations.actor import Actor
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import (
     ApplicationForm,
-    Choosable,
     Filled,
     Required,
     choices_of,
@@ -84,10 +83,6 @@ class AccountChangeView(ApplicationDesk):
             "Phone, identity and bank numbers are shown masked; leave a field empty to keep its value"
         ),
     )
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """There are no lines."""
-        return []
 
     def needs_attachments(self, account_id: int) -> bool:
         """Tell whether the account still lacks the documents of its opening."""

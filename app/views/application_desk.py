@@ -14,6 +14,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import OutsideTradingHours, RuleError
+from app.domain.kinds import KINDS
 from app.domain.workflow import Status, line_key
 from app.extensions import db, transaction, undone
 from app.models import Application
@@ -44,7 +45,7 @@ class ApplicationDesk(ApplicationList):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what the picker offers: every instrument that the account holds."""
-        return holdings_of(account_id)
+        return holdings_of(account_id) if KINDS[self.kind].has_lines else []
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return what the form shows first: (label, value, kind[, unit])."""
@@ -251,8 +252,8 @@ class ApplicationDesk(ApplicationList):
     def _attached(self, application: Application | None) -> list[Any] | None:
         if not self.accepts_attachments:
             return None
-        kept = attachments.of_application(application.id) if application else []
-        return [*kept, *attachments.waiting(application_form.request_key(), self.actor())]
+        id_ = application.id if application else None
+        return attachments.of_form(application_form.request_key(), self.actor(), id_)
 
     def _save(self, draft: applications.Draft, application: Application | None) -> int:
         now = clock.now()

@@ -33,6 +33,7 @@ from app.models import (
     Account,
     Application,
     ApplicationLine,
+    ApplicationParty,
     Instrument,
     SettlementRun,
     Venue,
@@ -267,10 +268,11 @@ class ApplicationList(ListPage):
             Application.account_id,
             g.user,
         )
-        row = db.session.execute(
+        found = db.session.execute(
             wanted.options(
                 joinedload(Application.account),
                 joinedload(Application.notice),
+                joinedload(Application.parties).joinedload(ApplicationParty.account),
                 selectinload(Application.lines).options(
                     joinedload(ApplicationLine.instrument),
                     joinedload(ApplicationLine.venue),
@@ -278,7 +280,8 @@ class ApplicationList(ListPage):
                     joinedload(ApplicationLine.source).joinedload(ApplicationLine.application),
                 ),
             )
-        ).one_or_none()
+        ).unique()
+        row = found.one_or_none()
         if row is None:
             abort(404)
         application, g.shown_status = row

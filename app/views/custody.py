@@ -99,14 +99,7 @@ def returned(*statuses: Status) -> ColumnElement[Any]:
 
 def receivers_of(account_id: int) -> list[Account]:
     """Return the enterprises that an account is linked with."""
-    return list(
-        db.session.scalars(
-            select(Account)
-            .join(Link, Link.receiver_id == Account.id)
-            .where(Link.account_id == account_id)
-            .order_by(Account.member_no)
-        )
-    )
+    return db.session.get_one(Account, account_id).receivers
 
 
 def _named(accounts: Iterable[Account]) -> str:
@@ -467,10 +460,10 @@ class CustodyReturnView(ApplicationDesk):
         """Show every linked enterprise beside each deposit again, those without a quantity too."""
         found = super().typed_before(application)
         typed = {line["choice"]: line for line in found["lines"]}
-        sources = {line.source_line_id for line in application.lines}
-        for each in self.offered(application.account_id):
-            if each.source_line_id in sources:
-                typed.setdefault(each.key, {"choice": each.key, "quantity": ""})
+        for line in application.lines:
+            for receiver in receivers_of(application.account_id):
+                key = line_key(line.instrument_id, line.source_line_id, receiver.id)
+                typed.setdefault(key, {"choice": key, "quantity": ""})
         found["lines"] = [typed[key] for key in sorted(typed, key=_by_source)]
         return found
 

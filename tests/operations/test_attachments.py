@@ -212,24 +212,24 @@ def test_files_wait_for_the_application_that_their_form_makes(draft, operator, a
     other = factories.member(of=operator.account)
     with transaction():
         attachments.keep([upload()], KEY, operator.account_id, actor, now=clock.now())
-    assert [each.name for each in attachments.waiting(KEY, actor)] == ["营业执照.pdf"]
-    assert attachments.waiting(KEY, Actor.of(other)) == []
-    assert attachments.waiting("another-key", actor) == []
+    assert [each.name for each in attachments.of_form(KEY, actor)] == ["营业执照.pdf"]
+    assert attachments.of_form(KEY, Actor.of(other)) == []
+    assert attachments.of_form("another-key", actor) == []
 
     change(draft, Actor.of(other), request_key=KEY)  # A key of somebody else's form brings nothing.
     assert names(draft) == []
     change(draft, actor, "二.pdf", request_key=KEY)
     assert names(draft) == ["营业执照.pdf", "二.pdf"]
-    assert attachments.waiting(KEY, actor) == []
+    assert attachments.of_form(KEY, actor) == []
 
 
 def test_files_that_wait_can_be_dropped_by_whoever_chose_them(operator, actor):
     with transaction():
         attachments.keep([upload()], KEY, operator.account_id, actor, now=clock.now())
-    (kept,) = attachments.waiting(KEY, actor)
+    (kept,) = attachments.of_form(KEY, actor)
     with transaction():
         attachments.drop([kept.id], KEY, Actor.of(factories.member(of=operator.account)))
-    assert len(attachments.waiting(KEY, actor)) == 1
+    assert len(attachments.of_form(KEY, actor)) == 1
     with transaction():
         attachments.drop([kept.id], KEY, actor)
     assert db.session.scalar(select(func.count(Attachment.id))) == 0

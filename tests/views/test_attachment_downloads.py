@@ -104,7 +104,7 @@ def test_what_waits_is_seen_by_whoever_chose_it(sign_in, operator, plant):
             Actor.of(operator),
             now=clock.now(),
         )
-    (waiting,) = attachments.waiting("form-0123456789", Actor.of(operator))
+    (waiting,) = attachments.of_form("form-0123456789", Actor.of(operator))
     url = f"/attachments/{waiting.id}"
 
     assert sign_in(operator).get(url).status_code == 200

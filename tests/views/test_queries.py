@@ -13,7 +13,9 @@ from tests.views.toys import counting
 from tests.views.world import World, fill, list_pages, make_world
 
 MOST = 8
-MOST_OF_ONE = 13  # A page about one application reads its lines, files, events and parties.
+MOST_OF_ONE = (
+    9  # A page about one application reads its lines, files and events, and what its form offers.
+)
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
     "CertificateReplacementView": "certificate_replacement",
