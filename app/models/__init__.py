@@ -9,6 +9,7 @@ from app.models.account import (
     VenueInstrument,
 )
 from app.models.account_detail import AccountDetail
+from app.models.announcement import Announcement, AnnouncementReading
 from app.models.application import (
     Application,
     ApplicationEvent,
@@ -48,6 +49,8 @@ from app.models.parameter import Parameter
 __all__ = [
     "Account",
     "AccountDetail",
+    "Announcement",
+    "AnnouncementReading",
     "Application",
     "ApplicationEvent",
     "ApplicationLine",

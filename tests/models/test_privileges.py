@@ -35,6 +35,7 @@ APPEND_ONLY = (
     "signature",
     "signature_event",
     "crl",
+    "announcement_reading",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
@@ -129,6 +130,9 @@ def refused(error: psycopg.Error) -> bool:
         "SET ROLE registry_owner",
         "SELECT setval('movement_id_seq', 1)",
         "DELETE FROM application",
+        "DELETE FROM announcement",
+        "UPDATE announcement_reading SET read_at = now()",
+        "DELETE FROM announcement_reading",
         "DELETE FROM account",
         "UPDATE application_event SET comment = 'forged'",
         "DELETE FROM operation_log",

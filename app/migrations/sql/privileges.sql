@@ -54,3 +54,7 @@ GRANT INSERT ON certificate, certificate_enrolment, signature, signature_event, 
 GRANT UPDATE (state, reason, revoked_at) ON certificate TO {app};
 GRANT UPDATE (state, tries, used_at) ON certificate_enrolment TO {app};
 GRANT INSERT, DELETE ON challenge TO {app};
+
+-- Announcements are withdrawn, never deleted; that one has been read is only added.
+GRANT INSERT, UPDATE ON announcement TO {app};
+GRANT INSERT ON announcement_reading TO {app};
