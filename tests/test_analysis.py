@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from subprocess import CompletedProcess
 
@@ -68,3 +69,12 @@ def test_a_mirror_of_one_s_own_is_asked(asked, monkeypatch):
     monkeypatch.setenv("AUDIT_URL", "https://advisories.example/v1/query")
     assert analysis.audit()
     assert all("https://advisories.example/v1/query" in command for command in seen)
+
+
+def test_every_rule_of_ours_has_an_example_that_it_finds():
+    folder = analysis.ROOT / "tools" / "semgrep"
+    rules = set(re.findall(r"^  - id: ([\w-]+)$", (folder / "registry.yml").read_text(), re.M))
+    examples = "".join(path.read_text() for path in folder.glob("registry.[ph]*"))
+    marks = re.findall(r"\bruleid: ([\w, -]+?)(?: -->)?$", examples, re.M)
+    assert len(rules) > 10
+    assert {name.strip() for mark in marks for name in mark.split(",")} == rules

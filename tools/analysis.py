@@ -23,10 +23,11 @@ from subprocess import DEVNULL, PIPE
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "analysis" / "bin"
 RULES = "tools/semgrep/registry.yml"
-EXAMPLES = "tools/semgrep/registry.py"
+EXAMPLES = "tools/semgrep"  # What each rule finds and what it leaves alone, marked so.
 FAULTY = "jinja2==2.4.1\n"  # From 2010; its faults are in every list of advisories.
 SCANNED = ["app", "assistant", "config.py", "app.py", "tools"]
-SEMGREP = ["semgrep", "scan", "--metrics=off", "--disable-version-check", "--config", RULES]
+OFFLINE = ["semgrep", "scan", "--metrics=off", "--disable-version-check"]
+SEMGREP, TESTED = [*OFFLINE, "--config", RULES], [*OFFLINE, "--test"]
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
                 "bandit",
                 ["bandit", "-q", "-r", *scanned, "-ll", "-ii", "-s", "B608,B704", "-x", EXAMPLES],
             ),
-            run("semgrep's rules", [*SEMGREP, "--test", EXAMPLES], silent="All tests passed"),
+            run("semgrep's rules", [*TESTED, EXAMPLES], silent="All tests passed"),
             run("semgrep", [*SEMGREP, "--quiet", "--error", "--exclude", EXAMPLES, *scanned]),
             audit(),
         ]

@@ -75,7 +75,7 @@ def calls(pool):
 
 
 def typed():
-    # ruleid: sql-from-what-was-typed
+    # ruleid: sql-from-what-was-typed, sql-put-together
     db.session.execute(text("SELECT " + request.args["column"]))
     # ok: sql-from-what-was-typed
     db.session.execute(text("SELECT :value"), {"value": request.args["value"]})
@@ -99,3 +99,44 @@ def unsafe(data):
 def codes():
     # ruleid: insecure-random
     random.choice("0123456789")
+
+
+def put_together(name):
+    # ruleid: sql-put-together
+    db.session.execute(text(f"SELECT * FROM {name}"))
+    # ruleid: sql-put-together
+    db.session.execute(text("SELECT * FROM %s" % name))
+    # ruleid: sql-put-together
+    db.session.execute(text("SELECT * FROM " + name))
+    # ruleid: sql-put-together
+    connection.execute(f"SELECT * FROM {name}")
+    # ruleid: sql-put-together
+    connection.exec_driver_sql("SELECT * FROM {}".format(name))
+    # ok: sql-put-together
+    db.session.execute(text("SELECT * FROM account WHERE name = :name"), {"name": name})
+
+
+class Open(BaseView):
+    # ruleid: address-without-a-permission
+    @expose("/")
+    def index(self):
+        return "open to all"
+
+    # ok: address-without-a-permission
+    @expose("/closed")
+    @has_access
+    def closed(self):
+        return "asks for a permission"
+
+    # ok: address-without-a-permission
+    @expose("/named", methods=["POST"])
+    @has_access
+    @permission_name("edit")
+    def named(self):
+        return "asks for a permission by name"
+
+
+def led_astray():
+    target = request.args.get("next", "")
+    # ruleid: redirect-to-what-was-typed
+    return redirect(target)
