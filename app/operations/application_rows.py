@@ -522,16 +522,22 @@ _UNPROVEN = typed(
 # propose the same code, the first has it.
 _CLASHING = typed(
     """
-    SELECT a.id FROM application a
-     WHERE a.id = ANY(:ids)
-       AND (EXISTS (SELECT FROM account c
-                     WHERE c.uscc = a.proposal -> 'uscc' ->> 1 AND c.id <> a.account_id)
-            OR EXISTS (SELECT FROM application b
-                        WHERE b.id = ANY(:ids) AND b.id < a.id AND b.account_id <> a.account_id
-                          AND b.proposal -> 'uscc' ->> 1 = a.proposal -> 'uscc' ->> 1)
-            OR EXISTS (SELECT FROM application o
-                        WHERE o.kind = 'account_opening' AND o.status = 'in_review' AND o.id <> a.id
-                          AND o.proposal -> 'uscc' ->> 1 = a.proposal -> 'uscc' ->> 1))
+    WITH proposed AS MATERIALIZED (
+           SELECT id, account_id, proposal -> 'uscc' ->> 1 AS code FROM application
+            WHERE id = ANY(:ids) AND proposal -> 'uscc' ->> 1 IS NOT NULL)
+    SELECT a.id FROM proposed a JOIN account c ON c.uscc = a.code AND c.id <> a.account_id
+    UNION
+    SELECT id
+      FROM (SELECT id, account_id, min(account_id) OVER earlier, max(account_id) OVER earlier
+              FROM proposed
+            WINDOW earlier AS (PARTITION BY code ORDER BY id
+                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS a
+     WHERE min <> account_id OR max <> account_id
+    UNION
+    SELECT a.id
+      FROM proposed a
+      JOIN application o ON o.proposal -> 'uscc' ->> 1 = a.code AND o.id <> a.id
+     WHERE o.kind = 'account_opening' AND o.status = 'in_review'
     """,
     ids=BigInteger,
 )
