@@ -28,7 +28,7 @@ from app.views.application_form import (
     choices_of,
 )
 from app.views.application_list import ApplicationList, usual_filters
-from app.views.choosable_lines import SOURCE_COLUMNS, lines_left
+from app.views.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action as RowAction
@@ -114,16 +114,6 @@ FILTERS = (
 NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 # The quantities fit a narrow screen when what can be looked up elsewhere is not shown at first.
 MEMBER_NO, NAMES, CREATED = (replace(each, is_shown=False) for each in (MEMBER_NO, NAMES, CREATED))
-
-
-def form_columns(quantity: Any) -> tuple[dict[str, Any], ...]:
-    """Return the columns of lines that are instruments."""
-    return (
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
-        {"label": quantity, "kind": "quantity", "unit": _("tonnes"), "is_required": True},
-    )
 
 
 class _Taking(OfficerDesk):
@@ -239,15 +229,7 @@ class UnfreezeView(_GivingBack):
     form_title = _("New unfreeze")
     picker_title = _("Choose freezes")
     quantity_title = _("Unfrozen quantity")
-    form_columns = (
-        *SOURCE_COLUMNS,
-        {
-            "label": _("Unfrozen quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Unfrozen quantity"), SOURCE_COLUMNS)
     help = (
         _("One officer enters it by the authority's document, another confirms it"),
         _("Part of a freeze may be lifted, never more than is left of that document"),
@@ -303,15 +285,7 @@ class ConfiscationRefundView(_GivingBack):
     form_title = _("New confiscation refund")
     picker_title = _("Choose confiscations")
     quantity_title = _("Refunded quantity")
-    form_columns = (
-        *SOURCE_COLUMNS,
-        {
-            "label": _("Refunded quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Refunded quantity"), SOURCE_COLUMNS)
     help = (
         _("One officer enters it by the authority's document, another confirms it"),
         _("Never more than was taken under that document; it goes back to the same enterprise"),

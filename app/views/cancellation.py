@@ -17,6 +17,7 @@ from app.operations import attestations
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import LinesForm
 from app.views.application_list import usual_filters
+from app.views.choosable_lines import form_columns
 from app.views.listing import Action as RowAction
 from app.views.listing import Conditions
 
@@ -32,17 +33,7 @@ class VoluntaryCancellationView(ApplicationDesk):
     new_label = _("New voluntary cancellation")
     quantity_title = _("Cancellation quantity")
     filters = usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-    form_columns = (
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
-        {
-            "label": _("Cancellation quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Cancellation quantity"))
     confirm = _("A cancellation cannot be taken back once it is approved. Submit it for review?")
     help = (
         _("For carbon neutrality and the like: what is cancelled is never issued or traded again"),

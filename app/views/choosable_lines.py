@@ -92,5 +92,20 @@ SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
 )
 
 
+HELD_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"label": _("Instrument code"), "kind": "code"},
+    {"label": _("Instrument name"), "kind": "text"},
+    {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
+)
+
+
+def form_columns(
+    quantity: Any, of: tuple[dict[str, Any], ...] = HELD_COLUMNS
+) -> tuple[dict[str, Any], ...]:
+    """Return the columns of a form's lines: what is chosen, and the quantity to be entered."""
+    entered = {"label": quantity, "kind": "quantity", "unit": _("tonnes"), "is_required": True}
+    return (*of, entered)
+
+
 def _source_cells(row: Any) -> tuple[Any, ...]:
     return (row.number, row.document_no, row.code, row.name, row.quantity, row.left)

@@ -37,7 +37,7 @@ from app.views.application_form import (
     choices_of,
 )
 from app.views.application_list import SHOWN_STATUSES, ApplicationList, usual_filters
-from app.views.choosable_lines import lines_left
+from app.views.choosable_lines import form_columns, lines_left
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.enterprises_field import EnterprisesField
@@ -115,17 +115,7 @@ class CustodyDepositView(ApplicationDesk):
     form_title = _("Custody deposit application")
     form = DepositForm
     quantity_title = _("Deposit quantity")
-    form_columns = (
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
-        {
-            "label": _("Deposit quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Deposit quantity"))
     columns: tuple[Column, ...] = (
         NUMBER,
         MEMBER_NO,

@@ -27,7 +27,7 @@ from app.models import (
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import Choosable, DocumentLinesForm, Filled, LinesForm
 from app.views.application_list import ApplicationList, usual_filters
-from app.views.choosable_lines import lines_left
+from app.views.choosable_lines import form_columns, lines_left
 from app.views.columns import Column
 from app.views.compliance import notice_facts, notices, offset_facts
 from app.views.conditions import Filter
@@ -75,17 +75,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         *OF_NOTICE,
         *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
     )
-    form_columns = (
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
-        {
-            "label": _("Submitted quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Submitted quantity"))
     confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
     help = (
         _("No more can be submitted than obligation - surrendered - pending review"),
@@ -209,15 +199,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
         {"label": _("Originally surrendered"), "kind": "number", "unit": _("tonnes")},
         {"label": _("Not refunded yet"), "kind": "number", "unit": _("tonnes")},
     )
-    form_columns = (
-        *picker_columns,
-        {
-            "label": _("Refunded quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
-    )
+    form_columns = form_columns(_("Refunded quantity"), picker_columns)
     confirm = _("The quantity returns to the enterprise once another officer confirms. Submit it?")
     help = (
         _(

@@ -33,6 +33,7 @@ from app.operations.actor import Actor
 from app.views.application_desk import ApplicationDesk
 from app.views.application_form import Choosable, TransferForm
 from app.views.application_list import SETTLED, ApplicationList, usual_filters
+from app.views.choosable_lines import form_columns
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action, Conditions, ListPage
@@ -87,15 +88,7 @@ class RegistryToTradingView(ApplicationDesk):
         _("A submitted transfer can be withdrawn until the day-end settlement"),
     )
     form_columns = (
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
-        {
-            "label": _("Transfer quantity"),
-            "kind": "quantity",
-            "unit": _("tonnes"),
-            "is_required": True,
-        },
+        *form_columns(_("Transfer quantity")),
         {"label": _("Trading venue"), "kind": "field", "is_required": True},
     )
 
