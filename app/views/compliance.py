@@ -523,7 +523,7 @@ class NoticeView(_NoticePages):
             "choose_account.html",
             title=gettext("New compliance notice"),
             asked=asked,
-            accounts=db.session.scalars(found).all(),
+            rows=db.session.scalars(found).all(),
             most=MOST_ACCOUNTS,
             url=lambda account: self.url("new", account=account.id),
             cancel_url=self.url("list"),

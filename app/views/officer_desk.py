@@ -68,7 +68,7 @@ class OfficerDesk(ApplicationDesk):
             "choose_account.html",
             title=self.form_title,
             asked=asked,
-            accounts=accounts_like(asked),
+            rows=accounts_like(asked),
             most=MOST_ACCOUNTS,
             url=lambda account: self.url("new", account=account.id),
             cancel_url=self.url("list"),
