@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import COLLEAGUE_STEP, Action, Party, Status
-from app.extensions import db, transaction
+from app.extensions import db, transaction, undone
 from app.models import Application, ApplicationEvent, ApplicationParty
 from app.operations import applications, clock
 from app.operations.actor import Actor
@@ -218,17 +219,16 @@ class ReviewView(_ReviewList):
         application = self.load(id)
         try:
             with transaction():
-                attempt = db.session.begin_nested() if signing.is_asked() else None
-                self._require_read(application.id)
-                self._decide(decision, [application.id], comment).one()
-                if attempt:
-                    attempt.rollback()  # All stands well with it: now it is signed.
+                is_signed_first = signing.is_asked()
+                with undone() if is_signed_first else nullcontext():
+                    self._require_read(application.id)
+                    self._decide(decision, [application.id], comment).one()
         except RuleError as error:
             if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
                 flash(str(error), "danger")
                 return redirect(self.url("list"))
             return self._review_page(self.load(id), comment, str(error)), 400
-        if attempt:
+        if is_signed_first:  # All stands well with it.
             actor = Actor.of(g.user, request.remote_addr or "")
             return signing.ask_for_review([application.id], decision, comment.strip(), actor)
         flash(
