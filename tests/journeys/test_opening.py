@@ -68,9 +68,9 @@ def import_table(page: Page, folder: Path, album) -> None:
     album.take(page, "import-drafts", keep=True, everyway=True)
     page.get_by_role("button", name="提交", exact=True).click()
     expect(page.locator("main")).to_contain_text("开户.csv")
-    album.take(page, "signing-import", keep=True, everyway=True)
+    album.take(page, "signing-import", everyway=True)
     window = sign(page, MAKER, "开户（account_opening）", "开户.csv", "KH2026")
-    album.take(window, "assistant-import", keep=True, whole=True)
+    album.take(window, "assistant-import", whole=True)
     confirm(window, MAKER)
     expect(page.locator("main")).to_contain_text("操作成功")
 
