@@ -48,9 +48,11 @@ OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
 OF_OFFICERS = {
     ("IssuanceView", "id"),
     ("IssuanceView", "form"),
+    ("IssuanceView", "import_id"),
     ("CustodyLinkView", "id"),
     ("AccountOpeningView", "id"),
     ("AccountOpeningView", "form"),
+    ("AccountOpeningView", "import_id"),
     ("CertificateReplacementView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
