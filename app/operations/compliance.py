@@ -1,4 +1,4 @@
-"""履约通知书: issuing them, changing what they ask for and what they accept, and reminding.
+"""履约通知书: issuing them, and changing what they ask for and what they accept.
 
 Each operation locks the accounts, then the notices, as the engine does before its applications.
 """
@@ -39,23 +39,19 @@ from app.domain.workflow import Status
 from app.extensions import db
 from app.models import (
     Account,
-    AccountDetail,
     Application,
     ApplicationLine,
     Instrument,
-    Member,
     Notice,
     NoticeChange,
     NoticeInstrument,
     OperationLog,
 )
-from app.operations import attestations, outbox
+from app.operations import attestations
 from app.operations.actor import Actor
-from app.operations.outbox import Message
 
 FIRST_YEAR = 2019  # domain.md 3.1: the first compliance year
 LATEST = 5  # years after the compliance year, for a deadline
-MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +208,7 @@ def adjust(
     """
     _require_document(document_no, reason)
     outcome, changed = Outcome(), []
-    for standing in _lock(list(obligations), actor, outcome):
+    for standing in lock(list(obligations), actor, outcome):
         wanted = obligations[standing.id]
         try:
             _require_covering(standing, wanted)
@@ -233,7 +229,7 @@ def adjust(
     _keep_history(changed, actor, now, document_no, reason)
     attestations.lapse([standing.id for standing, _wanted in changed], actor, now)
     details = [{"before": s.obligation, "after": wanted} for s, wanted in changed]
-    _log("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
+    record("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
     outcome.done = [standing.id for standing, _wanted in changed]
     return outcome
 
@@ -255,7 +251,7 @@ def change_scope(
     _require_document(document_no, reason)
     _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
     outcome = Outcome()
-    for standing in _lock([notice_id], actor, outcome):
+    for standing in lock([notice_id], actor, outcome):
         _require_nothing_contradicts(standing, instruments, offset_percent)
         held = NoticeInstrument.notice_id == notice_id
         before = db.session.scalars(select(NoticeInstrument.instrument_id).where(held)).all()
@@ -270,7 +266,7 @@ def change_scope(
             "before": {"instruments": sorted(before), "percent": str(standing.offset_percent)},
             "after": {"instruments": sorted(instruments), "percent": str(offset_percent)},
         }
-        _log("notice.scope", [standing], actor, [detail], document_no)
+        record("notice.scope", [standing], actor, [detail], document_no)
         outcome.done = [notice_id]
     outcome.one()
     db.session.expire_all()
@@ -355,110 +351,6 @@ def _require_nothing_contradicts(
         )
 
 
-# Reminding ------------------------------------------------------------------------------------
-
-
-def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
-    """Write mail and text message to those who are behind: obligation, gap and deadline.
-
-    Refused: who has fulfilled, who was reminded today, who has no address.
-    """
-    outcome, messages, behind = Outcome(), {}, {}
-    standings = _lock(notice_ids, actor, outcome)
-    addresses = _addresses({each.account_id for each in standings})
-    today = now.astimezone(BEIJING).date()
-    for standing in standings:
-        reminded = standing.reminded_at
-        if not standing.gap:
-            why = _("The obligation is fulfilled")
-        elif reminded and reminded.astimezone(BEIJING).date() == today:
-            why = _("Was reminded today already")
-        elif not addresses.get(standing.account_id):
-            why = _("The account has no e-mail address and no telephone")
-        else:
-            reached = addresses[standing.account_id]
-            messages[standing.id] = _reminder(standing, reached, today.isoformat())
-            behind[standing.id] = standing
-            continue
-        outcome.refused[standing.id] = RuleError(why, code="not_reminded")
-    outcome.refused |= _send(messages)
-    outcome.done = [id_ for id_ in behind if id_ not in outcome.refused]
-    if outcome.done:
-        told = [behind[id_] for id_ in outcome.done]
-        db.session.execute(
-            update(Notice).where(Notice.id.in_(outcome.done)).values(reminded_at=now)
-        )
-        details = [{"gap": each.gap, "messages": len(messages[each.id])} for each in told]
-        _log("notice.remind", told, actor, details, "")
-    return outcome
-
-
-def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
-    """Return (channel, address) by account: the representative's, or else the members' own."""
-    found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
-    details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
-    for each in db.session.scalars(details):
-        if each.representative_email:
-            found[each.account_id].append(("mail", each.representative_email))
-        if each.representative_phone:
-            found[each.account_id].append(("sms", each.representative_phone))
-    lacking = [
-        id_ for id_, reached in found.items() if not any(each[0] == "mail" for each in reached)
-    ]
-    members = select(Member.account_id, Member.email).where(
-        Member.account_id.in_(lacking), Member.active
-    )
-    for account_id, email in db.session.execute(members.order_by(Member.id)):
-        if email and account_id is not None:
-            found[account_id].append(("mail", email))
-    return found
-
-
-def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
-    body = _(
-        "Compliance notice %(number)s for %(year)s: %(obligation)s tonnes are due, %(gap)s tonnes are"
-        " still missing. Please surrender them before %(deadline)s.",
-        number=standing.number,
-        year=standing.year,
-        obligation=f"{standing.obligation:,}",
-        gap=f"{standing.gap:,}",
-        deadline=f"{standing.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
-    )
-    return [
-        Message(
-            channel,
-            address,
-            body,
-            "compliance_reminder",
-            subject=_("Reminder: compliance for %(year)s", year=standing.year)
-            if channel == "mail"
-            else "",
-            account_id=standing.account_id,
-            dedupe_key=f"reminder:{standing.id}:{day}:{channel}:{number}",
-        )
-        for number, (channel, address) in enumerate(reached)
-    ]
-
-
-def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
-    """Write all messages into the outbox; return what stood against whose."""
-    every = [message for each in messages.values() for message in each]
-    try:
-        with db.session.begin_nested():
-            for start in range(0, len(every), MESSAGES_AT_ONCE):
-                outbox.send(*every[start : start + MESSAGES_AT_ONCE])
-        return {}
-    except RuleError:
-        pass
-    refused = {}
-    for id_, each in messages.items():  # One address is malformed: the others get theirs.
-        try:
-            outbox.send(*each)
-        except RuleError as error:
-            refused[id_] = error
-    return refused
-
-
 # Reading under lock ---------------------------------------------------------------------------
 
 
@@ -502,7 +394,7 @@ def _lock_accounts(accounts: set[int], actor: Actor) -> None:
         raise NotFound(_("There is no such account"))
 
 
-def _lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Standing]:
+def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Standing]:
     """Lock accounts, then notices, and read what was surrendered; what is not there is refused."""
     assert actor.account_id is None, "an enterprise changes no notice"
     accounts = db.session.scalars(
@@ -560,13 +452,14 @@ def _keep_history(
     )
 
 
-def _log(
+def record(
     action: str,
     standings: Sequence[Standing],
     actor: Actor,
     details: Sequence[dict[str, Any]],
     document_no: str,
 ) -> None:
+    """Write one row of the operation log for each notice, in one statement."""
     document = {"document_no": document_no.strip()} if document_no else {}
     db.session.execute(
         insert(OperationLog),

@@ -22,7 +22,8 @@ from app.views.authority import (
 from app.views.cancellation import VoluntaryCancellationView
 from app.views.certificates import CertificateReplacementView, CertificateView
 from app.views.certification import AuthorityView
-from app.views.compliance import ComplianceView, NoticeView
+from app.views.compliance import ComplianceView
+from app.views.compliance_notices import NoticeView
 from app.views.compliance_statistics import ComplianceGapView, ComplianceStatisticsView
 from app.views.custody import (
     CustodyDepositView,

@@ -25,7 +25,15 @@ from app.models import (
     OperationLog,
     OutboxMessage,
 )
-from app.operations import applications, attestations, clock, compliance, notice_import, tables
+from app.operations import (
+    applications,
+    attestations,
+    clock,
+    compliance,
+    notice_import,
+    reminders,
+    tables,
+)
 from app.operations.actor import Actor
 from app.operations.compliance import NewNotice
 from app.operations.verification import verify_ledger
@@ -556,7 +564,7 @@ def test_a_reminder_names_obligation_gap_and_deadline(plant, operator, cea, hube
     nobody = issue(account("丙", "42"), [cea], 7, by=maker)
 
     with transaction():
-        outcome = compliance.remind(
+        outcome = reminders.remind(
             [notice, done, nobody, 999_999], Actor.of(hubei), now=clock.now()
         )
 
@@ -572,11 +580,11 @@ def test_a_reminder_names_obligation_gap_and_deadline(plant, operator, cea, hube
         assert figure in message.body
     assert db.session.get_one(Notice, notice).reminded_at is not None
     with transaction():
-        again = compliance.remind([notice], Actor.of(hubei), now=clock.now())
+        again = reminders.remind([notice], Actor.of(hubei), now=clock.now())
     assert str(again.refused[notice]) == "Was reminded today already"
     with transaction():
         tomorrow = clock.now() + timedelta(days=1)
-        assert compliance.remind([notice], Actor.of(hubei), now=tomorrow).done == [notice]
+        assert reminders.remind([notice], Actor.of(hubei), now=tomorrow).done == [notice]
 
 
 # 履约证明 -------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
     notice = issue(plant, [cea], 500, by=maker)
     case = surrender(operator, {cea: 500}, notice)
     read = threading.Barrier(2)
-    lock_notices, gather = compliance._lock, application_rows.gather
+    lock_notices, gather = compliance.lock, application_rows.gather
 
     def after_both_have_read(function):
         def wrapped(*arguments):
@@ -232,7 +232,7 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
 
         return wrapped
 
-    monkeypatch.setattr(compliance, "_lock", after_both_have_read(lock_notices))
+    monkeypatch.setattr(compliance, "lock", after_both_have_read(lock_notices))
     monkeypatch.setattr(application_rows, "gather", after_both_have_read(gather))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
@@ -255,7 +255,7 @@ def test_with_the_locks_nobody_reads_beside_the_other(
     notice = issue(plant, [cea], 100, by=maker)
     case = surrender(operator, {cea: 100}, notice)
     inside, most = [], []
-    original = compliance._lock, application_rows.gather
+    original = compliance.lock, application_rows.gather
 
     def counting(function):
         def wrapped(*arguments):
@@ -268,7 +268,7 @@ def test_with_the_locks_nobody_reads_beside_the_other(
 
         return wrapped
 
-    monkeypatch.setattr(compliance, "_lock", counting(original[0]))
+    monkeypatch.setattr(compliance, "lock", counting(original[0]))
     monkeypatch.setattr(application_rows, "gather", counting(original[1]))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 50, Actor.of(maker))
