@@ -98,7 +98,7 @@ def is_out() -> ColumnElement[bool]:
 
 def is_addressed_to(person: Any = Member) -> ColumnElement[bool]:
     """Tell, as a condition on Announcement and on ``person``, a Member, that it is meant for them."""
-    home = select(Account.province).where(Account.id == person.account_id).scalar_subquery()
+    home = select(Account.province).where(Account.id == person.account_id).correlate(person)
     return and_(
         or_(
             Announcement.audience == EVERYBODY,
@@ -107,7 +107,7 @@ def is_addressed_to(person: Any = Member) -> ColumnElement[bool]:
         ),
         or_(
             Announcement.province.is_(None),
-            Announcement.province == func.coalesce(person.province, home),
+            Announcement.province == func.coalesce(person.province, home.scalar_subquery()),
         ),
     )
 

@@ -97,6 +97,7 @@ def mark_read(member_id: int, *, now: datetime, ids: Sequence[int] | None = None
     """
     addressed = (
         select(Announcement.id, Member.id, literal(now))
+        .select_from(Announcement)
         .join(Member, Member.id == member_id)
         .where(is_out(), is_addressed_to())
     )
@@ -116,14 +117,14 @@ def _sane(content: Content) -> Content:
     title, text = content.title.strip(), content.text.replace("\r\n", "\n").strip()
     for field, typed, most in (("title", title, LONGEST_TITLE), ("text", text, LONGEST_TEXT)):
         if not typed:
-            raise RuleError(_("Please fill it in"), field=field, code="announcement_empty")
+            raise RuleError(_("Please fill this in"), field=field, code="announcement_empty")
         if len(typed) > most:
             message = _(
                 "At most %(limit)d characters; %(count)d were typed", limit=most, count=len(typed)
             )
             raise RuleError(message, field=field, code="announcement_too_long")
         if "\x00" in typed:
-            raise RuleError(_("Please fill it in"), field=field, code="announcement_empty")
+            raise RuleError(_("Please fill this in"), field=field, code="announcement_empty")
     if content.audience not in AUDIENCES:
         raise RuleError(
             _("Please choose who is to read it"), field="audience", code="audience_unknown"
@@ -138,7 +139,7 @@ def _draft(id_: int, version: int) -> Announcement:
     row = _standing(id_)
     if row.published_at is not None:
         raise RuleError(
-            _("It is published, and is changed no more: withdraw it and write another one"),
+            _("What is published is changed no more: withdraw it and write another one"),
             code="announcement_published",
         )
     if row.version != version:

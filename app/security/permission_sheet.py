@@ -25,6 +25,7 @@ WORDS = {
     "switch": _("Switch on and off"),
     "review": _("Review"),
     "bulk": _("Act on several at once"),
+    "publish": _("Publish, withdraw, pin"),
     "end": _("Force out"),
     "unlock": _("Unlock"),
     "change_password": _("Change the own password"),
@@ -43,6 +44,7 @@ WORDS = {
 # Pages that no menu names.
 TITLES = {
     "HomeView": _("Home"),
+    "HelpView": _("User guide"),
     "SignInView": _("Sign-in and password"),
     "AppearanceView": _("Appearance and language"),
     "FirstSignInView": _("First sign-in"),

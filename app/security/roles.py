@@ -36,10 +36,12 @@ class RoleSpec:
         }
 
 
-# Every signed-in member's: the home page, their own password and their own jobs; in a demonstration
-# also the mailbox, which a real registry does not have.
+# Every signed-in member's: the home page, announcements, the guides, their own password and their own
+# jobs; in a demonstration also the mailbox, which a real registry does not have.
 EVERYBODY = {
     "HomeView": "index",
+    "AnnouncementView": "list export show",
+    "HelpView": "show",
     "SignInView": "change_password",
     "JobView": "list export show abort",
     "JobFailureView": "list export",
@@ -160,6 +162,7 @@ PROVINCE = RoleSpec(
 # What the registry's officers look at besides, and what the first of two enters.
 OFFICERS: dict[str, str] = {
     **COMPLIANCE,
+    "AnnouncementDeskView": "list export show",
     "SurrenderRefundView": "list export show",
     "AccountChangeView": "list export show reveal",
     "AccountOpeningView": "list export show reveal",
@@ -177,6 +180,7 @@ OFFICERS: dict[str, str] = {
 }
 ENTERED: dict[str, str] = {
     **ISSUES_NOTICES,
+    "AnnouncementDeskView": "list export show write",
     "AccountOpeningView": "list export show reveal write bulk",
     "CertificateReplacementView": "list export show write",
     "SurrenderRefundView": "list export show write",
@@ -200,7 +204,13 @@ REGISTRY_CHECKER = RoleSpec(
     "registry_checker",
     _("Registry officer (checker)"),
     "all",
-    {**EVERYBODY, **READING, **REVIEWS, **OFFICERS},
+    {
+        **EVERYBODY,
+        **READING,
+        **REVIEWS,
+        **OFFICERS,
+        "AnnouncementDeskView": "list export show publish",
+    },
 )
 SYSTEM_ADMIN = RoleSpec(
     "system_admin",

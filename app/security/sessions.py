@@ -24,6 +24,7 @@ from app.models import (
     Member,
     PasswordRecord,
 )
+from app.models.announcement import unread
 from app.models.parameter import keep, settings, stored_today
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
@@ -42,13 +43,14 @@ ENDINGS = {
 
 
 class Facts(NamedTuple):
-    """What 安全指数 looks at, and whether to ask what waits, found together with the session."""
+    """What 安全指数 looks at, and what waits to be read or asked for, found with the session."""
 
     has_own_password: bool
     certificate_until: datetime | None  # None where the session began without one
     has_phone: bool  # on file for the member's account
     has_second_person: bool  # another member of the account who can sign in
     may_be_asked: bool = False  # an application names the account, or waits for its second person
+    unread: int = 0  # announcements
 
 
 class Standing(NamedTuple):
@@ -124,6 +126,7 @@ def find(token: str) -> Standing | None:
             Certificate.serial,
             Certificate.not_after,
             *_of_the_account(),
+            unread(),
         )
         .join(LoginSession.member)
         .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from app.views.account_change import AccountChangeView
 from app.views.account_opening import AccountOpeningView
+from app.views.announcements import AnnouncementDeskView, AnnouncementView
 from app.views.attachments import AttachmentView
 from app.views.attestation import AttestationView, VerifyView
 from app.views.authority import (
@@ -44,6 +45,7 @@ from app.views.enquiry import (
 )
 from app.views.enrolment import EnrolmentView, FirstSignInView
 from app.views.frame import TODO_COUNTS, AppearanceView
+from app.views.help import HelpView
 from app.views.home import HomeView
 from app.views.issuance import InstrumentView, IssuanceView
 from app.views.jobs import JobFailureView, JobView
@@ -167,6 +169,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
     ),
 )
 WITHOUT_MENU = (
+    HelpView,
     FirstSignInView,
     EnrolmentView,
     LinkedEnterpriseView,
@@ -188,6 +191,8 @@ WITHOUT_MENU = (
 def register(builder: Any) -> None:
     """Add every page, with the manual's menus in the manual's order."""
     builder.add_view(HomeView, "HomeView", label=_("Home"), icon="ti-home")
+    for view, icon in ((AnnouncementView, "ti-speakerphone"), (AnnouncementDeskView, "ti-edit")):
+        builder.add_view(view, view.__name__, label=view.title, icon=icon)
     for number, (title, icon, entries) in enumerate(MENUS):
         for label, view in entries:
             builder.add_view(

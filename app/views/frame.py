@@ -17,6 +17,7 @@ from app.security import passwords
 from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
+from app.views.help import help_url
 from app.views.menu import breadcrumb, menu
 from app.views.security_index import security_index
 
@@ -45,6 +46,9 @@ class Frame:
     todo_total: int = 0
     password_url: str = ""
     logout_url: str = ""
+    help_url: str = ""
+    unread: int = 0
+    unread_url: str = ""
 
 
 def init_app(app: Flask) -> None:
@@ -130,4 +134,6 @@ def _add_member(frame: Frame) -> None:
         for counts in TODO_COUNTS
         for label, count, endpoint in counts(member)
     ]
+    frame.unread, frame.unread_url = g.facts.unread, url_for("AnnouncementView.list")
+    frame.help_url = help_url(member, request.blueprint or "")
     frame.todo_total = sum(item["count"] for item in frame.todo)
