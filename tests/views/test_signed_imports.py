@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -280,3 +282,21 @@ def test_enterprises_to_be_opened_are_signed_for_as_well(desk, sign_in, checker,
     payload = json.loads(db.session.scalars(select(Signature.content)).one())["payload"]
     assert "total" not in payload
     assert "13800000001" not in json.dumps(payload)
+
+
+def test_nothing_else_submits():
+    """Whoever calls the engine's 提交 from a page belongs here, and asks for the signature first."""
+    app = Path(__file__).resolve().parents[2] / "app"
+    callers = {
+        path.relative_to(app).as_posix()
+        for folder in ("views", "operations")
+        for path in (app / folder).rglob("*.py")
+        if re.search(r"\bapplications\.submit(_all)?\(", path.read_text(encoding="utf-8"))
+    }
+    assert callers == {
+        "views/application_desk.py",
+        "views/imports.py",
+        "views/signing.py",
+        "operations/imports.py",
+        "operations/trading.py",  # The exchange's machine.
+    }
