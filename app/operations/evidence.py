@@ -22,6 +22,7 @@ from sqlalchemy import BigInteger, Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.domain.errors import NotFound
+from app.domain.workflow import Action
 from app.extensions import db
 from app.models import (
     Application,
@@ -215,10 +216,13 @@ def export(number: str, folder: Path) -> list[Path]:
     for place, (signature, action, content) in enumerate(_signatures(application.id), start=1):
         name = f"{place:02d}-{action}"
         files |= _files_of(signature, name)
+        before = said
         if not said or files[said] != content.encode():
             said = f"{name}.application.json"
             files[said] = content.encode()
         checks.append(_command(signature, name, said, number))
+        if action != Action.SUBMIT and before not in ("", said):
+            checks.append(f"alike '{said}' '{before}'")
     same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
     lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
     files["verify.sh"] = "\n".join(lines).encode()
@@ -325,6 +329,10 @@ whole() {
     content=$(sed -e 's/^[^{]*{[^{]*{"application"://' -e 's/\(.*\),"member_name":.*/\1/' "$1.json")
     [ "$(printf '%s' "$content" | digest)" = "$(digest < "$2")" ] || wrong "$2"
 }
+
+# alike FILE BEFORE: 审核的内容与此前提交的相同，名称除外（企业可能已更名）
+unnamed() { sed -E 's/"[a-z_]*name":"([^"\\]|\\.)*"//g' "$1" | digest; }
+alike() { [ "$(unnamed "$1")" = "$(unnamed "$2")" ] || wrong "$1 $2"; }
 
 # named NAME FILE NUMBER: 签署的清单载有该文件的摘要
 named() {

@@ -417,6 +417,27 @@ def test_each_submission_is_kept_as_it_was_signed_then(
     assert verify(tmp_path / "证据") == 0
 
 
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [("application SET reason = '其他'", 1), ("account SET name = '新\\\"名' WHERE id > 1", 0)],
+    ids=["reason", "name"],
+)
+def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
+    signing, submit, decide, cea, tmp_path, changed, code
+):
+    """Somebody wrote to the database between submission and review; another name may come lawfully."""
+    made = submit(cea)
+    with transaction():
+        db.session.execute(db.text(f"UPDATE {changed}"))
+    decide(made.id, "approve")
+
+    evidence.export(made.number, tmp_path / "证据")
+
+    assert verify(tmp_path / "证据") == code
+    between = "02-approve.application.json 01-submit.application.json"
+    assert complaints(tmp_path / "证据") == [f"FAILED {between}"] * code
+
+
 def test_what_nobody_signed_is_not_called_sound(signing, operator, cea, tmp_path):
     made = factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和")
     evidence.export(made.number, tmp_path)
