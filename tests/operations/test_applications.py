@@ -355,11 +355,16 @@ def test_after_settlement_nothing_is_withdrawn(operator, cea):
     assert verify_ledger().is_sound
 
 
-def test_a_draft_is_not_withdrawn(operator, cea):
+def test_a_draft_that_is_withdrawn_is_given_up_for_good(operator, cea):
     made = draft(KIND, operator, {cea: 100})
 
-    with nothing_moves(), pytest.raises(NotAllowed):
+    with nothing_moves():
         withdraw(made, by=operator).one()
+        with pytest.raises(NotAllowed):
+            submit(made, by=operator).one()
+
+    assert read(made).status == Status.WITHDRAWN
+    assert verify_ledger().is_sound
 
 
 def test_a_withdrawn_quantity_can_be_asked_for_again(operator, cea, holds):
