@@ -1,4 +1,4 @@
-"""首页: the holdings at a glance, what waits, and the ways to go on."""
+"""首页: what each role looks at first: figures, compliance, what waits, announcements, and the ways on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from flask import g, url_for
 from flask_appbuilder import BaseView, expose, has_access
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, select
 
+from app.domain.kinds import KINDS
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationEvent, Holding
+from app.models import Account, Application, ApplicationEvent, Holding, Notice
+from app.operations import clock
 from app.security.manager import permissions
+from app.security.roles import codes_of
 from app.security.scope import scoped
+from app.views import announcements, home_figures
+from app.views.application_desk import ApplicationDesk
+from app.views.application_list import SHOWN_STATUSES, ApplicationList
+from app.views.compliance import FULFILLED, STATES, notices
+from app.views.compliance_statistics import percent, shares
+from app.views.conditions import Conditions
 from app.views.frame import the_frame
 
 # The figures of 持仓查询 in the manual's order, what each adds up, and how its card is tinted.
@@ -26,6 +35,7 @@ FIGURES = (
     (_("Held in trading"), Holding.trading, "blue"),
     (_("In transit from trading"), Holding.pending_to_registry, "amber"),
 )
+SHOWN = 5  # announcements and applications
 
 
 class HomeView(BaseView):
@@ -37,7 +47,7 @@ class HomeView(BaseView):
     @expose("/")
     @has_access
     def index(self) -> object:
-        """Show it."""
+        """Show what concerns the member: each part by the permission for its page."""
         frame = the_frame()
         links = [
             (child["label"], child["url"], child["icon"] or entry["icon"])
@@ -45,15 +55,120 @@ class HomeView(BaseView):
             for child in entry["children"] or [entry]
             if child["url"] != url_for("HomeView.index")
         ]
-        home: dict[str, Any] = {"todo": frame.todo, "quick_links": links[:8], "notices": []}
-        home["restriction"] = _restriction(g.user.account)
-        if ("can_list", "HoldingView") in permissions():
+        home: dict[str, Any] = {
+            "todo": frame.todo,
+            "may_review": _may("list", "ReviewView"),
+            "quick_links": links[:8],
+            "announcements": _announcements(),
+            "restriction": _restriction(g.user.account),
+        }
+        if _may("list", "HoldingView"):
             home["cards"] = _cards()
             home["formula"] = gettext(
                 "Total holding = available in registry + frozen in registry + in transit from"
                 " registry + held in trading + in transit from trading"
             )
+        if _may("list", "ComplianceView"):
+            home["own"] = {"compliance": _compliance(), "applications": self._applications()}
+        if _may("show", "ComplianceStatisticsView"):
+            home["progress"] = _progress()
+        for code in codes_of(g.user):
+            home.setdefault("cards", home_figures.of_role(code))
         return self.render_template("home.html", home=home)
+
+    def _applications(self) -> list[dict[str, Any]]:
+        """Return the enterprise's latest applications, of the kinds that it starts itself."""
+        desks = {
+            view.kind: view.endpoint
+            for view in self.appbuilder.baseviews
+            if isinstance(view, ApplicationDesk) and _may("show", view.class_permission_name)
+        }
+        rows = db.session.execute(_Latest(tuple(desks)).rows(Conditions())).all()
+        return [
+            {
+                "title": KINDS[row.kind].title,
+                "number": row.number,
+                "at": row.created_at,
+                "status": SHOWN_STATUSES[row.status],
+                "url": url_for(
+                    f"{desks[row.kind]}.show", id=row.id, back=url_for("HomeView.index")
+                ),
+            }
+            for row in rows
+        ]
+
+
+class _Latest(ApplicationList):
+    """The last applications of the member's account; no page of its own."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self.kinds = kinds
+
+    def chosen(self) -> ColumnElement[bool]:
+        return (Application.account_id == g.user.account_id) & Application.kind.in_(self.kinds)
+
+    def rows(self, conditions: Conditions) -> Any:
+        return super().rows(conditions).order_by(Application.id.desc()).limit(SHOWN)
+
+
+def _may(permission: str, view: str) -> bool:
+    return (f"can_{permission}", view) in permissions()
+
+
+def _announcements() -> list[dict[str, Any]]:
+    """Return the latest announcements, pinned ones first."""
+    found = announcements.own(g.user.id).subquery("found")
+    latest = select(found).order_by(
+        found.c.is_pinned.desc(), found.c.published_at.desc(), found.c.id.desc()
+    )
+    return [
+        {
+            "title": row.title,
+            "at": row.published_at,
+            "is_pinned": row.is_pinned,
+            "is_unread": row.read_at is None,
+            "url": url_for(
+                "AnnouncementView.show", announcement_id=row.id, back=url_for("HomeView.index")
+            ),
+        }
+        for row in db.session.execute(latest.limit(SHOWN))
+    ]
+
+
+def _compliance() -> dict[str, Any] | None:
+    """Return the notice that presses most: of those with a gap the one due first, else the latest."""
+    found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
+    pressing = select(found).order_by(
+        found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
+    )
+    row = db.session.execute(pressing.limit(1)).one_or_none()
+    if row is None:
+        return None
+    days = (row.deadline.astimezone(BEIJING).date() - clock.now().date()).days
+    label, tone = STATES[row.state]
+    is_open = row.remaining > 0 and _may("write", "SurrenderView")
+    return {
+        "row": row,
+        "share": percent(row.surrendered, row.obligation),
+        "status": {"label": label, "tone": tone},
+        "days": None if row.state == FULFILLED else days,
+        "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
+        "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
+        "list_url": url_for("ComplianceView.list"),
+    }
+
+
+def _progress() -> dict[str, Any] | None:
+    """Return how far compliance of the latest year is in the member's scope."""
+    years = [each for each in shares(g.user) if each.province is None and each.sector is None]
+    if not years:
+        return None
+    latest = max(years, key=lambda each: each.year)
+    return {
+        "share": latest,
+        "url": url_for("ComplianceStatisticsView.index", year=latest.year),
+        "gaps_url": url_for("ComplianceGapView.list", year=latest.year),
+    }
 
 
 def _restriction(account: Account | None) -> str:
@@ -90,7 +205,7 @@ def _cards() -> list[dict[str, Any]]:
     held = held.where(Account.kind == "enterprise")
     amounts = db.session.execute(scoped(held, Holding.account_id, g.user)).one()
     url = url_for("HoldingView.list")
-    cards = [
+    cards: list[dict[str, Any]] = [
         {"label": str(title), "value": int(amount), "tone": tone}
         for (title, _amount, tone), amount in zip(FIGURES, amounts, strict=True)
     ]
