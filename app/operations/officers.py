@@ -1,7 +1,7 @@
 """系统管理: how officers, provinces and administrators are let in, and how they get certificates.
 
 One administrator registers a person (系统管理员), another has the codes sent (安全管理员): nobody
-lets in alone, and nobody acts on the own account (docs/adr/0042).
+lets in alone, and nobody acts on the own account (docs/adr/0043).
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from app.pki.errors import (
 )
 from app.pki.suites import GM, INTL, CryptoSuite, public_key, suite_of
 
+DAY = timedelta(days=1)
 ROOT_DAYS = 20 * 365
 ISSUING_DAYS = 10 * 365
 LEAF_DAYS = 2 * 365
@@ -119,6 +120,27 @@ def make_issuing(
     builder = _ca_builder(name, above, public_key, now, ISSUING_DAYS, path_length=0)
     builder = _with_ids(builder, public_key, key_in(root))
     return _certified(builder, root_key, hashes.SHA384())
+
+
+def renew_issuing(
+    old: x509.Certificate, root: x509.Certificate, root_key: Key, *, now: datetime
+) -> x509.Certificate:
+    """Return a certificate for the same issuing name and key that ends later.
+
+    It begins when the old one did, so that everything that was ever issued or signed under the old
+    one holds under it, too.  Raises PkiError for another root's key, and where the root ends.
+    """
+    if spki_of(root_key.public_key()) != spki_in(root):
+        raise PkiError(_("This is not the key of the root"), code="root_key")
+    start = old.not_valid_before_utc + SKEW
+    end = min(now + timedelta(days=ISSUING_DAYS), root.not_valid_after_utc)
+    if end <= old.not_valid_after_utc:
+        raise PkiError(_("The root ends too soon to renew under it"), code="root_ends")
+    key = key_in(old)
+    builder = _ca_builder(
+        _common_name(old), _common_name(root), key, start, (end - start) / DAY, path_length=0
+    )
+    return _certified(_with_ids(builder, key, key_in(root)), root_key, hashes.SHA384())
 
 
 def locked(key: Key, passphrase: str) -> bytes:
@@ -428,7 +450,7 @@ def _stand_in() -> ec.EllipticCurvePrivateKey:
 
 
 def _ca_builder(
-    name: str, issuer: str, public_key: Any, now: datetime, days: int, *, path_length: int
+    name: str, issuer: str, public_key: Any, now: datetime, days: float, *, path_length: int
 ) -> x509.CertificateBuilder:
     usage = _key_usage(key_cert_sign=True, crl_sign=True, digital_signature=True)
     return (
@@ -455,7 +477,7 @@ def _leaf_builder(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: Any, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, public_key: Any, now: datetime, days: float
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -23,10 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from app.pki import authority
-from app.pki.authority import Authority, remote_key
+from app.pki.authority import Authority, remote_key, spki_in
 from app.pki.errors import PkiError, TokenError
 from app.pki.signer import (
     ISSUING,
@@ -176,6 +178,44 @@ def _certify(folder: Path, passphrase: str, prefix: str, now: datetime) -> None:
         write_private(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
 
 
+# Renewing
+
+
+def renew(folder: Path, root_key: bytes, passphrase: str, *, now: datetime) -> None:
+    """Renew the certificates of the issuing key and the seal; both keys stay where they are.
+
+    What was issued before stays good, and the lists and answers about it go on: name and key are the
+    same.  The certificates of before are kept in FOLDER/former.  Raises TokenError while the signing
+    process runs, PkiError where the keys are others than those certified.
+    """
+    with sole_owner(folder):
+        keys, old = open_keys(folder), _certificates(folder)
+        public = keys.public()
+        if any(spki_in(old[name]) != public[name] for name in (ISSUING, SEAL)):
+            raise PkiError("the keys are not those of the certificates", code="other_keys")
+        opened = authority.opened(root_key, passphrase)
+        issuing = authority.renew_issuing(old[ISSUING], old["root"], opened, now=now)
+        above = Authority(
+            old["root"],
+            issuing,
+            remote_key(public[ISSUING], lambda data: keys.sign(ISSUING, data)),
+        )
+        name = old[SEAL].subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        seal = authority.issue_seal(above, public_key(public[SEAL]), name=str(name), now=now)
+        (folder / "former").mkdir(mode=0o700, exist_ok=True)
+        for role, made in ((SEAL, seal), (ISSUING, issuing)):
+            kept_as = f"{role}-{old[role].serial_number:x}.pem"
+            write_private(folder / "former" / kept_as, old[role].public_bytes(Encoding.PEM))
+            write_private(folder / f"{role}.pem", made.public_bytes(Encoding.PEM))
+
+
+def _certificates(folder: Path) -> dict[str, x509.Certificate]:
+    return {
+        name: x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
+        for name in ("root", ISSUING, SEAL)
+    }
+
+
 # Copies
 
 
@@ -244,6 +284,9 @@ def main() -> None:
     place = make.add_mutually_exclusive_group()
     place.add_argument("--softhsm", action="store_true")
     place.add_argument("--files", action="store_true")
+    prolong = commands.add_parser("renew")
+    prolong.add_argument("folder", type=Path)
+    prolong.add_argument("--root-key", type=Path, required=True)
     show = commands.add_parser("demo")
     show.add_argument("folder", type=Path)
     show.add_argument("--suite", default=INTL.name, choices=SUITES)
@@ -266,6 +309,8 @@ def _run(arguments: argparse.Namespace) -> None:
         backup(arguments.folder, arguments.target, now=now)
     elif arguments.command == "restore":
         restore(arguments.copy, arguments.folder)
+    elif arguments.command == "renew":
+        renew(arguments.folder, arguments.root_key.read_bytes(), _passphrase(), now=now)
     elif arguments.command == "demo":
         suite = SUITES[arguments.suite]
         establish_demo(arguments.folder, now=now, prefix="演示", suite=suite)
@@ -276,11 +321,14 @@ def _run(arguments: argparse.Namespace) -> None:
         if arguments.softhsm:
             arguments.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             make_softhsm_token(arguments.folder, arguments.token)
-        passphrase = Path(os.environ.get("ROOT_PASSPHRASE_FILE", "")).read_text().strip()
         establish(
-            arguments.folder, passphrase, now=now, module=module, token=arguments.token,
+            arguments.folder, _passphrase(), now=now, module=module, token=arguments.token,
             softhsm=arguments.softhsm, kind=arguments.kind,
         )  # fmt: skip
+
+
+def _passphrase() -> str:
+    return Path(os.environ.get("ROOT_PASSPHRASE_FILE", "")).read_text().strip()
 
 
 if __name__ == "__main__":

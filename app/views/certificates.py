@@ -100,6 +100,12 @@ def holding() -> list[Any]:
     ]
 
 
+def change_action(row: Any) -> Action:
+    """Lead from a person's row to the change of the present certificate."""
+    label = _("Resume or revoke") if row.certificate == "suspended" else _("Suspend or revoke")
+    return Action(label, url_for("CertificateView.change", certificate_id=row.certificate_id))
+
+
 def _waiting(state: str, shown: str) -> Select[Any]:
     return select(literal(shown)).where(
         CertificateEnrolment.member_id == Member.id,

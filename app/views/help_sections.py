@@ -144,6 +144,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         **_TASKS,
     },
     "administration": {
+        "CertificateView": "证书管理",
         "HomeView": "首页与通知公告",
         "AnnouncementView": "首页与通知公告",
         "PermissionSheetView": "权限表",

@@ -27,7 +27,7 @@ from app.security import members, sessions
 from app.security.manager import permissions
 from app.security.roles import ROLES, codes_of, require_compatible, title_of
 from app.views.application_form import Required, choices_of
-from app.views.certificates import HOLDINGS, holding
+from app.views.certificates import HOLDINGS, change_action, holding
 from app.views.listing import Action, Column, Filter, ListPage, back_url
 
 
@@ -105,7 +105,7 @@ class MemberView(ListPage):
         Column("name", _("Name")),
         Column("roles", _("Role")),
         Column("account", _("Enterprise")),
-        Column("province", _("Province code"), "code"),
+        Column("province", _("Province code"), "code", is_shown=False),
         Column(
             "is_active",
             _("State"),
@@ -224,8 +224,7 @@ class MemberView(ListPage):
             question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
             yield self._act(label, "send_codes", row, question)
         if _may("certify", self) and row.certificate_id:
-            address = url_for("CertificateView.change", certificate_id=row.certificate_id)
-            yield Action(_("Suspend or revoke"), address)
+            yield change_action(row)
         if _may("certify", self) and row.had_certificate:
             address = url_for("MemberView.replace", member_id=row.id)
             yield Action(_("Ask for a replacement"), address)

@@ -24,7 +24,7 @@ from app.operations.actor import Actor
 from app.operations.operators import CHECKER, MAKER
 from app.security import lockout, sessions
 from app.views.application_form import Required
-from app.views.certificates import HOLDINGS, holding
+from app.views.certificates import HOLDINGS, change_action, holding
 from app.views.columns import Column
 from app.views.conditions import Filter
 from app.views.listing import Action, Conditions, ListPage, back_url
@@ -163,10 +163,7 @@ class OperatorView(ListPage):
                 ),
             )
         if row.certificate_id:
-            yield Action(
-                _("Suspend or revoke"),
-                url_for("CertificateView.change", certificate_id=row.certificate_id),
-            )
+            yield change_action(row)
         yield Action(_("Change duties"), url_for("OperatorView.duties", member_id=row.id))
         yield Action(
             _("Reset"),
