@@ -80,22 +80,22 @@ def first_sign_in(page: Page, letters: Letters, album) -> None:
     page.goto(f"/first-sign-in/#{letters.token}")
     expect(page.get_by_label("首次登录码")).to_be_hidden()
     assert letters.token not in page.url
+    album.take(page, "first-sign-in", keep=True, everyway=True)
     page.get_by_label("新密码", exact=True).fill("short")
     page.get_by_label("确认新密码").fill("short")
     page.get_by_role("button", name="设置密码").click()
     expect(page.locator(".field-error").first).to_be_visible()
     page.get_by_label("新密码", exact=True).fill(PASSWORD)
     page.get_by_label("确认新密码").fill(PASSWORD)
-    album.take(page, "first-sign-in", keep=True, everyway=True)
     page.get_by_role("button", name="设置密码").click()
     page.wait_for_url("**/certificate/?member=*")
     page.get_by_label("参考号").fill(letters.reference)
     page.get_by_label("授权码").fill("2222222222")
+    album.take(page, "enrolment", keep=True, everyway=True)
     with page.expect_popup():
         page.get_by_role("button", name="申领证书").click()
     expect(page.locator("[data-answer]")).to_have_text("参考号或授权码无效，或已失效")
     page.get_by_label("授权码").fill(letters.code)
-    album.take(page, "enrolment", keep=True, everyway=True)
     with page.expect_popup() as opened:
         page.get_by_role("button", name="申领证书").click()
     window = opened.value
