@@ -350,3 +350,14 @@ def test_codes_of_a_first_certificate_are_for_members_alone(shell):
     assert (len(reference), len(code)) == (10, 10)
     done = shell.run("issue-codes", "R0008")
     assert (done.returncode, "no such member" in done.stderr) == (1, True)
+
+
+def test_a_number_and_an_address_are_one_persons(shell):
+    more = ("--role", "system_admin", "--email", "first@registry.example.cn")
+    shell.says("add-member", "S0008", "系统管理员", *more, "--phone", "13800138000")
+    for number, address in (("S0008", "other@registry.example.cn"), ("S0007", more[-1])):
+        done = shell.run(
+            "add-member", number, "系统管理员", "--role", "system_admin", "--email", address
+        )
+        assert done.returncode == 1
+        assert number in done.stderr or "e-mail" in done.stderr or "邮箱" in done.stderr
