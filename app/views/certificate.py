@@ -69,7 +69,8 @@ def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes,
     )
     frame = Frame(MARGIN, FOOT, WIDTH - 2 * MARGIN, HEIGHT - FOOT - 206, 0, 0, 0, 0)
     paint = partial(_paint, attestation=attestation, check_url=check_url, pages=pages)
-    document.addPageTemplates(PageTemplate(frames=[frame], onPage=paint))
+    stamp = partial(_stamp, attestation=attestation)
+    document.addPageTemplates(PageTemplate(frames=[frame], onPage=paint, onPageEnd=stamp))
     document.build(_story(attestation))
     return buffer.getvalue(), document.page
 
@@ -183,8 +184,6 @@ def _paint(
     _paint_head(canvas, attestation)
     _paint_check(canvas, attestation, check_url)
     _paint_issuer(canvas, attestation)
-    if attestation.lapsed_at:
-        _paint_lapsed(canvas, attestation.lapsed_at)
     if pages > 1:
         canvas.setFont(REGULAR, 8.5)
         canvas.setFillColor(SOFT)
@@ -192,8 +191,10 @@ def _paint(
     canvas.restoreState()
 
 
-def _paint_lapsed(canvas: Any, at: datetime) -> None:
-    """Write 已失效 across the page, with the day, so that nobody takes it for one that holds."""
+def _stamp(canvas: Any, _document: Any, *, attestation: Attestation) -> None:
+    """Write 已失效 over all that a page says, with the day, where the certificate has lapsed."""
+    if attestation.lapsed_at is None:
+        return
     canvas.saveState()
     canvas.translate(WIDTH / 2, HEIGHT / 2 + 20)
     canvas.rotate(24)
@@ -206,7 +207,7 @@ def _paint_lapsed(canvas: Any, at: datetime) -> None:
     canvas.setFont(BOLD, 64)
     canvas.drawCentredString(0, 8, "已失效", charSpace=10)
     canvas.setFont(BOLD, 15)
-    canvas.drawCentredString(0, -26, f"自{_day(at)}起不再有效")
+    canvas.drawCentredString(0, -26, f"自{_day(attestation.lapsed_at)}起不再有效")
     canvas.restoreState()
 
 
