@@ -44,6 +44,10 @@ def marks(name):
     Markup("<b>%s</b>" % name)
     # ruleid: markup-of-a-built-string
     Markup("<b>" + name)
+    # ruleid: markup-of-a-built-string
+    Markup(name).format(name)
+    # ok: markup-of-a-built-string
+    Markup("<b>{}</b>").format(name)
     # ok: markup-of-a-built-string
     Markup("<b>bold</b>")
 
