@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select, text
 
 from app.domain.errors import NotAllowed, RuleError
-from app.domain.kinds.issuance import ISSUANCE_TYPES, Issuance
+from app.domain.kinds.issuance import ISSUANCE_TYPES, ONCE, Issuance
 from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, Party, Status
 from app.extensions import db
@@ -23,8 +23,6 @@ from app.operations.actor import Actor
 from app.operations.tables import ImportColumn, Row, Table
 
 FILE_KIND = "allocation"
-# What an enterprise is given once for a vintage; more of it is a supplementary issue.
-ONCE = ("pre_allocation", "approved")
 COLUMNS = (
     ImportColumn("member_no", _("Member number"), "21042300007"),
     ImportColumn(

@@ -122,6 +122,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         unproven=_those(_UNPROVEN, cases, "account_change"),
         clashing=_those(_CLASHING, cases, "account_change", "account_opening"),
+        issued=_issued([case for case in cases if case.kind == "issuance"]),
     )
 
 
@@ -250,6 +251,13 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
         )
         for row in db.session.execute(_SOURCES, {"ids": wanted})
     }
+
+
+def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
+    if not cases:
+        return {}
+    rows = db.session.execute(_ISSUED, {"accounts": list({case.account_id for case in cases})})
+    return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
 def _those(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
@@ -506,6 +514,16 @@ _SOURCES = typed(
      WHERE s.id = ANY(:ids)
     """,
     ids=BigInteger,
+)
+
+_ISSUED = typed(
+    """
+    SELECT a.account_id, l.instrument_id, a.category, a.number
+      FROM application a JOIN application_line l ON l.application_id = a.id
+     WHERE a.kind = 'issuance' AND a.account_id = ANY(:accounts)
+       AND a.status IN ('in_review', 'approved')
+    """,
+    accounts=Integer,
 )
 
 # Accounts opened in a batch came without their documents (manual 二-三 说明).

@@ -197,6 +197,12 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("What was left has been taken up by another application meanwhile")
             ) from error
+        if constraint == "issued_once":
+            raise RuleError(
+                _("This was issued already, or is about to be, by another application"),
+                field="category",
+                code="issued_before",
+            ) from error
         if constraint == "one_account_change":
             raise RuleError(
                 _("A change of the account's details is under review already"),

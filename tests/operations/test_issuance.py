@@ -89,6 +89,35 @@ def test_an_issue_says_what_it_is(plant, cea, maker, category):
 # Instruments ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("category", ["pre_allocation", "approved"])
+def test_what_is_issued_once_is_issued_once(plant, cea, maker, checker, category):
+    """An application that was sent back does not come a second time beside another (R26)."""
+    late = entered("issuance", plant, maker, lines={cea: 100}, category=category, submits=False)
+    first = entered("issuance", plant, maker, lines={cea: 700}, category=category)
+    for is_issued in (False, True):
+        if is_issued:
+            confirmed(first, checker)
+        with nothing_moves(), pytest.raises(RuleError) as refused, transaction():
+            applications.submit([late], Actor.of(maker), now=clock.now()).one()
+        assert refused.value.code == "issued_before"
+        assert db.session.get(Application, first).number in str(refused.value)
+
+    entered("issuance", plant, maker, lines={cea: 5}, category="supplementary")
+    entered("issuance", plant, maker, lines={cea: 5}, category="supplementary")
+    entered("issuance", plant, maker, lines={instrument(): 5}, category=category)
+
+
+def test_of_two_in_one_batch_the_first_is_issued(plant, cea, maker):
+    ids = [
+        entered("issuance", plant, maker, lines={cea: 5}, category="approved", submits=False)
+        for _ in range(2)
+    ]
+    with transaction():
+        outcome = applications.submit(ids, Actor.of(maker), now=clock.now())
+    assert [case.id for case in outcome.done] == ids[:1]
+    assert [error.code for _case, error in outcome.refused] == ["issued_before"]
+
+
 def create(maker, **more):
     new = instruments.NewInstrument(**{"name": "2026年度碳排放配额", "vintage": 2026} | more)
     with transaction():

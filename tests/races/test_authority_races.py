@@ -13,7 +13,7 @@ from app.models import Application, ApplicationEvent
 from app.operations import applications, clock, instruments
 from app.operations.actor import Actor
 from app.operations.verification import verify_ledger
-from tests.factories import confirmed, draft, entered, member, quantity
+from tests.factories import confirmed, draft, entered, instrument, member, quantity
 from tests.races.conftest import without
 
 TRIES = 25
@@ -259,6 +259,32 @@ def test_confirming_and_withdrawing_at_once_ends_in_one_of_both(
 
 
 # Codes of instruments ------------------------------------------------------------------------
+
+
+def two_allocations(together, plant, cea, maker):
+    ids = [
+        entered("issuance", plant, maker, lines={cea: 60}, category="approved", submits=False)
+        for _ in range(2)
+    ]
+    return ids, together(*(partial(submit, id_, Actor.of(maker)) for id_ in ids))
+
+
+def test_of_two_allocations_at_once_one_is_issued(together, plant, cea, maker):
+    _ids, results = two_allocations(together, plant, cea, maker)
+    assert codes(results) == ["issued_before"]
+    assert "FF" in str(results.failed[0])
+
+
+def test_without_the_engines_lock_the_database_refuses_the_second_allocation(
+    together, plant, maker, without_account_lock
+):
+    """Our own check is passed by both; the guard on the account's row lets one of them in."""
+    for _ in range(TRIES):
+        _ids, results = two_allocations(together, plant, instrument(), maker)
+        assert codes(results) == ["issued_before"]
+        if "FF" not in str(results.failed[0]):
+            return
+    pytest.fail("the account lock makes no difference")
 
 
 def create(n, actor):

@@ -298,7 +298,7 @@ def test_a_restricted_enterprise_is_told_so_at_home(plant, maker, checker, enter
     confirmed(db.session.query(Application.id).scalar(), checker)
 
     home = enterprise.get("/").text
-    assert "本单位账户自2026-11-20 10:00:00起被限制" in home
+    assert re.search(r"本单位账户自2026-11-20 10:0\d:\d\d起被限制", home)
     assert "鄂环函〔2026〕36号" in home
     assert "湖北省生态环境厅" in home
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, Breach, Rule
+from app.domain.kinds.rules import BOTH, Breach, Facts, Rule
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
-from app.domain.workflow import Party
+from app.domain.workflow import Case, Party
 
 ISSUANCE_TYPES = {
     "pre_allocation": _("Pre-allocation"),
@@ -16,11 +16,32 @@ ISSUANCE_TYPES = {
     "adjustment": _("Adjustment"),
 }
 
+# What an enterprise is given once for an instrument; more of it is a supplementary issue.
+ONCE = ("pre_allocation", "approved")
+
 TO_AN_ENTERPRISE = Rule(
     "not_an_enterprise",
     _("Allowances are issued to enterprises alone"),
     lambda case, facts: Breach() if case.account_id == ISSUANCE_ACCOUNT_ID else None,
     at=BOTH,
+)
+
+
+def _issued_before(case: Case, facts: Facts) -> Breach | None:
+    if case.category not in ONCE:
+        return None
+    keys = [(case.account_id, line.instrument_id, case.category) for line in case.lines]
+    for key in keys:
+        if facts.issued.get(key, case.number) != case.number:
+            return Breach("category", {"number": facts.issued[key]})
+    facts.issued |= dict.fromkeys(keys, case.number)
+    return None
+
+
+ISSUED_ONCE = Rule(
+    "issued_before",
+    _("This was issued already, or is about to be, by application %(number)s"),
+    _issued_before,
 )
 
 
@@ -35,4 +56,4 @@ class Issuance(Kind):
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
     categories = ISSUANCE_TYPES
-    rules = (TO_AN_ENTERPRISE,)
+    rules = (TO_AN_ENTERPRISE, ISSUED_ONCE)

@@ -70,6 +70,8 @@ class Facts:
     sources: Mapping[int, Source] = field(default_factory=dict)  # by line
     unproven: frozenset[int] = frozenset()  # cases that lack attachments they need
     clashing: frozenset[int] = frozenset()  # cases that propose another account's credit code
+    # (account, instrument, issuance type) -> the application that issues it, or is about to
+    issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -132,6 +132,7 @@ DECLARE
   moved bigint[];
   sources bigint[];
   notices integer[];
+  accounts integer[];
   wrong bigint;
 BEGIN
   SELECT array_agg(n.id) INTO moved
@@ -208,6 +209,25 @@ BEGIN
     IF FOUND THEN
       RAISE EXCEPTION 'more is surrendered than notice % asks for', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'surrender_stays_within';
+    END IF;
+  END IF;
+
+  -- An enterprise's pre-allocation and its approved allocation are issued once an instrument.
+  SELECT array_agg(DISTINCT account_id) INTO accounts
+    FROM application
+   WHERE id = ANY(moved) AND kind = 'issuance' AND category IN ('pre_allocation', 'approved');
+  IF accounts IS NOT NULL THEN
+    PERFORM FROM account WHERE id = ANY(accounts) ORDER BY id FOR NO KEY UPDATE;
+    SELECT min(a.id) INTO wrong
+      FROM application a JOIN application_line l ON l.application_id = a.id
+     WHERE a.kind = 'issuance' AND a.account_id = ANY(accounts)
+       AND a.category IN ('pre_allocation', 'approved') AND a.status IN ('in_review', 'approved')
+     GROUP BY a.account_id, a.category, l.instrument_id
+    HAVING count(DISTINCT a.id) > 1
+     LIMIT 1;
+    IF FOUND THEN
+      RAISE EXCEPTION 'what application % issues is issued twice', wrong
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_once';
     END IF;
   END IF;
   RETURN NULL;
