@@ -14,6 +14,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Response,
+    expect,
     sync_playwright,
 )
 
@@ -83,6 +84,7 @@ def chromium() -> Iterator[Browser]:
             "the journeys need Chromium: sudo apt-get install -y chromium fonts-noto-cjk",
             pytrace=False,
         )
+    expect.set_options(timeout=PATIENCE)
     switches = [*SWITCHES, "--no-sandbox"] if os.geteuid() == 0 else SWITCHES
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=switches)
