@@ -44,6 +44,8 @@ AUDIENCES = {
     ENTERPRISES: _("Emitting enterprises"),
     AUTHORITIES: _("Provincial authorities"),
 }
+EVERYWHERE = "all"
+PLACES = {EVERYWHERE: _("The whole country"), **PROVINCES}
 READ, UNREAD = "read", "unread"
 READING_STATES = {UNREAD: (_("Unread"), "red"), READ: (_("Read already"), "grey")}
 DRAFT, PUBLISHED, WITHDRAWN = "draft", "published", "withdrawn"
@@ -104,7 +106,7 @@ class AnnouncementView(ListPage):
         Column(
             "title",
             _("Title"),
-            link=lambda row: url_for("AnnouncementView.show", announcement_id=row.id),
+            link=lambda row: url_for("AnnouncementView.show", id=row.id),
         ),
         Column("is_pinned", _("Pinned"), "boolean"),
         Column("published_at", _("Published at"), "datetime", is_sortable=True),
@@ -131,7 +133,7 @@ class AnnouncementView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Read one."""
-        yield Action(_("Read"), url_for("AnnouncementView.show", announcement_id=row.id))
+        yield Action(_("Read"), url_for("AnnouncementView.show", id=row.id))
 
     def tools(self) -> Iterable[Action]:
         """全部标为已读, where something is left."""
@@ -139,15 +141,15 @@ class AnnouncementView(ListPage):
             url = url_for("AnnouncementView.read_all")
             yield Action(_("Mark all as read"), url, method="post", icon="checks")
 
-    @expose("/<int:announcement_id>")
+    @expose("/<int:id>")
     @has_access
     @permission_name("show")
-    def show(self, announcement_id: int) -> Any:
+    def show(self, id: int) -> Any:
         """Show one, and note that it was read; to others than its audience there is none."""
         found = db.session.scalars(
             select(Announcement)
             .join(Member, Member.id == g.user.id)
-            .where(Announcement.id == announcement_id, is_out(), is_addressed_to())
+            .where(Announcement.id == id, is_out(), is_addressed_to())
         ).one_or_none()
         if found is None:
             abort(404)
@@ -216,7 +218,7 @@ class AnnouncementDeskView(ListPage):
     columns = (
         Column("title", _("Title")),
         Column("audience", _("Audience"), choices=AUDIENCES),
-        Column("province", _("Province"), choices=PROVINCES),
+        Column("province", _("Province"), choices=PLACES),
         Column("is_pinned", _("Pinned"), "boolean"),
         Column("state", _("State"), "status", choices=STATES),
         Column("readers", _("Read by, of all"), "code"),
@@ -236,7 +238,7 @@ class AnnouncementDeskView(ListPage):
         ),
         Filter("published_at", _("Published at"), "date_range"),
         Filter("audience", _("Audience"), "choice", choices=AUDIENCES),
-        Filter("province", _("Province"), "choice", choices=PROVINCES),
+        Filter("province", _("Province"), "choice", choices=PLACES),
     )
     help = (
         _("One officer writes, another reads it and publishes it"),
@@ -253,7 +255,7 @@ class AnnouncementDeskView(ListPage):
                 Announcement.id,
                 Announcement.title,
                 Announcement.audience,
-                Announcement.province,
+                func.coalesce(Announcement.province, EVERYWHERE).label("province"),
                 Announcement.is_pinned,
                 Announcement.version,
                 Announcement.text,
@@ -282,16 +284,16 @@ class AnnouncementDeskView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """详情, where everything else is offered, and 修改 of a draft."""
-        yield Action(_("Details"), url_for("AnnouncementDeskView.show", announcement_id=row.id))
+        yield Action(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
         if row.state == DRAFT and self._may("write"):
-            yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", announcement_id=row.id))
+            yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
 
-    @expose("/<int:announcement_id>")
+    @expose("/<int:id>")
     @has_access
     @permission_name("show")
-    def show(self, announcement_id: int) -> Any:
+    def show(self, id: int) -> Any:
         """Show one as its readers see it, with what an officer may do to it."""
-        found = self.rows(Conditions()).where(Announcement.id == announcement_id)
+        found = self.rows(Conditions()).where(Announcement.id == id)
         row = db.session.execute(found).one_or_none()
         if row is None:
             abort(404)
@@ -325,7 +327,7 @@ class AnnouncementDeskView(ListPage):
         """Yield what can be done with one, by its state and the officer's permissions."""
 
         def offer(label: str, verb: str, **more: Any) -> dict[str, Any]:
-            url = url_for(f"AnnouncementDeskView.{verb}", announcement_id=row.id)
+            url = url_for(f"AnnouncementDeskView.{verb}", id=row.id)
             return {"label": label, "url": url, "method": "post", **more}
 
         if row.state == DRAFT and self._may("write"):
@@ -360,17 +362,17 @@ class AnnouncementDeskView(ListPage):
                 _refuse(form, error)
             else:
                 flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", announcement_id=made))
+                return redirect(url_for("AnnouncementDeskView.show", id=made))
         return self._form_page(gettext("Write an announcement"), form)
 
-    @expose("/<int:announcement_id>/edit", methods=["GET", "POST"])
+    @expose("/<int:id>/edit", methods=["GET", "POST"])
     @has_access
     @permission_name("write")
-    def edit(self, announcement_id: int) -> Any:
+    def edit(self, id: int) -> Any:
         """Change a draft."""
-        row = db.session.get(Announcement, announcement_id) or abort(404)
+        row = db.session.get(Announcement, id) or abort(404)
         if row.published_at or row.withdrawn_at:
-            return redirect(url_for("AnnouncementDeskView.show", announcement_id=row.id))
+            return redirect(url_for("AnnouncementDeskView.show", id=row.id))
         form = AnnouncementForm(obj=row)
         if form.validate_on_submit():
             try:
@@ -382,38 +384,38 @@ class AnnouncementDeskView(ListPage):
                 _refuse(form, error)
             else:
                 flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", announcement_id=row.id))
+                return redirect(url_for("AnnouncementDeskView.show", id=row.id))
         return self._form_page(gettext("Edit the announcement"), form)
 
-    @expose("/<int:announcement_id>/publish", methods=["POST"])
+    @expose("/<int:id>/publish", methods=["POST"])
     @has_access
     @permission_name("publish")
-    def publish(self, announcement_id: int) -> Any:
+    def publish(self, id: int) -> Any:
         """Publish a draft as it was read."""
         with transaction():
-            announcements.publish(announcement_id, _actor(), version=_version(), now=clock.now())
+            announcements.publish(id, _actor(), version=_version(), now=clock.now())
         flash(gettext("The announcement was published."), "success")
-        return redirect(url_for("AnnouncementDeskView.show", announcement_id=announcement_id))
+        return redirect(url_for("AnnouncementDeskView.show", id=id))
 
-    @expose("/<int:announcement_id>/withdraw", methods=["POST"])
+    @expose("/<int:id>/withdraw", methods=["POST"])
     @has_access
     @permission_name("publish")
-    def withdraw(self, announcement_id: int) -> Any:
+    def withdraw(self, id: int) -> Any:
         """Take one back."""
         with transaction():
-            announcements.withdraw(announcement_id, _actor(), now=clock.now())
+            announcements.withdraw(id, _actor(), now=clock.now())
         flash(gettext("The announcement was withdrawn."), "success")
-        return redirect(url_for("AnnouncementDeskView.show", announcement_id=announcement_id))
+        return redirect(url_for("AnnouncementDeskView.show", id=id))
 
-    @expose("/<int:announcement_id>/pin", methods=["POST"])
+    @expose("/<int:id>/pin", methods=["POST"])
     @has_access
     @permission_name("publish")
-    def pin(self, announcement_id: int) -> Any:
+    def pin(self, id: int) -> Any:
         """Put one above the others, or no longer."""
         is_pinned = "is_pinned" in request.form
         with transaction():
-            announcements.pin(announcement_id, _actor(), is_pinned=is_pinned)
-        return redirect(url_for("AnnouncementDeskView.show", announcement_id=announcement_id))
+            announcements.pin(id, _actor(), is_pinned=is_pinned)
+        return redirect(url_for("AnnouncementDeskView.show", id=id))
 
     def _form_page(self, title: str, form: AnnouncementForm) -> Any:
         g.crumb = title
@@ -450,7 +452,7 @@ def _readers() -> Any:
 def _facts(row: Any) -> Iterator[tuple[Any, ...]]:
     yield gettext("Published at"), row.published_at, "datetime"
     yield gettext("Audience"), str(AUDIENCES[row.audience])
-    yield gettext("Province"), str(PROVINCES.get(row.province, gettext("The whole country")))
+    yield gettext("Province"), str(PLACES[row.province or EVERYWHERE])
 
 
 def _refuse(form: AnnouncementForm, error: RuleError) -> None:

@@ -36,6 +36,8 @@ FIGURES = (
     (_("In transit from trading"), Holding.pending_to_registry, "amber"),
 )
 SHOWN = 5  # announcements and applications
+PRESSING = 2  # notices
+SHOWN_ANYWAY = ("HomeView.index", "AnnouncementView.list")
 
 
 class HomeView(BaseView):
@@ -49,11 +51,12 @@ class HomeView(BaseView):
     def index(self) -> object:
         """Show what concerns the member: each part by the permission for its page."""
         frame = the_frame()
+        here = [url_for(endpoint) for endpoint in SHOWN_ANYWAY]
         links = [
             (child["label"], child["url"], child["icon"] or entry["icon"])
             for entry in frame.menu
             for child in entry["children"] or [entry]
-            if child["url"] != url_for("HomeView.index")
+            if child["url"] not in here
         ]
         home: dict[str, Any] = {
             "todo": frame.todo,
@@ -127,34 +130,34 @@ def _announcements() -> list[dict[str, Any]]:
             "at": row.published_at,
             "is_pinned": row.is_pinned,
             "is_unread": row.read_at is None,
-            "url": url_for(
-                "AnnouncementView.show", announcement_id=row.id, back=url_for("HomeView.index")
-            ),
+            "url": url_for("AnnouncementView.show", id=row.id, back=url_for("HomeView.index")),
         }
         for row in db.session.execute(latest.limit(SHOWN))
     ]
 
 
-def _compliance() -> dict[str, Any] | None:
-    """Return the notice that presses most: of those with a gap the one due first, else the latest."""
+def _compliance() -> list[dict[str, Any]]:
+    """Return the notices that press: of those with a gap the ones due first, else the latest."""
     found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
     pressing = select(found).order_by(
         found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
     )
-    row = db.session.execute(pressing.limit(1)).one_or_none()
-    if row is None:
-        return None
-    days = (row.deadline.astimezone(BEIJING).date() - clock.now().date()).days
+    rows = db.session.execute(pressing.limit(PRESSING)).all()
+    # What is fulfilled is shown where nothing else is due.
+    return [_due(row) for row in rows if row.gap or row is rows[0]]
+
+
+def _due(row: Any) -> dict[str, Any]:
     label, tone = STATES[row.state]
+    deadline = row.deadline.astimezone(BEIJING).date()
     is_open = row.remaining > 0 and _may("write", "SurrenderView")
     return {
         "row": row,
         "share": percent(row.surrendered, row.obligation),
         "status": {"label": label, "tone": tone},
-        "days": None if row.state == FULFILLED else days,
+        "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,
         "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
         "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
-        "list_url": url_for("ComplianceView.list"),
     }
 
 

@@ -53,7 +53,9 @@ def _of_operation() -> list[Card]:
     trading = gettext("Trading day") if row.is_trading else gettext("Closed")
     return [
         _card(gettext("Last day-end settlement"), settled, "blue", calendar),
-        _card(gettext("Today"), trading, "green" if row.is_trading else "grey", calendar),
+        _card(
+            gettext("The exchange today"), trading, "green" if row.is_trading else "grey", calendar
+        ),
         _card(gettext("Messages to deliver"), row.messages, "amber" if row.messages else "green"),
         _card(gettext("Jobs under way"), row.jobs, "blue"),
         _card(
@@ -79,7 +81,7 @@ def _of_members() -> list[Card]:
     locks = url_for("LockView.list")
     return [
         _card(gettext("Members online"), row.online, "green", url_for("OnlineView.list")),
-        _card(gettext("Locked members"), row.locked, "red" if row.locked else "green", locks),
+        _card(gettext("Members locked"), row.locked, "red" if row.locked else "green", locks),
         _card(gettext("Members with failures"), row.failing, "amber", locks),
         _card(gettext("Disabled members"), row.disabled, "grey", url_for("MemberView.list")),
     ]

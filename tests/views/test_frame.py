@@ -92,7 +92,7 @@ def test_the_home_page_adds_up_one_s_own_holdings(app, people, browser, new_brow
     assert "5,731" not in province.get("/").text
     administrator = new_browser()
     administrator.sign_in(SYSTEM_ADMIN)
-    assert "figure-card" not in administrator.get("/").text
+    assert "登记可用量" not in administrator.get("/").text
 
 
 def test_a_name_that_looks_like_markup_is_text(browser, execute):

@@ -22,6 +22,7 @@ CODES = re.compile(
     r"(?:KH|BZ|CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
 )
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
+SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
 
 
@@ -34,14 +35,14 @@ class Reader(HTMLParser):
         self.silent = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.silent += tag in ("script", "style", "svg")
+        self.silent += tag in SILENT
         self.texts += [value for name, value in attributes if name in READ_ALOUD and value]
         named = dict(attributes)
         if tag == "input" and named.get("type") in ("submit", "button"):
             self.texts.append(named.get("value") or "")
 
     def handle_endtag(self, tag: str) -> None:
-        self.silent -= tag in ("script", "style", "svg")
+        self.silent -= tag in SILENT
 
     def handle_data(self, data: str) -> None:
         if not self.silent:

@@ -78,6 +78,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 if role == "province"
                 else world.a.in_review,
                 "ReviewedView": world.a.approved,
+                "AnnouncementView": world.announced,
+                "AnnouncementDeskView": world.to_announce,
             }
             ids |= {
                 page: world.a.by_officers[kind][0 if name == "edit" else 1]

@@ -60,7 +60,10 @@ OF_OFFICERS = {
     ("ConfiscationRefundView", "id"),
     ("RestrictionView", "id"),
     ("RestrictionLiftingView", "id"),
+    ("AnnouncementDeskView", "id"),
 }
+# Announcements have an audience instead of an account: tests/views/test_announcement_pages.py.
+OF_AUDIENCES = {("AnnouncementView", "id")}
 # What belongs to no account: an enterprise or a province has no permission there at all.
 OF_ADMINISTRATORS = {
     ("OnlineView", "session_id"),
@@ -88,6 +91,8 @@ WORDS = {
     ("TransferPermissionView", "to"),
     ("ColleagueReviewView", "to"),
     ("NoticeView", "form"),
+    ("HelpView", "page"),  # The guides, which everybody may read.
+    ("HelpView", "name"),
 }
 
 Browse = Callable[[Member], FlaskClient]
@@ -127,7 +132,7 @@ def holds(role: str, app: Flask, endpoint: str) -> bool:
 
 def test_every_address_with_a_parameter_is_known_here(app):
     known = OBJECTS.keys() | OF_REVIEWERS | OF_OFFICERS | OF_ADMINISTRATORS | OF_MEMBERS | WORDS
-    known |= OF_REPRESENTATIVES | OF_HOLDERS
+    known |= OF_REPRESENTATIVES | OF_HOLDERS | OF_AUDIENCES
     assert {(view, argument) for _rule, view, argument in with_parameters(app)} - known == set()
 
 

@@ -28,6 +28,7 @@ from app.models import (
 )
 from app.operations import (
     accounts,
+    announcements,
     applications,
     attachments,
     clock,
@@ -122,6 +123,8 @@ class World:
     a: Enterprise
     b: Enterprise
     officers: dict[str, Member]  # by role; provinces as "province" (湖北) and "province:31"
+    announced: int = 0  # an announcement to everybody
+    to_announce: int = 0  # a draft of one
 
     def member_of(self, role: str) -> Member:
         """Return a person of a role: 甲's operator for enterprises, 湖北's officer for provinces."""
@@ -162,7 +165,17 @@ def make_world() -> World:
         settlement.settle_day(
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
-    return World(a, b, officers)
+    return World(a, b, officers, *_announce(officers))
+
+
+def _announce(officers: dict[str, Member]) -> tuple[int, int]:
+    """Announce something to everybody, and leave a draft."""
+    maker, checker = (Actor.of(officers[f"registry_{role}"]) for role in ("maker", "checker"))
+    content = announcements.Content("系统维护通知", "周六20:00起维护。", is_pinned=True)
+    with transaction():
+        made, draft = (announcements.write(content, maker, now=clock.now()) for _each in range(2))
+        announcements.publish(made, checker, version=1, now=clock.now())
+    return made, draft
 
 
 def _let_in(of: Enterprise, number: int, maker: Member) -> None:
