@@ -146,16 +146,15 @@ class AnnouncementView(ListPage):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show one, and note that it was read; to others than its audience there is none."""
-        found = db.session.scalars(
-            select(Announcement)
-            .join(Member, Member.id == g.user.id)
-            .where(Announcement.id == id, is_out(), is_addressed_to())
-        ).one_or_none()
+        columns = (Announcement.text, Announcement.audience, Announcement.province)
+        wanted = own(g.user.id).add_columns(*columns).where(Announcement.id == id)
+        found = db.session.execute(wanted).one_or_none()
         if found is None:
             abort(404)
-        with transaction():
-            noted = announcements.mark_read(g.user.id, now=clock.now(), ids=[found.id])
-        g.facts = g.facts._replace(unread=max(g.facts.unread - len(noted), 0))
+        if found.read_at is None:
+            with transaction():
+                noted = announcements.mark_read(g.user.id, now=clock.now(), ids=[id])
+            g.facts = g.facts._replace(unread=g.facts.unread - len(noted))
         g.crumb = gettext("Details")
         detail = {
             "title": found.title,

@@ -15,7 +15,7 @@ from tests.views.world import World, make_world
 ALLOWED = {
     *("IP", "CSV", "UTF", "Excel", "CO2e", "CCER", "USBKey", "PIN", "CA", "YYYY", "MM", "DD", "HH"),
     *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie", "XLSX"),
-    *("KB", "PDF", "PNG", "JPG", "DOCX", "OFD", "SMTP", "ID", "IDs", "SHA", "ISO", "QR"),
+    *("KB", "PDF", "PNG", "JPG", "DOCX", "OFD", "SMTP", "ID", "IDs", "SHA", "ISO", "QR", "JSON"),
 }
 # Codes: of instruments, documents, trades, officers.
 CODES = re.compile(
