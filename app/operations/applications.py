@@ -21,7 +21,7 @@ from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Statu
 from app.extensions import db
 from app.models import Application
 from app.operations import application_rows as rows
-from app.operations import calendar, effects, ledger
+from app.operations import calendar, effects, evidence, ledger
 from app.operations.actor import SYSTEM, Actor
 
 LONGEST_REASON = 500
@@ -178,14 +178,16 @@ def approve(
     """Record a reviewer's yes on each application that awaits it; the last yes carries it out.
 
     Per item: done, or the RuleError that stood against it (already decided, not this party's
-    turn, submitted by the same person, restricted meanwhile, outside trading hours).
+    turn, submitted by the same person, no longer what was signed on submission, restricted
+    meanwhile, outside trading hours).
     """
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = rows.gather(cases, calendar.moment_at(now))
+    altered = evidence.altered([case.id for case in cases])
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_agree, case, facts, actor))
+        _try(outcome, case, partial(_agree, case, facts, actor, is_altered=case.id in altered))
     _set_out(
         [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
     )
@@ -291,10 +293,15 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     _reach(case)
 
 
-def _agree(case: Case, facts: Facts, actor: Actor) -> None:
+def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
     """Take one yes: a step is over when all whom it asks have given theirs."""
     kind = KINDS[case.kind]
     _require_reviewer(case, actor, Action.APPROVE)
+    if is_altered:
+        raise RuleError(
+            _("The content differs from what was signed on submission; send it back"),
+            code="altered",
+        )
     kind.judge(case, facts, Action.APPROVE)
     turn = _turn(case)
     if turn is Party.RECEIVER:

@@ -9,6 +9,7 @@ reviewer, signs a manifest that names each application with the digest of that c
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -179,6 +180,25 @@ def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
         for id_, content in contents(ids).items()
         if digests.get(content.values["number"]) == content.item["sha256"]
     }
+
+
+def altered(ids: Sequence[int]) -> set[int]:
+    """Return which applications no longer say what was signed when they were last submitted.
+
+    Names may differ, for an enterprise may have another one since; what no person signed is not
+    judged.
+    """
+    signed = {row.id: row.content for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
+    return {
+        id_
+        for id_, content in contents(list(signed)).items()
+        if not _alike(content.text.decode(), signed[id_])
+    }
+
+
+def _alike(one: str, other: str) -> bool:
+    """Compare two contents but for the names in them, as `alike` of the auditor's script does."""
+    return one == other or _NAMES.sub("", one) == _NAMES.sub("", other)
 
 
 def _person(actor: Actor) -> dict[str, str]:
@@ -392,6 +412,14 @@ _CONTENTS = text("""
                                FROM attachment t WHERE t.application_id = a.id)) AS content
       FROM application a JOIN account c ON c.id = a.account_id
      WHERE a.id = ANY(:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+
+_NAMES = re.compile(r'"[a-z_]*name":"(?:[^"\\]|\\.)*"')
+_SUBMITTED = text("""
+    SELECT e.application_id AS id, s.content
+      FROM (SELECT application_id, max(id) AS id FROM application_event
+             WHERE application_id = ANY(:ids) AND action = 'submit' GROUP BY application_id) e
+      JOIN signature_event s ON s.application_event_id = e.id
 """).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
 
 _COVER = text("""

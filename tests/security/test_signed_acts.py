@@ -423,9 +423,10 @@ def test_each_submission_is_kept_as_it_was_signed_then(
     ids=["reason", "name"],
 )
 def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
-    signing, submit, decide, cea, tmp_path, changed, code
+    signing, submit, decide, cea, tmp_path, changed, code, monkeypatch
 ):
-    """Somebody wrote to the database between submission and review; another name may come lawfully."""
+    """Somebody wrote to the database, and to the program; another name may come lawfully."""
+    monkeypatch.setattr(evidence, "altered", lambda ids: set())
     made = submit(cea)
     with transaction():
         db.session.execute(db.text(f"UPDATE {changed}"))
@@ -436,6 +437,72 @@ def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
     assert verify(tmp_path / "证据") == code
     between = "02-approve.application.json 01-submit.application.json"
     assert complaints(tmp_path / "证据") == [f"FAILED {between}"] * code
+
+
+@pytest.fixture
+def tamper(cluster):
+    """Return a function that does as the superuser what nobody may do, every trigger put aside."""
+
+    def act(statement: str, id_: int) -> None:
+        with cluster.connect("registry") as connection:
+            connection.execute("SET session_replication_role = replica")
+            assert connection.execute(statement, {"id": id_}).rowcount == 1
+
+    return act
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE application SET reason = '其他' WHERE id = %(id)s",
+        "UPDATE application_line SET quantity = 9 WHERE application_id = %(id)s",
+        "UPDATE application SET proposal = '{\"x\": 1}' WHERE id = %(id)s",
+    ],
+)
+def test_what_its_submitter_did_not_sign_is_not_approved_but_can_be_sent_back(
+    signing, submit, officer, sign_in, key_of, plant, cea, tamper, statement
+):
+    """Somebody wrote to the database between submission and review: that one alone is refused."""
+    forged, sound = submit(cea, 100), submit(cea, 200)
+    tamper(statement, forged.id)
+    browser, key = sign_in(officer), key_of(officer)
+    data = {"action": "approve", "id": [forged.id, sound.id], "count": "2"}
+    place = browser.post("/reviews/bulk", data=data).location
+
+    done = browser.post(place, data=signed(key, step_of(browser.get(place).text)))
+
+    assert "申请内容与提交时签名的内容不一致，请退回后重新提交" in done.text
+    assert statuses(forged, sound) == ["in_review", "approved"]
+    data = {"decision": "send_back", "comment": "内容与签名不一致"}
+    place = browser.post(f"/reviews/{forged.id}/decide", data=data).location
+    browser.post(place, data=signed(key, step_of(browser.get(place).text)))
+    assert statuses(forged) == ["returned"]
+    assert quantity(plant, cea) == 2800
+
+
+def test_a_job_refuses_it_too_and_another_name_is_no_other_content(
+    signing, submit, officer, sign_in, key_of, cea, tamper, monkeypatch
+):
+    monkeypatch.setattr("app.views.signing.JOB_FROM", 1)
+    forged, sound = submit(cea, 100), submit(cea, 200)
+    tamper("UPDATE application SET reason = '其他' WHERE id = %(id)s", forged.id)
+    tamper("UPDATE account SET name = '新\"名' WHERE id = %(id)s", sound.account_id)
+    browser, key = sign_in(officer), key_of(officer)
+    data = {"action": "approve", "id": [forged.id, sound.id], "count": "2"}
+    place = browser.post("/reviews/bulk", data=data).location
+    job = browser.post(place, data=signed(key, step_of(browser.get(place).text))).location
+
+    while not jobs.advance(int(job.rpartition("/")[2]), now=clock.now()):
+        db.session.commit()
+    db.session.commit()
+
+    assert statuses(forged, sound) == ["in_review", "approved"]
+    assert "申请内容与提交时签名的内容不一致" in browser.get(job).text
+
+
+def statuses(*made: Application) -> list[str]:
+    db.session.rollback()
+    return [db.session.get_one(Application, each.id).status for each in made]
 
 
 def test_what_nobody_signed_is_not_called_sound(signing, operator, cea, tmp_path):
