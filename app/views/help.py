@@ -38,7 +38,7 @@ class Heading:
 def help_url(member: Any, endpoint: str) -> str:
     """Return the address of what the guide of the member's role says about a view."""
     guide = guide_of(member)
-    return url_for("HelpView.show", page=guide, _anchor=SECTIONS[guide].get(endpoint))
+    return url_for("HelpView.show", page=guide, _anchor=SECTIONS.get(guide, {}).get(endpoint))
 
 
 def guide_of(member: Any) -> str:
