@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Integer, select, text
+from sqlalchemy import BigInteger, Integer, String, select, text
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.trading_day import BEIJING
@@ -188,7 +188,8 @@ def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
     ]
 
 
-_CANCELLED = text("""
+_CANCELLED = typed(
+    """
     SELECT a.id, a.account_id, a.number, a.reason, c.member_no, c.name AS account, c.uscc,
            json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
                                       'quantity', l.quantity) ORDER BY i.code) AS lines
@@ -198,7 +199,9 @@ _CANCELLED = text("""
       JOIN instrument i ON i.id = l.instrument_id
      WHERE a.id = ANY(:ids)
      GROUP BY a.id, c.id
-""")
+    """,
+    ids=BigInteger,
+)
 
 # The notices that are fulfilled by what was surrendered for them, less what a refund gave back.
 _FULFILLED = typed(
@@ -230,28 +233,38 @@ _LOCK_ACCOUNT_OF = text("""
        FOR NO KEY UPDATE
 """)
 
-_LAPSE = text("""
+_LAPSE = typed(
+    """
     WITH lapsed AS (
            UPDATE attestation SET lapsed_at = :at
-            WHERE notice_id = ANY(CAST(:notices AS bigint[])) AND lapsed_at IS NULL
+            WHERE notice_id = ANY(:notices) AND lapsed_at IS NULL
            RETURNING number, account_id)
     INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
                                detail)
     SELECT CAST(:member AS integer), :member_no, :ip, :certificate, 'attestation.lapse', number,
            account_id, '{}'
       FROM lapsed ORDER BY number
-""")
+    """,
+    notices=BigInteger,
+)
 
-_ISSUE = text("""
+_ISSUE = typed(
+    """
     INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
                              issued_at, issued_by)
            OVERRIDING SYSTEM VALUE
     SELECT w.id, w.prefix || :day || lpad(w.id::text, 6, '0'), w.code, w.kind, w.account,
            w.application, w.notice, w.content::jsonb, :at, :by
       FROM (SELECT nextval(pg_get_serial_sequence('attestation', 'id')) AS id, u.*
-              FROM unnest(CAST(:kinds AS text[]), CAST(:prefixes AS text[]), CAST(:codes AS text[]),
-                          CAST(:accounts AS integer[]), CAST(:applications AS bigint[]),
-                          CAST(:notices AS bigint[]), CAST(:contents AS text[]))
+              FROM unnest(:kinds, :prefixes, :codes, :accounts, :applications, :notices, :contents)
                      AS u (kind, prefix, code, account, application, notice, content)) w
     ON CONFLICT DO NOTHING
-""")
+    """,
+    kinds=String,
+    prefixes=String,
+    codes=String,
+    accounts=Integer,
+    applications=BigInteger,
+    notices=BigInteger,
+    contents=String,
+)

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String, bindparam, text
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    bindparam,
+    text,
+)
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import UserDefinedType
 
@@ -50,6 +60,8 @@ _COLUMNS = {
     Integer: _Column("integer", str),
     SmallInteger: _Column("smallint", str),
     Date: _Column("date", str),
+    DateTime: _Column("timestamptz", lambda moment: f'"{moment.isoformat()}"'),
+    Numeric: _Column("numeric", str),
     String: _Column("text", _quoted),
 }
 

@@ -14,13 +14,11 @@ from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     DateTime,
     Integer,
     Numeric,
     SmallInteger,
-    bindparam,
     case,
     cast,
     delete,
@@ -49,6 +47,7 @@ from app.models import (
 )
 from app.operations import attestations
 from app.operations.actor import Actor
+from app.operations.columns import typed
 
 FIRST_YEAR = 2019  # domain.md 3.1: the first compliance year
 LATEST = 5  # years after the compliance year, for a deadline
@@ -256,7 +255,7 @@ def change_scope(
         held = NoticeInstrument.notice_id == notice_id
         before = db.session.scalars(select(NoticeInstrument.instrument_id).where(held)).all()
         db.session.execute(delete(NoticeInstrument).where(held))
-        rows = [{"notice_id": notice_id, "instrument_id": id_} for id_ in instruments]
+        rows = [{"notice_id": notice_id, "instrument_id": id_} for id_ in set(instruments)]
         db.session.execute(insert(NoticeInstrument), rows)
         db.session.execute(
             update(Notice).where(Notice.id == notice_id).values(offset_percent=offset_percent)
@@ -264,7 +263,7 @@ def change_scope(
         _keep_history([(standing, standing.obligation)], actor, now, document_no, reason)
         detail = {
             "before": {"instruments": sorted(before), "percent": str(standing.offset_percent)},
-            "after": {"instruments": sorted(instruments), "percent": str(offset_percent)},
+            "after": {"instruments": sorted(set(instruments)), "percent": str(offset_percent)},
         }
         record("notice.scope", [standing], actor, [detail], document_no)
         outcome.done = [notice_id]
@@ -517,13 +516,7 @@ def _issue_values(
     }
 
 
-def _typed(statement: str, **types: Any) -> Any:
-    return text(statement).bindparams(
-        *(bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items())
-    )
-
-
-_LOCK_ACCOUNTS = _typed(
+_LOCK_ACCOUNTS = typed(
     """
     SELECT id FROM account
      WHERE id = ANY(:ids) AND kind = 'enterprise'
@@ -533,7 +526,7 @@ _LOCK_ACCOUNTS = _typed(
     ids=Integer,
 )
 
-_LOCK_ACCOUNTS_OF = _typed(
+_LOCK_ACCOUNTS_OF = typed(
     """
     SELECT id FROM account
      WHERE id IN (SELECT account_id FROM notice WHERE id = ANY(:ids))
@@ -543,7 +536,7 @@ _LOCK_ACCOUNTS_OF = _typed(
     ids=Integer,
 )
 
-_LOCK_NOTICES = _typed(
+_LOCK_NOTICES = typed(
     """
     SELECT id FROM notice WHERE id = ANY(:ids) AND account_id = ANY(:accounts)
      ORDER BY id FOR NO KEY UPDATE
@@ -552,7 +545,7 @@ _LOCK_NOTICES = _typed(
     accounts=Integer,
 )
 
-_ISSUE = _typed(
+_ISSUE = typed(
     """
     WITH wanted AS (
            SELECT nextval(pg_get_serial_sequence('notice', 'id')) AS id, w.*
@@ -584,14 +577,14 @@ _ISSUE = _typed(
     accounts=Integer,
     years=SmallInteger,
     obligations=BigInteger,
-    deadlines=DateTime(timezone=True),
-    percents=Numeric(5, 2),
+    deadlines=DateTime,
+    percents=Numeric,
     of_accounts=Integer,
     of_years=SmallInteger,
     instruments=Integer,
 )
 
-_ADJUST = _typed(
+_ADJUST = typed(
     """
     UPDATE notice n SET obligation = w.obligation
       FROM unnest(:ids, :obligations) AS w (id, obligation) WHERE n.id = w.id
@@ -601,7 +594,7 @@ _ADJUST = _typed(
 )
 
 # Instruments of which something was surrendered and not refunded, and that would no longer count.
-_USED = _typed(
+_USED = typed(
     """
     SELECT i.code, i.name
       FROM application a

@@ -19,8 +19,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import BigInteger, Text, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, String, select
 
 from app.domain.errors import NotFound
 from app.domain.workflow import Action
@@ -36,6 +35,7 @@ from app.models import (
 )
 from app.operations import certificates
 from app.operations.actor import Actor
+from app.operations.columns import typed
 from app.pki.canonical import canonical, one_line, parse
 
 SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
@@ -379,7 +379,8 @@ chain.pem                   签发机构证书链（请与公布的根证书指�
 """
 
 
-_CONTENTS = text("""
+_CONTENTS = typed(
+    """
     SELECT a.id, json_build_object(
              'number', a.number, 'kind', a.kind,
              'account', json_build_object('member_no', c.member_no, 'name', c.name),
@@ -412,19 +413,28 @@ _CONTENTS = text("""
                                FROM attachment t WHERE t.application_id = a.id)) AS content
       FROM application a JOIN account c ON c.id = a.account_id
      WHERE a.id = ANY(:ids)
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+    """,
+    ids=BigInteger,
+)
 
 _NAMES = re.compile(r'"[a-z_]*name":"(?:[^"\\]|\\.)*"')
-_SUBMITTED = text("""
+_SUBMITTED = typed(
+    """
     SELECT e.application_id AS id, s.content
       FROM (SELECT application_id, max(id) AS id FROM application_event
              WHERE application_id = ANY(:ids) AND action = 'submit' GROUP BY application_id) e
       JOIN signature_event s ON s.application_event_id = e.id
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+    """,
+    ids=BigInteger,
+)
 
-_COVER = text("""
+_COVER = typed(
+    """
     INSERT INTO signature_event (application_event_id, signature_id, content)
     SELECT (SELECT max(e.id) FROM application_event e
              WHERE e.application_id = w.id AND e.member_id = :member), :signature, w.content
       FROM unnest(:ids, :contents) AS w (id, content)
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)), bindparam("contents", type_=ARRAY(Text)))
+    """,
+    ids=BigInteger,
+    contents=String,
+)

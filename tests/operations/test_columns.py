@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String
+from sqlalchemy import BigInteger, Date, DateTime, Integer, Numeric, SmallInteger, String
 
 from app.extensions import db
 from app.operations.columns import typed
@@ -36,6 +37,15 @@ def test_what_is_sent_comes_back(app, rows):
     columns = zip(*rows, strict=True) if rows else ((),) * 5
     sent = dict(zip(("texts", "numbers", "days", "small", "ids"), map(list, columns), strict=True))
     assert [tuple(row) for row in db.session.execute(SENT_BACK, sent)] == rows
+
+
+def test_moments_and_shares_come_back(app):
+    moments = [datetime(2026, 12, 31, 23, 59, 59, 5, timezone(timedelta(hours=8))), None]
+    shares = [Decimal("5.25"), None]
+    statement = typed("SELECT * FROM unnest(:moments, :shares)", moments=DateTime, shares=Numeric)
+    rows = db.session.execute(statement, {"moments": moments, "shares": shares}).all()
+    assert [tuple(row) for row in rows] == list(zip(moments, shares, strict=True))
+    assert rows[0][0].astimezone(UTC) == moments[0]
 
 
 def test_a_column_may_be_absent(app):
