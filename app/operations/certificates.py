@@ -107,11 +107,8 @@ def open_enrolment(
     Codes given before lapse.  A replacement for a certificate that the person had already needs a
     second officer.  `assurance` is soft where the key will be in a file, in the demonstration.
     """
-    member = db.session.get(Member, member_id, with_for_update=True)
-    if member is None:
-        raise NotFound(_("There is no such record"))
-    if not member.active:
-        raise RuleError(_("The member is disabled"), code="inactive")
+    member = _lock_member(member_id)
+    _require_active(member)
     _require_two(member_id, actor, confirmed_by)
     let_lapse(member_id)
     code, salt = _fresh_code(), secrets.token_bytes(16)
@@ -179,7 +176,7 @@ def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime)
     """
     enrolment = _confirmed(reference, code, actor, now)
     request = _acceptable(csr)
-    member = db.session.get_one(Member, enrolment.member_id)
+    member = _lock_member(enrolment.member_id)
     # The gate: of several at once, one finds it open.
     opened = db.session.execute(
         update(CertificateEnrolment)
@@ -232,6 +229,7 @@ def renew(certificate: Certificate, csr: bytes, actor: Actor, *, now: datetime) 
     The caller has verified that the certificate signed its `renewal_payload`.  The old one stays
     good until the new one is first used (`note_use`).
     """
+    _require_active(_lock_member(certificate.member_id))
     _lock(certificate.id)
     if certificate.member_id != actor.member_id:
         raise NotAllowed(_("The certificate belongs to another member"), code="other_member")
@@ -266,16 +264,29 @@ def suspend(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "
     row = _lock(certificate_id)
     if row.state != "active":
         raise _not_possible(row)
-    row.state, row.reason, row.revoked_at = "suspended", HOLD, now
-    _tell(row, "certificate.suspend", actor, before="active", remark=remark)
+    _suspend(row, actor, now, remark)
     return row
 
 
+def suspend_all(member_id: int, actor: Actor, *, now: datetime) -> int:
+    """Suspend whatever a person holds, and let open codes lapse; returns how many were suspended.
+
+    For a member who is disabled.  Enabling resumes nothing: the certificates' keeper does.
+    """
+    let_lapse(member_id)
+    active = [row for row in _held(member_id) if row.state == "active"]
+    for row in active:
+        _suspend(row, actor, now)
+    return len(active)
+
+
 def resume(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "") -> Certificate:
-    """Let a suspended certificate count again; it leaves the list."""
+    """Let a suspended certificate count again; it leaves the list.  Not a disabled member's."""
     row = _lock(certificate_id)
     if row.state != "suspended":
         raise _not_possible(row)
+    db.session.refresh(row.member)  # Disabling suspends: what it has locked comes after it.
+    _require_active(row.member)
     row.state, row.reason, row.revoked_at = "active", "", None
     _tell(row, "certificate.resume", actor, before="suspended", remark=remark)
     return row
@@ -297,7 +308,7 @@ def revoke(
 def revoke_all(member_id: int, reason: str, actor: Actor, *, now: datetime) -> int:
     """Revoke whatever a person holds, and let open codes lapse; returns how many were revoked.
 
-    For a representative who changes, and for a member who is disabled.
+    For a representative who changes; a member who is disabled may come back (`suspend_all`).
     """
     assert reason in REASONS
     let_lapse(member_id)
@@ -554,6 +565,24 @@ def _lock(certificate_id: int) -> Certificate:
     if row is None:
         raise NotFound(_("There is no such record"))
     return row
+
+
+def _lock_member(member_id: int) -> Member:
+    """Lock a person before its codes and certificates: disabling does the same, in this order."""
+    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    if member is None:
+        raise NotFound(_("There is no such record"))
+    return member
+
+
+def _require_active(member: Member) -> None:
+    if not member.active:
+        raise RuleError(_("The member is disabled"), code="inactive")
+
+
+def _suspend(row: Certificate, actor: Actor, now: datetime, remark: str = "") -> None:
+    row.state, row.reason, row.revoked_at = "suspended", HOLD, now
+    _tell(row, "certificate.suspend", actor, before="active", remark=remark)
 
 
 def _end(row: Certificate, reason: str, actor: Actor, now: datetime, remark: str = "") -> None:

@@ -20,7 +20,7 @@ from app.domain.errors import NotFound, RuleError
 from app.extensions import db
 from app.models import Account, Member
 from app.models.member import require_free_address, reviewers_of
-from app.operations import account_details, letters, log
+from app.operations import account_details, certificates, letters, log
 from app.operations.account_openings import LONGEST_MEMBER_NAME
 from app.operations.actor import Actor
 
@@ -91,12 +91,17 @@ def set_roles(member_id: int, roles: Sequence[str], actor: Actor) -> Member:
 
 
 def set_active(member_id: int, actor: Actor, *, is_active: bool) -> Member:
-    """Let an operator in, or keep it out; the caller ends the sessions."""
+    """Let an operator in, or keep it out; the caller ends the sessions.
+
+    Disabling suspends the certificates, too; enabling does not resume them.
+    """
     account, member = _operator(member_id, actor)
     member.active = is_active
     db.session.flush()
     _require_reviewers(account)
     _record(actor, "operator.enable" if is_active else "operator.disable", member)
+    if not is_active:
+        certificates.suspend_all(member.id, actor, now=letters.real_time())
     return member
 
 

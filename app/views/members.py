@@ -20,7 +20,7 @@ from app.domain.masking import mask_email, mask_phone
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Account, LoginSession, Member
-from app.operations import clock, log, officers, operators
+from app.operations import certificates, clock, letters, log, officers, operators
 from app.operations.actor import Actor
 from app.operations.sign_in_notice import NO_ADDRESS
 from app.security import members, sessions
@@ -135,7 +135,11 @@ class MemberView(ListPage):
         ),
     )
     help = (
-        _("A disabled member's sessions end at once."),
+        _(
+            "A disabled member's sessions end at once, and the certificates are suspended. Enabling"
+            " does not resume them: the security administrator does, or the registry's officers for"
+            " an enterprise's people."
+        ),
         _("A reset password is shown once; the member has to change it at the next sign-in."),
         _("An administrator's role excludes every other role."),
         _(
@@ -203,10 +207,11 @@ class MemberView(ListPage):
                 is_dangerous=True,
             )
         if _may("switch", self) and row.is_active:
-            question = _("Disable %(name)s? The sessions end.")
+            question = _("Disable %(name)s? The sessions end, the certificates are suspended.")
             yield self._act(_("Disable"), "disable", row, question, is_dangerous=True)
         elif _may("switch", self):
-            yield self._act(_("Enable"), "enable", row, _("Enable %(name)s?"))
+            question = _("Enable %(name)s? Suspended certificates stay suspended.")
+            yield self._act(_("Enable"), "enable", row, question)
 
     def _letting_in(self, row: Any) -> Iterable[Action]:
         """What 系统管理员 does: where letters go, and the first-sign-in link."""
@@ -435,6 +440,8 @@ class MemberView(ListPage):
             member = members.set_active(member_id, is_active)
             name = member.username
             log.record(_actor(), "member.enable" if is_active else "member.disable", subject=name)
+            if not is_active:
+                certificates.suspend_all(member_id, _actor(), now=letters.real_time())
         done = gettext("%(name)s is enabled.", name=name)
         if not is_active:
             done = gettext("%(name)s is disabled.", name=name)

@@ -118,7 +118,10 @@ class OperatorView(ListPage):
             "After a loss suspend or revoke the certificate at once; the registry sends a replacement"
         ),
         _("When an operator leaves, disable the operator and revoke the certificate"),
-        _("A disabled operator's sessions end at once; what they did stays on record"),
+        _(
+            "A disabled operator's sessions end at once, and the certificate is suspended; what they did"
+            " stays on record. Enabling does not resume the certificate: resume it here, too"
+        ),
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -174,9 +177,11 @@ class OperatorView(ListPage):
             ),
             is_dangerous=True,
         )
-        question = gettext("Enable %(name)s?", name=name)
+        question = gettext("Enable %(name)s? Suspended certificates stay suspended.", name=name)
         if row.is_active:
-            question = gettext("Disable %(name)s? The sessions end.", name=name)
+            question = gettext(
+                "Disable %(name)s? The sessions end, the certificates are suspended.", name=name
+            )
         yield Action(
             _("Disable") if row.is_active else _("Enable"),
             url_for(

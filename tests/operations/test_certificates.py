@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -18,6 +19,7 @@ from app.extensions import db, transaction
 from app.models import (
     Certificate,
     CertificateEnrolment,
+    Member,
     OperationLog,
     RevocationList,
 )
@@ -290,6 +292,38 @@ def test_a_disabled_person_gets_nothing(codes, operator, officer):
     refused(codes.reference, codes.code)
     with pytest.raises(RuleError, match="disabled"):
         opened(operator, officer)
+
+
+def test_codes_used_while_the_person_is_disabled_lead_to_nothing_that_counts(
+    codes, operator, officer, together
+):
+    """Whichever comes first: no certificate at all, or one that is suspended with the rest."""
+
+    def disable():
+        with transaction():
+            person = db.session.get_one(Member, operator.id, with_for_update=True)
+            person.active = False
+            db.session.flush()
+            time.sleep(0.2)
+            certificates.suspend_all(person.id, officer, now=NOW)
+
+    together(disable, lambda: enrolled(codes).id)
+
+    assert db.session.scalars(select(Certificate.state)).all() in ([], ["suspended"])
+    assert enrolment(codes).state in ("lapsed", "used")
+
+
+def test_a_disabled_persons_certificate_is_neither_resumed_nor_renewed(codes, operator, officer):
+    held = enrolled(codes)
+    late = held.not_after - timedelta(days=30)
+    with transaction():
+        operator.active = False
+        assert certificates.suspend_all(operator.id, officer, now=NOW) == 1
+        assert certificates.suspend_all(operator.id, officer, now=NOW) == 0
+    with pytest.raises(RuleError, match="disabled"), transaction():
+        certificates.resume(held.id, officer, now=NOW)
+    with pytest.raises(RuleError, match="disabled"), transaction():
+        certificates.renew(held, csr(), Actor.of(operator), now=late)
 
 
 # Officers

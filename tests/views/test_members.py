@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
 from sqlalchemy import select
 
 from app.extensions import db, transaction
@@ -247,8 +248,49 @@ def test_a_disabled_member_gets_nothing(security, officer, signing):
     with transaction():
         officer.active = False
     security.post(f"{PAGE}/{officer.id}/send-codes")
-    assert "该用户已停用" in security.get(f"{PAGE}/").text or sent() == []
+    assert "该会员已停用" in security.get(f"{PAGE}/").text
+    assert sent() == []
     assert db.session.query(CertificateEnrolment).count() == 0
+
+
+def test_disabling_suspends_the_certificate_and_enabling_does_not_resume_it(
+    system, security, officer, signing
+):
+    revoked = certified(officer)
+    with transaction():
+        certificates.revoke(revoked.id, "keyCompromise", SYSTEM, now=datetime.now(UTC))
+        again = certificates.open_enrolment(
+            officer.id, SYSTEM, now=datetime.now(UTC), confirmed_by=Actor.of(officer)
+        )
+    with transaction():
+        held = certificates.enrol(
+            again.reference, again.code, csr(), Actor(None, "", ""), now=datetime.now(UTC)
+        )
+    assert "启用不会自动恢复证书" in system.get(f"{PAGE}/").text
+
+    system.post(f"{PAGE}/{officer.id}/disable")
+    assert listed() == {revoked.serial: "key_compromise", held.serial: "certificate_hold"}
+    assert certificates.status(int(held.serial, 16)).reason == "certificateHold"
+    form = {"act": "resume", "remark": "核实"}
+    answer = security.post(f"/certificates/{held.id}/change", data=form)
+    assert "该会员已停用" in answer.text
+
+    system.post(f"{PAGE}/{officer.id}/enable")
+    assert set(listed()) == {revoked.serial, held.serial}
+    security.post(f"/certificates/{held.id}/change", data=form)
+    assert listed() == {revoked.serial: "key_compromise"}
+
+
+def listed() -> dict[str, str]:
+    """Publish a revocation list, and return what it says: serial number and reason."""
+    with transaction():
+        crl = x509.load_der_x509_crl(certificates.publish_crl(SYSTEM, now=datetime.now(UTC)).der)
+    return {
+        f"{line.serial_number:x}": line.extensions.get_extension_for_class(
+            x509.CRLReason
+        ).value.reason.name
+        for line in crl
+    }
 
 
 def test_enterprises_people_are_not_the_administrators(system, security, signing):

@@ -282,6 +282,21 @@ def test_the_representative_suspends_and_revokes(plant, operator, sign_in, signi
         assert state_of(browser, newcomer) == expected
 
 
+def test_who_is_disabled_has_no_certificate_that_counts(plant, operator, sign_in, signing):
+    browser = sign_in(operator)
+    newcomer, late = added(browser), added(browser, email="late@plant.example.cn")
+    certificate, waiting = fetch(letters_of(newcomer.username)), letters_of(late.username)
+    for person, state in ((newcomer, "已挂起"), (late, "无证书")):
+        browser.post(f"{PAGE}/{person.id}/disable")
+        browser.post(f"{PAGE}/{person.id}/enable")
+        assert state_of(browser, person) == state
+    with pytest.raises(certificates.InvalidCodes):
+        fetch(waiting)
+    form = {"act": "resume", "remark": "已核实"}
+    browser.post(f"/certificates/{certificate.id}/change", data=form)
+    assert state_of(browser, newcomer) == "有效"
+
+
 def test_another_enterprise_sends_and_suspends_nothing(plant, operator, sign_in, signing):
     newcomer = added(sign_in(operator))
     certificate = fetch(letters_of(newcomer.username))
