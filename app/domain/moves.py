@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _
 
@@ -84,8 +85,7 @@ STAGE_TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Pocket:
+class Pocket(NamedTuple):
     """A place that holds a quantity of one instrument."""
 
     account_id: int

@@ -6,7 +6,7 @@ Each function is one statement, whatever the number of applications.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -90,16 +90,14 @@ def _case(row: Any) -> Case:
 
 
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
-    """Read what the rules look at, once for the batch, after the locks."""
-    pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
-    rows = db.session.execute(
-        _GATHER,
-        {
-            "accounts": [account for account, _instrument in pairs],
-            "instruments": [instrument for _account, instrument in pairs],
-        },
-    ).all()
-    bare = _standing([case.account_id for case in cases if not case.lines])
+    """Read what the rules look at, once for the batch, after the locks.
+
+    Holdings are read of what is to be submitted alone: what is under review holds its tonnes.
+    """
+    reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
+    rows = _holdings([case for case in cases if case.status is not Status.IN_REVIEW])
+    accounts = [*rows, *_standing({case.account_id for case in reviewed})]
+    named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
         moment=moment,
         holdings={
@@ -107,10 +105,10 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             for row in rows
             for bucket, column in _SPENDABLE.items()
         },
-        instruments={row.instrument_id: row.instrument for row in rows},
-        offsets=frozenset(row.instrument_id for row in rows if row.instrument_kind == "offset"),
-        restricted=frozenset(row.account_id for row in [*rows, *bare] if row.is_restricted),
-        doubled=frozenset(row.account_id for row in [*rows, *bare] if row.needs_colleague),
+        instruments={row.instrument_id: row.instrument for row in named},
+        offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
+        restricted=frozenset(row.account_id for row in accounts if row.is_restricted),
+        doubled=frozenset(row.account_id for row in accounts if row.needs_colleague),
         permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
         tradable=frozenset(
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
@@ -203,10 +201,24 @@ def _receivers(case: Case) -> set[int]:
     return {line.account_id for line in case.lines if line.account_id}
 
 
-def _standing(accounts: Sequence[int]) -> Sequence[Any]:
+def _holdings(cases: Sequence[Case]) -> Sequence[Any]:
+    pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
+    if not pairs:
+        return ()
+    accounts, instruments = zip(*pairs, strict=True)
+    return db.session.execute(_HOLDINGS, {"accounts": accounts, "instruments": instruments}).all()
+
+
+def _standing(accounts: Collection[int]) -> Sequence[Any]:
     if not accounts:
         return ()
     return db.session.execute(_STANDING, {"accounts": list(accounts)}).all()
+
+
+def _instruments(ids: Collection[int]) -> Sequence[Any]:
+    if not ids:
+        return ()
+    return db.session.execute(_INSTRUMENTS, {"ids": list(ids)}).all()
 
 
 def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
@@ -444,7 +456,7 @@ _LOCK_APPLICATIONS = typed(
     accounts=Integer,
 )
 
-_GATHER = typed(
+_HOLDINGS = typed(
     """
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
@@ -459,6 +471,14 @@ _GATHER = typed(
     """,
     accounts=Integer,
     instruments=Integer,
+)
+
+_INSTRUMENTS = typed(
+    """
+    SELECT id AS instrument_id, name AS instrument, kind AS instrument_kind
+      FROM instrument WHERE id = ANY(:ids)
+    """,
+    ids=Integer,
 )
 
 _STANDING = typed(

@@ -271,7 +271,9 @@ def test_each_switch_is_kept_and_on_record(plant, operator, colleague):
         (False, operator.id),
     ]
     logged = db.session.scalars(
-        select(OperationLog).where(OperationLog.action == "colleague_review.change")
+        select(OperationLog)
+        .where(OperationLog.action == "colleague_review.change")
+        .order_by(OperationLog.id)
     ).all()
     assert [row.detail for row in logged] == [{"is_on": True}, {"is_on": False}]
 
