@@ -83,7 +83,7 @@ class Settings:
     mail_from: str = "registry@registry.example"
     sms_url: str = "mailbox"
     sms_key: str = field(default="", repr=False)
-    session_idle_minutes: int = 30
+    session_idle_minutes: int = 15
     session_absolute_hours: int = 8
     trusted_proxies: int = 0
     trusted_hosts: tuple[str, ...] = ()
@@ -250,7 +250,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         has_own_worker=_switch(environ, "WORKER", default=True) and not is_production,
         **_certificates(profile, environ),
         **_messages(environ, is_production=is_production),
-        session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 30, least=1, most=24 * 60),
+        session_idle_minutes=_number(environ, "SESSION_IDLE_MINUTES", 15, least=1, most=24 * 60),
         session_absolute_hours=_number(environ, "SESSION_ABSOLUTE_HOURS", 8, least=1, most=24),
         trusted_proxies=_number(environ, "TRUSTED_PROXIES", 0, least=0, most=5),
         trusted_hosts=_trusted_hosts(host, environ, is_production=is_production),

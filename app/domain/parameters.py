@@ -99,7 +99,7 @@ _CATALOGUE = (
                   _("times"), 3, 10),
     ParameterSpec("lock_minutes", _("How long failures count"), NUMBER, 15, _BASELINE,
                   _("minutes"), 5, 1440),
-    ParameterSpec("session_idle_minutes", _("A session ends without activity after"), NUMBER, 30,
+    ParameterSpec("session_idle_minutes", _("A session ends without activity after"), NUMBER, 15,
                   _BASELINE, _("minutes"), 1, 1440),
     ParameterSpec("session_absolute_hours", _("A session ends at the latest after"), NUMBER, 8,
                   _BASELINE, _("hours"), 1, 24),
