@@ -10,15 +10,15 @@ from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from app.domain.errors import NotAllowed, RuleError
+from app.domain.errors import RuleError
 from app.domain.kinds.issuance import ISSUANCE_TYPES, ONCE, Issuance
 from app.domain.moves import whole_tonnes
-from app.domain.workflow import Line, Party, Status
+from app.domain.workflow import Line, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument
-from app.operations import applications, imports, tables
+from app.operations import applications, imports
 from app.operations.actor import Actor
 from app.operations.tables import ImportColumn, Row, Table
 
@@ -56,15 +56,6 @@ COLUMNS = (
         is_required=False,
     ),
 )
-_IMPORTING = text("SELECT pg_advisory_xact_lock(7260008)")  # What is issued once is asked once.
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What an import made."""
-
-    import_id: int
-    applications: list[int]
 
 
 @dataclass(slots=True)
@@ -83,40 +74,27 @@ def take(
     now: datetime,
     declared: int | None = None,
     is_signed: bool = False,
-) -> Imported:
-    """Make one issuance an enterprise and type, all in review; one bad row and nothing is made.
+) -> imports.Imported:
+    """Make one issuance an enterprise and type, as `imports.take` says.
 
-    ``declared`` is the sum of all rows as the paper says it.  What ``is_signed`` is submitted only
-    with the signature: it is tried, and stays drafts.  Raises RuleError where the file was imported
-    before or rows are bad, which then stand in ``table.problems``; the caller rolls back.
+    ``declared`` is the sum of all rows as the paper says it.
     """
-    if applications.party(actor) is not Party.REGISTRY:
-        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
-    _require_clear(table)
-    db.session.execute(_IMPORTING)
-    import_id = tables.remember(FILE_KIND, table, actor, now)
-    groups = _read(table, declared)
-    _require_clear(table)
-    drafts = [
-        applications.Draft(
-            kind=Issuance.code,
-            account_id=account,
-            lines=tuple(lines),
-            request_key=f"{FILE_KIND}:{import_id}:{account}:{category}",
-            reason=gettext("Imported from %(name)s", name=table.name),
-            category=category,
-            import_id=import_id,
-        )
-        for (account, category), lines in groups.items()
-    ]
-    made = applications.start(drafts, actor, now=now)
-    imports.submit(made, actor, now=now, only_tries=is_signed)
-    return Imported(import_id, made)
 
+    def drafts_of(import_id: int) -> list[applications.Draft]:
+        return [
+            applications.Draft(
+                kind=Issuance.code,
+                account_id=account,
+                lines=tuple(lines),
+                request_key=f"{FILE_KIND}:{import_id}:{account}:{category}",
+                reason=gettext("Imported from %(name)s", name=table.name),
+                category=category,
+                import_id=import_id,
+            )
+            for (account, category), lines in _read(table, declared).items()
+        ]
 
-def _require_clear(table: Table) -> None:
-    if not table.is_clear:
-        raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
+    return imports.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
 
 
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:

@@ -154,16 +154,12 @@ def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> N
 
 def _offsets(instruments: set[int]) -> frozenset[int]:
     """Return which of these instruments are CCER.  Raises RuleError where one does not exist."""
-    found = dict(
-        db.session.execute(
-            select(Instrument.id, Instrument.kind).where(Instrument.id.in_(instruments))
-        ).all()
-    )
-    if found.keys() != instruments:
+    found = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
+    if not instruments <= found.keys():
         raise RuleError(
             _("This is not one of the instruments"), field="instruments", code="no_instrument"
         )
-    return frozenset(id_ for id_, kind in found.items() if kind == "offset")
+    return frozenset(id_ for id_ in instruments if found[id_] == "offset")
 
 
 def _require_scope_sane(

@@ -1,21 +1,34 @@
-"""What an imported file brought: drafts until they are submitted together, or withdrawn together."""
+"""What an imported file brings: drafts until they are submitted together, or withdrawn together."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, func, select
 
-from app.domain.errors import NotFound
-from app.domain.workflow import Status
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.workflow import Party, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationLine, ImportFile
-from app.operations import applications
+from app.operations import applications, tables
 from app.operations.actor import Actor
+from app.operations.tables import Table
+
+# One import of a kind at a time: what may come once is looked for once.
+_LOCKS = {"allocation": 7260008, "account_opening": 7260009}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import made."""
+
+    import_id: int
+    applications: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,47 @@ class Batch:
     file: ImportFile
     statuses: Counter[str]
     tonnes: int
+
+
+def take(
+    kind: str,
+    table: Table,
+    drafts_of: Callable[[int], list[applications.Draft]],
+    actor: Actor,
+    *,
+    now: datetime,
+    is_signed: bool,
+) -> Imported:
+    """Make drafts of a table and submit all of them; one bad row and nothing is made.
+
+    ``drafts_of`` reads the rows, given the import's id.  What ``is_signed`` is submitted only with
+    the signature: it is tried, and stays drafts.  Raises RuleError where the file was imported before
+    or rows are bad, which then stand in ``table.problems``; the caller rolls back.
+    """
+    if applications.party(actor) is not Party.REGISTRY:
+        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    _require_clear(table)
+    db.session.execute(select(func.pg_advisory_xact_lock(_LOCKS[kind])))
+    import_id = tables.remember(kind, table, actor, now)
+    drafts = drafts_of(import_id)
+    _require_clear(table)
+    made = applications.start(drafts, actor, now=now)
+    _submit(made, actor, now=now, only_tries=is_signed)
+    return Imported(import_id, made)
+
+
+def _require_clear(table: Table) -> None:
+    if not table.is_clear:
+        raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
+
+
+def _submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool) -> None:
+    """Submit all, or try it and undo it: nobody signs in vain.  Raises what stood against the first."""
+    try:
+        with undone() if only_tries else nullcontext():
+            applications.submit_all(ids, actor, now=now)
+    except applications.NoneSubmitted as error:
+        raise error.refused[0][1] from error
 
 
 def find(import_id: int, kind: str) -> Batch:
@@ -56,18 +110,6 @@ def drafts(import_id: int) -> list[int]:
             .order_by(Application.id)
         )
     )
-
-
-def submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool) -> None:
-    """Submit what a file brought, all or none; or try it and undo it: nobody signs in vain.
-
-    Raises what stood against the first that was refused.
-    """
-    try:
-        with undone() if only_tries else nullcontext():
-            applications.submit_all(ids, actor, now=now)
-    except applications.NoneSubmitted as error:
-        raise error.refused[0][1] from error
 
 
 def withdraw(import_id: int, actor: Actor, *, now: datetime) -> int:

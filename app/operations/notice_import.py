@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
@@ -58,7 +58,8 @@ class _Known:
     """What the rows refer to, read once for the whole table."""
 
     accounts: Mapping[str, tuple[int, str | None]]  # member number -> id, province
-    instruments: Mapping[str, tuple[int, str]]  # code -> id, kind
+    instruments: Mapping[str, int]  # code -> id
+    offsets: frozenset[int]  # the instruments that are CCER
     issued: frozenset[tuple[int, int]]  # (account, year) that have a notice
 
 
@@ -137,21 +138,19 @@ def _known(rows: Sequence[Row]) -> _Known:
         )
     }
     years = {int(row["year"]) for row in rows if re.fullmatch(r"[0-9]{4}", row["year"])}
-    pairs = [(id_, year) for id_, _province in accounts.values() for year in years]
-    issued = {
-        (row.account_id, row.year)
-        for start in range(0, len(pairs), 10_000)
-        for row in db.session.execute(
-            select(Notice.account_id, Notice.year).where(
-                tuple_(Notice.account_id, Notice.year).in_(pairs[start : start + 10_000])
-            )
+    issued = db.session.execute(
+        select(Notice.account_id, Notice.year).where(
+            Notice.account_id.in_([id_ for id_, _province in accounts.values()]),
+            Notice.year.in_(years),
         )
-    }
-    instruments = {
-        row.code: (row.id, row.kind)
-        for row in db.session.execute(select(Instrument.id, Instrument.code, Instrument.kind))
-    }
-    return _Known(accounts, instruments, frozenset(issued))
+    )
+    instruments = db.session.execute(select(Instrument.code, Instrument.id, Instrument.kind)).all()
+    return _Known(
+        accounts,
+        {row.code: row.id for row in instruments},
+        frozenset(row.id for row in instruments if row.kind == "offset"),
+        frozenset((row.account_id, row.year) for row in issued),
+    )
 
 
 def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | None:
@@ -182,7 +181,7 @@ def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | 
     return NewNotice(
         account_id=account,
         year=int(row["year"]),
-        instruments=tuple(known.instruments[code][0] for code in dict.fromkeys(codes)),
+        instruments=tuple(known.instruments[code] for code in dict.fromkeys(codes)),
         **values,
     )
 
@@ -192,8 +191,7 @@ def _judge(table: Table, row: Row, notice: NewNotice, known: _Known, now: dateti
     if (notice.account_id, notice.year) in known.issued:
         message = _("The enterprise has a notice for this year already")
         table.refuse(row.number, "year", message)
-    offsets = frozenset(id_ for id_, kind in known.instruments.values() if kind == "offset")
     try:
-        compliance.require_sane(notice, offsets, now)
+        compliance.require_sane(notice, known.offsets, now)
     except RuleError as error:
         table.refuse(row.number, error.field, error.message)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
-from app.domain.errors import NotAllowed, RuleError
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import PROVINCES
-from app.domain.workflow import Party, Status
+from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application
-from app.operations import account_details, applications, imports, outbox, tables
+from app.operations import account_details, applications, imports, outbox
 from app.operations.account_details import BY_NAME, FIELDS, SECTORS
 from app.operations.actor import Actor
 from app.operations.tables import ImportColumn, Row, Table
 
 FILE_KIND = "account_opening"
-_IMPORTING = text("SELECT pg_advisory_xact_lock(7260009)")  # A code is looked for once.
 _SUFFIXES = ("维吾尔自治区", "壮族自治区", "回族自治区", "自治区", "省", "市")
 
 COLUMNS = (
@@ -48,14 +45,6 @@ COLUMNS = (
     ImportColumn("bank_name", _("Bank of deposit"), "中国建设银行武汉分行", is_required=False),
     ImportColumn("bank_account", _("Bank account"), "42001234567890123456", is_required=False),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What an import made."""
-
-    import_id: int
-    applications: list[int]
 
 
 def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,35 +92,17 @@ def draft(
     )
 
 
-def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> Imported:
-    """Make an application of each row, all in review; one bad row and nothing is made.
-
-    What ``is_signed`` is submitted only with the signature: it is tried, and stays drafts.
-    Raises RuleError where the file was imported before or rows are bad, which then stand in
-    ``table.problems``; the caller rolls back.
-    """
-    if applications.party(actor) is not Party.REGISTRY:
-        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
-    _require_clear(table)
-    db.session.execute(_IMPORTING)
-    import_id = tables.remember(FILE_KIND, table, actor, now)
-    proposals = _read(table)
-    _require_clear(table)
+def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> imports.Imported:
+    """Make an application of each row, as `imports.take` says."""
     reason = gettext("Imported from %(name)s", name=table.name)
-    drafts = [
-        draft(
-            proposal, f"{FILE_KIND}:{import_id}:{number}", reason=reason[:500], import_id=import_id
-        )
-        for number, proposal in proposals.items()
-    ]
-    made = applications.start(drafts, actor, now=now)
-    imports.submit(made, actor, now=now, only_tries=is_signed)
-    return Imported(import_id, made)
 
+    def drafts_of(import_id: int) -> list[applications.Draft]:
+        return [
+            draft(proposal, f"{FILE_KIND}:{import_id}:{row}", reason=reason, import_id=import_id)
+            for row, proposal in _read(table).items()
+        ]
 
-def _require_clear(table: Table) -> None:
-    if not table.is_clear:
-        raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
+    return imports.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
 
 
 def _read(table: Table) -> dict[int, dict[str, Any]]:

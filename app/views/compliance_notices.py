@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask import abort, flash, g, redirect, request
+from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -15,13 +15,12 @@ from sqlalchemy import select
 from wtforms import SelectMultipleField, StringField, TextAreaField
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app.domain.errors import NotFound, RuleError
+from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models import Account, Instrument, Notice
 from app.operations import clock, compliance, notice_import, reminders
 from app.operations.compliance import NewNotice
 from app.operations.tables import FORMS
-from app.security.scope import require_scope, scoped
 from app.views.application_form import Required
 from app.views.columns import Column
 from app.views.compliance import (
@@ -36,7 +35,7 @@ from app.views.compliance import (
 from app.views.imports import chosen_table, template_file
 from app.views.listing import Action as RowAction
 from app.views.listing import BulkAction, BulkResult
-from app.views.officer_desk import MOST_ACCOUNTS
+from app.views.officer_desk import choose_account, chosen_account
 
 
 class NoticeForm(FlaskForm):
@@ -153,8 +152,8 @@ class NoticeView(NoticePages):
     def new(self) -> Any:
         """Ask for the enterprise, then for the notice."""
         if "account" not in request.args:
-            return self._choose_account()
-        account = self._account()
+            return choose_account(self, gettext("New compliance notice"))
+        account = chosen_account()
         year = clock.now().year - 1
         offered = _instruments()
         usual = {
@@ -293,42 +292,6 @@ class NoticeView(NoticePages):
             cancel_url=self.url("show", id=notice.id) if notice else self.url("list"),
         )
         return page, 400 if any(each.errors for each in form) else 200
-
-    def _account(self) -> Account:
-        """Return the enterprise that the address names, if it is in scope."""
-        text = request.args.get("account", "")
-        account = (
-            db.session.get(Account, int(text))
-            if text.isascii() and text.isdigit() and len(text) < 10
-            else None
-        )
-        if account is None or account.kind != "enterprise":
-            abort(404)
-        try:
-            require_scope(account.id, g.user)
-        except NotFound:
-            abort(404)
-        return account
-
-    def _choose_account(self) -> Any:
-        asked = (request.args.get("q") or "").strip()[:100].replace("\x00", "")
-        ids = Account.__table__.c.id
-        statement = scoped(select(Account).where(Account.kind == "enterprise"), ids, g.user)
-        if asked:
-            statement = statement.where(
-                Account.member_no.startswith(asked, autoescape=True)
-                | Account.name.contains(asked, autoescape=True)
-            )
-        found = statement.order_by(Account.member_no).limit(MOST_ACCOUNTS)
-        return self.render_template(
-            "choose_account.html",
-            title=gettext("New compliance notice"),
-            asked=asked,
-            rows=db.session.scalars(found).all(),
-            most=MOST_ACCOUNTS,
-            url=lambda account: self.url("new", account=account.id),
-            cancel_url=self.url("list"),
-        )
 
 
 def _instruments() -> Sequence[Instrument]:

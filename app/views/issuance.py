@@ -19,7 +19,7 @@ from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
 from app.extensions import db, transaction
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
-from app.operations import allocation, clock, instruments
+from app.operations import allocation, clock, imports, instruments
 from app.operations.actor import Actor
 from app.operations.tables import Table
 from app.views.application_form import Choosable, LinesForm, Required, choices_of
@@ -261,7 +261,7 @@ class IssuanceView(ImportDesk):
             for row in rows
         ]
 
-    def take(self, table: Table, *, is_signed: bool) -> allocation.Imported:
+    def take(self, table: Table, *, is_signed: bool) -> imports.Imported:
         """Import an allocation table; the sum of all rows is as the paper says it."""
         typed = request.form.get("declared", "").strip()
         declared = whole_tonnes(typed, field="declared") if typed else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from flask import abort, g, request
@@ -16,6 +15,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import Account, Application
 from app.operations.actor import Actor
+from app.security.scope import in_scope, scoped
 from app.views.application_desk import ApplicationDesk
 
 
@@ -28,18 +28,12 @@ class OfficerDesk(ApplicationDesk):
     def new(self) -> Any:
         """Ask for the enterprise, then show the form about it."""
         if "account" not in request.args:
-            return self._choose_account()
+            return choose_account(self, self.form_title)
         return super().new()
 
     def account_id(self) -> int:
         """Return the enterprise that the address names."""
-        text = request.args.get("account", "")
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            abort(404)
-        account = db.session.get(Account, int(text))
-        if account is None or account.kind != "enterprise":
-            abort(404)
-        return account.id
+        return chosen_account().id
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Name the enterprise."""
@@ -62,28 +56,37 @@ class OfficerDesk(ApplicationDesk):
         """Who acts: an officer of the registry."""
         return Actor.of(g.user, request.remote_addr or "")
 
-    def _choose_account(self) -> Any:
-        asked = (request.args.get("q") or "").strip()[:100]
-        return self.render_template(
-            "choose_account.html",
-            title=self.form_title,
-            asked=asked,
-            rows=accounts_like(asked),
-            most=MOST_ACCOUNTS,
-            url=lambda account: self.url("new", account=account.id),
-            cancel_url=self.url("list"),
-        )
-
 
 MOST_ACCOUNTS = 20
 
 
-def accounts_like(asked: str) -> Sequence[Account]:
-    """Return the first enterprises whose number begins with the text or whose name holds it."""
-    statement = select(Account).where(Account.kind == "enterprise").order_by(Account.member_no)
+def chosen_account() -> Account:
+    """Return the enterprise that the address names, or answer 404 where none is in scope."""
+    text = request.args.get("account", "")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        abort(404)
+    account = db.session.get(Account, int(text))
+    if account is None or account.kind != "enterprise" or not in_scope(account.id, g.user):
+        abort(404)
+    return account
+
+
+def choose_account(page: Any, title: Any) -> Any:
+    """Let an enterprise in scope be chosen: by the start of its number or a part of its name."""
+    asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
+    statement = scoped(select(Account).where(Account.kind == "enterprise"), Account.id, g.user)
     if asked:
         statement = statement.where(
             Account.member_no.startswith(asked, autoescape=True)
             | Account.name.contains(asked, autoescape=True)
         )
-    return db.session.scalars(statement.limit(MOST_ACCOUNTS)).all()
+    found = statement.order_by(Account.member_no).limit(MOST_ACCOUNTS)
+    return page.render_template(
+        "choose_account.html",
+        title=title,
+        asked=asked,
+        rows=db.session.scalars(found).all(),
+        most=MOST_ACCOUNTS,
+        url=lambda account: page.url("new", account=account.id),
+        cancel_url=page.url("list"),
+    )

@@ -357,7 +357,7 @@ def test_an_approval_looks_at_the_scope_again(plant, operator, cea, hubei, maker
     other = instrument("CEA26", vintage=2026)
     notice = issue(plant, [cea, other], 100, by=maker)
     case = surrender(operator, {cea: 50}, notice)
-    change_scope(notice, [other], by=maker)
+    change_scope(notice, [other, other], by=maker)  # Named twice is named once.
 
     with nothing_moves(), pytest.raises(RuleError) as refusal:
         approve(case.id, by=hubei).one()

@@ -21,7 +21,7 @@ def officers(app):
     return [Actor.of(member("registry_maker")) for _ in range(2)]
 
 
-def drafts(n: int, by: Actor) -> opening_import.Imported:
+def drafts(n: int, by: Actor) -> imports.Imported:
     rows = [enterprise(2 * n + each) for each in range(2)]
     with transaction():
         return opening_import.take(table(rows), by, now=clock.now(), is_signed=True)

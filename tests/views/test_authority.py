@@ -87,6 +87,7 @@ def test_the_enterprise_is_chosen_first(plant, desk):
     assert "选择重点排放单位" in page
     assert f"account={plant.id}" in page
     assert plant.name in desk.get(f"/freezes/new?q={plant.member_no}").text
+    assert plant.name not in desk.get("/freezes/new?q=无\x00此").text
     assert desk.get("/freezes/new?account=1").status_code == 404  # The issuance account.
     assert desk.get("/freezes/new?account=x").status_code == 404
 

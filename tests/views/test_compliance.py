@@ -283,6 +283,15 @@ def test_lowered_to_what_is_surrendered_the_certificate_is_asked_for(
         assert answer.data.startswith(b"%PDF")
 
 
+def test_an_obligation_of_nothing_has_no_certificate(sign_in, operator, plant, maker, cea25):
+    nothing = issue(plant, [cea25], 0, by=maker)
+    browser = sign_in(operator)
+    for address in ("/compliance/", f"/compliance/{nothing}"):
+        page = browser.get(address).text
+        assert "已足额" in page
+        assert f"/compliance/{nothing}/certificate" not in page
+
+
 def test_an_approved_cancellation_has_its_certificate(sign_in, operator, maker, cea25):
     case = factories.submitted("voluntary_cancellation", operator, {cea25: 5}, reason="碳中和")
     browser = sign_in(operator)
@@ -403,7 +412,11 @@ def test_the_scope_is_adjusted_on_screen(sign_in, maker, operator, hubei, notice
     page = browser.post(f"/compliance-notices/{notice}/scope", data=form)
     assert page.status_code == 400
     assert "须保留在履约范围内" in page.text
-    form["instruments"] = [str(cea24.id), str(cea25.id)]
+    for unknown in ("999999999", "9" * 30):
+        form["instruments"] = [str(cea25.id), unknown]
+        page = browser.post(f"/compliance-notices/{notice}/scope", data=form)
+        assert page.status_code == 400
+    form["instruments"] = [str(cea24.id), str(cea25.id), str(cea25.id)]
     assert browser.post(f"/compliance-notices/{notice}/scope", data=form).status_code == 302
     assert cea24.code in browser.get(f"/compliance-notices/{notice}").text
 
