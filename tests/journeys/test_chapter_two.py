@@ -68,6 +68,7 @@ def test_the_header_tells_who_when_and_how_safe(site, visit, album):
     expect(page.locator(".top-bar summary").filter(has_text="待办")).to_be_visible()
     assert menu(page) == [
         "首页",
+        "通知公告",
         "账户管理",
         "账户信息修改",
         "证书管理",
