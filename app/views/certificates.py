@@ -148,7 +148,7 @@ class CertificateView(ListPage):
         Column("not_after", _("Valid until"), kind="datetime"),
         Column("days", _("Days left"), kind="number"),
         Column("assurance", _("Kept in"), choices=ASSURANCES),
-        Column("serial", _("Serial number"), kind="code"),
+        Column("serial", _("Serial number"), kind="code", is_long=True),
         Column("issued_at", _("Issued at"), kind="datetime", is_shown=False),
         Column("reason", _("Reason of the revocation"), choices=SHOWN_REASONS, is_shown=False),
     )

@@ -21,7 +21,7 @@ _CLASSES = {
     "quantity": "num",
     "change": "num",
     "number": "num",
-    "datetime": "nowrap",
+    "datetime": "nowrap time",
     "date": "nowrap",
 }
 _CLASSES |= {"code": "code", "status": "nowrap", "boolean": "nowrap"}
@@ -41,7 +41,7 @@ class Column:
     ``choices`` gives the words of a stored value: title, or (title, tone) with a tone of grey,
     amber, green, red, blue.  ``is_sortable`` needs an index on (column, the page's key);
     ``is_nullable`` must be said of a sortable column that may be empty.  ``link`` gives the address
-    that a row's cell leads to.
+    that a row's cell leads to.  A code that ``is_long`` may break anywhere.
     """
 
     key: str
@@ -56,6 +56,7 @@ class Column:
     choices: Mapping[Any, Any] = field(default_factory=dict)
     unit: Any = ""
     link: Callable[[Any], str | None] | None = None
+    is_long: bool = False
 
     def __post_init__(self) -> None:
         assert self.kind in _KINDS, f"{self.key}: unknown kind of column {self.kind}"
@@ -65,8 +66,10 @@ class Column:
 
     @property
     def css(self) -> str:
-        """The class that aligns it."""
-        return _CLASSES.get(self.kind, "")
+        """The classes that align it; the words of a choice are short and stay on one line."""
+        if self.is_long:
+            return f"{_CLASSES[self.kind]} long-code"
+        return _CLASSES.get(self.kind, "nowrap" if self.choices else "")
 
     @property
     def heading(self) -> str:

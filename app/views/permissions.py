@@ -32,7 +32,10 @@ class PermissionSheetView(BaseView):
     def list(self) -> Any:
         """Show the sheet, a table a menu."""
         lines = sheet()
-        columns = [{"label": title, "kind": "text"} for title in header()]
+        columns = [
+            {"label": title, "kind": "text" if at < 2 else "tick"}
+            for at, title in enumerate(header())
+        ]
         tables = [
             {
                 "title": menu or gettext("Without a menu"),

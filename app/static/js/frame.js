@@ -54,7 +54,7 @@ export function startMenu() {
     if (event.key === "Escape" && root.classList.contains("menu-open")) setDrawer(false, toggle, menu);
   });
   startGroups(menu);
-  menu.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  menu.querySelector("[aria-current]")?.scrollIntoView({ block: "center" });
 }
 
 function startGroups(menu) {
