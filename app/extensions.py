@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask_appbuilder.models.sqla.base import SQLA
+from flask_babel.speaklater import LazyString
 from flask_migrate import Migrate
 
 db = SQLA()
 migrate = Migrate(directory="app/migrations")
+
+# A lazy text claims to be HTML already, although what a person typed may stand in it: a refused
+# quantity, say.  Without the claim, templates escape it as they escape every text.
+del LazyString.__html__
 
 
 @contextmanager

@@ -140,6 +140,12 @@ def test_a_bad_quantity_is_told_at_its_field_and_kept(browser, what, typed, said
     assert not applications()
 
 
+def test_markup_in_a_quantity_is_shown_as_it_was_typed(browser, what):
+    page = browser.post(NEW, data=filled((what, "<b>1</b>"))).text
+    assert "<b>1</b>" not in page
+    assert "<b>1</b>" in errors(page)[0]  # Unescaped by the reader of the page.
+
+
 def test_spaces_around_a_quantity_do_no_harm(browser, a, what):
     assert browser.post(NEW, data=filled((what, " 100 "))).status_code == 302
     assert quantity(a, what) == 600
