@@ -64,7 +64,7 @@ def test_setting_one_for_a_later_day_shows_both(system, said):
     assert response.status_code == 302
     page = system.get("/parameters/").text
     assert "2026-12-01: 20 分钟" in page
-    assert "30 分钟" in page
+    assert "15 分钟" in page
     history = system.get("/parameter-history/?name=session_idle_minutes").text
     assert "等保整改" in history
     assert SYSTEM_ADMIN in history
