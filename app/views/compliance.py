@@ -157,8 +157,8 @@ class NoticePages(NoticeList):
         return db.session.execute(notices().where(Notice.id == notice.id)).one()
 
     def proof(self, row: Any) -> Iterable[RowAction]:
-        """履约证明, once all is surrendered (R84)."""
-        if row.state != FULFILLED or not self.may("certificate"):
+        """履约证明, once all is surrendered (R84); of an obligation of nothing there is none."""
+        if row.state != FULFILLED or not row.surrendered or not self.may("certificate"):
             return
         label = _("Certificate of compliance")
         if row.attestation_id:
