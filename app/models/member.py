@@ -150,12 +150,11 @@ class LoginFailure(Model):
 
 
 class Captcha(Model):
-    """A 验证码 that waits for its answer: one use, answer never leaves the server."""
+    """A 验证码 that waits for its answer, which is not kept; one use."""
 
     __tablename__ = "captcha"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    answer: Mapped[str] = mapped_column(String(10))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 

@@ -1,11 +1,16 @@
-"""验证码: a few digits to be read or heard; the answer stays on the server and serves once."""
+"""验证码: a few digits to be read or heard; the answer stays on the server and serves once.
+
+It is kept nowhere: it follows from the id and SECRET_KEY, and the table says which ids still wait.
+"""
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import unicodedata
 from datetime import timedelta
 
+from flask import current_app
 from sqlalchemy import delete, func, insert, select
 
 from app.extensions import db
@@ -20,37 +25,49 @@ INKS = ((24, 58, 120, 255), (16, 92, 84, 255), (112, 40, 48, 255), (72, 52, 120,
 def issue() -> str:
     """Make a new one and return its id, which the browser may know; commits by itself."""
     captcha_id = secrets.token_urlsafe(24)
-    answer = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
     with db.engine.begin() as connection:
         connection.execute(delete(Captcha).where(Captcha.created_at < func.now() - LIFETIME))
-        connection.execute(insert(Captcha).values(id=captcha_id, answer=answer))
+        connection.execute(insert(Captcha).values(id=captcha_id))
     return captcha_id
 
 
 def use(captcha_id: str, typed: str) -> bool:
     """Tell whether the answer is right; whatever it was, this code can never be used again."""
     with db.engine.begin() as connection:
-        row = connection.execute(
+        is_in_time = connection.scalar(
             delete(Captcha)
             .where(Captcha.id == captcha_id)
-            .returning(Captcha.answer, Captcha.created_at >= func.now() - LIFETIME)
-        ).first()
+            .returning(Captcha.created_at >= func.now() - LIFETIME)
+        )
     # Chinese input methods type full-width digits easily; they are the same answer.
     typed = unicodedata.normalize("NFKC", typed[:20]).strip().casefold()
-    return bool(row and row[1] and secrets.compare_digest(row[0].encode(), typed.encode()))
+    right = answer(captcha_id, current_app.config["SECRET_KEY"])
+    is_right = hmac.compare_digest(right.encode(), typed.encode())
+    return bool(is_in_time and is_right)
 
 
 def answer_of(captcha_id: str) -> str | None:
     """Return the answer of a code that still waits, to draw or speak it."""
     with db.engine.connect() as connection:
-        return connection.scalar(
-            select(Captcha.answer).where(
+        waits = connection.scalar(
+            select(Captcha.id).where(
                 Captcha.id == captcha_id, Captcha.created_at >= func.now() - LIFETIME
             )
         )
+    return answer(captcha_id, current_app.config["SECRET_KEY"]) if waits else None
 
 
-def draw(answer: str) -> bytes:
+def answer(captcha_id: str, key: str) -> str:
+    """Return the answer of an id, which nobody can work out who lacks the SECRET_KEY."""
+    digest = hmac.digest(key.encode(), f"captcha:{captcha_id}".encode(), "sha256")
+    rest, digits = int.from_bytes(digest), ""
+    for _ in range(LENGTH):
+        rest, place = divmod(rest, len(ALPHABET))
+        digits += ALPHABET[place]
+    return digits
+
+
+def draw(digits: str) -> bytes:
     """Return a PNG of the answer, twice as large as it is shown: people have to read it."""
     from captcha.image import ImageCaptcha  # Loads a font library: only where it is needed.
 
@@ -60,12 +77,12 @@ def draw(answer: str) -> bytes:
     artist.word_offset_dx = 0.1
     # The library makes dark ink transparent; ours is to stand out from the paper.
     artist.lookup_table = [min(255, brightness * 8) for brightness in range(256)]
-    picture = artist.generate(answer, bg_color=(244, 246, 250), fg_color=secrets.choice(INKS))
+    picture = artist.generate(digits, bg_color=(244, 246, 250), fg_color=secrets.choice(INKS))
     return picture.getvalue()
 
 
-def speak(answer: str) -> bytes:
+def speak(digits: str) -> bytes:
     """Return a WAV of the answer, digit by digit."""
     from captcha.audio import AudioCaptcha
 
-    return bytes(AudioCaptcha().generate(answer))
+    return bytes(AudioCaptcha().generate(digits))

@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from app.extensions import db
-from app.models import Account, Captcha, Member
+from app.models import Account, Member
+from app.security import captcha
 from app.security.members import register_member
 
 PASSWORD = "Right-Horse-1"
@@ -60,7 +61,7 @@ class Browser:
         with self.client.session_transaction() as session:
             captcha_id = session["captcha"]
         with self.app.app_context():
-            answer = db.session.scalar(select(Captcha.answer).where(Captcha.id == captcha_id))
+            answer = captcha.answer_of(captcha_id)
         return captcha_id, answer or ""
 
 

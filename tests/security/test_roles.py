@@ -236,7 +236,7 @@ def test_a_grant_that_the_table_does_not_know_is_taken_away(app, settings):
         "DELETE FROM operation_log",
         "DELETE FROM ab_user",
         "DELETE FROM login_session",
-        "UPDATE captcha SET answer = '0000'",
+        "UPDATE captcha SET created_at = now()",
     ],
 )
 def test_the_application_s_role_cannot_write_what_it_should_not(app, execute, statement):

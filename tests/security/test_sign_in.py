@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import timedelta
@@ -297,6 +298,15 @@ class TestCaptcha:
         wide = "".join(chr(ord(digit) + 0xFEE0) for digit in answer)
         assert self.send(browser, f" {wide} ").status_code == 302
 
+    def test_the_answer_is_kept_nowhere(self, app, browser):
+        """It follows from the id, but for nobody without the SECRET_KEY."""
+        captcha_id, answer = self.answer(browser)
+        assert set(Captcha.__table__.columns.keys()) == {"id", "created_at"}
+        assert answer == captcha.answer(captcha_id, app.config["SECRET_KEY"])
+        others = {captcha.answer(captcha_id, f"{n}" * 40) for n in range(9)}
+        assert len(others) > 5
+        assert all(re.fullmatch(f"[{captcha.ALPHABET}]{{4}}", each) for each in others)
+
     @pytest.mark.parametrize("answer", ["", "0", "x" * 10_000, "\x00", "\ufffd"])
     def test_a_wrong_answer_is_refused_before_the_password_is_looked_at(
         self, browser, count, monkeypatch, answer
@@ -331,7 +341,7 @@ class TestCaptcha:
         captcha_id, answer = self.answer(browser)
         late = func.now() - captcha.LIFETIME - timedelta(seconds=1)
         execute(delete(Captcha))
-        execute(insert(Captcha).values(id=captcha_id, answer=answer, created_at=late))
+        execute(insert(Captcha).values(id=captcha_id, created_at=late))
 
         assert self.send(browser, answer).status_code == 422
         assert count(LoginSession) == 0

@@ -90,6 +90,9 @@ CREATE TABLE signature_event (
 );
 CREATE INDEX signature_event_of ON signature_event (signature_id);
 
+-- The answer of a 验证码 follows from its id and SECRET_KEY; nobody can read it here.
+ALTER TABLE captcha DROP COLUMN answer;
+
 CREATE TABLE challenge (
   id VARCHAR(64) PRIMARY KEY,
   member_id INTEGER REFERENCES ab_user (id),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import op
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
@@ -20,6 +21,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take back."""
+    op.execute("DELETE FROM captcha")  # They live for three minutes.
+    op.add_column("captcha", sa.Column("answer", sa.String(10), nullable=False))
     op.drop_column("login_session", "certificate_id")
     for table in ("challenge", "signature_event", "signature", "crl", "certificate",
                   "certificate_enrolment"):  # fmt: skip
