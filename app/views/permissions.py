@@ -86,7 +86,7 @@ class PermissionSheetView(BaseView):
 def header() -> list[str]:
     """Return the titles of the sheet's columns."""
     roles = [str(role.title) for role in ROLES.values()]
-    return [gettext("Page"), gettext("Permission"), *roles]
+    return [gettext("Page of the system"), gettext("Permission"), *roles]
 
 
 def cells(line: Line) -> list[str]:

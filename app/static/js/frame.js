@@ -54,7 +54,14 @@ export function startMenu() {
     if (event.key === "Escape" && root.classList.contains("menu-open")) setDrawer(false, toggle, menu);
   });
   startGroups(menu);
-  menu.querySelector("[aria-current]")?.scrollIntoView({ block: "center" });
+  showOpenEntry(menu.querySelector(".menu-scroll"), menu.querySelector("[aria-current]"));
+}
+
+/* Only the menu scrolls: scrollIntoView would move the page as well. */
+function showOpenEntry(list, entry) {
+  if (!list || !entry) return;
+  const above = entry.getBoundingClientRect().top - list.getBoundingClientRect().top;
+  list.scrollTop += above - list.clientHeight / 2;
 }
 
 function startGroups(menu) {
