@@ -149,6 +149,10 @@ class ApplicationDesk(ApplicationList):
         ]
         return found
 
+    def obstacle(self, filled: Filled, account_id: int) -> str:
+        """Say what has to be done before this form can be of use; nothing for most."""
+        return ""
+
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         filled.account_id = account_id
         if filled.form.is_submitted() and not application_form.is_picking():
@@ -160,6 +164,7 @@ class ApplicationDesk(ApplicationList):
             title=self.form_title,
             cancel_url=self.url("list"),
             facts=self.form_facts(account_id),
+            obstacle=self.obstacle(filled, account_id),
             line_columns=self.form_columns,
             picker_title=self.picker_title,
             picker_columns=self.picker_columns,

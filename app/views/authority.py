@@ -270,7 +270,7 @@ class ConfiscationView(_Taking):
     confirm = _("The quantity is held at once and confiscated once it is confirmed. Submit it?")
     help = (
         _("One officer enters it by the authority's document, another confirms it"),
-        _("The quantity must not be above what is available in the registry"),
+        _("A quantity is at most what is available in the registry"),
         _("What was confiscated may be refunded in parts, to whom and of what it was taken"),
     )
 

@@ -37,7 +37,7 @@ class VoluntaryCancellationView(ApplicationDesk):
     confirm = _("A cancellation cannot be taken back once it is approved. Submit it for review?")
     help = (
         _("For carbon neutrality and the like: what is cancelled is never issued or traded again"),
-        _("The quantity must not be above what is available in the registry"),
+        _("A quantity is at most what is available in the registry"),
         _("While it is under review the quantity is held; if it is sent back the quantity returns"),
         _("Save keeps a draft that can be changed, saved again and submitted"),
     )

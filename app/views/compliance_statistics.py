@@ -125,6 +125,7 @@ class ComplianceStatisticsView(BaseView):
     """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
 
     route_base = "/compliance-statistics"
+    beneath = ("ComplianceGapView",)
     default_view = "index"
     title = _("Compliance statistics")
 

@@ -320,6 +320,10 @@ class LinkedEnterpriseView(ListPage):
         _("The registry links an enterprise with those that may receive what it has in custody"),
     )
 
+    def check(self, conditions: Conditions) -> None:
+        """Stand beneath the returns, from which one came."""
+        g.crumb = self.title
+
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a link."""
         receiver = aliased(Account)
@@ -354,6 +358,7 @@ class CustodyReturnView(ApplicationDesk):
     """存管返还申请: what is in custody is distributed over linked enterprises, each of which agrees."""
 
     route_base = "/custody-returns"
+    beneath = ("LinkedEnterpriseView",)
     kind = CustodyReturn.code
     title = _("Returns from custody")
     form_title = _("Return from custody application")
@@ -432,13 +437,10 @@ class CustodyReturnView(ApplicationDesk):
         linked = _named(receivers_of(account_id))
         return [(_("Linked enterprises"), linked or gettext("None"), "text")]
 
-    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
-        if not any(not each.refusal for each in filled.offered.values()):
-            filled.errors.append(self._obstacle(account_id))
-        return super()._form_page(filled, account_id, application)
-
-    def _obstacle(self, account_id: int) -> str:
+    def obstacle(self, filled: Filled, account_id: int) -> str:
         """Say why there is nothing to choose."""
+        if not all(each.refusal for each in filled.offered.values()):
+            return ""
         if not receivers_of(account_id):
             return gettext(
                 "Your enterprise is not linked with any other yet. The registry links you with the"

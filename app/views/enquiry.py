@@ -71,6 +71,7 @@ class HoldingView(ListPage):
     """持仓查询 (manual 七-一): the seven columns, and the formula that ties them."""
 
     route_base = "/holdings"
+    beneath = ("RegistryEntryView", "TradingEntryView", "FrozenPartView")
     title = _("Holdings")
     key = ("account_id", "instrument_id")
     account_column = "account_id"

@@ -159,6 +159,7 @@ class ListPage(BaseView):
     bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
     bulk_object = ""  # and the one that says whose or what it is.
     empty_hint: Any = ""
+    beneath: tuple[str, ...] = ()  # Pages without an entry of their own, reached from this one.
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Offer the address of bulk operations only where there are some."""
@@ -177,6 +178,10 @@ class ListPage(BaseView):
     def tools(self) -> Iterable[Action]:
         """Return what stands at the left of the tool bar: 新增 first."""
         return ()
+
+    def state(self) -> tuple[Any, str] | None:
+        """Return how a switch stands now, in words and in colour, where the page has one."""
+        return None
 
     def check(self, conditions: Conditions) -> None:
         """Refuse conditions that do not go together, with ``conditions.refuse``."""

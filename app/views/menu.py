@@ -39,7 +39,8 @@ def _entry(item: Any) -> dict[str, Any] | None:
     children = [child for child in map(_entry, item.childs) if child]
     if not children and not (item.baseview and may_open(item.baseview)):
         return None
-    is_here = bool(item.baseview) and request.blueprint == item.baseview.endpoint
+    beneath = getattr(item.baseview, "beneath", ())
+    is_here = bool(item.baseview) and request.blueprint in (item.baseview.endpoint, *beneath)
     return {
         "label": str(item.label),
         "icon": (item.icon or "").removeprefix("ti-"),

@@ -371,6 +371,11 @@ class ColleagueReviewView(ListPage):
             Member.first_name.label("changed_by"),
         ).join(Member, Member.id == ColleagueReviewChange.changed_by)
 
+    def state(self) -> tuple[Any, str]:
+        """Say whether it is on."""
+        is_on = db.session.get_one(Account, g.user.account_id).needs_colleague
+        return (_("Switched on"), "green") if is_on else (_("Switched off"), "grey")
+
     def tools(self) -> Iterable[Action]:
         """The switch: it names the state that it leads to."""
         if not self.appbuilder.sm.has_access("can_switch", self.class_permission_name):

@@ -207,6 +207,13 @@ class TransferPermissionView(ListPage):
             .join(Member, Member.id == TransferPermissionChange.changed_by)
         )
 
+    def state(self) -> tuple[Any, str] | None:
+        """Say whether the enterprise's is on; officers see many."""
+        if g.user.account_id is None:
+            return None
+        account = db.session.get_one(Account, g.user.account_id)
+        return (_("On"), "green") if account.allows_exchange_transfer else (_("Off"), "grey")
+
     def tools(self) -> Iterable[Action]:
         """The switch: it names the state that it leads to."""
         if not self.appbuilder.sm.has_access("can_switch", self.class_permission_name):
