@@ -14,7 +14,7 @@ from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from sqlalchemy import insert, select, text, update
 
-from app.domain.errors import NotAllowed, RuleError
+from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
@@ -22,6 +22,7 @@ from app.models import Account, AccountDetail, Invitation, Member
 from app.operations import account_details, certificates, ledger, letters, log
 from app.operations.account_details import FIELDS
 from app.operations.actor import Actor
+from app.operations.certificates import Codes
 
 MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
 LONGEST_MEMBER_NAME = 64
@@ -182,17 +183,25 @@ def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
     return len(waiting)
 
 
-def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
-    """Have the letters written once more: new codes and a new link; those sent before lapse.
+def lacks_something(member: Member) -> bool:
+    """Tell whether a person has yet to choose a password, or to fetch a first certificate."""
+    return member.password is None or not letters.has_had_certificate(member.id)
 
-    The registry's officers do it for somebody who has not signed in yet.
+
+def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
+    """Have the letters written once more, with what is still lacking; those sent before lapse.
+
+    The registry's officers do it.  In place of a certificate that there was, two give a replacement.
     """
     invitation = db.session.get(Invitation, member_id, with_for_update=True, populate_existing=True)
-    if invitation is None or invitation.confirmed_by is None or invitation.used_at is not None:
-        raise NotAllowed(gettext("The member has signed in already"), code="signed_in")
-    invitation.token_hash = invitation.expires_at = invitation.written_at = None
-    invitation.failure, invitation.created_at = "", now
+    if invitation is None or invitation.confirmed_by is None:
+        raise NotFound(gettext("There is no such record"))
     member = invitation.member
+    if not lacks_something(member):
+        raise NotAllowed(gettext("The member has signed in already"), code="signed_in")
+    if member.password is None:
+        invitation.token_hash = invitation.expires_at = invitation.used_at = None
+    invitation.written_at, invitation.failure, invitation.created_at = None, "", now
     log.record(
         actor, "account_opening.invite", subject=member.username, account_id=member.account_id
     )
@@ -200,20 +209,20 @@ def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
 
 
 def _write(invitation: Invitation, now: datetime) -> None:
-    """Give a person the link and the two codes: link and 参考号 by mail, 授权码 by text message."""
-    member = invitation.member
-    assert member.account_id is not None
-    officers = [
-        Actor.of(db.session.get_one(Member, id_))
-        for id_ in (invitation.opened_by, invitation.confirmed_by)
-        if id_ is not None
-    ]
-    codes = certificates.open_enrolment(
-        member.id, officers[0], now=now, confirmed_by=officers[1], assurance=letters.assurance()
+    """Give a person what is lacking: link and 参考号 by mail, 授权码 by text message."""
+    member = db.session.get_one(
+        Member, invitation.member_id, with_for_update=True, populate_existing=True
     )
-    token = secrets.token_urlsafe(32)
-    invitation.token_hash = letters.hash_of(token)
-    invitation.written_at, invitation.expires_at = now, now + letters.LINK_LIFETIME
+    invitation.written_at = now
+    if not lacks_something(member):
+        return
+    token, codes = "", None
+    if member.password is None:
+        token = secrets.token_urlsafe(32)
+        invitation.token_hash = letters.hash_of(token)
+        invitation.expires_at = now + letters.LINK_LIFETIME
+    if not letters.has_had_certificate(member.id):
+        codes = _open_enrolment(invitation, now)
     letters.send(
         member,
         gettext("Your registry account has been opened"),
@@ -224,11 +233,27 @@ def _write(invitation: Invitation, now: datetime) -> None:
     )
 
 
+def _open_enrolment(invitation: Invitation, now: datetime) -> Codes:
+    """Open the first certificate's enrolment in the names of both officers."""
+    officers = [
+        Actor.of(db.session.get_one(Member, id_))
+        for id_ in (invitation.opened_by, invitation.confirmed_by)
+        if id_ is not None
+    ]
+    return certificates.open_enrolment(
+        invitation.member_id,
+        officers[0],
+        now=now,
+        confirmed_by=officers[1],
+        assurance=letters.assurance(),
+    )
+
+
 def redeem(token: str, *, ip: str, now: datetime) -> Member:
     """Use a first-sign-in link up and return whose it was; of several at once, one finds it.
 
     The caller gives the member a password in the same transaction: where that is refused, the link
-    still stands.  Raises InvalidLink.
+    still stands.  Raises InvalidLink, for who has been given a password meanwhile, too.
     """
     found = db.session.execute(
         update(Invitation)
@@ -241,7 +266,7 @@ def redeem(token: str, *, ip: str, now: datetime) -> Member:
         .returning(Invitation.member_id)
     ).scalar_one_or_none()
     member = found and db.session.get(Member, found, with_for_update=True, populate_existing=True)
-    if not member or not member.active:
+    if not member or not member.active or member.password is not None:
         raise InvalidLink
     log.record(
         Actor.of(member, ip),

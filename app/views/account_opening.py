@@ -210,7 +210,8 @@ class AccountOpeningView(ImportDesk):
         if self.may("reveal") and application.proposal:
             yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
         invitation = _invitation_of(application)
-        if self.may("write") and invitation is not None and invitation.used_at is None:
+        waits = invitation is not None and account_openings.lacks_something(invitation.member)
+        if self.may("write") and waits:
             yield Action(
                 _("Send the letters again"),
                 self.url("invite", id=application.id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -22,9 +23,9 @@ from app.models import (
     OperationLog,
     OutboxMessage,
 )
-from app.operations import account_openings, applications, clock, opening_import
+from app.operations import account_openings, applications, certificates, clock, opening_import
 from app.operations.actor import Actor
-from app.security import passwords, sign_in
+from app.security import members, passwords, sign_in
 from app.security.roles import codes_of
 from tests.factories import account, member
 from tests.openings import (
@@ -36,6 +37,9 @@ from tests.openings import (
     table,
     write_letters,
 )
+from tests.signing import authority_folder, csr, signing
+
+__all__ = ["authority_folder", "signing"]
 
 NOW = datetime.now(UTC)
 
@@ -284,9 +288,50 @@ def test_letters_can_be_written_anew_and_the_old_ones_lapse(maker, checker):
     with pytest.raises(account_openings.InvalidLink), transaction():
         account_openings.redeem(old.token, ip="", now=NOW)
     with transaction():
-        account_openings.redeem(new.token, ip="", now=datetime.now(UTC))
-    with pytest.raises(NotAllowed), transaction():
+        redeemed = account_openings.redeem(new.token, ip="", now=datetime.now(UTC))
+        passwords.choose(redeemed, "Correct-Horse-7")
+    with transaction():
         account_openings.invite_again(person.id, Actor.of(maker), now=NOW)
+    write_letters()
+    last = letters_of(row.member_no)
+    assert last.token == ""
+    assert last.code not in ("", new.code)
+
+
+@pytest.mark.parametrize("has_password", [True, False])
+def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, signing, has_password):
+    """A replacement takes two officers anew; a link that was never used can still be sent."""
+    confirm(imported([enterprise(1)], maker), checker)
+    write_letters()
+    first = letters_of(opened()[0].member_no)
+    with transaction():
+        held = certificates.enrol(
+            first.reference, first.code, csr(), Actor(None, "", ""), now=datetime.now(UTC)
+        )
+    if has_password:
+        with transaction():
+            person = account_openings.redeem(first.token, ip="", now=datetime.now(UTC))
+            passwords.choose(person, "Correct-Horse-7")
+        with pytest.raises(NotAllowed), transaction():
+            account_openings.invite_again(held.member_id, Actor.of(maker), now=NOW)
+        return
+    with transaction():
+        account_openings.invite_again(held.member_id, Actor.of(maker), now=NOW)
+    write_letters()
+    mail = db.session.query(OutboxMessage).order_by(OutboxMessage.id.desc()).first()
+    assert re.search(r"#([\w-]{43})", mail.body)[1] != first.token
+    assert db.session.query(CertificateEnrolment).count() == 1
+
+
+def test_a_link_ends_where_a_password_was_given_meanwhile(maker, checker):
+    confirm(imported([enterprise(1)], maker), checker)
+    write_letters()
+    (row,) = opened()
+    person = db.session.query(Member).filter_by(username=row.member_no).one()
+    with transaction():
+        members.reset_password(person.id)
+    with pytest.raises(account_openings.InvalidLink), transaction():
+        account_openings.redeem(letters_of(row.member_no).token, ip="", now=datetime.now(UTC))
 
 
 def test_a_disabled_member_gets_no_letters_and_holds_up_nobody(maker, checker):
