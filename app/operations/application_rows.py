@@ -408,14 +408,16 @@ _ADD_LINES = typed(
     **_LINE_TYPES,
 )
 
+# The list of ids is gone through once: joined to the accounts, it would be for each of them.
 _LOCK_ACCOUNTS = typed(
     """
+    WITH asked AS MATERIALIZED (SELECT id, account_id FROM application WHERE id = ANY(:ids))
     SELECT id FROM account
-     WHERE id IN (SELECT account_id FROM application WHERE id = ANY(:ids))
+     WHERE id IN (SELECT account_id FROM asked)
        AND (CAST(:account AS integer) IS NULL OR id = :account
-            OR id IN (SELECT a.account_id FROM application a JOIN application_party p
-                          ON p.application_id = a.id
-                       WHERE a.id = ANY(:ids) AND p.account_id = :account))
+            OR id IN (SELECT asked.account_id FROM asked JOIN application_party p
+                          ON p.application_id = asked.id
+                       WHERE p.account_id = :account))
        AND (CAST(:province AS text) IS NULL OR province = :province)
      ORDER BY id FOR NO KEY UPDATE
     """,
@@ -445,7 +447,7 @@ _LOCK_APPLICATIONS = typed(
                                      WHERE s.application_id = a.id AND s.action = 'submit'))))
              AS signers
       FROM application a
-     WHERE id = ANY(:ids) AND account_id = ANY(:accounts)
+     WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
        AND (CAST(:account AS integer) IS NULL OR account_id = :account
             OR (status <> 'draft' AND step >= 0 AND EXISTS (
                   SELECT FROM application_party p

@@ -396,7 +396,7 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Stan
         _LOCK_ACCOUNTS_OF, {"ids": list(notice_ids), "province": actor.province}
     ).all()
     asked = {"ids": list(notice_ids), "accounts": list(accounts)}
-    locked = db.session.scalars(_LOCK_NOTICES, asked).all()
+    locked = set(db.session.scalars(_LOCK_NOTICES, asked))
     for id_ in notice_ids:
         if id_ not in locked:
             outcome.refused[id_] = NotFound(_("There is no such compliance notice"))
@@ -524,8 +524,9 @@ _LOCK_ACCOUNTS = typed(
 
 _LOCK_ACCOUNTS_OF = typed(
     """
+    WITH asked AS MATERIALIZED (SELECT account_id FROM notice WHERE id = ANY(:ids))
     SELECT id FROM account
-     WHERE id IN (SELECT account_id FROM notice WHERE id = ANY(:ids))
+     WHERE id IN (SELECT account_id FROM asked)
        AND (CAST(:province AS text) IS NULL OR province = :province)
      ORDER BY id FOR NO KEY UPDATE
     """,
@@ -534,7 +535,7 @@ _LOCK_ACCOUNTS_OF = typed(
 
 _LOCK_NOTICES = typed(
     """
-    SELECT id FROM notice WHERE id = ANY(:ids) AND account_id = ANY(:accounts)
+    SELECT id FROM notice WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
      ORDER BY id FOR NO KEY UPDATE
     """,
     ids=Integer,

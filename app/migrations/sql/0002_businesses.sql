@@ -143,25 +143,25 @@ BEGIN
   END IF;
 
   -- Nothing is drawn beyond what its source held, nor before that was approved.
-  SELECT array_agg(DISTINCT source_line_id) INTO sources
-    FROM application_line WHERE application_id = ANY(moved) AND source_line_id IS NOT NULL;
+  SELECT array_agg(DISTINCT l.source_line_id) INTO sources
+    FROM unnest(moved) AS m (id) JOIN application_line l ON l.application_id = m.id
+   WHERE l.source_line_id IS NOT NULL;
   IF sources IS NOT NULL THEN
     PERFORM FROM application_line WHERE id = ANY(sources) ORDER BY id FOR NO KEY UPDATE;
     SELECT s.id INTO wrong
-      FROM application_line s JOIN application sa ON sa.id = s.application_id
-     WHERE s.id = ANY(sources)
-       AND (sa.status <> 'approved'
-            OR s.quantity < (SELECT sum(l.quantity)
-                               FROM application_line l JOIN application a ON a.id = l.application_id
-                              WHERE l.source_line_id = s.id
-                                AND a.status IN ('in_review', 'pending_settlement', 'approved'))
-            OR EXISTS (SELECT FROM application_line l JOIN application a ON a.id = l.application_id
-                        WHERE l.source_line_id = s.id AND a.id = ANY(moved)
-                          AND (l.instrument_id <> s.instrument_id
-                               OR a.account_id <> sa.account_id
-                               OR (a.kind = 'surrender_refund'
-                                   AND a.notice_id IS DISTINCT FROM sa.notice_id))))
-     LIMIT 1;
+      FROM unnest(sources) AS w (id)
+      JOIN application_line s ON s.id = w.id
+      JOIN application sa ON sa.id = s.application_id
+      JOIN application_line l ON l.source_line_id = w.id
+      JOIN application a ON a.id = l.application_id
+     WHERE a.status IN ('in_review', 'pending_settlement', 'approved')
+     GROUP BY s.id, sa.id
+    HAVING sa.status <> 'approved'
+        OR s.quantity < sum(l.quantity)
+        OR bool_or(l.instrument_id <> s.instrument_id
+                   OR a.account_id <> sa.account_id
+                   OR (a.kind = 'surrender_refund'
+                       AND a.notice_id IS DISTINCT FROM sa.notice_id));
     IF FOUND THEN
       RAISE EXCEPTION 'more is drawn than line % holds', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'draws_stay_within';
@@ -169,8 +169,8 @@ BEGIN
   END IF;
 
   -- Nothing is surrendered beyond what a notice asks for, nor more CCER than it takes.
-  SELECT array_agg(DISTINCT notice_id) INTO notices
-    FROM application WHERE id = ANY(moved) AND kind = 'surrender';
+  SELECT array_agg(DISTINCT a.notice_id) INTO notices
+    FROM unnest(moved) AS m (id) JOIN application a ON a.id = m.id WHERE a.kind = 'surrender';
   IF notices IS NOT NULL THEN
     PERFORM FROM notice WHERE id = ANY(notices) ORDER BY id FOR NO KEY UPDATE;
     -- What is approved now is not held up by what merely waits, nor allowances by CCER beyond its
@@ -184,13 +184,14 @@ BEGIN
                    coalesce(sum(signed) FILTER (WHERE is_offset
                                                   AND (signed > 0 OR a.status = 'approved')), 0)
                      AS wanted_offsets
-              FROM application a
+              FROM unnest(notices) AS w (id)
+              JOIN application a ON a.notice_id = w.id
               JOIN application_line l ON l.application_id = a.id
               JOIN instrument i ON i.id = l.instrument_id
              CROSS JOIN LATERAL (
                    SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
                           i.kind = 'offset' AS is_offset) AS line
-             WHERE a.notice_id = ANY(notices) AND a.status IN ('approved', 'in_review')
+             WHERE a.status IN ('approved', 'in_review')
              GROUP BY a.notice_id) AS used
       JOIN notice n ON n.id = used.notice_id
      WHERE approved > obligation
@@ -204,8 +205,7 @@ BEGIN
                          WHERE a.id = ANY(moved) AND a.notice_id = n.id
                            AND a.kind = 'surrender' AND i.kind = 'offset'
                            AND (a.status = 'in_review'
-                                OR approved_offsets > floor(obligation * offset_percent / 100))))
-     LIMIT 1;
+                                OR approved_offsets > floor(obligation * offset_percent / 100))));
     IF FOUND THEN
       RAISE EXCEPTION 'more is surrendered than notice % asks for', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'surrender_stays_within';
@@ -213,18 +213,19 @@ BEGIN
   END IF;
 
   -- An enterprise's pre-allocation and its approved allocation are issued once an instrument.
-  SELECT array_agg(DISTINCT account_id) INTO accounts
-    FROM application
-   WHERE id = ANY(moved) AND kind = 'issuance' AND category IN ('pre_allocation', 'approved');
+  SELECT array_agg(DISTINCT a.account_id) INTO accounts
+    FROM unnest(moved) AS m (id) JOIN application a ON a.id = m.id
+   WHERE a.kind = 'issuance' AND a.category IN ('pre_allocation', 'approved');
   IF accounts IS NOT NULL THEN
     PERFORM FROM account WHERE id = ANY(accounts) ORDER BY id FOR NO KEY UPDATE;
     SELECT min(a.id) INTO wrong
-      FROM application a JOIN application_line l ON l.application_id = a.id
-     WHERE a.kind = 'issuance' AND a.account_id = ANY(accounts)
-       AND a.category IN ('pre_allocation', 'approved') AND a.status IN ('in_review', 'approved')
+      FROM unnest(accounts) AS w (id)
+      JOIN application a ON a.account_id = w.id
+      JOIN application_line l ON l.application_id = a.id
+     WHERE a.kind = 'issuance' AND a.category IN ('pre_allocation', 'approved')
+       AND a.status IN ('in_review', 'approved')
      GROUP BY a.account_id, a.category, l.instrument_id
-    HAVING count(DISTINCT a.id) > 1
-     LIMIT 1;
+    HAVING count(DISTINCT a.id) > 1;
     IF FOUND THEN
       RAISE EXCEPTION 'what application % issues is issued twice', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'issued_once';
