@@ -77,8 +77,14 @@ def reviewers_of(session: Any, account_id: int) -> list[int]:
     )
 
 
+def lock_numbers(session: Any) -> None:
+    """Let one transaction at a time give member numbers and addresses: each is one person's."""
+    session.execute(text("SELECT pg_advisory_xact_lock(7260010)"))
+
+
 def require_free_address(session: Any, email: str) -> None:
-    """Raise RuleError where an address is another member's already."""
+    """Raise RuleError where an address is another member's already, or is about to be."""
+    lock_numbers(session)
     if session.scalar(select(Member.id).where(Member.email == email)) is not None:
         raise RuleError(
             _("Another member has this e-mail address already"), field="email", code="email_taken"

@@ -19,6 +19,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Account, AccountDetail, Invitation, Member
+from app.models.member import lock_numbers
 from app.operations import account_details, certificates, ledger, letters, log
 from app.operations.account_details import FIELDS
 from app.operations.actor import Actor
@@ -27,7 +28,6 @@ from app.operations.certificates import Codes
 MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
 LONGEST_MEMBER_NAME = 64
 LETTERS_AT_ONCE = 10
-_NUMBERING = text("SELECT pg_advisory_xact_lock(7260010)")  # Member numbers follow one another.
 
 
 class InvalidLink(RuleError):
@@ -83,7 +83,7 @@ def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
 
 def _next_numbers(count: int, now: datetime) -> list[str]:
     """Return new member numbers: YYMMDD of the opening and a serial of the day, without gaps."""
-    db.session.execute(_NUMBERING)
+    lock_numbers(db.session)
     day = f"{now.astimezone(BEIJING):%y%m%d}"
     last = db.session.scalar(_LAST_NUMBER, {"shape": f"^{day}[0-9]{{5}}$"}) or 0
     if last + count > MOST_A_DAY:

@@ -353,7 +353,10 @@ def latest_crl() -> RevocationList:
 
 
 def is_crl_due(now: datetime) -> bool:
-    """Tell whether a list is to be published: the last is 6 hours old, or a certificate changed."""
+    """Tell whether a list is to be published.
+
+    The last is 6 hours old, a certificate changed, or the authority is another one since.
+    """
     last = db.session.execute(
         select(RevocationList.issued_at, RevocationList.der)
         .order_by(RevocationList.number.desc())
@@ -362,6 +365,8 @@ def is_crl_due(now: datetime) -> bool:
     if last is None or last.issued_at + CRL_EVERY <= now:
         return True
     published = x509.load_der_x509_crl(last.der)
+    if not authority.has_made(the_authority(), published):
+        return True
     return {line.serial_number: line.revocation_date_utc for line in published} != {
         line.serial: line.at.replace(microsecond=0) for line in _listed()
     }

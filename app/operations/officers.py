@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from app.domain.errors import NotFound, RuleError
 from app.extensions import db
 from app.models import CertificateEnrolment, Member
-from app.models.member import require_free_address
+from app.models.member import lock_numbers, require_free_address
 from app.operations import certificates, letters, log, outbox, replacements
 from app.operations.actor import Actor
 from app.operations.sign_in_notice import NO_ADDRESS
@@ -95,6 +95,7 @@ def confirm_replacement(member_id: int, actor: Actor) -> Member:
 
 def set_contact(member_id: int, email: str, phone: str, actor: Actor) -> Member:
     """Write where a member's letters go; the address of before is told, too."""
+    lock_numbers(db.session)  # Before the member: an opening takes both in this order.
     member = _officer(member_id, actor)
     if email != member.email:
         require_free_address(db.session, email)

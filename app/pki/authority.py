@@ -274,6 +274,12 @@ def make_crl(
     return sm2.signed_list(draft, authority.key)
 
 
+def has_made(authority: Authority, crl: x509.CertificateRevocationList) -> bool:
+    """Tell whether a list that was published is this authority's, and not a former one's."""
+    named = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    return named == _authority_id(key_in(authority.certificate))
+
+
 def answer_ocsp(
     authority: Authority,
     question: bytes,

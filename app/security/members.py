@@ -15,7 +15,7 @@ from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Member
-from app.models.member import require_free_address
+from app.models.member import lock_numbers, require_free_address
 from app.security import lockout, passwords, sessions
 from app.security.roles import ROLES, require_compatible
 
@@ -51,6 +51,7 @@ def register_member(
 
     Raises RuleError for a bad role, and for a number or an address that is another member's.
     """
+    lock_numbers(db.session)
     if db.session.scalar(select(Member.id).where(Member.username == member_no)):
         raise RuleError(
             gettext("The member number %(number)s is taken", number=member_no),

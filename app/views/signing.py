@@ -65,7 +65,8 @@ class SigningView(BaseView):
     def show(self, challenge: str) -> Any:
         """Show what waits to be signed, and the button that opens the assistant."""
         waits = certificates.waiting(challenge, "sign")
-        if waits is None or waits.member_id != g.user.id:
+        # A renewal is signed where it began, on a page of its own.
+        if waits is None or waits.member_id != g.user.id or waits.payload["schema"] not in _ACTS:
             flash(gettext("What was to be signed has lapsed; please submit it again"), "warning")
             return redirect(url_for("HomeView.index"))
         payload = waits.payload
@@ -91,7 +92,7 @@ class SigningView(BaseView):
         try:
             taken = certificates.take(challenge, "sign")
             payload = parse(taken.payload)
-            if taken.member_id != g.user.id:
+            if taken.member_id != g.user.id or payload["schema"] not in _ACTS:
                 raise SignatureRefused("challenge")
             return _ACTS[payload["schema"]](payload, taken, content, cms)
         except PkiError as error:

@@ -29,6 +29,7 @@ from app.operations.certificates import InvalidCodes
 from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
 from tests.factories import member
+from tests.security.certified import make_authority
 from tests.signing import authority_folder, csr, signing
 
 __all__ = ["authority_folder", "signing"]
@@ -532,6 +533,16 @@ def test_the_list_follows_what_happens(codes, officer):
     assert certificates.is_crl_due(NOW)
     assert len(x509.load_der_x509_crl(publish().der)) == 0
     assert certificates.latest_crl().number == 3
+
+
+def test_another_authority_makes_a_list_of_its_own_at_once(codes, monkeypatch):
+    """What is signed under it is kept with the list of its own certificates."""
+    enrolled(codes)
+    publish()
+    assert not certificates.is_crl_due(NOW)
+    other = make_authority()
+    monkeypatch.setattr(certificates, "the_authority", lambda: other)
+    assert certificates.is_crl_due(NOW)
 
 
 def test_lists_made_at_once_are_numbered_one_after_the_other(signing, together):

@@ -15,7 +15,7 @@ from app.models import Account, Application, Member
 from app.operations import accounts, applications, clock, operators, settlement
 from app.operations.actor import SYSTEM, Actor
 from app.operations.verification import verify_ledger
-from tests.factories import at, member, quantity, submitted
+from tests.factories import account, at, member, quantity, submitted
 
 
 @pytest.fixture
@@ -125,6 +125,25 @@ def test_operators_added_at_once_have_different_numbers(together, plant, operato
 
     assert results.failed == []
     assert sorted(results.returned) == [f"{plant.member_no}-{n:02}" for n in range(1, 5)]
+
+
+def test_one_address_is_one_persons_at_once_too(together, plant, operator):
+    actors = [Actor.of(operator), Actor.of(member(of=account("乙水泥有限公司")))]
+
+    def add(actor: Actor) -> str:
+        with transaction():
+            return operators.add(
+                actor,
+                name="操作员",
+                phone="13800138000",
+                email="same@plant.example.cn",
+                roles=[operators.MAKER],
+                now=clock.now(),
+            ).username
+
+    results = together(*(partial(add, actor) for actor in actors))
+
+    assert [error.code for error in results.failed] == ["email_taken"]
 
 
 def test_the_last_two_who_may_review_are_not_disabled_at_once(

@@ -204,6 +204,18 @@ def test_malformed_answers_change_nothing(signing, sign_in, operator, cea, sent)
     assert status() == "draft"
 
 
+def test_what_is_to_be_signed_elsewhere_is_not_signed_here(app, signing, sign_in, operator, key_of):
+    """The challenge of a renewal belongs to the renewal's page."""
+    browser, key = sign_in(operator), key_of(operator)
+    payload = {"schema": "certificate-renewal/1", "member_no": operator.username}
+    with app.test_request_context(), transaction():
+        place = f"/signing/{certificates.ask(operator.id, 'sign', payload)}"
+    assert browser.get(place).status_code == 302
+    step = {"type": "submit", "challenge": place.rpartition("/")[2], "payload": payload}
+    assert browser.post(place, data=signed(key, step)).status_code == 302
+    assert db.session.scalar(select(func.count()).select_from(Signature)) == 0
+
+
 def test_another_member_s_key_or_session_does_not_do(signing, sign_in, operator, cea, key_of):
     browser = sign_in(operator)
     other = factories.member(of=factories.account("乙水泥有限公司"))
