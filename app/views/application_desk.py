@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from app.domain.errors import OutsideTradingHours, RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import Status, line_key
+from app.domain.workflow import Action, Status, line_key
 from app.extensions import db, transaction, undone
 from app.models import Application
 from app.operations import applications, attachments, clock
@@ -164,7 +164,7 @@ class ApplicationDesk(ApplicationList):
             title=self.form_title,
             cancel_url=self.url("list"),
             facts=self.form_facts(account_id),
-            obstacle=self.obstacle(filled, account_id),
+            obstacle=self.obstacle(filled, account_id) or _why_returned(application),
             line_columns=self.form_columns,
             picker_title=self.picker_title,
             picker_columns=self.picker_columns,
@@ -333,3 +333,11 @@ class ApplicationDesk(ApplicationList):
         if g.user.account_id is None:
             abort(404)
         return Actor.of(g.user, request.remote_addr or "")
+
+
+def _why_returned(application: Application | None) -> str:
+    """Return what was said when an application was sent back, for whoever changes it."""
+    if application is None or application.status != Status.RETURNED:
+        return ""
+    said = [each.comment for each in application.events if each.action == Action.SEND_BACK]
+    return gettext("Sent back: %(comment)s", comment=said[-1]) if said else ""
