@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ from wtforms import (
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
+from wtforms.validators import StopValidation
 
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
@@ -75,6 +76,41 @@ class Required:
         """Let everything pass; what is blank is no ill-formed date, say."""
         if not any(str(text).strip() for text in field.raw_data or ()):
             field.errors[:] = []
+
+
+class Typed:
+    """Refuses what is longer than ``most`` or what no keyboard writes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.field_flags = {"maxlength": most}
+
+    def __call__(self, form: Any, field: Any) -> None:
+        """Say what stands against the text."""
+        faults = list(faults_of(field.data or "", self.most))
+        if faults:
+            raise StopValidation(str(faults[0]))
+
+
+def faults_of(text: str, most: int) -> Iterator[Any]:
+    """Yield what stands against a text that may have ``most`` characters."""
+    if len(text) > most:
+        yield _("This is longer than %(most)d characters", most=most)
+    if any(
+        unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\r\n" for letter in text
+    ):
+        yield _("This holds characters that cannot be typed; please write it anew")
+
+
+class DayField(DateField):
+    """A day as everybody here writes it."""
+
+    def process_formdata(self, valuelist: Sequence[str]) -> None:
+        """Read the day.  Raises ValueError that says how it is written."""
+        try:
+            super().process_formdata(valuelist)
+        except ValueError:
+            raise ValueError(_("Please enter a date like 2026-11-20")) from None
 
 
 class LineForm(Form):
@@ -133,7 +169,7 @@ class DocumentForm(ApplicationForm):
         _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
     )
     authority = StringField(_("Deciding authority"), [Required()], render_kw={"maxlength": 200})
-    starts_on = DateField(_("In force from"), [Required()], render_kw=DATE_INPUT)
+    starts_on = DayField(_("In force from"), [Required()], render_kw=DATE_INPUT)
 
 
 class DocumentLinesForm(DocumentForm):
@@ -204,16 +240,7 @@ def _read_texts(filled: Filled) -> None:
         if not isinstance(text, str) or each.type in ("HiddenField", "CSRFTokenField"):
             continue
         most = (each.render_kw or {}).get("maxlength", LONGEST_REASON)
-        if len(text) > most:
-            message = _("This is longer than %(most)d characters", most=most)
-            if each.name == "reason":
-                message = _("The reason is longer than %(most)d characters", most=most)
-            filled.refuse(RuleError(message, field=each.name))
-        if any(
-            unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\r\n"
-            for letter in text
-        ):
-            message = _("This holds characters that cannot be typed; please write it anew")
+        for message in faults_of(text, most):
             filled.refuse(RuleError(message, field=each.name))
 
 

@@ -11,7 +11,7 @@ from flask import request, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, literal, select
 from sqlalchemy.orm import aliased
-from wtforms import DateField, SelectField
+from wtforms import SelectField
 
 from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.trading_day import BEIJING
@@ -21,6 +21,7 @@ from app.operations import clock
 from app.views.application_form import (
     DATE_INPUT,
     Choosable,
+    DayField,
     DocumentForm,
     DocumentLinesForm,
     Filled,
@@ -46,7 +47,7 @@ CHOOSE = _("Please choose")
 class FreezeForm(DocumentLinesForm):
     """冻结."""
 
-    ends_on = DateField(_("In force until"), [Required()], render_kw=DATE_INPUT)
+    ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
     category = SelectField(
         _("Reason"), [Required()], choices=choices_of(FREEZE_REASONS, CHOOSE), validate_choice=False
     )

@@ -46,7 +46,8 @@ class EnterprisesField(Field):
 
     def process_formdata(self, valuelist: Sequence[str]) -> None:
         """Take the ticks, of enterprises that are there."""
-        self.asked = (request.form.get(f"{self.name}_asked") or "").strip()[:500]
+        asked = request.form.get(f"{self.name}_asked") or ""
+        self.asked = asked.replace("\x00", "").strip()[:500]
         ids = {int(text) for text in valuelist if re.fullmatch(r"[0-9]{1,9}", text)}
         named = self.words if is_picking() else ()
         self.data = list(

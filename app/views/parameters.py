@@ -23,9 +23,8 @@ from app.models.parameter import settings
 from app.operations import clock, parameters
 from app.operations.actor import Actor
 from app.security.manager import permissions
+from app.views.application_form import DATE_INPUT, Required, Typed
 from app.views.listing import Action, Column, Filter, ListPage, back_url
-
-DATE_INPUT = {"data-date": "", "placeholder": "YYYY-MM-DD", "autocomplete": "off", "maxlength": 10}
 
 
 class ParameterForm(FlaskForm):
@@ -33,7 +32,7 @@ class ParameterForm(FlaskForm):
 
     value = StringField(_("New value"), render_kw={"maxlength": 20, "autocomplete": "off"})
     effective_from = StringField(_("In force from"), render_kw=DATE_INPUT)
-    reason = TextAreaField(_("Reason"), render_kw={"maxlength": 300})
+    reason = TextAreaField(_("Reason"), [Required(), Typed(300)])
 
 
 class SwitchForm(ParameterForm):

@@ -14,7 +14,6 @@ from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import BooleanField, StringField
-from wtforms.validators import Length
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
@@ -23,6 +22,7 @@ from app.models import Member, TradingDay
 from app.operations import calendar, clock
 from app.operations.actor import Actor
 from app.security.manager import permissions
+from app.views.application_form import Typed
 from app.views.listing import Action, Column, Filter, ListPage, back_url
 
 
@@ -38,7 +38,7 @@ class DayForm(FlaskForm):
     """Whether the exchange trades on a day, and why."""
 
     is_trading = BooleanField(_("Trading day"))
-    note = StringField(_("Note"), [Length(max=100)])
+    note = StringField(_("Note"), [Typed(100)])
 
 
 class TradingCalendarView(ListPage):
