@@ -90,7 +90,9 @@ class Column:
         if self.choices:
             title, tone = _words(self.choices.get(value, str(value)))
             return Cell(str(title), self.css, tone=tone if self.kind == "status" else "", url=url)
-        return Cell(_WRITTEN[self.kind](value), self.css, url=url)
+        text = _WRITTEN[self.kind](value)
+        css = f"{self.css} codes" if self.kind == "code" and "、" in text else self.css
+        return Cell(text, css, url=url)
 
     def in_file(self, value: ColumnElement[Any], *, has_types: bool = False) -> ColumnElement[Any]:
         """Return the SQL expression that writes the value into a file.

@@ -107,6 +107,12 @@ DETAILS = {
     "province": _("Province"),
     "is_allowed": _("Allowed"),
     "is_on": _("Switched on"),
+    "is_trading": _("Trading day"),
+    "note": _("Note"),
+    "value": _("Value"),
+    "effective_from": _("In force from"),
+    "state": _("State"),
+    "title": _("Title"),
     "roles": _("Roles"),
     "to_trading": _("Settled to trading, tonnes"),
     "to_registry": _("Settled to registry, tonnes"),
@@ -228,7 +234,7 @@ class OperationLogView(ListPage):
                         (gettext("Certificate"), row.certificate, "code"),
                         *(
                             (str(DETAILS.get(name, name)), _written(value), "long")
-                            for name, value in sorted((row.detail or {}).items())
+                            for name, value in sorted((row.detail or {}).items(), key=_place)
                         ),
                     ]
                 }
@@ -238,7 +244,20 @@ class OperationLogView(ListPage):
         return self.render_template("detail.html", detail=detail)
 
 
+def _place(item: tuple[str, Any]) -> tuple[int, str]:
+    """Sort details as `DETAILS` has them, before ahead of after; others come last by name."""
+    names = list(DETAILS)
+    return (names.index(item[0]) if item[0] in DETAILS else len(names), item[0])
+
+
 def _written(value: Any) -> str:
+    """Return a detail in words where there are some, else as it is stored."""
+    if isinstance(value, bool):
+        return str(_("Yes") if value else _("No"))
+    if isinstance(value, dict) and not any(isinstance(each, dict) for each in value.values()):
+        return "；".join(
+            f"{DETAILS.get(name, name)}：{_written(each)}" for name, each in sorted(value.items())
+        )
     return (
         value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     )
