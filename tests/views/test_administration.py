@@ -227,10 +227,13 @@ def test_a_day_that_is_not_in_the_calendar_is_not_found(system, day):
     assert system.get(f"/calendar/{day}/edit").status_code == 404
 
 
-def test_a_long_note_is_refused_and_nothing_changes(app, system, count):
-    response = send(system, "/calendar/2026-11-23/edit", note="长" * 101)
+@pytest.mark.parametrize("note", ["长" * 101, "临时\x00休市"])
+def test_a_note_that_is_long_or_unreadable_is_refused(app, system, count, note):
+    response = send(system, "/calendar/2026-11-23/edit", note=note)
 
     assert response.status_code == 422
+    assert ("不能超过 100 个字" in response.text) == (len(note) > 100)
+    assert ("含有无法识别的字符" in response.text) == ("\x00" in note)
     with app.app_context():
         assert db.session.get_one(TradingDay, date(2026, 11, 23)).is_trading
     assert count(OperationLog, OperationLog.action == "calendar.change") == 0
