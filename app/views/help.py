@@ -132,7 +132,8 @@ def _lead_home(token: Token) -> None:
         path = _picture(found[1]) if found else None
         if path:
             # Known sizes keep the page from jumping while pictures come in.
-            width, height = struct.unpack(">II", path.read_bytes()[16:24])
+            with path.open("rb") as file:
+                width, height = struct.unpack(">II", file.read(24)[16:])
             token.attrs |= {"width": width, "height": height}
             token.attrSet("src", url_for("HelpView.picture", name=path.name))
     elif token.type == "link_open":
