@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 import config
 from app.extensions import db, migrate
 from app.models import encrypted
 from app.security import appbuilder, gate, headers, production
+
+LARGEST_ID = 2**31 - 1  # What no key can be is an address of nothing.
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -22,6 +26,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     settings = settings or config.load()
     app = Flask(__name__)
     app.config.from_mapping(settings.flask_config())
+    app.url_map.converters["int"] = partial(IntegerConverter, max=LARGEST_ID)  # type: ignore[assignment]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     _set_keys(settings)
     db.init_app(app)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Blueprint
 from sqlalchemy import text
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
-from tests.security.conftest import ENTERPRISE
+from tests.security.conftest import ENTERPRISE, SECURITY_ADMIN
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,18 @@ def test_an_unknown_address_gets_our_own_page(browser, path):
         assert "Werkzeug" not in response.text
         if not browser.is_signed_in():
             browser.sign_in()
+
+
+@pytest.mark.parametrize("number", [2**31, 10**25])
+def test_a_number_that_no_key_can_be_is_an_unknown_address(app, browser, number):
+    """Wherever an address names a record: the database would call it out of range."""
+    browser.sign_in(SECURITY_ADMIN)
+    rules = [rule for rule in app.url_map.iter_rules() if "<int:" in rule.rule]
+    assert len(rules) > 50
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", str(number), rule.rule)
+        method = "GET" if "GET" in rule.methods else "POST"
+        assert browser.client.open(path, method=method).status_code in (404, 405), path
 
 
 def test_a_page_of_another_role_is_refused(browser):
