@@ -53,7 +53,7 @@ def test_a_stranger_sees_no_frame(browser):
         (ENTERPRISE, ["/transfers/registry-to-trading/", "/holdings/"], ["/members/", "/clock/"]),
         (PROVINCE, ["/holdings/"], ["/members/", "/operation-log/"]),
         (SECURITY_ADMIN, ["/members/", "/online/", "/locks/"], ["/holdings/", "/clock/"]),
-        (SYSTEM_ADMIN, ["/calendar/", "/clock/"], ["/holdings/", "/members/"]),
+        (SYSTEM_ADMIN, ["/calendar/", "/clock/", "/members/"], ["/holdings/", "/online/"]),
         (AUDITOR, ["/operation-log/", "/login-records/"], ["/holdings/", "/clock/"]),
     ],
 )
@@ -237,7 +237,8 @@ def test_a_page_asks_few_questions_of_the_database(browser):
         assert len(asked) == 3, asked
         asked.clear()
         browser.get("/")
-        assert len(asked) == 4, asked
+        # The holdings, the notices, the latest applications and the announcements.
+        assert len(asked) == 7, asked
         asked.clear()
         browser.get("/static/css/app.css").close()
         assert not asked
