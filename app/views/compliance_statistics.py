@@ -11,7 +11,17 @@ from flask_appbuilder import BaseView, expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, Select, case, cast, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    case,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+)
 
 from app.domain.regions import PROVINCES
 from app.domain.workflow import Status
@@ -56,12 +66,14 @@ def percent(part: int, whole: int) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02d}%"
 
 
-def shares(member: Any) -> list[Share]:
-    """Return the statistics of every year in the member's scope, in one statement.
+def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
+    """Return the statistics of every year (or the latest) in the member's scope, in one statement.
 
     Each year has a line of its own, one a province and one a sector.
     """
-    used = _surrendered()
+    latest = select(func.max(Notice.year)).scalar_subquery()
+    wanted = Notice.year == latest if only_latest else true()
+    used = _surrendered(wanted)
     surrendered = func.coalesce(used.c.tonnes, 0)
     enterprises = Account.__table__
     statement = (
@@ -83,6 +95,7 @@ def shares(member: Any) -> list[Share]:
         .select_from(Notice)
         .join(enterprises, enterprises.c.id == Notice.account_id)
         .outerjoin(used, used.c.notice_id == Notice.id)
+        .where(wanted)
         .group_by(
             func.grouping_sets(
                 tuple_(Notice.year),
@@ -95,15 +108,16 @@ def shares(member: Any) -> list[Share]:
     return [_share(row) for row in rows]
 
 
-def _surrendered() -> Any:
-    """Return what was surrendered for each notice and not refunded."""
+def _surrendered(wanted: ColumnElement[bool]) -> Any:
+    """Return what was surrendered for each notice that is wanted, and not refunded."""
     signed = case(
         (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
     )
     return (
         select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
         .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .where(Application.notice_id.is_not(None), Application.status == Status.APPROVED)
+        .join(Notice, Notice.id == Application.notice_id)
+        .where(wanted, Application.status == Status.APPROVED)
         .group_by(Application.notice_id)
         .subquery("used")
     )

@@ -32,12 +32,16 @@ PAGES: dict[int, tuple[Any, Any, tuple[Any, ...]]] = {
     403: (
         _("No permission"),
         _("Your role does not allow this page or this act."),
-        (_("If you need it, ask the security administrator to check your role"),),
+        (
+            _(
+                "If you need it, ask the security administrator, or your account representative, for it"
+            ),
+        ),
     ),
     404: (
         _("Page not found"),
         _("There is no such page or record, or it is not yours to see."),
-        (_("Check the address, or find the record from the menu"),),
+        (_("Check the address, or sign in and find the record from the menu"),),
     ),
     405: (
         _("Not possible this way"),

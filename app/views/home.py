@@ -163,10 +163,10 @@ def _due(row: Any) -> dict[str, Any]:
 
 def _progress() -> dict[str, Any] | None:
     """Return how far compliance of the latest year is in the member's scope."""
-    years = [each for each in shares(g.user) if each.province is None and each.sector is None]
-    if not years:
+    found = shares(g.user, only_latest=True)
+    latest = next((each for each in found if each.province is None and each.sector is None), None)
+    if latest is None:
         return None
-    latest = max(years, key=lambda each: each.year)
     return {
         "share": latest,
         "url": url_for("ComplianceStatisticsView.index", year=latest.year),
