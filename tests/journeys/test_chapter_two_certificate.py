@@ -148,7 +148,7 @@ def test_an_evil_page_gets_nothing_from_the_assistant(demo_site, chromium, evil_
     with page.expect_popup() as opened:
         page.get_by_role("button").click()
     window = opened.value
-    window.get_by_text("正在等待登记系统页面").wait_for()
+    page.wait_for_function("heard.length > 0")  # The window listens from now on.
     page.evaluate("push()")
     expect(window.locator("#waiting-text")).to_contain_text(
         f"{evil_site} 不在USBKey助手的信任名单中"

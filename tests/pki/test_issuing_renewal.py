@@ -67,9 +67,10 @@ def usable(ours, leaf, at: datetime) -> bool:
 def test_the_drill_with_a_token(softhsm_folder, tmp_path):
     with serving(softhsm_folder):
         old = authority_of(softhsm_folder)
-        early = issued(old, now=NOW)
+        then = old.certificate.not_valid_before_utc + authority.SKEW  # It was set up just now.
+        early = issued(old, now=then)
         recent = issued(old, now=LATER - timedelta(days=1))
-        list_of_then = authority.make_crl(old, 1, [], now=NOW)
+        list_of_then = authority.make_crl(old, 1, [], now=then)
 
     done = renew(softhsm_folder)
     assert done.returncode == 0, done.stderr
@@ -89,8 +90,8 @@ def test_the_drill_with_a_token(softhsm_folder, tmp_path):
     assert new.certificate.serial_number != old.certificate.serial_number
     assert new.certificate.not_valid_after_utc - LATER == timedelta(days=authority.ISSUING_DAYS)
     # What was signed under the old certificate verifies under the new one, at its own time.
-    assert verifies(tmp_path, new, early, list_of_then, NOW)
-    assert usable(new, early, NOW)
+    assert verifies(tmp_path, new, early, list_of_then, then)
+    assert usable(new, early, then)
     # What was issued shortly before lasts beyond the old one's end, under the new one alone.
     beyond = LATER + timedelta(days=500)
     assert usable(new, recent, beyond)
