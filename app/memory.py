@@ -2,7 +2,7 @@
 
 import gc
 
-YOUNG = 10_000  # objects; at Python's 700 a list of applications is looked through again and again
+YOUNG = 50_000  # objects; at Python's 700 a list of applications is looked through again and again
 
 
 def settle() -> None:

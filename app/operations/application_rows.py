@@ -172,8 +172,8 @@ def record(
             "steps": [case.step for case in cases],
             "days": [case.settles_on for case in cases],
             "postings": [case.posting_id for case in cases],
-            "submitters": [case.submitted_by for case in cases],
-            "comments": [text[:LONGEST_COMMENT] for text in comments or [comment] * len(cases)],
+            "comments": [each[:LONGEST_COMMENT] for each in comments] or [None] * len(cases),
+            "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
             **signature(actor, now),
         },
@@ -609,15 +609,17 @@ _RECORD = typed(
     WITH reached AS (
            UPDATE application a
               SET status = r.status, step = r.step, settles_on = r.settles_on,
-                  posting_id = r.posting_id, submitted_by = r.submitted_by, version = a.version + 1,
+                  posting_id = r.posting_id, version = a.version + 1,
+                  submitted_by = CASE WHEN :action = 'submit' THEN CAST(:member AS integer)
+                                      ELSE a.submitted_by END,
                   submitted_at = CASE WHEN :action = 'submit' THEN :at ELSE a.submitted_at END,
                   refusal = CASE WHEN :action = 'refuse' THEN r.comment ELSE a.refusal END
-             FROM unnest(:ids, :statuses, :steps, :days, :postings, :submitters, :comments)
-               AS r (id, status, step, settles_on, posting_id, submitted_by, comment)
+             FROM unnest(:ids, :statuses, :steps, :days, :postings, :comments)
+               AS r (id, status, step, settles_on, posting_id, comment)
              JOIN application earlier ON earlier.id = r.id
             WHERE a.id = r.id
-           RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step, r.comment,
-                     earlier.status AS before),
+           RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step,
+                     coalesce(r.comment, :comment) AS comment, earlier.status AS before),
          event AS (
            INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
                                           ip, comment)
@@ -635,6 +637,5 @@ _RECORD = typed(
     steps=SmallInteger,
     days=Date,
     postings=BigInteger,
-    submitters=Integer,
     comments=String,
 )
