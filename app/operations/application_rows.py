@@ -164,6 +164,7 @@ def record(
     """Write the state that each case has reached, its event and its 操作日志 row, in one statement."""
     if not cases:
         return
+    own: list[str | None] = [each[:LONGEST_COMMENT] for each in comments]
     db.session.execute(
         _RECORD,
         {
@@ -172,7 +173,7 @@ def record(
             "steps": [case.step for case in cases],
             "days": [case.settles_on for case in cases],
             "postings": [case.posting_id for case in cases],
-            "comments": [each[:LONGEST_COMMENT] for each in comments] or [None] * len(cases),
+            "comments": own or [None] * len(cases),
             "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
             **signature(actor, now),
