@@ -29,7 +29,8 @@ def rows(page: Page, table: str = "#list-table") -> list[dict[str, str]]:
 
 
 def row_with(page: Page, text: str, table: str = "#list-table") -> dict[str, str]:
-    """Return the one row that holds a text."""
+    """Return the one row that holds a text, once it is there."""
+    line_of(page, text, table).first.wait_for()
     (row,) = [row for row in rows(page, table) if text in row.values()]
     return row
 
