@@ -15,7 +15,7 @@ from app.extensions import db, migrate
 from app.models import encrypted
 from app.security import appbuilder, gate, headers, production
 
-LARGEST_ID = 2**31 - 1  # What no key can be is an address of nothing.
+LARGEST_ID = 2**31 - 1  # Most keys end here, and what no key can be is an address of nothing.
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:

@@ -23,7 +23,7 @@ from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
-from app.operations import certificates, outbox
+from app.operations import certificates, letters, outbox
 from app.operations.actor import Actor
 
 LONGEST_SHOWN = 64  # of a member's name
@@ -262,8 +262,7 @@ def _end_the_former(account: Account, actor: Actor) -> None:
     """
     own = db.session.scalar(select(Member.id).where(Member.username == account.member_no))
     if own is not None:
-        real = db.session.scalar(select(db.func.now()))  # As certificates count it.
-        certificates.revoke_all(own, "affiliationChanged", actor, now=real)
+        certificates.revoke_all(own, "affiliationChanged", actor, now=letters.real_time())
 
 
 def _tell(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,17 @@ class Actor:
             province=member.province,  # type: ignore[attr-defined]
             certificate=certificate or getattr(member, "certificate_serial", ""),
         )
+
+    def signature(self, now: datetime) -> dict[str, Any]:
+        """Return who acts, from where and when, as statements that write events and logs name it."""
+        return {
+            "at": now,
+            "member": self.member_id,
+            "member_no": self.member_no,
+            "member_name": self.name,
+            "ip": self.ip,
+            "certificate": self.certificate,
+        }
 
 
 # Machines have no 会员编号; the logs show these words in its place.

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String
 
 from app.domain.kinds import KINDS, Facts
+from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.rules import Notice, Source
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING, TradingMoment
@@ -44,7 +45,7 @@ def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]
         "party_keys": [key for key, _account in parties],
         "party_accounts": [account for _key, account in parties],
         "year": f"{now.astimezone(BEIJING):%Y}",
-        **signature(actor, now),
+        **actor.signature(now),
     }
     return dict(db.session.execute(_INSERT, values).all())
 
@@ -92,7 +93,8 @@ def _case(row: Any) -> Case:
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     """Read what the rules look at, once for the batch, after the locks.
 
-    Holdings are read of what is to be submitted alone: what is under review holds its tonnes.
+    Holdings, and what was issued, are read of what is to be submitted alone: what is under review
+    holds its tonnes.
     """
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
     rows = _holdings([case for case in cases if case.status is not Status.IN_REVIEW])
@@ -120,7 +122,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         unproven=_those(_UNPROVEN, cases, "account_change"),
         clashing=_those(_CLASHING, cases, "account_change", "account_opening"),
-        issued=_issued([case for case in cases if case.kind == "issuance"]),
+        issued=_issued([case for case in cases if case.status is not Status.IN_REVIEW]),
     )
 
 
@@ -148,7 +150,7 @@ def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None
         return
     db.session.execute(
         _AGREE,
-        {"ids": [case.id for case in cases], "account": actor.account_id, **signature(actor, now)},
+        {"ids": [case.id for case in cases], "account": actor.account_id, **actor.signature(now)},
     )
 
 
@@ -176,23 +178,11 @@ def record(
             "comments": own or [None] * len(cases),
             "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
-            **signature(actor, now),
+            **actor.signature(now),
         },
     )
     for case in cases:
         case.version += 1
-
-
-def signature(actor: Actor, now: datetime) -> dict[str, Any]:
-    """Return who acts, from where and when, as the statements name it."""
-    return {
-        "at": now,
-        "member": actor.member_id,
-        "member_no": actor.member_no,
-        "member_name": actor.name,
-        "ip": actor.ip,
-        "certificate": actor.certificate,
-    }
 
 
 # What the rules look at ---------------------------------------------------------------------
@@ -267,9 +257,10 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
 
 
 def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
-    if not cases:
+    accounts = {case.account_id for case in cases if case.kind == "issuance"}
+    if not accounts:
         return {}
-    rows = db.session.execute(_ISSUED, {"accounts": list({case.account_id for case in cases})})
+    rows = db.session.execute(_ISSUED, {"accounts": list(accounts), "once": list(ONCE)})
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
@@ -543,10 +534,11 @@ _ISSUED = typed(
     """
     SELECT a.account_id, l.instrument_id, a.category, a.number
       FROM application a JOIN application_line l ON l.application_id = a.id
-     WHERE a.kind = 'issuance' AND a.account_id = ANY(:accounts)
+     WHERE a.kind = 'issuance' AND a.account_id = ANY(:accounts) AND a.category = ANY(:once)
        AND a.status IN ('in_review', 'approved')
     """,
     accounts=Integer,
+    once=String,
 )
 
 # Accounts opened in a batch came without their documents (manual 二-三 说明).

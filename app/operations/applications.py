@@ -135,8 +135,6 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
     for case in cases:
         _try(outcome, case, partial(_judge, case, facts, actor))
     _reserve(outcome.done, Stage.SUBMISSION, actor, now)
-    for case in outcome.done:
-        case.submitted_by = actor.member_id
     with ledger.ledger_errors():
         rows.call_parties(outcome.done)
         rows.record(outcome.done, Action.SUBMIT, actor, now)

@@ -112,15 +112,7 @@ def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
     No more is ever surrendered than a notice asks for, so that whatever takes from the one or
     adds to the other ends the fulfilment.  The caller holds the accounts.
     """
-    values = {
-        "notices": list(notices),
-        "at": now,
-        "member": actor.member_id,
-        "member_no": actor.member_no,
-        "ip": actor.ip,
-        "certificate": actor.certificate,
-    }
-    db.session.execute(_LAPSE, values)
+    db.session.execute(_LAPSE, {"notices": list(notices), **actor.signature(now)})
 
 
 def find(code: str) -> Attestation | None:

@@ -504,11 +504,7 @@ def _issue_values(
         "of_years": [each.year for each, _id in accepted],
         "instruments": [id_ for _each, id_ in accepted],
         "import": import_id,
-        "at": now,
-        "member": actor.member_id,
-        "member_no": actor.member_no,
-        "ip": actor.ip,
-        "certificate": actor.certificate,
+        **actor.signature(now),
     }
 
 

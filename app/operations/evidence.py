@@ -189,6 +189,8 @@ def altered(ids: Sequence[int]) -> set[int]:
     judged.
     """
     signed = {row.id: row.content for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
+    if not signed:
+        return set()
     return {
         id_
         for id_, content in contents(list(signed)).items()
