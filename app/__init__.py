@@ -62,7 +62,7 @@ def _set_keys(settings: config.Settings) -> None:
 
 def _add_pages(app: Flask) -> None:
     from app import views
-    from app.views import errors, frame
+    from app.views.frame import errors, frame
 
     builder = appbuilder.make()
     builder.init_app(app, db.session)

@@ -23,18 +23,13 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo
 from app.models import Account, Member
-from app.operations import (
-    calendar,
-    certificates,
-    clock,
-    evidence,
-    log,
-    personal_data,
-    settlement,
-    trading,
-)
-from app.operations import log_head as log_heads
-from app.operations.actor import SYSTEM
+from app.operations.applications import evidence
+from app.operations.exchange import trading
+from app.operations.ledger import settlement
+from app.operations.people import certificates
+from app.operations.records import calendar, clock, log, personal_data
+from app.operations.records import log_head as log_heads
+from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
 from app.security.members import first_password, register_member
 from app.security.roles import ROLES
@@ -283,7 +278,7 @@ def publish_crl() -> None:
 @with_appcontext
 def verify_ledger() -> None:
     """Recompute every balance from the entries; exit with 1 and the offending keys on any fault."""
-    from app.operations import verification
+    from app.operations.ledger import verification
 
     report = verification.verify_ledger()
     for name in _COUNTED:

@@ -26,10 +26,12 @@ from sqlalchemy.exc import OperationalError
 from app import delivery, memory
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
-from app.operations import certificates, clock, jobs
-from app.operations.account_openings import LETTERS_AT_ONCE
-from app.operations.account_openings import write_letters as write_waiting_letters
-from app.operations.actor import SYSTEM
+from app.operations.accounts.openings import LETTERS_AT_ONCE
+from app.operations.accounts.openings import write_letters as write_waiting_letters
+from app.operations.applications import jobs
+from app.operations.people import certificates
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM
 from app.pki.errors import PkiError
 from config import Settings
 

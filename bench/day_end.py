@@ -7,8 +7,8 @@ from datetime import datetime
 
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.operations import settlement
-from app.operations.actor import SYSTEM
+from app.operations.ledger import settlement
+from app.operations.records.actor import SYSTEM
 from bench.measure import Report, interleaved, say
 from bench.world import FIRST_ACCOUNT, MORNING, TODAY, World
 

@@ -13,7 +13,7 @@ from unittest import mock
 import psycopg
 import xlsxwriter
 
-from app.views import export
+from app.views.lists import export
 from bench import pages
 from bench.measure import Report, interleaved, seconds
 from bench.world import World

@@ -10,8 +10,9 @@ from uuid import uuid4
 from app.domain.moves import Bucket, PostingRequest, Stage, within
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.operations import applications, ledger
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.ledger import posting
+from app.operations.records.actor import Actor
 from bench import hordak
 from bench.clients import waiting
 from bench.measure import Report, interleaved, say
@@ -107,12 +108,10 @@ def _submissions(world: World, number: int) -> Callable[[], object]:
         line = Line(
             1 + chance.randrange(world.instruments), chance.randint(1, 100), venue_id=1
         )  # fmt: skip
-        draft = applications.Draft(
-            "registry_to_trading", account, (line,), str(uuid4()), "交易需要"
-        )
+        draft = engine.Draft("registry_to_trading", account, (line,), str(uuid4()), "交易需要")
         with transaction():
-            ids = applications.start([draft], actor, now=MORNING)
-            applications.submit(ids, actor, now=MORNING).one()
+            ids = engine.start([draft], actor, now=MORNING)
+            engine.submit(ids, actor, now=MORNING).one()
 
     return submit
 
@@ -128,7 +127,7 @@ def _postings(world: World, number: int) -> Callable[[], object]:
             account, instrument, Bucket.AVAILABLE, Bucket.FROZEN, chance.randint(1, 100)
         )  # fmt: skip
         with transaction():
-            ledger.post(
+            posting.post(
                 [PostingRequest("bench", Stage.APPROVAL, str(uuid4()), (move,))], at=MORNING
             )
 

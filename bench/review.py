@@ -11,8 +11,8 @@ from app.domain.moves import Bucket, Stage
 from app.domain.workflow import Action, Line, Status
 from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting
-from app.operations import applications
-from app.operations.actor import SYSTEM, Actor
+from app.operations.applications import engine
+from app.operations.records.actor import SYSTEM, Actor
 from bench.measure import Report, interleaved, say, seconds
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
@@ -66,13 +66,11 @@ def _submit(world: World, wanted: int) -> list[int]:
         account = FIRST_ACCOUNT + number % min(world.accounts, ENTERPRISES)
         line = Line(1 + number % world.instruments, 1)
         drafts.append(
-            applications.Draft(
-                "surrender", account, (line,), str(uuid4()), notice_id=notices[account]
-            )
+            engine.Draft("surrender", account, (line,), str(uuid4()), notice_id=notices[account])
         )
     with transaction():
-        ids = applications.start(drafts, SYSTEM, now=MORNING)
-        outcome = applications.submit(ids, SYSTEM, now=MORNING)
+        ids = engine.start(drafts, SYSTEM, now=MORNING)
+        outcome = engine.submit(ids, SYSTEM, now=MORNING)
     assert not outcome.refused, outcome.refused[0]
     with world.superuser() as connection:
         connection.execute("VACUUM ANALYZE")
@@ -87,7 +85,7 @@ def _take(waiting: list[int], count: int) -> list[int]:
 
 def _at_once(ids: list[int]) -> None:
     with transaction():
-        outcome = applications.approve(ids, OFFICER, now=MORNING)
+        outcome = engine.approve(ids, OFFICER, now=MORNING)
     assert len(outcome.done) == len(ids), outcome.refused[:1]
 
 

@@ -17,8 +17,8 @@ from app import create_app, embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Member
-from app.operations import calendar, clock
-from app.operations.actor import SYSTEM
+from app.operations.records import calendar, clock
+from app.operations.records.actor import SYSTEM
 from app.security import sessions
 from tests.invariants import assert_sound
 
@@ -153,7 +153,7 @@ def _empty(cluster: embedded.Cluster) -> None:
 # Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of
 # the operations, of the races and of the screens the invariants hold.
 SOUND_AFTER = re.compile(
-    r"tests\.(operations|races|views)\.test_(account|applications|authority|colleague|compliance"
+    r"tests\.(operations|races|views)\.(\w+\.)?test_(account|applications|authority|colleague|compliance"
     r"|custody|issuance|openings|operators|races|reviews?|settlement|surrender|trading|transfer)"
 )
 

@@ -7,8 +7,9 @@ from uuid import uuid4
 from app.domain.workflow import Case, Line
 from app.extensions import db, transaction
 from app.models import Account, Application, ApplicationLine, Instrument, Member
-from app.operations import applications, clock
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.factories import entered, submitted
 
 DEPOSIT, LINK, RETURN = "custody_deposit", "custody_link", "custody_return"
@@ -17,22 +18,22 @@ Shares = dict[Account, int]
 
 def approve(id_: int, by: Member, comment: str = "同意") -> Case:
     with transaction():
-        return applications.approve([id_], Actor.of(by), now=clock.now(), comment=comment).one()
+        return engine.approve([id_], Actor.of(by), now=clock.now(), comment=comment).one()
 
 
 def send_back(id_: int, by: Member, comment: str = "数量有误") -> Case:
     with transaction():
-        return applications.send_back([id_], Actor.of(by), now=clock.now(), comment=comment).one()
+        return engine.send_back([id_], Actor.of(by), now=clock.now(), comment=comment).one()
 
 
 def submit(id_: int, by: Member) -> Case:
     with transaction():
-        return applications.submit([id_], Actor.of(by), now=clock.now()).one()
+        return engine.submit([id_], Actor.of(by), now=clock.now()).one()
 
 
 def withdraw(id_: int, by: Member) -> Case:
     with transaction():
-        return applications.withdraw([id_], Actor.of(by), now=clock.now()).one()
+        return engine.withdraw([id_], Actor.of(by), now=clock.now()).one()
 
 
 def deposited(by: Member, lines: dict[Instrument, int], officer: Member) -> int:
@@ -64,23 +65,23 @@ def distribution(deposit: int, shares: Shares) -> tuple[Line, ...]:
     )
 
 
-def asked(by: Member, lines: tuple[Line, ...]) -> applications.Draft:
+def asked(by: Member, lines: tuple[Line, ...]) -> engine.Draft:
     """Return what the member would save."""
     assert by.account_id is not None
-    return applications.Draft(RETURN, by.account_id, lines, str(uuid4()), reason="返还")
+    return engine.Draft(RETURN, by.account_id, lines, str(uuid4()), reason="返还")
 
 
 def drafted(by: Member, lines: tuple[Line, ...]) -> int:
     """Save a return as a draft."""
     with transaction():
-        (made,) = applications.start([asked(by, lines)], Actor.of(by), now=clock.now())
+        (made,) = engine.start([asked(by, lines)], Actor.of(by), now=clock.now())
     return made
 
 
 def edited(id_: int, by: Member, lines: tuple[Line, ...]) -> None:
     """Change a draft, or what was sent back."""
     with transaction():
-        applications.edit(id_, asked(by, lines), Actor.of(by), now=clock.now())
+        engine.edit(id_, asked(by, lines), Actor.of(by), now=clock.now())
 
 
 def returning(by: Member, deposit: int, shares: Shares) -> int:

@@ -29,8 +29,10 @@ from app.models import (
     Venue,
     VenueInstrument,
 )
-from app.operations import applications, clock, ledger
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.ledger import posting
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.members import register_member
 
 PASSWORD = "Correct-Horse-1"
@@ -122,7 +124,7 @@ def give(
     if bucket is not Bucket.AVAILABLE:
         moves += (within(to.id, what.id, Bucket.AVAILABLE, bucket, quantity),)
     with transaction():
-        ledger.post(
+        posting.post(
             [PostingRequest("issuance", Stage.APPROVAL, f"give:{uuid4()}", moves)],
             at=at or datetime(2026, 1, 5, 9, 0, tzinfo=BEIJING),
         )
@@ -130,7 +132,7 @@ def give(
 
 def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> int:
     """Save a draft and return its id."""
-    content = applications.Draft(
+    content = engine.Draft(
         kind=kind,
         account_id=by.account_id,
         lines=tuple(
@@ -140,7 +142,7 @@ def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -
         **more,
     )
     with transaction():
-        (made,) = applications.start([content], Actor.of(by), now=clock.now())
+        (made,) = engine.start([content], Actor.of(by), now=clock.now())
     return made
 
 
@@ -148,7 +150,7 @@ def submitted(kind: str, by: Member, lines: dict[Instrument, int], **more: objec
     """Save and submit an application."""
     made = draft(kind, by, lines, **more)
     with transaction():
-        return applications.submit([made], Actor.of(by), now=clock.now()).one()
+        return engine.submit([made], Actor.of(by), now=clock.now()).one()
 
 
 def entered(
@@ -184,7 +186,7 @@ def entered(
         Line(what.id, tonnes, source_line_id=sources.get(what.id))
         for what, tonnes in (lines or {}).items()
     ]
-    asked = applications.Draft(
+    asked = engine.Draft(
         kind=kind,
         account_id=about.id,
         lines=tuple(found),
@@ -192,16 +194,16 @@ def entered(
         **content | more,  # type: ignore[arg-type]
     )
     with transaction():
-        made = applications.start([asked], Actor.of(by), now=clock.now())
+        made = engine.start([asked], Actor.of(by), now=clock.now())
         if submits:
-            applications.submit(made, Actor.of(by), now=clock.now()).one()
+            engine.submit(made, Actor.of(by), now=clock.now()).one()
     return made[0]
 
 
 def confirmed(application_id: int, by: Member) -> Case:
     """Confirm what another officer entered."""
     with transaction():
-        return applications.approve([application_id], Actor.of(by), now=clock.now()).one()
+        return engine.approve([application_id], Actor.of(by), now=clock.now()).one()
 
 
 def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -> int:

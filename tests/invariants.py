@@ -6,7 +6,7 @@ from app.domain.kinds import KINDS
 from app.domain.moves import Bucket
 from app.domain.workflow import Party
 from app.extensions import db
-from app.operations.verification import verify_ledger
+from app.operations.ledger.verification import verify_ledger
 
 
 def assert_sound() -> None:

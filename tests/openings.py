@@ -13,9 +13,12 @@ from stdnum.cn import ric, uscc
 
 from app.extensions import db, transaction
 from app.models import Application, Member, OutboxMessage
-from app.operations import account_openings, applications, clock, opening_import, tables
-from app.operations.actor import Actor
-from app.operations.tables import Table
+from app.operations.accounts import openings
+from app.operations.applications import engine
+from app.operations.imports import opening_import, tables
+from app.operations.imports.tables import Table
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 
 HEADINGS = (
     "企业名称", "统一社会信用代码", "所属行业", "省份", "注册地址", "法定代表人", "账户代表姓名",
@@ -82,15 +85,15 @@ def imported(rows: Sequence[dict[str, str]], by: Member) -> list[int]:
     return list(db.session.scalars(query.order_by(Application.id)))
 
 
-def confirm(ids: Sequence[int], by: Member) -> applications.Outcome:
+def confirm(ids: Sequence[int], by: Member) -> engine.Outcome:
     with transaction():
-        return applications.approve(ids, Actor.of(by), now=clock.now())
+        return engine.approve(ids, Actor.of(by), now=clock.now())
 
 
 def write_letters() -> int:
     """Let the worker write whatever waits."""
     with transaction():
-        return account_openings.write_letters(now=datetime.now(UTC), most=1000)
+        return openings.write_letters(now=datetime.now(UTC), most=1000)
 
 
 class Letters(NamedTuple):

@@ -14,8 +14,8 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import Party
 from app.security.roles import ROLES
 from app.views import MENUS
-from app.views.application_desk import ApplicationDesk
-from app.views.application_list import ApplicationList
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.list import ApplicationList
 from tools import translations
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)([sdif])|%(?!\()([sdif%])|\{(\w*)\}")

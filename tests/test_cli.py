@@ -22,7 +22,7 @@ from app import embedded
 from app.extensions import db
 from app.installation.demo import DEMO_PASSWORD
 from app.models import SettlementRun
-from app.operations import clock
+from app.operations.records import clock
 
 SEEDED = "cli_seeded"
 MEMBER, CODE = "21042300007", "PE2021000025"

@@ -35,6 +35,38 @@ MAY_IMPORT = {
                  "installation", "config"),
 }  # fmt: skip
 
+# The rooms of the two large layers: what each may import of its own layer, besides itself.
+ROOMS = {
+    "operations": {
+        "records": (),
+        "ledger": ("records",),
+        "people": ("records",),
+        "compliance": ("records",),
+        "accounts": ("records", "ledger", "people"),
+        "applications": ("records", "ledger", "people", "compliance", "accounts"),
+        "imports": ("records", "compliance", "accounts", "applications"),
+        "exchange": ("records", "applications"),
+    },
+    "views": {
+        "lists": (),
+        "frame": (),
+        "applications": ("lists",),
+        "people": ("lists", "applications"),
+        "attestations": ("lists",),
+        "accounts": ("lists", "applications", "people"),
+        "transfers": ("lists", "applications"),
+        "compliance": ("lists", "applications"),
+        "custody": ("lists", "applications"),
+        "cancellations": ("lists", "applications"),
+        "sanctions": ("lists", "applications"),
+        "issuance": ("lists", "applications", "sanctions"),
+        "enquiries": ("lists", "applications", "sanctions"),
+        "administration": ("lists", "applications"),
+        "home": ("lists", "frame", "applications", "compliance", "administration"),
+    },
+}  # fmt: skip
+LARGEST_ROOM = 16  # files of ours in one folder, its __init__.py not counted
+
 SOURCES = sorted((ROOT / "app").rglob("*.py"))
 
 
@@ -52,22 +84,26 @@ def tree_of(path: Path) -> ast.Module:
 
 def imported(path: Path) -> Iterator[str]:
     """Yield the layers of ours that a file imports, wherever in the file it does."""
+    for module in modules_imported(path):
+        package, _, rest = module.partition(".")
+        if package == "app":
+            yield rest.partition(".")[0] or "__init__"
+        elif package == "config":
+            yield "config"
+
+
+def modules_imported(path: Path) -> Iterator[str]:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{name_of(path)} imports relatively"
             modules = [node.module]
-            if node.module == "app":
-                modules = [f"app.{alias.name}" for alias in node.names]
+            if node.module.count(".") < 2:  # A layer or the whole: a name may be a room of it.
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         else:
             continue
-        for module in modules:
-            package, _, rest = module.partition(".")
-            if package == "app":
-                yield rest.partition(".")[0] or "__init__"
-            elif package == "config":
-                yield "config"
+        yield from modules
 
 
 def calls(path: Path, *names: str) -> Iterator[int]:
@@ -87,6 +123,45 @@ def test_every_part_of_the_application_has_its_line():
 def test_imports_go_downwards_only(path):
     layer = layer_of(path)
     assert set(imported(path)) <= {layer, *MAY_IMPORT[layer]}
+
+
+ROOMED = [path for path in SOURCES if layer_of(path) in ROOMS and path.parent.parent.name in ROOMS]
+
+
+def test_every_room_has_its_line():
+    for layer, rooms in ROOMS.items():
+        assert {path.parent.name for path in ROOMED if layer_of(path) == layer} == set(rooms)
+
+
+@pytest.mark.parametrize("path", ROOMED, ids=name_of)
+def test_rooms_import_the_rooms_they_may(path):
+    layer, room = path.relative_to(ROOT / "app").parts[:2]
+    own = {
+        module.split(".")[2]
+        for module in modules_imported(path)
+        if module.startswith(f"app.{layer}.")
+    }
+    assert own <= {room, *ROOMS[layer][room]}
+
+
+def test_rooms_have_no_circles():
+    """A room is listed after those it imports, so that reading from the top meets nothing unknown."""
+    for rooms in ROOMS.values():
+        known: set[str] = set()
+        for room, may_import in rooms.items():
+            assert set(may_import) <= known
+            known.add(room)
+
+
+@pytest.mark.parametrize("folder", ["app", "tests", "assistant", "bench", "tools"])
+def test_a_folder_can_be_taken_in_at_a_glance(folder):
+    """Documents, decisions and what set-up fetches are no code and do not count."""
+    counted: dict[str, int] = {}
+    for path in (ROOT / folder).rglob("*"):
+        is_code = path.suffix in {".py", ".html", ".sql", ".js", ".css"}
+        if is_code and path.name != "__init__.py" and "vendor" not in path.parts:
+            counted[name_of(path.parent)] = counted.get(name_of(path.parent), 0) + 1
+    assert {name: count for name, count in counted.items() if count > LARGEST_ROOM} == {}
 
 
 @pytest.mark.parametrize("path", [*(ROOT / "app/domain").rglob("*.py")], ids=name_of)
@@ -111,7 +186,7 @@ def test_only_the_ledger_inserts_movements():
         # The national seed writes history in bulk, through the same trigger.
         and not name_of(path).startswith("app/installation/")
     ]  # fmt: skip
-    assert writers == ["app/operations/ledger.py"]
+    assert writers == ["app/operations/ledger/posting.py"]
 
 
 def test_nothing_writes_what_is_derived():
@@ -143,7 +218,7 @@ def test_business_takes_the_time_from_its_caller(folder):
     offenders = [
         f"{name_of(path)}:{line}"
         for path in (ROOT / "app" / folder).rglob("*.py")
-        if name_of(path) != "app/operations/clock.py"
+        if name_of(path) != "app/operations/records/clock.py"
         for line in calls(path, "datetime.now", "date.today", "datetime.utcnow", "datetime.today",
                           "time.time")
     ]  # fmt: skip

@@ -25,9 +25,10 @@ from app.models import (
     SettlementRun,
     TradingDay,
 )
-from app.operations import clock, verification
+from app.operations.ledger import verification
+from app.operations.records import clock
 from app.security import passwords
-from app.views.compliance_statistics import Share, shares
+from app.views.compliance.statistics import Share, shares
 
 UNTIL = date(2025, 12, 31)  # with the surrender at the year's end
 

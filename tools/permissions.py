@@ -44,7 +44,7 @@ def written() -> str:
     import config
     from app import create_app
     from app.security.permission_sheet import sheet
-    from app.views.permissions import cells, header
+    from app.views.administration.permissions import cells, header
 
     app = create_app(config.load(ENVIRONMENT))
     with app.test_request_context(), force_locale("zh"):

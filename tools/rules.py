@@ -43,7 +43,7 @@ ENGINE = (
     "app/domain/moves.py",
     "app/domain/workflow.py",
     "app/domain/trading_day.py",
-    "app/operations/applications.py",
+    "app/operations/applications/engine.py",
 )
 ERRORS = {
     error.__name__: error.code

@@ -7,7 +7,7 @@ from app.delivery.mailbox import MailboxTransport
 from app.delivery.sms import SmsTransport
 from app.delivery.transport import NotTaken, Refused, Transport, Unavailable
 from app.extensions import transaction
-from app.operations import outbox
+from app.operations.records import outbox
 from config import Settings
 
 __all__ = ["CHANNELS", "deliver"]

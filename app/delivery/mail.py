@@ -14,7 +14,7 @@ from email.policy import SMTP
 from email.utils import formatdate
 
 from app.delivery.transport import NotTaken, Refused, Unavailable
-from app.operations.outbox import Claimed
+from app.operations.records.outbox import Claimed
 from config import MailServer, Settings
 
 STEP = 20.0  # Seconds that the server may take for one answer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.extensions import transaction
-from app.operations import outbox
+from app.operations.records import outbox
 
 
 class MailboxTransport:

@@ -19,7 +19,7 @@ import time
 import urllib3
 
 from app.delivery.transport import Refused, Unavailable
-from app.operations.outbox import Claimed
+from app.operations.records.outbox import Claimed
 from config import Settings
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from app.operations.outbox import Claimed
+from app.operations.records.outbox import Claimed
 
 
 class NotTaken(Exception):

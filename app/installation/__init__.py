@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, make_url
 
 from app.extensions import db
-from app.operations import calendar
+from app.operations.records import calendar
 from app.security.roles import sync_roles
 from config import APP_ROLE, Settings, refusal
 

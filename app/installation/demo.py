@@ -30,8 +30,12 @@ from app.models import (
     Venue,
     VenueInstrument,
 )
-from app.operations import accounts, applications, clock, settlement, trading
-from app.operations.actor import SYSTEM, Actor
+from app.operations.accounts import accounts
+from app.operations.applications import engine
+from app.operations.exchange import trading
+from app.operations.ledger import settlement
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM, Actor
 from app.security.members import NewMember, register_members
 
 DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
@@ -230,7 +234,7 @@ def _issue(
                 continue
             quantity = 700 if is_manuals else chance.randrange(120_000, 3_500_000)
             drafts.append(
-                applications.Draft(
+                engine.Draft(
                     "issuance",
                     enterprise.id,
                     (Line(instrument.id, quantity),),
@@ -245,7 +249,7 @@ def _issue(
 def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, checker: Actor) -> None:
     """Give CCER to the manual's enterprise, and to one of each three others."""
     drafts = [
-        applications.Draft(
+        engine.Draft(
             "issuance",
             each.id,
             (Line(ccer.id, OTHERS_CCER if number else MANUALS_CCER),),
@@ -259,16 +263,16 @@ def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, chec
     _confirm(_enter(drafts, maker, CCER_AT), checker, CCER_AT + timedelta(minutes=10))
 
 
-def _enter(drafts: list[applications.Draft], maker: Actor, at: datetime) -> list[int]:
+def _enter(drafts: list[engine.Draft], maker: Actor, at: datetime) -> list[int]:
     """Enter and submit, as the first officer does."""
-    made = applications.start(drafts, maker, now=at)
-    assert applications.submit(made, maker, now=at).refused == []
+    made = engine.start(drafts, maker, now=at)
+    assert engine.submit(made, maker, now=at).refused == []
     return made
 
 
 def _confirm(ids: list[int], checker: Actor, at: datetime) -> None:
     """Confirm, as the second officer does."""
-    assert applications.approve(ids, checker, now=at, comment="同意").refused == []
+    assert engine.approve(ids, checker, now=at, comment="同意").refused == []
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +287,7 @@ class _Documents:
         return self.at.date() + timedelta(days=days)
 
     def enter(self, kind: str, account: Account, *lines: Line, **more: Any) -> int:
-        draft = applications.Draft(
+        draft = engine.Draft(
             kind,
             account.id,
             lines,
@@ -410,14 +414,14 @@ def _live_some_days(
                 Line(instrument.id, chance.randrange(500, 20_000), venue_id=venue.id)
                 for instrument in chance.sample(instruments[1:], chance.choice((1, 1, 2)))
             )
-            draft = applications.Draft(
+            draft = engine.Draft(
                 "registry_to_trading",
                 enterprise.id,
                 lines,
                 f"demo:{day}:{enterprise.id}",
                 "交易需要",
             )
-            applications.submit(applications.start([draft], actor, now=at), actor, now=at)
+            engine.submit(engine.start([draft], actor, now=at), actor, now=at)
         trading.receive_transfers(_exchange_requests(others, venue, chance, day), now=at)
         settlement.settle_day(day, SYSTEM, now=datetime.combine(day, time(15, 30), tzinfo=BEIJING))
     assert not days or db.session.scalar(select(func.max(SettlementRun.day))) == days[0]

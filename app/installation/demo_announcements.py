@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from app.operations import announcements
-from app.operations.actor import Actor
-from app.operations.announcements import Content
+from app.operations.records import announcements
+from app.operations.records.actor import Actor
+from app.operations.records.announcements import Content
 
 # Days before the demonstration begins, and what was published then.
 PUBLISHED = (

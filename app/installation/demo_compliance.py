@@ -13,9 +13,10 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db
 from app.models import Account, Holding, Instrument, Member
-from app.operations import applications, compliance
-from app.operations.actor import Actor
-from app.operations.compliance import NewNotice
+from app.operations.applications import engine
+from app.operations.compliance import notices as compliance
+from app.operations.compliance.notices import NewNotice
+from app.operations.records.actor import Actor
 
 MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
 PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
@@ -99,7 +100,7 @@ def _lines(of: _Year, account: int, share: int) -> tuple[Line, ...]:
 
 def _surrender(of: _Year, enterprise: Account, by: Actor, share: int, course: str) -> None:
     """Let an enterprise surrender a share, and its province decide."""
-    draft = applications.Draft(
+    draft = engine.Draft(
         "surrender",
         enterprise.id,
         _lines(of, enterprise.id, share),
@@ -107,21 +108,19 @@ def _surrender(of: _Year, enterprise: Account, by: Actor, share: int, course: st
         f"{of.year}年度履约",
         notice_id=of.notices[enterprise.id],
     )
-    ids = applications.start([draft], by, now=of.at)
+    ids = engine.start([draft], by, now=of.at)
     if course == "draft":
         return
-    _none_refused(applications.submit(ids, by, now=of.at).refused)
+    _none_refused(engine.submit(ids, by, now=of.at).refused)
     (reviewer,) = db.session.scalars(
         select(Member).where(Member.username == f"P{enterprise.province}")
     )
     authority, later = Actor.of(reviewer), of.at + timedelta(minutes=10)
     if course == "approved":
-        _none_refused(
-            applications.approve(ids, authority, now=later, comment="经核对，同意").refused
-        )
+        _none_refused(engine.approve(ids, authority, now=later, comment="经核对，同意").refused)
     elif course == "returned":
         _none_refused(
-            applications.send_back(ids, authority, now=later, comment="请核对申请提交量").refused
+            engine.send_back(ids, authority, now=later, comment="请核对申请提交量").refused
         )
 
 

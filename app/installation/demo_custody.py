@@ -10,8 +10,8 @@ from sqlalchemy import select
 from app.domain.workflow import Line
 from app.extensions import db
 from app.models import Account, ApplicationLine, Instrument, Member
-from app.operations import applications
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.records.actor import Actor
 
 DEPOSITED, SHARES = 90_000, (60_000, 20_000)
 
@@ -31,7 +31,7 @@ def split(
     maker, checker = officers
     by = Actor.of(members[giver.id], "192.0.2.10")
     deposit = _submitted(
-        applications.Draft(
+        engine.Draft(
             "custody_deposit",
             giver.id,
             (Line(instrument.id, DEPOSITED),),
@@ -44,7 +44,7 @@ def split(
     )
     _approve(deposit, checker, at, "材料齐全")
     link = _submitted(
-        applications.Draft(
+        engine.Draft(
             "custody_link",
             giver.id,
             (),
@@ -61,9 +61,7 @@ def split(
         Line(instrument.id, share, account_id=each.id, source_line_id=source)
         for each, share in zip(receivers, SHARES, strict=True)
     )
-    asked = applications.Draft(
-        "custody_return", giver.id, lines, "demo:custody:return", "按分立协议返还"
-    )
+    asked = engine.Draft("custody_return", giver.id, lines, "demo:custody:return", "按分立协议返还")
     returning = _submitted(asked, by, at)
     _approve(returning, Actor.of(members[receivers[-1].id], "192.0.2.12"), at, "同意接收")
 
@@ -73,11 +71,11 @@ def _line_of(application_id: int) -> int:
     return db.session.scalars(line).one()
 
 
-def _submitted(draft: applications.Draft, by: Actor, at: datetime) -> int:
-    (made,) = applications.start([draft], by, now=at)
-    applications.submit([made], by, now=at).one()
+def _submitted(draft: engine.Draft, by: Actor, at: datetime) -> int:
+    (made,) = engine.start([draft], by, now=at)
+    engine.submit([made], by, now=at).one()
     return made
 
 
 def _approve(id_: int, by: Actor, at: datetime, comment: str) -> None:
-    applications.approve([id_], by, now=at, comment=comment).one()
+    engine.approve([id_], by, now=at, comment=comment).one()

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from app.extensions import db, transaction
 from app.installation import demo
 from app.models import Certificate, Member
-from app.operations import certificates
-from app.operations.actor import SYSTEM, Actor
+from app.operations.people import certificates
+from app.operations.records.actor import SYSTEM, Actor
 from app.pki.authority import Usage, require_usable
 from app.pki.errors import CertificateRefused
 from app.pki.requests import request_for

@@ -10,8 +10,9 @@ from stdnum.cn import ric, uscc
 
 from app.extensions import db
 from app.models import Account, Member
-from app.operations import account_details, applications
-from app.operations.actor import Actor
+from app.operations.accounts import details
+from app.operations.applications import engine
+from app.operations.records.actor import Actor
 from app.security.members import NewMember, register_members
 
 PLACES = {
@@ -36,9 +37,9 @@ def tell(
     """Give every enterprise its details, the manual's its operators, and another a pending change."""
     chance = random.Random(2022)  # noqa: S311 - the same demonstration every time
     for serial, enterprise in enumerate(enterprises, start=1):
-        values, wrong = account_details.read(_details(enterprise, serial, chance))
+        values, wrong = details.read(_details(enterprise, serial, chance))
         assert not wrong, wrong
-        account_details.set_details(enterprise.id, values)
+        details.set_details(enterprise.id, values)
     _appoint(enterprises[0], password)
     _propose(enterprises[2], members, at)
 
@@ -86,7 +87,7 @@ def _appoint(enterprise: Account, password: str) -> None:
 
 def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -> None:
     """Another bank and another telephone, which the registry is asked for."""
-    values, _wrong = account_details.read(
+    values, _wrong = details.read(
         {
             "representative_phone": "13900139000",
             "bank_name": "招商银行营业部",
@@ -94,14 +95,14 @@ def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -
         }
     )
     actor = Actor.of(members[enterprise.id], "192.0.2.10")
-    draft = applications.Draft(
+    draft = engine.Draft(
         "account_change",
         enterprise.id,
         (),
         "demo:account_change",
         "更换开户银行与联系电话",
-        proposal=account_details.propose(account_details.current(enterprise.id), values),
+        proposal=details.propose(details.current(enterprise.id), values),
     )
-    made = applications.start([draft], actor, now=at)
-    applications.submit(made, actor, now=at).one()
+    made = engine.start([draft], actor, now=at)
+    engine.submit(made, actor, now=at).one()
     db.session.flush()

@@ -2,13 +2,13 @@
 
 from app.models.account import (
     Account,
+    AccountDetail,
     ColleagueReviewChange,
     CustodyLink,
     TransferPermissionChange,
     Venue,
     VenueInstrument,
 )
-from app.models.account_detail import AccountDetail
 from app.models.announcement import Announcement, AnnouncementReading
 from app.models.application import (
     Application,
@@ -16,7 +16,6 @@ from app.models.application import (
     ApplicationLine,
     ApplicationParty,
 )
-from app.models.attachment import Attachment
 from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
 from app.models.certificate import (
@@ -27,13 +26,12 @@ from app.models.certificate import (
     Signature,
     SignatureEvent,
 )
-from app.models.import_file import ImportFile
+from app.models.files import Attachment, ImportFile
 from app.models.instrument import Instrument
-from app.models.invitation import Invitation
-from app.models.job import Job, JobFailure
 from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
     Captcha,
+    Invitation,
     LoginFailure,
     LoginRecord,
     LoginSession,
@@ -43,8 +41,8 @@ from app.models.member import (
 )
 from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
-from app.models.outbox import MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.parameter import Parameter
+from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 
 __all__ = [
     "Account",

@@ -41,7 +41,7 @@ class RegistryAppBuilder(AppBuilder):
 def make() -> RegistryAppBuilder:
     """Make a fresh one for an application."""
     return RegistryAppBuilder(
-        base_template="base.html",
+        base_template="frame/base.html",
         security_manager_class=RegistrySecurityManager,
         update_perms=False,
     )

@@ -7,32 +7,32 @@ from typing import Any
 from flask import current_app
 from flask_babel import lazy_gettext as _
 
-from app.views.account_change import AccountChangeView
-from app.views.account_opening import AccountOpeningView
-from app.views.announcements import AnnouncementDeskView, AnnouncementView
-from app.views.attachments import AttachmentView
-from app.views.attestation import AttestationView, VerifyView
-from app.views.authority import (
-    ConfiscationRefundView,
-    ConfiscationView,
-    FreezeView,
-    RestrictionLiftingView,
-    RestrictionView,
-    UnfreezeView,
-)
-from app.views.cancellation import VoluntaryCancellationView
-from app.views.certificates import CertificateReplacementView, CertificateView
-from app.views.certification import AuthorityView
-from app.views.compliance import ComplianceView
-from app.views.compliance_notices import NoticeView
-from app.views.compliance_statistics import ComplianceGapView, ComplianceStatisticsView
-from app.views.custody import (
+from app.views.accounts.changes import AccountChangeView
+from app.views.accounts.openings import AccountOpeningView
+from app.views.accounts.operators import ColleagueReviewView, OperatorView
+from app.views.administration.announcements import AnnouncementDeskView, AnnouncementView
+from app.views.administration.jobs import JobFailureView, JobView
+from app.views.administration.logs import LoginRecordView, OperationLogView
+from app.views.administration.mailbox import MailboxView
+from app.views.administration.parameters import ParameterHistoryView, ParameterView
+from app.views.administration.permissions import PermissionSheetView
+from app.views.administration.trading_calendar import ClockView, TradingCalendarView
+from app.views.applications.attachments import AttachmentView
+from app.views.applications.review import ReviewedView, ReviewView, counts
+from app.views.applications.signing import SigningView
+from app.views.attestations.attestations import AttestationView, VerifyView
+from app.views.cancellations.voluntary_cancellations import VoluntaryCancellationView
+from app.views.compliance.notices import NoticeView
+from app.views.compliance.obligations import ComplianceView
+from app.views.compliance.statistics import ComplianceGapView, ComplianceStatisticsView
+from app.views.compliance.surrenders import SurrenderRefundView, SurrenderView
+from app.views.custody.custody import (
     CustodyDepositView,
     CustodyLinkView,
     CustodyReturnView,
     LinkedEnterpriseView,
 )
-from app.views.enquiry import (
+from app.views.enquiries.enquiries import (
     ConfiscationEnquiryView,
     ConfiscationRefundEnquiryView,
     FreezeEnquiryView,
@@ -43,25 +43,25 @@ from app.views.enquiry import (
     TradingEntryView,
     UnfreezeEnquiryView,
 )
-from app.views.enrolment import EnrolmentView, FirstSignInView
-from app.views.frame import TODO_COUNTS, AppearanceView
-from app.views.help import HelpView
-from app.views.home import HomeView
-from app.views.issuance import InstrumentView, IssuanceView
-from app.views.jobs import JobFailureView, JobView
-from app.views.logs import LoginRecordView, OperationLogView
-from app.views.mailbox import MailboxView
-from app.views.members import MemberView
-from app.views.online import LockView, OnlineView
-from app.views.operators import ColleagueReviewView, OperatorView
-from app.views.parameters import ParameterHistoryView, ParameterView
-from app.views.permissions import PermissionSheetView
-from app.views.review import ReviewedView, ReviewView, counts
-from app.views.sign_in import SignInView
-from app.views.signing import SigningView
-from app.views.surrender import SurrenderRefundView, SurrenderView
-from app.views.trading_calendar import ClockView, TradingCalendarView
-from app.views.transfer import (
+from app.views.frame.frame import TODO_COUNTS, AppearanceView
+from app.views.frame.help import HelpView
+from app.views.home.home import HomeView
+from app.views.issuance.issuances import InstrumentView, IssuanceView
+from app.views.people.certificate_authority import AuthorityView
+from app.views.people.certificates import CertificateReplacementView, CertificateView
+from app.views.people.enrolment import EnrolmentView, FirstSignInView
+from app.views.people.members import MemberView
+from app.views.people.online import LockView, OnlineView
+from app.views.people.sign_in import SignInView
+from app.views.sanctions.sanctions import (
+    ConfiscationRefundView,
+    ConfiscationView,
+    FreezeView,
+    RestrictionLiftingView,
+    RestrictionView,
+    UnfreezeView,
+)
+from app.views.transfers.transfers import (
     ExchangeRegistryToTradingView,
     RegistryToTradingView,
     TradingToRegistryView,

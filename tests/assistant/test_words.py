@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from app.domain.kinds import KINDS
-from app.operations import evidence
+from app.operations.applications import evidence
 from assistant.contents import Request, describe
 from assistant.words import LABELS, VALUES
 

@@ -16,8 +16,8 @@ from app import create_app
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.operations import applications
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.records.actor import Actor
 
 
 def main() -> None:
@@ -32,16 +32,16 @@ def main() -> None:
     def work() -> None:
         with ending(), app.app_context():
             for n in range(1_000_000):
-                draft = applications.Draft(
+                draft = engine.Draft(
                     "registry_to_trading", int(account), lines, str(uuid4()), "负载"
                 )
                 with transaction():
-                    made = applications.start([draft], applicant, now=moment)
-                    applications.submit(made, applicant, now=moment).one()
+                    made = engine.start([draft], applicant, now=moment)
+                    engine.submit(made, applicant, now=moment).one()
                 tell("submitted", made[0])
                 if n % 4 == 3:
                     with transaction():
-                        applications.withdraw(made, applicant, now=moment).one()
+                        engine.withdraw(made, applicant, now=moment).one()
                     tell("withdrawn", made[0])
                 db.session.remove()
 

@@ -1,4 +1,4 @@
-"""A worker that knows a slow kind of job and notices the dead soon; run by tests/operations/test_jobs.py."""
+"""A worker with a slow kind of job that notices the dead soon (operations/applications/test_jobs.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 import time
 
 from app import create_app, worker
-from app.operations import jobs, log
+from app.operations.applications import jobs
+from app.operations.records import log
 
 
 def step(work: jobs.Work) -> jobs.Chunk:

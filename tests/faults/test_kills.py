@@ -15,7 +15,7 @@ import config
 from app import create_app, embedded, installation
 from app.extensions import db
 from app.models import Application
-from app.operations.verification import verify_ledger
+from app.operations.ledger.verification import verify_ledger
 from tests.factories import account, give, instrument, venue
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,8 @@ from playwright.sync_api import (
 
 from app import embedded
 from app.installation.demo import DEMO_PASSWORD
-from tests.journeys.pictures import WIDE, Album
-from tests.journeys.served import Site, make_template, serving
+from tests.journeys.support.pictures import WIDE, Album
+from tests.journeys.support.served import Site, make_template, serving
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20_000  # Milliseconds to wait for anything.

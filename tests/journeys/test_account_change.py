@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.files import pdf
-from tests.journeys.reading import line_of, message, open_from_menu, row_with
+from tests.journeys.support.reading import line_of, message, open_from_menu, row_with
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

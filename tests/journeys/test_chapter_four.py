@@ -8,7 +8,14 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.journeys.reading import download, line_of, message, open_from_menu, row_with, rows
+from tests.journeys.support.reading import (
+    download,
+    line_of,
+    message,
+    open_from_menu,
+    row_with,
+    rows,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-one")]
 

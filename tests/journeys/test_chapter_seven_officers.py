@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.journeys.officers import (
+from tests.journeys.support.officers import (
     CHECKER,
     MAKER,
     begin,
@@ -14,7 +14,7 @@ from tests.journeys.officers import (
     pick,
     submit,
 )
-from tests.journeys.reading import download, line_of, open_from_menu, row_with, rows
+from tests.journeys.support.reading import download, line_of, open_from_menu, row_with, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

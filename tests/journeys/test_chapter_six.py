@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.journeys.reading import open_from_menu, row_with
+from tests.journeys.support.reading import open_from_menu, row_with
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

@@ -6,8 +6,8 @@ import openpyxl
 import pytest
 from playwright.sync_api import expect
 
-from tests.journeys.officers import CHECKER, MAKER, begin, confirm, pick, submit
-from tests.journeys.reading import download, open_from_menu, row_with, rows
+from tests.journeys.support.officers import CHECKER, MAKER, begin, confirm, pick, submit
+from tests.journeys.support.reading import download, open_from_menu, row_with, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

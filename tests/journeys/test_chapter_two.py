@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from app.installation.demo import DEMO_PASSWORD
 from tests.journeys.conftest import choose_certificate, sign_in
-from tests.journeys.reading import menu, message
+from tests.journeys.support.reading import menu, message
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

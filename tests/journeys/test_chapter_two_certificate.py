@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.installation.demo import DEMO_PASSWORD
-from tests.journeys.pictures import PHONE, WIDE
+from tests.journeys.support.pictures import PHONE, WIDE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-certificate")]
 

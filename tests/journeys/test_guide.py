@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import config
-from tests.journeys.pictures import BOOK, LARGEST
+from tests.journeys.support.pictures import BOOK, LARGEST
 
 PAGES = sorted((config.ROOT / "docs" / "guide").glob("*.md"))
 LINK = re.compile(r"\]\(([^)#]+)")

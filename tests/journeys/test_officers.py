@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.journeys.reading import menu, open_from_menu, rows
+from tests.journeys.support.reading import menu, open_from_menu, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 

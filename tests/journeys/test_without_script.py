@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.journeys.conftest import sign_in
-from tests.journeys.reading import menu, row_with
+from tests.journeys.support.reading import menu, row_with
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-one")]
 

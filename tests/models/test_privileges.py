@@ -10,7 +10,7 @@ import pytest
 from app import embedded
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.operations.verification import verify_ledger
+from app.operations.ledger.verification import verify_ledger
 from tests.factories import account, give, instrument, member, quantity, submitted
 
 APPEND_ONLY = (

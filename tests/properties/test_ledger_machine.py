@@ -35,9 +35,11 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Holding
-from app.operations import applications, calendar, ledger, settlement
-from app.operations.actor import SYSTEM
-from app.operations.verification import verify_ledger
+from app.operations.applications import engine
+from app.operations.ledger import posting, settlement
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import calendar
+from app.operations.records.actor import SYSTEM
 from tests.factories import account, instrument, venue
 
 PARTIES = st.integers(0, 1)
@@ -131,7 +133,7 @@ class Registry(RuleBasedStateMachine):
         key, party, lines = data.draw(st.sampled_from(self.keys))
         with transaction():
             (made,) = self._start("registry_to_trading", party, lines, key)
-            (refusal,) = applications.submit([made], SYSTEM, now=self.now).refused or [None]
+            (refusal,) = engine.submit([made], SYSTEM, now=self.now).refused or [None]
         if refusal is None:  # It was refused for want of tonnes before, and they have come since.
             self._moved("registry_to_trading", made, party, lines)
         else:
@@ -142,7 +144,7 @@ class Registry(RuleBasedStateMachine):
     def withdraw(self, data):
         made = data.draw(st.sampled_from(sorted(self.open_transfers)))
         with transaction():
-            applications.withdraw([made], SYSTEM, now=self.now).one()
+            engine.withdraw([made], SYSTEM, now=self.now).one()
         party, lines = self.open_transfers.pop(made)
         self.closed_transfers.append(made)
         for what, tonnes in lines.items():
@@ -153,7 +155,7 @@ class Registry(RuleBasedStateMachine):
     def withdraw_too_late(self, data):
         made = data.draw(st.sampled_from(self.closed_transfers))
         with transaction():
-            ((_case, error),) = applications.withdraw([made], SYSTEM, now=self.now).refused
+            ((_case, error),) = engine.withdraw([made], SYSTEM, now=self.now).refused
         assert isinstance(error, NotAllowed)
 
     @rule(party=PARTIES, what=INSTRUMENTS, route=ROUTES, tonnes=TONNES)
@@ -181,7 +183,7 @@ class Registry(RuleBasedStateMachine):
     def post_again(self, data):
         request = data.draw(st.sampled_from(self.posted))
         with pytest.raises(RuleError) as refusal, transaction():
-            ledger.post([request], at=self.now)
+            posting.post([request], at=self.now)
         # Where the tonnes are gone too, either refusal may come first.
         assert refusal.value.code in ("done_before", "insufficient_quantity")
 
@@ -243,7 +245,7 @@ class Registry(RuleBasedStateMachine):
     # How it is done
 
     def _start(self, kind, party, lines, key):
-        content = applications.Draft(
+        content = engine.Draft(
             kind,
             self.accounts[party],
             tuple(
@@ -252,14 +254,14 @@ class Registry(RuleBasedStateMachine):
             ),
             key,
         )
-        return applications.start([content], SYSTEM, now=self.now)
+        return engine.start([content], SYSTEM, now=self.now)
 
     def _transfer(self, kind, party, lines, key):
         source = Bucket.TRADING if kind == "trading_to_registry" else Bucket.AVAILABLE
         enough = all(self.held[party, what, source] >= tonnes for what, tonnes in lines.items())
         with transaction():
             (made,) = self._start(kind, party, lines, key)
-            outcome = applications.submit([made], SYSTEM, now=self.now)
+            outcome = engine.submit([made], SYSTEM, now=self.now)
         if enough:
             assert outcome.one().id == made
             self._moved(kind, made, party, lines)
@@ -293,7 +295,7 @@ class Registry(RuleBasedStateMachine):
     def _post(self, move):
         request = PostingRequest("property", Stage.APPROVAL, str(uuid4()), (move,))
         with transaction():
-            ledger.post([request], at=self.now)
+            posting.post([request], at=self.now)
         self.posted.append(request)
 
 

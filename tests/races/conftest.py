@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.extensions import db
-from app.operations import application_rows
+from app.operations.applications import rows
 from tests.factories import account, give, instrument, member
 
 LEDGER_SQL = Path(__file__).resolve().parents[2] / "app/migrations/sql/0001_ledger.sql"
@@ -99,7 +99,7 @@ def without(module: Any, name: str, *taken_out: str):
 @pytest.fixture
 def without_account_lock():
     """Take the lock on the applicants' accounts out of the engine."""
-    with without(application_rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"):
+    with without(rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"):
         yield
 
 
@@ -107,8 +107,8 @@ def without_account_lock():
 def without_any_lock_on_applications():
     """Take both locks out of the engine: the accounts' and the applications'."""
     with (
-        without(application_rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"),
-        without(application_rows, "_LOCK_APPLICATIONS", "FOR UPDATE"),
+        without(rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"),
+        without(rows, "_LOCK_APPLICATIONS", "FOR UPDATE"),
     ):
         yield
 

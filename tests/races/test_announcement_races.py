@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 
 from app.extensions import db, transaction
 from app.models import Announcement, AnnouncementReading
-from app.operations import announcements
-from app.operations.actor import Actor
-from app.operations.announcements import Content
+from app.operations.records import announcements
+from app.operations.records.actor import Actor
+from app.operations.records.announcements import Content
 from tests.factories import at, member
 
 NOW = at("10:00")

@@ -10,9 +10,11 @@ from app.domain.errors import InsufficientQuantity
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent
-from app.operations import applications, clock, instruments
-from app.operations.actor import Actor
-from app.operations.verification import verify_ledger
+from app.operations.applications import engine
+from app.operations.exchange import instruments
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.factories import confirmed, draft, entered, instrument, member, quantity
 from tests.races.conftest import without
 
@@ -31,17 +33,17 @@ def checkers(app):
 
 def submit(application_id, actor):
     with transaction():
-        return applications.submit([application_id], actor, now=clock.now()).one()
+        return engine.submit([application_id], actor, now=clock.now()).one()
 
 
 def approve(application_id, actor):
     with transaction():
-        return applications.approve([application_id], actor, now=clock.now()).one()
+        return engine.approve([application_id], actor, now=clock.now()).one()
 
 
 def withdraw(application_id, actor):
     with transaction():
-        applications.withdraw([application_id], actor, now=clock.now()).one()
+        engine.withdraw([application_id], actor, now=clock.now()).one()
 
 
 def codes(results):

@@ -12,9 +12,12 @@ from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Account, Application, Member
-from app.operations import accounts, applications, clock, operators, settlement
-from app.operations.actor import SYSTEM, Actor
-from app.operations.verification import verify_ledger
+from app.operations.accounts import accounts, operators
+from app.operations.applications import engine
+from app.operations.ledger import settlement
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, at, member, quantity, submitted
 
 
@@ -40,7 +43,7 @@ def decide(verb, application_id: int, by: Actor, **more) -> None:
 def test_two_colleagues_at_once_and_one_counts(together, plant, cea, case, colleagues):
     actors = [Actor.of(each) for each in colleagues]
 
-    results = together(*(partial(decide, applications.approve, case, by) for by in actors))
+    results = together(*(partial(decide, engine.approve, case, by) for by in actors))
 
     assert [error.code for error in results.failed] == ["wrong_status"] * 2
     assert quantity(plant, cea, Bucket.PENDING_TO_TRADING) == 10
@@ -56,7 +59,7 @@ def test_without_the_locks_more_than_one_counts(
     actors = [Actor.of(each) for each in colleagues]
     for _ in range(8):
         made = submitted("registry_to_trading", operator, {cea: 1}).id
-        results = together(*(partial(decide, applications.approve, made, by) for by in actors))
+        results = together(*(partial(decide, engine.approve, made, by) for by in actors))
         if any(not isinstance(error, NotAllowed) for error in results.failed):
             # They all saw it waiting; only the ledger's own keys kept the tonnes from moving twice.
             assert all(isinstance(error, RuleError) for error in results.failed)
@@ -70,8 +73,8 @@ def test_the_yes_beside_its_opposite_ends_in_one_of_them(
 ):
     by = Actor.of(operator) if other == "withdraw" else Actor.of(colleagues[1])
     together(
-        partial(decide, applications.approve, case, Actor.of(colleagues[0])),
-        partial(decide, getattr(applications, other), case, by, comment="不同意"),
+        partial(decide, engine.approve, case, Actor.of(colleagues[0])),
+        partial(decide, getattr(engine, other), case, by, comment="不同意"),
     )
     status = db.session.get_one(Application, case).status
     moved = quantity(plant, cea, Bucket.PENDING_TO_TRADING)
@@ -91,7 +94,7 @@ def test_the_yes_and_the_day_end_meet_without_loss(together, plant, cea, case, c
         with transaction():
             settlement.settle_day(day.date(), SYSTEM, now=day)
 
-    results = together(partial(decide, applications.approve, case, Actor.of(colleagues[0])), settle)
+    results = together(partial(decide, engine.approve, case, Actor.of(colleagues[0])), settle)
 
     row = db.session.get_one(Application, case)
     waits = quantity(plant, cea, Bucket.RESERVED)

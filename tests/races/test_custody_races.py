@@ -15,8 +15,9 @@ import pytest
 from app.domain.errors import InsufficientQuantity, NotAllowed, NotFound, RuleError
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.operations import application_rows, applications, clock
-from app.operations.actor import Actor
+from app.operations.applications import engine, rows
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.custody import (
     agreed,
     deposited,
@@ -56,29 +57,29 @@ def party(app):
 
 def submits(id_, actor):
     with transaction():
-        return applications.submit([id_], actor, now=clock.now()).one()
+        return engine.submit([id_], actor, now=clock.now()).one()
 
 
 def approves(id_, actor):
     with transaction():
-        return applications.approve([id_], actor, now=clock.now(), comment="同意").one()
+        return engine.approve([id_], actor, now=clock.now(), comment="同意").one()
 
 
 def refuses(id_, actor):
     with transaction():
-        return applications.send_back([id_], actor, now=clock.now(), comment="数量有误").one()
+        return engine.send_back([id_], actor, now=clock.now(), comment="数量有误").one()
 
 
 def withdraws(id_, actor):
     with transaction():
-        return applications.withdraw([id_], actor, now=clock.now()).one()
+        return engine.withdraw([id_], actor, now=clock.now()).one()
 
 
 @contextmanager
 def facing_each_other(monkeypatch, parties=2):
     """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
     all_read = threading.Barrier(parties)
-    real = application_rows.gather
+    real = rows.gather
 
     def gather(cases, moment):
         facts = real(cases, moment)
@@ -87,7 +88,7 @@ def facing_each_other(monkeypatch, parties=2):
         return facts
 
     with monkeypatch.context() as patch:
-        patch.setattr(application_rows, "gather", gather)
+        patch.setattr(rows, "gather", gather)
         yield
 
 
@@ -197,7 +198,7 @@ def test_without_the_locks_the_yes_undoes_the_no(
     """The yes that was decided before the no is written after it, and the tonnes are gone already."""
     made = to_both(party)
     written = threading.Event()
-    real = applications.rows.record
+    real = engine.rows.record
 
     def record(cases, action, *arguments, **more):
         if action == "approve":
@@ -210,7 +211,7 @@ def test_without_the_locks_the_yes_undoes_the_no(
         return case
 
     read = threading.Barrier(2)
-    lock = application_rows.lock
+    lock = rows.lock
 
     def lock_together(ids, actor):
         cases = lock(ids, actor)
@@ -218,8 +219,8 @@ def test_without_the_locks_the_yes_undoes_the_no(
         return cases
 
     with monkeypatch.context() as patch:
-        patch.setattr(application_rows, "record", record)
-        patch.setattr(application_rows, "lock", lock_together)
+        patch.setattr(rows, "record", record)
+        patch.setattr(rows, "lock", lock_together)
         together(partial(approves, made, Actor.of(party.of_b)), refuse)
 
     assert standing(made) == ("in_review", 0)

@@ -10,8 +10,12 @@ from sqlalchemy import func, select
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
-from app.operations import account_openings, applications, clock, ledger, opening_import
-from app.operations.actor import Actor
+from app.operations.accounts import openings
+from app.operations.applications import engine
+from app.operations.imports import opening_import
+from app.operations.ledger import posting
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.factories import member
 from tests.openings import enterprise, imported, table
 
@@ -30,7 +34,7 @@ def accounts() -> list[str]:
 def approving(ids: list[int], by: Actor):
     def act() -> int:
         with transaction():
-            return len(applications.approve(ids, by, now=clock.now()).done)
+            return len(engine.approve(ids, by, now=clock.now()).done)
 
     return act
 
@@ -87,8 +91,8 @@ def test_the_database_refuses_two_openings_of_one_code_whoever_writes(app, maker
         proposal, _wrong = opening_import.judge(enterprise(1, name=f"第{number}名有限公司"))
         with transaction():
             draft = opening_import.draft(proposal, f"request-{number}")
-            made += applications.start([draft], Actor.of(maker), now=clock.now())
-    with pytest.raises(RuleError) as refusal, transaction(), ledger.ledger_errors():
+            made += engine.start([draft], Actor.of(maker), now=clock.now())
+    with pytest.raises(RuleError) as refusal, transaction(), posting.ledger_errors():
         db.session.execute(
             db.text("UPDATE application SET status = 'in_review', submitted_at = now()")
         )
@@ -98,13 +102,13 @@ def test_the_database_refuses_two_openings_of_one_code_whoever_writes(app, maker
 def test_two_workers_write_each_letter_once(app, together, maker):
     ids = imported([enterprise(n) for n in range(1, 5)], maker)
     with transaction():
-        applications.approve(ids, Actor.of(member("registry_checker")), now=clock.now())
+        engine.approve(ids, Actor.of(member("registry_checker")), now=clock.now())
 
     def write() -> int:
         written = 0
         while True:
             with transaction():
-                found = account_openings.write_letters(now=datetime.now(UTC), most=1)
+                found = openings.write_letters(now=datetime.now(UTC), most=1)
             written += found
             if not found:
                 return written

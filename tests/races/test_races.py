@@ -25,9 +25,12 @@ from app.domain.moves import (
 from app.domain.workflow import Line, Party
 from app.extensions import db, transaction
 from app.models import Application, SettlementRun
-from app.operations import application_rows, applications, calendar, clock, ledger, settlement
-from app.operations.actor import SYSTEM, Actor
-from app.operations.verification import verify_ledger
+from app.operations.applications import engine
+from app.operations.applications import rows as application_rows
+from app.operations.ledger import posting, settlement
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import calendar, clock
+from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, at, draft, give, instrument, member, quantity, venue
 
 KIND = "registry_to_trading"
@@ -36,12 +39,12 @@ TRIES = 25  # How often a race is run before we believe that a lock makes no dif
 
 def submit(application_id, actor, now=None):
     with transaction():
-        return applications.submit([application_id], actor, now=now or clock.now()).one()
+        return engine.submit([application_id], actor, now=now or clock.now()).one()
 
 
 def withdraw(application_id, actor):
     with transaction():
-        return applications.withdraw([application_id], actor, now=at("15:30")).one()
+        return engine.withdraw([application_id], actor, now=at("15:30")).one()
 
 
 def settle():
@@ -51,7 +54,7 @@ def settle():
 
 def post(*moves, key=""):
     with transaction():
-        ledger.post(
+        posting.post(
             [PostingRequest("issuance", Stage.APPROVAL, key or str(uuid4()), moves)], at=at("10:00")
         )
 
@@ -213,15 +216,15 @@ def test_submissions_of_overlapping_accounts_do_not_deadlock(together, plant, ce
     def work(order):
         for _ in range(3):
             drafts = [
-                applications.Draft(
+                engine.Draft(
                     "exchange_registry_to_trading", id_, (Line(cea_id, 1, venue_id=where),),
                     str(uuid4()),
                 )
                 for id_ in order
             ]  # fmt: skip
             with transaction():
-                made = applications.start(drafts, SYSTEM, now=at("10:00"))
-                outcome = applications.submit(made[::-1], SYSTEM, now=at("10:00"))
+                made = engine.start(drafts, SYSTEM, now=at("10:00"))
+                outcome = engine.submit(made[::-1], SYSTEM, now=at("10:00"))
             assert outcome.refused == []
 
     ids, cea_id = [party.id for party in parties], cea.id
@@ -434,14 +437,12 @@ def test_without_the_days_lock_the_second_run_fails(together, plant, operator, c
 
 def test_the_same_request_from_eight_browsers_is_one_application(together, plant, operator, cea):
     actor, where, what = Actor.of(operator), venue().id, cea.id
-    content = applications.Draft(
-        KIND, plant.id, (Line(what, 10, venue_id=where),), "pressed eight times"
-    )
+    content = engine.Draft(KIND, plant.id, (Line(what, 10, venue_id=where),), "pressed eight times")
 
     def press():
         with transaction():
-            (made,) = applications.start([content], actor, now=at("10:00"))
-            applications.submit([made], actor, now=at("10:00")).one()
+            (made,) = engine.start([content], actor, now=at("10:00"))
+            engine.submit([made], actor, now=at("10:00")).one()
         return made
 
     results = together(*[press] * 8)
@@ -528,9 +529,7 @@ def officers(many):
 def test_two_officers_approve_at_once_and_one_counts(together, plant, cea, reviewed):
     made = reviewed()
 
-    results = together(
-        *(partial(decide, applications.approve, made, officer) for officer in officers(4))
-    )
+    results = together(*(partial(decide, engine.approve, made, officer) for officer in officers(4)))
 
     assert [error.code for error in results.failed] == ["wrong_status"] * 3
     assert quantity(plant, cea, Bucket.SURRENDERED) == 10
@@ -544,8 +543,8 @@ def test_approval_and_return_at_once_end_in_one_of_them(together, plant, cea, re
     first, second = officers(2)
 
     results = together(
-        partial(decide, applications.approve, made, first),
-        partial(decide, applications.send_back, made, second),
+        partial(decide, engine.approve, made, first),
+        partial(decide, engine.send_back, made, second),
     )
 
     assert [error.code for error in results.failed] == ["wrong_status"]
@@ -560,9 +559,7 @@ def test_without_the_locks_both_officers_count(
     ready = officers(4)
     for _ in range(8):
         made = reviewed()
-        results = together(
-            *(partial(decide, applications.approve, made, officer) for officer in ready)
-        )
+        results = together(*(partial(decide, engine.approve, made, officer) for officer in ready))
         if any(not isinstance(error, NotAllowed) for error in results.failed):
             # They all saw it waiting; only the ledger's own keys kept the tonnes from moving twice.
             assert all(isinstance(error, RuleError) for error in results.failed)

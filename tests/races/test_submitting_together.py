@@ -8,8 +8,10 @@ import pytest
 
 from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent
-from app.operations import applications, clock, imports, opening_import
-from app.operations.actor import Actor
+from app.operations.applications import engine
+from app.operations.imports import batches, opening_import
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.factories import member
 from tests.openings import enterprise, table
 
@@ -21,7 +23,7 @@ def officers(app):
     return [Actor.of(member("registry_maker")) for _ in range(2)]
 
 
-def drafts(n: int, by: Actor) -> imports.Imported:
+def drafts(n: int, by: Actor) -> batches.Imported:
     rows = [enterprise(2 * n + each) for each in range(2)]
     with transaction():
         return opening_import.take(table(rows), by, now=clock.now(), is_signed=True)
@@ -29,12 +31,12 @@ def drafts(n: int, by: Actor) -> imports.Imported:
 
 def submit(ids, by):
     with transaction():
-        return len(applications.submit_all(ids, by, now=clock.now()))
+        return len(engine.submit_all(ids, by, now=clock.now()))
 
 
 def withdraw(import_id, by):
     with transaction():
-        return imports.withdraw(import_id, by, now=clock.now())
+        return batches.withdraw(import_id, by, now=clock.now())
 
 
 def events(ids, action):
@@ -57,7 +59,7 @@ def two_submissions(together, officers, n):
 def test_two_presses_at_once_submit_once(together, officers):
     for n in range(5):
         ids, results = two_submissions(together, officers, n)
-        assert [type(error) for error in results.failed] == [applications.NoneSubmitted]
+        assert [type(error) for error in results.failed] == [engine.NoneSubmitted]
         assert sorted(results.returned, key=str) == [2, None]
         assert events(ids, "submit") == 2
         assert statuses(ids) == {"in_review"}

@@ -14,9 +14,11 @@ from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Notice
-from app.operations import application_rows, applications, attestations, clock, compliance
-from app.operations.actor import Actor
-from app.operations.verification import verify_ledger
+from app.operations.applications import engine, rows
+from app.operations.compliance import attestations, notices
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests.factories import draft, give, instrument, member, quantity
 from tests.operations.test_compliance import figures, issue, refund, surrender
 from tests.races.conftest import without
@@ -42,29 +44,29 @@ def second(plant):
 
 def submit(application_id, actor):
     with transaction():
-        return applications.submit([application_id], actor, now=clock.now()).one()
+        return engine.submit([application_id], actor, now=clock.now()).one()
 
 
 def withdraw(application_id, actor):
     with transaction():
-        return applications.withdraw([application_id], actor, now=clock.now()).one()
+        return engine.withdraw([application_id], actor, now=clock.now()).one()
 
 
 def approve(application_id, actor):
     with transaction():
-        return applications.approve([application_id], actor, now=clock.now()).one()
+        return engine.approve([application_id], actor, now=clock.now()).one()
 
 
 def lower(notice, obligation, actor):
     with transaction():
-        return compliance.adjust(
+        return notices.adjust(
             {notice: obligation}, actor, now=clock.now(), document_no="1号", reason="核减"
         ).one()
 
 
 def narrow(notice, instruments, actor):
     with transaction():
-        compliance.change_scope(
+        notices.change_scope(
             notice,
             instruments,
             Decimal(0),
@@ -208,8 +210,8 @@ def test_an_approval_and_a_lowering_never_both_succeed(
 def without_locks_of_both(without_account_lock):
     """Take the accounts' locks out of the engine and out of the notices' operations."""
     with (
-        without(compliance, "_LOCK_ACCOUNTS_OF", "FOR NO KEY UPDATE"),
-        without(compliance, "_LOCK_NOTICES", "FOR NO KEY UPDATE"),
+        without(notices, "_LOCK_ACCOUNTS_OF", "FOR NO KEY UPDATE"),
+        without(notices, "_LOCK_NOTICES", "FOR NO KEY UPDATE"),
     ):
         yield
 
@@ -222,7 +224,7 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
     notice = issue(plant, [cea], 500, by=maker)
     case = surrender(operator, {cea: 500}, notice)
     read = threading.Barrier(2)
-    lock_notices, gather = compliance.lock, application_rows.gather
+    lock_notices, gather = notices.lock, rows.gather
 
     def after_both_have_read(function):
         def wrapped(*arguments):
@@ -232,8 +234,8 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
 
         return wrapped
 
-    monkeypatch.setattr(compliance, "lock", after_both_have_read(lock_notices))
-    monkeypatch.setattr(application_rows, "gather", after_both_have_read(gather))
+    monkeypatch.setattr(notices, "lock", after_both_have_read(lock_notices))
+    monkeypatch.setattr(rows, "gather", after_both_have_read(gather))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
     )
@@ -255,7 +257,7 @@ def test_with_the_locks_nobody_reads_beside_the_other(
     notice = issue(plant, [cea], 100, by=maker)
     case = surrender(operator, {cea: 100}, notice)
     inside, most = [], []
-    original = compliance.lock, application_rows.gather
+    original = notices.lock, rows.gather
 
     def counting(function):
         def wrapped(*arguments):
@@ -268,8 +270,8 @@ def test_with_the_locks_nobody_reads_beside_the_other(
 
         return wrapped
 
-    monkeypatch.setattr(compliance, "lock", counting(original[0]))
-    monkeypatch.setattr(application_rows, "gather", counting(original[1]))
+    monkeypatch.setattr(notices, "lock", counting(original[0]))
+    monkeypatch.setattr(rows, "gather", counting(original[1]))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 50, Actor.of(maker))
     )
@@ -353,7 +355,7 @@ def test_two_refunds_of_60_from_100_surrendered_let_one_win(
     ).scalar_one()
     ids = []
     for _ in range(2):
-        content = applications.Draft(
+        content = engine.Draft(
             "surrender_refund",
             plant.id,
             (Line(cea.id, 60, source_line_id=line),),
@@ -365,6 +367,6 @@ def test_two_refunds_of_60_from_100_surrendered_let_one_win(
             notice_id=notice,
         )
         with transaction():
-            ids += applications.start([content], Actor.of(maker), now=clock.now())
+            ids += engine.start([content], Actor.of(maker), now=clock.now())
     results = together(*(partial(submit, id_, Actor.of(maker)) for id_ in ids))
     assert [error.code for error in results.failed] == ["more_than_left"]

@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 from app.extensions import db, transaction
 from app.models import Certificate, LoginRecord, LoginSession, Member, Signature
-from app.operations import certificates as operations
-from app.operations.actor import SYSTEM, Actor
+from app.operations.people import certificates as operations
+from app.operations.records.actor import SYSTEM, Actor
 from app.pki import authority as pki
 from app.pki.suites import GM, has_sm2
 from app.pki.tokens import SoftwareToken, TryCounter

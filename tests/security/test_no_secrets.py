@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.extensions import db, transaction
 from app.models import OperationLog
-from app.operations import log
+from app.operations.records import log
 from tests.security.conftest import ENTERPRISE, OTHER, PASSWORD, SECURITY_ADMIN
 
 WRONG, WEAK, CHOSEN = "Wrong-Horse-77", "weakhorse77", "Chosen-Horse-77"

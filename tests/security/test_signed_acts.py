@@ -24,8 +24,9 @@ from app.models import (
     Signature,
     SignatureEvent,
 )
-from app.operations import certificates as operations
-from app.operations import clock, evidence, jobs
+from app.operations.applications import evidence, jobs
+from app.operations.people import certificates as operations
+from app.operations.records import clock
 from app.pki import authority as pki
 from app.pki.canonical import canonical
 from app.security import certificates
@@ -266,7 +267,7 @@ def test_a_manifest_of_many_runs_as_a_job_that_compares_each_again(
     signing, sign_in, operator, officer, plant, cea, key_of, monkeypatch
 ):
     """What was changed after it was signed for stays as it is, and the job says so."""
-    monkeypatch.setattr("app.views.signing.JOB_FROM", 2)
+    monkeypatch.setattr("app.views.applications.signing.JOB_FROM", 2)
     made = [
         factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和").id
         for _ in range(4)
@@ -495,7 +496,7 @@ def test_what_its_submitter_did_not_sign_is_not_approved_but_can_be_sent_back(
 def test_a_job_refuses_it_too_and_another_name_is_no_other_content(
     signing, submit, officer, sign_in, key_of, cea, tamper, monkeypatch
 ):
-    monkeypatch.setattr("app.views.signing.JOB_FROM", 1)
+    monkeypatch.setattr("app.views.applications.signing.JOB_FROM", 1)
     forged, sound = submit(cea, 100), submit(cea, 200)
     tamper("UPDATE application SET reason = '其他' WHERE id = %(id)s", forged.id)
     tamper("UPDATE account SET name = '新\"名' WHERE id = %(id)s", sound.account_id)

@@ -26,23 +26,18 @@ from app.models import (
     JobFailure,
     Member,
 )
-from app.operations import (
-    accounts,
-    announcements,
-    applications,
-    attachments,
-    clock,
-    compliance,
-    opening_import,
-    outbox,
-    settlement,
-    trading,
-)
-from app.operations.actor import SYSTEM, Actor
+from app.operations.accounts import accounts
+from app.operations.applications import attachments, engine
+from app.operations.compliance import notices as compliance
+from app.operations.exchange import trading
+from app.operations.imports import opening_import
+from app.operations.ledger import settlement
+from app.operations.records import announcements, clock, outbox
+from app.operations.records.actor import SYSTEM, Actor
 from app.security import lockout, sign_in
 from app.security.members import NewMember, register_members
 from app.security.roles import ROLES
-from app.views.listing import ListPage
+from app.views.lists.listing import ListPage
 from tests import custody, factories
 from tests.files import pdf
 from tests.openings import enterprise as to_open
@@ -138,7 +133,7 @@ def make_world() -> World:
     b = _enterprise("乙水泥有限公司", "31", "EXB")
     with transaction():
         reviewer = Actor.of(officers["registry_maker"])
-        applications.approve([a.approved, b.approved], reviewer, now=clock.now())
+        engine.approve([a.approved, b.approved], reviewer, now=clock.now())
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
@@ -189,13 +184,13 @@ def _let_in(of: Enterprise, number: int, maker: Member) -> None:
             draft = opening_import.draft(opening_import.judge(cells)[0], str(uuid4()))
             if kind == "certificate_replacement":
                 proposal = {"member_no": of.member.username, "certificate": row.serial.upper()}
-                draft = applications.Draft(
+                draft = engine.Draft(
                     kind, of.account.id, (), str(uuid4()), reason="遗失", proposal=proposal
                 )
             with transaction():
-                made += applications.start([draft], actor, now=clock.now())
+                made += engine.start([draft], actor, now=clock.now())
         with transaction():
-            applications.submit([made[1]], actor, now=clock.now()).one()
+            engine.submit([made[1]], actor, now=clock.now()).one()
         of.by_officers[kind] = (made[0], made[1])
 
 
@@ -223,12 +218,12 @@ def _account_changes(by: Member) -> tuple[int, int]:
     """Propose new details twice: a draft, and one that the registry is asked for."""
     actor, proposal = Actor.of(by), {"bank_name": ["", "中国银行"]}
     drafts = [
-        applications.Draft("account_change", by.account_id, (), str(uuid4()), proposal=proposal)
+        engine.Draft("account_change", by.account_id, (), str(uuid4()), proposal=proposal)
         for _each in range(2)
     ]
     with transaction():
-        draft, submitted = applications.start(drafts, actor, now=clock.now())
-        applications.submit([submitted], actor, now=clock.now()).one()
+        draft, submitted = engine.start(drafts, actor, now=clock.now())
+        engine.submit([submitted], actor, now=clock.now()).one()
     return draft, submitted
 
 
@@ -249,7 +244,7 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
         content = {"category": category, "lines": {what: tonnes} if tonnes else {}, "source": drawn}
         shown = factories.entered(kind, of.account, maker, **content)
         with transaction():
-            applications.approve([shown], Actor.of(checker), now=clock.now()).one()
+            engine.approve([shown], Actor.of(checker), now=clock.now()).one()
         draft = factories.entered(kind, of.account, maker, submits=False, **content)
         of.by_officers[kind] = (draft, shown)
     # One that waits, so that the lists of what is held show both sorts.
@@ -368,7 +363,7 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
     approved = factories.submitted("surrender", by, what, notice_id=done)
     first = factories.submitted("surrender", by, {of.instrument: 3}, notice_id=due)
     with transaction():
-        applications.approve([approved.id, first.id], reviewer, now=clock.now())
+        engine.approve([approved.id, first.id], reviewer, now=clock.now())
         compliance.adjust(
             {due: 200}, registry, now=clock.now(), document_no="环函1号", reason="核减"
         ).one()
@@ -377,7 +372,7 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
     of.surrenders["draft"] = factories.draft("surrender", by, what, notice_id=due)
     source = db.session.get_one(Application, first.id).lines[0].id
     for state in ("refund draft", "refund in_review"):
-        content = applications.Draft(
+        content = engine.Draft(
             "surrender_refund",
             of.account.id,
             (Line(of.instrument.id, 1, source_line_id=source),),
@@ -389,10 +384,10 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
             notice_id=due,
         )
         with transaction():
-            (of.surrenders[state],) = applications.start([content], registry, now=clock.now())
+            (of.surrenders[state],) = engine.start([content], registry, now=clock.now())
     with transaction():
         ids = [of.surrenders["refund in_review"]]
-        applications.submit(ids, registry, now=clock.now()).one()
+        engine.submit(ids, registry, now=clock.now()).one()
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:
@@ -404,7 +399,7 @@ def fill(enterprise: Enterprise, prefix: str) -> None:
     enterprise.withdrawn = factories.submitted(TRANSFER, by, what).id
     enterprise.in_review = _cancelling(enterprise)
     with transaction():
-        applications.withdraw([enterprise.withdrawn], actor, now=clock.now()).one()
+        engine.withdraw([enterprise.withdrawn], actor, now=clock.now()).one()
     for is_on in (True, False):
         with transaction():
             accounts.allow_exchange_transfer(

@@ -1,0 +1,85 @@
+"""Files: the attachments (附件) of applications, and the tables that were imported."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+LARGEST = 10 * 1024 * 1024  # bytes
+
+
+class Attachment(Model):
+    """One file; until its application is saved it is known by the form's request key.
+
+    Its content never changes, and it goes only while its application is a draft or returned:
+    privileges and the trigger submitted_attachments_stay see to that.
+    """
+
+    __tablename__ = "attachment"
+    __table_args__ = (
+        CheckConstraint(f"size BETWEEN 1 AND {LARGEST}", name="attachment_size_sane"),
+        CheckConstraint("octet_length(content) = size", name="attachment_is_whole"),
+        CheckConstraint(
+            "application_id IS NOT NULL OR request_key <> ''", name="attachment_belongs_somewhere"
+        ),
+        Index("attachment_of", "application_id", "id"),
+        Index(
+            "attachment_waiting",
+            "request_key",
+            "id",
+            postgresql_where=text("application_id IS NULL"),
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    request_key: Mapped[str] = mapped_column(String(80), server_default="")
+    category: Mapped[str] = mapped_column(String(40), server_default="")
+    name: Mapped[str] = mapped_column(String(200))  # as it was uploaded, Chinese and all
+    media_type: Mapped[str] = mapped_column(String(100))  # by its content, not by its name
+    size: Mapped[int] = mapped_column(Integer)  # bytes
+    sha256: Mapped[str] = mapped_column(String(64))
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    uploaded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class ImportFile(Model):
+    """One file that was imported; append-only.
+
+    ``attempt`` counts on where everything that the earlier one brought was withdrawn.
+    """
+
+    __tablename__ = "import_file"
+    __table_args__ = (
+        CheckConstraint("rows > 0", name="import_file_has_rows"),
+        UniqueConstraint("kind", "sha256", "attempt", name="import_file_once"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))  # what was imported: allocation, notice ...
+    name: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64))
+    rows: Mapped[int] = mapped_column(Integer)
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    imported_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    imported_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,0 +1,1 @@
+"""Accounts: details, openings, restrictions and links, the operators of an enterprise."""

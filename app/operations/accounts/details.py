@@ -1,0 +1,335 @@
+"""The details of an account: their fields as data, what is wrong with one, and how they change."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from stdnum.cn import ric, uscc
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case
+from app.extensions import db
+from app.models import Account, AccountDetail, Member
+from app.models.encrypted import decrypt, encrypt
+from app.operations.people import certificates, letters
+from app.operations.records import outbox
+from app.operations.records.actor import Actor
+
+LONGEST_SHOWN = 64  # of a member's name
+
+SECTORS = {
+    "power": _("Power generation"),
+    "steel": _("Steel"),
+    "cement": _("Cement"),
+    "aluminium": _("Aluminium"),
+}
+
+
+# What a value must be: each returns it as it is kept, or raises ValueError.
+
+
+def _plain(text: str) -> str:
+    return text
+
+
+def _credit_code(text: str) -> str:
+    return str(uscc.validate(text.upper()))  # GB 32100-2015: 18 characters with a check character.
+
+
+def _phone(text: str) -> str:
+    number = phonenumbers.parse(text, "CN")
+    if not phonenumbers.is_valid_number(number):
+        raise ValueError
+    if number.country_code == 86:
+        return str(phonenumbers.national_significant_number(number))
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _email(text: str) -> str:
+    return validate_email(text, check_deliverability=False).normalized
+
+
+def _identity(text: str) -> str:
+    """GB 11643-1999: 18 characters with a day of birth and a check character.
+
+    `ric.validate` would also ask whether the county existed in the year of birth, and refuse people
+    whose number was given to them later, after their county had been formed.
+    """
+    number = str(ric.compact(text.upper()))
+    if not re.fullmatch("[0-9]{17}[0-9X]", number) or number[-1] != ric.calc_check_digit(number):
+        raise ValueError
+    ric.get_birth_date(number)
+    return number
+
+
+def _bank_account(text: str) -> str:
+    digits = re.sub(r"[ -]", "", text)
+    if not re.fullmatch(r"[0-9]{8,30}", digits, re.ASCII):
+        raise ValueError
+    return digits
+
+
+def _sector(text: str) -> str:
+    if text not in SECTORS:
+        raise ValueError
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class DetailField:
+    """One field of an account's details; ``read`` returns a value as it is kept or raises ValueError."""
+
+    name: str
+    title: Any
+    longest: int = 100
+    is_required: bool = True
+    read: Callable[[str], str] = _plain
+    wrong: Any = ""  # what to say where ``read`` refuses
+    is_personal: bool = False  # encrypted at rest, masked on screen
+    of_account: bool = False  # a column of the account itself
+
+
+FIELDS: tuple[DetailField, ...] = (
+    DetailField("name", _("Enterprise name"), 200, of_account=True),
+    DetailField(
+        "uscc",
+        _("Unified social credit code"),
+        18,
+        read=_credit_code,
+        wrong=_("The unified social credit code has 18 characters and must pass its own check"),
+        of_account=True,
+    ),
+    DetailField(
+        "sector",
+        _("Sector"),
+        20,
+        read=_sector,
+        wrong=_("Choose one of the sectors offered"),
+        of_account=True,
+    ),
+    DetailField("registered_address", _("Registered address"), 300),
+    DetailField("legal_representative", _("Legal representative")),
+    DetailField("representative", _("Account representative")),
+    DetailField(
+        "representative_phone",
+        _("Representative's mobile phone"),
+        30,
+        read=_phone,
+        wrong=_("This is no valid phone number"),
+        is_personal=True,
+    ),
+    DetailField(
+        "representative_email",
+        _("Representative's e-mail"),
+        254,
+        read=_email,
+        wrong=_("This is no valid e-mail address"),
+        is_personal=True,
+    ),
+    DetailField(
+        "representative_identity_no",
+        _("Representative's identity number"),
+        18,
+        read=_identity,
+        wrong=_("The identity number has 18 characters and must pass its own check"),
+        is_personal=True,
+    ),
+    DetailField("bank_name", _("Bank"), 200, is_required=False),
+    DetailField(
+        "bank_account",
+        _("Bank account number"),
+        40,
+        is_required=False,
+        read=_bank_account,
+        wrong=_("A bank account number has 8 to 30 digits"),
+        is_personal=True,
+    ),
+)
+PERSON = (
+    "representative",
+    "representative_identity_no",
+)  # Whoever changes these is another person.
+BY_NAME: Mapping[str, DetailField] = {field.name: field for field in FIELDS}
+
+
+def current(account_id: int) -> dict[str, str]:
+    """Return the details of an account as they stand, by field; what is unknown is ""."""
+    both = select(Account, AccountDetail).where(Account.id == account_id)
+    joined = both.outerjoin(AccountDetail, AccountDetail.account_id == Account.id)
+    account, detail = db.session.execute(joined.execution_options(populate_existing=True)).one()
+    return {
+        field.name: str(getattr(account if field.of_account else detail, field.name, "") or "")
+        for field in FIELDS
+    }
+
+
+def read(typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Judge what somebody typed, by field; return (the values as they are kept, what is wrong).
+
+    Every wrong field is named with its limit; a required field must not be empty.
+    """
+    values: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for field in FIELDS:
+        if field.name not in typed:
+            continue
+        try:
+            values[field.name] = _value(field, typed[field.name])
+        except RuleError as error:
+            wrong[field.name] = str(error)
+    return values, wrong
+
+
+def _value(field: DetailField, typed: str) -> str:
+    text = unicodedata.normalize("NFC", typed).strip()
+    if not text:
+        if field.is_required:
+            raise RuleError(gettext("Please fill this in"), field=field.name, code="field_missing")
+        return ""
+    if len(text) > field.longest:
+        message = gettext("This is longer than %(most)d characters", most=field.longest)
+        raise RuleError(message, field=field.name, code="field_too_long")
+    if any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in text):
+        message = gettext("This holds characters that cannot be typed; please write it anew")
+        raise RuleError(message, field=field.name, code="field_untypable")
+    try:
+        return field.read(text)
+    except (ValueError, EmailNotValidError, phonenumbers.NumberParseException) as error:
+        raise RuleError(str(field.wrong), field=field.name, code=f"{field.name}_wrong") from error
+
+
+def propose(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return what changes as a proposal keeps it: field -> [before, after], personal data encrypted."""
+    return {
+        name: [_seal(name, before.get(name, "")), _seal(name, value)]
+        for name, value in values.items()
+        if value != before.get(name, "")
+    }
+
+
+def proposed(proposal: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    """Return a proposal in clear: field -> (before, after), in the order of the fields."""
+    return {
+        field.name: (_open(field.name, pair[0]), _open(field.name, pair[1]))
+        for field in FIELDS
+        if (pair := proposal.get(field.name))
+    }
+
+
+def _seal(name: str, value: str) -> str:
+    return encrypt(value, f"proposal.{name}") if BY_NAME[name].is_personal else value
+
+
+def _open(name: str, value: str) -> str:
+    return decrypt(value, f"proposal.{name}") if BY_NAME[name].is_personal else value
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Put approved changes in force; the documents of a batch opening are there now, too.
+
+    Raises RuleError where another account has the credit code by now (登记管理规则 7).  The account
+    representative is told by mail: at the old address and at the new one, where that changes, too.
+    """
+    for case in cases:
+        pairs = proposed(case.proposal)
+        after = {name: pair[1] for name, pair in pairs.items()}
+        addresses = {current(case.account_id)["representative_email"]}
+        account = db.session.get_one(Account, case.account_id)
+        if any(pairs.get(name, ("", ""))[0] for name in PERSON):
+            _end_the_former(account, actor)
+        set_details(case.account_id, after)
+        account.lacks_documents = False
+        addresses.add(after.get("representative_email", ""))
+        _tell(account, sorted(addresses - {""}), list(after), case.number, now)
+    db.session.flush()
+
+
+def _end_the_former(account: Account, actor: Actor) -> None:
+    """Revoke what the former representative holds; sessions end with it, and codes lapse.
+
+    The new one gets a certificate by 补发证书, which two officers agree to.
+    """
+    own = db.session.scalar(select(Member.id).where(Member.username == account.member_no))
+    if own is not None:
+        certificates.revoke_all(own, "affiliationChanged", actor, now=letters.real_time())
+
+
+def _tell(
+    account: Account, addresses: Sequence[str], names: Sequence[str], number: str, now: datetime
+) -> None:
+    """Write to the representative which details have changed; the values stand in no mail."""
+    body = gettext(
+        "The details of account %(number)s were changed at %(time)s by application %(application)s:"
+        " %(fields)s. If your enterprise did not apply for it, call the service telephone"
+        " 400-991-1188 at once.",
+        number=account.member_no,
+        time=f"{now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        application=number,
+        fields="、".join(str(field.title) for field in FIELDS if field.name in names),
+    )
+    outbox.send(
+        *(
+            outbox.Message(
+                channel="mail",
+                recipient=address,
+                subject=gettext("Account details were changed"),
+                body=body,
+                purpose="account_change.approved",
+                account_id=account.id,
+                dedupe_key=f"account_change:{number}:{address}",
+            )
+            for address in addresses
+        )
+    )
+
+
+def set_details(account_id: int, values: Mapping[str, str]) -> None:
+    """Write details that have been judged by `read`; a member's shown name follows the account's."""
+    _require_free_code(account_id, values.get("uscc", ""))
+    account = db.session.get_one(Account, account_id)
+    for name, value in values.items():
+        if BY_NAME[name].of_account:
+            setattr(account, name, value)
+    _let_representative_follow(account, values)
+    rest = {name: value for name, value in values.items() if not BY_NAME[name].of_account}
+    if rest:
+        statement = insert(AccountDetail).values(account_id=account_id, **rest)
+        db.session.execute(
+            statement.on_conflict_do_update(index_elements=["account_id"], set_=rest)
+        )
+
+
+def _let_representative_follow(account: Account, values: Mapping[str, str]) -> None:
+    """The representative signs in with the 会员编号: name and address are the account's."""
+    db.session.flush()
+    own = Member.username == account.member_no
+    if values.get("name"):
+        db.session.execute(
+            update(Member).where(own).values(first_name=values["name"][:LONGEST_SHOWN])
+        )
+    address = values.get("representative_email")
+    if address:  # One address is one person's; where it is another's, the member keeps the old one.
+        taken = select(Member.id).where(Member.email == address)
+        db.session.execute(update(Member).where(own, ~taken.exists()).values(email=address))
+
+
+def _require_free_code(account_id: int, code: str) -> None:
+    taken = select(Account.id).where(Account.uscc == code, Account.id != account_id)
+    if code and db.session.scalar(taken) is not None:
+        raise RuleError(
+            gettext("Another account has this unified social credit code already"),
+            field="uscc",
+            code="uscc_taken",
+        )

@@ -1,0 +1,280 @@
+"""开户 (manual 二-一): what a confirmation opens, the first letters, and the first sign-in.
+
+Confirming opens accounts in set-based SQL; what takes long, the two codes of each person, is left to
+the worker (`write_letters`), which writes both letters in one transaction a person.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from flask_babel import gettext
+from sqlalchemy import insert, select, text, update
+
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case
+from app.extensions import db
+from app.models import Account, AccountDetail, Invitation, Member
+from app.models.member import lock_numbers
+from app.operations.accounts import details as account_details
+from app.operations.accounts.details import FIELDS
+from app.operations.ledger import posting
+from app.operations.people import certificates, letters
+from app.operations.people.certificates import Codes
+from app.operations.records import log
+from app.operations.records.actor import Actor
+
+MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
+LONGEST_MEMBER_NAME = 64
+LETTERS_AT_ONCE = 10
+
+
+class InvalidLink(RuleError):
+    """The first-sign-in link leads nowhere, or no longer; why is not said."""
+
+    code = "invalid_link"
+
+    def __init__(self) -> None:
+        super().__init__(
+            gettext("The first-sign-in code is not valid, or no longer valid"), field="token"
+        )
+
+
+# What a confirmation does -------------------------------------------------------------------
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Open the accounts of confirmed applications, with a member and an invitation each."""
+    details = {case.id: _details(case) for case in cases}
+    numbers = dict(zip(details, _next_numbers(len(cases), now), strict=True))
+    accounts = _open(details, numbers, now)
+    db.session.execute(
+        insert(AccountDetail),
+        [
+            {"account_id": accounts[id_], **_columns(values, of_account=False)}
+            for id_, values in details.items()
+        ],
+    )
+    members = _register(details, numbers, accounts)
+    db.session.execute(
+        insert(Invitation),
+        [
+            {
+                "member_id": members[numbers[case.id]],
+                "opened_by": case.submitted_by,
+                "confirmed_by": actor.member_id,
+                "created_at": now,
+            }
+            for case in cases
+        ],
+    )
+
+
+def _details(case: Case) -> dict[str, str]:
+    after = {name: pair[1] for name, pair in account_details.proposed(case.proposal).items()}
+    return after | {"province": case.proposal["province"][1]}
+
+
+def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
+    names = [each.name for each in FIELDS if each.of_account is of_account]
+    return {name: values.get(name, "") for name in names}
+
+
+def _next_numbers(count: int, now: datetime) -> list[str]:
+    """Return new member numbers: YYMMDD of the opening and a serial of the day, without gaps."""
+    lock_numbers(db.session)
+    day = f"{now.astimezone(BEIJING):%y%m%d}"
+    last = db.session.scalar(_LAST_NUMBER, {"shape": f"^{day}[0-9]{{5}}$"}) or 0
+    if last + count > MOST_A_DAY:
+        raise RuleError(gettext("The member numbers of this day are used up"), code="numbers")
+    return [f"{day}{serial:05}" for serial in range(last + 1, last + count + 1)]
+
+
+def _open(
+    details: Mapping[int, Mapping[str, str]], numbers: Mapping[int, str], now: datetime
+) -> dict[int, int]:
+    """Insert the accounts; return their ids by application."""
+    rows = [
+        {
+            "member_no": numbers[id_],
+            "kind": "enterprise",
+            "province": values["province"],
+            "lacks_documents": True,
+            "opened_on": now.astimezone(BEIJING).date(),
+            "opening_id": id_,
+            **_columns(values, of_account=True),
+        }
+        for id_, values in details.items()
+    ]
+    statement = insert(Account).returning(Account.opening_id, Account.id)
+    with posting.ledger_errors():
+        found = db.session.execute(statement, rows).all()
+    return {row.opening_id: row.id for row in found}
+
+
+def _register(
+    details: Mapping[int, Mapping[str, str]],
+    numbers: Mapping[int, str],
+    accounts: Mapping[int, int],
+) -> dict[str, int]:
+    """Register the account representatives, who have no password yet; return ids by number."""
+    addresses = [values["representative_email"] for values in details.values()]
+    used = set(db.session.scalars(select(Member.email).where(Member.email.in_(addresses))))
+    rows = []
+    for id_, values in details.items():
+        address = values["representative_email"]
+        # One address is one member's; the letters go to the account's own, whoever else has it.
+        email = f"{numbers[id_]}@members.invalid" if address in used else address
+        used.add(address)
+        rows.append(
+            {
+                "username": numbers[id_],
+                "first_name": values["name"][:LONGEST_MEMBER_NAME],
+                "last_name": "",
+                "email": email,
+                "password": None,
+                "active": True,
+                "account_id": accounts[id_],
+                "must_change_password": True,
+            }
+        )
+    statement = insert(Member).returning(Member.username, Member.id)
+    found = {row.username: row.id for row in db.session.execute(statement, rows)}
+    role = db.session.scalars(select(Role.id).where(Role.name == "enterprise")).one()
+    db.session.execute(
+        insert(assoc_user_role), [{"user_id": id_, "role_id": role} for id_ in found.values()]
+    )
+    return found
+
+
+_LAST_NUMBER = text("""
+    SELECT max(CAST(substr(number, 7) AS integer))
+      FROM (SELECT member_no AS number FROM account UNION ALL SELECT username FROM ab_user) AS known
+     WHERE number ~ :shape
+""")
+
+
+# The letters, and the first sign-in ---------------------------------------------------------
+
+
+def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
+    """Write both letters of those who wait longest; return how many were dealt with.
+
+    `now` is real time, as certificates count it.  Several workers share the work.  Where a rule
+    stands against a letter, the invitation says why and is left alone.
+    """
+    waiting = db.session.scalars(
+        select(Invitation)
+        .where(Invitation.written_at.is_(None), Invitation.failure == "")
+        .order_by(Invitation.created_at, Invitation.member_id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for invitation in waiting:
+        attempt = db.session.begin_nested()
+        try:
+            _write(invitation, now)
+            attempt.commit()
+        except RuleError as error:
+            attempt.rollback()
+            invitation.failure = str(error)[:200]
+    db.session.flush()
+    return len(waiting)
+
+
+def lacks_something(member: Member) -> bool:
+    """Tell whether a person has yet to choose a password, or to fetch a first certificate."""
+    return member.password is None or not letters.has_had_certificate(member.id)
+
+
+def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
+    """Have the letters written once more, with what is still lacking; those sent before lapse.
+
+    The registry's officers do it.  In place of a certificate that there was, two give a replacement.
+    """
+    invitation = db.session.get(Invitation, member_id, with_for_update=True, populate_existing=True)
+    if invitation is None or invitation.confirmed_by is None:
+        raise NotFound(gettext("There is no such record"))
+    member = invitation.member
+    if not lacks_something(member):
+        raise NotAllowed(gettext("The member has signed in already"), code="signed_in")
+    if member.password is None:
+        invitation.token_hash = invitation.expires_at = invitation.used_at = None
+    invitation.written_at, invitation.failure, invitation.created_at = None, "", now
+    log.record(
+        actor, "account_opening.invite", subject=member.username, account_id=member.account_id
+    )
+    db.session.flush()
+
+
+def _write(invitation: Invitation, now: datetime) -> None:
+    """Give a person what is lacking: link and 参考号 by mail, 授权码 by text message."""
+    member = db.session.get_one(
+        Member, invitation.member_id, with_for_update=True, populate_existing=True
+    )
+    invitation.written_at = now
+    if not lacks_something(member):
+        return
+    token, codes = "", None
+    if member.password is None:
+        token = secrets.token_urlsafe(32)
+        invitation.token_hash = letters.hash_of(token)
+        invitation.expires_at = now + letters.LINK_LIFETIME
+    if not letters.has_had_certificate(member.id):
+        codes = _open_enrolment(invitation, now)
+    letters.send(
+        member,
+        gettext("Your registry account has been opened"),
+        gettext("the registry account of %(name)s has been opened.", name=member.first_name),
+        token=token,
+        codes=codes,
+        purpose="account_opening.invitation",
+    )
+
+
+def _open_enrolment(invitation: Invitation, now: datetime) -> Codes:
+    """Open the first certificate's enrolment in the names of both officers."""
+    officers = [
+        Actor.of(db.session.get_one(Member, id_))
+        for id_ in (invitation.opened_by, invitation.confirmed_by)
+        if id_ is not None
+    ]
+    return certificates.open_enrolment(
+        invitation.member_id,
+        officers[0],
+        now=now,
+        confirmed_by=officers[1],
+        assurance=letters.assurance(),
+    )
+
+
+def redeem(token: str, *, ip: str, now: datetime) -> Member:
+    """Use a first-sign-in link up and return whose it was; of several at once, one finds it.
+
+    The caller gives the member a password in the same transaction: where that is refused, the link
+    still stands.  Raises InvalidLink, for who has been given a password meanwhile, too.
+    """
+    found = db.session.execute(
+        update(Invitation)
+        .where(
+            Invitation.token_hash == letters.hash_of(token.strip()),
+            Invitation.used_at.is_(None),
+            Invitation.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(Invitation.member_id)
+    ).scalar_one_or_none()
+    member = found and db.session.get(Member, found, with_for_update=True, populate_existing=True)
+    if not member or not member.active or member.password is not None:
+        raise InvalidLink
+    log.record(
+        Actor.of(member, ip),
+        "member.first_sign_in",
+        subject=member.username,
+        account_id=member.account_id,
+    )
+    return member

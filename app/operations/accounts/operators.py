@@ -1,0 +1,216 @@
+"""操作员管理: the account representative appoints the enterprise's operators and lets them go.
+
+The representative is the account's first member, whose number is the 会员编号; an operator's is the
+same with two digits after it.  What an operator does is an act of the enterprise and of the person
+(登记管理规则 12).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from flask_babel import gettext
+from sqlalchemy import delete, insert, select
+
+from app.domain.errors import NotFound, RuleError
+from app.extensions import db
+from app.models import Account, Member
+from app.models.member import require_free_address, reviewers_of
+from app.operations.accounts import details
+from app.operations.accounts.openings import LONGEST_MEMBER_NAME
+from app.operations.people import certificates, letters
+from app.operations.records import log
+from app.operations.records.actor import Actor
+
+MAKER, CHECKER = "enterprise_maker", "enterprise_checker"
+MOST = 99  # of one enterprise: two digits
+# A form's fields and the details whose reading they share.
+_READ_AS = {
+    "name": "representative",
+    "phone": "representative_phone",
+    "email": "representative_email",
+}
+
+
+def read(name: str, phone: str, email: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Judge what was typed about a person; return (the values as they are kept, what is wrong)."""
+    typed = dict(zip(_READ_AS.values(), (name, phone, email), strict=True))
+    values, wrong = details.read(typed)
+    if len(values.get("representative", "")) > LONGEST_MEMBER_NAME:
+        wrong["representative"] = gettext(
+            "This is longer than %(most)d characters", most=LONGEST_MEMBER_NAME
+        )
+    found = [
+        {own: each[theirs] for own, theirs in _READ_AS.items() if theirs in each}
+        for each in (values, wrong)
+    ]
+    return found[0], found[1]
+
+
+def add(
+    actor: Actor, *, name: str, phone: str, email: str, roles: Sequence[str], now: datetime
+) -> Member:
+    """Register an operator of the actor's enterprise, and write both first letters.
+
+    Takes values that `read` has judged.  Raises RuleError where the address is another member's or
+    the numbers are used up.
+    """
+    account = _account(actor)
+    _require_roles(roles)
+    require_free_address(db.session, email)
+    member = Member(
+        username=_next_number(account),
+        first_name=name,
+        last_name="",
+        email=email,
+        phone=phone,
+        password=None,
+        active=True,
+        account_id=account.id,
+        must_change_password=True,
+    )
+    db.session.add(member)
+    db.session.flush()
+    _give(member, roles)
+    _record(actor, "operator.add", member, roles=sorted(roles))
+    _let_in(member, account, actor, now)
+    return member
+
+
+def set_roles(member_id: int, roles: Sequence[str], actor: Actor) -> Member:
+    """Let an operator have these roles in place of those held; the caller ends the sessions."""
+    account, member = _operator(member_id, actor)
+    _require_roles(roles)
+    before = sorted(role.name for role in member.roles)
+    _give(member, roles)
+    _require_reviewers(account)
+    _record(actor, "operator.role", member, before=before, after=sorted(roles))
+    return member
+
+
+def set_active(member_id: int, actor: Actor, *, is_active: bool) -> Member:
+    """Let an operator in, or keep it out; the caller ends the sessions.
+
+    Disabling suspends the certificates, too; enabling does not resume them.
+    """
+    account, member = _operator(member_id, actor)
+    member.active = is_active
+    db.session.flush()
+    _require_reviewers(account)
+    _record(actor, "operator.enable" if is_active else "operator.disable", member)
+    if not is_active:
+        certificates.suspend_all(member.id, actor, now=letters.real_time())
+    return member
+
+
+def reset(member_id: int, actor: Actor, *, now: datetime) -> Member:
+    """Take an operator's password away and write a new link; the caller ends the sessions."""
+    account, member = _operator(member_id, actor)
+    member.password, member.must_change_password = None, True
+    db.session.flush()
+    _record(actor, "operator.reset", member)
+    _let_in(member, account, actor, now)
+    return member
+
+
+def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
+    """Have the codes of a first certificate sent, with a link where there is no password yet.
+
+    Those sent before lapse.  After a loss it is the registry that sends, by two officers.
+    """
+    account, member = _operator(member_id, actor)
+    if letters.has_had_certificate(member.id):
+        raise RuleError(
+            gettext("The operator has had a certificate; the registry sends a replacement"),
+            code="two_officers",
+        )
+    _let_in(member, account, actor, now)
+    return member
+
+
+# Guards ----------------------------------------------------------------------------------------
+
+
+def _account(actor: Actor) -> Account:
+    """Lock the account that the actor represents; operators manage nobody."""
+    account = actor.account_id and db.session.get(
+        Account, actor.account_id, with_for_update=True, populate_existing=True
+    )
+    if not account or account.member_no != actor.member_no:
+        raise NotFound(gettext("There is no such record"))
+    return account
+
+
+def _operator(member_id: int, actor: Actor) -> tuple[Account, Member]:
+    account = _account(actor)
+    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    if member is None or member.account_id != account.id or member.id == actor.member_id:
+        raise NotFound(gettext("There is no such record"))
+    return account, member
+
+
+def _require_roles(roles: Sequence[str]) -> None:
+    if not roles or not set(roles) <= {MAKER, CHECKER}:
+        raise RuleError(
+            gettext("Choose what the operator may do"), field="roles", code="role_missing"
+        )
+
+
+def _require_reviewers(account: Account) -> None:
+    """Where every submission needs a colleague's yes, somebody has to be left to give it."""
+    if account.needs_colleague and len(reviewers_of(db.session, account.id)) < 2:
+        raise RuleError(
+            gettext(
+                "The colleague's review is on: two people have to be able to say yes. Name another"
+                " one who may review, or switch it off first"
+            ),
+            code="no_colleague",
+        )
+
+
+# Writing ---------------------------------------------------------------------------------------
+
+
+def _next_number(account: Account) -> str:
+    """Return the next number; those of people who have left are not given again."""
+    numbers = db.session.scalars(select(Member.username).where(Member.account_id == account.id))
+    shape = re.compile(rf"{re.escape(account.member_no)}-([0-9]{{2}})")
+    last = max((int(found[1]) for each in numbers if (found := shape.fullmatch(each))), default=0)
+    if last >= MOST:
+        raise RuleError(
+            gettext("An enterprise has at most %(most)d operators", most=MOST), code="numbers"
+        )
+    return f"{account.member_no}-{last + 1:02}"
+
+
+def _give(member: Member, roles: Sequence[str]) -> None:
+    db.session.execute(delete(assoc_user_role).where(assoc_user_role.c.user_id == member.id))
+    ids = db.session.scalars(select(Role.id).where(Role.name.in_(roles)))
+    db.session.execute(
+        insert(assoc_user_role), [{"user_id": member.id, "role_id": id_} for id_ in ids]
+    )
+    db.session.expire(member, ["roles"])
+
+
+def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:
+    log.record(actor, action, subject=member.username, account_id=member.account_id, **detail)
+
+
+def _let_in(member: Member, account: Account, actor: Actor, now: datetime) -> None:
+    """Write what is still lacking: the link to choose a password, the codes of a first certificate."""
+    token, codes = "", None
+    if member.password is None:
+        token = letters.fresh_link(member, actor, now=now)
+    if not letters.has_had_certificate(member.id):
+        codes = letters.first_codes(member, actor)
+    letters.send(
+        member,
+        gettext("Your access to the registry"),
+        gettext("you are an operator of %(name)s in the registry.", name=account.name),
+        token=token,
+        codes=codes,
+    )

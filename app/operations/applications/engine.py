@@ -1,0 +1,455 @@
+"""The one engine: every application of every kind lives its life through these verbs.
+
+Lock order: transfers (shared), applicants' accounts, applications, holdings; each in key order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select, text
+
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.kinds import KINDS, Facts
+from app.domain.moves import PostingRequest, Stage
+from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
+from app.extensions import db
+from app.models import Application
+from app.operations.applications import effects, evidence, rows
+from app.operations.ledger import posting
+from app.operations.records import calendar
+from app.operations.records.actor import SYSTEM, Actor
+
+LONGEST_REASON = 500
+MOST_LINES = 200
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of each application of a batch: done, or the RuleError that stood against it."""
+
+    done: list[Case] = field(default_factory=list)
+    refused: list[tuple[Case, RuleError]] = field(default_factory=list)
+
+    def one(self) -> Case:
+        """Return the only case, or raise what stood against it: one is a batch of one."""
+        for _case, error in self.refused:
+            raise error
+        (case,) = self.done
+        return case
+
+
+class NoneSubmitted(RuleError):
+    """What is submitted together was refused together; ``refused`` says what stood against it."""
+
+    code = "none_submitted"
+
+    def __init__(self, refused: Sequence[tuple[Case, RuleError]]) -> None:
+        case, error = refused[0]
+        super().__init__(
+            _(
+                "Nothing was submitted: %(count)s refused, the first being %(number)s: %(reason)s",
+                count=len(refused),
+                number=case.number,
+                reason=str(error),
+            )
+        )
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody asks for; ``request_key`` makes asking twice harmless."""
+
+    kind: str
+    account_id: int
+    lines: tuple[Line, ...]
+    request_key: str
+    reason: str = ""
+    category: str = ""
+    document_no: str = ""
+    authority: str = ""
+    starts_on: date | None = None
+    ends_on: date | None = None
+    notice_id: int | None = None
+    import_id: int | None = None
+    proposal: Mapping[str, Any] = field(default_factory=dict)
+    receivers: tuple[int, ...] = ()  # the other enterprises concerned, where no line names them
+
+
+def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
+    """Save drafts; a request key seen before yields the application it made then.
+
+    Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
+    NotFound where the account or the key's application is not the actor's.
+    """
+    for draft in drafts:
+        _require_well_formed(draft)
+        if actor.account_id not in (None, draft.account_id):
+            raise NotFound(_("There is no such account"))
+        _require_starter(draft.kind, draft.account_id, actor)
+    made = rows.insert(drafts, actor, now)
+    return [made.get(draft.request_key) or _made_before(draft) for draft in drafts]
+
+
+def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> Case:
+    """Replace the content of a draft or of an application that was sent back.
+
+    Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
+    any other status.
+    """
+    _require_well_formed(draft)
+    cases = rows.lock([application_id], actor)
+    for _case, error in _missing([application_id], cases):
+        raise error
+    (case,) = cases
+    _require_own(case, actor)
+    require(case, Action.SAVE)
+    rows.replace(case.id, draft)
+    db.session.expire_all()
+    rows.record([case], Action.SAVE, actor, now)
+    case.lines = list(draft.lines)
+    return case
+
+
+def hold(application_ids: Sequence[int], actor: Actor) -> None:
+    """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
+    calendar.share_transfers()
+    rows.lock(application_ids, actor)
+
+
+def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
+    """Submit drafts: every check runs, and the tonnes leave their bucket at once.
+
+    Per item: done, or the RuleError that stood against it (wrong status, restricted account,
+    outside trading hours, not enough tonnes, the kind's own rules).
+    """
+    calendar.share_transfers()
+    cases = rows.lock(application_ids, actor)
+    facts = rows.gather(cases, calendar.moment_at(now))
+    outcome = Outcome(refused=_missing(application_ids, cases))
+    for case in cases:
+        _try(outcome, case, partial(_judge, case, facts, actor))
+    _reserve(outcome.done, Stage.SUBMISSION, actor, now)
+    with posting.ledger_errors():
+        rows.call_parties(outcome.done)
+        rows.record(outcome.done, Action.SUBMIT, actor, now)
+    return outcome
+
+
+def submit_all(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> list[Case]:
+    """Submit drafts together: all, or none where a rule stands against one.
+
+    Raises NoneSubmitted; nothing has changed then.
+    """
+    with db.session.begin_nested():
+        outcome = submit(application_ids, actor, now=now)
+        if outcome.refused:
+            raise NoneSubmitted(outcome.refused)
+    return outcome.done
+
+
+def withdraw(
+    application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
+) -> Outcome:
+    """Take applications back before they take effect; the recorded posting is turned round."""
+    calendar.share_transfers()
+    cases = rows.lock(application_ids, actor)
+    closed = _last_closed_day()
+    outcome = Outcome(refused=_missing(application_ids, cases))
+    for case in cases:
+        _try(outcome, case, partial(_require_withdrawable, case, closed, actor))
+    _turn_round(outcome.done, Stage.WITHDRAWAL, actor, now)
+    for case in outcome.done:
+        case.status = Status.WITHDRAWN
+    rows.record(outcome.done, Action.WITHDRAW, actor, now, comment=comment)
+    return outcome
+
+
+def approve(
+    application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
+) -> Outcome:
+    """Record a reviewer's yes on each application that awaits it; the last yes carries it out.
+
+    Per item: done, or the RuleError that stood against it (already decided, not this party's
+    turn, submitted by the same person, no longer what was signed on submission, restricted
+    meanwhile, outside trading hours).
+    """
+    calendar.share_transfers()
+    cases = rows.lock(application_ids, actor)
+    facts = rows.gather(cases, calendar.moment_at(now))
+    altered = evidence.altered([case.id for case in cases])
+    outcome = Outcome(refused=_missing(application_ids, cases))
+    for case in cases:
+        _try(outcome, case, partial(_agree, case, facts, actor, is_altered=case.id in altered))
+    _set_out(
+        [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
+    )
+    carried_out = [case for case in outcome.done if case.status is Status.APPROVED]
+    requests = [
+        _posting(case, KINDS[case.kind].settling(case), Stage.APPROVAL, actor)
+        for case in carried_out
+        if KINDS[case.kind].settles
+    ]
+    if requests:
+        posting.post(requests, at=now)
+    with posting.ledger_errors():
+        rows.record_agreement([case for case in outcome.done if case.agreed], actor, now)
+        rows.record(outcome.done, Action.APPROVE, actor, now, comment=comment)
+    effects.carry_out(carried_out, actor, now)
+    return outcome
+
+
+def send_back(
+    application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str
+) -> Outcome:
+    """Return applications to their initiator, who may change and submit them again.
+
+    A reason is required.  The reserved tonnes go back: the recorded posting is turned round.
+    """
+    if not comment.strip():
+        raise RuleError(
+            _("Enter the reason for sending back"), field="comment", code="reason_missing"
+        )
+    cases = rows.lock(application_ids, actor)
+    outcome = Outcome(refused=_missing(application_ids, cases))
+    for case in cases:
+        _try(outcome, case, partial(_require_reviewer, case, actor, Action.SEND_BACK))
+    _turn_round(outcome.done, Stage.SENT_BACK, actor, now)
+    for case in outcome.done:
+        case.status, case.step, case.posting_id = Status.RETURNED, 0, None
+    rows.record(outcome.done, Action.SEND_BACK, actor, now, comment=comment)
+    return outcome
+
+
+def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: datetime) -> None:
+    """Keep a machine's drafts that a rule refused, each with its reason; nothing moves."""
+    for case, _error in refused:
+        require(case, Action.SUBMIT)
+        case.status, case.settles_on = Status.REFUSED, None
+    comments = [str(error) for _case, error in refused]
+    rows.record([case for case, _error in refused], Action.REFUSE, actor, now, comments=comments)
+
+
+# Guards and decisions ----------------------------------------------------------------------
+
+
+def _require_well_formed(draft: Draft) -> None:
+    kind = KINDS[draft.kind]
+    if kind.has_lines and not draft.lines:
+        raise RuleError(_("Choose at least one instrument"), field="lines", code="no_lines")
+    if len(draft.lines) > MOST_LINES:
+        raise RuleError(
+            _("At most %(most)d instruments in one application", most=MOST_LINES),
+            field="lines",
+            code="too_many_lines",
+        )
+    if len({line.key for line in draft.lines}) < len(draft.lines):
+        raise RuleError(_("An instrument is chosen twice"), field="lines", code="line_twice")
+    if len(draft.reason) > LONGEST_REASON:
+        raise RuleError(
+            _("The reason is longer than %(most)d characters", most=LONGEST_REASON),
+            field="reason",
+            code="reason_too_long",
+        )
+    if draft.category and draft.category not in kind.categories:
+        raise RuleError(
+            _("Choose one of the types offered"), field="category", code="category_unknown"
+        )
+
+
+def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
+    """Only the applicant speaks for itself, and only the registry for the registry.
+
+    Who may see an application does not act in its name.  The system's own runs, which no person
+    can start as such, are the exception.
+    """
+    started_by = KINDS[kind].started_by
+    if actor == SYSTEM:
+        return
+    if started_by is Party.APPLICANT and actor.account_id != account_id:
+        raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
+    if started_by is Party.REGISTRY and party(actor) is not Party.REGISTRY:
+        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+
+
+def _require_own(case: Case, actor: Actor) -> None:
+    _require_starter(case.kind, case.account_id, actor)
+
+
+def _judge(case: Case, facts: Facts, actor: Actor) -> None:
+    _require_own(case, actor)
+    require(case, Action.SUBMIT)
+    kind = KINDS[case.kind]
+    needs_colleague = kind.started_by is Party.APPLICANT and case.account_id in facts.doubled
+    case.step = COLLEAGUE_STEP if needs_colleague else 0
+    case.settles_on = kind.judge(case, facts)
+    _reach(case)
+
+
+def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
+    """Take one yes: a step is over when all whom it asks have given theirs."""
+    kind = KINDS[case.kind]
+    _require_reviewer(case, actor, Action.APPROVE)
+    if is_altered:
+        raise RuleError(
+            _("The content differs from what was signed on submission; send it back"),
+            code="altered",
+        )
+    kind.judge(case, facts, Action.APPROVE)
+    turn = _turn(case)
+    if turn is Party.RECEIVER:
+        assert actor.account_id is not None
+        case.agreed |= {actor.account_id}
+        if case.agreed < case.receivers:
+            return
+    if turn is Party.COLLEAGUE:  # The hour of the second operator's yes counts.
+        case.settles_on = kind.settling_day(facts)
+    case.step += 1
+    _reach(case)
+
+
+def _reach(case: Case) -> None:
+    """Let a case wait for its step's party, or take effect where there is none."""
+    kind = KINDS[case.kind]
+    if case.step < len(kind.reviews):
+        case.status = Status.IN_REVIEW
+    elif kind.settles_at_day_end:
+        case.status = Status.PENDING_SETTLEMENT
+    else:
+        case.status = Status.APPROVED
+
+
+def _turn(case: Case) -> Party:
+    """Return whose yes or no a case under review waits for."""
+    return Party.COLLEAGUE if case.step == COLLEAGUE_STEP else KINDS[case.kind].reviews[case.step]
+
+
+def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
+    require(case, action)
+    turn = _turn(case)
+    # Who entered what a colleague then changed and submitted is the other of the two.
+    barred = {case.submitted_by} if turn is Party.COLLEAGUE else case.signers
+    if actor.member_id is not None and actor.member_id in barred:
+        raise NotAllowed(
+            _("Nobody reviews what they entered, submitted or approved before"),
+            code="own_application",
+        )
+    is_asked = party(actor) is turn
+    if turn is Party.RECEIVER:
+        is_asked = actor.account_id in case.receivers - case.agreed
+    if turn is Party.COLLEAGUE:
+        is_asked = actor.account_id == case.account_id and actor.member_id is not None
+    if not is_asked:
+        raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
+
+
+def _require_withdrawable(case: Case, closed: date | None, actor: Actor) -> None:
+    _require_own(case, actor)
+    require(case, Action.WITHDRAW)
+    if case.settles_on is not None and closed is not None and case.settles_on <= closed:
+        raise NotAllowed(
+            _(
+                "Application %(number)s was settled on %(day)s and can no longer be withdrawn",
+                number=case.number,
+                day=case.settles_on.isoformat(),
+            ),
+            code="already_settled",
+        )
+    if KINDS[case.kind].started_by is Party.EXCHANGE:
+        raise NotAllowed(
+            _("A transfer started by the trading side cannot be withdrawn here"), code="not_yours"
+        )
+
+
+def party(actor: Actor) -> Party:
+    """Return which party of a review a person speaks for, by row scope."""
+    if actor.account_id is not None:
+        return Party.RECEIVER
+    return Party.AUTHORITY if actor.province is not None else Party.REGISTRY
+
+
+def _try(outcome: Outcome, case: Case, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except RuleError as error:
+        outcome.refused.append((case, error))
+    else:
+        outcome.done.append(case)
+
+
+def _missing(ids: Iterable[int], cases: Iterable[Case]) -> list[tuple[Case, RuleError]]:
+    """What is not there, or not in the actor's scope, is not found: the two look the same."""
+    found = {case.id for case in cases}
+    return [
+        (
+            Case(id=id_, kind="", number=str(id_), account_id=0, status=Status.DRAFT),
+            NotFound(_("There is no such application")),
+        )
+        for id_ in dict.fromkeys(ids)
+        if id_ not in found
+    ]
+
+
+# Reading and writing ---------------------------------------------------------------------
+
+
+def _last_closed_day() -> date | None:
+    return db.session.scalar(text("SELECT max(day) FROM settlement_run"))
+
+
+def _made_before(draft: Draft) -> int:
+    found = db.session.execute(
+        select(Application.id, Application.account_id, Application.kind).where(
+            Application.request_key == draft.request_key
+        )
+    ).one()
+    if (found.account_id, found.kind) != (draft.account_id, draft.kind):
+        raise NotFound(_("There is no such application"))
+    return found.id
+
+
+def _posting_key(case: Case, stage: Stage) -> str:
+    return f"{case.kind}:{case.id}:{stage}:{case.version}"
+
+
+def _posting(case: Case, moves: tuple[Any, ...], stage: Stage, actor: Actor) -> PostingRequest:
+    return PostingRequest(
+        business=case.kind,
+        stage=stage,
+        request_key=_posting_key(case, stage),
+        moves=moves,
+        application_id=case.id,
+        document=case.number,
+        member_id=actor.member_id,
+    )
+
+
+def _reserve(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
+    """Let the tonnes leave their buckets, and note by which posting each case's did."""
+    requests = [
+        _posting(case, KINDS[case.kind].reserving(case), stage, actor)
+        for case in cases
+        if KINDS[case.kind].reserves
+    ]
+    posted = posting.post(requests, at=now) if requests else {}
+    for case in cases:
+        case.posting_id = posted.get(_posting_key(case, stage))
+
+
+def _set_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """What was merely held until a second operator agreed goes where the day-end takes it from."""
+    if cases:
+        _turn_round(cases, Stage.APPROVAL, actor, now)
+        _reserve(cases, Stage.APPROVAL, actor, now)
+
+
+def _turn_round(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
+    postings = [case.posting_id for case in cases if case.posting_id is not None]
+    if postings:
+        posting.reverse(postings, stage=stage, at=now, member_id=actor.member_id)

@@ -1,0 +1,442 @@
+"""What is signed of applications and reviews, and the folder by which an auditor verifies it alone.
+
+The content of an application is put together from its own rows, in the one canonical form
+(app/pki/canonical.py): the applicant signs it on submission; who submits many at once, and every
+reviewer, signs a manifest that names each application with the digest of that content
+(docs/adr/0019).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import BigInteger, String, select
+
+from app.domain.errors import NotFound
+from app.domain.workflow import Action
+from app.extensions import db
+from app.models import (
+    Application,
+    ApplicationEvent,
+    Certificate,
+    ImportFile,
+    RevocationList,
+    Signature,
+    SignatureEvent,
+)
+from app.operations.people import certificates
+from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
+from app.pki.canonical import canonical, one_line, parse
+
+SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an application says: ``values`` are signed, ``text`` is their canonical form."""
+
+    values: dict[str, Any]
+    text: bytes
+
+    @property
+    def item(self) -> dict[str, str]:
+        """Return the line of a manifest that stands for it."""
+        return {
+            "number": self.values["number"],
+            "sha256": hashlib.sha256(self.text).hexdigest(),
+        }
+
+
+def submission(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
+    """Return what the applicant signs on 提交 of one application."""
+    (content,) = found.values()
+    return {"schema": SUBMISSION, **_person(actor), "application": content.values}
+
+
+def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
+    """Return what is signed on 提交 of many of one kind: one manifest, and what they add up to.
+
+    No enterprise is named: each one's evidence is handed out with the manifest.
+    """
+    (kind,) = {content.values["kind"] for content in found.values()}
+    summed = {
+        "enterprises": len({content.values["account"]["member_no"] for content in found.values()}),
+        "lines": _summed(line for each in found.values() for line in each.values.get("lines", ())),
+        "total": str(sum(int(content.values.get("total", 0)) for content in found.values())),
+    }
+    return {
+        "schema": SUBMISSIONS,
+        **_person(actor),
+        "kind": kind,
+        **(summed if summed["lines"] else {}),
+        **_came_with(found),
+        **_items(found),
+    }
+
+
+def review(
+    found: Mapping[int, Content], decision: str, comment: str, actor: Actor
+) -> dict[str, Any]:
+    """Return what a reviewer signs on 通过 or 退回: one manifest, however many applications."""
+    return {
+        "schema": REVIEW,
+        **_person(actor),
+        "decision": decision,
+        "comment": one_line(comment),
+        **_items(found),
+    }
+
+
+def contents(ids: Sequence[int]) -> dict[int, Content]:
+    """Return the content of applications by id, in one statement; what is empty is left out.
+
+    Quantities are texts of decimal digits, in tonnes; of personal data a digest alone is signed.
+    """
+    found = {}
+    for row in db.session.execute(_CONTENTS, {"ids": list(ids)}):
+        values = _plain(row.content)
+        found[row.id] = Content(values, canonical(values))
+    return found
+
+
+def _items(found: Mapping[int, Content]) -> dict[str, Any]:
+    return {"count": len(found), "items": [found[id_].item for id_ in sorted(found)]}
+
+
+def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Add the lines up by instrument."""
+    names: dict[str, str] = {}
+    tonnes: Counter[str] = Counter()
+    for line in lines:
+        names[line["code"]] = line["name"]
+        tonnes[line["code"]] += int(line["quantity"])
+    return [
+        {"code": code, "name": names[code], "quantity": str(tonnes[code])} for code in sorted(names)
+    ]
+
+
+def _came_with(ids: Iterable[int]) -> dict[str, Any]:
+    """Name the imported files that applications came with, as their importer knows them."""
+    rows = db.session.execute(
+        select(ImportFile.id, ImportFile.name, ImportFile.sha256)
+        .where(
+            ImportFile.id.in_(select(Application.import_id).where(Application.id.in_(list(ids))))
+        )
+        .order_by(ImportFile.id)
+    )
+    files = [
+        {"batch": str(row.id), "name": one_line(row.name), "sha256": row.sha256} for row in rows
+    ]
+    return {"files": files} if files else {}
+
+
+def keep(
+    certificate: Certificate,
+    content: bytes,
+    cms: bytes,
+    *,
+    purpose: str,
+    signed_at: Any,
+) -> int:
+    """Keep a verified signature; `cover` then says for which events.  Returns its id."""
+    return certificates.keep_signature(
+        certificate, content, cms, purpose=purpose, signed_at=signed_at
+    ).id
+
+
+def cover(
+    signature_id: int, found: Mapping[int, Content], ids: Sequence[int], actor: Actor
+) -> None:
+    """Bind a signature to the actor's last event of each application, in the act's transaction.
+
+    What the application said when it was signed for is kept with it: the act may change it, and so
+    may a later one, as another name of the enterprise does.
+    """
+    values = {
+        "signature": signature_id,
+        "ids": list(ids),
+        "contents": [found[id_].text.decode() for id_ in ids],
+        "member": actor.member_id,
+    }
+    db.session.execute(_COVER, values)
+
+
+def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
+    """Return the contents of applications that still are what the signed manifest names."""
+    signed = parse(db.session.get_one(Signature, signature_id).content)["payload"]["items"]
+    digests = {item["number"]: item["sha256"] for item in signed}
+    return {
+        id_: content
+        for id_, content in contents(ids).items()
+        if digests.get(content.values["number"]) == content.item["sha256"]
+    }
+
+
+def altered(ids: Sequence[int]) -> set[int]:
+    """Return which applications no longer say what was signed when they were last submitted.
+
+    Names may differ, for an enterprise may have another one since; what no person signed is not
+    judged.
+    """
+    signed = {row.id: row.content for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
+    if not signed:
+        return set()
+    return {
+        id_
+        for id_, content in contents(list(signed)).items()
+        if not _alike(content.text.decode(), signed[id_])
+    }
+
+
+def _alike(one: str, other: str) -> bool:
+    """Compare two contents but for the names in them, as `alike` of the auditor's script does."""
+    return one == other or _NAMES.sub("", one) == _NAMES.sub("", other)
+
+
+def _person(actor: Actor) -> dict[str, str]:
+    return {"member_no": actor.member_no, "member_name": one_line(actor.name)}
+
+
+def _plain(value: Any) -> Any:
+    """Make texts fit to be signed, and leave out what is empty."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        found = {key: _plain(item) for key, item in value.items()}
+        return {key: item for key, item in found.items() if item not in (None, "", [], {})}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+# The auditor's folder ------------------------------------------------------------------------
+
+
+def export(number: str, folder: Path) -> list[Path]:
+    """Write everything by which an application's signatures are verified with openssl alone.
+
+    For each signature: the signed content, the signature, the certificate and the revocation list
+    of its day, and what the application said then; the authority's chain, and a script of openssl
+    commands.  Raises NotFound.
+    """
+    application = db.session.scalar(select(Application).where(Application.number == number))
+    if application is None:
+        raise NotFound(f"no application {number}")
+    readme = _README.format(number=number).encode()
+    files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
+    checks, said = [], ""
+    for place, (signature, action, content) in enumerate(_signatures(application.id), start=1):
+        name = f"{place:02d}-{action}"
+        files |= _files_of(signature, name)
+        before = said
+        if not said or files[said] != content.encode():
+            said = f"{name}.application.json"
+            files[said] = content.encode()
+        checks.append(_command(signature, name, said, number))
+        if action != Action.SUBMIT and before not in ("", said):
+            checks.append(f"alike '{said}' '{before}'")
+    same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
+    lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
+    files["verify.sh"] = "\n".join(lines).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, whole in files.items():
+        (folder / name).write_bytes(whole)
+    return sorted(folder / name for name in files)
+
+
+def _signatures(application_id: int) -> list[tuple[Signature, str, str]]:
+    return [
+        (row[0], row[1], row[2])
+        for row in db.session.execute(
+            select(Signature, ApplicationEvent.action, SignatureEvent.content)
+            .join(SignatureEvent, SignatureEvent.signature_id == Signature.id)
+            .join(ApplicationEvent, ApplicationEvent.id == SignatureEvent.application_event_id)
+            .where(ApplicationEvent.application_id == application_id)
+            .order_by(ApplicationEvent.id)
+        )
+    ]
+
+
+def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
+    certificate = x509.load_der_x509_certificate(signature.certificate.der)
+    listed = db.session.get_one(RevocationList, signature.crl_number)
+    crl = x509.load_der_x509_crl(listed.der)
+    return {
+        f"{name}.json": signature.content,
+        f"{name}.p7s": signature.cms,
+        f"{name}.certificate.pem": certificate.public_bytes(Encoding.PEM),
+        f"{name}.crl.pem": crl.public_bytes(Encoding.PEM),
+    }
+
+
+def _command(signature: Signature, name: str, said: str, number: str) -> str:
+    at = signature.recorded_at.astimezone(UTC)
+    is_whole = parse(signature.content)["payload"]["schema"] == SUBMISSION
+    about = f"whole '{name}' '{said}'" if is_whole else f"named '{name}' '{said}' {number}"
+    return f"signed '{name}' {signature.suite} {int(at.timestamp())} {at:%y%m%d%H%M%SZ}\n{about}"
+
+
+_SCRIPT = r"""#!/bin/sh
+# 用 openssl 逐一验证本文件夹中的签名，无需联网。Verifies every signature in this folder.
+cd "$(dirname "$0")" || exit 2
+export LC_ALL=C
+failed=0
+wrong() { echo "FAILED $1"; failed=1; }
+digest() { openssl dgst -sha256 -r | cut -c1-64; }
+
+# same FILE DIGEST: 文件与导出时相同
+same() { [ "$(digest < "$1")" = "$2" ] || wrong "$1"; }
+
+# signed NAME SUITE AT TIME: 签名在当时有效，签名人即内容所载会员
+signed() {
+    "$2" "$1" "$3" "$4" || wrong "$1.p7s"
+    member=$(openssl x509 -in "$1.certificate.pem" -noout -ext subjectAltName |
+        sed -n 's/.*URI:urn:crs:member:\([^, ]*\).*/\1/p')
+    grep -qF "\"member_no\":\"$member\",\"schema\":" "$1.json" || wrong "$1.certificate.pem"
+}
+
+# intl NAME AT: RSA、ECDSA
+intl() {
+    cat chain.pem "$1.crl.pem" > "$1.trust.pem"
+    openssl cms -verify -inform DER -in "$1.p7s" -content "$1.json" -binary -nointern \
+        -certfile "$1.certificate.pem" -CAfile "$1.trust.pem" -crl_check -purpose any \
+        -attime "$2" -out /dev/null
+}
+
+# gm NAME AT TIME: SM2。openssl 3 的 cms 不验证 SM2，因此逐项验证：证书链、吊销列表、签名、内容的摘要
+user=distid:1234567812345678
+sm2() {
+    openssl pkeyutl -verify -rawin -digest sm3 -pkeyopt "$user" -certin -inkey "$1" -in "$2" \
+        -sigfile "$3" > gm.said
+}
+tree() { openssl asn1parse -inform DER -in "$1"; }
+part() { openssl asn1parse -inform DER -in "$1" -strparse "$2" -noout -out "$3"; }
+place() { sed -n "$1s/:.*//p" | tail -1 | tr -d ' '; }
+gm() {
+    serial=$(openssl x509 -in "$1.certificate.pem" -noout -serial | cut -d= -f2)
+    openssl x509 -in chain.pem -out gm.issuing &&
+        openssl verify -vfyopt "$user" -CAfile chain.pem -attime "$2" gm.issuing > gm.said &&
+        openssl verify -vfyopt "$user" -partial_chain -trusted gm.issuing -purpose any \
+            -attime "$2" "$1.certificate.pem" > gm.said &&
+        openssl crl -in "$1.crl.pem" -outform DER -out gm.crl && tree gm.crl > gm.tree &&
+        part gm.crl "$(place 2 < gm.tree)" gm.data &&
+        part gm.crl "$(place '$' < gm.tree)" gm.signature &&
+        sm2 gm.issuing gm.data gm.signature &&
+        set -- "$@" $(sed -n 's/.*UTCTIME *://p' gm.tree | head -2) &&
+        printf '%s\n' "$4" "$3" "$5" | sort -c &&
+        openssl crl -in "$1.crl.pem" -noout -text > gm.list && [ -n "$serial" ] &&
+        ! grep -q "Serial Number: $serial\$" gm.list &&
+        tree "$1.p7s" > gm.tree &&
+        part "$1.p7s" "$(place '/d=5 .*cont \[ 0 \]/' < gm.tree)" gm.tagged &&
+        part "$1.p7s" "$(place '$' < gm.tree)" gm.signature &&
+        { printf '\061' && tail -c +2 gm.tagged; } > gm.data &&
+        sm2 "$1.certificate.pem" gm.data gm.signature &&
+        tree gm.data > gm.tree &&
+        [ "$(sed -n 's/.*OCTET STRING *\[HEX DUMP\]://p' gm.tree | tr A-F a-f)" = \
+            "$(openssl dgst -sm3 -r < "$1.json" | cut -c1-64)" ]
+}
+
+# whole NAME FILE: 申请人签署的业务内容即该文件
+whole() {
+    content=$(sed -e 's/^[^{]*{[^{]*{"application"://' -e 's/\(.*\),"member_name":.*/\1/' "$1.json")
+    [ "$(printf '%s' "$content" | digest)" = "$(digest < "$2")" ] || wrong "$2"
+}
+
+# alike FILE BEFORE: 审核的内容与此前提交的相同，名称除外（企业可能已更名）
+unnamed() { sed -E 's/"[a-z_]*name":"([^"\\]|\\.)*"//g' "$1" | digest; }
+alike() { [ "$(unnamed "$1")" = "$(unnamed "$2")" ] || wrong "$1 $2"; }
+
+# named NAME FILE NUMBER: 签署的清单载有该文件的摘要
+named() {
+    grep -qF "{\"number\":\"$3\",\"sha256\":\"$(digest < "$2")\"}" "$1.json" || wrong "$1.json $2"
+}
+"""
+_LAST = """rm -f gm.*
+[ "$failed" = 0 ] || { echo "FAILED 验证未通过"; exit 1; }
+echo "OK 全部签名有效"
+"""
+_README = """申请编号：{number}
+
+本文件夹供审计人员离线核验，只需 openssl：
+
+    sh verify.sh
+
+NN-submit.json              申请人签署的内容：payload.application 即业务内容；批量提交的为一份清单
+NN-approve.json 等          审核人签署的清单，items 中的 sha256 为业务内容的摘要
+NN-….application.json       签署时的业务内容（规范格式）；与前一次签署时相同的不另列
+NN-….p7s                    签名（CMS，分离式）
+NN-….certificate.pem        签名证书
+NN-….crl.pem                签名时的证书吊销列表
+chain.pem                   签发机构证书链（请与公布的根证书指纹核对）
+"""
+
+
+_CONTENTS = typed(
+    """
+    SELECT a.id, json_build_object(
+             'number', a.number, 'kind', a.kind,
+             'account', json_build_object('member_no', c.member_no, 'name', c.name),
+             'reason', a.reason, 'category', a.category, 'document_no', a.document_no,
+             'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
+             'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
+             'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)
+                             FROM application_party p JOIN account r ON r.id = p.account_id
+                            WHERE p.application_id = a.id
+                              AND NOT EXISTS (SELECT FROM application_line x
+                                               WHERE x.application_id = a.id
+                                                 AND x.account_id IS NOT NULL)),
+             'lines', (SELECT json_agg(json_build_object(
+                                'code', i.code, 'name', i.name, 'quantity', l.quantity::text,
+                                'venue', v.name, 'receiver', r.member_no, 'receiver_name', r.name,
+                                'drawn_from', s.number) ORDER BY l.id)
+                         FROM application_line l
+                         JOIN instrument i ON i.id = l.instrument_id
+                         LEFT JOIN venue v ON v.id = l.venue_id
+                         LEFT JOIN account r ON r.id = l.account_id
+                         LEFT JOIN application_line sl ON sl.id = l.source_line_id
+                         LEFT JOIN application s ON s.id = sl.application_id
+                        WHERE l.application_id = a.id),
+             'total', (SELECT sum(l.quantity)::text FROM application_line l
+                        WHERE l.application_id = a.id),
+             'proposal_sha256', CASE WHEN a.proposal <> '{}'
+                THEN encode(sha256(convert_to(a.proposal::text, 'UTF8')), 'hex') END,
+             'attachments', (SELECT json_agg(json_build_object('name', t.name, 'sha256', t.sha256)
+                                             ORDER BY t.id)
+                               FROM attachment t WHERE t.application_id = a.id)) AS content
+      FROM application a JOIN account c ON c.id = a.account_id
+     WHERE a.id = ANY(:ids)
+    """,
+    ids=BigInteger,
+)
+
+_NAMES = re.compile(r'"[a-z_]*name":"(?:[^"\\]|\\.)*"')
+_SUBMITTED = typed(
+    """
+    SELECT e.application_id AS id, s.content
+      FROM (SELECT application_id, max(id) AS id FROM application_event
+             WHERE application_id = ANY(:ids) AND action = 'submit' GROUP BY application_id) e
+      JOIN signature_event s ON s.application_event_id = e.id
+    """,
+    ids=BigInteger,
+)
+
+_COVER = typed(
+    """
+    INSERT INTO signature_event (application_event_id, signature_id, content)
+    SELECT (SELECT max(e.id) FROM application_event e
+             WHERE e.application_id = w.id AND e.member_id = :member), :signature, w.content
+      FROM unnest(:ids, :contents) AS w (id, content)
+    """,
+    ids=BigInteger,
+    contents=String,
+)

@@ -1,0 +1,310 @@
+"""Jobs: work that takes longer than a request should, chunk by chunk, each in its own transaction.
+
+A kind of job is data: the permission it needs and one function that deals with the next items.  What
+it does and how far it is are committed together, so a job whose worker died is taken up where it was
+and no item is dealt with twice (docs/adr/0016-outbox-and-jobs.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import procrastinate
+from flask_appbuilder.security.sqla.models import (
+    Permission,
+    PermissionView,
+    Role,
+    ViewMenu,
+    assoc_permissionview_role,
+    assoc_user_role,
+)
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
+from sqlalchemy import func, insert, select
+
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.extensions import db
+from app.models import Account, Job, JobFailure, Member
+from app.operations.applications import engine, evidence
+from app.operations.records import log
+from app.operations.records.actor import Actor
+
+TASK, QUEUE = "run_job", "jobs"  # What the queue calls them; app/worker.py has the task.
+CHUNK = 2_000
+OPEN_STATES = ("queued", "running")
+
+# It only writes rows, on the connection of the caller's transaction: it has none of its own.
+_queue = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that a rule stood against."""
+
+    item: int | None
+    reason: str
+    number: str = ""
+    subject: str = ""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What became of the items just dealt with; ``result`` is added to the job's."""
+
+    done: int = 0
+    failures: Sequence[Failure] = ()
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a kind's function needs to know: whose job, what is asked, how far it is."""
+
+    job_id: int
+    arguments: Mapping[str, Any]
+    position: int
+    total: int
+    actor: Actor
+    now: datetime
+
+    def next_items(self, name: str = "ids", most: int = CHUNK) -> list[Any]:
+        """Return the next items of a list among the arguments."""
+        return self.arguments[name][self.position : self.position + most]
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One kind of job.
+
+    ``step`` deals with the next items and answers for each of them: done and failures together say
+    how many they were.  ``permission`` is asked for again before every step.
+    """
+
+    code: str
+    title: Any
+    step: Callable[[Work], Chunk]
+    permission: tuple[str, str] | None = None  # ("can_bulk", "ReviewView")
+    check: Callable[[Mapping[str, Any]], None] | None = None  # Raises RuleError at the start.
+
+
+def start(
+    kind: str,
+    arguments: Mapping[str, Any],
+    actor: Actor,
+    *,
+    total: int,
+    now: datetime,
+    title: str = "",
+) -> int:
+    """Write a job and put it into the queue, both in the caller's transaction; returns its id.
+
+    ``total`` is the number of items, at least one.  Raises what the kind's check raises.
+    """
+    known = KINDS[kind]
+    assert actor.member_id is not None, "a job belongs to a person"
+    assert total > 0
+    if known.check:
+        known.check(arguments)
+    job_id = db.session.scalars(
+        insert(Job)
+        .values(
+            kind=kind,
+            title=(title or str(known.title))[:200],
+            member_id=actor.member_id,
+            account_id=actor.account_id,
+            ip=actor.ip,
+            arguments=dict(arguments),
+            total=total,
+            created_at=now,
+        )
+        .returning(Job.id)
+    ).one()
+    log.record(
+        actor, "job.start", subject=str(job_id), account_id=actor.account_id, kind=kind, rows=total
+    )
+    _enqueue(job_id)
+    return job_id
+
+
+def advance(job_id: int, *, now: datetime) -> bool:
+    """Deal with the next items of a job; tells whether the job is over.
+
+    The job's row is locked first, so that two workers never work on one job.  Raises RuleError
+    where its member may no longer do this; the caller rolls back and calls `fail`.
+    """
+    job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+    if job.state not in OPEN_STATES:
+        return True
+    kind = KINDS[job.kind]
+    work = Work(
+        job_id=job.id,
+        arguments=job.arguments,
+        position=job.position,
+        total=job.total,
+        actor=_actor(job, kind),
+        now=now,
+    )
+    chunk = kind.step(work)
+    _require_progress(work, chunk)
+    _write_failures(job.id, chunk.failures)
+    job.state, job.started_at = "running", job.started_at or now
+    job.done += chunk.done
+    job.failed += len(chunk.failures)
+    job.position = job.done + job.failed
+    job.result = {**job.result, **chunk.result}
+    job.changed_at = func.clock_timestamp()
+    if job.position == job.total:
+        job.state, job.ended_at = "done", now
+    db.session.flush()
+    return job.state == "done"
+
+
+def fail(job_id: int, reason: str, *, now: datetime) -> None:
+    """End a job that cannot go on; what it has done stays done."""
+    job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+    if job.state in OPEN_STATES:
+        job.state, job.error, job.ended_at = "failed", reason[:500], now
+    db.session.flush()
+
+
+def abort(job_id: int, actor: Actor, *, now: datetime) -> None:
+    """Stop a job of one's own after the items just being dealt with.
+
+    Raises NotFound for another member's job and NotAllowed where it is over.
+    """
+    job = db.session.scalars(
+        select(Job).where(Job.id == job_id, Job.member_id == actor.member_id).with_for_update()
+    ).one_or_none()
+    if job is None:
+        raise NotFound(_("There is no such job"))
+    if job.state not in OPEN_STATES:
+        raise NotAllowed(_("The job is over already"), code="job_over")
+    job.state, job.ended_at = "aborted", now
+    log.record(actor, "job.abort", subject=str(job_id), account_id=actor.account_id)
+    db.session.flush()
+
+
+def _enqueue(job_id: int) -> None:
+    connection = db.session.connection().connection.driver_connection
+    _queue.configure_task(
+        TASK, queue=QUEUE, lock=f"job:{job_id}", connection=connection, allow_unknown=True
+    ).defer(job_id=job_id)
+
+
+def _actor(job: Job, kind: JobKind) -> Actor:
+    """Rebuild the actor as the database knows the member now, with the address kept."""
+    member = db.session.get_one(Member, job.member_id, populate_existing=True)
+    if not member.active:
+        raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
+    if kind.permission is not None and not _holds(job.member_id, *kind.permission):
+        raise NotAllowed(_("The member may no longer do this"), code="permission_lost")
+    if member.account_id != job.account_id:
+        raise NotAllowed(_("The member belongs to another account now"), code="account_changed")
+    return Actor.of(member, job.ip)
+
+
+def _holds(member_id: int, permission: str, view: str) -> bool:
+    held = (
+        select(Role.id)
+        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
+        .join(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
+        .join(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
+        .join(Permission, Permission.id == PermissionView.permission_id)
+        .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
+        .where(
+            assoc_user_role.c.user_id == member_id,
+            Permission.name == permission,
+            ViewMenu.name == view,
+        )
+    )
+    return db.session.scalar(held.limit(1)) is not None
+
+
+def _require_progress(work: Work, chunk: Chunk) -> None:
+    dealt_with = chunk.done + len(chunk.failures)
+    assert 0 < dealt_with <= work.total - work.position, "a step answers for each of its items"
+
+
+def _write_failures(job_id: int, failures: Sequence[Failure]) -> None:
+    if failures:
+        rows = [
+            {
+                "job_id": job_id,
+                "item": failure.item,
+                "number": failure.number[:120],
+                "subject": failure.subject[:200],
+                "reason": failure.reason[:500],
+            }
+            for failure in failures
+        ]
+        db.session.execute(insert(JobFailure), rows)
+
+
+# The kinds ---------------------------------------------------------------------------------
+
+
+def _check_review(arguments: Mapping[str, Any]) -> None:
+    comment = arguments.get("comment", "")
+    if len(comment) > engine.LONGEST_REASON or "\x00" in comment:
+        raise RuleError(
+            _(
+                "A review comment has at most %(most)d characters",
+                most=engine.LONGEST_REASON,
+            ),
+            field="comment",
+        )
+    if arguments["action"] == "send_back" and not comment.strip():
+        raise RuleError(
+            _("Enter the reason for sending back"), field="comment", code="reason_missing"
+        )
+
+
+def _review(work: Work) -> Chunk:
+    """通过 or 退回 the next applications, as ReviewView does with a few."""
+    comment = work.arguments.get("comment", "").strip()
+    ids, signature = work.next_items(), work.arguments.get("signature")
+    found: dict[int, evidence.Content] = {}
+    if signature:
+        engine.hold(ids, work.actor)
+        found = evidence.as_signed(signature, ids)
+    changed = [id_ for id_ in ids if signature and id_ not in found]
+    verb = {"approve": engine.approve, "send_back": engine.send_back}
+    outcome = verb[work.arguments["action"]](
+        list(found) if signature else ids, work.actor, now=work.now, comment=comment
+    )
+    if signature:
+        evidence.cover(signature, found, [case.id for case in outcome.done], work.actor)
+    accounts = {case.account_id for case, _error in outcome.refused}
+    names: dict[int, str] = {}
+    if accounts:
+        names = {
+            row.id: row.name
+            for row in db.session.execute(
+                select(Account.id, Account.name).where(Account.id.in_(accounts))
+            )
+        }
+    return Chunk(
+        done=len(outcome.done),
+        failures=[
+            Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
+            for case, error in outcome.refused
+        ]
+        + [Failure(id_, str(_("It was changed after it was signed for"))) for id_ in changed],
+    )
+
+
+KINDS: dict[str, JobKind] = {
+    kind.code: kind
+    for kind in (
+        JobKind(
+            "review",
+            lazy_gettext("Review of applications"),
+            _review,
+            permission=("can_bulk", "ReviewView"),
+            check=_check_review,
+        ),
+    )
+}

@@ -1,0 +1,1 @@
+"""履约: notices and how they stand, reminders, attestations."""

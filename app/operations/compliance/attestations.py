@@ -1,0 +1,262 @@
+"""Attestations (证明): issued once for what has become final, found again by their check code."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import BigInteger, Integer, String, select, text
+
+from app.domain.errors import NotFound, RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case
+from app.extensions import db
+from app.models.attestation import Attestation
+from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
+
+CANCELLATION, COMPLIANCE = "cancellation", "compliance"
+PREFIXES = {CANCELLATION: "ZXZM", COMPLIANCE: "LYZM"}
+# No letter or digit that can be taken for another; 16 of 30 are 78 bits, which nobody guesses.
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+CODE_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What is to be certified, as it is now: these facts are kept and never read again."""
+
+    kind: str
+    account_id: int
+    content: dict[str, Any]
+    application_id: int | None = None
+    notice_id: int | None = None
+
+
+def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Issue 自愿注销证明 for approved cancellations, in the transaction of the approval.
+
+    What has one already keeps it.
+    """
+    found = db.session.execute(_CANCELLED, {"ids": [case.id for case in cases]}).all()
+    certified = []
+    for row in found:
+        content = _party(row) | {
+            "application": row.number,
+            "reason": row.reason,
+            "lines": row.lines,
+            "total": sum(line["quantity"] for line in row.lines),
+            "effective_at": now.isoformat(),
+        }
+        certified.append(Certified(CANCELLATION, row.account_id, content, application_id=row.id))
+    issue(certified, actor, now)
+
+
+def certify_compliance(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Issue 履约证明 for the notices that these approved surrenders fulfilled; the others wait."""
+    notices = {case.notice_id for case in cases if case.notice_id}
+    issue(_fulfilled(notices, now), actor, now)
+
+
+def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
+    """Return the 履约证明 of a notice, issued now where it has none that holds.
+
+    Raises RuleError unless the notice is fulfilled.
+    """
+    # Whoever refunds or adjusts holds this account, too: nobody certifies what is just taken away.
+    db.session.execute(_LOCK_ACCOUNT_OF, {"id": notice_id})
+    if of_notice(notice_id) is None:
+        fulfilled = _fulfilled([notice_id], now)
+        if not fulfilled:
+            message = _("The obligation of this notice is not yet fulfilled")
+            raise RuleError(message, code="notice_not_fulfilled")
+        issue(fulfilled, actor, now)
+    found = of_notice(notice_id)
+    assert found
+    return found
+
+
+def issue(certified: Sequence[Certified], actor: Actor, now: datetime) -> None:
+    """Write attestations, each with a number and a random check code; a second time does nothing."""
+    if not certified:
+        return
+    values = {
+        "kinds": [each.kind for each in certified],
+        "prefixes": [PREFIXES[each.kind] for each in certified],
+        "codes": [_new_code() for _each in certified],
+        "accounts": [each.account_id for each in certified],
+        "applications": [each.application_id for each in certified],
+        "notices": [each.notice_id for each in certified],
+        "contents": [json.dumps(each.content, ensure_ascii=False) for each in certified],
+        "day": f"{now.astimezone(BEIJING):%Y%m%d}",
+        "at": now,
+        "by": actor.member_id,
+    }
+    db.session.execute(_ISSUE, values)
+
+
+def refunded(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Let the 履约证明 of the notices lapse for which these approved refunds gave something back."""
+    lapse([case.notice_id for case in cases if case.notice_id], actor, now)
+
+
+def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
+    """Let the 履约证明 of these notices lapse: what was surrendered or asked for is another now.
+
+    No more is ever surrendered than a notice asks for, so that whatever takes from the one or
+    adds to the other ends the fulfilment.  The caller holds the accounts.
+    """
+    db.session.execute(_LAPSE, {"notices": list(notices), **actor.signature(now)})
+
+
+def find(code: str) -> Attestation | None:
+    """Return the attestation that a check code names, however it was typed, or None."""
+    code = re.sub(r"[^0-9A-Z]", "", code.upper())
+    if len(code) != CODE_LENGTH:
+        return None
+    return db.session.scalars(select(Attestation).where(Attestation.code == code)).one_or_none()
+
+
+def load(attestation_id: int) -> Attestation:
+    """Return an attestation; the caller checks the scope.  Raises NotFound."""
+    found = db.session.get(Attestation, attestation_id)
+    if found is None:
+        raise NotFound(_("There is no such record"))
+    return found
+
+
+def of_application(application_id: int) -> Attestation | None:
+    """Return the attestation that an application brought, if it has."""
+    found = select(Attestation).where(Attestation.application_id == application_id)
+    return db.session.scalars(found).one_or_none()
+
+
+def of_notice(notice_id: int) -> Attestation | None:
+    """Return the 履约证明 of a notice that holds, if it has one."""
+    found = select(Attestation).where(
+        Attestation.notice_id == notice_id, Attestation.lapsed_at.is_(None)
+    )
+    return db.session.scalars(found).one_or_none()
+
+
+def shown_code(code: str) -> str:
+    """Return a check code in groups of four, as people read it."""
+    return "-".join(code[place : place + 4] for place in range(0, len(code), 4))
+
+
+def _new_code() -> str:
+    return "".join(secrets.choice(ALPHABET) for _place in range(CODE_LENGTH))
+
+
+def _party(row: Any) -> dict[str, Any]:
+    return {"member_no": row.member_no, "name": row.account, "uscc": row.uscc}
+
+
+def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
+    rows = db.session.execute(_FULFILLED, {"ids": list(notices)}).all()
+    return [
+        Certified(
+            COMPLIANCE,
+            row.account_id,
+            _party(row)
+            | {
+                "notice": row.number,
+                "year": row.year,
+                "obligation": row.obligation,
+                "lines": row.lines,
+                "total": row.total,
+                "deadline": row.deadline.isoformat(),
+                "effective_at": now.isoformat(),
+            },
+            notice_id=row.id,
+        )
+        for row in rows
+    ]
+
+
+_CANCELLED = typed(
+    """
+    SELECT a.id, a.account_id, a.number, a.reason, c.member_no, c.name AS account, c.uscc,
+           json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                      'quantity', l.quantity) ORDER BY i.code) AS lines
+      FROM application a
+      JOIN account c ON c.id = a.account_id
+      JOIN application_line l ON l.application_id = a.id
+      JOIN instrument i ON i.id = l.instrument_id
+     WHERE a.id = ANY(:ids)
+     GROUP BY a.id, c.id
+    """,
+    ids=BigInteger,
+)
+
+# The notices that are fulfilled by what was surrendered for them, less what a refund gave back.
+_FULFILLED = typed(
+    """
+    SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline,
+           c.member_no, c.name AS account, c.uscc,
+           sum(s.quantity)::bigint AS total,
+           json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                      'quantity', s.quantity) ORDER BY i.code) AS lines
+      FROM (SELECT a.notice_id, l.instrument_id,
+                   sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
+                     AS quantity
+              FROM application a
+              JOIN application_line l ON l.application_id = a.id
+             WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
+             GROUP BY a.notice_id, l.instrument_id) AS s
+      JOIN notice n ON n.id = s.notice_id
+      JOIN account c ON c.id = n.account_id
+      JOIN instrument i ON i.id = s.instrument_id
+     WHERE s.quantity > 0
+     GROUP BY n.id, c.id
+    HAVING sum(s.quantity) >= n.obligation
+    """,
+    ids=Integer,
+)
+
+_LOCK_ACCOUNT_OF = text("""
+    SELECT id FROM account WHERE id = (SELECT account_id FROM notice WHERE id = :id)
+       FOR NO KEY UPDATE
+""")
+
+_LAPSE = typed(
+    """
+    WITH lapsed AS (
+           UPDATE attestation SET lapsed_at = :at
+            WHERE notice_id = ANY(:notices) AND lapsed_at IS NULL
+           RETURNING number, account_id)
+    INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
+                               detail)
+    SELECT CAST(:member AS integer), :member_no, :ip, :certificate, 'attestation.lapse', number,
+           account_id, '{}'
+      FROM lapsed ORDER BY number
+    """,
+    notices=BigInteger,
+)
+
+_ISSUE = typed(
+    """
+    INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
+                             issued_at, issued_by)
+           OVERRIDING SYSTEM VALUE
+    SELECT w.id, w.prefix || :day || lpad(w.id::text, 6, '0'), w.code, w.kind, w.account,
+           w.application, w.notice, w.content::jsonb, :at, :by
+      FROM (SELECT nextval(pg_get_serial_sequence('attestation', 'id')) AS id, u.*
+              FROM unnest(:kinds, :prefixes, :codes, :accounts, :applications, :notices, :contents)
+                     AS u (kind, prefix, code, account, application, notice, content)) w
+    ON CONFLICT DO NOTHING
+    """,
+    kinds=String,
+    prefixes=String,
+    codes=String,
+    accounts=Integer,
+    applications=BigInteger,
+    notices=BigInteger,
+    contents=String,
+)

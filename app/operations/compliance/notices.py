@@ -1,0 +1,602 @@
+"""履约通知书: issuing them, and changing what they ask for and what they accept.
+
+Each operation locks the accounts, then the notices, as the engine does before its applications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Integer,
+    Numeric,
+    SmallInteger,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import NotFound, RuleError
+from app.domain.moves import LARGEST_REQUEST
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import (
+    Account,
+    Application,
+    ApplicationLine,
+    Instrument,
+    Notice,
+    NoticeChange,
+    NoticeInstrument,
+    OperationLog,
+)
+from app.operations.compliance import attestations
+from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
+
+FIRST_YEAR = 2019  # domain.md 3.1: the first compliance year
+LATEST = 5  # years after the compliance year, for a deadline
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotice:
+    """What is asked of an enterprise for a year, until when, and with which instruments."""
+
+    account_id: int
+    year: int
+    obligation: int
+    deadline: datetime
+    instruments: tuple[int, ...]
+    offset_percent: Decimal = Decimal(0)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of each notice: done, or the RuleError that stood against it."""
+
+    done: list[int] = field(default_factory=list)
+    refused: dict[int, RuleError] = field(default_factory=dict)
+
+    def one(self) -> int:
+        """Return the only notice, or raise what stood against it."""
+        for error in self.refused.values():
+            raise error
+        (id_,) = self.done
+        return id_
+
+
+@dataclass(slots=True)
+class Standing:
+    """A notice under lock, and what was surrendered for it, in tonnes."""
+
+    id: int
+    number: str
+    account_id: int
+    year: int
+    obligation: int
+    offset_percent: Decimal
+    deadline: datetime
+    reminded_at: datetime | None
+    surrendered: int
+    pending: int
+    offset_surrendered: int
+    offset_pending: int
+
+    @property
+    def gap(self) -> int:
+        """The tonnes that are still missing."""
+        return max(self.obligation - self.surrendered, 0)
+
+
+# Issuing --------------------------------------------------------------------------------------
+
+
+def issue(
+    notices: Sequence[NewNotice], actor: Actor, *, now: datetime, import_id: int | None = None
+) -> list[int]:
+    """Issue notices, all of them or none; returns their ids in the order given.
+
+    A province issues for its own enterprises.  Raises NotFound for an account out of scope and
+    RuleError where an enterprise has one for the year already or the content makes no sense.
+    """
+    offsets = _offsets({id_ for each in notices for id_ in each.instruments})
+    for each in notices:
+        require_sane(each, offsets, now)
+    _lock_accounts({each.account_id for each in notices}, actor)
+    made = {
+        (row.account_id, row.year): row.id
+        for row in db.session.execute(_ISSUE, _issue_values(notices, actor, now, import_id))
+    }
+    ids = [made.pop((each.account_id, each.year), None) for each in notices]
+    for each, id_ in zip(notices, ids, strict=True):
+        if id_ is None:
+            account = db.session.get_one(Account, each.account_id)
+            message = _(
+                "%(name)s has a compliance notice for %(year)s already",
+                name=account.name,
+                year=each.year,
+            )
+            raise RuleError(message, field="year", code="notice_twice")
+    return [id_ for id_ in ids if id_ is not None]
+
+
+def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
+    """Raise RuleError where a notice makes no sense; ``offsets`` are the instruments that are CCER."""
+    if not FIRST_YEAR <= notice.year <= now.astimezone(BEIJING).year:
+        message = _(
+            "The compliance year must lie between %(first)s and the current year", first=FIRST_YEAR
+        )
+        raise RuleError(message, field="year", code="year_unknown")
+    if not 0 <= notice.obligation <= LARGEST_REQUEST:
+        message = _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
+        raise RuleError(message, field="obligation", code="quantity_too_large")
+    day = notice.deadline.astimezone(BEIJING).date()
+    if not notice.year < day.year <= notice.year + LATEST:
+        message = _("The deadline must lie after the compliance year, and within five years of it")
+        raise RuleError(message, field="deadline", code="deadline_implausible")
+    _require_scope_sane(notice.instruments, notice.offset_percent, offsets)
+
+
+def _offsets(instruments: set[int]) -> frozenset[int]:
+    """Return which of these instruments are CCER.  Raises RuleError where one does not exist."""
+    found = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
+    if not instruments <= found.keys():
+        raise RuleError(
+            _("This is not one of the instruments"), field="instruments", code="no_instrument"
+        )
+    return frozenset(id_ for id_ in instruments if found[id_] == "offset")
+
+
+def _require_scope_sane(
+    instruments: Sequence[int], percent: Decimal, offsets: frozenset[int]
+) -> None:
+    if not set(instruments) - offsets:
+        raise RuleError(
+            _("Choose at least one allowance that may be surrendered"),
+            field="instruments",
+            code="no_instruments",
+        )
+    if not 0 <= percent <= 100:
+        raise RuleError(
+            _("The share of CCER is a percentage between 0 and 100"),
+            field="offset_percent",
+            code="percent_unknown",
+        )
+    if bool(set(instruments) & offsets) != (percent > 0):
+        raise RuleError(
+            _("Where CCER is allowed, choose which, and enter the share that it may fulfil"),
+            field="offset_percent",
+            code="offset_incomplete",
+        )
+
+
+# Changing -------------------------------------------------------------------------------------
+
+
+def adjust(
+    obligations: Mapping[int, int],
+    actor: Actor,
+    *,
+    now: datetime,
+    document_no: str,
+    reason: str,
+) -> Outcome:
+    """Set obligations anew, by notice, upon a document; the history is kept.
+
+    Refused: what would sink beneath what was surrendered and not refunded (R83), or its CCER
+    above the share; the way is 清缴退还 first.
+    """
+    _require_document(document_no, reason)
+    outcome, changed = Outcome(), []
+    for standing in lock(list(obligations), actor, outcome):
+        wanted = obligations[standing.id]
+        try:
+            _require_covering(standing, wanted)
+        except RuleError as error:
+            outcome.refused[standing.id] = error
+        else:
+            changed.append((standing, wanted))
+    if not changed:
+        return outcome
+    with _notice_errors():
+        db.session.execute(
+            _ADJUST,
+            {
+                "ids": [standing.id for standing, _wanted in changed],
+                "obligations": [wanted for _standing, wanted in changed],
+            },
+        )
+    _keep_history(changed, actor, now, document_no, reason)
+    attestations.lapse([standing.id for standing, _wanted in changed], actor, now)
+    details = [{"before": s.obligation, "after": wanted} for s, wanted in changed]
+    record("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
+    outcome.done = [standing.id for standing, _wanted in changed]
+    return outcome
+
+
+def change_scope(
+    notice_id: int,
+    instruments: Sequence[int],
+    offset_percent: Decimal,
+    actor: Actor,
+    *,
+    now: datetime,
+    document_no: str,
+    reason: str,
+) -> None:
+    """Set anew what a notice accepts (履约范围), while nothing approved contradicts it.
+
+    What is merely under review is judged by the new scope when it is reviewed.
+    """
+    _require_document(document_no, reason)
+    _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
+    outcome = Outcome()
+    for standing in lock([notice_id], actor, outcome):
+        _require_nothing_contradicts(standing, instruments, offset_percent)
+        held = NoticeInstrument.notice_id == notice_id
+        before = db.session.scalars(select(NoticeInstrument.instrument_id).where(held)).all()
+        db.session.execute(delete(NoticeInstrument).where(held))
+        rows = [{"notice_id": notice_id, "instrument_id": id_} for id_ in set(instruments)]
+        db.session.execute(insert(NoticeInstrument), rows)
+        db.session.execute(
+            update(Notice).where(Notice.id == notice_id).values(offset_percent=offset_percent)
+        )
+        _keep_history([(standing, standing.obligation)], actor, now, document_no, reason)
+        detail = {
+            "before": {"instruments": sorted(before), "percent": str(standing.offset_percent)},
+            "after": {"instruments": sorted(set(instruments)), "percent": str(offset_percent)},
+        }
+        record("notice.scope", [standing], actor, [detail], document_no)
+        outcome.done = [notice_id]
+    outcome.one()
+    db.session.expire_all()
+
+
+def _require_document(document_no: str, reason: str) -> None:
+    if not document_no.strip():
+        raise RuleError(
+            _("Enter the number of the authority's document"),
+            field="document_no",
+            code="document_missing",
+        )
+    if not reason.strip():
+        raise RuleError(_("Enter the reason"), field="reason", code="reason_missing")
+
+
+def _require_covering(standing: Standing, wanted: int) -> None:
+    if not 0 <= wanted <= LARGEST_REQUEST:
+        message = _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
+        raise RuleError(message, field="obligation", code="quantity_too_large")
+    if wanted == standing.obligation:
+        raise RuleError(_("Nothing is changed yet"), field="obligation", code="unchanged")
+    if wanted < standing.surrendered:
+        raise _beneath(standing, wanted)
+    limit = int(wanted * standing.offset_percent / 100)
+    if limit < standing.offset_surrendered:
+        raise RuleError(
+            _(
+                "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than the"
+                " %(limit)s tonnes it could take then: refund them first (surrender refunds)",
+                used=f"{standing.offset_surrendered:,}",
+                limit=f"{limit:,}",
+                number=standing.number,
+            ),
+            field="obligation",
+            code="offset_beneath",
+        )
+
+
+def _beneath(standing: Standing, wanted: int) -> RuleError:
+    return RuleError(
+        _(
+            "%(surrendered)s tonnes have been surrendered for notice %(number)s; to lower it to"
+            " %(wanted)s tonnes, %(excess)s tonnes must be refunded first (surrender refunds)",
+            surrendered=f"{standing.surrendered:,}",
+            number=standing.number,
+            wanted=f"{wanted:,}",
+            excess=f"{standing.surrendered - wanted:,}",
+        ),
+        field="obligation",
+        code="beneath_surrendered",
+    )
+
+
+def _require_nothing_contradicts(
+    standing: Standing, instruments: Sequence[int], percent: Decimal
+) -> None:
+    used = db.session.execute(_USED, {"id": standing.id, "kept": list(instruments)}).all()
+    if used:
+        raise RuleError(
+            _(
+                "%(instruments)s has been surrendered for notice %(number)s and must stay among what"
+                " it accepts",
+                instruments="、".join(row.name for row in used),
+                number=standing.number,
+            ),
+            field="instruments",
+            code="scope_contradicts",
+        )
+    limit = int(standing.obligation * percent / 100)
+    if limit < standing.offset_surrendered:
+        raise RuleError(
+            _(
+                "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than"
+                " %(limit)s tonnes",
+                used=f"{standing.offset_surrendered:,}",
+                number=standing.number,
+                limit=f"{limit:,}",
+            ),
+            field="offset_percent",
+            code="offset_beneath",
+        )
+
+
+# Reading under lock ---------------------------------------------------------------------------
+
+
+def standing() -> Any:
+    """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes."""
+    signed = case(
+        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
+    )
+    is_offset = Instrument.kind == "offset"
+    approved = Application.status == Status.APPROVED
+    pending = (Application.status == Status.IN_REVIEW) & (Application.kind == "surrender")
+
+    def tonnes(condition: Any) -> Any:
+        return cast(func.coalesce(func.sum(signed).filter(condition), 0), BigInteger)
+
+    return (
+        select(
+            tonnes(approved).label("surrendered"),
+            tonnes(pending).label("pending"),
+            tonnes(approved & is_offset).label("offset_surrendered"),
+            tonnes(pending & is_offset).label("offset_pending"),
+        )
+        .select_from(Application)
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .where(
+            Application.notice_id == Notice.id,
+            Application.status.in_([Status.IN_REVIEW, Status.APPROVED]),
+        )
+        .correlate(Notice)
+        .lateral("standing")
+    )
+
+
+def _lock_accounts(accounts: set[int], actor: Actor) -> None:
+    """Lock the enterprises' accounts by id.  Raises NotFound unless all are in scope."""
+    locked = db.session.scalars(
+        _LOCK_ACCOUNTS, {"ids": sorted(accounts), "province": actor.province}
+    ).all()
+    if set(locked) != accounts:
+        raise NotFound(_("There is no such account"))
+
+
+def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Standing]:
+    """Lock accounts, then notices, and read what was surrendered; what is not there is refused."""
+    assert actor.account_id is None, "an enterprise changes no notice"
+    accounts = db.session.scalars(
+        _LOCK_ACCOUNTS_OF, {"ids": list(notice_ids), "province": actor.province}
+    ).all()
+    asked = {"ids": list(notice_ids), "accounts": list(accounts)}
+    locked = set(db.session.scalars(_LOCK_NOTICES, asked))
+    for id_ in notice_ids:
+        if id_ not in locked:
+            outcome.refused[id_] = NotFound(_("There is no such compliance notice"))
+    figures = standing()
+    rows = db.session.execute(
+        select(
+            Notice.id,
+            Notice.number,
+            Notice.account_id,
+            Notice.year,
+            Notice.obligation,
+            Notice.offset_percent,
+            Notice.deadline,
+            Notice.reminded_at,
+            *figures.c,
+        )
+        .join(figures, text("true"))
+        .where(Notice.id.in_(locked))
+        .order_by(Notice.id)
+    )
+    return [Standing(**row._mapping) for row in rows]
+
+
+# Writing --------------------------------------------------------------------------------------
+
+
+def _keep_history(
+    changed: Sequence[tuple[Standing, int]],
+    actor: Actor,
+    now: datetime,
+    document_no: str,
+    reason: str,
+) -> None:
+    db.session.execute(
+        insert(NoticeChange),
+        [
+            {
+                "notice_id": each.id,
+                "before": each.obligation,
+                "after": after,
+                "document_no": document_no.strip()[:100],
+                "reason": reason.strip()[:500],
+                "changed_by": actor.member_id,
+                "changed_at": now,
+            }
+            for each, after in changed
+        ],
+    )
+
+
+def record(
+    action: str,
+    standings: Sequence[Standing],
+    actor: Actor,
+    details: Sequence[dict[str, Any]],
+    document_no: str,
+) -> None:
+    """Write one row of the operation log for each notice, in one statement."""
+    document = {"document_no": document_no.strip()} if document_no else {}
+    db.session.execute(
+        insert(OperationLog),
+        [
+            {
+                "member_id": actor.member_id,
+                "member_no": actor.member_no,
+                "ip": actor.ip,
+                "certificate": actor.certificate,
+                "action": action,
+                "subject": each.number,
+                "account_id": each.account_id,
+                "detail": detail | document,
+            }
+            for each, detail in zip(standings, details, strict=True)
+        ],
+    )
+
+
+@contextmanager
+def _notice_errors() -> Iterator[None]:
+    """Turn the database's refusal into a RuleError; anything else is a fault and passes."""
+    try:
+        yield
+    except IntegrityError as error:
+        constraint = error.orig.diag.constraint_name  # type: ignore[union-attr]
+        if constraint != "obligation_covers_surrendered":
+            raise
+        raise RuleError(
+            _("More has been surrendered meanwhile: refund it first (surrender refunds)"),
+            field="obligation",
+            code="surrendered_meanwhile",
+        ) from error
+
+
+def _issue_values(
+    notices: Sequence[NewNotice], actor: Actor, now: datetime, import_id: int | None
+) -> dict[str, Any]:
+    accepted = [(each, id_) for each in notices for id_ in sorted(set(each.instruments))]
+    return {
+        "accounts": [each.account_id for each in notices],
+        "years": [each.year for each in notices],
+        "obligations": [each.obligation for each in notices],
+        "deadlines": [each.deadline for each in notices],
+        "percents": [each.offset_percent for each in notices],
+        "of_accounts": [each.account_id for each, _id in accepted],
+        "of_years": [each.year for each, _id in accepted],
+        "instruments": [id_ for _each, id_ in accepted],
+        "import": import_id,
+        **actor.signature(now),
+    }
+
+
+_LOCK_ACCOUNTS = typed(
+    """
+    SELECT id FROM account
+     WHERE id = ANY(:ids) AND kind = 'enterprise'
+       AND (CAST(:province AS text) IS NULL OR province = :province)
+     ORDER BY id FOR NO KEY UPDATE
+    """,
+    ids=Integer,
+)
+
+_LOCK_ACCOUNTS_OF = typed(
+    """
+    WITH asked AS MATERIALIZED (SELECT account_id FROM notice WHERE id = ANY(:ids))
+    SELECT id FROM account
+     WHERE id IN (SELECT account_id FROM asked)
+       AND (CAST(:province AS text) IS NULL OR province = :province)
+     ORDER BY id FOR NO KEY UPDATE
+    """,
+    ids=Integer,
+)
+
+_LOCK_NOTICES = typed(
+    """
+    SELECT id FROM notice WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
+     ORDER BY id FOR NO KEY UPDATE
+    """,
+    ids=Integer,
+    accounts=Integer,
+)
+
+_ISSUE = typed(
+    """
+    WITH wanted AS (
+           SELECT nextval(pg_get_serial_sequence('notice', 'id')) AS id, w.*
+             FROM unnest(:accounts, :years, :obligations, :deadlines, :percents) WITH ORDINALITY
+               AS w (account_id, year, obligation, deadline, offset_percent, n)
+            ORDER BY n),
+         made AS (
+           INSERT INTO notice (id, number, account_id, year, obligation, deadline, offset_percent,
+                               import_id, issued_by, issued_at)
+           SELECT id, 'LT' || year || lpad(id::text, 8, '0'), account_id, year, obligation,
+                  deadline, offset_percent, CAST(:import AS bigint), CAST(:member AS integer), :at
+             FROM wanted ORDER BY account_id, year
+           ON CONFLICT (account_id, year) DO NOTHING
+           RETURNING id, number, account_id, year, obligation),
+         scope AS (
+           INSERT INTO notice_instrument (notice_id, instrument_id)
+           SELECT made.id, s.instrument_id
+             FROM unnest(:of_accounts, :of_years, :instruments)
+               AS s (account_id, year, instrument_id)
+             JOIN made USING (account_id, year)),
+         logged AS (
+           INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject,
+                                      account_id, detail)
+           SELECT CAST(:member AS integer), :member_no, :ip, :certificate, 'notice.issue', number,
+                  account_id, jsonb_build_object('year', year, 'obligation', obligation)
+             FROM made)
+    SELECT id, account_id, year FROM made
+    """,
+    accounts=Integer,
+    years=SmallInteger,
+    obligations=BigInteger,
+    deadlines=DateTime,
+    percents=Numeric,
+    of_accounts=Integer,
+    of_years=SmallInteger,
+    instruments=Integer,
+)
+
+_ADJUST = typed(
+    """
+    UPDATE notice n SET obligation = w.obligation
+      FROM unnest(:ids, :obligations) AS w (id, obligation) WHERE n.id = w.id
+    """,
+    ids=Integer,
+    obligations=BigInteger,
+)
+
+# Instruments of which something was surrendered and not refunded, and that would no longer count.
+_USED = typed(
+    """
+    SELECT i.code, i.name
+      FROM application a
+      JOIN application_line l ON l.application_id = a.id
+      JOIN instrument i ON i.id = l.instrument_id
+     WHERE a.notice_id = :id AND a.status = 'approved' AND l.instrument_id <> ALL(:kept)
+     GROUP BY i.id
+    HAVING sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END) > 0
+     ORDER BY i.code
+    """,
+    kept=Integer,
+)

@@ -1,0 +1,121 @@
+"""提醒: mail and text messages to those who are behind with a 履约通知书, in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from flask_babel import gettext as _
+from sqlalchemy import select, update
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.models import AccountDetail, Member, Notice
+from app.operations.compliance.notices import Outcome, Standing, lock, record
+from app.operations.records import outbox
+from app.operations.records.actor import Actor
+from app.operations.records.outbox import Message
+
+MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
+
+
+def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
+    """Write mail and text message to those who are behind: obligation, gap and deadline.
+
+    Refused: who has fulfilled, who was reminded today, who has no address.
+    """
+    outcome, messages, behind = Outcome(), {}, {}
+    standings = lock(notice_ids, actor, outcome)
+    addresses = _addresses({each.account_id for each in standings})
+    today = now.astimezone(BEIJING).date()
+    for standing in standings:
+        reminded = standing.reminded_at
+        if not standing.gap:
+            why = _("The obligation is fulfilled")
+        elif reminded and reminded.astimezone(BEIJING).date() == today:
+            why = _("Was reminded today already")
+        elif not addresses.get(standing.account_id):
+            why = _("The account has no e-mail address and no telephone")
+        else:
+            reached = addresses[standing.account_id]
+            messages[standing.id] = _reminder(standing, reached, today.isoformat())
+            behind[standing.id] = standing
+            continue
+        outcome.refused[standing.id] = RuleError(why, code="not_reminded")
+    outcome.refused |= _send(messages)
+    outcome.done = [id_ for id_ in behind if id_ not in outcome.refused]
+    if outcome.done:
+        told = [behind[id_] for id_ in outcome.done]
+        db.session.execute(
+            update(Notice).where(Notice.id.in_(outcome.done)).values(reminded_at=now)
+        )
+        details = [{"gap": each.gap, "messages": len(messages[each.id])} for each in told]
+        record("notice.remind", told, actor, details, "")
+    return outcome
+
+
+def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
+    """Return (channel, address) by account: the representative's, or else the members' own."""
+    found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
+    details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
+    for each in db.session.scalars(details):
+        if each.representative_email:
+            found[each.account_id].append(("mail", each.representative_email))
+        if each.representative_phone:
+            found[each.account_id].append(("sms", each.representative_phone))
+    lacking = [
+        id_ for id_, reached in found.items() if not any(each[0] == "mail" for each in reached)
+    ]
+    members = select(Member.account_id, Member.email).where(
+        Member.account_id.in_(lacking), Member.active
+    )
+    for account_id, email in db.session.execute(members.order_by(Member.id)):
+        if email and account_id is not None:
+            found[account_id].append(("mail", email))
+    return found
+
+
+def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
+    body = _(
+        "Compliance notice %(number)s for %(year)s: %(obligation)s tonnes are due, %(gap)s tonnes are"
+        " still missing. Please surrender them before %(deadline)s.",
+        number=standing.number,
+        year=standing.year,
+        obligation=f"{standing.obligation:,}",
+        gap=f"{standing.gap:,}",
+        deadline=f"{standing.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+    )
+    return [
+        Message(
+            channel,
+            address,
+            body,
+            "compliance_reminder",
+            subject=_("Reminder: compliance for %(year)s", year=standing.year)
+            if channel == "mail"
+            else "",
+            account_id=standing.account_id,
+            dedupe_key=f"reminder:{standing.id}:{day}:{channel}:{number}",
+        )
+        for number, (channel, address) in enumerate(reached)
+    ]
+
+
+def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
+    """Write all messages into the outbox; return what stood against whose."""
+    every = [message for each in messages.values() for message in each]
+    try:
+        with db.session.begin_nested():
+            for start in range(0, len(every), MESSAGES_AT_ONCE):
+                outbox.send(*every[start : start + MESSAGES_AT_ONCE])
+        return {}
+    except RuleError:
+        pass
+    refused = {}
+    for id_, each in messages.items():  # One address is malformed: the others get theirs.
+        try:
+            outbox.send(*each)
+        except RuleError as error:
+            refused[id_] = error
+    return refused

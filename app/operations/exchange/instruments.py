@@ -1,0 +1,117 @@
+"""Instruments (标的): the registry creates them, the system gives their code (domain.md section 7)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select, text
+
+from app.domain.errors import NotAllowed, RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Party
+from app.extensions import db
+from app.models import Instrument, Venue, VenueInstrument
+from app.operations.applications import engine
+from app.operations.records import log
+from app.operations.records.actor import Actor
+
+LONGEST_NAME = 100
+FIRST_VINTAGE = 2019
+KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
+_TRADE_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,19}")
+_NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # Two officers get two codes.
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstrument:
+    """What an officer says of an instrument; without a trade code it cannot be transferred."""
+
+    name: str
+    vintage: int
+    kind: str = "allowance"
+    venue_id: int | None = None
+    trade_code: str = ""
+
+
+def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
+    """Create an instrument under the next code of this year: PE, the year, six digits.
+
+    Raises RuleError for a name that is missing or taken, a vintage that cannot be, an unknown kind
+    or venue, and half a trade code; NotAllowed where the actor is not of the registry.
+    """
+    if engine.party(actor) is not Party.REGISTRY:
+        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    year = now.astimezone(BEIJING).year
+    name = new.name.strip()
+    _require_sound(new, name, year)
+    db.session.execute(_NUMBERING)
+    if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
+        raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
+    instrument = Instrument(code=_next_code(year), name=name, vintage=new.vintage, kind=new.kind)
+    db.session.add(instrument)
+    db.session.flush()
+    if new.venue_id:
+        db.session.add(
+            VenueInstrument(
+                venue_id=new.venue_id, instrument_id=instrument.id, trade_code=new.trade_code
+            )
+        )
+    log.record(
+        actor,
+        "instrument.create",
+        subject=instrument.code,
+        name=name,
+        vintage=new.vintage,
+        kind=new.kind,
+        trade_code=new.trade_code,
+    )
+    db.session.flush()
+    return instrument
+
+
+def _require_sound(new: NewInstrument, name: str, year: int) -> None:
+    if not name or len(name) > LONGEST_NAME:
+        raise RuleError(
+            _("Enter a name of at most %(most)d characters", most=LONGEST_NAME),
+            field="name",
+            code="name_missing",
+        )
+    if not FIRST_VINTAGE <= new.vintage <= year + 1:
+        raise RuleError(
+            _(
+                "The vintage is a year from %(first)d to %(last)d",
+                first=FIRST_VINTAGE,
+                last=year + 1,
+            ),
+            field="vintage",
+            code="vintage_unknown",
+        )
+    if new.kind not in KINDS:
+        raise RuleError(_("Choose one of the types offered"), field="kind", code="kind_unknown")
+    if bool(new.venue_id) != bool(new.trade_code):
+        raise RuleError(
+            _("Trading venue and trade code go together: enter both or neither"),
+            field="trade_code",
+            code="trade_code_alone",
+        )
+    if new.trade_code and not _TRADE_CODE.fullmatch(new.trade_code):
+        raise RuleError(
+            _("A trade code has 2 to 20 capital letters, digits and hyphens, such as CEA25"),
+            field="trade_code",
+            code="trade_code_malformed",
+        )
+    if new.venue_id and db.session.get(Venue, new.venue_id) is None:
+        raise RuleError(_("This is not one of the venues"), field="venue", code="venue_unknown")
+
+
+def _next_code(year: int) -> str:
+    prefix = f"PE{year}"
+    last = db.session.scalar(
+        select(func.max(Instrument.code)).where(
+            Instrument.code.regexp_match(f"^{prefix}[0-9]{{6}}$")
+        )
+    )
+    return f"{prefix}{int(last[-6:]) + 1 if last else 1:06d}"

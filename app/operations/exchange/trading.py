@@ -1,0 +1,179 @@
+"""What the exchange's machine asks of the registry: transfers that the trading side starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import NotFound, RuleError
+from app.domain.moves import LARGEST_REQUEST
+from app.domain.workflow import Line, Status
+from app.extensions import db
+from app.models import Account, Application, ApplicationLine, Instrument, Venue
+from app.operations.applications import engine
+from app.operations.records.actor import EXCHANGE
+
+LONGEST_REQUEST_NO = 60
+KIND_OF_DIRECTION = {
+    "in": "exchange_registry_to_trading",  # 交易发起登记转交易
+    "out": "trading_to_registry",  # 交易发起交易转登记
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """One transfer as the exchange asks for it, in whole tonnes.
+
+    ``request_no`` is the exchange's own number: the same number is carried out once.
+    """
+
+    request_no: str
+    direction: str  # "in" (registry to trading) or "out" (trading to registry)
+    member_no: str
+    instrument_code: str
+    quantity: int
+    venue_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the exchange is told of one request."""
+
+    request_no: str
+    number: str  # of our application; "" where none could be kept
+    status: str
+    refusal: str = ""
+
+
+def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
+    """Carry out the exchange's transfers, each on its own merits; refusals are kept and listed.
+
+    A request number seen before is answered with what became of it then; with other content it is
+    refused.  What names an unknown member, instrument or venue cannot be kept and is answered with
+    the reason alone.
+    """
+    drafts: dict[str, engine.Draft] = {}
+    names = _names(requests)
+    known = _known_content(requests)
+    answers: list[Answer | None] = []
+    for request in requests:
+        try:
+            draft = _draft(request, names)
+            if known.setdefault(request.request_no, draft) != draft:
+                raise RuleError(
+                    _("The request number was used before with other content"), field="request_no"
+                )
+            drafts[request.request_no] = draft
+            answers.append(None)
+        except RuleError as error:
+            answers.append(Answer(request.request_no, "", str(Status.REFUSED), str(error)))
+    kept = _carry_out(drafts, now)
+    return [
+        answer or kept[request.request_no]
+        for request, answer in zip(requests, answers, strict=True)
+    ]
+
+
+def _known_content(requests: Sequence[TransferRequest]) -> dict[str, engine.Draft]:
+    """Read what was asked for under these numbers before."""
+    keys = [_key(request.request_no) for request in requests]
+    rows = db.session.execute(
+        select(
+            Application.request_key,
+            Application.kind,
+            Application.account_id,
+            ApplicationLine.instrument_id,
+            ApplicationLine.quantity,
+            ApplicationLine.venue_id,
+        )
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .where(Application.request_key.in_(keys))
+    )
+    return {
+        key.removeprefix(_key("")): engine.Draft(
+            kind, account, (Line(instrument, quantity, venue_id=venue),), key
+        )
+        for key, kind, account, instrument, quantity, venue in rows
+    }
+
+
+def _key(request_no: str) -> str:
+    return f"exchange:{request_no}"
+
+
+def _carry_out(drafts: dict[str, engine.Draft], now: datetime) -> dict[str, Answer]:
+    if not drafts:
+        return {}
+    ids = engine.start(list(drafts.values()), EXCHANGE, now=now)
+    fresh = db.session.scalars(
+        select(Application.id).where(Application.id.in_(ids), Application.status == Status.DRAFT)
+    ).all()
+    if fresh:
+        outcome = engine.submit(fresh, EXCHANGE, now=now)
+        engine.refuse(outcome.refused, EXCHANGE, now=now)
+    rows = {
+        row.id: row
+        for row in db.session.execute(
+            select(
+                Application.id, Application.number, Application.status, Application.refusal
+            ).where(Application.id.in_(ids))
+        )
+    }
+    return {
+        request_no: Answer(request_no, rows[id_].number, rows[id_].status, rows[id_].refusal)
+        for request_no, id_ in zip(drafts, ids, strict=True)
+    }
+
+
+def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
+    """Read the ids behind the codes of a batch, in three queries."""
+    found: dict[tuple[str, str], int] = {}
+    for what, column, key, codes in (
+        ("member", Account.member_no, Account.id, {request.member_no for request in requests}),
+        ("instrument", Instrument.code, Instrument.id, {r.instrument_code for r in requests}),
+        ("venue", Venue.code, Venue.id, {request.venue_code for request in requests}),
+    ):
+        rows = db.session.execute(select(column, key).where(column.in_(codes)))
+        found |= {(what, code): id_ for code, id_ in rows}
+    return found
+
+
+def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engine.Draft:
+    if not 1 <= len(request.request_no) <= LONGEST_REQUEST_NO:
+        raise RuleError(
+            _("The request number needs 1 to %(most)d characters", most=LONGEST_REQUEST_NO),
+            field="request_no",
+        )
+    if not 1 <= request.quantity <= LARGEST_REQUEST:
+        raise RuleError(
+            _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
+            if request.quantity > 0
+            else _("Quantity must be at least 1 tonne"),
+            field="quantity",
+        )
+    if request.direction not in KIND_OF_DIRECTION:
+        raise RuleError(_("Direction must be in or out"), field="direction")
+    ids = []
+    for what, code, message in (
+        ("member", request.member_no, _("There is no account %(code)s", code=request.member_no)),
+        (
+            "instrument",
+            request.instrument_code,
+            _("There is no instrument %(code)s", code=request.instrument_code),
+        ),
+        ("venue", request.venue_code, _("There is no venue %(code)s", code=request.venue_code)),
+    ):
+        if (what, code) not in names:
+            raise NotFound(message, field=what)
+        ids.append(names[what, code])
+    account, instrument, venue = ids
+    return engine.Draft(
+        kind=KIND_OF_DIRECTION[request.direction],
+        account_id=account,
+        lines=(Line(instrument, request.quantity, venue_id=venue),),
+        request_key=_key(request.request_no),
+    )

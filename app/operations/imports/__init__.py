@@ -1,0 +1,1 @@
+"""Tables from outside: read, checked, and turned into drafts or notices."""

@@ -1,0 +1,236 @@
+"""The allocation table (配额分配表): one file of rows becomes issuances that wait for the second officer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import RuleError
+from app.domain.kinds.issuance import ISSUANCE_TYPES, ONCE, Issuance
+from app.domain.moves import whole_tonnes
+from app.domain.workflow import Line, Status
+from app.extensions import db
+from app.models import Account, Application, ApplicationLine, Instrument
+from app.operations.applications import engine
+from app.operations.imports import batches
+from app.operations.imports.tables import ImportColumn, Row, Table
+from app.operations.records.actor import Actor
+
+FILE_KIND = "allocation"
+COLUMNS = (
+    ImportColumn("member_no", _("Member number"), "21042300007"),
+    ImportColumn(
+        "uscc",
+        _("Unified social credit code"),
+        "91420100MA4K2X7R0A",
+        _("As registered; empty where none is registered"),
+        is_required=False,
+    ),
+    ImportColumn("name", _("Enterprise name"), "市场通测试030207", _("Exactly as registered")),
+    ImportColumn("code", _("Instrument code"), "PE2021000025"),
+    ImportColumn(
+        "category",
+        _("Issuance type"),
+        "核定",
+        _("Pre-allocation, approved, supplementary or adjustment"),
+    ),
+    ImportColumn("quantity", _("Issued quantity"), "200000", _("Whole tonnes")),
+    ImportColumn(
+        "verified",
+        _("Approved allocation quantity"),
+        "900000",
+        _("With the next column: issued quantity = approved - pre-allocated"),
+        is_required=False,
+    ),
+    ImportColumn(
+        "given",
+        _("Pre-allocated quantity"),
+        "700000",
+        _("Enter both quantities or neither"),
+        is_required=False,
+    ),
+)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the registry knows of what the rows name."""
+
+    accounts: dict[str, Account]
+    instruments: dict[str, int]
+    issued: dict[tuple[int, int, str], str]  # (account, instrument, type) -> application number
+
+
+def take(
+    table: Table,
+    actor: Actor,
+    *,
+    now: datetime,
+    declared: int | None = None,
+    is_signed: bool = False,
+) -> batches.Imported:
+    """Make one issuance an enterprise and type, as `imports.take` says.
+
+    ``declared`` is the sum of all rows as the paper says it.
+    """
+
+    def drafts_of(import_id: int) -> list[engine.Draft]:
+        return [
+            engine.Draft(
+                kind=Issuance.code,
+                account_id=account,
+                lines=tuple(lines),
+                request_key=f"{FILE_KIND}:{import_id}:{account}:{category}",
+                reason=gettext("Imported from %(name)s", name=table.name),
+                category=category,
+                import_id=import_id,
+            )
+            for (account, category), lines in _read(table, declared).items()
+        ]
+
+    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
+
+
+def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:
+    """Judge every row, and put those of one enterprise and type together."""
+    known = _known(table.rows)
+    types = {str(title): code for code, title in ISSUANCE_TYPES.items()}
+    seen: dict[tuple[int, int, str], int] = {}
+    groups: dict[tuple[int, str], list[Line]] = defaultdict(list)
+    for row in table.rows:
+        account = _account(table, row, known)
+        instrument = known.instruments.get(row["code"])
+        if instrument is None:
+            table.refuse(row.number, "code", _("There is no such instrument"))
+        category = types.get(row["category"])
+        if category is None:
+            table.refuse(row.number, "category", _("Choose one of the types offered"))
+        quantity = _quantity(table, row, "quantity")
+        _check_sum(table, row, quantity)
+        if account is None or instrument is None or category is None or quantity is None:
+            continue
+        key = (account.id, instrument, category)
+        _check_once(table, row, key, seen, known)
+        groups[account.id, category].append(Line(instrument, quantity))
+    total = sum(line.quantity for lines in groups.values() for line in lines)
+    if table.is_clear and declared is not None and total != declared:
+        message = _(
+            "The rows add up to %(total)s tonnes, not to the %(declared)s tonnes declared",
+            total=f"{total:,}",
+            declared=f"{declared:,}",
+        )
+        table.refuse(0, "quantity", message)
+    return groups
+
+
+def _account(table: Table, row: Row, known: _Known) -> Account | None:
+    account = known.accounts.get(row["member_no"])
+    if account is None:
+        table.refuse(row.number, "member_no", _("There is no such enterprise"))
+        return None
+    if row["uscc"] and row["uscc"] != account.uscc:  # May be left empty: number and name agree.
+        table.refuse(row.number, "uscc", _("This is not the enterprise's registered code"))
+    if row["name"] != account.name:
+        message = _("The enterprise is registered as %(name)s", name=account.name)
+        table.refuse(row.number, "name", message)
+    return account
+
+
+def _quantity(table: Table, row: Row, key: str) -> int | None:
+    try:
+        return whole_tonnes(row[key], field=key)
+    except RuleError as error:
+        table.refuse(row.number, key, error.message)
+        return None
+
+
+def _check_sum(table: Table, row: Row, quantity: int | None) -> None:
+    """Issued is what was approved less what was pre-allocated (domain.md R22, R36)."""
+    if not row["verified"] and not row["given"]:
+        return
+    if not row["verified"] or not row["given"]:
+        missing = "given" if row["verified"] else "verified"
+        table.refuse(row.number, missing, _("Enter both quantities or neither"))
+        return
+    verified = _quantity(table, row, "verified")
+    given = 0 if row["given"] == "0" else _quantity(table, row, "given")
+    if None in (quantity, verified, given):
+        return
+    assert quantity is not None
+    assert verified is not None
+    assert given is not None
+    if quantity != verified - given:
+        message = _(
+            "%(verified)s - %(given)s is %(right)s, not %(quantity)s",
+            verified=f"{verified:,}",
+            given=f"{given:,}",
+            right=f"{verified - given:,}",
+            quantity=f"{quantity:,}",
+        )
+        table.refuse(row.number, "quantity", message)
+
+
+def _check_once(
+    table: Table,
+    row: Row,
+    key: tuple[int, int, str],
+    seen: dict[tuple[int, int, str], int],
+    known: _Known,
+) -> None:
+    if key in seen:
+        message = _(
+            "The same enterprise, instrument and type stand in row %(number)d", number=seen[key]
+        )
+        table.refuse(row.number, "", message)
+    elif key in known.issued:
+        message = _(
+            "This was issued already, or is about to be, by application %(number)s",
+            number=known.issued[key],
+        )
+        table.refuse(row.number, "", message)
+    seen.setdefault(key, row.number)
+
+
+def _known(rows: Iterable[Row]) -> _Known:
+    """Read everything that the rows name, in three statements."""
+    numbers = {row["member_no"] for row in rows}
+    codes = {row["code"] for row in rows}
+    accounts = db.session.scalars(
+        select(Account).where(Account.kind == "enterprise", Account.member_no.in_(numbers))
+    )
+    by_number = {account.member_no: account for account in accounts}
+    instruments = db.session.execute(
+        select(Instrument.code, Instrument.id).where(Instrument.code.in_(codes))
+    ).all()
+    issued = db.session.execute(_issued([account.id for account in by_number.values()])).all()
+    return _Known(
+        by_number,
+        dict(instruments),
+        {(account, instrument, type_): number for account, instrument, type_, number in issued},
+    )
+
+
+def _issued(accounts: list[int]) -> Any:
+    return (
+        select(
+            Application.account_id,
+            ApplicationLine.instrument_id,
+            Application.category,
+            Application.number,
+        )
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .where(
+            Application.kind == Issuance.code,
+            Application.category.in_(ONCE),
+            Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
+            | batches.awaits_submission(),
+            Application.account_id.in_(accounts),
+        )
+    )

@@ -1,0 +1,125 @@
+"""What an imported file brings: drafts until they are submitted together, or withdrawn together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, and_, func, select
+
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.workflow import Party, Status
+from app.extensions import db, undone
+from app.models import Application, ApplicationLine, ImportFile
+from app.operations.applications import engine
+from app.operations.imports import tables
+from app.operations.imports.tables import Table
+from app.operations.records.actor import Actor
+
+# One import of a kind at a time: what may come once is looked for once.
+_LOCKS = {"allocation": 7260008, "account_opening": 7260009}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import made."""
+
+    import_id: int
+    applications: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An imported file, what became of its applications, and their tonnes."""
+
+    file: ImportFile
+    statuses: Counter[str]
+    tonnes: int
+
+
+def take(
+    kind: str,
+    table: Table,
+    drafts_of: Callable[[int], list[engine.Draft]],
+    actor: Actor,
+    *,
+    now: datetime,
+    is_signed: bool,
+) -> Imported:
+    """Make drafts of a table and submit all of them; one bad row and nothing is made.
+
+    ``drafts_of`` reads the rows, given the import's id.  What ``is_signed`` is submitted only with
+    the signature: it is tried, and stays drafts.  Raises RuleError where the file was imported before
+    or rows are bad, which then stand in ``table.problems``; the caller rolls back.
+    """
+    if engine.party(actor) is not Party.REGISTRY:
+        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    _require_clear(table)
+    db.session.execute(select(func.pg_advisory_xact_lock(_LOCKS[kind])))
+    import_id = tables.remember(kind, table, actor, now)
+    drafts = drafts_of(import_id)
+    _require_clear(table)
+    made = engine.start(drafts, actor, now=now)
+    _submit(made, actor, now=now, only_tries=is_signed)
+    return Imported(import_id, made)
+
+
+def _require_clear(table: Table) -> None:
+    if not table.is_clear:
+        raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
+
+
+def _submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool) -> None:
+    """Submit all, or try it and undo it: nobody signs in vain.  Raises what stood against the first."""
+    try:
+        with undone() if only_tries else nullcontext():
+            engine.submit_all(ids, actor, now=now)
+    except engine.NoneSubmitted as error:
+        raise error.refused[0][1] from error
+
+
+def find(import_id: int, kind: str) -> Batch:
+    """Return a file that was imported.  Raises NotFound where there is none of this kind."""
+    file = db.session.get(ImportFile, import_id)
+    if file is None or file.kind != kind:
+        raise NotFound("no such import")
+    mine = Application.import_id == import_id
+    statuses = select(Application.status, func.count()).where(mine).group_by(Application.status)
+    tonnes = (
+        select(func.sum(ApplicationLine.quantity)).join(ApplicationLine.application).where(mine)
+    )
+    return Batch(
+        file, Counter(dict(db.session.execute(statuses).all())), db.session.scalar(tonnes) or 0
+    )
+
+
+def awaits_submission() -> ColumnElement[bool]:
+    """Return the condition that an application came with a file and was not submitted yet."""
+    return and_(Application.import_id.is_not(None), Application.status == Status.DRAFT)
+
+
+def drafts(import_id: int) -> list[int]:
+    """Return the applications of a file that were not submitted yet."""
+    return list(
+        db.session.scalars(
+            select(Application.id)
+            .where(Application.import_id == import_id, Application.status == Status.DRAFT)
+            .order_by(Application.id)
+        )
+    )
+
+
+def withdraw(import_id: int, actor: Actor, *, now: datetime) -> int:
+    """Withdraw the drafts that a file brought, so that it may be imported again; returns how many.
+
+    What was submitted meanwhile stays.  Raises RuleError.
+    """
+    engine.hold(drafts(import_id), actor)
+    outcome = engine.withdraw(drafts(import_id), actor, now=now)
+    for _case, error in outcome.refused:
+        raise error
+    return len(outcome.done)

@@ -1,0 +1,198 @@
+"""履约通知书 from a table: every row is read and checked before one notice is issued, all or none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import RuleError
+from app.domain.moves import whole_tonnes
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.models import Account, Instrument, Notice
+from app.operations.compliance import notices as compliance
+from app.operations.compliance.notices import NewNotice
+from app.operations.imports import tables
+from app.operations.imports.tables import ImportColumn, Row, Table
+from app.operations.records.actor import Actor
+
+KIND = "notice"
+COLUMNS = (
+    ImportColumn("member_no", _("Member number"), "21042300007"),
+    ImportColumn("year", _("Compliance year"), "2025"),
+    ImportColumn("obligation", _("Obligation (tonnes)"), "1234567", _("Whole tonnes, digits only")),
+    ImportColumn(
+        "deadline",
+        _("Deadline"),
+        "2026-12-31",
+        _("A day, until its end, or YYYY-MM-DD HH:mm"),
+    ),
+    ImportColumn(
+        "instruments",
+        _("Instruments accepted"),
+        "PE2026000001、PE2026000002",
+        _("Instrument codes with 、 between them; CCER that may be used as well"),
+    ),
+    ImportColumn(
+        "offset_percent",
+        _("Share of CCER (%)"),
+        "5",
+        _("Of the obligation; empty: no CCER"),
+        is_required=False,
+    ),
+)
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[ T]([0-9]{1,2}):([0-9]{2})(:[0-9]{2})?)?"
+)
+_END_OF_DAY = time(23, 59, 59)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the rows refer to, read once for the whole table."""
+
+    accounts: Mapping[str, tuple[int, str | None]]  # member number -> id, province
+    instruments: Mapping[str, int]  # code -> id
+    offsets: frozenset[int]  # the instruments that are CCER
+    issued: frozenset[tuple[int, int]]  # (account, year) that have a notice
+
+
+def import_table(table: Table, actor: Actor, *, now: datetime) -> int:
+    """Issue a notice for every row; returns how many.  What is wrong stands in the table's problems.
+
+    Nothing is issued while there is a problem.  Raises RuleError for a file imported before.
+    """
+    notices = read(table, actor, now=now)
+    if not table.is_clear:
+        return 0
+    import_id = tables.remember(KIND, table, actor, now)
+    return len(compliance.issue(notices, actor, now=now, import_id=import_id))
+
+
+def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
+    """Return what the rows ask for; refuse in the table each cell that does not fit."""
+    known = _known(table.rows)
+    seen: dict[tuple[str, str], int] = {}
+    notices = []
+    for row in table.rows:
+        key = (row["member_no"], row["year"])
+        if key in seen:
+            message = _("The same enterprise and year stand in row %(row)s", row=seen[key])
+            table.refuse(row.number, "member_no", message)
+        seen.setdefault(key, row.number)
+        notice = _notice(table, row, known, actor)
+        if notice is not None:
+            _judge(table, row, notice, known, now)
+            notices.append(notice)
+    return notices
+
+
+def moment(text: str) -> datetime:
+    """Read a deadline: a day stands for its end, and 24:00 for 23:59:59.  Raises RuleError."""
+    match = _MOMENT.fullmatch(text.strip())
+    try:
+        if match is None:
+            raise ValueError(text)
+        begin = datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=BEIJING)
+        if match[4] is None or (match[4], match[5]) == ("24", "00"):
+            return datetime.combine(begin.date(), _END_OF_DAY, tzinfo=BEIJING)
+        second = int(match[6][1:]) if match[6] else 0
+        return begin.replace(hour=int(match[4]), minute=int(match[5]), second=second)
+    except ValueError as error:
+        raise RuleError(
+            _("This is not a time; write it as YYYY-MM-DD or YYYY-MM-DD HH:mm"), field="deadline"
+        ) from error
+
+
+def percent(text: str) -> Decimal:
+    """Read a share in per cent, with at most two decimals; empty is 0.  Raises RuleError."""
+    typed = text.strip().removesuffix("%")
+    if not typed:
+        return Decimal(0)
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", typed):
+        raise RuleError(
+            _("The share of CCER is a percentage between 0 and 100"), field="offset_percent"
+        )
+    return Decimal(typed)
+
+
+def tonnes(text: str) -> int:
+    """Read an obligation, which may also be 0.  Raises RuleError."""
+    return 0 if text.strip() == "0" else whole_tonnes(text, field="obligation")
+
+
+def _known(rows: Sequence[Row]) -> _Known:
+    accounts = {
+        row.member_no: (row.id, row.province)
+        for row in db.session.execute(
+            select(Account.id, Account.member_no, Account.province).where(
+                Account.kind == "enterprise",
+                Account.member_no.in_({row["member_no"] for row in rows}),
+            )
+        )
+    }
+    years = {int(row["year"]) for row in rows if re.fullmatch(r"[0-9]{4}", row["year"])}
+    issued = db.session.execute(
+        select(Notice.account_id, Notice.year).where(
+            Notice.account_id.in_([id_ for id_, _province in accounts.values()]),
+            Notice.year.in_(years),
+        )
+    )
+    instruments = db.session.execute(select(Instrument.code, Instrument.id, Instrument.kind)).all()
+    return _Known(
+        accounts,
+        {row.code: row.id for row in instruments},
+        frozenset(row.id for row in instruments if row.kind == "offset"),
+        frozenset((row.account_id, row.year) for row in issued),
+    )
+
+
+def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | None:
+    """Read one row, cell by cell; None where a cell cannot be read."""
+    account, province = known.accounts.get(row["member_no"], (0, None))
+    # Another province's enterprises do not exist.
+    if not account or (actor.province is not None and province != actor.province):
+        table.refuse(row.number, "member_no", _("There is no such enterprise"))
+        return None
+    if not re.fullmatch(r"[0-9]{4}", row["year"]):
+        table.refuse(row.number, "year", _("Enter the year in four digits"))
+        return None
+    codes = [code for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code]
+    unknown = [code for code in codes if code not in known.instruments]
+    if unknown:
+        message = _("There is no instrument %(codes)s", codes="、".join(unknown))
+        table.refuse(row.number, "instruments", message)
+        return None
+    read_by: dict[str, Any] = {"obligation": tonnes, "deadline": moment, "offset_percent": percent}
+    values = {}
+    for key, reader in read_by.items():
+        try:
+            values[key] = reader(row[key])
+        except RuleError as error:
+            table.refuse(row.number, key, error.message)
+    if len(values) < len(read_by):
+        return None
+    return NewNotice(
+        account_id=account,
+        year=int(row["year"]),
+        instruments=tuple(known.instruments[code] for code in dict.fromkeys(codes)),
+        **values,
+    )
+
+
+def _judge(table: Table, row: Row, notice: NewNotice, known: _Known, now: datetime) -> None:
+    """Ask of one row what `compliance.issue` asks of each notice."""
+    if (notice.account_id, notice.year) in known.issued:
+        message = _("The enterprise has a notice for this year already")
+        table.refuse(row.number, "year", message)
+    try:
+        compliance.require_sane(notice, known.offsets, now)
+    except RuleError as error:
+        table.refuse(row.number, error.field, error.message)

@@ -1,0 +1,150 @@
+"""Enterprises whose accounts are to be opened: by a file, or one by one; a second officer confirms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select
+
+from app.domain.kinds.account_opening import AccountOpening
+from app.domain.moves import ISSUANCE_ACCOUNT_ID
+from app.domain.regions import PROVINCES
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import Account, Application
+from app.operations.accounts import details
+from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS
+from app.operations.applications import engine
+from app.operations.imports import batches
+from app.operations.imports.tables import ImportColumn, Row, Table
+from app.operations.records import outbox
+from app.operations.records.actor import Actor
+
+FILE_KIND = "account_opening"
+_SUFFIXES = ("维吾尔自治区", "壮族自治区", "回族自治区", "自治区", "省", "市")
+
+COLUMNS = (
+    ImportColumn("name", _("Enterprise name"), "江城发电有限公司"),
+    ImportColumn("uscc", _("Unified social credit code"), "91420100MA4K2X7R0A"),
+    ImportColumn(
+        "sector", _("Sector of industry"), "发电", _("Power generation, steel, cement or aluminium")
+    ),
+    ImportColumn("province", _("Province"), "湖北", _("As the provincial authorities are called")),
+    ImportColumn("registered_address", _("Registered address"), "湖北省武汉市江岸区一元路1号"),
+    ImportColumn("legal_representative", _("Legal representative"), "王建国"),
+    ImportColumn(
+        "representative",
+        _("Account representative's name"),
+        "李晓梅",
+        _("Who signs in for the enterprise and gets both letters"),
+    ),
+    ImportColumn("representative_phone", _("Mobile phone"), "13800138000"),
+    ImportColumn("representative_email", _("E-mail"), "lixiaomei@example.com"),
+    ImportColumn("representative_identity_no", _("Identity number"), "11010519491231002X"),
+    ImportColumn("bank_name", _("Bank of deposit"), "中国建设银行武汉分行", is_required=False),
+    ImportColumn("bank_account", _("Bank account"), "42001234567890123456", is_required=False),
+)
+
+
+def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Judge the details of an enterprise; return (the proposal, what is wrong by field).
+
+    Sector and province may be given by their names.  Personal data are encrypted in the proposal.
+    """
+    told = dict(typed)
+    told["sector"] = _code_of(told.get("sector", ""), SECTORS)
+    values, wrong = details.read({each.name: told.get(each.name, "") for each in FIELDS})
+    province = _code_of(told.get("province", ""), PROVINCES)
+    if not province:
+        wrong["province"] = gettext("Please fill this in")
+    elif province not in PROVINCES:
+        wrong["province"] = gettext("There is no such province")
+    for channel, name in (("mail", "representative_email"), ("sms", "representative_phone")):
+        if name in values and not outbox.is_deliverable(channel, values[name]):
+            wrong[name] = BY_NAME[name].wrong
+    return details.propose({}, values) | {"province": ["", province]}, wrong
+
+
+def _code_of(typed: str, titles: Mapping[str, Any]) -> str:
+    """Return the code of a name, with or without 省, 市 and the like; anything else as it is."""
+    plain = typed.strip()
+    by_title = {str(title): code for code, title in titles.items()}
+    for suffix in ("", *_SUFFIXES):
+        found = by_title.get(plain.removesuffix(suffix) if suffix else plain)
+        if found:
+            return found
+    return plain
+
+
+def draft(
+    proposal: Mapping[str, Any], request_key: str, *, reason: str = "", import_id: int | None = None
+) -> engine.Draft:
+    """Return the application that asks for an account; it stands under the registry's own."""
+    return engine.Draft(
+        kind=AccountOpening.code,
+        account_id=ISSUANCE_ACCOUNT_ID,
+        lines=(),
+        request_key=request_key,
+        reason=reason,
+        import_id=import_id,
+        proposal=proposal,
+    )
+
+
+def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> batches.Imported:
+    """Make an application of each row, as `imports.take` says."""
+    reason = gettext("Imported from %(name)s", name=table.name)
+
+    def drafts_of(import_id: int) -> list[engine.Draft]:
+        return [
+            draft(proposal, f"{FILE_KIND}:{import_id}:{row}", reason=reason, import_id=import_id)
+            for row, proposal in _read(table).items()
+        ]
+
+    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
+
+
+def _read(table: Table) -> dict[int, dict[str, Any]]:
+    """Judge every row: its cells, the rows above it, and the registry's own accounts."""
+    known = _taken([row["uscc"].upper() for row in table.rows])
+    seen: dict[str, int] = {}
+    found = {}
+    for row in table.rows:
+        proposal, wrong = judge(row.cells)
+        for name, message in wrong.items():
+            table.refuse(row.number, name, message)
+        _require_first(table, row, seen, known)
+        found[row.number] = proposal
+    return found
+
+
+def _require_first(table: Table, row: Row, seen: dict[str, int], known: Mapping[str, str]) -> None:
+    code = row["uscc"].upper()
+    if code in seen:
+        message = _("The same code stands in row %(number)d", number=seen[code])
+        table.refuse(row.number, "uscc", message)
+    elif code in known:
+        message = _(
+            "This enterprise has an account, or is about to: %(number)s", number=known[code]
+        )
+        table.refuse(row.number, "uscc", message)
+    if code:
+        seen.setdefault(code, row.number)
+
+
+def _taken(codes: Sequence[str]) -> dict[str, str]:
+    """Return which credit codes have an account, or an application that asks for one."""
+    proposed = func.jsonb_extract_path_text(Application.proposal, "uscc", "1")
+    opening = select(proposed, Application.number).where(
+        Application.kind == AccountOpening.code,
+        (Application.status == Status.IN_REVIEW) | batches.awaits_submission(),
+        proposed.in_(codes),
+    )
+    opened = select(Account.uscc, Account.member_no).where(Account.uscc.in_(codes))
+    return {
+        code: number for found in (opening, opened) for code, number in db.session.execute(found)
+    }

@@ -1,0 +1,240 @@
+"""The one posting path: every movement of every business is inserted here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import InsufficientQuantity, RuleError
+from app.domain.kinds import KINDS
+from app.domain.moves import Bucket, PostingRequest, Stage
+from app.extensions import db
+from app.operations.records.columns import typed
+
+_POST = typed(
+    """
+    WITH request AS (
+           SELECT * FROM unnest(:businesses, :stages, :keys, :documents, :applications, :members)
+             AS r (business, stage, request_key, document, application_id, member_id)),
+         made AS (
+           INSERT INTO posting (business, stage, request_key, document, application_id, member_id)
+           SELECT business, stage, request_key, document, application_id, member_id FROM request
+           RETURNING id, request_key),
+         moved AS (
+           INSERT INTO movement (posting_id, at, instrument_id, quantity,
+                                 from_account, from_bucket, to_account, to_bucket)
+           SELECT made.id, :at, m.instrument_id, m.quantity,
+                  m.from_account, m.from_bucket, m.to_account, m.to_bucket
+             FROM unnest(:move_keys, :instruments, :quantities, :from_accounts, :from_buckets,
+                         :to_accounts, :to_buckets)
+                  WITH ORDINALITY AS m (request_key, instrument_id, quantity, from_account,
+                                        from_bucket, to_account, to_bucket, n)
+             JOIN made USING (request_key)
+            ORDER BY m.n)
+    SELECT request_key, id FROM made
+    """,
+    **dict.fromkeys(("businesses", "stages", "keys", "documents", "move_keys"), String),
+    **dict.fromkeys(("applications", "quantities"), BigInteger),
+    **dict.fromkeys(("members", "instruments", "from_accounts", "to_accounts"), Integer),
+    **dict.fromkeys(("from_buckets", "to_buckets"), SmallInteger),
+).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+
+_REVERSE = typed(
+    """
+    WITH turned AS (
+           SELECT p.id AS reverses_id, p.business, p.document, p.application_id
+             FROM posting p WHERE p.id = ANY(:postings)),
+         made AS (
+           INSERT INTO posting (business, stage, request_key, document, application_id,
+                                reverses_id, member_id)
+           SELECT business, :stage, 'reverse:' || reverses_id, document, application_id,
+                  reverses_id, :member_id
+             FROM turned
+           RETURNING id, reverses_id),
+         moved AS (
+           INSERT INTO movement (posting_id, at, instrument_id, quantity,
+                                 from_account, from_bucket, to_account, to_bucket)
+           SELECT made.id, :at, m.instrument_id, m.quantity,
+                  m.to_account, m.to_bucket, m.from_account, m.from_bucket
+             FROM made JOIN movement m ON m.posting_id = made.reverses_id
+            ORDER BY m.id)
+    SELECT reverses_id, id FROM made
+    """,
+    postings=BigInteger,
+).bindparams(
+    bindparam("stage", type_=String),
+    bindparam("at", type_=DateTime(timezone=True)),
+    bindparam("member_id", type_=Integer),
+)
+
+# The quantity in transit is the bucket less what was submitted for a later day.
+_ROLL = typed(
+    """
+    WITH later AS (
+           SELECT a.account_id, l.instrument_id,
+                  sum(l.quantity) FILTER (WHERE a.kind <> ALL(:homeward)) AS to_trading,
+                  sum(l.quantity) FILTER (WHERE a.kind = ANY(:homeward)) AS to_registry
+             FROM application a JOIN application_line l ON l.application_id = a.id
+            WHERE a.status = 'pending_settlement' AND a.settles_on > :day
+            GROUP BY a.account_id, l.instrument_id),
+         due AS MATERIALIZED (
+           SELECT h.account_id, h.instrument_id,
+                  h.pending_to_trading - coalesce(later.to_trading, 0) AS to_trading,
+                  h.pending_to_registry - coalesce(later.to_registry, 0) AS to_registry
+             FROM holding h LEFT JOIN later USING (account_id, instrument_id)
+            WHERE h.pending_to_trading > 0 OR h.pending_to_registry > 0),
+         made AS (
+           INSERT INTO posting (business, stage, request_key, document, member_id)
+           SELECT :business, :stage, :business || ':' || :document, :document, :member_id
+            WHERE EXISTS (SELECT FROM due WHERE to_trading > 0 OR to_registry > 0)
+           RETURNING id),
+         moved AS (
+           INSERT INTO movement (posting_id, at, instrument_id, quantity,
+                                 from_account, from_bucket, to_account, to_bucket)
+           SELECT made.id, :at, instrument_id, quantity, account_id, from_bucket, account_id, to_bucket
+             FROM made, due, LATERAL (VALUES (to_trading, :pending_to_trading, :trading),
+                                             (to_registry, :pending_to_registry, :available))
+                             AS route (quantity, from_bucket, to_bucket)
+            WHERE quantity > 0
+            ORDER BY account_id, instrument_id, from_bucket)
+    SELECT (SELECT id FROM made) AS posting_id,
+           count(*) FILTER (WHERE to_trading > 0) AS to_trading_holdings,
+           coalesce(sum(to_trading), 0)::bigint AS to_trading_quantity,
+           count(*) FILTER (WHERE to_registry > 0) AS to_registry_holdings,
+           coalesce(sum(to_registry), 0)::bigint AS to_registry_quantity
+      FROM due
+    """,
+    homeward=String,
+).bindparams(
+    *(bindparam(name, type_=String) for name in ("business", "document", "stage")),
+    bindparam("at", type_=DateTime(timezone=True)),
+    bindparam("member_id", type_=Integer),
+    *(
+        bindparam(name, int(bucket), type_=SmallInteger)
+        for name, bucket in (
+            ("pending_to_trading", Bucket.PENDING_TO_TRADING),
+            ("trading", Bucket.TRADING),
+            ("pending_to_registry", Bucket.PENDING_TO_REGISTRY),
+            ("available", Bucket.AVAILABLE),
+        )
+    ),
+)
+
+
+def post(requests: Sequence[PostingRequest], *, at: datetime) -> dict[str, int]:
+    """Post every request, or none of them; returns the posting's id by request key.
+
+    ``at`` is the business time.  Raises InsufficientQuantity where a pocket would go below zero
+    and RuleError where a request key was posted before; the transaction is then over.
+    """
+    assert requests
+    with ledger_errors():
+        rows = db.session.execute(_POST, _columns(requests) | {"at": at}).all()
+    assert len(rows) == len(requests)
+    return dict(rows)
+
+
+def reverse(
+    posting_ids: Sequence[int], *, stage: Stage, at: datetime, member_id: int | None
+) -> dict[int, int]:
+    """Post the exact opposite of each posting; returns the new id by the reversed one.
+
+    Nothing is computed anew, and no posting is reversed twice: that raises RuleError.
+    """
+    assert posting_ids
+    with ledger_errors():
+        rows = db.session.execute(
+            _REVERSE,
+            {"postings": list(posting_ids), "stage": stage, "at": at, "member_id": member_id},
+        ).all()
+    assert len(rows) == len(posting_ids)
+    return dict(rows)
+
+
+def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> Any:
+    """Roll what is in transit for ``day`` (or earlier) to where it goes, one movement a holding.
+
+    Returns a row: posting_id (None where nothing was in transit) and, for each direction, the
+    holdings and tonnes moved.
+    """
+    homeward = [
+        kind.code
+        for kind in KINDS.values()
+        if kind.reserves and kind.reserves[1] is Bucket.PENDING_TO_REGISTRY
+    ]
+    return db.session.execute(
+        _ROLL,
+        {
+            "day": day,
+            "document": day.isoformat(),
+            "business": business,
+            "stage": str(Stage.SETTLEMENT),
+            "homeward": homeward,
+            "at": at,
+            "member_id": member_id,
+        },
+    ).one()
+
+
+@contextmanager
+def ledger_errors() -> Iterator[None]:
+    """Turn the database's refusals into RuleErrors; anything else is a fault and passes."""
+    try:
+        yield
+    except IntegrityError as error:
+        constraint = error.orig.diag.constraint_name  # type: ignore[union-attr]
+        if constraint == "never_negative":
+            raise InsufficientQuantity(
+                _("The quantity is no longer available: another request was faster")
+            ) from error
+        if constraint in ("draws_stay_within", "surrender_stays_within"):
+            raise InsufficientQuantity(
+                _("What was left has been taken up by another application meanwhile")
+            ) from error
+        if constraint == "issued_once":
+            raise RuleError(
+                _("This was issued already, or is about to be, by another application"),
+                field="category",
+                code="issued_before",
+            ) from error
+        if constraint == "one_account_change":
+            raise RuleError(
+                _("A change of the account's details is under review already"),
+                code="change_under_review",
+            ) from error
+        if constraint in ("one_opening", "account_uscc_key"):
+            raise RuleError(
+                _("Another account has this unified social credit code, or is about to"),
+                field="uscc",
+                code="uscc_taken",
+            ) from error
+        if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
+            raise RuleError(
+                _("This was carried out before and is not done twice"), code="done_before"
+            ) from error
+        raise
+
+
+def _columns(requests: Sequence[PostingRequest]) -> dict[str, list[Any]]:
+    moves = [(request.request_key, move) for request in requests for move in request.moves]
+    return {
+        "businesses": [request.business for request in requests],
+        "stages": [str(request.stage) for request in requests],
+        "keys": [request.request_key for request in requests],
+        "documents": [request.document for request in requests],
+        "applications": [request.application_id for request in requests],
+        "members": [request.member_id for request in requests],
+        "move_keys": [key for key, _move in moves],
+        "instruments": [move.source.instrument_id for _key, move in moves],
+        "quantities": [move.quantity for _key, move in moves],
+        "from_accounts": [move.source.account_id for _key, move in moves],
+        "from_buckets": [int(move.source.bucket) for _key, move in moves],
+        "to_accounts": [move.target.account_id for _key, move in moves],
+        "to_buckets": [int(move.target.bucket) for _key, move in moves],
+    }

@@ -1,0 +1,106 @@
+"""Day-end settlement: what was in transit reaches the other side (domain.md 6.4, 结算规则 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.models import SettlementRun
+from app.operations.ledger import posting
+from app.operations.records import calendar, log
+from app.operations.records.actor import Actor
+
+BUSINESS = "day_end"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a day-end did; quantities in tonnes."""
+
+    day: date
+    was_settled_before: bool
+    to_trading_holdings: int
+    to_trading_quantity: int
+    to_registry_holdings: int
+    to_registry_quantity: int
+
+
+def settle_day(day: date, actor: Actor, *, now: datetime) -> Settlement:
+    """Settle one trading day: 登记待划转 → 交易持有, 交易待划转 → 登记可用, for every holding.
+
+    A day settled before is left as it is.  Transfers submitted for a later day stay in transit.
+    Everything happens in the caller's one transaction, so a failed run leaves nothing.  Raises
+    RuleError for a non-trading day, before the close of the day, or behind a later settled day.
+    """
+    calendar.stop_transfers()
+    before = db.session.get(SettlementRun, day)
+    if before is not None:
+        return _told(before, was_settled_before=True)
+    _require_due(day, now)
+    rolled = posting.roll(day, business=BUSINESS, at=now, member_id=actor.member_id)
+    run = SettlementRun(
+        day=day,
+        at=now,
+        posting_id=rolled.posting_id,
+        to_trading_holdings=rolled.to_trading_holdings,
+        to_trading_quantity=rolled.to_trading_quantity,
+        to_registry_holdings=rolled.to_registry_holdings,
+        to_registry_quantity=rolled.to_registry_quantity,
+        member_id=actor.member_id,
+    )
+    db.session.add(run)
+    log.record(
+        actor,
+        "settlement.run",
+        subject=day.isoformat(),
+        to_trading=run.to_trading_quantity,
+        to_registry=run.to_registry_quantity,
+    )
+    return _told(run, was_settled_before=False)
+
+
+def last_closed_day() -> date | None:
+    """Return the latest settled trading day."""
+    return db.session.scalar(select(SettlementRun.day).order_by(SettlementRun.day.desc()).limit(1))
+
+
+def _require_due(day: date, now: datetime) -> None:
+    if not calendar.is_trading_day(day):
+        raise RuleError(_("%(day)s is not a trading day", day=day.isoformat()), field="date")
+    closes = datetime.combine(day, calendar.cut_off(day), tzinfo=BEIJING)
+    if now < closes:
+        raise RuleError(
+            _(
+                "%(day)s can be settled from %(hour)s on",
+                day=day.isoformat(),
+                hour=f"{closes:%H:%M}",
+            ),
+            field="date",
+        )
+    last = last_closed_day()
+    if last is not None and day < last:
+        raise RuleError(
+            _(
+                "%(last)s has been settled; %(day)s lies before it",
+                last=last.isoformat(),
+                day=day.isoformat(),
+            ),
+            field="date",
+        )
+
+
+def _told(run: SettlementRun, *, was_settled_before: bool) -> Settlement:
+    return Settlement(
+        day=run.day,
+        was_settled_before=was_settled_before,
+        to_trading_holdings=run.to_trading_holdings,
+        to_trading_quantity=run.to_trading_quantity,
+        to_registry_holdings=run.to_registry_holdings,
+        to_registry_quantity=run.to_registry_quantity,
+    )

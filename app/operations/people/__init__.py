@@ -1,0 +1,1 @@
+"""Members and what lets them in: certificates, letters with links and codes, replacements."""

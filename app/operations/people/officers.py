@@ -1,0 +1,143 @@
+"""系统管理: how officers, provinces and administrators are let in, and how they get certificates.
+
+One administrator registers a person (系统管理员), another has the codes sent (安全管理员): nobody
+lets in alone, and nobody acts on the own account (docs/adr/0043).
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from flask_babel import gettext
+from sqlalchemy import func, select
+
+from app.domain.errors import NotFound, RuleError
+from app.extensions import db
+from app.models import CertificateEnrolment, Member
+from app.models.member import lock_numbers, require_free_address
+from app.operations.people import certificates, letters, replacements
+from app.operations.records import log, outbox
+from app.operations.records.actor import Actor
+from app.operations.records.sign_in_notice import NO_ADDRESS
+
+LONGEST_REASON = 200
+
+
+def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:
+    """Write the first-sign-in link to somebody who has no password; one written before lapses."""
+    member = _officer(member_id, actor)
+    if member.password is not None:
+        raise RuleError(gettext("The member has a password already"), code="has_password")
+    token = letters.fresh_link(member, actor, now=now)
+    letters.send(member, _subject(), _introduction(member), token=token)
+    log.record(actor, "member.invite", subject=member.username)
+    return member
+
+
+def send_codes(member_id: int, actor: Actor) -> Member:
+    """Have the codes of a first certificate sent; those sent before lapse."""
+    member = _officer(member_id, actor)
+    codes = letters.first_codes(member, actor)
+    letters.send(member, _subject(), _introduction(member), codes=codes)
+    return member
+
+
+def ask_replacement(member_id: int, actor: Actor, *, reason: str) -> Member:
+    """Ask for a certificate in place of a lost one; nothing is sent before another has confirmed it.
+
+    The row stands among the enrolments and holds no code: nothing that is typed can fit it.
+    """
+    member = _officer(member_id, actor)
+    if not letters.has_had_certificate(member.id):
+        raise RuleError(gettext("The member has had no certificate yet"), code="no_certificate")
+    if not reason or len(reason) > LONGEST_REASON or "\x00" in reason:
+        raise RuleError(
+            gettext("Please give a reason of at most %(most)d characters", most=LONGEST_REASON),
+            field="reason",
+            code="reason",
+        )
+    letters.reach_of(member)
+    certificates.let_lapse(member.id)
+    real = letters.real_time()
+    db.session.add(
+        CertificateEnrolment(
+            reference=f"{secrets.randbelow(10**10):010}",
+            code_hash=b"",
+            salt=b"",
+            member_id=member.id,
+            assurance=letters.assurance(),
+            state="asked",
+            opened_by=actor.member_id,
+            opened_at=real,
+            expires_at=real + certificates.LIFETIME,
+        )
+    )
+    db.session.flush()
+    log.record(actor, "certificate.ask_replacement", subject=member.username, reason=reason)
+    return member
+
+
+def confirm_replacement(member_id: int, actor: Actor) -> Member:
+    """Confirm what another has asked for; then both letters go out in the names of both."""
+    member = _officer(member_id, actor)
+    asked_by = db.session.scalar(
+        select(CertificateEnrolment.opened_by).where(
+            CertificateEnrolment.member_id == member.id,
+            CertificateEnrolment.state == "asked",
+            CertificateEnrolment.expires_at > func.now(),
+        )
+    )
+    if asked_by is None:
+        raise RuleError(gettext("No replacement has been asked for"), code="not_asked")
+    replacements.send(member, Actor.of(db.session.get_one(Member, asked_by)), actor)
+    return member
+
+
+def set_contact(member_id: int, email: str, phone: str, actor: Actor) -> Member:
+    """Write where a member's letters go; the address of before is told, too."""
+    lock_numbers(db.session)  # Before the member: an opening takes both in this order.
+    member = _officer(member_id, actor)
+    if email != member.email:
+        require_free_address(db.session, email)
+    addresses = sorted({member.email, email})
+    member.email, member.phone = email, phone
+    db.session.flush()
+    log.record(actor, "member.contact", subject=member.username)
+    outbox.send(*(_notice(member, each) for each in addresses if not each.endswith(NO_ADDRESS)))
+    return member
+
+
+def _officer(member_id: int, actor: Actor) -> Member:
+    """Lock a member who belongs to no enterprise and is somebody else."""
+    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    if member is None or member.account_id is not None:
+        raise NotFound(gettext("There is no such record"))
+    if member.id == actor.member_id:
+        raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
+    if not member.active:
+        raise RuleError(gettext("The member is disabled"), code="inactive")
+    return member
+
+
+def _subject() -> str:
+    return gettext("Your access to the registry")
+
+
+def _introduction(member: Member) -> str:
+    return gettext("you are registered in the registry as %(name)s.", name=member.first_name)
+
+
+def _notice(member: Member, address: str) -> outbox.Message:
+    return outbox.Message(
+        channel="mail",
+        recipient=address,
+        subject=gettext("Your contact details have changed"),
+        body=gettext(
+            "Mail address or mobile phone of member %(number)s were changed by an administrator."
+            " If you know nothing of it, call the service telephone 400-991-1188 at once.",
+            number=member.username,
+        ),
+        purpose="member.contact",
+        member_id=member.id,
+    )

@@ -1,0 +1,42 @@
+"""证书补办 of enterprises' people: what the second officer's yes does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from flask_babel import gettext
+from sqlalchemy import select
+
+from app.domain.workflow import Case
+from app.extensions import db
+from app.models import Member
+from app.operations.people import certificates, letters
+from app.operations.records.actor import Actor
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Give new codes in the name of both officers."""
+    for case in cases:
+        number = case.proposal["member_no"]
+        member = db.session.scalars(select(Member).where(Member.username == number)).one()
+        first = Actor.of(db.session.get_one(Member, case.submitted_by))
+        send(member, first, actor)
+
+
+def send(member: Member, first: Actor, second: Actor) -> None:
+    """Open a replacement in the name of two, and write both letters to the member."""
+    codes = certificates.open_enrolment(
+        member.id,
+        first,
+        now=letters.real_time(),
+        confirmed_by=second,
+        assurance=letters.assurance(),
+    )
+    letters.send(
+        member,
+        gettext("A replacement of your certificate was approved"),
+        gettext("A replacement of your certificate was approved."),
+        codes=codes,
+        purpose="certificate.replacement",
+    )

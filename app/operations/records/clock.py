@@ -1,0 +1,71 @@
+"""Business time: the wall clock in production, a clock of its own in the demo and in tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+from flask import current_app, g, has_request_context
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.errors import NotAllowed
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.models import BusinessClock
+from app.operations.records import log
+from app.operations.records.actor import Actor
+
+MORNING = time(10, 0)
+
+
+def now() -> datetime:
+    """Return the business time, in Beijing.  One query per request where the clock is its own."""
+    return (datetime.now(UTC) + _ahead()).astimezone(BEIJING)
+
+
+def set_to(moment: datetime, actor: Actor) -> datetime:
+    """Move the demonstration's clock to ``moment`` (aware); it runs on from there.
+
+    Raises NotAllowed in production, where business follows the wall clock.
+    """
+    if not has_own_clock():
+        raise NotAllowed(_("The clock follows real time in production and cannot be moved"))
+    assert moment.tzinfo is not None
+    _store(moment - datetime.now(UTC))
+    log.record(actor, "clock.set", subject=f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}")
+    return now()
+
+
+def start_at(moment: datetime) -> None:
+    """Set the clock of a new demonstration; an existing one is left alone."""
+    if has_own_clock() and db.session.get(BusinessClock, 1) is None:
+        _store(moment - datetime.now(UTC))
+
+
+def has_own_clock() -> bool:
+    """Tell whether this installation's business clock is apart from the wall clock."""
+    return bool(current_app.config["HAS_OWN_CLOCK"])
+
+
+def _ahead() -> timedelta:
+    if not has_own_clock():
+        return timedelta(0)
+    if has_request_context():
+        if "clock_ahead" not in g:
+            g.clock_ahead = _stored()
+        return g.clock_ahead
+    return _stored()
+
+
+def _stored() -> timedelta:
+    return db.session.scalar(select(BusinessClock.ahead)) or timedelta(0)
+
+
+def _store(ahead: timedelta) -> None:
+    clock = insert(BusinessClock).values(id=1, ahead=ahead)
+    db.session.execute(
+        clock.on_conflict_do_update(index_elements=["id"], set_={"ahead": clock.excluded.ahead})
+    )
+    if has_request_context():
+        g.pop("clock_ahead", None)

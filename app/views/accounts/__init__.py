@@ -1,0 +1,1 @@
+"""账户管理: openings, changes of details, operators."""

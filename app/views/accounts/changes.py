@@ -1,0 +1,178 @@
+"""账户信息修改 (manual 二-三): the enterprise proposes new details, the registry compares and decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import g, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from wtforms import SelectField, StringField
+
+from app.domain.errors import RuleError
+from app.domain.kinds.account_change import AccountChange
+from app.domain.masking import mask_of
+from app.extensions import db, transaction
+from app.models import Account, Application
+from app.operations.accounts import details as account_details
+from app.operations.accounts.details import FIELDS, SECTORS, DetailField
+from app.operations.records import log
+from app.operations.records.actor import Actor
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
+from app.views.applications.list import ApplicationList, usual_filters
+from app.views.lists.columns import Column
+from app.views.lists.listing import Action
+
+
+def _field(field: DetailField) -> Any:
+    marks = [Required()] if field.is_required else []
+    if field.name == "sector":
+        choices = choices_of(SECTORS)
+        return SelectField(field.title, marks, choices=choices, validate_choice=False)
+    return StringField(field.title, marks, render_kw={"maxlength": field.longest})
+
+
+class _AccountChangeForm(ApplicationForm):
+    """The fields of an account's details, in their order; ``known`` is what they hold so far."""
+
+    known: dict[str, str]
+
+
+# A personal field that is left empty stays as it is: the page never holds its value.
+AccountChangeForm = type(
+    "AccountChangeForm", (_AccountChangeForm,), {each.name: _field(each) for each in FIELDS}
+)
+
+
+class AccountChangeView(ApplicationDesk):
+    """账户信息修改: what was proposed, 修改, and what became of it."""
+
+    route_base = "/account-changes"
+    kind = AccountChange.code
+    title = _("Account detail changes")
+    form_title = _("Change of account details")
+    form = AccountChangeForm
+    new_label = _("Change account details")
+    columns = (
+        *(
+            each
+            for each in ApplicationList.columns
+            if each.key in ("number", "member_no", "account", "created_at")
+        ),
+        Column("reason", _("Reason for the application")),
+        next(each for each in ApplicationList.columns if each.key == "status"),
+    )
+    filters = tuple(
+        each
+        for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
+        if each.name != "instrument"
+    )
+    help = (
+        _("Fields marked with * must be filled in before the change can be submitted"),
+        _("The old details hold until the registry has approved the new ones"),
+        _("Accounts that were opened in a batch upload their opening documents first"),
+        _(
+            "Phone, identity and bank numbers are shown masked; leave a field empty to keep its value"
+        ),
+    )
+
+    def needs_attachments(self, account_id: int) -> bool:
+        """Tell whether the account still lacks the documents of its opening."""
+        return db.session.get_one(Account, account_id).lacks_documents
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Name the account: number and day of opening never change."""
+        account = db.session.get_one(Account, account_id)
+        return [
+            (_("Member number"), account.member_no, "code"),
+            (_("Member name"), account.name, "text"),
+            (_("Opened on"), account.opened_on, "date"),
+        ]
+
+    def new_form(self, account_id: int) -> Any:
+        """Return the form with the details as they stand."""
+        known = account_details.current(account_id)
+        return _prepared(self.form(data=_shown(known)), known)
+
+    def edit_form(self, application: Application) -> Any:
+        """Return the form with what was proposed before."""
+        known = account_details.current(application.account_id)
+        after = account_details.proposed(application.proposal)
+        known |= {name: pair[1] for name, pair in after.items()}
+        data = _shown(known) | {"reason": application.reason}
+        return _prepared(self.form(data=data), known)
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """Return what changes; raises RuleError where a field is wrong.
+
+        A personal field that is left empty keeps what it had, a draft's own proposal included; a
+        draft may lack what a submission needs.
+        """
+        known = filled.form.known
+        typed = {each.name: (filled.form[each.name].data or "").strip() for each in FIELDS}
+        typed |= {
+            each.name: known[each.name]
+            for each in FIELDS
+            if each.is_personal and not typed[each.name]
+        }
+        if "save" in request.form:
+            typed = {name: text for name, text in typed.items() if text}
+        values, wrong = account_details.read(typed)
+        errors = [RuleError(message, field=name) for name, message in wrong.items()]
+        for error in errors[1:]:
+            filled.refuse(error)
+        if errors:
+            raise errors[0]
+        proposal = account_details.propose(account_details.current(filled.account_id), values)
+        return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
+
+    def next_step(self, application: Application) -> Any:
+        """Say who reviews it."""
+        return gettext("The registry reviews it; the old details hold until then")
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+        """Personal data can be read in clear by those who may; it is logged."""
+        yield from super().detail_actions(application, status)
+        if self.may("reveal") and application.proposal:
+            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
+
+    @expose("/<int:id>/reveal", methods=["POST"])
+    @has_access
+    @permission_name("reveal")
+    def reveal(self, id: int) -> Any:
+        """Show the proposal with its personal data in clear; who read it is on record."""
+        application = self.load(id)
+        actor = Actor.of(g.user, request.remote_addr or "")
+        with transaction():
+            log.record(
+                actor,
+                "personal_data.read",
+                subject=application.number,
+                account_id=application.account_id,
+                fields=sorted(application.proposal),
+            )
+        g.reads_clear = True
+        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+
+
+def _shown(details: dict[str, str]) -> dict[str, str]:
+    return {
+        name: "" if account_details.BY_NAME[name].is_personal else value
+        for name, value in details.items()
+    }
+
+
+def _prepared(form: Any, known: dict[str, str]) -> Any:
+    """Show beneath each personal field what is kept there, masked."""
+    form.known = known
+    for name, value in known.items():
+        mask = mask_of(name)
+        if value and mask and account_details.BY_NAME[name].is_personal:
+            form[name].description = gettext(
+                "Now %(value)s; leave empty to keep it", value=mask(value)
+            )
+    return form

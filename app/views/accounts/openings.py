@@ -1,0 +1,273 @@
+"""开户 (manual 二-一): enterprises by a table or one by one; another officer confirms them in 待办."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import abort, flash, g, redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, case, func, select
+from wtforms import SelectField, StringField
+
+from app.domain.errors import RuleError
+from app.domain.kinds.account_opening import AccountOpening
+from app.domain.masking import mask_of
+from app.domain.moves import ISSUANCE_ACCOUNT_ID
+from app.domain.regions import PROVINCES
+from app.domain.workflow import Status
+from app.extensions import db, transaction
+from app.models import Account, Application, Invitation, Member
+from app.operations.accounts import details, openings
+from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS, DetailField
+from app.operations.imports import opening_import
+from app.operations.records import personal_data
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
+from app.views.applications.imports import ImportDesk
+from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Action, Conditions
+
+LETTERS = {
+    "waiting": (_("Waiting to be sent"), "amber"),
+    "sent": (_("Sent"), "blue"),
+    "used": (_("First sign-in done"), "green"),
+    "expired": (_("Expired"), "red"),
+    "failed": (_("Cannot be sent"), "red"),
+}
+_STATE = case(
+    (Invitation.member_id.is_(None), None),
+    (Invitation.used_at.is_not(None), "used"),
+    (Invitation.failure != "", "failed"),
+    (Invitation.written_at.is_(None), "waiting"),
+    (Invitation.expires_at < db.func.now(), "expired"),
+    else_="sent",
+)
+
+
+def _field(field: DetailField) -> Any:
+    marks = [Required()] if field.is_required else []
+    if field.name == "sector":
+        return SelectField(
+            field.title,
+            marks,
+            choices=choices_of(SECTORS, _("Please choose")),
+            validate_choice=False,
+        )
+    return StringField(
+        field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
+    )
+
+
+_FIELDS: dict[str, Any] = {}
+for _each in FIELDS:
+    _FIELDS[_each.name] = _field(_each)
+    if _each.name == "sector":
+        _FIELDS["province"] = SelectField(
+            _("Province"),
+            [Required()],
+            choices=choices_of(PROVINCES, _("Please choose")),
+            validate_choice=False,
+        )
+
+
+class _OpeningForm(ApplicationForm):
+    """The details of an enterprise; ``known`` is what a draft holds of personal data."""
+
+    known: dict[str, str]
+
+
+OpeningForm = type("OpeningForm", (_OpeningForm,), _FIELDS)
+
+
+class AccountOpeningView(ImportDesk):
+    """开户: what is to be opened, what was, and whether the first letters are out."""
+
+    route_base = "/account-openings"
+    kind = AccountOpening.code
+    title = _("Account openings")
+    form_title = _("New account")
+    form = OpeningForm
+    importer = opening_import
+    import_label = _("Import enterprises")
+    import_page = "accounts/import.html"
+    file_title = _("Accounts to open")
+    new_label = _("New account")
+    accepts_attachments = False
+    columns = (
+        ApplicationList.columns[0],
+        Column("account", _("Enterprise name")),
+        Column("uscc", _("Unified social credit code"), kind="code"),
+        Column("province", _("Province"), choices=PROVINCES),
+        Column("member_no", _("Member number"), kind="code"),
+        Column("import_id", _("Import batch"), kind="code", is_shown=False),
+        Column("created_at", _("Applied at"), kind="datetime"),
+        Column("letters", _("First letters"), kind="status", choices=LETTERS),
+        next(each for each in ApplicationList.columns if each.key == "status"),
+    )
+    filters = (
+        *(
+            each
+            for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
+            if each.name not in ("instrument", "member")
+        ),
+        Filter("member", _("Member"), on=("account", "member_no")),
+        Filter("import", _("Import batch"), kind="number", on=("import_id",)),
+        Filter("letters", _("First letters"), kind="choice", on=("letters",), choices=LETTERS),
+    )
+    confirm = _("Once it is confirmed, the account is open and both letters go out. Submit it?")
+    help = (
+        _("One officer enters enterprises or imports a table, another confirms them"),
+        _("In the review list, the condition import batch finds all enterprises of one table"),
+        _(
+            "After the confirmation the link and the reference number go by mail, the authorisation"
+            " code by text message; the password is chosen by the representative"
+        ),
+        _("An enterprise has one account: the unified social credit code is asked for once"),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add what is proposed, and how far the letters are."""
+        named = named_openings(super().rows(conditions))
+        opened = select(Account.member_no, Account.opening_id).subquery("opened")
+        return (
+            named.add_columns(
+                func.jsonb_extract_path_text(Application.proposal, "uscc", "1").label("uscc"),
+                func.jsonb_extract_path_text(Application.proposal, "province", "1").label(
+                    "province"
+                ),
+                Application.import_id,
+                _STATE.label("letters"),
+            )
+            .outerjoin(opened, opened.c.opening_id == Application.id)
+            .outerjoin(Member, Member.username == opened.c.member_no)
+            .outerjoin(Invitation, Invitation.member_id == Member.id)
+        )
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """There are no lines."""
+        return []
+
+    def account_id(self) -> int:
+        """An opening stands under the registry's own account: there is no other yet."""
+        return ISSUANCE_ACCOUNT_ID
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Say where the number comes from."""
+        return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Show the form; there is no enterprise to be chosen first."""
+        return ApplicationDesk.new(self)
+
+    def new_form(self, account_id: int) -> Any:
+        """Return the empty form."""
+        return _prepared(self.form(), {})
+
+    def edit_form(self, application: Application) -> Any:
+        """Return the form with what was proposed; of personal data the page shows a mask."""
+        known = {name: pair[1] for name, pair in details.proposed(application.proposal).items()}
+        shown = {name: value for name, value in known.items() if not BY_NAME[name].is_personal}
+        province = application.proposal.get("province", ["", ""])[1]
+        form = self.form(data=shown | {"province": province, "reason": application.reason})
+        return _prepared(form, known)
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """Return the proposal; raises RuleError where a field is wrong."""
+        form = filled.form
+        typed = {name: (form[name].data or "").strip() for name in (*BY_NAME, "province")}
+        kept = {name: form.known.get(name, "") for name in BY_NAME if BY_NAME[name].is_personal}
+        typed |= {name: value for name, value in kept.items() if value and not typed[name]}
+        proposal, wrong = opening_import.judge(typed)
+        for name, message in wrong.items():
+            filled.refuse(RuleError(message, field=name))
+        if wrong:
+            raise RuleError(
+                gettext("%(count)s fields have to be corrected", count=len(wrong)), code="fields"
+            )
+        return {"reason": (form.reason.data or "").strip(), "proposal": proposal}
+
+    # What was opened ----------------------------------------------------------------------------
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+        """Personal data in clear, and the letters once more."""
+        yield from super().detail_actions(application, status)
+        if self.may("reveal") and application.proposal:
+            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
+        invitation = _invitation_of(application)
+        waits = invitation is not None and openings.lacks_something(invitation.member)
+        if self.may("write") and waits:
+            yield Action(
+                _("Send the letters again"),
+                self.url("invite", id=application.id),
+                method="post",
+                confirm=gettext("New codes are made, and those sent before lapse. Send them?"),
+            )
+
+    @expose("/<int:id>/reveal", methods=["POST"])
+    @has_access
+    @permission_name("reveal")
+    def reveal(self, id: int) -> Any:
+        """Show the details with personal data in clear; who read them is on record."""
+        application = self.load(id)
+        with transaction():
+            personal_data.record_reading(
+                self.actor(),
+                [name for name in application.proposal if name in BY_NAME],
+                subject=application.number,
+                account_id=application.account_id,
+            )
+        g.reads_clear = True
+        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+
+    @expose("/<int:id>/invite", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def invite(self, id: int) -> Any:
+        """Have both letters written anew."""
+        application = self.load(id)
+        invitation = _invitation_of(application)
+        if invitation is None:
+            abort(404)
+        try:
+            with transaction():
+                openings.invite_again(invitation.member_id, self.actor(), now=datetime.now(UTC))
+        except RuleError as error:
+            flash(str(error), "danger")
+        else:
+            name = subject_of(application)[1]
+            flash(gettext("Both letters to %(name)s are written anew", name=name), "success")
+        return redirect(self.url("show", id=id))
+
+
+def _invitation_of(application: Application) -> Invitation | None:
+    if application.status != Status.APPROVED:
+        return None
+    return db.session.scalar(
+        select(Invitation)
+        .join(Member, Member.id == Invitation.member_id)
+        .join(Account, Account.member_no == Member.username)
+        .where(Account.opening_id == application.id)
+    )
+
+
+def _prepared(form: Any, known: dict[str, str]) -> Any:
+    """Show beneath each personal field what the draft keeps there, masked."""
+    form.known = known
+    for name, value in known.items():
+        mask = mask_of(name)
+        if value and mask and BY_NAME[name].is_personal:
+            form[name].description = gettext(
+                "Now %(value)s; leave empty to keep it", value=mask(value)
+            )
+            form[name].flags.required = False
+    return form

@@ -1,0 +1,1 @@
+"""系统管理: logs, parameters, calendar, permissions, jobs, announcements."""

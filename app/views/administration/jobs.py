@@ -1,0 +1,196 @@
+"""任务: what a member has started and a worker is doing, how far it is, and what failed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Response, abort, flash, g, make_response, redirect, request, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, select
+
+from app.domain.errors import NotFound, RuleError
+from app.extensions import db, transaction
+from app.models import Job, JobFailure
+from app.operations.applications import jobs
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+
+STATES = {
+    "queued": (_("Waiting"), "grey"),
+    "running": (_("Running"), "blue"),
+    "done": (_("Finished"), "green"),
+    "failed": (_("Failed"), "red"),
+    "aborted": (_("Stopped"), "amber"),
+}
+SHOWN_FAILURES = 100  # The rest is on a list of its own.
+REFRESH = 2  # Seconds; the page renews itself without script.
+
+
+class JobView(ListPage):
+    """任务: one's own jobs."""
+
+    route_base = "/jobs"
+    title = _("My jobs")
+    account_column = None  # A job is its member's alone, and `rows` asks for no other.
+    columns = (
+        Column("id", _("Number"), "code"),
+        Column("title", _("Job")),
+        Column("state", _("State"), "status", choices=STATES),
+        Column("total", _("Items"), "number"),
+        Column("done", _("Succeeded"), "number"),
+        Column("failed", _("Failed"), "number"),
+        Column("created_at", _("Started at"), "datetime"),
+        Column("ended_at", _("Ended at"), "datetime"),
+    )
+    filters = (
+        Filter("title", _("Job")),
+        Filter("state", _("State"), "choice", choices={k: v[0] for k, v in STATES.items()}),
+        Filter("created", _("Started on"), "date_range", on=("created_at",)),
+    )
+    help = (
+        _("Operations on many rows run as jobs; you may go on working or sign out meanwhile."),
+        _("Each item is carried out at most once, whatever happens to the server."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the member's own jobs."""
+        return select(
+            Job.id,
+            Job.title,
+            Job.state,
+            Job.total,
+            Job.done,
+            Job.failed,
+            Job.created_at,
+            Job.ended_at,
+        ).where(Job.member_id == g.user.id)
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Open one."""
+        yield Action(_("Details"), url_for("JobView.show", job_id=row.id))
+
+    @expose("/<int:job_id>")
+    @has_access
+    @permission_name("show")
+    def show(self, job_id: int) -> Response:
+        """Show how far a job is; the page renews itself until the job is over."""
+        job = _own(job_id)
+        is_open = job.state in jobs.OPEN_STATES
+        failures = db.session.scalars(
+            select(JobFailure)
+            .where(JobFailure.job_id == job.id)
+            .order_by(JobFailure.id)
+            .limit(SHOWN_FAILURES)
+        ).all()
+        back = back_url(url_for("JobView.list"))
+        page = self.render_template(
+            "administration/job.html",
+            detail=_detail(job, back),
+            job=job,
+            is_open=is_open,
+            failures=failures,
+            failures_url=url_for("JobFailureView.list", job=job.id),
+            export_url=url_for("JobFailureView.export", job=job.id),
+        )
+        response = make_response(page)
+        if is_open:
+            response.headers["Refresh"] = str(REFRESH)
+        return response
+
+    @expose("/<int:job_id>/abort", methods=["POST"])
+    @has_access
+    @permission_name("abort")
+    def abort(self, job_id: int) -> Any:
+        """Stop a job; what is done stays done."""
+        try:
+            with transaction():
+                jobs.abort(job_id, Actor.of(g.user, request.remote_addr or ""), now=clock.now())
+        except NotFound:
+            abort(404)
+        except RuleError as error:
+            flash(str(error), "warning")
+        else:
+            flash(gettext("The job was stopped; what it had done stays done"), "success")
+        return redirect(url_for("JobView.show", job_id=job_id))
+
+
+class JobFailureView(ListPage):
+    """What failed in one's own jobs, item by item; exported like every list."""
+
+    route_base = "/job-failures"
+    title = _("What failed, and why")
+    account_column = None  # As its job: the member's alone.
+    usual_sort = "id"
+    columns = (
+        Column("id", _("Record"), "code", is_shown=False, is_sortable=True),
+        Column("job", _("Job"), "code"),
+        Column("number", _("Number"), "code"),
+        Column("subject", _("Object")),
+        Column("reason", _("Reason")),
+    )
+    filters = (
+        Filter("job", _("Job"), "number"),
+        Filter("number", _("Number"), "prefix"),
+        Filter("reason", _("Reason")),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the failures of the member's own jobs."""
+        return (
+            select(
+                JobFailure.id,
+                JobFailure.job_id.label("job"),
+                JobFailure.number,
+                JobFailure.subject,
+                JobFailure.reason,
+            )
+            .join(Job, Job.id == JobFailure.job_id)
+            .where(Job.member_id == g.user.id)
+        )
+
+
+def _own(job_id: int) -> Job:
+    """Return one of the member's own jobs, or answer 404."""
+    job = db.session.scalars(
+        select(Job).where(Job.id == job_id, Job.member_id == g.user.id)
+    ).one_or_none()
+    if job is None:
+        abort(404)
+    g.crumb = job.title
+    return job
+
+
+def _detail(job: Job, back: str) -> dict[str, Any]:
+    label, tone = STATES[job.state]
+    facts = [
+        (gettext("Items"), job.total, "number"),
+        (gettext("Started at"), job.created_at, "datetime"),
+        (gettext("Begun at"), job.started_at, "datetime"),
+        (gettext("Ended at"), job.ended_at, "datetime"),
+    ]
+    if job.error:
+        facts.append((gettext("Why it ended"), job.error, "long"))
+    actions = []
+    if job.state in jobs.OPEN_STATES:
+        actions.append(
+            {
+                "label": gettext("Stop"),
+                "url": url_for("JobView.abort", job_id=job.id),
+                "method": "post",
+                "confirm": gettext("Stop this job? What is done stays done."),
+                "tone": "danger",
+            }
+        )
+    return {
+        "title": job.title,
+        "number": str(job.id),
+        "status": {"label": str(label), "tone": tone},
+        "actions": actions,
+        "sections": [{"items": facts}],
+        "back_url": back,
+    }

@@ -1,0 +1,79 @@
+"""演示信箱: what the demonstration would have sent by mail and text message; not in production."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import abort, g, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, select
+
+from app.extensions import db
+from app.models import MailboxMessage
+from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+
+CHANNELS = {"mail": (_("Mail"), "blue"), "sms": (_("Text message"), "green")}
+
+
+class MailboxView(ListPage):
+    """演示信箱: mails and text messages that were delivered here instead."""
+
+    route_base = "/demo/mailbox"
+    title = _("Demo mailbox")
+    account_column = None  # Everybody's, so that a newcomer finds their first letter.
+    columns = (
+        Column("received_at", _("Received at"), "datetime"),
+        Column("channel", _("Sent by"), "status", choices=CHANNELS),
+        Column("recipient", _("Recipient"), "code"),
+        Column("subject", _("Subject")),
+    )
+    filters = (
+        Filter("channel", _("Sent by"), "choice", choices={k: v[0] for k, v in CHANNELS.items()}),
+        Filter("recipient", _("Recipient"), "prefix"),
+        Filter("received", _("Received on"), "date_range", on=("received_at",)),
+    )
+    help = (
+        _("The demonstration sends nothing out: what people would receive arrives here."),
+        _("In a real registry there is no such page, and secret messages are not kept."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return all messages."""
+        return select(
+            MailboxMessage.id,
+            MailboxMessage.received_at,
+            MailboxMessage.channel,
+            MailboxMessage.recipient,
+            MailboxMessage.subject,
+        )
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Read one."""
+        yield Action(_("Read"), url_for("MailboxView.show", message_id=row.id))
+
+    @expose("/<int:message_id>")
+    @has_access
+    @permission_name("show")
+    def show(self, message_id: int) -> Any:
+        """Show one message as its recipient would see it."""
+        message = db.session.get(MailboxMessage, message_id) or abort(404)
+        label, tone = CHANNELS[message.channel]
+        g.crumb = gettext("Message")
+        detail = {
+            "title": message.subject or str(label),
+            "status": {"label": str(label), "tone": tone},
+            "sections": [
+                {
+                    "items": [
+                        (gettext("Recipient"), message.recipient, "code"),
+                        (gettext("Received at"), message.received_at, "datetime"),
+                    ]
+                },
+            ],
+            "back_url": back_url(url_for("MailboxView.list")),
+        }
+        return self.render_template("administration/message.html", detail=detail, body=message.body)

@@ -1,0 +1,224 @@
+"""系统参数: what is in force, what was set and will be, and setting one from a day on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from sqlalchemy import Select, select
+from wtforms import SelectField, StringField, TextAreaField
+
+from app.domain.errors import RuleError
+from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
+from app.extensions import db, transaction
+from app.models import Member, Parameter
+from app.models.parameter import settings
+from app.operations.records import clock, parameters
+from app.operations.records.actor import Actor
+from app.security.manager import permissions
+from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+
+
+class ParameterForm(FlaskForm):
+    """A new value, the day from which it holds, and why."""
+
+    value = StringField(_("New value"), render_kw={"maxlength": 20, "autocomplete": "off"})
+    effective_from = StringField(_("In force from"), render_kw=DATE_INPUT)
+    reason = TextAreaField(_("Reason"), [Required(), Typed(300)])
+
+
+class SwitchForm(ParameterForm):
+    """The same for a parameter that is on or off."""
+
+    value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
+
+
+class ParameterView(BaseView):
+    """系统参数: one line a parameter, and 修改."""
+
+    route_base = "/parameters"
+    default_view = "list"
+
+    @expose("/", methods=["GET"])
+    @has_access
+    @permission_name("list")
+    def list(self) -> Any:
+        """Show what holds today and what is already set for later."""
+        later = _later()
+        values = settings(db.session)
+        may_edit = ("can_edit", self.class_permission_name) in permissions()
+        rows = [
+            [
+                str(spec.title),
+                spec.shown(values[name]),
+                later.get(name, ""),
+                spec.shown(spec.default),
+                _limits(spec),
+                str(spec.source),
+                {"label": gettext("Edit"), "url": url_for("ParameterView.edit", name=name)}
+                if may_edit
+                else {
+                    "label": gettext("History"),
+                    "url": url_for("ParameterHistoryView.list", name=name),
+                },
+            ]
+            for name, spec in PARAMETERS.items()
+        ]
+        return self.render_template(
+            "administration/sheet.html",
+            title=gettext("System parameters"),
+            tables=[{"title": "", "columns": _columns(), "rows": rows}],
+            links=[(gettext("History of all parameters"), url_for("ParameterHistoryView.list"))],
+            help=[
+                gettext(
+                    "A value holds from the chosen day on; nothing that was set is overwritten."
+                ),
+                gettext("To take a planned change back, set the former value for the same day."),
+                gettext("Every change is kept in the operation log with its reason."),
+            ],
+        )
+
+    @expose("/<name>/edit", methods=["GET", "POST"])
+    @has_access
+    @permission_name("edit")
+    def edit(self, name: str) -> Any:
+        """Set a parameter."""
+        spec = PARAMETERS.get(name) or abort(404)
+        today = clock.now().date()
+        present = settings(db.session)[name]
+        kind = SwitchForm if spec.kind == SWITCH else ParameterForm
+        form = kind(value=spec.written(present), effective_from=today.isoformat())
+        back = back_url(url_for("ParameterView.list"))
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    parameters.set_value(
+                        name,
+                        form.value.data or "",
+                        effective_from=_day(form.effective_from.data),
+                        reason=form.reason.data or "",
+                        actor=Actor.of(g.user, request.remote_addr or ""),
+                        now=clock.now(),
+                    )
+            except RuleError as error:
+                form[error.field or "value"].errors = [str(error)]
+            else:
+                flash(gettext("%(title)s was set.", title=spec.title), "success")
+                return redirect(back)
+        return self._form(spec, form, back, present)
+
+    def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:
+        g.crumb = gettext("Edit")
+        facts = [
+            (gettext("Parameter"), str(spec.title)),
+            (gettext("Today"), spec.shown(present)),
+            (gettext("Unless set"), spec.shown(spec.default)),
+            (gettext("Limits"), _limits(spec)),
+            (gettext("Source"), str(spec.source)),
+        ]
+        page = self.render_template(
+            "administration/form.html",
+            title=gettext("System parameters"),
+            form=form,
+            facts=facts,
+            submit_label=gettext("Save"),
+            confirm=gettext("Set %(title)s?", title=spec.title),
+            cancel_url=back,
+            help=[gettext("Another day's value is not changed; the history shows all of them.")],
+        )
+        return page, 422 if form.errors else 200
+
+
+class ParameterHistoryView(ListPage):
+    """参数变更记录: everything that was set, by whom, why and from when."""
+
+    route_base = "/parameter-history"
+    title = _("Parameter history")
+    account_column = None  # Parameters belong to everybody.
+    columns = (
+        Column("set_at", _("Set at"), "datetime"),
+        Column("name", _("Parameter"), choices={n: (s.title) for n, s in PARAMETERS.items()}),
+        Column("value", _("Value"), "code"),
+        Column("effective_from", _("In force from"), "date"),
+        Column("member_no", _("Member number"), "code"),
+        Column("member_name", _("Name")),
+        Column("reason", _("Reason")),
+    )
+    filters = (
+        Filter(
+            "name", _("Parameter"), "choice", choices={n: s.title for n, s in PARAMETERS.items()}
+        ),
+        Filter("effective_from", _("In force from"), "date_range"),
+    )
+    help = (_("Nobody can change or delete these records."),)
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the settings with the people who made them."""
+        return select(
+            Parameter.id,
+            Parameter.set_at,
+            Parameter.name,
+            Parameter.value,
+            Parameter.effective_from,
+            Member.username.label("member_no"),
+            Member.first_name.label("member_name"),
+            Parameter.reason,
+        ).outerjoin(Member, Member.id == Parameter.set_by)
+
+    def tools(self) -> Iterable[Action]:
+        """Lead back to what is in force."""
+        yield Action(_("System parameters"), url_for("ParameterView.list"))
+
+
+def _columns() -> list[dict[str, Any]]:
+    titles = (
+        gettext("Parameter"),
+        gettext("Today"),
+        gettext("From a later day"),
+        gettext("Unless set"),
+        gettext("Limits"),
+        gettext("Source"),
+    )
+    columns: list[dict[str, Any]] = [{"label": title, "kind": "text"} for title in titles]
+    return [*columns, {"label": gettext("Operation"), "kind": "link"}]
+
+
+def _later() -> dict[str, str]:
+    """Return, by parameter, what is set for days to come."""
+    rows = db.session.execute(
+        select(Parameter.name, Parameter.value, Parameter.effective_from)
+        .where(Parameter.effective_from > clock.now().date())
+        .order_by(Parameter.effective_from, Parameter.id)
+    )
+    found: dict[str, dict[date, str]] = {}
+    for name, value, day in rows:
+        if name in PARAMETERS:
+            spec = PARAMETERS[name]
+            found.setdefault(name, {})[day] = spec.shown(spec.read(value))
+    return {
+        name: "；".join(f"{day.isoformat()}: {value}" for day, value in days.items())
+        for name, days in found.items()
+    }
+
+
+def _limits(spec: ParameterSpec) -> str:
+    if spec.kind == SWITCH:
+        return ""
+    between = f"{spec.written(spec.least)}–{spec.written(spec.most)}"
+    return between if spec.kind == TIME else f"{between} {spec.unit}"
+
+
+def _day(text: str | None) -> date:
+    """Read a day.  Raises RuleError where it is none."""
+    try:
+        return date.fromisoformat((text or "").strip())
+    except ValueError:
+        raise RuleError(_("Please enter a date like 2026-11-20"), field="effective_from") from None

@@ -1,0 +1,94 @@
+"""权限表: which role may do what on which page; read-only, generated from the pages themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import groupby
+from typing import Any
+
+from flask import Response, g, request, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext
+
+from app.extensions import transaction
+from app.operations.records import log
+from app.operations.records.actor import Actor
+from app.security.manager import permissions
+from app.security.permission_sheet import Line, sheet
+from app.security.roles import ROLES
+
+
+class PermissionSheetView(BaseView):
+    """权限表: rows are permissions by menu, columns are roles."""
+
+    route_base = "/permissions"
+    default_view = "list"
+
+    @expose("/", methods=["GET"])
+    @has_access
+    @permission_name("list")
+    def list(self) -> Any:
+        """Show the sheet, a table a menu."""
+        lines = sheet()
+        columns = [
+            {"label": title, "kind": "text" if at < 2 else "tick"}
+            for at, title in enumerate(header())
+        ]
+        tables = [
+            {
+                "title": menu or gettext("Without a menu"),
+                "columns": columns,
+                "rows": [cells(line) for line in group],
+            }
+            for menu, group in groupby(lines, key=lambda line: line.menu)
+        ]
+        downloads = []
+        if ("can_export", self.class_permission_name) in permissions():
+            downloads = [(gettext("Export to CSV"), url_for("PermissionSheetView.export"))]
+        return self.render_template(
+            "administration/sheet.html",
+            title=gettext("Permission sheet"),
+            tables=tables,
+            downloads=downloads,
+            help=[
+                gettext("Generated from the pages themselves: what is not listed does not exist."),
+                gettext(
+                    "Roles see the rows of their own enterprise, province or the whole country."
+                ),
+                gettext(
+                    "What a role may do is part of the program and changes with a release alone."
+                ),
+            ],
+        )
+
+    @expose("/export", methods=["GET"])
+    @has_access
+    @permission_name("export")
+    def export(self) -> Response:
+        """Give the sheet as CSV."""
+        lines = sheet()
+        with transaction():
+            actor = Actor.of(g.user, request.remote_addr or "")
+            log.record(actor, "list.export", subject="permissions", rows=len(lines))
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([gettext("Menu"), *header()])
+        writer.writerows([line.menu, *cells(line)] for line in lines)
+        return Response(
+            "\ufeff" + text.getvalue(),
+            mimetype="text/csv",
+            headers={"Content-Disposition": "attachment; filename=permissions.csv"},
+        )
+
+
+def header() -> list[str]:
+    """Return the titles of the sheet's columns."""
+    roles = [str(role.title) for role in ROLES.values()]
+    return [gettext("Page of the system"), gettext("Permission"), *roles]
+
+
+def cells(line: Line) -> list[str]:
+    """Return a line's cells: a tick where the role may."""
+    return [line.page, line.words, *("✓" if line.allows(code) else "" for code in ROLES)]

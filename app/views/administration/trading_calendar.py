@@ -1,0 +1,221 @@
+"""系统管理: 交易日历 and, in a demonstration, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from sqlalchemy import Select, select
+from wtforms import BooleanField, StringField
+
+from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.models import Member, TradingDay
+from app.operations.records import calendar, clock
+from app.operations.records.actor import Actor
+from app.security.manager import permissions
+from app.views.applications.form import Typed
+from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+
+
+def _actor() -> Actor:
+    return Actor.of(g.user, request.remote_addr or "")
+
+
+def _may(permission: str, view: BaseView) -> bool:
+    return (f"can_{permission}", view.class_permission_name) in permissions()
+
+
+class DayForm(FlaskForm):
+    """Whether the exchange trades on a day, and why."""
+
+    is_trading = BooleanField(_("Trading day"))
+    note = StringField(_("Note"), [Typed(100)])
+
+
+class TradingCalendarView(ListPage):
+    """交易日历: on which days the exchange trades."""
+
+    route_base = "/calendar"
+    title = _("Trading calendar")
+    account_column = None  # Days belong to everybody.
+    key = ("day",)
+    columns = (
+        Column("day", _("Day"), "date", is_sortable=True),
+        Column(
+            "is_trading",
+            _("State"),
+            "status",
+            choices={True: (_("Trading day"), "green"), False: (_("Closed"), "grey")},
+        ),
+        Column("note", _("Note")),
+        Column("changed_by", _("Changed by")),
+    )
+    filters = (
+        Filter("day", _("Day"), "date_range"),
+        Filter(
+            "state",
+            _("State"),
+            "choice",
+            choices={"trading": _("Trading day"), "closed": _("Closed")},
+            applies=False,
+        ),
+    )
+    usual_sort = "day"
+    help = (
+        _("Seeded from the published holidays; weekends are closed, make-up working weekends too."),
+        _("Days of years not yet published are provisional: correct them when the notice is out."),
+        _("A day that has been settled cannot be changed."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the days; without a condition from today on."""
+        query = select(
+            TradingDay.day,
+            TradingDay.is_trading,
+            TradingDay.note,
+            Member.first_name.label("changed_by"),
+        ).outerjoin(Member, Member.id == TradingDay.changed_by)
+        state = conditions.get("state")
+        if state:
+            query = query.where(TradingDay.is_trading.is_(state == "trading"))
+        if not conditions.get("day"):
+            query = query.where(TradingDay.day >= clock.now().date())
+        return query
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Offer 修改."""
+        if _may("edit", self):
+            yield Action(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
+
+    @expose("/<day>/edit", methods=["GET", "POST"])
+    @has_access
+    @permission_name("edit")
+    def edit(self, day: str) -> Any:
+        """Open or close a day."""
+        row = _day(day)
+        form = DayForm(is_trading=row.is_trading, note=row.note)
+        back = back_url(url_for("TradingCalendarView.list"))
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    calendar.change_day(
+                        row.day,
+                        is_trading=form.is_trading.data,
+                        note=form.note.data or "",
+                        actor=_actor(),
+                    )
+            except RuleError as error:
+                form.is_trading.errors = [str(error)]
+            else:
+                flash(gettext("The calendar was changed."), "success")
+                return redirect(back)
+        g.crumb = gettext("Edit")
+        page = self.render_template(
+            "administration/form.html",
+            title=gettext("Trading calendar"),
+            form=form,
+            facts=[(gettext("Day"), _day(day).day, "date")],
+            submit_label=gettext("Save"),
+            confirm=gettext("Change the trading calendar for %(day)s?", day=day),
+            cancel_url=back,
+            help=[gettext("Transfers submitted before 15:00 of a trading day settle that day.")],
+        )
+        return page, 422 if form.errors else 200
+
+
+def _day(text: str) -> TradingDay:
+    try:
+        row = db.session.get(TradingDay, date.fromisoformat(text))
+    except ValueError:
+        abort(404)
+    return row or abort(404)
+
+
+class ClockForm(FlaskForm):
+    """A moment in Beijing."""
+
+    at = StringField(
+        _("New time"), description=_("YYYY-MM-DD HH:MM, in Beijing"), render_kw={"maxlength": 19}
+    )
+
+
+class ClockView(BaseView):
+    """系统时钟: the business time, which the demonstration can move."""
+
+    route_base = "/clock"
+    default_view = "show"
+
+    @expose("/", methods=["GET"])
+    @has_access
+    @permission_name("show")
+    def show(self) -> Any:
+        """Show the business time."""
+        return self._page(ClockForm())
+
+    @expose("/", methods=["POST"])
+    @has_access
+    @permission_name("set")
+    def set(self) -> Any:
+        """Move the clock of a demonstration; in production nobody can."""
+        form = ClockForm()
+        try:
+            moment = _next_morning() if "next_morning" in request.form else _moment(form.at.data)
+            with transaction():
+                now = clock.set_to(moment, _actor())
+        except RuleError as error:
+            db.session.rollback()
+            form.at.errors = [str(error)]
+            return self._page(form), 422
+        flash(gettext("It is now %(time)s.", time=f"{now:%Y-%m-%d %H:%M:%S}"), "success")
+        return redirect(url_for("ClockView.show"))
+
+    def _page(self, form: ClockForm) -> Any:
+        now = clock.now()
+        own = clock.has_own_clock()
+        kind = gettext("A clock of its own") if own else gettext("The wall clock in Beijing")
+        return self.render_template(
+            "administration/form.html",
+            title=gettext("System clock"),
+            form=form if own else None,
+            facts=[
+                (gettext("Business time"), now, "datetime"),
+                (gettext("Clock"), kind),
+                (
+                    gettext("Trading day"),
+                    calendar.is_trading_day(now.date()),
+                    "yes_no",
+                ),
+            ],
+            submit_label=gettext("Set the clock"),
+            quick=[(gettext("Next trading day, 10:00"), "next_morning", "1")],
+            cancel_url=url_for("HomeView.index"),
+            help=[
+                gettext("The demonstration's clock runs on from where it is set."),
+                gettext("In production business follows the wall clock and cannot be moved."),
+            ],
+        )
+
+
+def _moment(text: str | None) -> datetime:
+    """Read a moment in Beijing.  Raises RuleError where it is none."""
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None or not 2021 <= moment.year <= 2100:
+        raise RuleError(_("Please enter a time like 2026-11-20 14:59"), field="at")
+    return moment.replace(tzinfo=BEIJING)
+
+
+def _next_morning() -> datetime:
+    day = calendar.next_trading_day(clock.now().date())
+    return datetime.combine(day, clock.MORNING, BEIJING)

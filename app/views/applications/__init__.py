@@ -1,0 +1,1 @@
+"""The one form, list, desk, review and signing page of every kind of application."""

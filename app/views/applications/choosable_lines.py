@@ -1,0 +1,111 @@
+"""What the picker of a form offers: what an account holds, or what is left of its earlier documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy.orm import aliased
+
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import Application, ApplicationLine, Holding, Instrument
+from app.views.applications.form import Choosable
+
+
+def holdings_of(account_id: int) -> list[Choosable]:
+    """Return every instrument that an account holds, with what is available of it."""
+    rows = db.session.execute(
+        select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
+        .join(Instrument, Instrument.id == Holding.instrument_id)
+        .where(Holding.account_id == account_id)
+        .order_by(Instrument.code)
+    )
+    return [
+        Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
+    ]
+
+
+def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
+    """Return the approved lines of a kind of which something is left to be drawn.
+
+    Each shows the number and document of its application beside the instrument.
+    """
+    rows = db.session.execute(
+        select(
+            ApplicationLine.id,
+            ApplicationLine.instrument_id,
+            Application.number,
+            Application.document_no,
+            Instrument.code,
+            Instrument.name,
+            ApplicationLine.quantity,
+            _left().label("left"),
+        )
+        .join(Application, Application.id == ApplicationLine.application_id)
+        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .where(
+            Application.account_id == account_id,
+            Application.kind == kind,
+            Application.status == Status.APPROVED,
+            *conditions,
+        )
+        .order_by(ApplicationLine.id)
+    )
+    return [
+        Choosable(
+            row.instrument_id,
+            row.code,
+            row.name,
+            row.left,
+            refusal="" if row.left > 0 else _("Nothing left"),
+            source_line_id=row.id,
+            cells=tuple(zip(_source_cells(row), _SOURCE_KINDS, strict=True)),
+            picked_cells=_source_cells(row),
+        )
+        for row in rows
+    ]
+
+
+def _left() -> Any:
+    """Return what is left of a line, in tonnes, when all that draws on it is taken off."""
+    drawn, drawing = aliased(ApplicationLine), aliased(Application)
+    used = (
+        select(func.coalesce(func.sum(drawn.quantity), 0))
+        .join(drawing, drawing.id == drawn.application_id)
+        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
+        .scalar_subquery()
+    )
+    return cast(ApplicationLine.quantity - used, BigInteger)
+
+
+_DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)
+_SOURCE_KINDS = ("code", "code", "code", "text", "number", "number")
+SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"label": _("Application number"), "kind": "code"},
+    {"label": _("Number of the authority document"), "kind": "code"},
+    {"label": _("Instrument code"), "kind": "code"},
+    {"label": _("Instrument name"), "kind": "text"},
+    {"label": _("Original quantity"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Quantity left"), "kind": "number", "unit": _("tonnes")},
+)
+
+
+HELD_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"label": _("Instrument code"), "kind": "code"},
+    {"label": _("Instrument name"), "kind": "text"},
+    {"label": _("Available quantity"), "kind": "number", "unit": _("tonnes")},
+)
+
+
+def form_columns(
+    quantity: Any, of: tuple[dict[str, Any], ...] = HELD_COLUMNS
+) -> tuple[dict[str, Any], ...]:
+    """Return the columns of a form's lines: what is chosen, and the quantity to be entered."""
+    entered = {"label": quantity, "kind": "quantity", "unit": _("tonnes"), "is_required": True}
+    return (*of, entered)
+
+
+def _source_cells(row: Any) -> tuple[Any, ...]:
+    return (row.number, row.document_no, row.code, row.name, row.quantity, row.left)

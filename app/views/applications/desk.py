@@ -1,0 +1,345 @@
+"""The applicant's desk: 新增, 修改, 提交, 保存, 撤回, for kinds that members start themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from flask import abort, flash, g, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.domain.errors import OutsideTradingHours, RuleError
+from app.domain.kinds import KINDS
+from app.domain.workflow import Action, Status, line_key
+from app.extensions import db, transaction, undone
+from app.models import Application
+from app.operations.applications import attachments, engine
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.applications import form as application_form
+from app.views.applications import signing
+from app.views.applications.choosable_lines import holdings_of
+from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
+from app.views.applications.list import SETTLED, ApplicationList, waits_for_colleague
+from app.views.lists.listing import Action as RowAction
+
+_EDITABLE = (Status.DRAFT, Status.RETURNED)
+_WITHDRAWABLE = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
+
+
+class ApplicationDesk(ApplicationList):
+    """A list with 新增, whose rows can be changed while they are drafts and taken back after."""
+
+    form: type[Any]
+    form_title: Any
+    form_columns: Sequence[dict[str, Any]] = ()
+    picker_title: Any = ""
+    picker_columns: Sequence[dict[str, Any]] = INSTRUMENT_COLUMNS
+    can_save_draft = True
+    accepts_attachments = True
+    new_label: Any = _("New")
+    confirm: Any = ""  # Asked before 提交, where there is no way back.
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return what the picker offers: every instrument that the account holds."""
+        return holdings_of(account_id) if KINDS[self.kind].has_lines else []
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Return what the form shows first: (label, value, kind[, unit])."""
+        return []
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """Return what goes into the draft besides its lines."""
+        return filled.form.content()
+
+    def needs_attachments(self, account_id: int) -> bool:
+        """Tell whether the application cannot be submitted without a file."""
+        return False
+
+    def account_id(self) -> int:
+        """Return whose application a new one is."""
+        if g.user.account_id is None:
+            abort(404)
+        return g.user.account_id
+
+    def next_step(self, application: Application) -> Any:
+        """Return what happens after the submission, in a sentence for the result page."""
+        raise NotImplementedError
+
+    # The list -----------------------------------------------------------------------------------
+
+    def tools(self) -> Iterable[RowAction]:
+        """新增 stands first."""
+        if self.may("write"):
+            yield RowAction(self.new_label, self.url("new"), icon="plus")
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """A draft is changed, a submitted application taken back."""
+        yield from super().actions(row)
+        if not self.may("write"):
+            return
+        if row.stored_status in _EDITABLE:
+            yield RowAction(_("Edit"), self.url("edit", id=row.id))
+        if row.stored_status in _WITHDRAWABLE and row.status != SETTLED:
+            yield self._withdrawal(row.id, row.number)
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """The same on the detail page."""
+        if not self.may("write"):
+            return
+        if application.status in _EDITABLE:
+            yield RowAction(_("Edit"), self.url("edit", id=application.id))
+        if application.status in _WITHDRAWABLE and status != SETTLED:
+            yield self._withdrawal(application.id, application.number)
+
+    def _withdrawal(self, id_: int, number: str) -> RowAction:
+        return RowAction(
+            _("Withdraw"),
+            self.url("withdraw", id=id_),
+            method="post",
+            confirm=gettext("Withdraw application %(number)s?", number=number),
+            is_dangerous=True,
+        )
+
+    # The form -----------------------------------------------------------------------------------
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Show the empty form, or take what was filled in."""
+        account_id = self.account_id()
+        filled = application_form.fill(self.new_form(account_id), self.offered(account_id))
+        return self._form_page(filled, account_id, None)
+
+    @expose("/<int:id>/edit", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def edit(self, id: int) -> Any:
+        """Change a draft, or what was sent back, and submit it again."""
+        application = self.load(id)
+        if application.status not in _EDITABLE:
+            flash(gettext("This application can no longer be changed"), "warning")
+            return redirect(self.url("show", id=id))
+        form = self.edit_form(application)
+        filled = application_form.fill(form, self.offered(application.account_id))
+        return self._form_page(filled, application.account_id, application)
+
+    def new_form(self, account_id: int) -> Any:
+        """Return the form of a new application."""
+        return self.form()
+
+    def edit_form(self, application: Application) -> Any:
+        """Return the form with what an application holds."""
+        return self.form(data=self.typed_before(application))
+
+    def typed_before(self, application: Application) -> dict[str, Any]:
+        """Return an application as its form reads it."""
+        found = {name: getattr(application, name) for name in application_form.CONTENT}
+        found["lines"] = [
+            {
+                "choice": line_key(line.instrument_id, line.source_line_id, line.account_id),
+                "quantity": str(line.quantity),
+                "venue": str(line.venue_id or ""),
+            }
+            for line in application.lines
+        ]
+        return found
+
+    def obstacle(self, filled: Filled, account_id: int) -> str:
+        """Say what has to be done before this form can be of use; nothing for most."""
+        return ""
+
+    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
+        filled.account_id = account_id
+        if filled.form.is_submitted() and not application_form.is_picking():
+            answer = self._take(filled, account_id, application)
+            if answer is not None:
+                return answer
+        context = application_form.page(
+            filled,
+            title=self.form_title,
+            cancel_url=self.url("list"),
+            facts=self.form_facts(account_id),
+            obstacle=self.obstacle(filled, account_id) or _why_returned(application),
+            line_columns=self.form_columns,
+            picker_title=self.picker_title,
+            picker_columns=self.picker_columns,
+            help=self.help,
+            can_save_draft=self.can_save_draft,
+            confirm=self.confirm,
+            attachments=self._attached(application),
+            attachments_required=self.needs_attachments(account_id),
+        )
+        refused = filled.form.is_submitted() and not filled.is_clear
+        return self.render_template(
+            "applications/form.html", form_page=context
+        ), 400 if refused else 200
+
+    def _take(self, filled: Filled, account_id: int, application: Application | None) -> Any:
+        """Save or submit; None where something stands against it, which the form then shows."""
+        uploads = self._uploads(filled)
+        lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
+        if lacks_lines and filled.is_clear:
+            filled.errors.append(_("Choose at least one instrument"))
+        if not filled.is_clear:
+            return self._hold(uploads, account_id)
+        saves = self.can_save_draft and "save" in request.form
+        draft = None
+        try:
+            draft = self._draft(filled, account_id)
+            with transaction():
+                id_ = self._save(draft, application)
+                self._attach(id_, uploads)
+                is_signed_first = not saves and signing.is_asked() and self._is_editable(id_)
+                if not saves:
+                    self._submit(id_, only_tries=is_signed_first)
+        except OutsideTradingHours as error:
+            assert draft is not None
+            return self._keep(draft, application, error)
+        except RuleError as error:
+            filled.refuse(error)
+            return self._hold(uploads, account_id)
+        if saves:
+            flash(gettext("Saved as a draft"), "success")
+            return redirect(self.url("list"))
+        if is_signed_first:
+            return signing.ask_for_submission(id_, self.actor())
+        return redirect(self.url("done", id=id_))
+
+    def _is_editable(self, id_: int) -> bool:
+        status = db.session.scalar(
+            select(Application.status).where(Application.id == id_).with_for_update()
+        )
+        return status in _EDITABLE
+
+    def _draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        return engine.Draft(
+            kind=self.kind,
+            account_id=account_id,
+            lines=tuple(filled.lines),
+            request_key=application_form.request_key(),
+            **self.content(filled),
+        )
+
+    # Attachments: kept with the form while something stands against it, then with the application.
+
+    def _uploads(self, filled: Filled) -> list[attachments.Upload]:
+        if not self.accepts_attachments:
+            return []
+        try:
+            return attachments.from_request(request.files)
+        except RuleError as error:
+            filled.errors.append(error.message)
+            return []
+
+    def _hold(self, uploads: Sequence[attachments.Upload], account_id: int) -> None:
+        key = application_form.request_key()
+        with transaction():
+            attachments.drop(attachments.removed_from(request.form), key, self.actor())
+            if uploads:
+                attachments.keep(uploads, key, account_id, self.actor(), now=clock.now())
+
+    def _attach(self, id_: int, uploads: Sequence[attachments.Upload]) -> None:
+        if not self.accepts_attachments:
+            return
+        if self._is_editable(id_):
+            attachments.change(
+                id_,
+                self.actor(),
+                now=clock.now(),
+                add=uploads,
+                remove=attachments.removed_from(request.form),
+                request_key=application_form.request_key(),
+            )
+
+    def _attached(self, application: Application | None) -> list[Any] | None:
+        if not self.accepts_attachments:
+            return None
+        id_ = application.id if application else None
+        return attachments.of_form(application_form.request_key(), self.actor(), id_)
+
+    def _save(self, draft: engine.Draft, application: Application | None) -> int:
+        now = clock.now()
+        if application is None:
+            return engine.start([draft], self.actor(), now=now)[0]
+        return engine.edit(application.id, draft, self.actor(), now=now).id
+
+    def _submit(self, id_: int, *, only_tries: bool = False) -> None:
+        """Submit, unless the same form was sent before and has been taken.
+
+        Where it is to be signed first, every check is run and then undone: nobody signs in vain.
+        """
+        if not self._is_editable(id_):
+            return
+        with undone() if only_tries else nullcontext():
+            engine.submit([id_], self.actor(), now=clock.now()).one()
+
+    def _keep(self, draft: engine.Draft, application: Application | None, error: RuleError) -> Any:
+        """Refuse outside trading hours, but keep the draft (domain.md 11.1)."""
+        with transaction():
+            id_ = self._save(draft, application)
+        flash(str(error), "danger")
+        flash(gettext("Your entries are kept as a draft"), "info")
+        return redirect(self.url("show", id=id_))
+
+    # Afterwards ---------------------------------------------------------------------------------
+
+    @expose("/<int:id>/done")
+    @has_access
+    @permission_name("write")
+    def done(self, id: int) -> Any:
+        """操作成功."""
+        application = self.load(id)
+        facts: list[Any] = [(_("Application number"), application.number, "code")]
+        facts += [
+            (f"{line.instrument.code} {line.instrument.name}", line.quantity, "number", _("tonnes"))
+            for line in application.lines
+        ]
+        result = {
+            "facts": facts,
+            "next_step": waits_for_colleague(application) or self.next_step(application),
+            "back_url": self.url("list"),
+            "links": [
+                (_("Details"), self.url("show", id=id)),
+                (_("New"), self.url("new")),
+            ],
+        }
+        return self.render_template("parts/result.html", result=result)
+
+    @expose("/<int:id>/withdraw", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def withdraw(self, id: int) -> Any:
+        """Take an application back before it takes effect."""
+        application = self.load(id)
+        try:
+            with transaction():
+                engine.withdraw([application.id], self.actor(), now=clock.now()).one()
+        except RuleError as error:
+            flash(str(error), "danger")
+        else:
+            flash(
+                gettext("Application %(number)s was withdrawn", number=application.number),
+                "success",
+            )
+        return redirect(self.url("show", id=id))
+
+    def actor(self) -> Actor:
+        """Who acts: only a member of an enterprise has a desk."""
+        if g.user.account_id is None:
+            abort(404)
+        return Actor.of(g.user, request.remote_addr or "")
+
+
+def _why_returned(application: Application | None) -> str:
+    """Return what was said when an application was sent back, for whoever changes it."""
+    if application is None or application.status != Status.RETURNED:
+        return ""
+    said = [each.comment for each in application.events if each.action == Action.SEND_BACK]
+    return gettext("Sent back: %(comment)s", comment=said[-1]) if said else ""

@@ -1,0 +1,93 @@
+"""A field in which several enterprises are found by number or name, and ticked; it needs no script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from flask import render_template, request
+from markupsafe import Markup
+from sqlalchemy import or_, select
+from wtforms import Field
+
+from app.extensions import db
+from app.models import Account
+from app.views.applications.form import is_picking
+
+MOST_FOUND = 20
+MOST_WORDS = 20
+_BETWEEN = re.compile(r"[\s,，、;；]+")
+
+
+class EnterprisesWidget:
+    """Draws the search and the table of ticks."""
+
+    def __call__(self, field: EnterprisesField, **attributes: Any) -> Markup:
+        """Return the field's part of the form."""
+        return Markup(  # noqa: S704 - a template of ours, which escapes
+            render_template(
+                "applications/enterprises_field.html", field=field, attributes=attributes
+            )
+        )
+
+
+class EnterprisesField(Field):
+    """Its data are the ids of the accounts that are ticked.
+
+    A search keeps the ticks; who is named by the whole member number is ticked at once.
+    """
+
+    widget = EnterprisesWidget()
+    data: list[int]
+    asked = ""
+
+    def process_data(self, value: Any) -> None:
+        """Take what was chosen before."""
+        self.data = list(value or [])
+
+    def process_formdata(self, valuelist: Sequence[str]) -> None:
+        """Take the ticks, of enterprises that are there."""
+        asked = request.form.get(f"{self.name}_asked") or ""
+        self.asked = asked.replace("\x00", "").strip()[:500]
+        ids = {int(text) for text in valuelist if re.fullmatch(r"[0-9]{1,9}", text)}
+        named = self.words if is_picking() else ()
+        self.data = list(
+            db.session.scalars(
+                select(Account.id)
+                .where(
+                    Account.kind == "enterprise",
+                    or_(Account.id.in_(ids), Account.member_no.in_(named)),
+                )
+                .order_by(Account.member_no)
+            )
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What is searched for: several numbers may be pasted."""
+        return [word for word in _BETWEEN.split(self.asked) if word][:MOST_WORDS]
+
+    def accounts(self) -> list[Account]:
+        """Return who is ticked, then who was found."""
+        chosen = select(Account).where(Account.id.in_(self.data)).order_by(Account.member_no)
+        found = list(db.session.scalars(chosen))
+        if self.words:
+            fits = [
+                Account.member_no.startswith(word, autoescape=True)
+                | Account.name.contains(word, autoescape=True)
+                for word in self.words
+            ]
+            others = (
+                select(Account)
+                .where(Account.kind == "enterprise", Account.id.not_in(self.data), or_(*fits))
+                .order_by(Account.member_no)
+                .limit(MOST_FOUND)
+            )
+            found += db.session.scalars(others)
+        return found
+
+    @staticmethod
+    def most() -> int:
+        """Return how many are found at most."""
+        return MOST_FOUND

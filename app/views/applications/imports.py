@@ -1,0 +1,264 @@
+"""What pages that import tables share: the template, the file that was chosen, and what it brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, abort, flash, g, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import NotFound, RuleError
+from app.domain.kinds import KINDS
+from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
+from app.extensions import db, transaction, undone
+from app.models import Member
+from app.operations.applications import engine
+from app.operations.imports import batches, tables
+from app.operations.imports.tables import FORMS, ImportColumn, Table
+from app.operations.records import clock
+from app.views.applications import signing
+from app.views.applications.officer_desk import OfficerDesk
+from app.views.lists.listing import Action, BulkAction, BulkResult
+from app.views.lists.workbook import MEDIA_TYPE
+
+_MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
+
+
+def chosen_table(columns: Sequence[ImportColumn], field: str = "file") -> Table:
+    """Read the file that came with the form; without one the table says that it is missing."""
+    file = request.files.get(field)
+    if file is None or not file.filename:
+        table = Table("-", "", columns)
+        table.refuse(0, "", tables.CHOOSE)
+        return table
+    return tables.read(file.stream, file.filename, columns)
+
+
+def template_file(title: Any, columns: Sequence[ImportColumn], form: str) -> Response:
+    """Answer with the template as a file, or 404 for a form that there is none of."""
+    if form not in FORMS:
+        abort(404)
+    name = quote(f"{title}.{form}")
+    return Response(
+        tables.template(columns, form),
+        mimetype=_MEDIA_TYPES[form],
+        headers={
+            "Content-Disposition": f"attachment; filename=\"template.{form}\"; filename*=UTF-8''{name}"
+        },
+    )
+
+
+class ImportDesk(OfficerDesk):
+    """A desk whose applications also come by a table: submitted together, or not at all.
+
+    ``importer`` is the operation's module: COLUMNS, FILE_KIND and `take`.
+    """
+
+    importer: Any
+    import_label: Any
+    import_page: str  # The template's name.
+    file_title: Any  # What the table to fill in is called.
+    outside_the_table: Mapping[str, Any] = {}  # Fields of the page besides the file: their titles.
+    bulk = (
+        BulkAction(
+            "submit",
+            _("Submit"),
+            _("Submit the %(count)s applications chosen, all or none?"),
+            icon="send",
+        ),
+    )
+    bulk_name, bulk_object = "number", "account"
+
+    def take(self, table: Table, *, is_signed: bool) -> Any:
+        """Import a table."""
+        return self.importer.take(table, self.actor(), now=clock.now(), is_signed=is_signed)
+
+    def tools(self) -> Iterable[Action]:
+        """新增, and the import beside it."""
+        yield from super().tools()
+        if self.may("write"):
+            yield Action(self.import_label, self.url("import_table"), icon="file-upload")
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """A draft leads to the import that it came with."""
+        yield from super().actions(row)
+        if self.may("write") and row.import_id and row.stored_status == Status.DRAFT:
+            yield Action(_("Import batch"), self.url("imported", import_id=row.import_id))
+
+    @expose("/import", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def import_table(self) -> Any:
+        """Take a table and ask for the signature, or show everything that stands against it."""
+        if request.method == "GET":
+            return self._import_page(None)
+        table = chosen_table(self.importer.COLUMNS)
+        try:
+            with transaction():
+                done = self.take(table, is_signed=signing.is_asked())
+        except RuleError as error:
+            place = self.outside_the_table.get(error.field, "")
+            if place or table.is_clear:
+                table.refuse(0, place, error.message)
+            return self._import_page(table), 400
+        if signing.is_asked():
+            return signing.ask_for_submissions(done.applications, self.actor())
+        return redirect(self.url("imported", import_id=done.import_id))
+
+    @expose("/import/template.<form>")
+    @has_access
+    @permission_name("write")
+    def import_template(self, form: str) -> Any:
+        """Answer with the table to fill in."""
+        return template_file(self.file_title, self.importer.COLUMNS, form)
+
+    def _import_page(self, table: Table | None) -> Any:
+        return self.render_template(
+            self.import_page,
+            title=self.import_label,
+            table=table,
+            templates=[
+                (form.upper(), self.url("import_template", form=form)) for form in ("xlsx", "csv")
+            ],
+            cancel_url=self.url("list"),
+        )
+
+    # What a file brought ------------------------------------------------------------------------
+
+    @expose("/import/<int:import_id>")
+    @has_access
+    @permission_name("write")
+    def imported(self, import_id: int) -> Any:
+        """Show what a file brought; while there are drafts, they are submitted or withdrawn."""
+        batch = self._batch(import_id)
+        g.crumb = gettext("Import batch")
+        waits = Status.DRAFT in batch.statuses
+        if not waits and Status.WITHDRAWN not in batch.statuses:
+            return self.render_template("parts/result.html", result=self._result(batch))
+        status = Status.DRAFT if waits else Status.WITHDRAWN
+        detail = {
+            "title": self.import_label,
+            "number": str(import_id),
+            "status": {"label": STATUS_TITLES[status], "tone": STATUS_TONES[status]},
+            "actions": self._batch_actions(import_id, batch.statuses[status]) if waits else [],
+            "sections": [{"items": self._facts(batch)}],
+            "help": (
+                _("Nothing takes effect before all of it is submitted; it is signed once"),
+                _("Withdrawn as a whole, the same file may be imported again"),
+            ),
+            "back_url": self.url("list", **{"import": import_id}),
+        }
+        return self.render_template("parts/detail.html", detail=detail)
+
+    @expose("/import/<int:import_id>/submit", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def submit_import(self, import_id: int) -> Any:
+        """Submit the drafts that a file brought, all or none."""
+        self._batch(import_id)
+        page = self.url("imported", import_id=import_id)
+        ids = batches.drafts(import_id)
+        if not ids:
+            flash(gettext("There is nothing left to submit"), "warning")
+            return redirect(page)
+        try:
+            asks_first = self._try(ids)
+            if asks_first is None:
+                with transaction():
+                    engine.submit_all(ids, self.actor(), now=clock.now())
+        except engine.NoneSubmitted as error:
+            return signing.none_submitted(error, page)
+        return asks_first or redirect(page)
+
+    @expose("/import/<int:import_id>/withdraw", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def withdraw_import(self, import_id: int) -> Any:
+        """Withdraw the drafts that a file brought, so that it may be imported again."""
+        self._batch(import_id)
+        try:
+            with transaction():
+                count = batches.withdraw(import_id, self.actor(), now=clock.now())
+        except RuleError as error:
+            flash(str(error), "danger")
+        else:
+            flash(gettext("%(count)s applications were withdrawn", count=count), "success")
+        return redirect(self.url("imported", import_id=import_id))
+
+    def _batch(self, import_id: int) -> batches.Batch:
+        try:
+            return batches.find(import_id, self.importer.FILE_KIND)
+        except NotFound:
+            abort(404)
+
+    def _facts(self, batch: batches.Batch) -> list[tuple[Any, ...]]:
+        importer = db.session.get(Member, batch.file.imported_by)
+        found: list[tuple[Any, ...]] = [
+            (_("Import batch"), str(batch.file.id), "code"),
+            (_("File"), batch.file.name, "text"),
+            (_("Rows"), batch.file.rows, "number"),
+            (_("Applications"), batch.statuses.total(), "number"),
+            (_("Imported by"), importer.username if importer else "", "code"),
+            (_("Imported at"), batch.file.imported_at, "datetime"),
+        ]
+        if KINDS[self.kind].has_lines:
+            found.insert(4, (_("Total"), batch.tonnes, "number", _("tonnes")))
+        return found
+
+    def _result(self, batch: batches.Batch) -> dict[str, Any]:
+        return {
+            "facts": self._facts(batch),
+            "next_step": gettext(
+                "Another officer finds them in the review list by this import batch and confirms them"
+            ),
+            "back_url": self.url("list"),
+            "links": [(_("Details"), self.url("list", **{"import": batch.file.id}))],
+        }
+
+    def _batch_actions(self, import_id: int, count: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "label": gettext("Submit"),
+                "url": self.url("submit_import", import_id=import_id),
+                "method": "post",
+                "tone": "primary",
+            },
+            {
+                "label": gettext("Withdraw"),
+                "url": self.url("withdraw_import", import_id=import_id),
+                "method": "post",
+                "tone": "danger",
+                "confirm": gettext("Withdraw the %(count)s drafts of this import?", count=count),
+            },
+        ]
+
+    # Many at once -------------------------------------------------------------------------------
+
+    def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
+        """One signature stands for the submission of all of them."""
+        try:
+            return self._try(ids)
+        except engine.NoneSubmitted as error:
+            return signing.none_submitted(error, self.url("list"))
+
+    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+        """Submit many at once, all or none."""
+        try:
+            done = engine.submit_all(ids, self.actor(), now=clock.now())
+        except engine.NoneSubmitted as error:
+            flash(str(error), "danger")
+            return BulkResult(refused={case.id: str(why) for case, why in error.refused})
+        return BulkResult(done=[case.id for case in done])
+
+    def _try(self, ids: Sequence[int]) -> Any:
+        """Where it is signed: run every check, undo it, and ask for the signature; else nothing."""
+        if not signing.is_asked():
+            return None
+        with transaction(), undone():
+            engine.submit_all(ids, self.actor(), now=clock.now())
+        return signing.ask_for_submissions(ids, self.actor())

@@ -1,0 +1,421 @@
+"""What the pages of every kind of application share: the list, 详情, and what became of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flask import abort, g, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import aliased, joinedload, selectinload
+
+from app.domain.kinds import KINDS
+from app.domain.kinds.account_opening import AccountOpening
+from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.masking import mask_of
+from app.domain.regions import PROVINCES
+from app.domain.workflow import (
+    ACTION_TITLES,
+    COLLEAGUE_STEP,
+    STATUS_TITLES,
+    STATUS_TONES,
+    Action,
+    Party,
+    Status,
+)
+from app.extensions import db
+from app.models import (
+    Account,
+    Application,
+    ApplicationLine,
+    ApplicationParty,
+    Instrument,
+    SettlementRun,
+    Venue,
+)
+from app.operations.accounts import details
+from app.operations.applications import attachments
+from app.security.scope import scoped_applications
+from app.views.applications import receivers
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Action as RowAction
+from app.views.lists.listing import Conditions, ListPage, back_url
+
+SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
+SHOWN_STATUSES = {
+    **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
+    SETTLED: (_("Transferred"), "green"),
+}
+ACTION_TONES = {
+    Action.SAVE: "grey",
+    Action.SUBMIT: "blue",
+    Action.APPROVE: "green",
+    Action.SEND_BACK: "red",
+    Action.WITHDRAW: "grey",
+    Action.REFUSE: "red",
+}
+_SHOWN_STATUS = case(
+    (
+        (Application.status == Status.PENDING_SETTLEMENT)
+        & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),
+        literal(SETTLED),
+    ),
+    else_=Application.status,
+)
+
+
+def of_line(expression: Any, *conditions: Any) -> Any:
+    """Return a scalar subquery over an application's lines, run for the rows that are shown alone."""
+    return (
+        select(expression)
+        .select_from(ApplicationLine)
+        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .join(Venue, Venue.id == ApplicationLine.venue_id, isouter=True)
+        .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
+        .scalar_subquery()
+    )
+
+
+def of_instruments(column: str, *conditions: Any) -> Any:
+    """Return codes or names of an application's instruments, each once, in the order of the codes."""
+    held = (
+        select(Instrument.code, Instrument.name)
+        .distinct()
+        .join(ApplicationLine, ApplicationLine.instrument_id == Instrument.id)
+        .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
+        .subquery("held")
+    )
+    order = aggregate_order_by(literal("、"), held.c.code)
+    return select(func.string_agg(held.c[column], order)).scalar_subquery()
+
+
+class ApplicationList(ListPage):
+    """The applications of one kind that are in the member's row scope."""
+
+    kind: str
+    account_column = "account_id"
+
+    columns: tuple[Column, ...] = (
+        Column("number", _("Application number"), kind="code"),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("account", _("Member name"), is_of_others=True),
+        Column("instrument_codes", _("Instrument code"), kind="code"),
+        Column("instruments", _("Instrument name")),
+        Column("quantity", _("Quantity"), kind="quantity"),
+        Column("created_at", _("Applied at"), kind="datetime"),
+        Column("status", _("Status"), kind="status", choices=SHOWN_STATUSES),
+    )
+    quantity_title: Any = _("Quantity")
+    filters: tuple[Filter, ...] = ()
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return one row an application; its lines are put together in the row."""
+        shown = self.lines_shown()
+        return (
+            select(
+                Application.id,
+                Application.account_id,
+                Application.number,
+                Account.member_no,
+                Account.name.label("account"),
+                of_instruments("code", *shown).label("instrument_codes"),
+                of_instruments("name", *shown).label("instruments"),
+                of_line(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
+                of_line(func.max(Venue.name)).label("venue"),
+                Application.kind,
+                Application.category,
+                Application.document_no,
+                Application.authority,
+                Application.starts_on,
+                Application.ends_on,
+                Application.reason,
+                Application.created_at,
+                Application.submitted_at,
+                Application.settles_on,
+                Application.refusal,
+                Application.status.label("stored_status"),
+                _SHOWN_STATUS.label("status"),
+            )
+            .join(Account, Account.id == Application.account_id)
+            .where(self.chosen())
+        )
+
+    def lines_shown(self) -> Sequence[ColumnElement[bool]]:
+        """Return the conditions for the lines that a row puts together."""
+        return ()
+
+    def chosen(self) -> ColumnElement[bool]:
+        """Return which applications this page is about."""
+        return Application.kind == self.kind
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Every row has its 详情."""
+        if self.may("show"):
+            yield RowAction(_("Details"), self.url("show", id=row.id))
+
+    @expose("/<int:id>")
+    @has_access
+    @permission_name("show")
+    def show(self, id: int) -> Any:
+        """Show one application with its lines and what was done to it."""
+        application = self.load(id)
+        return self.render_template("parts/detail.html", detail=self.detail(application))
+
+    def detail(self, application: Application) -> dict[str, Any]:
+        """Return what detail.html shows."""
+        status = g.shown_status  # As people see it: a settled day's transfers have arrived.
+        label, tone = SHOWN_STATUSES[status]
+        return {
+            "title": self.title,
+            "number": application.number,
+            "status": {"label": label, "tone": tone},
+            "actions": [
+                {
+                    "label": each.label,
+                    "url": each.url,
+                    "method": each.method,
+                    "confirm": each.confirm,
+                    "tone": "danger" if each.is_dangerous else "",
+                }
+                for each in self.detail_actions(application, status)
+            ],
+            "sections": [{"title": _("Application"), "items": self.detail_facts(application)}],
+            "tables": self.detail_tables(application),
+            "lines": self.detail_lines(application),
+            "attachments": attachments.of_application(application.id),
+            "timeline": timeline(application),
+            "help": self.help,
+            "back_url": back_url(self.url("list")),
+        }
+
+    def detail_facts(self, application: Application) -> list[tuple[Any, Any, str]]:
+        """Return the facts around the lines."""
+        number, name = subject_of(application)
+        facts = [
+            (_("Application number"), application.number, "code"),
+            (_("Member number"), number, "code"),
+            (_("Member name"), name, "text"),
+            (_("Business"), KINDS[application.kind].title, "text"),
+            (_("Applied at"), application.created_at, "datetime"),
+            (_("Submitted at"), application.submitted_at, "datetime"),
+        ]
+        facts += [(title, value, kind) for title, value, kind in _own_facts(application) if value]
+        if waits_for_colleague(application):
+            facts.append((_("Review step"), waits_for_colleague(application), "text"))
+        if application.kind == CertificateReplacement.code:
+            proposal = application.proposal
+            facts.append((_("Certificate of"), proposal.get("member_no", ""), "code"))
+            facts.append((_("Serial number"), proposal.get("certificate", ""), "text"))
+        facts.append((_("Reason for the application"), application.reason, "text"))
+        if application.refusal:
+            facts.append((_("Reason for the refusal"), application.refusal, "text"))
+        return facts
+
+    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+        """Return the tables that stand before the lines: proposed details, receivers' agreement."""
+        found = []
+        if application.proposal:
+            is_clear = getattr(g, "reads_clear", False)
+            is_new = application.kind == AccountOpening.code
+            table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
+            found += [table] if table["rows"] else []
+        if Party.RECEIVER in KINDS[application.kind].reviews:
+            found.append(receivers.agreements(application))
+        return found
+
+    def detail_lines(self, application: Application) -> dict[str, Any] | None:
+        """Return the table of lines; what no line has gets no column."""
+        if not KINDS[application.kind].has_lines:
+            return None
+        quantity_title = self.quantity_title
+        lines = receivers.lines_of(application)
+        columns: list[tuple[Any, str, Any]] = [
+            (_("Instrument code"), "code", lambda line: line.instrument.code),
+            (_("Instrument name"), "text", lambda line: line.instrument.name),
+            (_("Vintage"), "text", lambda line: line.instrument.vintage),
+            (quantity_title, "number", lambda line: line.quantity),
+        ]
+        if any(line.source_line_id for line in lines):
+            columns.append((_("Drawn from"), "code", lambda line: line.source.application.number))
+        if any(line.account_id for line in lines):
+            columns.append((_("Receiving enterprise"), "text", lambda line: line.account.name))
+        if any(line.venue_id for line in lines):
+            columns.append((_("Trading venue"), "text", lambda line: line.venue.name))
+        return {
+            "columns": [
+                {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
+                for label, kind, _read in columns
+            ],
+            "rows": [[read(line) for _label, _kind, read in columns] for line in lines],
+        }
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """Return what can be done from the detail page."""
+        return ()
+
+    def load(self, id_: int) -> Application:
+        """Return an application of this kind in the member's scope, or answer 404."""
+        wanted = scoped_applications(
+            select(Application, _SHOWN_STATUS).where(Application.id == id_, self.chosen()),
+            Application.id,
+            Application.account_id,
+            g.user,
+        )
+        found = db.session.execute(
+            wanted.options(
+                joinedload(Application.account),
+                joinedload(Application.notice),
+                joinedload(Application.parties).joinedload(ApplicationParty.account),
+                selectinload(Application.lines).options(
+                    joinedload(ApplicationLine.instrument),
+                    joinedload(ApplicationLine.venue),
+                    joinedload(ApplicationLine.account),
+                    joinedload(ApplicationLine.source).joinedload(ApplicationLine.application),
+                ),
+            )
+        ).unique()
+        row = found.one_or_none()
+        if row is None:
+            abort(404)
+        application, g.shown_status = row
+        return application
+
+    def may(self, permission: str) -> bool:
+        """Tell whether the member holds a permission on this page."""
+        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
+
+    def url(self, method: str, **arguments: Any) -> str:
+        """Return the address of one of this page's methods."""
+        return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+def subject_of(application: Application) -> tuple[str, str]:
+    """Return number and name of the enterprise concerned; an account being opened has none yet."""
+    if application.kind != AccountOpening.code:
+        return application.account.member_no, application.account.name
+    number = ""
+    if application.status == Status.APPROVED:
+        opened = select(Account.member_no).where(Account.opening_id == application.id)
+        number = db.session.scalars(opened).one()
+    return number, application.proposal.get("name", ["", ""])[1]
+
+
+def named_openings(statement: Select[Any]) -> Select[Any]:
+    """Name in a list the enterprise that an opening is about, instead of the registry's account."""
+    is_opening = Application.kind == AccountOpening.code
+    opened = aliased(Account)
+    number = select(opened.member_no).where(opened.opening_id == Application.id)
+    number = number.correlate(Application)
+    named = {
+        "member_no": case(
+            (is_opening, func.coalesce(number.scalar_subquery(), "")), else_=Account.member_no
+        ),
+        "account": case(
+            (is_opening, func.jsonb_extract_path_text(Application.proposal, "name", "1")),
+            else_=Account.name,
+        ),
+    }
+    columns = [
+        named[each.name].label(each.name) if each.name in named else each
+        for each in statement.selected_columns
+    ]
+    return statement.with_only_columns(*columns, maintain_column_froms=True)
+
+
+def waits_for_colleague(application: Application) -> str:
+    """Say that another operator of the enterprise has to agree first, where that is so (操作复核)."""
+    is_waiting = application.status == Status.IN_REVIEW and application.step == COLLEAGUE_STEP
+    return gettext("Another operator of the enterprise agrees first") if is_waiting else ""
+
+
+def comparison(
+    proposal: Mapping[str, Any], *, is_clear: bool, is_new: bool = False
+) -> dict[str, Any]:
+    """Return old and new values side by side; personal data masked unless they are to be read.
+
+    What ``is_new`` has no old values.
+    """
+    rows = []
+    for name, (before, after) in details.proposed(proposal).items():
+        field = details.BY_NAME[name]
+        mask = mask_of(name) if field.is_personal and not is_clear else None
+        if name == "sector":
+            before, after = (str(details.SECTORS.get(each, each)) for each in (before, after))
+        rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
+    if is_new:
+        province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
+        return {
+            "title": _("Account details"),
+            "columns": [{"label": _("Field")}, {"label": _("Value")}],
+            "rows": [*([title, after] for title, _old, after in rows), [_("Province"), province]],
+        }
+    return {
+        "title": _("Old and new details"),
+        "columns": [
+            {"label": _("Field")},
+            {"label": _("Before the change")},
+            {"label": _("After the change")},
+        ],
+        "rows": rows,
+    }
+
+
+def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
+    """Return what only some kinds have."""
+    kind = KINDS[application.kind]
+    # Those who are asked to agree have a table of their own; a kind with lines names them there.
+    others = [] if kind.has_lines else application.parties
+    names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
+    return [
+        (_("Type"), kind.categories.get(application.category), "text"),
+        (_("Compliance notice"), application.notice and application.notice.number, "code"),
+        (_("Number of the authority document"), application.document_no, "text"),
+        (_("Deciding authority"), application.authority, "text"),
+        (_("In force from"), application.starts_on, "date"),
+        (_("In force until"), application.ends_on, "date"),
+        (_("Settles on"), application.settles_on, "date"),
+        (_("Other enterprises concerned"), names, "text"),
+    ]
+
+
+def timeline(application: Application) -> list[dict[str, Any]]:
+    """Return what was done to an application, by whom, when and from where."""
+    return [
+        {
+            "at": event.at,
+            "who": event.member_name,
+            "action": ACTION_TITLES[Action(event.action)],
+            "comment": event.comment if is_open else "",
+            "ip": event.ip if is_open else "",
+            "tone": ACTION_TONES[Action(event.action)],
+        }
+        for event, is_open in receivers.events_of(application)
+    ]
+
+
+def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
+    """Return the query form that lists of applications share."""
+    found = (
+        Filter("number", _("Application number"), kind="prefix", on=("number",)),
+        Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
+        Filter(
+            "status",
+            _("Status"),
+            kind="choice",
+            on=("status",),
+            choices={status: SHOWN_STATUSES[status] for status in statuses},
+        ),
+        Filter("created", _("Applied on"), kind="date_range", on=("created_at",)),
+        Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
+    )
+    if with_settles_on:
+        found += (Filter("settles", _("Settles on"), kind="date_range", on=("settles_on",)),)
+    return found

@@ -1,0 +1,92 @@
+"""The officers' desk: an application of the registry about an enterprise that is chosen first."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import abort, g, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import Account, Application
+from app.operations.records.actor import Actor
+from app.security.scope import in_scope, scoped
+from app.views.applications.desk import ApplicationDesk
+
+
+class OfficerDesk(ApplicationDesk):
+    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Ask for the enterprise, then show the form about it."""
+        if "account" not in request.args:
+            return choose_account(self, self.form_title)
+        return super().new()
+
+    def account_id(self) -> int:
+        """Return the enterprise that the address names."""
+        return chosen_account().id
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Name the enterprise."""
+        account = db.session.get_one(Account, account_id)
+        return [
+            (_("Member number"), account.member_no, "code"),
+            (_("Member name"), account.name, "text"),
+            (
+                _("Account status"),
+                _("Restricted") if account.is_restricted else _("Normal"),
+                "text",
+            ),
+        ]
+
+    def next_step(self, application: Application) -> Any:
+        """Say who confirms it."""
+        return gettext("Another officer of the registry confirms it")
+
+    def actor(self) -> Actor:
+        """Who acts: an officer of the registry."""
+        return Actor.of(g.user, request.remote_addr or "")
+
+
+MOST_ACCOUNTS = 20
+
+
+def chosen_account() -> Account:
+    """Return the enterprise that the address names, or answer 404 where none is in scope."""
+    text = request.args.get("account", "")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        abort(404)
+    account = db.session.get(Account, int(text))
+    if account is None or account.kind != "enterprise" or not in_scope(account.id, g.user):
+        abort(404)
+    return account
+
+
+def choose_account(page: Any, title: Any) -> Any:
+    """Let an enterprise in scope be chosen: by the start of its number or a part of its name."""
+    asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
+    statement = scoped(select(Account).where(Account.kind == "enterprise"), Account.id, g.user)
+    if asked:
+        statement = statement.where(
+            Account.member_no.startswith(asked, autoescape=True)
+            | Account.name.contains(asked, autoescape=True)
+        )
+    found = statement.order_by(Account.member_no).limit(MOST_ACCOUNTS)
+    return page.render_template(
+        "applications/choose_account.html",
+        title=title,
+        asked=asked,
+        rows=db.session.scalars(found).all(),
+        most=MOST_ACCOUNTS,
+        url=lambda account: page.url("new", account=account.id),
+        cancel_url=page.url("list"),
+    )

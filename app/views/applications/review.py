@@ -1,0 +1,286 @@
+"""审核: what waits for the member's review (待办), deciding one by one or many at once, and 已办."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+
+from app.domain.errors import RuleError
+from app.domain.kinds import KINDS
+from app.domain.workflow import COLLEAGUE_STEP, Action, Party, Status
+from app.extensions import db, transaction, undone
+from app.models import Application, ApplicationEvent, ApplicationParty
+from app.operations.applications import engine
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.security.manager import permissions
+from app.security.scope import scoped_applications
+from app.views.applications import receivers, signing
+from app.views.applications.list import ApplicationList, named_openings, usual_filters
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Columns, Filter
+from app.views.lists.listing import Action as RowAction
+from app.views.lists.listing import BulkAction, BulkResult, Conditions
+
+# What an enterprise starts can need the yes of its own second operator, too.
+REVIEWED_KINDS = {
+    code: kind.title
+    for code, kind in KINDS.items()
+    if kind.reviews or kind.started_by is Party.APPLICANT
+}
+REVEALING = {"account_change": "AccountChangeView", "account_opening": "AccountOpeningView"}
+KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
+KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)
+
+
+def awaits(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that an application waits for this party's decision."""
+    party = engine.party(actor)
+    turns = [
+        and_(Application.kind == code, Application.step == step)
+        for code, kind in KINDS.items()
+        for step, reviewer in enumerate(kind.reviews)
+        if reviewer is party
+    ]
+    waits = and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
+    if actor.member_id is not None:  # Nobody reviews what they entered or submitted.
+        waits &= Application.created_by.is_distinct_from(actor.member_id)
+        waits &= Application.submitted_by.is_distinct_from(actor.member_id)
+    if party is Party.RECEIVER:
+        waits &= Application.id.in_(
+            select(ApplicationParty.application_id).where(
+                ApplicationParty.account_id == actor.account_id,
+                ApplicationParty.agreed_at.is_(None),
+            )
+        )
+        waits |= and_(
+            Application.status == Status.IN_REVIEW,
+            Application.step == COLLEAGUE_STEP,
+            Application.account_id == actor.account_id,
+            Application.submitted_by.is_distinct_from(actor.member_id),
+        )
+    return waits
+
+
+def counts(member: Any) -> list[tuple[Any, int, str]]:
+    """Return what waits for a member, a line a kind: (title, count, endpoint)."""
+    if ("can_list", "ReviewView") not in permissions():
+        return []
+    if member.account_id is not None and not g.facts.may_be_asked:
+        return []  # Known from the session's query: most enterprises are asked nothing.
+    waiting = scoped_applications(
+        select(Application.kind, func.count()).where(awaits(Actor.of(member))),
+        Application.id,
+        Application.account_id,
+        member,
+    ).group_by(Application.kind)
+    found = dict(db.session.execute(waiting).all())
+    return [
+        (title, found[code], "ReviewView.list")
+        for code, title in REVIEWED_KINDS.items()
+        if code in found
+    ]
+
+
+class _ReviewList(ApplicationList):
+    columns = (
+        ApplicationList.columns[0],
+        KIND_COLUMN,
+        # Whose application it is: a receiver is asked by others.
+        *(
+            replace(each, is_of_others=False) if each.is_of_others else each
+            for each in ApplicationList.columns[1:]
+            if each.key != "created_at"
+        ),
+        Column("submitted_at", _("Submitted at"), kind="datetime"),
+        Column("reason", _("Reason for the application")),
+    )
+    filters = (
+        KIND_FILTER,
+        *(
+            replace(each, is_of_others=False) if each.is_of_others else each
+            for each in usual_filters("in_review", "approved", "returned", "withdrawn")
+        ),
+        Filter("import", _("Import batch"), kind="number", on=("import_id",)),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add the imported table that an application came with."""
+        return named_openings(super().rows(conditions)).add_columns(Application.import_id)
+
+    def lines_shown(self) -> Sequence[ColumnElement[bool]]:
+        """A receiver is shown what it is to get, not what others are."""
+        own = receivers.lines_shown()
+        return () if own is None else (own,)
+
+    def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
+        """What asks the member's enterprise as a receiver is another's application."""
+        return scoped_applications(statement, columns["id"], columns["account_id"], g.user)
+
+
+class ReviewView(_ReviewList):
+    """待办: everything that waits for this member's 通过 or 退回."""
+
+    route_base = "/reviews"
+    title = _("To review")
+    filters = tuple(each for each in _ReviewList.filters if each.name != "status")
+    help = (
+        _("Approve or send back one by one, or tick several rows or all that meet the conditions"),
+        _("Nobody reviews what they submitted; what stands against an item is shown in the result"),
+        _(
+            "Sending back needs a reason; the applicant can change the application and submit it again"
+        ),
+    )
+    bulk = (
+        BulkAction(
+            "approve",
+            _("Approve"),
+            _("Approve the %(count)s applications chosen?"),
+            icon="check",
+            comment=_("Review comment"),
+            job="review",
+        ),
+        BulkAction(
+            "send_back",
+            _("Send back"),
+            _("Send the %(count)s applications chosen back?"),
+            icon="arrow-back-up",
+            is_dangerous=True,
+            comment=_("Reason for sending back"),
+            needs_comment=True,
+            job="review",
+        ),
+    )
+    bulk_name, bulk_object = "number", "account"
+
+    def chosen(self) -> ColumnElement[bool]:
+        """What waits for the member."""
+        return awaits(Actor.of(g.user))
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """审核 opens the application with the decision beneath."""
+        yield RowAction(_("Review"), self.url("show", id=row.id))
+
+    def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
+        """One signature stands for the decision on all of them."""
+        if not signing.is_asked():
+            return None
+        actor = Actor.of(g.user, request.remote_addr or "")
+        return signing.ask_for_review(ids, name, request.form.get("comment", "").strip(), actor)
+
+    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+        """Decide on many at once."""
+        outcome = self._decide(name, ids, request.form.get("comment", ""))
+        return BulkResult(
+            done=[case.id for case in outcome.done],
+            refused={case.id: str(error) for case, error in outcome.refused},
+        )
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """查看明文 of a proposal's personal data, on the kind's own page, where it is logged."""
+        view = REVEALING.get(application.kind)
+        if view and application.proposal and self.appbuilder.sm.has_access("can_reveal", view):
+            address = url_for(f"{view}.reveal", id=application.id)
+            yield RowAction(_("Show in clear"), address, method="post")
+
+    @expose("/<int:id>")
+    @has_access
+    @permission_name("show")
+    def show(self, id: int) -> Any:
+        """Show an application with its review form."""
+        return self._review_page(self.load(id))
+
+    def _review_page(self, application: Application, comment: str = "", error: str = "") -> Any:
+        return self.render_template(
+            "applications/review.html",
+            detail=self.detail(application),
+            decide_url=self.url("decide", id=application.id),
+            submission=application.submitted_at,
+            comment=comment,
+            error=error,
+        )
+
+    @expose("/<int:id>/decide", methods=["POST"])
+    @has_access
+    @permission_name("review")
+    def decide(self, id: int) -> Any:
+        """通过 or 退回."""
+        decision, comment = request.form.get("decision", ""), request.form.get("comment", "")
+        if decision not in ("approve", "send_back"):
+            abort(400)
+        application = self.load(id)
+        try:
+            with transaction():
+                is_signed_first = signing.is_asked()
+                with undone() if is_signed_first else nullcontext():
+                    self._require_read(application.id)
+                    self._decide(decision, [application.id], comment).one()
+        except RuleError as error:
+            if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
+                flash(str(error), "danger")
+                return redirect(self.url("list"))
+            return self._review_page(self.load(id), comment, str(error)), 400
+        if is_signed_first:  # All stands well with it.
+            actor = Actor.of(g.user, request.remote_addr or "")
+            return signing.ask_for_review([application.id], decision, comment.strip(), actor)
+        flash(
+            gettext("Application %(number)s was approved", number=application.number)
+            if decision == "approve"
+            else gettext("Application %(number)s was sent back", number=application.number),
+            "success",
+        )
+        return redirect(self.url("list"))
+
+    def _require_read(self, id_: int) -> None:
+        """Refuse a decision on what was sent back, changed and submitted again since it was read."""
+        read = request.form.get("submission")
+        if not read:
+            return
+        engine.hold([id_], Actor.of(g.user))
+        submission = select(Application.submitted_at).where(Application.id == id_)
+        if str(db.session.scalar(submission)) != read:
+            raise RuleError(
+                _("The application was submitted again meanwhile; please read it anew"),
+                code="submitted_again",
+            )
+
+    def _decide(self, name: str, ids: Sequence[int], comment: str) -> engine.Outcome:
+        actor = Actor.of(g.user, request.remote_addr or "")
+        if len(comment) > engine.LONGEST_REASON or "\x00" in comment:
+            raise RuleError(
+                _(
+                    "A review comment has at most %(most)d characters",
+                    most=engine.LONGEST_REASON,
+                ),
+                field="comment",
+            )
+        verb = engine.approve if name == "approve" else engine.send_back
+        return verb(ids, actor, now=clock.now(), comment=comment.strip())
+
+
+class ReviewedView(_ReviewList):
+    """已办: what this member has decided."""
+
+    route_base = "/reviewed"
+    title = _("Reviewed")
+
+    def chosen(self) -> ColumnElement[bool]:
+        """What the member approved or sent back."""
+        return (
+            select(ApplicationEvent.id)
+            .where(
+                ApplicationEvent.application_id == Application.id,
+                ApplicationEvent.member_id == g.user.id,
+                ApplicationEvent.action.in_([Action.APPROVE, Action.SEND_BACK]),
+            )
+            .exists()
+        )

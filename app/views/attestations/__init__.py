@@ -1,0 +1,1 @@
+"""证明: their pages and their PDF."""

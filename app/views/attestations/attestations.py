@@ -1,0 +1,162 @@
+"""证明: the PDF for those in whose scope it lies, and the page where anybody checks a code."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, abort, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import lazy_gettext as _
+
+from app.domain.trading_day import BEIJING
+from app.extensions import transaction
+from app.models.attestation import Attestation
+from app.operations.compliance import attestations
+from app.operations.records.actor import Actor
+from app.operations.records.log import record
+from app.security.scope import require_scope
+from app.views.attestations import drawing
+
+TITLES = {
+    attestations.CANCELLATION: _("Certificate of voluntary cancellation"),
+    attestations.COMPLIANCE: _("Certificate of compliance"),
+}
+
+
+class AttestationView(BaseView):
+    """自愿注销证明 and 履约证明 as PDF."""
+
+    route_base = "/attestations"
+    default_view = "pdf"
+
+    @expose("/<int:id>.pdf")
+    @has_access
+    @permission_name("download")
+    def pdf(self, id: int) -> Response:
+        """Draw one, the same bytes each time."""
+        found = attestations.load(id)
+        require_scope(found.account_id, g.user)
+        content = drawing.draw(found, url_for("VerifyView.check", code=found.code, _external=True))
+        name = quote(f"{drawing.TITLES[found.kind]}_{found.number}.pdf")
+        with transaction():
+            record(
+                Actor.of(g.user, request.remote_addr or ""),
+                "attestation.download",
+                subject=found.number,
+                account_id=found.account_id,
+            )
+        return Response(
+            content,
+            mimetype="application/pdf",
+            headers={
+                "Content-Disposition": f"attachment; filename=\"certificate.pdf\"; filename*=UTF-8''{name}"
+            },
+        )
+
+
+class VerifyView(BaseView):
+    """证明查验: open to everybody who holds a certificate in their hands."""
+
+    route_base = "/verify"
+    default_view = "ask"
+
+    @expose("/")
+    def ask(self) -> Any:
+        """Ask for a code; one that was typed leads to its own address."""
+        code = request.args.get("code", "").strip()
+        if code:
+            return redirect(url_for("VerifyView.check", code=code[:64].replace("/", "-")))
+        return self.render_template(
+            "attestations/verify.html", code="", found=None, is_checked=False
+        )
+
+    @expose("/<code>")
+    def check(self, code: str) -> Any:
+        """Show what a code certifies, or 未查到."""
+        if not _guard.lets(request.remote_addr or ""):
+            abort(429)
+        attestation = attestations.find(code)
+        page = self.render_template(
+            "attestations/verify.html",
+            code=attestations.shown_code(attestation.code) if attestation else code[:64],
+            found=_shown(attestation) if attestation else None,
+            is_checked=True,
+        )
+        return page, 200 if attestation else 404
+
+
+def _shown(attestation: Attestation) -> dict[str, Any]:
+    """Return the facts that a stranger may compare; free text may tell of persons and is left out."""
+    content = attestation.content
+    facts = [
+        (_("Certificate number"), attestation.number, "code"),
+        (_("Issued to"), content["name"], "text"),
+        (_("Unified social credit code"), content.get("uscc"), "code"),
+        (_("Member number"), content["member_no"], "code"),
+    ]
+    if attestation.kind == attestations.COMPLIANCE:
+        facts += [
+            (_("Compliance year"), str(content["year"]), "text"),
+            (_("Obligation"), content["obligation"], "number", _("tonnes")),
+        ]
+    total = _("Surrendered in total") if "year" in content else _("Cancelled in total")
+    facts += [
+        (total, content["total"], "number", _("tonnes")),
+        (_("Issued on"), attestation.issued_at.astimezone(BEIJING).date(), "date"),
+    ]
+    lapsed_on = attestation.lapsed_at and attestation.lapsed_at.astimezone(BEIJING).date()
+    if lapsed_on:
+        facts.append((_("Lapsed on"), lapsed_on, "date"))
+    return {
+        "lapsed_on": lapsed_on,
+        "title": TITLES[attestation.kind],
+        "facts": facts,
+        "columns": [
+            {"label": _("Instrument code"), "kind": "code"},
+            {"label": _("Instrument name"), "kind": "text"},
+            {"label": _("Vintage"), "kind": "text"},
+            {"label": _("Quantity"), "kind": "number", "unit": _("tonnes")},
+        ],
+        "rows": [
+            [line["code"], line["name"], line["vintage"], line["quantity"]]
+            for line in content["lines"]
+        ],
+    }
+
+
+class Guard:
+    """At most ``most`` questions a minute from one address, in this process.
+
+    No code is found by guessing (78 bits); this only keeps the database from being asked for ever.
+    """
+
+    KEPT = 10_000  # addresses
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def lets(self, address: str) -> bool:
+        """Count a question, and tell whether it may be asked."""
+        minute = int(time.monotonic() // 60)
+        with self._lock:
+            began, count = self._seen.pop(address, (minute, 0))
+            count = count + 1 if began == minute else 1
+            self._seen[address] = (minute, count)
+            if len(self._seen) > self.KEPT:
+                self._seen.popitem(last=False)
+        return count <= self.most
+
+    def forget(self) -> None:
+        """Begin anew; for tests."""
+        with self._lock:
+            self._seen.clear()
+
+
+_guard = Guard(most=30)

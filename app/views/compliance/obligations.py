@@ -1,0 +1,331 @@
+"""履约通知书 (manual 五-一): how each stands, its page with 履约范围, and an enterprise's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, Select, case, func, literal, select, true
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.domain.errors import RuleError
+from app.domain.regions import PROVINCES
+from app.extensions import db, transaction
+from app.models import Account, Attestation, Member, Notice, NoticeChange
+from app.operations.accounts.details import SECTORS
+from app.operations.compliance import attestations
+from app.operations.compliance import notices as compliance
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.security.scope import scope_of, scoped
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Action as RowAction
+from app.views.lists.listing import Conditions, ListPage, back_url
+
+DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
+STATES = {
+    DUE: (_("Not fulfilled"), "amber"),
+    PARTIAL: (_("Partly fulfilled"), "blue"),
+    FULFILLED: (_("Fulfilled"), "green"),
+    OVERDUE: (_("Overdue"), "red"),
+}
+INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
+COUNTING = (
+    _("Obligation: all that must be surrendered; pending: submitted and waiting for the authority"),
+    _("Surrendered: submitted, approved, and not refunded"),
+    _("Remaining = obligation - surrendered - pending; no more than that can be submitted"),
+)
+
+
+def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
+    """Return how a notice stands, from what was surrendered for it and the time."""
+    return case(
+        (surrendered >= Notice.obligation, literal(FULFILLED)),
+        (Notice.deadline < now, literal(OVERDUE)),
+        (surrendered > 0, literal(PARTIAL)),
+        else_=literal(DUE),
+    )
+
+
+def notices() -> Any:
+    """Return a SELECT of every notice with its figures; the figures are read for shown rows alone."""
+    figures = compliance.standing()
+    remaining = Notice.obligation - figures.c.surrendered - figures.c.pending
+    return (
+        select(
+            Notice.id,
+            Notice.account_id,
+            Notice.year,
+            Notice.number,
+            Notice.obligation,
+            Notice.deadline,
+            Notice.reminded_at,
+            Notice.issued_at,
+            Account.member_no,
+            Account.name.label("account"),
+            Account.province,
+            Account.sector,
+            *figures.c,
+            func.greatest(remaining, 0).label("remaining"),
+            func.greatest(Notice.obligation - figures.c.surrendered, 0).label("gap"),
+            state_of(figures.c.surrendered, clock.now()).label("state"),
+            Attestation.id.label("attestation_id"),
+        )
+        .join(Account, Account.id == Notice.account_id)
+        .outerjoin(figures, true())
+        .outerjoin(
+            Attestation,
+            (Attestation.notice_id == Notice.id) & Attestation.lapsed_at.is_(None),
+        )
+    )
+
+
+class NoticeList(ListPage):
+    """Notices with what was surrendered for them."""
+
+    account_column = "account_id"
+    key = ("id",)
+    columns: tuple[Column, ...] = (
+        Column("year", _("Compliance year"), kind="code"),
+        Column("number", _("Notice number"), kind="code"),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("account", _("Member name"), is_of_others=True),
+        Column("province", _("Province"), is_shown=False, choices=PROVINCES),
+        Column("sector", _("Sector"), is_shown=False, choices=SECTORS),
+        Column("obligation", _("Obligation"), kind="quantity"),
+        Column("pending", _("Quantity pending review"), kind="quantity"),
+        Column("surrendered", _("Surrendered for the notice"), kind="quantity"),
+        Column("remaining", _("Remaining"), kind="quantity"),
+        Column("deadline", _("Deadline"), kind="datetime"),
+        Column("reminded_at", _("Reminded at"), kind="datetime", is_shown=False),
+        Column("state", _("Status"), kind="status", choices=STATES),
+    )
+    filters: tuple[Filter, ...] = (
+        Filter("year", _("Compliance year"), kind="number"),
+        Filter("state", _("Status"), kind="choice", choices=STATES),
+        Filter("number", _("Notice number"), kind="prefix"),
+        Filter("deadline", _("Deadline"), kind="date_range"),
+        Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
+        Filter("sector", _("Sector"), kind="choice", is_of_others=True, choices=SECTORS),
+        Filter("province", _("Province"), kind="choice", is_of_others=True, choices=PROVINCES),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return every notice."""
+        return notices()
+
+    def may(self, permission: str, view: str = "") -> bool:
+        """Tell whether the member holds a permission on this page, or on another."""
+        return self.appbuilder.sm.has_access(
+            f"can_{permission}", view or self.class_permission_name
+        )
+
+    def url(self, method: str, **arguments: Any) -> str:
+        """Return the address of one of this page's methods."""
+        return url_for(f"{self.endpoint}.{method}", **arguments)
+
+
+class NoticePages(NoticeList):
+    """A list whose rows have a page of their own, and their certificate."""
+
+    detail_title: Any
+
+    def actor(self) -> Actor:
+        """Who acts."""
+        return Actor.of(g.user, request.remote_addr or "")
+
+    def load(self, id_: int) -> Notice:
+        """Return a notice in the member's scope, or answer 404."""
+        statement = (
+            select(Notice)
+            .where(Notice.id == id_)
+            .options(joinedload(Notice.account), selectinload(Notice.instruments))
+        )
+        owner = Notice.__table__.c.account_id
+        notice = db.session.scalars(scoped(statement, owner, g.user)).one_or_none()
+        if notice is None:
+            abort(404)
+        return notice
+
+    def figures(self, notice: Notice) -> Any:
+        """Return the row that the list shows of a notice."""
+        return db.session.execute(notices().where(Notice.id == notice.id)).one()
+
+    def proof(self, row: Any) -> Iterable[RowAction]:
+        """履约证明, once all is surrendered (R84); of an obligation of nothing there is none."""
+        if row.state != FULFILLED or not row.surrendered or not self.may("certificate"):
+            return
+        label = _("Certificate of compliance")
+        if row.attestation_id:
+            url = url_for("AttestationView.pdf", id=row.attestation_id)
+            yield RowAction(label, url, keeps_place=False)
+        else:
+            yield RowAction(label, self.url("certificate", id=row.id), method="post")
+
+    @expose("/<int:id>")
+    @has_access
+    @permission_name("show")
+    def show(self, id: int) -> Any:
+        """履约范围: what may be surrendered, the rule about CCER, what is used; and the history."""
+        notice = self.load(id)
+        row = self.figures(notice)
+        label, tone = STATES[row.state]
+        detail = {
+            "title": self.detail_title,
+            "number": notice.number,
+            "status": {"label": label, "tone": tone},
+            "actions": [
+                {"label": each.label, "url": each.url, "method": each.method, "tone": ""}
+                for each in self.actions(row)
+                if each.url != self.url("show", id=id)
+            ],
+            "sections": [
+                {"title": _("Compliance notice"), "items": notice_facts(row)},
+                {"title": _("Rule about CCER"), "items": offset_facts(notice, row)},
+            ],
+            "lines": _scope_table(notice),
+            "help": COUNTING,
+            "back_url": back_url(self.url("list")),
+        }
+        return self.render_template(
+            "compliance/notice.html", detail=detail, history=_history(notice.id)
+        )
+
+    @expose("/<int:id>/certificate", methods=["POST"])
+    @has_access
+    @permission_name("certificate")
+    def certificate(self, id: int) -> Any:
+        """Issue 履约证明 where the approval did not, and show it."""
+        notice = self.load(id)
+        try:
+            with transaction():
+                found = attestations.certify_notice(notice.id, self.actor(), clock.now())
+                attestation_id = found.id
+        except RuleError as error:
+            flash(str(error), "danger")
+            return redirect(self.url("show", id=id))
+        return redirect(url_for("AttestationView.pdf", id=attestation_id))
+
+
+class ComplianceView(NoticePages):
+    """履约清缴 (manual 五-一): an enterprise's own notices."""
+
+    route_base = "/compliance"
+    title = _("Compliance")
+    detail_title = _("Scope of compliance")
+    filters = tuple(each for each in NoticeList.filters if not each.is_of_others)
+    help = (
+        *COUNTING,
+        _("Scope of compliance: which instruments count, and the rule about CCER"),
+        _("Once everything is surrendered the certificate of compliance can be downloaded"),
+    )
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """履约范围 and 履约申请."""
+        yield RowAction(_("Scope of compliance"), self.url("show", id=row.id))
+        if row.remaining > 0 and self.may("write", "SurrenderView"):
+            yield RowAction(_("Surrender application"), url_for("SurrenderView.new", notice=row.id))
+        yield from self.proof(row)
+
+
+def notice_facts(row: Any) -> list[tuple[Any, ...]]:
+    """Return the figures of a notice as forms and details show them."""
+    facts: list[tuple[Any, ...]] = [
+        (_("Notice number"), row.number, "code"),
+        (_("Compliance year"), str(row.year), "text"),
+    ]
+    if scope_of(g.user) != "account":
+        facts += [
+            (_("Member number"), row.member_no, "code"),
+            (_("Member name"), row.account, "text"),
+        ]
+    return [
+        *facts,
+        (_("Obligation"), row.obligation, "number", _("tonnes")),
+        (_("Quantity pending review"), row.pending, "number", _("tonnes")),
+        (_("Surrendered for the notice"), row.surrendered, "number", _("tonnes")),
+        (_("Remaining"), row.remaining, "number", _("tonnes")),
+        (_("Deadline"), row.deadline, "datetime"),
+    ]
+
+
+def offset_facts(notice: Notice, row: Any) -> list[tuple[Any, ...]]:
+    """Return the rule about CCER and what of it is used."""
+    if not notice.offset_percent:
+        return [(_("Share of CCER"), _("Not accepted by this notice"), "text")]
+    used = row.offset_surrendered + row.offset_pending
+    limit = notice.offset_limit
+    return [
+        (_("Share of CCER"), f"{shown_percent(notice.offset_percent)}%", "text"),
+        (_("At most"), limit, "number", _("tonnes")),
+        (_("Used, pending ones included"), used, "number", _("tonnes")),
+        (_("Left"), max(limit - used, 0), "number", _("tonnes")),
+    ]
+
+
+def _scope_table(notice: Notice) -> dict[str, Any]:
+    columns = (
+        (_("Instrument code"), "code"),
+        (_("Instrument name"), "text"),
+        (_("Vintage"), "text"),
+        (_("Type"), "text"),
+    )
+    return {
+        "title": _("Instruments accepted"),
+        "columns": [{"label": label, "kind": kind} for label, kind in columns],
+        "rows": [
+            [each.code, each.name, str(each.vintage), INSTRUMENT_KINDS[each.kind]]
+            for each in notice.instruments
+        ],
+    }
+
+
+def _history(notice_id: int) -> dict[str, Any]:
+    """Return the changes of a notice; where the obligation stayed, the scope was changed."""
+    rows = db.session.execute(
+        select(NoticeChange, Member.first_name)
+        .join(Member, Member.id == NoticeChange.changed_by)
+        .where(NoticeChange.notice_id == notice_id)
+        .order_by(NoticeChange.id.desc())
+        .limit(200)
+    )
+    columns = (
+        (_("Changed at"), "datetime"),
+        (_("What"), "text"),
+        (_("Before"), "number"),
+        (_("After"), "number"),
+        (_("Number of the authority document"), "text"),
+        (_("Reason"), "text"),
+        (_("Changed by"), "text"),
+    )
+    what = {True: _("Scope of compliance"), False: _("Obligation")}
+    return {
+        "columns": [
+            {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
+            for label, kind in columns
+        ],
+        "rows": [
+            (
+                each.changed_at,
+                what[each.before == each.after],
+                each.before,
+                each.after,
+                each.document_no,
+                each.reason,
+                name,
+            )
+            for each, name in rows
+        ],
+    }
+
+
+def shown_percent(percent: Decimal) -> str:
+    """Return a percentage without needless zeros; nothing for none."""
+    return f"{percent.normalize():f}" if percent else ""

@@ -1,0 +1,281 @@
+"""履约统计: how far compliance is, by year, province and sector, and who is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import g, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    case,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+)
+
+from app.domain.regions import PROVINCES
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import Account, Application, ApplicationLine, Notice
+from app.operations.accounts.details import SECTORS
+from app.security.scope import scope_of, scoped
+from app.views.compliance.obligations import FULFILLED, NoticeList
+from app.views.lists.columns import Column
+from app.views.lists.listing import Action, Conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One line of the statistics: enterprises and tonnes, and what of them is done."""
+
+    year: int
+    province: str | None
+    sector: str | None
+    enterprises: int
+    fulfilled: int
+    obligation: int
+    surrendered: int  # of each enterprise at most what it owes
+    gap: int
+
+    @property
+    def by_count(self) -> str:
+        """Enterprises that have fulfilled, in per cent of all."""
+        return percent(self.fulfilled, self.enterprises)
+
+    @property
+    def by_tonnes(self) -> str:
+        """What is surrendered, in per cent of what is due."""
+        return percent(self.surrendered, self.obligation)
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share with two decimals, rounded down: 100.00% is for nobody missing (R80)."""
+    if not whole:
+        return ""
+    hundredths = part * 10_000 // whole
+    return f"{hundredths // 100}.{hundredths % 100:02d}%"
+
+
+def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
+    """Return the statistics of every year (or the latest) in the member's scope, in one statement.
+
+    Each year has a line of its own, one a province and one a sector.
+    """
+    latest = select(func.max(Notice.year)).scalar_subquery()
+    wanted = Notice.year == latest if only_latest else true()
+    used = _surrendered(wanted)
+    surrendered = func.coalesce(used.c.tonnes, 0)
+    enterprises = Account.__table__
+    statement = (
+        select(
+            Notice.year,
+            enterprises.c.province,
+            enterprises.c.sector,
+            func.count().label("enterprises"),
+            func.count().filter(surrendered >= Notice.obligation).label("fulfilled"),
+            cast(func.sum(Notice.obligation), BigInteger).label("obligation"),
+            cast(func.sum(func.least(surrendered, Notice.obligation)), BigInteger).label(
+                "surrendered"
+            ),
+            cast(func.sum(func.greatest(Notice.obligation - surrendered, 0)), BigInteger).label(
+                "gap"
+            ),
+            func.grouping(enterprises.c.province, enterprises.c.sector).label("level"),
+        )
+        .select_from(Notice)
+        .join(enterprises, enterprises.c.id == Notice.account_id)
+        .outerjoin(used, used.c.notice_id == Notice.id)
+        .where(wanted)
+        .group_by(
+            func.grouping_sets(
+                tuple_(Notice.year),
+                tuple_(Notice.year, enterprises.c.province),
+                tuple_(Notice.year, enterprises.c.sector),
+            )
+        )
+    )
+    rows = db.session.execute(scoped(statement, enterprises.c.id, member)).all()
+    return [_share(row) for row in rows]
+
+
+def _surrendered(wanted: ColumnElement[bool]) -> Any:
+    """Return what was surrendered for each notice that is wanted, and not refunded."""
+    signed = case(
+        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
+    )
+    return (
+        select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .join(Notice, Notice.id == Application.notice_id)
+        .where(wanted, Application.status == Status.APPROVED)
+        .group_by(Application.notice_id)
+        .subquery("used")
+    )
+
+
+_BY_SECTOR, _BY_PROVINCE = 2, 1  # What GROUPING() says: a bit for each column left out.
+
+
+def _share(row: Any) -> Share:
+    """Tell a sector that is unknown ("") from a line about all sectors (None)."""
+    found = dict(row._mapping)
+    level = found.pop("level")
+    found["province"] = (row.province or "") if level == _BY_PROVINCE else None
+    found["sector"] = (row.sector or "") if level == _BY_SECTOR else None
+    return Share(**found)
+
+
+class ComplianceStatisticsView(BaseView):
+    """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
+
+    route_base = "/compliance-statistics"
+    beneath = ("ComplianceGapView",)
+    default_view = "index"
+    title = _("Compliance statistics")
+
+    @expose("/")
+    @has_access
+    @permission_name("show")
+    def index(self) -> Any:
+        """Show one year, and all years beside each other."""
+        found = shares(g.user)
+        totals = [each for each in found if each.province is None and each.sector is None]
+        years = sorted((each.year for each in totals), reverse=True)
+        asked = request.args.get("year", "")
+        year = int(asked) if asked in {str(each) for each in years} else max(years, default=0)
+        chosen = [each for each in found if each.year == year]
+        parts = []
+        if scope_of(g.user) == "all":
+            by_province = [each for each in chosen if each.province is not None]
+            parts.append(_part("province", _("By province"), by_province))
+        by_sector = [each for each in chosen if each.sector is not None]
+        parts.append(_part("sector", _("By sector"), by_sector))
+        parts.append(_part("year", _("By year"), totals))
+        return self.render_template(
+            "compliance/statistics.html",
+            title=self.title,
+            years=years,
+            year=year,
+            total=next((each for each in totals if each.year == year), None),
+            parts=[part for part in parts if part["rows"]],
+            gaps_url=url_for("ComplianceGapView.list", year=year),
+            here=url_for("ComplianceStatisticsView.index"),
+        )
+
+
+_COLUMN_TITLES = {
+    "province": _("Province"),
+    "sector": _("Sector"),
+    "year": _("Compliance year"),
+}
+
+
+def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
+    """Return one breakdown: its table, and what the chart above it draws."""
+    names: Any = {"province": PROVINCES, "sector": SECTORS}.get(key, {})
+    ordered = sorted(lines, key=lambda each: str(getattr(each, key)))
+    named = [(_name(names, getattr(each, key)), each) for each in ordered]
+    columns = ((_COLUMN_TITLES[key], "link"), *_FIGURES)
+    return {
+        "key": key,
+        "title": title,
+        "columns": [
+            {"label": label, "kind": kind, "unit": unit[0] if unit else ""}
+            for label, kind, *unit in columns
+        ],
+        "rows": [_row(key, name, each) for name, each in named],
+        "chart": _chart(named),
+    }
+
+
+_FIGURES: tuple[tuple[Any, ...], ...] = (
+    (_("Enterprises"), "number"),
+    (_("Fulfilled"), "number"),
+    (_("Completion by count"), "percent"),
+    (_("Obligation"), "number", _("tonnes")),
+    (_("Surrendered for the notice"), "number", _("tonnes")),
+    (_("Completion by tonnes"), "percent"),
+    (_("Gap"), "number", _("tonnes")),
+)
+
+
+def _row(key: str, name: str, each: Share) -> tuple[Any, ...]:
+    return (
+        _gaps_link(key, name, each),
+        each.enterprises,
+        each.fulfilled,
+        each.by_count,
+        each.obligation,
+        each.surrendered,
+        each.by_tonnes,
+        each.gap,
+    )
+
+
+def _chart(named: Sequence[tuple[str, Share]]) -> dict[str, Any]:
+    """Return what the browser draws: both completions of each line, in per cent."""
+    return {
+        "names": [name for name, _each in named],
+        "series": [
+            {
+                "name": gettext("Completion by count"),
+                "values": [_number(each.by_count) for _name, each in named],
+            },
+            {
+                "name": gettext("Completion by tonnes"),
+                "values": [_number(each.by_tonnes) for _name, each in named],
+            },
+        ],
+    }
+
+
+def _name(names: Any, value: Any) -> str:
+    return str(names.get(value, value)) if value else gettext("Not stated")
+
+
+def _gaps_link(key: str, name: str, each: Share) -> dict[str, str]:
+    """Lead from a line to the enterprises behind its gap."""
+    chosen = {"year": each.year, key: getattr(each, key)}
+    return {"label": name, "url": url_for("ComplianceGapView.list", **chosen)}
+
+
+def _number(text: str) -> float | None:
+    return float(text.removesuffix("%")) if text else None
+
+
+class ComplianceGapView(NoticeList):
+    """缺口清单: the notices under which something is still missing."""
+
+    route_base = "/compliance-gaps"
+    title = _("Compliance gaps")
+    columns = tuple(
+        Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
+        for each in NoticeList.columns
+        if each.key != "reminded_at"
+    )
+    filters = tuple(
+        next(each for each in NoticeList.filters if each.name == name)
+        for name in ("year", "province", "sector", "state", "member", "deadline")
+    )
+    help = (_("Gap = obligation - surrendered; what is pending review still counts as missing"),)
+
+    def tools(self) -> Iterable[Action]:
+        """The way back to the statistics."""
+        g.crumb = self.title
+        back = url_for("ComplianceStatisticsView.index")
+        yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Leave out who has fulfilled."""
+        found = super().rows(conditions).subquery("behind")
+        return select(found).where(found.c.state != FULFILLED)

@@ -1,0 +1,242 @@
+"""清缴履约 (manual 五-二): 履约申请, 履约清缴记录查询, and the refunds that the registry enters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from flask import abort, g, request, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, select
+
+from app.domain.errors import RuleError
+from app.domain.kinds.surrender import Surrender, SurrenderRefund
+from app.extensions import db
+from app.models import (
+    Application,
+    ApplicationLine,
+    Holding,
+    Instrument,
+    Notice,
+    NoticeInstrument,
+)
+from app.views.applications.choosable_lines import form_columns, lines_left
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
+from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.officer_desk import OfficerDesk
+from app.views.compliance.obligations import notice_facts, notices, offset_facts
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Conditions
+
+MOST_NOTICES = 50
+OF_NOTICE = (
+    Filter("notice", _("Notice number"), kind="prefix", on=("notice_number",)),
+    Filter("year", _("Compliance year"), kind="number", on=("year",)),
+)
+OF_NOTICE_COLUMNS: Any = (
+    ApplicationList.columns[0],
+    Column("notice_number", _("Notice number"), kind="code"),
+    Column("year", _("Compliance year"), kind="code"),
+    *ApplicationList.columns[1:],
+)
+
+
+class _OfNotice(ApplicationList):
+    """Applications about a notice: each shows its number and year."""
+
+    columns = OF_NOTICE_COLUMNS
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return the applications with their notices."""
+        statement = super().rows(conditions)
+        return statement.outerjoin(Notice, Notice.id == Application.notice_id).add_columns(
+            Notice.number.label("notice_number"), Notice.year
+        )
+
+
+class SurrenderView(_OfNotice, ApplicationDesk):
+    """履约清缴记录查询, and 履约申请 for one notice."""
+
+    route_base = "/surrenders"
+    kind = Surrender.code
+    title = _("Surrender records")
+    form_title = _("Surrender application")
+    form = LinesForm
+    new_label = _("Surrender application")
+    quantity_title = _("Submitted quantity")
+    picker_title = _("Add instruments to surrender")
+    filters = (
+        *OF_NOTICE,
+        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+    )
+    form_columns = form_columns(_("Submitted quantity"))
+    confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
+    help = (
+        _("No more can be submitted than obligation - surrendered - pending review"),
+        _("Only the instruments of the notice's scope count; CCER counts up to its share"),
+        _("While it is under review the quantity is held; if it is sent back the quantity returns"),
+        _("Save keeps a draft that can be changed, saved again and submitted"),
+        _("A restricted account may always surrender"),
+    )
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Ask for the notice, then show the form about it."""
+        if "notice" not in request.args:
+            return self._choose_notice()
+        return super().new()
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return every instrument held; what the notice does not accept says so."""
+        notice = self._notice()
+        is_accepted = (
+            select(NoticeInstrument.instrument_id)
+            .where(
+                NoticeInstrument.notice_id == notice.id,
+                NoticeInstrument.instrument_id == Instrument.id,
+            )
+            .exists()
+        )
+        rows = db.session.execute(
+            select(
+                Instrument.id,
+                Instrument.code,
+                Instrument.name,
+                Instrument.kind,
+                Holding.available,
+                is_accepted.label("is_accepted"),
+            )
+            .join(Instrument, Instrument.id == Holding.instrument_id)
+            .where(Holding.account_id == account_id)
+            .order_by(Instrument.code)
+        )
+        return [
+            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, notice))
+            for row in rows
+        ]
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Show what is due, and what of CCER is left."""
+        notice = self._notice()
+        row = db.session.execute(notices().where(Notice.id == notice.id)).one()
+        return [*notice_facts(row), *offset_facts(notice, row)]
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """The notice goes with the draft."""
+        return {**super().content(filled), "notice_id": self._notice().id}
+
+    def load(self, id_: int) -> Application:
+        """Return an application; its form is about its own notice."""
+        application = super().load(id_)
+        g.surrendered_for = application.notice
+        return application
+
+    def next_step(self, application: Application) -> Any:
+        """Say who reviews it."""
+        return gettext("The provincial authority reviews it; the quantity is held until then")
+
+    def _notice(self) -> Notice:
+        """Return the notice that the form is about: the application's, or the address's own."""
+        if "surrendered_for" not in g:
+            text = request.args.get("notice", "")
+            number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+            g.surrendered_for = db.session.get(Notice, number)
+        notice: Notice | None = g.surrendered_for
+        if notice is None or notice.account_id != g.user.account_id:
+            abort(404)
+        return notice
+
+    def _choose_notice(self) -> Any:
+        """Show the enterprise's own notices under which something is still due."""
+        statement = notices().where(Notice.account_id == self.account_id())
+        rows = db.session.execute(statement.order_by(Notice.id.desc()).limit(MOST_NOTICES)).all()
+        return self.render_template(
+            "compliance/choose_notice.html",
+            title=self.form_title,
+            notices=[row for row in rows if row.remaining > 0],
+            url=lambda row: self.url("new", notice=row.id),
+            cancel_url=url_for("ComplianceView.list"),
+        )
+
+
+def _refusal(row: Any, notice: Notice) -> Any:
+    """Return why a holding cannot be surrendered for a notice, or ""."""
+    if row.kind == "offset" and not notice.offset_percent:
+        return _("This notice accepts no CCER")
+    if not row.is_accepted:
+        return _("Not within the scope of this notice")
+    return "" if row.available else _("Nothing available")
+
+
+class SurrenderRefundView(_OfNotice, OfficerDesk):
+    """清缴退还: what goes before an obligation is lowered beneath what was surrendered (R83)."""
+
+    route_base = "/surrender-refunds"
+    kind = SurrenderRefund.code
+    title = _("Surrender refunds")
+    form_title = _("New surrender refund")
+    form = DocumentLinesForm
+    new_label = _("New")
+    quantity_title = _("Refunded quantity")
+    picker_title = _("Choose what was surrendered")
+    filters = (
+        *OF_NOTICE,
+        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+    )
+    picker_columns = (
+        {"label": _("Application number"), "kind": "code"},
+        {"label": _("Notice number"), "kind": "code"},
+        {"label": _("Instrument code"), "kind": "code"},
+        {"label": _("Instrument name"), "kind": "text"},
+        {"label": _("Originally surrendered"), "kind": "number", "unit": _("tonnes")},
+        {"label": _("Not refunded yet"), "kind": "number", "unit": _("tonnes")},
+    )
+    form_columns = form_columns(_("Refunded quantity"), picker_columns)
+    confirm = _("The quantity returns to the enterprise once another officer confirms. Submit it?")
+    help = (
+        _(
+            "A refund draws on approved surrenders of one notice; the obligation is adjusted after it"
+        ),
+        _("What is refunded is available to the enterprise again"),
+    )
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return the approved lines of which something is left, each with its notice."""
+        lines = lines_left(account_id, Surrender.code)
+        of = self._notices_of([each.source_line_id for each in lines])
+        found = []
+        for each in lines:
+            picked = list(each.picked_cells)
+            picked[1] = of[each.source_line_id or 0].number
+            kinds = [kind for _value, kind in each.cells]
+            cells = tuple(zip(picked, kinds, strict=True))
+            found.append(replace(each, cells=cells, picked_cells=tuple(picked)))
+        return found
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """The notice is the one that the chosen lines were surrendered for; they share it."""
+        of = self._notices_of([line.source_line_id for line in filled.lines])
+        ids = {notice.id for notice in of.values()}
+        if len(ids) > 1:
+            raise RuleError(
+                _("One refund is about one notice; make another one for the other"), field="lines"
+            )
+        return {**super().content(filled), "notice_id": next(iter(ids), None)}
+
+    def _notices_of(self, lines: Iterable[int | None]) -> dict[int, Any]:
+        """Return id and number of the notice that each line was surrendered for."""
+        rows = db.session.execute(
+            select(ApplicationLine.id.label("line"), Notice.id, Notice.number)
+            .join(Application, Application.id == ApplicationLine.application_id)
+            .join(Notice, Notice.id == Application.notice_id)
+            .where(ApplicationLine.id.in_([id_ for id_ in lines if id_]))
+        )
+        return {row.line: row for row in rows}

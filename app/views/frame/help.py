@@ -1,0 +1,150 @@
+"""帮助: the guides of docs/guide as pages, with their pictures, and which section tells about a page."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from flask import abort, current_app, g, send_file, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+from app.security.roles import codes_of
+from app.views.frame.help_sections import GUIDE_OF, GUIDES, SECTIONS
+
+_PICTURE = re.compile(r"\.\./pictures/([a-z0-9-]+\.png)")
+_NO_LETTER = re.compile(r"[^\w\- ]")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a guide, and the anchor that leads to it."""
+
+    level: int
+    title: str
+    anchor: str
+
+
+def help_url(member: Any, endpoint: str) -> str:
+    """Return the address of what the guide of the member's role says about a view."""
+    guide = guide_of(member)
+    return url_for("HelpView.show", page=guide, _anchor=SECTIONS.get(guide, {}).get(endpoint))
+
+
+def guide_of(member: Any) -> str:
+    """Return the guide of the member's first role."""
+    return next((GUIDE_OF[code] for code in codes_of(member)), "usbkey")
+
+
+def anchor(title: str) -> str:
+    """Return the anchor of a heading, as code hosts make it, so that the files' own links lead there."""
+    return _NO_LETTER.sub("", title.strip().lower()).replace(" ", "-")
+
+
+def parsed(page: str) -> tuple[list[Token], list[Heading]]:
+    """Return the parts of a guide, its headings with their anchors; HTML in it is text."""
+    name, _title = GUIDES[page]
+    text = (_folder() / "guide" / name).read_text(encoding="utf-8")
+    tokens = _markdown().parse(text)
+    headings = []
+    for token, inline in pairwise(tokens):
+        if token.type == "heading_open":
+            heading = Heading(int(token.tag[1:]), inline.content, anchor(inline.content))
+            token.attrSet("id", heading.anchor)
+            headings.append(heading)
+    return tokens, headings
+
+
+class HelpView(BaseView):
+    """帮助: the guides, a page each; every member may read all of them."""
+
+    route_base = "/help"
+    default_view = "show_own"
+
+    @expose("/")
+    @has_access
+    @permission_name("show")
+    def show_own(self) -> Any:
+        """Show the guide of one's own role."""
+        return self.show(guide_of(g.user))
+
+    @expose("/<page>")
+    @has_access
+    @permission_name("show")
+    def show(self, page: str) -> Any:
+        """Show a guide."""
+        if page not in GUIDES:
+            abort(404)
+        tokens, headings = parsed(page)
+        for token in _inner(tokens):
+            _lead_home(token)
+        g.crumb = gettext("Help")
+        return self.render_template(
+            "frame/help.html",
+            title=headings[0].title,
+            page=page,
+            # Our own files, parsed with HTML switched off.
+            guide=Markup(_markdown().renderer.render(tokens[3:], _markdown().options, {})),  # noqa: S704
+            headings=[each for each in headings if each.level in (2, 3)],
+            guides=[(name, title) for name, (_file, title) in GUIDES.items()],
+        )
+
+    @expose("/pictures/<name>")
+    @has_access
+    @permission_name("show")
+    def picture(self, name: str) -> Any:
+        """Serve a picture of the guides."""
+        path = _picture(name)
+        if path is None:
+            abort(404)
+        return send_file(path, mimetype="image/png")
+
+
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def _folder() -> Path:
+    return Path(current_app.root_path).parent / "docs"
+
+
+def _inner(tokens: Sequence[Token]) -> Iterator[Token]:
+    for token in tokens:
+        yield from token.children or ()
+
+
+def _lead_home(token: Token) -> None:
+    """Let a link or a picture of the files lead to our own addresses, or nowhere."""
+    if token.type == "image":
+        token.attrSet("loading", "lazy")
+        token.attrSet("alt", token.content)
+        found = _PICTURE.fullmatch(str(token.attrs["src"]))
+        path = _picture(found[1]) if found else None
+        if path:
+            # Known sizes keep the page from jumping while pictures come in.
+            with path.open("rb") as file:
+                width, height = struct.unpack(">II", file.read(24)[16:])
+            token.attrs |= {"width": width, "height": height}
+            token.attrSet("src", url_for("HelpView.picture", name=path.name))
+    elif token.type == "link_open":
+        name, _hash, place = unquote(str(token.attrs["href"])).partition("#")
+        page = next((page for page, (file, _title) in GUIDES.items() if file == name), None)
+        if page:
+            token.attrSet("href", url_for("HelpView.show", page=page, _anchor=place or None))
+        elif name:  # A page for those who run the machine; it is not served.
+            token.tag, token.attrs = "span", {}
+
+
+def _picture(name: str) -> Path | None:
+    path = _folder() / "pictures" / name
+    return path if _PICTURE.fullmatch(f"../pictures/{name}") and path.is_file() else None

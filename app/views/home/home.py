@@ -1,0 +1,217 @@
+"""首页: what each role looks at first: figures, compliance, what waits, announcements, and the ways on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, case, func, select
+
+from app.domain.kinds import KINDS
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Action, Status
+from app.extensions import db
+from app.models import Account, Application, ApplicationEvent, Holding, Notice
+from app.operations.records import clock
+from app.security.manager import permissions
+from app.security.roles import codes_of
+from app.security.scope import scoped
+from app.views.administration import announcements
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.list import SHOWN_STATUSES, ApplicationList
+from app.views.compliance.obligations import FULFILLED, STATES, notices
+from app.views.compliance.statistics import percent, shares
+from app.views.frame.frame import the_frame
+from app.views.home import figures
+from app.views.lists.conditions import Conditions
+
+# The figures of 持仓查询 in the manual's order, what each adds up, and how its card is tinted.
+FIGURES = (
+    (_("Available in registry"), Holding.available, "green"),
+    (_("Frozen in registry"), Holding.reserved + Holding.frozen, "red"),
+    (_("In transit from registry"), Holding.pending_to_trading, "amber"),
+    (_("Held in trading"), Holding.trading, "blue"),
+    (_("In transit from trading"), Holding.pending_to_registry, "amber"),
+)
+SHOWN = 5  # announcements and applications
+PRESSING = 2  # notices
+SHOWN_ANYWAY = ("HomeView.index", "AnnouncementView.list")
+
+
+class HomeView(BaseView):
+    """The page after sign-in."""
+
+    route_base = ""
+    default_view = "index"
+
+    @expose("/")
+    @has_access
+    def index(self) -> object:
+        """Show what concerns the member: each part by the permission for its page."""
+        frame = the_frame()
+        here = [url_for(endpoint) for endpoint in SHOWN_ANYWAY]
+        links = [
+            (child["label"], child["url"], child["icon"] or entry["icon"])
+            for entry in frame.menu
+            for child in entry["children"] or [entry]
+            if child["url"] not in here
+        ]
+        home: dict[str, Any] = {
+            "todo": frame.todo,
+            "may_review": _may("list", "ReviewView"),
+            "quick_links": links[:8],
+            "announcements": _announcements(),
+            "restriction": _restriction(g.user.account),
+        }
+        if _may("list", "HoldingView"):
+            home["cards"] = _cards()
+            home["formula"] = gettext(
+                "Total holding = available in registry + frozen in registry + in transit from"
+                " registry + held in trading + in transit from trading"
+            )
+        if _may("list", "ComplianceView"):
+            home["own"] = {"compliance": _compliance(), "applications": self._applications()}
+        if _may("show", "ComplianceStatisticsView"):
+            home["progress"] = _progress()
+        for code in codes_of(g.user):
+            home.setdefault("cards", figures.of_role(code))
+        return self.render_template("home/home.html", home=home)
+
+    def _applications(self) -> list[dict[str, Any]]:
+        """Return the enterprise's latest applications, of the kinds that it starts itself."""
+        desks = {
+            view.kind: view.endpoint
+            for view in self.appbuilder.baseviews
+            if isinstance(view, ApplicationDesk) and _may("show", view.class_permission_name)
+        }
+        rows = db.session.execute(_Latest(tuple(desks)).rows(Conditions())).all()
+        return [
+            {
+                "title": KINDS[row.kind].title,
+                "number": row.number,
+                "at": row.created_at,
+                "status": SHOWN_STATUSES[row.status],
+                "url": url_for(
+                    f"{desks[row.kind]}.show", id=row.id, back=url_for("HomeView.index")
+                ),
+            }
+            for row in rows
+        ]
+
+
+class _Latest(ApplicationList):
+    """The last applications of the member's account; no page of its own."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self.kinds = kinds
+
+    def chosen(self) -> ColumnElement[bool]:
+        return (Application.account_id == g.user.account_id) & Application.kind.in_(self.kinds)
+
+    def rows(self, conditions: Conditions) -> Any:
+        return super().rows(conditions).order_by(Application.id.desc()).limit(SHOWN)
+
+
+def _may(permission: str, view: str) -> bool:
+    return (f"can_{permission}", view) in permissions()
+
+
+def _announcements() -> list[dict[str, Any]]:
+    """Return the latest announcements, pinned ones first."""
+    found = announcements.own(g.user.id).subquery("found")
+    latest = select(found).order_by(
+        found.c.is_pinned.desc(), found.c.published_at.desc(), found.c.id.desc()
+    )
+    return [
+        {
+            "title": row.title,
+            "at": row.published_at,
+            "is_pinned": row.is_pinned,
+            "is_unread": row.read_at is None,
+            "url": url_for("AnnouncementView.show", id=row.id, back=url_for("HomeView.index")),
+        }
+        for row in db.session.execute(latest.limit(SHOWN))
+    ]
+
+
+def _compliance() -> list[dict[str, Any]]:
+    """Return the notices that press: of those with a gap the ones due first, else the latest."""
+    found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
+    pressing = select(found).order_by(
+        found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
+    )
+    rows = db.session.execute(pressing.limit(PRESSING)).all()
+    # What is fulfilled is shown where nothing else is due.
+    return [_due(row) for row in rows if row.gap or row is rows[0]]
+
+
+def _due(row: Any) -> dict[str, Any]:
+    label, tone = STATES[row.state]
+    deadline = row.deadline.astimezone(BEIJING).date()
+    is_open = row.remaining > 0 and _may("write", "SurrenderView")
+    return {
+        "row": row,
+        "share": percent(row.surrendered, row.obligation),
+        "status": {"label": label, "tone": tone},
+        "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,
+        "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
+        "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
+    }
+
+
+def _progress() -> dict[str, Any] | None:
+    """Return how far compliance of the latest year is in the member's scope."""
+    found = shares(g.user, only_latest=True)
+    latest = next((each for each in found if each.province is None and each.sector is None), None)
+    if latest is None:
+        return None
+    return {
+        "share": latest,
+        "url": url_for("ComplianceStatisticsView.index", year=latest.year),
+        "gaps_url": url_for("ComplianceGapView.list", year=latest.year),
+    }
+
+
+def _restriction(account: Account | None) -> str:
+    """Say since when and by which document the member's account is restricted, if it is."""
+    if account is None or not account.is_restricted:
+        return ""  # Without a statement: the account came with the session.
+    found = db.session.execute(
+        select(ApplicationEvent.at, Application.document_no, Application.authority)
+        .join(Application, Application.id == ApplicationEvent.application_id)
+        .where(
+            Application.account_id == account.id,
+            Application.kind == "restriction",
+            Application.status == Status.APPROVED,
+            ApplicationEvent.action == Action.APPROVE,
+        )
+        .order_by(ApplicationEvent.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return ""
+    return gettext(
+        "This account is restricted since %(at)s by document %(document)s of %(authority)s:"
+        " transfers, custody and cancellation are refused; surrender is possible",
+        at=found.at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
+        document=found.document_no,
+        authority=found.authority,
+    )
+
+
+def _cards() -> list[dict[str, Any]]:
+    """Sum up the holdings within the member's row scope, in tonnes."""
+    sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
+    held = select(*sums).join(Account, Account.id == Holding.account_id)
+    held = held.where(Account.kind == "enterprise")
+    amounts = db.session.execute(scoped(held, Holding.account_id, g.user)).one()
+    url = url_for("HoldingView.list")
+    cards: list[dict[str, Any]] = [
+        {"label": str(title), "value": int(amount), "tone": tone}
+        for (title, _amount, tone), amount in zip(FIGURES, amounts, strict=True)
+    ]
+    cards.append({"label": gettext("Total holding"), "value": int(sum(amounts)), "tone": "primary"})
+    return [card | {"unit": gettext("tonnes"), "url": url} for card in cards]

@@ -1,0 +1,272 @@
+"""发放管理: instruments (标的管理), issuing one by one (配额发放) and by an allocation table (manual 三)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from flask import flash, g, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
+from wtforms import SelectField, StringField
+
+from app.domain.errors import RuleError
+from app.domain.kinds.issuance import ISSUANCE_TYPES
+from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
+from app.extensions import db, transaction
+from app.models import Application, Holding, Instrument, Venue, VenueInstrument
+from app.operations.exchange import instruments
+from app.operations.imports import allocation, batches
+from app.operations.imports.tables import Table
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.applications.form import Choosable, LinesForm, Required, choices_of
+from app.views.applications.imports import ImportDesk
+from app.views.applications.list import ApplicationList, usual_filters
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Action as RowAction
+from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.sanctions.sanctions import CHOOSE
+
+# 各去向: what was issued is in one of these places (domain.md R11).
+WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
+    "held": (_("Held"), HELD_BUCKETS),
+    "custody": (_("In custody"), (Bucket.CUSTODY, Bucket.IN_RETURN)),
+    "surrendered": (_("Surrendered"), (Bucket.SURRENDERED,)),
+    "cancelled": (_("Cancelled"), (Bucket.CANCELLED,)),
+    "confiscated": (_("Confiscated"), (Bucket.CONFISCATED,)),
+}
+
+
+def _sum_of(buckets: Iterable[Bucket]) -> ColumnElement[Any]:
+    amounts: list[ColumnElement[Any]] = [getattr(Holding, each.column) for each in buckets]
+    return sum(amounts, start=literal(0))
+
+
+class InstrumentForm(FlaskForm):
+    """新增标的; the code is the system's."""
+
+    name = StringField(
+        _("Instrument name"),
+        [Required()],
+        render_kw={"maxlength": instruments.LONGEST_NAME, "autocomplete": "off"},
+    )
+    vintage = StringField(
+        _("Vintage"), [Required()], render_kw={"maxlength": 4, "inputmode": "numeric"}
+    )
+    kind = SelectField(_("Type"), choices=choices_of(instruments.KINDS)[1:], validate_choice=False)
+    venue = SelectField(_("Trading venue"), validate_choice=False)
+    trade_code = StringField(
+        _("Trade code"), render_kw={"maxlength": 20, "placeholder": "CEA25", "autocomplete": "off"}
+    )
+
+
+class InstrumentView(ListPage):
+    """标的管理: every instrument, what was issued of it and where that is now."""
+
+    route_base = "/instruments"
+    title = _("Instrument management")
+    account_column = None  # Instruments belong to no account; only the registry sees this page.
+    columns = (
+        Column("code", _("Instrument code"), kind="code"),
+        Column("name", _("Instrument name")),
+        Column("vintage", _("Vintage"), kind="code"),
+        Column("kind", _("Type"), choices=instruments.KINDS),
+        Column("trade_code", _("Trade code"), kind="code"),
+        Column("issued", _("Issued"), kind="quantity"),
+        *(Column(key, title, kind="quantity") for key, (title, _b) in WHEREABOUTS.items()),
+    )
+    filters = (
+        Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
+        Filter("name", _("Instrument name"), on=("name",)),
+        Filter("kind", _("Type"), kind="choice", choices=instruments.KINDS),
+        Filter("vintage", _("Vintage"), kind="number"),
+    )
+    help = (
+        _("Issued = held + in custody + surrendered + cancelled + confiscated"),
+        _("Without a trade code an instrument cannot be transferred to a venue"),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return one row an instrument; its holdings are added up in one pass."""
+        sums: dict[str, ColumnElement[Any]] = {"issued": -Holding.issued}
+        sums |= {key: _sum_of(buckets) for key, (_title, buckets) in WHEREABOUTS.items()}
+        added = (
+            select(
+                Holding.instrument_id,
+                *(cast(func.sum(amount), BigInteger).label(key) for key, amount in sums.items()),
+            )
+            .group_by(Holding.instrument_id)
+            .subquery("added")
+        )
+        trade_codes = (
+            select(func.string_agg(VenueInstrument.trade_code, "、"))
+            .where(VenueInstrument.instrument_id == Instrument.id)
+            .scalar_subquery()
+        )
+        return select(
+            Instrument.id,
+            Instrument.code,
+            Instrument.name,
+            Instrument.vintage,
+            Instrument.kind,
+            trade_codes.label("trade_code"),
+            *(func.coalesce(added.c[key], 0).label(key) for key in sums),
+        ).outerjoin(added, added.c.instrument_id == Instrument.id)
+
+    def tools(self) -> Iterable[RowAction]:
+        """新增标的."""
+        if self.appbuilder.sm.has_access("can_write", self.class_permission_name):
+            yield RowAction(_("New instrument"), self._url("new", {}), icon="plus")
+
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def new(self) -> Any:
+        """Create an instrument."""
+        form = InstrumentForm()
+        venues = db.session.execute(select(Venue.id, Venue.name).order_by(Venue.id)).all()
+        form.venue.choices = choices_of({str(id_): name for id_, name in venues}, _("None"))
+        if form.validate_on_submit() and self._create(form):
+            return redirect(back_url(self._url("list", {})))
+        page = self.render_template(
+            "administration/form.html",
+            title=_("New instrument"),
+            form=form,
+            facts=[(_("Instrument code"), _("Given by the system: PE, year, six digits"), "text")],
+            submit_label=_("Create"),
+            cancel_url=back_url(self._url("list", {})),
+            help=self.help[1:],
+        )
+        return page, 400 if form.is_submitted() else 200
+
+    def _create(self, form: InstrumentForm) -> bool:
+        vintage = (form.vintage.data or "").strip()
+        new = instruments.NewInstrument(
+            name=form.name.data or "",
+            vintage=int(vintage) if vintage.isascii() and vintage.isdigit() else 0,
+            kind=form.kind.data or "",
+            venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
+            trade_code=(form.trade_code.data or "").strip().upper(),
+        )
+        actor = Actor.of(g.user, request.remote_addr or "")
+        try:
+            with transaction():
+                code = instruments.create(new, actor, now=clock.now()).code
+        except RuleError as error:
+            field = form[error.field or "name"]
+            field.errors = [*field.errors, error.message]
+            return False
+        flash(gettext("Instrument %(code)s was created", code=code), "success")
+        return True
+
+
+class IssuanceForm(LinesForm):
+    """配额发放."""
+
+    category = SelectField(
+        _("Issuance type"),
+        [Required()],
+        choices=choices_of(ISSUANCE_TYPES, CHOOSE),
+        validate_choice=False,
+    )
+    document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
+
+
+class IssuanceView(ImportDesk):
+    """配额发放: entered by one officer or by a table, confirmed by another."""
+
+    route_base = "/issuances"
+    kind = "issuance"
+    title = _("Issuances")
+    form_title = _("New issuance")
+    form = IssuanceForm
+    importer = allocation
+    import_label = _("Import an allocation table")
+    import_page = "issuance/import.html"
+    file_title = _("Allocation table")
+    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
+    quantity_title = _("Issued quantity")
+    picker_columns = (
+        {"label": _("Instrument code"), "kind": "code"},
+        {"label": _("Instrument name"), "kind": "text"},
+        {"label": _("Vintage"), "kind": "code"},
+        {"label": _("Held now"), "kind": "number", "unit": _("tonnes")},
+    )
+    form_columns = (
+        *picker_columns,
+        {
+            "label": _("Issued quantity"),
+            "kind": "quantity",
+            "unit": _("tonnes"),
+            "is_required": True,
+        },
+    )
+    columns: tuple[Column, ...] = (
+        *ApplicationList.columns[:5],
+        Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
+        Column("quantity", _("Issued quantity"), kind="quantity"),
+        Column("import_id", _("Import batch"), kind="code"),
+        *ApplicationList.columns[6:],
+    )
+    filters = (
+        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        Filter("type", _("Issuance type"), kind="choice", on=("category",), choices=ISSUANCE_TYPES),
+        Filter("import", _("Import batch"), kind="number", on=("import_id",)),
+    )
+    confirm = _("Once it is confirmed, the tonnes come into being. Submit it?")
+    help = (
+        _("One officer enters an issuance or imports an allocation table, another confirms it"),
+        _("In the review list, the condition import batch finds all that came with one table"),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add the table that it came with."""
+        return super().rows(conditions).add_columns(Application.import_id)
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return every instrument, with what the enterprise holds of it."""
+        held = _sum_of(HELD_BUCKETS)
+        rows = db.session.execute(
+            select(
+                Instrument.id,
+                Instrument.code,
+                Instrument.name,
+                Instrument.vintage,
+                func.coalesce(held, 0).label("held"),
+            )
+            .outerjoin(
+                Holding,
+                (Holding.instrument_id == Instrument.id) & (Holding.account_id == account_id),
+            )
+            .order_by(Instrument.code.desc())
+        )
+        return [
+            Choosable(
+                row.id,
+                row.code,
+                row.name,
+                None,
+                cells=(
+                    (row.code, "code"),
+                    (row.name, "text"),
+                    (row.vintage, "code"),
+                    (row.held, "number"),
+                ),
+                picked_cells=(row.code, row.name, row.vintage, row.held),
+            )
+            for row in rows
+        ]
+
+    def take(self, table: Table, *, is_signed: bool) -> batches.Imported:
+        """Import an allocation table; the sum of all rows is as the paper says it."""
+        typed = request.form.get("declared", "").strip()
+        declared = whole_tonnes(typed, field="declared") if typed else None
+        return allocation.take(
+            table, self.actor(), now=clock.now(), declared=declared, is_signed=is_signed
+        )

@@ -1,0 +1,170 @@
+"""The columns of a list page: how a value reads on screen, and how it reads in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, DateTime, String, case, cast, func, literal, null, type_coerce
+from sqlalchemy.types import NullType
+
+from app.views.lists.conditions import SHANGHAI
+
+NOTHING = "-"
+TONNES = _("tonnes")
+_KINDS = ("text", "code", "quantity", "change", "number", "datetime", "date", "status", "boolean")
+_CLASSES = {
+    "quantity": "num",
+    "change": "num",
+    "number": "num",
+    "datetime": "nowrap time",
+    "date": "nowrap",
+}
+_CLASSES |= {"code": "code", "status": "nowrap", "boolean": "nowrap"}
+# What a spreadsheet takes for the beginning of a formula, and what it may skip before one.
+_FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
+_SKIPPED = " \u00a0\u3000\ufeff\u200b"
+_SUSPICIOUS = sorted(ord(character) for character in _FORMULA_STARTS + _SKIPPED)
+_FORMULA = f"^[{_SKIPPED}]*[=+@\t\r\n＝＋－＠-]"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; ``key`` is the label of the page's rows that it shows.
+
+    ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
+    otherwise), change (a quantity with its sign), number, datetime, date, status, boolean.
+    ``choices`` gives the words of a stored value: title, or (title, tone) with a tone of grey,
+    amber, green, red, blue.  ``is_sortable`` needs an index on (column, the page's key);
+    ``is_nullable`` must be said of a sortable column that may be empty.  ``link`` gives the address
+    that a row's cell leads to.  A code that ``is_long`` may break anywhere.
+    """
+
+    key: str
+    title: Any
+    kind: str = "text"
+    is_sortable: bool = False
+    is_shown: bool = True  # Unless the member chose otherwise.
+    is_of_others: bool = (
+        False  # Tells one member's rows from another's: not for 本单位, who has one.
+    )
+    is_nullable: bool = False
+    choices: Mapping[Any, Any] = field(default_factory=dict)
+    unit: Any = ""
+    link: Callable[[Any], str | None] | None = None
+    is_long: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.kind in _KINDS, f"{self.key}: unknown kind of column {self.kind}"
+        # A lazy text is not asked for its words before there is a catalogue.
+        if self.kind in ("quantity", "change") and isinstance(self.unit, str) and not self.unit:
+            object.__setattr__(self, "unit", TONNES)
+
+    @property
+    def css(self) -> str:
+        """The classes that align it; the words of a choice are short and stay on one line."""
+        if self.is_long:
+            return f"{_CLASSES[self.kind]} long-code"
+        return _CLASSES.get(self.kind, "nowrap" if self.choices else "")
+
+    @property
+    def heading(self) -> str:
+        """Title and unit in one text, as a file's header has them."""
+        return f"{self.title}（{self.unit}）" if self.unit else str(self.title)
+
+    @property
+    def falls_first(self) -> bool:
+        """Whether sorting by it begins with the largest: people look for the latest and the most."""
+        return self.kind in ("quantity", "change", "number", "datetime", "date")
+
+    def cell(self, row: Any) -> Cell:
+        """Return what a row shows here."""
+        value = row._mapping[self.key]
+        url = self.link(row) if self.link else None
+        if value is None or value == "":
+            return Cell(NOTHING, self.css, url=url)
+        if self.choices:
+            title, tone = _words(self.choices.get(value, str(value)))
+            return Cell(str(title), self.css, tone=tone if self.kind == "status" else "", url=url)
+        text = _WRITTEN[self.kind](value)
+        css = f"{self.css} codes" if self.kind == "code" and "、" in text else self.css
+        return Cell(text, css, url=url)
+
+    def in_file(self, value: ColumnElement[Any], *, has_types: bool = False) -> ColumnElement[Any]:
+        """Return the SQL expression that writes the value into a file.
+
+        The database writes the rows (performance.md 7), so what the screen does in Python is said
+        here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate,
+        unless the file ``has_types`` and says itself that a cell is text.
+        """
+        guarded = _as_it_is if has_types else without_formula
+        if self.choices:
+            whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
+            return case(whens, value=value, else_=guarded(cast(value, String)))
+        if self.kind == "boolean":
+            return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
+        if self.kind == "datetime" and isinstance(value.type, DateTime):
+            local = func.timezone(SHANGHAI.key, value)
+            return func.date_trunc("second", local, type_=DateTime())
+        if isinstance(value.type, NullType) and self.kind in ("text", "code"):
+            value = cast(value, String)  # string_agg, say, does not tell that it makes a text.
+        return guarded(value) if isinstance(value.type, String) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one row shows in one column."""
+
+    text: str
+    css: str = ""
+    tone: str = ""
+    url: str | None = None
+
+
+def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Put ' before a text that a spreadsheet would take for a formula, also behind leading spaces.
+
+    The first character decides nearly always, and comparing its number is cheap; the regular
+    expression runs for the few that are left.
+    """
+    value = type_coerce(value, String)
+    first = func.ascii(value)
+    is_suspicious = first.in_([literal(code) for code in _SUSPICIOUS])
+    is_formula = value.regexp_match(_FORMULA)
+    return case((is_suspicious & is_formula, literal("'").concat(value)), else_=value)
+
+
+def _as_it_is(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value
+
+
+def _plain(key: Any) -> Any:
+    """Return a stored value as the driver knows it: an enumeration's member as what it is."""
+    return key.value if isinstance(key, Enum) else key
+
+
+def _words(title: Any) -> tuple[Any, str]:
+    """Return title and tone of a choice."""
+    return title if isinstance(title, tuple) else (title, "grey")
+
+
+def _local(value: datetime) -> str:
+    assert value.tzinfo is not None, "times are stored with their zone"
+    return value.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "text": str,
+    "code": str,
+    "quantity": lambda value: f"{value:,}",
+    "change": lambda value: f"{value:+,}" if value else "0",
+    "number": lambda value: f"{value:,}",
+    "datetime": _local,
+    "date": lambda value: value.isoformat(),
+    "status": str,
+    "boolean": lambda value: str(_("Yes") if value else _("No")),
+}

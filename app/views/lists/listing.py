@@ -1,0 +1,604 @@
+"""The one list page: conditions, table, pages, chosen columns, export and bulk operations, from data.
+
+A page declares what it shows; nothing of a request is kept on the view, which all threads share.
+docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.extensions import db, transaction
+from app.models import Preference
+from app.operations.applications import jobs
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.security.gate import safe_next
+from app.security.scope import scope_of, scoped
+from app.views.lists import export
+from app.views.lists.columns import Cell, Column
+from app.views.lists.conditions import Columns, Conditions, Filter
+from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
+
+BULK_LIMIT = 10_000  # Rows that one bulk operation takes.
+JOB_FROM = 1_000  # More rows than this run as a job, where the operation can.
+_OWN_PARAMETERS = ("sort", "size", "page", "after", "before", "last")
+
+__all__ = [
+    "Action",
+    "BulkAction",
+    "BulkResult",
+    "Column",
+    "Conditions",
+    "Filter",
+    "ListPage",
+    "back_url",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A link or a button: of a row in the 操作 column, or of the page in its tool bar.
+
+    ``method`` "post" makes a button that sends a form with its CSRF token.  ``confirm`` is asked
+    first and should name the object.  A link takes the list's address along as ``back``.
+    """
+
+    label: Any
+    url: str
+    method: str = "get"
+    confirm: str = ""
+    icon: str = ""
+    is_dangerous: bool = False
+    keeps_place: bool = True
+
+    def href(self, back: str) -> str:
+        """Return the address of a link, from which `back_url` finds the way back."""
+        if not self.keeps_place or self.method != "get":
+            return self.url
+        return f"{self.url}{'&' if '?' in self.url else '?'}{urlencode({'back': back})}"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAction:
+    """Something that is done to many ticked rows at once; ``question`` holds %(count)s.
+
+    ``job`` names the kind of job (app/operations/applications/jobs.py) that does it to many rows;
+    its arguments are action, ids and comment.
+    """
+
+    name: str
+    title: Any
+    question: Any
+    icon: str = ""
+    is_dangerous: bool = False
+    comment: Any = ""  # The label of a text that is asked for with the confirmation.
+    needs_comment: bool = False
+    job: str = ""
+
+
+@dataclass(slots=True)
+class BulkResult:
+    """What became of each row of a bulk operation."""
+
+    done: list[int] = field(default_factory=list)
+    refused: dict[int, Any] = field(default_factory=dict)  # id: why
+
+
+@dataclass(slots=True)
+class Asked:
+    """What one request asks of a page."""
+
+    conditions: Conditions
+    order: Order
+    sort: str
+    place: Place
+    errors: list[Any]
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether all of it can be used."""
+        return not (self.errors or self.conditions.errors)
+
+    @property
+    def messages(self) -> Sequence[str]:
+        """Return all that is wrong, each naming its field: a hidden condition has no other place."""
+        titles = {name: each.title for each in self.conditions.filters for name in each.parameters}
+        named = [
+            gettext("%(field)s: %(message)s", field=str(titles[name]), message=str(message))
+            for name, message in self.conditions.errors.items()
+        ]
+        return [*map(str, self.errors), *named]
+
+
+@dataclass(slots=True)
+class Found:
+    """The rows of one page, and what is known about the rest."""
+
+    rows: Sequence[Any] = ()
+    total: int = 0
+    page: int | None = 1
+    has_previous: bool = False
+    has_next: bool = False
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there are more rows than are counted."""
+        return self.total > COUNTED
+
+
+class ListPage(BaseView):
+    """A list page is data: what it shows, by what one asks, whose rows they are.
+
+    ``rows`` returns a SELECT whose labels are the keys of columns and filters.  ``key`` names the
+    labels that make the order total, as an index has them.  ``account_column`` names the label by
+    which row scope is cut; None is for rows that belong to no account, and must be written down.
+    """
+
+    default_view = "list"
+    title: Any = ""
+    help: tuple[Any, ...] = ()  # 说明, a line each
+    columns: tuple[Column, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    key: tuple[str, ...] = ("id",)
+    account_column: str | None
+    usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
+    shown_filters = 3  # How many stand before 展开.
+    stacks_actions = False  # Beneath each other: for long words beside many columns.
+    bulk: tuple[BulkAction, ...] = ()
+    bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
+    bulk_object = ""  # and the one that says whose or what it is.
+    empty_hint: Any = ""
+    beneath: tuple[str, ...] = ()  # Pages without an entry of their own, reached from this one.
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Offer the address of bulk operations only where there are some."""
+        super().__init_subclass__(**options)
+        hidden = set() if cls.bulk else {"bulk_ask"}
+        cls.exclude_route_methods = (set(cls.exclude_route_methods) - {"bulk_ask"}) | hidden
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Return all rows of the page before conditions and scope, labelled."""
+        raise NotImplementedError
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Return what can be done with a row; only what the member may do."""
+        return ()
+
+    def tools(self) -> Iterable[Action]:
+        """Return what stands at the left of the tool bar: 新增 first."""
+        return ()
+
+    def state(self) -> tuple[Any, str] | None:
+        """Return how a switch stands now, in words and in colour, where the page has one."""
+        return None
+
+    def check(self, conditions: Conditions) -> None:
+        """Refuse conditions that do not go together, with ``conditions.refuse``."""
+
+    def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
+        """Return the page that a confirmed bulk operation goes through first, or None."""
+        return None
+
+    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+        """Carry out a bulk operation on rows in scope.  The page commits what this does."""
+        raise NotImplementedError
+
+    @expose("/")
+    @has_access
+    @permission_name("list")
+    def list(self) -> Any:
+        """Show the rows that meet the conditions."""
+        if any(not value for name, value in request.args.items() if name in self._parameters()):
+            return redirect(self._url("list", {n: v for n, v in request.args.items() if v}))
+        asked = self._asked()
+        found = Found()
+        if asked.is_clear:
+            found = self._find(asked)
+        return self._page(asked, found)
+
+    @expose("/export.csv")
+    @has_access
+    @permission_name("export")
+    def export(self) -> Any:
+        """Stream all rows that meet the conditions as a CSV file."""
+        return self._export(export.stream, has_types=False)
+
+    @expose("/export.xlsx")
+    @has_access
+    @permission_name("export")
+    def export_xlsx(self) -> Any:
+        """Write all rows that meet the conditions into an XLSX file."""
+        return self._export(export.write, has_types=True)
+
+    @expose("/columns", methods=["POST"])
+    @has_access
+    @permission_name("list")
+    def choose_columns(self) -> Any:
+        """Keep which columns the member wants to see."""
+        wanted = set(request.form.getlist("column"))
+        shown = {column.key: column.key in wanted for column in self.columns}
+        if "usual" in request.form:
+            shown = {}
+        elif not any(shown.values()):
+            flash(gettext("Please keep at least one column"), "warning")
+            return redirect(self._back())
+        row = {"member_id": g.user.id, "name": self._preference_name, "value": shown}
+        statement = insert(Preference).values(row)
+        with transaction():
+            db.session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["member_id", "name"], set_={"value": statement.excluded.value}
+                )
+            )
+        return redirect(self._back())
+
+    @expose("/bulk", methods=["POST"])
+    @has_access
+    @permission_name("bulk")
+    def bulk_ask(self) -> Any:
+        """Ask once more with the exact count, then do it and say what became of each row."""
+        action = next((each for each in self.bulk if each.name == request.form.get("action")), None)
+        asked = self._asked()
+        if action is None or not asked.is_clear:
+            abort(400)
+        takes_all = "all" in request.form
+        names, missing = self._chosen(asked, takes_all)
+        if not names or len(names) > BULK_LIMIT:
+            flash(self._not_so_many(len(names)), "warning")
+            return redirect(self._back())
+        lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
+        if request.form.get("count") != str(len(names)) or lacks_comment:
+            if lacks_comment and "count" in request.form:
+                flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
+            return self.render_template(
+                "lists/bulk_question.html",
+                page=self,
+                action=action,
+                names=names,
+                comment=request.form.get("comment", ""),
+                takes_all=takes_all,
+                bulk_url=self._url("bulk_ask", self._arguments(asked)),
+                back=self._back(),
+            )
+        asks_first = self.before_bulk(action.name, [*names])
+        if asks_first is not None:
+            return asks_first
+        if action.job and len(names) > JOB_FROM:
+            return self._start_job(action, [*names, *missing])
+        return self._bulk_result(action, names, missing)
+
+    def _bulk_result(
+        self, action: BulkAction, names: Mapping[int, tuple[str, str]], missing: Sequence[int]
+    ) -> Any:
+        """Do it, and say what became of each row."""
+        with transaction():
+            result = self.on_bulk(action.name, [*names])
+        result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
+        unknown = ("", "")
+        failures = [
+            {
+                "number": names.get(id_, unknown)[0] or id_,
+                "label": names.get(id_, unknown)[1],
+                "reason": reason,
+            }
+            for id_, reason in result.refused.items()
+        ]
+        bulk = {"done": len(result.done), "failed": len(failures), "failures": failures}
+        return self.render_template(
+            "parts/result.html", result={"bulk": bulk, "back_url": self._back()}
+        )
+
+    def _start_job(self, action: BulkAction, ids: Sequence[int]) -> Any:
+        """Let a worker do it, and show how far it is."""
+        comment = request.form.get("comment", "")
+        arguments = {"action": action.name, "ids": ids, "comment": comment}
+        actor = Actor.of(g.user, request.remote_addr or "")
+        title = gettext("%(page)s: %(action)s", page=str(self.title), action=str(action.title))
+        with transaction():
+            job_id = jobs.start(
+                action.job, arguments, actor, total=len(ids), now=clock.now(), title=title
+            )
+        return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
+
+    def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
+        asked = self._asked()
+        if not asked.is_clear:
+            return self._page(asked, Found())
+        shown = self._choice()
+        columns = [column for column in self.columns if shown[column.key]]
+        source, statement = self._statement(asked)
+        cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
+        return write(
+            export.Export(
+                asked.order.apply(statement.with_only_columns(*cells), source),
+                columns,
+                title=str(self.title),
+                subject=type(self).__name__,
+                conditions=self._arguments(asked),
+                back=self._url("list", self._arguments(asked)),
+            )
+        )
+
+    # What a request asks ------------------------------------------------------------------------
+
+    def _asked(self) -> Asked:
+        conditions = Conditions.read(self.filters, request.args)
+        self.check(conditions)
+        place = Place.read(request.args)
+        errors = list_of(place.errors)
+        sort = request.args.get("sort", "") or self.usual_sort
+        order = self._order(sort)
+        if order is None:
+            errors.append(_("The rows cannot be sorted by that; please choose a column"))
+            sort, order = self.usual_sort, self._order(self.usual_sort)
+        assert order is not None
+        return Asked(conditions, order, sort, place, errors)
+
+    def _order(self, sort: str) -> Order | None:
+        """Return the order that an address names, or None when it may not be asked."""
+        if not sort:
+            return Order(self.key, is_falling=True)
+        name = sort.removeprefix("-")
+        column = next(
+            (each for each in self.columns if each.key == name and each.is_sortable), None
+        )
+        if column is None:
+            return None
+        fields = (name, *(label for label in self.key if label != name))
+        return Order(fields, sort.startswith("-"), column.is_nullable)
+
+    def _parameters(self) -> set[str]:
+        return {name for each in self.filters for name in each.parameters} | set(_OWN_PARAMETERS)
+
+    def _arguments(self, asked: Asked, **changes: str) -> dict[str, str]:
+        """Return what the address needs to say of this request, with changes; "" leaves out."""
+        arguments = dict(asked.conditions.texts)
+        if asked.sort != self.usual_sort:
+            arguments["sort"] = asked.sort
+        if asked.place.size != USUAL_SIZE:
+            arguments["size"] = str(asked.place.size)
+        return {name: value for name, value in (arguments | changes).items() if value}
+
+    def _kept(self, asked: Asked) -> dict[str, str]:
+        """Return what 重置 keeps: the conditions that are no field of the form."""
+        kept = [name for each in self.filters if each.is_hidden for name in each.parameters]
+        return {name: text for name, text in asked.conditions.texts.items() if name in kept}
+
+    def _url(self, method: str, arguments: Mapping[str, str]) -> str:
+        return url_for(f"{self.endpoint}.{method}", **arguments)
+
+    def _back(self) -> str:
+        """Return this list with the conditions that the form was sent from."""
+        target = safe_next(request.form.get("back"))
+        home = self._url("list", {})
+        return target if target.partition("?")[0] == home else home
+
+    # What is found ------------------------------------------------------------------------------
+
+    def _statement(self, asked: Asked) -> tuple[Columns, Select[Any]]:
+        """Return the labels and the SELECT of every row in scope that meets the conditions.
+
+        The page's own SELECT stands in FROM; PostgreSQL takes it apart again and drops the joins
+        that are not needed, so that a count does not pay for the names.
+        """
+        source = self.rows(asked.conditions).subquery("found")
+        statement = select(source).where(*asked.conditions.clauses(source.c))
+        return source.c, self.in_scope(statement, source.c)
+
+    def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
+        """Leave the rows that the member may see, by the account that they belong to."""
+        if self.account_column is None:
+            return statement
+        return scoped(statement, columns[self.account_column], g.user)
+
+    def _find(self, asked: Asked) -> Found:
+        columns, statement = self._statement(asked)
+        capped = statement.with_only_columns(literal(1), maintain_column_froms=True)
+        counted = select(func.count()).select_from(capped.limit(COUNTED + 1).subquery())
+        total = db.session.scalar(counted) or 0
+        place, order = asked.place, asked.order
+        if place.is_last and total > COUNTED:
+            return _last(statement, columns, asked, total)
+        if place.is_last or place.is_numbered:
+            last = _pages(total, place.size)
+            page = last if place.is_last else min(place.page or 1, last)
+            return _numbered(statement, columns, asked, total, page)
+        try:
+            values = order.place(place.after or place.before, columns)
+        except BadCursor:
+            asked.errors.append(
+                _("That place in the list is not known; please begin at the first page")
+            )
+            return Found()
+        return _beside(statement, columns, asked, total, values)
+
+    def _chosen(
+        self, asked: Asked, takes_all: bool
+    ) -> tuple[dict[int, tuple[str, str]], list[int]]:
+        """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
+        columns, statement = self._statement(asked)
+        (key,) = self.key
+        ids: set[int] = set()
+        if not takes_all:
+            texts = request.form.getlist("id")[: BULK_LIMIT + 1]
+            ids = {
+                int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19
+            }
+            statement = statement.where(columns[key].in_(ids))
+        words = [columns[label] for label in (self.bulk_name, self.bulk_object) if label]
+        statement = statement.with_only_columns(columns[key], *words)
+        rows = db.session.execute(statement.order_by(columns[key]).limit(BULK_LIMIT + 1))
+        names = {id_: (str(name), *map(str, object_), "")[:2] for id_, name, *object_ in rows}
+        return names, sorted(ids - names.keys())
+
+    def _not_so_many(self, count: int) -> str:
+        if not count:
+            return gettext("Please tick at least one row")
+        return gettext(
+            "At most %(limit)d rows at a time; please narrow the conditions", limit=BULK_LIMIT
+        )
+
+    # What is shown ------------------------------------------------------------------------------
+
+    @property
+    def _preference_name(self) -> str:
+        return f"columns:{type(self).__name__}"[:80]
+
+    def _choice(self) -> dict[str, bool]:
+        """Return which columns the member sees; a column that is new since the choice is as usual."""
+        is_alone = scope_of(g.user) == "account"
+        usual = {
+            each.key: each.is_shown and not (each.is_of_others and is_alone)
+            for each in self.columns
+        }
+        kept = db.session.get(Preference, (g.user.id, self._preference_name))
+        chosen = kept.value if kept and isinstance(kept.value, dict) else {}
+        shown = {key: bool(chosen.get(key, is_usual)) for key, is_usual in usual.items()}
+        return shown if any(shown.values()) else usual
+
+    def _page(self, asked: Asked, found: Found) -> Any:
+        shown = self._choice()
+        columns = [column for column in self.columns if shown[column.key]]
+        arguments = self._arguments(asked)
+        here = self._url("list", arguments | self._place_arguments(asked, found))
+        context = {
+            "page": self,
+            "filters": [
+                each
+                for each in self.filters
+                if not each.is_hidden and not (each.is_of_others and scope_of(g.user) == "account")
+            ],
+            "asked": asked,
+            "found": found,
+            "columns": columns,
+            "shown": shown,
+            "lines": [self._line(row, columns) for row in found.rows],
+            "first_number": ((found.page or 1) - 1) * asked.place.size + 1,
+            "pages": _pages(found.total, asked.place.size),
+            "counted": COUNTED,
+            "sizes": SIZES,
+            "tools": list_of(self.tools()),
+            "here": here,
+            "urls": self._links(asked, found),
+            "arguments": arguments,
+            "may_export": self.appbuilder.sm.has_access("can_export", self.class_permission_name),
+            "may_bulk": bool(self.bulk)
+            and self.appbuilder.sm.has_access("can_bulk", self.class_permission_name),
+        }
+        return self.render_template("lists/list.html", **context), 200 if asked.is_clear else 400
+
+    def _line(self, row: Any, columns: Sequence[Column]) -> Line:
+        id_ = row._mapping[self.key[0]] if self.bulk else None
+        return Line(id_, [column.cell(row) for column in columns], list_of(self.actions(row)))
+
+    def _place_arguments(self, asked: Asked, found: Found) -> dict[str, str]:
+        place = asked.place
+        given = {"after": place.after, "before": place.before, "last": "1" if place.is_last else ""}
+        if found.page is not None and found.page > 1:
+            given["page"] = str(found.page)
+        return {name: value for name, value in given.items() if value}
+
+    def _links(self, asked: Asked, found: Found) -> dict[str, str]:
+        """Return the addresses of the page's links; those that lead nowhere are left out."""
+
+        def to(**changes: str) -> str:
+            return self._url("list", self._arguments(asked, **changes))
+
+        urls = {
+            "list": self._url("list", {}),
+            "reset": self._url("list", self._kept(asked)),
+            "columns": self._url("choose_columns", {}),
+            "export": self._url("export", self._arguments(asked, size="")),
+            "export_xlsx": self._url("export_xlsx", self._arguments(asked, size="")),
+            "first": to(),
+        }
+        if self.bulk:
+            urls["bulk"] = self._url("bulk_ask", self._arguments(asked))
+        for column in self.columns:
+            if column.is_sortable:
+                urls[f"sort_{column.key}"] = to(sort=_next_sort(asked.sort, column))
+        if not found.rows:
+            return urls
+        if found.has_previous:
+            page = found.page - 1 if found.page else 0
+            before = asked.order.cursor(found.rows[0])
+            urls["previous"] = to() if page == 1 else to(before=before, page=str(page or ""))
+        if found.has_next:
+            page = found.page + 1 if found.page else 0
+            urls["next"] = to(after=asked.order.cursor(found.rows[-1]), page=str(page or ""))
+            urls["last"] = to(last="1")
+        return urls
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table as it is shown."""
+
+    id: int | None
+    cells: Sequence[Cell]
+    actions: Sequence[Action]
+
+
+list_of = list  # The view's own `list` hides the name within the class.
+
+
+def back_url(usual: str) -> str:
+    """Return the list that a detail page or form was opened from, conditions and all."""
+    return safe_next(request.values.get("back")) or usual
+
+
+def _next_sort(sort: str, column: Column) -> str:
+    """Return the order that a click on the heading asks for: the column's own first, then the other."""
+    rising, falling = column.key, f"-{column.key}"
+    if sort in (rising, falling):
+        return rising if sort == falling else falling
+    return falling if column.falls_first else rising
+
+
+def _pages(total: int, size: int) -> int:
+    return max(1, -(-min(total, COUNTED) // size))
+
+
+def _numbered(
+    statement: Select[Any], columns: Columns, asked: Asked, total: int, page: int
+) -> Found:
+    """Return a page by its number, within the rows that are counted."""
+    size = asked.place.size
+    ordered = asked.order.apply(statement, columns).offset((page - 1) * size).limit(size + 1)
+    rows = db.session.execute(ordered).all()
+    return Found(rows[:size], total, page, has_previous=page > 1, has_next=len(rows) > size)
+
+
+def _last(statement: Select[Any], columns: Columns, asked: Asked, total: int) -> Found:
+    """Return the last rows of more than are counted, read from the end."""
+    ordered = asked.order.apply(statement, columns, backwards=True).limit(asked.place.size)
+    rows = db.session.execute(ordered).all()[::-1]
+    return Found(rows, total, None, has_previous=True, has_next=False)
+
+
+def _beside(
+    statement: Select[Any], columns: Columns, asked: Asked, total: int, values: Sequence[Any]
+) -> Found:
+    """Return the page behind or before a place."""
+    place, order = asked.place, asked.order
+    backwards = not place.after
+    beyond = statement.where(order.beyond(columns, values, backwards=backwards))
+    ordered = order.apply(beyond, columns, backwards=backwards).limit(place.size + 1)
+    rows = db.session.execute(ordered).all()
+    has_more = len(rows) > place.size
+    rows = rows[: place.size]
+    if backwards:
+        return Found(rows[::-1], total, place.page, has_previous=has_more, has_next=True)
+    return Found(rows, total, place.page, has_previous=True, has_next=has_more)

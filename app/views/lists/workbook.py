@@ -1,0 +1,97 @@
+"""XLSX files of lists: one sheet, written row by row in bounded memory, each cell of its own type."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+from rustpy_xlsxwriter import Format, write_worksheet
+
+from app.views.lists.columns import Column
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MOST_ROWS = 1_048_575  # A sheet has 1,048,576 rows; one is the header.
+LONGEST_TEXT = 32_767  # of a cell
+EXACT = 2**53  # A spreadsheet's numbers are doubles: beyond this they are no longer exact.
+NUMBERS = ("quantity", "change", "number")
+_FORMATS = {
+    "quantity": "#,##0",
+    "change": "+#,##0;-#,##0;0",
+    "number": "#,##0",
+    "datetime": "yyyy-mm-dd hh:mm:ss",
+    "date": "yyyy-mm-dd",
+}
+_TEXT = "@"  # What is text stays text, also when somebody edits the cell.
+_WIDTHS = {"datetime": 20, "date": 12, "quantity": 16, "change": 16, "number": 12, "code": 20}
+_USUAL_WIDTH, _WIDEST = 22, 48
+_NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
+
+
+def write(title: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]) -> IO[bytes]:
+    """Return the file, read from its beginning; closing it removes it.
+
+    Numbers must come as numbers, times as datetimes without zone; None makes an empty cell.
+    """
+    keys = _distinct([column.heading for column in columns])
+    file = tempfile.NamedTemporaryFile(suffix=".xlsx")  # noqa: SIM115 - the caller closes it.
+    try:
+        write_worksheet(
+            _records(keys, columns, rows),
+            file.name,
+            sheet_name=_NOT_IN_A_NAME.sub(" ", title)[:31].strip("' ") or "1",
+            freeze_row=1,
+            bold_headers=True,
+            column_widths=[_width(column) for column in columns],
+            column_formats=[
+                Format().set_num_format(_FORMATS.get(each.kind, _TEXT)) for each in columns
+            ],
+            # Codes are digits that are no numbers; no green corners for that.
+            ignore_errors=[
+                key for key, each in zip(keys, columns, strict=True) if each.kind not in NUMBERS
+            ],
+        )
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _records(
+    keys: Sequence[str], columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]
+) -> Iterator[dict[str, Any]]:
+    numbers = [key for key, each in zip(keys, columns, strict=True) if each.kind in NUMBERS]
+    is_empty = True
+    for row in rows:
+        is_empty = False
+        record = dict(zip(keys, row, strict=True))
+        for key in numbers:
+            value = record[key]
+            if value is not None and not -EXACT <= value <= EXACT:
+                record[key] = str(value)
+        for key, value in record.items():
+            if type(value) is str and len(value) > LONGEST_TEXT:
+                record[key] = value[:LONGEST_TEXT]
+        yield record
+    if is_empty:  # The header is read off the first record.
+        yield dict.fromkeys(keys)
+
+
+def _width(column: Column) -> float:
+    """Return a width that shows heading and usual values: a Chinese character takes two places."""
+    heading = sum(2 if ord(character) > 0xFF else 1 for character in column.heading) + 2
+    return min(max(heading, _WIDTHS.get(column.kind, _USUAL_WIDTH)), _WIDEST)
+
+
+def _distinct(headings: Sequence[str]) -> list[str]:
+    """Tell columns of the same heading apart, because records know them by it."""
+    seen: dict[str, int] = {}
+    for heading in headings:
+        seen[heading] = seen.get(heading, 0) + 1
+    counts: dict[str, int] = {}
+    found = []
+    for heading in headings:
+        counts[heading] = counts.get(heading, 0) + 1
+        found.append(f"{heading} {counts[heading]}" if seen[heading] > 1 else heading)
+    return found

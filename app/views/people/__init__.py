@@ -1,0 +1,1 @@
+"""Members: signing in, certificates, who is online."""

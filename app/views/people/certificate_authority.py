@@ -1,0 +1,51 @@
+"""What anybody may ask the registry's authority: its certificates, its list, the state of one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Response, abort, request
+from flask_appbuilder import BaseView, expose
+
+from app.operations.people import certificates
+from app.pki.errors import PkiError
+
+LARGEST_QUESTION = 8 * 1024
+
+
+class AuthorityView(BaseView):
+    """Public addresses, for programs; they change nothing and know no session."""
+
+    route_base = "/ca"
+    default_view = "crl"
+
+    @expose("/issuing.crl")
+    def crl(self) -> Response:
+        """Give the last published list."""
+        found = certificates.latest_crl()
+        return Response(found.der, mimetype="application/pkix-crl")
+
+    @expose("/issuing.pem")
+    def chain(self) -> Response:
+        """Give the issuing authority's certificate and the root's."""
+        try:
+            found = certificates.the_authority().chain()
+        except PkiError:
+            abort(404)
+        return Response(found, mimetype="application/x-pem-file")
+
+    @expose("/ocsp", methods=["POST"])
+    def ocsp(self) -> Response:
+        """Answer one OCSP request, posted as RFC 6960 says."""
+        if request.mimetype != "application/ocsp-request":
+            abort(415)
+        if (request.content_length or 0) > LARGEST_QUESTION:
+            abort(413)
+        try:
+            answer = certificates.answer_ocsp(request.get_data(), now=datetime.now(UTC))
+        except PkiError:
+            answer = TRY_LATER
+        return Response(answer, mimetype="application/ocsp-response")
+
+
+TRY_LATER = bytes.fromhex("30030a0103")  # OCSPResponse { tryLater }

@@ -1,0 +1,200 @@
+"""系统管理: who is signed in, and whose number is locked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask import abort, flash, g, redirect, request, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder.security.decorators import permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, select
+
+from app.extensions import db, transaction
+from app.models import LoginSession, Member
+from app.operations.records import log
+from app.operations.records.actor import Actor
+from app.security import lockout, sessions
+from app.security.manager import current_login, permissions
+from app.views.lists.listing import (
+    Action,
+    BulkAction,
+    BulkResult,
+    Column,
+    Filter,
+    ListPage,
+    back_url,
+)
+
+METHODS = {
+    "password": _("Password"),
+    "certificate": _("USBKey"),
+    "soft_certificate": _("Soft certificate"),
+}
+
+
+def _actor() -> Actor:
+    return Actor.of(g.user, request.remote_addr or "")
+
+
+def _may(permission: str, view: BaseView) -> bool:
+    return (f"can_{permission}", view.class_permission_name) in permissions()
+
+
+class OnlineView(ListPage):
+    """在线用户: the sessions that are alive, and 强退."""
+
+    route_base = "/online"
+    title = _("Members online")
+    account_column = None  # For the security administrator alone, who sees everybody.
+    columns = (
+        Column("member_no", _("Member number"), "code"),
+        Column("name", _("Name")),
+        Column("ip", _("IP address"), "code"),
+        Column("created_at", _("Signed in at"), "datetime"),
+        Column("seen_at", _("Last seen"), "datetime"),
+        Column("method", _("Signed in with"), choices=METHODS, is_shown=False),
+        Column("user_agent", _("Browser"), is_shown=False),
+    )
+    filters = (
+        Filter("member_no", _("Member number"), "prefix"),
+        Filter("name", _("Name")),
+        Filter("ip", _("IP address"), "exact"),
+    )
+    bulk = (
+        BulkAction(
+            "end", _("Force out"), _("End the %(count)s ticked sessions?"), is_dangerous=True
+        ),
+    )
+    bulk_name = "member_no"
+    help = (
+        _("A session that is forced out ends at once; the member can sign in again."),
+        _("To keep a member out, disable the member under Members."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the living sessions with their members."""
+        return (
+            select(
+                LoginSession.id,
+                Member.username.label("member_no"),
+                Member.first_name.label("name"),
+                LoginSession.ip,
+                LoginSession.created_at,
+                LoginSession.seen_at,
+                LoginSession.method,
+                LoginSession.user_agent,
+            )
+            .join(LoginSession.member)
+            .where(sessions.online())
+        )
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Offer 强退, but not for the administrator's own session."""
+        login = current_login()
+        if _may("end", self) and not (login and login.id == row.id):
+            yield Action(
+                _("Force out"),
+                url_for("OnlineView.end", session_id=row.id),
+                method="post",
+                confirm=gettext("Force out %(name)s?", name=f"{row.member_no} {row.name}"),
+                is_dangerous=True,
+            )
+
+    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+        """End the sessions; the administrator's own is left alone."""
+        login = current_login()
+        result = BulkResult()
+        for session_id in ids:
+            if login and login.id == session_id:
+                result.refused[session_id] = gettext("This is your own session")
+            elif _end_session(session_id):
+                result.done.append(session_id)
+            else:
+                result.refused[session_id] = gettext("The session is over already")
+        return result
+
+    @expose("/<int:session_id>/end", methods=["POST"])
+    @has_access
+    @permission_name("end")
+    def end(self, session_id: int) -> Any:
+        """End one session at once."""
+        with transaction():
+            if not _end_session(session_id):
+                abort(404)
+        flash(gettext("The session was ended."), "success")
+        return redirect(back_url(url_for("OnlineView.list")))
+
+
+def _end_session(session_id: int) -> bool:
+    """End a session that is alive and record it; tell whether there was one."""
+    if not sessions.end([session_id], "forced"):
+        return False
+    login = db.session.get_one(LoginSession, session_id)
+    log.record(_actor(), "session.end", subject=login.member.username)
+    return True
+
+
+class LockView(ListPage):
+    """解锁: member numbers with failures in the last minutes, and whether they are locked."""
+
+    route_base = "/locks"
+    title = _("Locked members")
+    account_column = None  # Numbers as typed; some belong to nobody.
+    key = ("member_no",)
+    columns = (
+        Column("member_no", _("Member number as typed"), "code"),
+        Column("name", _("Name")),
+        Column("failures", _("Failures"), "number"),
+        Column("last_at", _("Last failure"), "datetime"),
+        Column(
+            "is_locked",
+            _("State"),
+            "status",
+            choices={True: (_("Locked"), "red"), False: (_("Not locked"), "grey")},
+        ),
+    )
+    filters = (Filter("member_no", _("Member number"), "prefix"),)
+    help = (
+        _("How many failures lock a member number, and how long they count, is set by parameters."),
+        _("Unlocking clears the failures, so that the member can sign in at once."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        """Return the numbers with failures that still count."""
+        found = lockout.failures().subquery()
+        return (
+            select(
+                found.c.member_no,
+                Member.first_name.label("name"),
+                found.c.failures,
+                found.c.last_at,
+                (found.c.failures >= lockout.per_member(db.session)).label("is_locked"),
+            )
+            .outerjoin(Member, Member.username == found.c.member_no)
+            .where(found.c.member_no != "")
+        )
+
+    def actions(self, row: Any) -> Iterable[Action]:
+        """Offer 解锁."""
+        if _may("unlock", self):
+            yield Action(
+                _("Unlock"),
+                url_for("LockView.unlock", member_no=row.member_no),
+                method="post",
+                confirm=gettext("Unlock %(name)s?", name=row.member_no),
+            )
+
+    @expose("/<member_no>/unlock", methods=["POST"])
+    @has_access
+    @permission_name("unlock")
+    def unlock(self, member_no: str) -> Any:
+        """Clear the failures of a member number."""
+        with transaction():
+            if not lockout.unlock([member_no]):
+                abort(404)
+            log.record(_actor(), "member.unlock", subject=member_no)
+        flash(gettext("%(name)s was unlocked.", name=member_no), "success")
+        return redirect(back_url(url_for("LockView.list")))

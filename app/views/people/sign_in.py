@@ -1,0 +1,293 @@
+"""The doors: sign in with number, password and 验证码, sign out, change the password (manual 二)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import (
+    Response,
+    abort,
+    current_app,
+    flash,
+    g,
+    redirect,
+    request,
+    session,
+    url_for,
+)
+from flask_appbuilder import BaseView, expose, has_access
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from wtforms import PasswordField, StringField
+from wtforms.validators import EqualTo, InputRequired
+
+from app.domain.errors import RuleError
+from app.extensions import db, transaction
+from app.models import Member
+from app.models.parameter import settings
+from app.operations.people.certificates import note_use
+from app.operations.records import log
+from app.operations.records.actor import Actor
+from app.operations.records.sign_in_notice import tell_of_new_address
+from app.pki.errors import PkiError
+from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
+from app.security.gate import safe_next
+from app.security.manager import current_login
+
+
+class SignInForm(FlaskForm):
+    """What a stranger fills in."""
+
+    member_no = StringField(
+        _("Member number"), [InputRequired(_("Please enter the member number"))]
+    )
+    password = PasswordField(_("Password"), [InputRequired(_("Please enter the password"))])
+    captcha = StringField(_("Captcha"))
+
+
+class ChangePasswordForm(FlaskForm):
+    """原始密码 and the new one, twice."""
+
+    original = PasswordField(
+        _("Original password"), [InputRequired(_("Please enter the original password"))]
+    )
+    new = PasswordField(_("New password"), [InputRequired(_("Please enter the new password"))])
+    confirm = PasswordField(
+        _("New password again"),
+        [
+            InputRequired(_("Please enter the new password again")),
+            EqualTo("new", _("The two new passwords differ")),
+        ],
+    )
+
+
+class SignInView(BaseView):
+    """登录, 退出登录, 验证码 and 修改密码."""
+
+    route_base = ""
+    default_view = "change_password"
+
+    @expose("/login/", methods=["GET", "POST"])
+    def login(self) -> object:
+        """Show the form, or judge what was filled in."""
+        if current_user.is_authenticated:
+            return redirect(safe_next(request.values.get("next")) or url_for("HomeView.index"))
+        form = SignInForm()
+        error = ""
+        if form.is_submitted():
+            error = _captcha_error(form)  # It is used up by any attempt, a half-filled one too.
+            if form.validate() and not error:
+                error = self._attempt(form)
+                if not error:
+                    return redirect(_onwards(request.form.get("next")))
+        return self._show(form, error)
+
+    @expose("/login/certificate", methods=["GET", "POST"])
+    def certificate(self) -> object:
+        """Ask for the signed challenge, or judge it (manual 二-二: 勾选证书, 确定, PIN)."""
+        if current_user.is_authenticated:
+            return redirect(url_for("HomeView.index"))
+        if request.method == "POST":
+            return self._finish()
+        challenge = str(session.get("challenge", ""))
+        waiting = certificates.waiting(challenge)
+        if waiting is None:
+            return _back_to_sign_in(certificates.REASONS["no_challenge"])
+        return self.render_template(
+            "people/login_certificate.html",
+            step={"type": "login", "challenge": challenge, "payload": waiting.payload},
+            member_no=waiting.member_no,
+            seconds=waiting.seconds,
+        )
+
+    @expose("/logout/", methods=["POST"])
+    def logout(self) -> object:
+        """End this session."""
+        login = current_login()
+        if login:
+            with transaction():
+                sessions.end([login.id], "signed_out")
+        session.clear()
+        flash(gettext("You have signed out."), "info")
+        return redirect(url_for("SignInView.login"))
+
+    @expose("/login/captcha.png")
+    def captcha_image(self) -> Response:
+        """Draw the 验证码 that the sign-in page of this browser made."""
+        return _no_store(captcha.draw(_captcha_answer()), "image/png")
+
+    @expose("/login/captcha.wav")
+    def captcha_audio(self) -> Response:
+        """Speak the same 验证码."""
+        return _no_store(captcha.speak(_captcha_answer()), "audio/wav")
+
+    @expose("/password/", methods=["GET", "POST"])
+    @has_access
+    def change_password(self) -> object:
+        """修改密码 (manual 二-四): the original one is asked for; other sessions end."""
+        form = ChangePasswordForm()
+        is_forced = bool(g.reason_to_change)
+        if g.reason_to_change == "expired" and request.method == "GET":
+            flash(gettext("The password has reached its longest age; choose a new one"), "warning")
+        if form.validate_on_submit():
+            try:
+                _change_password(form.original.data, form.new.data)
+            except RuleError as error:
+                form[error.field or "new"].errors = [str(error)]
+            else:
+                flash(gettext("The password was changed. Other sessions have ended."), "success")
+                return redirect(url_for("HomeView.index"))
+        g.crumb = gettext("Change password")
+        status = 422 if form.errors else 200
+        page = self.render_template(
+            "people/change_password.html",
+            form=form,
+            policy=passwords.policy(),
+            is_forced=is_forced,
+            cancel_url=url_for("HomeView.index"),
+        )
+        return page, status
+
+    def _attempt(self, form: SignInForm) -> str:
+        member_no = form.member_no.data or ""
+        try:
+            entered = sign_in.attempt(
+                member_no,
+                form.password.data or "",
+                ip=request.remote_addr or "",
+                user_agent=request.user_agent.string,
+            )
+        except PkiError as refused:
+            return certificates.reason_of(refused)
+        if entered is None:
+            # One answer for a wrong number, a wrong password and a lock: nothing to learn from it.
+            return gettext(
+                "The member number or the password is wrong, or there were too many failures; "
+                "after %(count)s failures wait %(minutes)s minutes",
+                **_lock(),
+            )
+        session.clear()  # Nothing of the stranger's session lives on in the member's.
+        if entered.token:
+            _open(entered)
+        else:
+            session["challenge"] = entered.challenge
+            session["next"] = safe_next(request.form.get("next"))
+        return ""
+
+    def _finish(self) -> object:
+        challenge, target = str(session.get("challenge", "")), session.get("next")
+        session.clear()  # Whatever comes of it, this challenge has had its answer.
+        try:
+            entered = sign_in.finish(
+                challenge,
+                request.form.get("content", ""),
+                request.form.get("cms", ""),
+                ip=request.remote_addr or "",
+                user_agent=request.user_agent.string,
+            )
+        except sign_in.BadForm:
+            abort(400)
+        except PkiError as refused:
+            return _back_to_sign_in(certificates.reason_of(refused))
+        _open(entered)
+        return redirect(_onwards(target))
+
+    def _show(self, form: SignInForm, error: str) -> object:
+        form.password.data = None
+        form.captcha.data = None
+        captcha_id = None
+        if current_app.config["CAPTCHA_ENABLED"]:
+            captcha_id = session["captcha"] = captcha.issue()
+        page = self.render_template(
+            "people/login.html",
+            form=form,
+            login_errors=[error] if error else [],
+            next_url=safe_next(request.values.get("next")),
+            captcha_id=captcha_id,
+            captcha_enabled=captcha_id is not None,
+            captcha_image_url=url_for("SignInView.captcha_image", v=captcha_id),
+            captcha_audio_url=url_for("SignInView.captcha_audio", v=captcha_id),
+        )
+        return page, 422 if error or form.errors else 200
+
+
+def _open(entered: sign_in.Entered) -> None:
+    """Let the browser have the session; a renewed certificate ends the one before it."""
+    session["token"] = entered.token
+    with transaction():
+        actor = Actor.of(entered.member, request.remote_addr or "")
+        if entered.certificate_id is not None:
+            note_use(entered.certificate_id, actor, now=datetime.now(UTC))
+        tell_of_new_address(entered.member.id, actor.ip, now=datetime.now(UTC))
+
+
+def _onwards(target: str | None) -> str:
+    """Return where to go after the right password: on, or to the second step."""
+    if "challenge" in session:
+        return url_for("SignInView.certificate")
+    return safe_next(target) or url_for("HomeView.index")
+
+
+def _back_to_sign_in(reason: object) -> object:
+    flash(str(reason), "danger")
+    return redirect(url_for("SignInView.login"))
+
+
+def _lock() -> dict[str, int]:
+    values = settings(db.session)
+    return {"count": values["lock_failures"], "minutes": values["lock_minutes"]}
+
+
+def _captcha_error(form: SignInForm) -> str:
+    """Use the browser's 验证码 up; return what to say where its answer was not right."""
+    if not current_app.config["CAPTCHA_ENABLED"]:
+        return ""
+    waiting = session.pop("captcha", "")
+    if captcha.use(str(waiting), form.captcha.data or ""):
+        return ""
+    sign_in.record(
+        form.member_no.data or "",
+        "wrong_captcha",
+        ip=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+    )
+    return gettext("The captcha is wrong or has expired; please enter the new one")
+
+
+def _captcha_answer() -> str:
+    """Return the answer that this browser's 验证码 waits for."""
+    answer = captcha.answer_of(str(session.get("captcha", "")))
+    if answer is None:
+        abort(404)
+    return answer
+
+
+def _no_store(content: bytes, mimetype: str) -> Response:
+    return Response(content, mimetype=mimetype, headers={"Cache-Control": "no-store"})
+
+
+def _change_password(original: str, new: str) -> None:
+    """Change the member's own password; raises RuleError where the original is wrong or the new is weak."""
+    actor = Actor.of(g.user, request.remote_addr or "")
+    guess = lockout.take_a_guess(actor.member_no, actor.ip)
+    if guess is None or not passwords.is_right(g.user.password, original):
+        with transaction():
+            log.record(actor, "password.change", result="refused")
+        raise RuleError(
+            gettext(
+                "The original password is wrong; after %(count)s failures wait %(minutes)s minutes",
+                **_lock(),
+            ),
+            field="original",
+        )
+    with transaction():
+        lockout.forgive(actor.member_no, guess)
+    login = current_login()
+    with transaction():
+        # Again under the lock: of two changes at once, the later one no longer fits.
+        member = db.session.get_one(Member, actor.member_id, with_for_update=True)
+        passwords.choose(member, new)
+        sessions.end_others(member.id, login.id if login else None, "password")
+        log.record(actor, "password.change")

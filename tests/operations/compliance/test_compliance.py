@@ -1,0 +1,771 @@
+"""清缴履约 and its notices: domain.md R70-R75, R78-R80, R83, R84, with their numbers."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import InsufficientQuantity, NotFound, RuleError
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
+from app.extensions import db, transaction
+from app.models import (
+    Application,
+    Attestation,
+    Instrument,
+    Notice,
+    NoticeChange,
+    OperationLog,
+    OutboxMessage,
+)
+from app.operations.applications import engine
+from app.operations.compliance import attestations, notices, reminders
+from app.operations.compliance.notices import NewNotice
+from app.operations.imports import notice_import, tables
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from tests.factories import (
+    account,
+    draft,
+    give,
+    instrument,
+    member,
+    nothing_moves,
+    quantity,
+    submitted,
+)
+
+DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
+ZERO = Decimal(0)
+
+
+@pytest.fixture
+def hubei(app):
+    return member("province", province="42")
+
+
+@pytest.fixture
+def maker(app):
+    return member("registry_maker")
+
+
+@pytest.fixture
+def checker(app):
+    return member("registry_checker")
+
+
+@pytest.fixture
+def ccer(app):
+    """A CCER that was registered after 2024-01-22, so that notices may accept it."""
+    row = instrument("CCER", trade_code=None, vintage=2024)
+    with transaction():
+        db.session.execute(
+            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
+        )
+    db.session.expire_all()
+    return row
+
+
+def issue(to, accepted, obligation, *, by, year=2025, percent=ZERO, deadline=DEADLINE):
+    wanted = NewNotice(
+        to.id, year, obligation, deadline, tuple(each.id for each in accepted), percent
+    )
+    with transaction():
+        (id_,) = notices.issue([wanted], Actor.of(by), now=clock.now())
+    return id_
+
+
+def surrender(by, lines, notice):
+    return submitted("surrender", by, lines, notice_id=notice)
+
+
+def approve(*ids, by):
+    with transaction():
+        return engine.approve(ids, Actor.of(by), now=clock.now())
+
+
+def send_back(*ids, by):
+    with transaction():
+        return engine.send_back(ids, Actor.of(by), now=clock.now(), comment="请核对")
+
+
+def adjust(notice, obligation, *, by, document_no="鄂环函〔2026〕8号", reason="核查结果变更"):
+    with transaction():
+        return notices.adjust(
+            {notice: obligation},
+            Actor.of(by),
+            now=clock.now(),
+            document_no=document_no,
+            reason=reason,
+        )
+
+
+def change_scope(notice, accepted, percent=ZERO, *, by):
+    with transaction():
+        notices.change_scope(
+            notice,
+            [each.id for each in accepted],
+            percent,
+            Actor.of(by),
+            now=clock.now(),
+            document_no="鄂环函〔2026〕9号",
+            reason="范围变更",
+        )
+
+
+def refund(of, tonnes, notice, *, by, what=None):
+    """Start and submit a refund that draws on the first line of a surrender."""
+    line = db.session.get_one(Application, of).lines[0]
+    content = engine.Draft(
+        "surrender_refund",
+        line.application.account_id,
+        (Line(what.id if what else line.instrument_id, tonnes, source_line_id=line.id),),
+        str(uuid4()),
+        reason="应履约量核减",
+        document_no="环函〔2026〕10号",
+        authority="湖北省生态环境厅",
+        starts_on=clock.now().date(),
+        notice_id=notice,
+    )
+    with transaction():
+        ids = engine.start([content], Actor.of(by), now=clock.now())
+        return engine.submit(ids, Actor.of(by), now=clock.now()).one()
+
+
+def figures(notice):
+    found = notices.standing()
+    row = db.session.execute(
+        select(*found.c).select_from(Notice).join(found, text("true")).where(Notice.id == notice)
+    ).one()
+    return row.surrendered, row.pending
+
+
+# What may be submitted ------------------------------------------------------------------------
+
+
+def test_no_more_than_is_due_can_be_submitted(plant, operator, hubei, maker):
+    """R70: 1,000,000 - 400,000 - 150,000 = 450,000."""
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 1_050_000)
+    notice = issue(plant, [cea25], 1_000_000, by=maker)
+    first = surrender(operator, {cea25: 400_000}, notice)
+    approve(first.id, by=hubei).one()
+    surrender(operator, {cea25: 150_000}, notice)
+
+    with nothing_moves(), pytest.raises(InsufficientQuantity) as refusal:
+        surrender(operator, {cea25: 450_001}, notice)
+    assert (refusal.value.code, refusal.value.field) == ("above_due", "lines")
+    assert "only 450,000 tonnes are still due" in str(refusal.value)
+
+    surrender(operator, {cea25: 450_000}, notice)
+    assert figures(notice) == (400_000, 600_000)
+    assert verify_ledger().is_sound
+
+
+def test_what_is_pending_is_locked(plant, operator, hubei, maker):
+    """R71: available 500,000, submit 450,000 -> available 50,000."""
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 500_000)
+    notice = issue(plant, [cea25], 450_000, by=maker)
+
+    surrender(operator, {cea25: 450_000}, notice)
+
+    assert quantity(plant, cea25) == 50_000
+    with pytest.raises(InsufficientQuantity):
+        submitted("voluntary_cancellation", operator, {cea25: 50_001}, reason="碳中和")
+
+
+def test_returned_it_unlocks_and_can_be_submitted_again(plant, operator, cea, holds, hubei, maker):
+    """R72: a draft locks nothing; what is sent back returns, is changed and submitted again."""
+    notice = issue(plant, [cea], 700, by=maker)
+    waiting = draft("surrender", operator, {cea: 700}, notice_id=notice)
+    assert holds() == {"available": 700}
+    case = surrender(operator, {cea: 600}, notice)
+    assert holds() == {"available": 100, "reserved": 600}
+
+    send_back(case.id, by=hubei).one()
+    assert holds() == {"available": 700}
+    assert figures(notice) == (0, 0)
+
+    content = engine.Draft("surrender", plant.id, (Line(cea.id, 650),), "again", notice_id=notice)
+    with transaction():
+        engine.edit(case.id, content, Actor.of(operator), now=clock.now())
+        engine.submit([case.id], Actor.of(operator), now=clock.now()).one()
+    assert holds() == {"available": 50, "reserved": 650}
+    assert db.session.get_one(Application, waiting).status == "draft"
+
+
+def test_approved_it_counts_for_good(plant, operator, cea, holds, hubei, maker):
+    """R73: the units leave the holding, and nothing takes an approved surrender back."""
+    notice = issue(plant, [cea], 700, by=maker)
+    case = surrender(operator, {cea: 450}, notice)
+
+    approve(case.id, by=hubei).one()
+
+    assert holds() == {"available": 250, "surrendered": 450}
+    assert figures(notice) == (450, 0)
+    for act in (
+        lambda: approve(case.id, by=hubei).one(),
+        lambda: send_back(case.id, by=hubei).one(),
+    ):
+        with nothing_moves(), pytest.raises(RuleError):
+            act()
+    with transaction(), pytest.raises(RuleError):
+        engine.withdraw([case.id], Actor.of(operator), now=clock.now()).one()
+    assert verify_ledger().is_sound
+
+
+@pytest.mark.parametrize(
+    ("year", "accepted", "refused"),
+    [(2025, (2025, 2026), (2020, 2023, 2024)), (2023, (2020, 2022, 2023), (2024,))],
+)
+def test_only_the_scope_s_vintages_count(plant, operator, maker, year, accepted, refused):
+    """R74: which vintages count is data of each notice."""
+    vintages = {each: instrument(f"CEA{each}", vintage=each) for each in (*accepted, *refused)}
+    for each in vintages.values():
+        give(plant, each, 10)
+    deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
+    scope = [vintages[each] for each in accepted]
+    notice = issue(plant, scope, 100, by=maker, year=year, deadline=deadline)
+
+    for each in refused:
+        with nothing_moves(), pytest.raises(RuleError) as refusal:
+            surrender(operator, {vintages[each]: 1}, notice)
+        assert refusal.value.code == "not_eligible"
+        assert refusal.value.field == f"lines.{vintages[each].id}.quantity"
+    for each in accepted:
+        surrender(operator, {vintages[each]: 1}, notice)
+
+
+def test_ccer_counts_up_to_its_share(plant, operator, cea, ccer, hubei, maker):
+    """R75: 5 % of 1,234,567 is 61,728; 60,000 used leave 1,728, pending ones included."""
+    give(plant, ccer, 100_000)
+    notice = issue(plant, [cea, ccer], 1_234_567, by=maker, percent=Decimal(5))
+    first = surrender(operator, {ccer: 30_000}, notice)
+    approve(first.id, by=hubei).one()
+    surrender(operator, {ccer: 30_000}, notice)
+
+    with nothing_moves(), pytest.raises(InsufficientQuantity) as refusal:
+        surrender(operator, {ccer: 1_729}, notice)
+    assert refusal.value.code == "offset_limit"
+    assert "only 1,728 of at most 61,728 tonnes are left" in str(refusal.value)
+    surrender(operator, {ccer: 1_728, cea: 700}, notice)
+    with pytest.raises(InsufficientQuantity):
+        surrender(operator, {ccer: 1}, notice)
+
+
+def test_without_a_share_no_ccer_counts(plant, operator, cea, ccer, maker):
+    give(plant, ccer, 10)
+    notice = issue(plant, [cea], 100, by=maker)
+    with pytest.raises(RuleError) as refusal:
+        surrender(operator, {ccer: 1}, notice)
+    assert refusal.value.code == "not_eligible"
+
+
+def test_another_s_notice_cannot_be_surrendered_for(plant, operator, cea, maker):
+    other = account("乙水泥有限公司")
+    theirs = issue(other, [cea], 100, by=maker)
+    for notice in (theirs, None):
+        with nothing_moves(), pytest.raises(RuleError) as refusal:
+            surrender(operator, {cea: 1}, notice)
+        assert refusal.value.code == "notice_unknown"
+
+
+def test_a_restricted_account_may_surrender(plant, operator, cea, maker):
+    notice = issue(plant, [cea], 100, by=maker)
+    with transaction():
+        plant.is_restricted = True
+    assert surrender(operator, {cea: 100}, notice).status == "in_review"
+
+
+# Review ---------------------------------------------------------------------------------------
+
+
+def test_another_province_neither_sees_nor_reviews_it(plant, operator, cea, maker):
+    """R78; nor does the registry review it."""
+    notice = issue(plant, [cea], 100, by=maker)
+    case = surrender(operator, {cea: 50}, notice)
+    with nothing_moves():
+        with pytest.raises(NotFound):
+            approve(case.id, by=member("province", province="43")).one()
+        with pytest.raises(RuleError) as refusal:
+            approve(case.id, by=maker).one()
+        assert refusal.value.code == "not_your_turn"
+
+
+def test_of_three_reviewed_at_once_one_that_was_decided_is_reported(
+    plant, operator, cea, hubei, maker
+):
+    """R79: two are approved, one is reported; each has an event and a log row of its own."""
+    notice = issue(plant, [cea], 300, by=maker)
+    ids = [surrender(operator, {cea: 100}, notice).id for _ in range(3)]
+    with transaction():
+        engine.withdraw([ids[1]], Actor.of(operator), now=clock.now()).one()
+
+    outcome = approve(*ids, by=hubei)
+
+    assert [case.id for case in outcome.done] == [ids[0], ids[2]]
+    assert [case.id for case, _error in outcome.refused] == [ids[1]]
+    assert figures(notice) == (200, 0)
+    logged = select(OperationLog.subject).where(OperationLog.action == "surrender.approve")
+    assert len(db.session.scalars(logged).all()) == 2
+
+
+def test_an_approval_looks_at_the_notice_again(plant, operator, cea, hubei, maker):
+    """Lowered meanwhile: what is pending no longer fits, and the reviewer is told the figures."""
+    notice = issue(plant, [cea], 500, by=maker)
+    case = surrender(operator, {cea: 500}, notice)
+    adjust(notice, 300, by=maker).one()
+
+    with nothing_moves(), pytest.raises(InsufficientQuantity) as refusal:
+        approve(case.id, by=hubei).one()
+    assert refusal.value.code == "above_due"
+    assert "only 300 tonnes are still due" in str(refusal.value)
+    send_back(case.id, by=hubei).one()
+    assert quantity(plant, cea) == 700
+
+
+def test_an_approval_sees_what_was_fulfilled_in_the_same_batch(plant, operator, cea, hubei, maker):
+    notice = issue(plant, [cea], 400, by=maker)
+    ids = [surrender(operator, {cea: 200}, notice).id for _ in range(2)]
+    adjust(notice, 300, by=maker).one()
+
+    outcome = approve(*ids, by=hubei)
+
+    assert [case.id for case in outcome.done] == [ids[0]]
+    (error,) = (error for _case, error in outcome.refused)
+    assert error.code == "above_due"
+    assert figures(notice) == (200, 200)
+
+
+def test_an_approval_looks_at_the_scope_again(plant, operator, cea, hubei, maker):
+    other = instrument("CEA26", vintage=2026)
+    notice = issue(plant, [cea, other], 100, by=maker)
+    case = surrender(operator, {cea: 50}, notice)
+    change_scope(notice, [other, other], by=maker)  # Named twice is named once.
+
+    with nothing_moves(), pytest.raises(RuleError) as refusal:
+        approve(case.id, by=hubei).one()
+    assert refusal.value.code == "not_eligible"
+
+
+# Notices --------------------------------------------------------------------------------------
+
+
+def test_a_province_issues_for_its_own_alone(plant, cea, hubei):
+    ours = issue(plant, [cea], 100, by=hubei)
+    row = db.session.get_one(Notice, ours)
+    assert row.number == f"LT2025{ours:08d}"
+    assert [each.id for each in row.instruments] == [cea.id]
+    with pytest.raises(NotFound):
+        issue(account("乙", "31"), [cea], 100, by=hubei)
+
+
+def test_one_notice_an_enterprise_and_year(plant, cea, maker):
+    issue(plant, [cea], 100, by=maker)
+    with pytest.raises(RuleError) as refusal:
+        issue(plant, [cea], 200, by=maker)
+    assert refusal.value.code == "notice_twice"
+    assert db.session.query(Notice).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"year": 2018}, "year_unknown"),
+        ({"year": 2027}, "year_unknown"),
+        ({"obligation": -1}, "quantity_too_large"),
+        ({"obligation": 10**12 + 1}, "quantity_too_large"),
+        ({"deadline": datetime(2025, 12, 31, tzinfo=BEIJING)}, "deadline_implausible"),
+        ({"deadline": datetime(2031, 1, 1, tzinfo=BEIJING)}, "deadline_implausible"),
+        ({"instruments": ()}, "no_instruments"),
+        ({"instruments": (999_999,)}, "no_instrument"),
+        ({"offset_percent": Decimal(5)}, "offset_incomplete"),
+        ({"offset_percent": Decimal(101)}, "percent_unknown"),
+    ],
+)
+def test_a_notice_that_makes_no_sense_is_refused(plant, cea, maker, change, code):
+    sound = NewNotice(plant.id, 2025, 100, DEADLINE, (cea.id,))
+    with transaction(), pytest.raises(RuleError) as refusal:
+        notices.issue([replace(sound, **change)], Actor.of(maker), now=clock.now())
+    assert refusal.value.code == code
+
+
+def test_an_obligation_is_adjusted_with_its_document(plant, cea, maker):
+    notice = issue(plant, [cea], 1000, by=maker)
+    adjust(notice, 1200, by=maker).one()
+
+    assert db.session.get_one(Notice, notice).obligation == 1200
+    (change,) = db.session.scalars(select(NoticeChange)).all()
+    assert (change.before, change.after, change.document_no) == (1000, 1200, "鄂环函〔2026〕8号")
+    (entry,) = db.session.scalars(
+        select(OperationLog).where(OperationLog.action == "notice.adjust")
+    ).all()
+    assert (entry.detail["before"], entry.detail["after"]) == (1000, 1200)
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [({"document_no": " "}, "document_missing"), ({"reason": ""}, "reason_missing")],
+)
+def test_an_adjustment_needs_document_and_reason(plant, cea, maker, more, code):
+    notice = issue(plant, [cea], 1000, by=maker)
+    with pytest.raises(RuleError) as refusal:
+        adjust(notice, 900, by=maker, **more)
+    assert refusal.value.code == code
+
+
+def test_another_province_s_notice_does_not_exist(plant, cea, maker):
+    notice = issue(plant, [cea], 1000, by=maker)
+    with pytest.raises(NotFound):
+        adjust(notice, 900, by=member("province", province="43")).one()
+    assert db.session.get_one(Notice, notice).obligation == 1000
+
+
+def test_it_sinks_beneath_what_was_surrendered_only_after_a_refund(
+    plant, operator, hubei, maker, checker
+):
+    """R83: 1,000,000 surrendered, lowered to 950,000: the excess of 50,000 is refunded first."""
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 1_000_000)
+    notice = issue(plant, [cea25], 1_000_000, by=maker)
+    case = surrender(operator, {cea25: 1_000_000}, notice)
+    approve(case.id, by=hubei).one()
+
+    with nothing_moves(), pytest.raises(RuleError) as refusal:
+        adjust(notice, 950_000, by=maker).one()
+    assert refusal.value.code == "beneath_surrendered"
+    assert "1,000,000 tonnes have been surrendered" in str(refusal.value)
+    assert "50,000 tonnes must be refunded first" in str(refusal.value)
+    assert db.session.get_one(Notice, notice).obligation == 1_000_000
+
+    taken_back = refund(case.id, 50_000, notice, by=maker)
+    with pytest.raises(RuleError):  # Entered, but not yet confirmed by the second officer.
+        adjust(notice, 950_000, by=maker).one()
+    approve(taken_back.id, by=checker).one()
+    assert quantity(plant, cea25) == 50_000
+    adjust(notice, 950_000, by=maker).one()
+
+    assert figures(notice) == (950_000, 0)
+    with pytest.raises(InsufficientQuantity):
+        surrender(operator, {cea25: 1}, notice)
+    assert verify_ledger().is_sound
+
+
+def test_the_database_itself_keeps_the_obligation_up(plant, operator, cea, hubei, maker):
+    notice = issue(plant, [cea], 500, by=maker)
+    approve(surrender(operator, {cea: 500}, notice).id, by=hubei).one()
+    statement = text("UPDATE notice SET obligation = 499 WHERE id = :id")
+    with pytest.raises(IntegrityError, match="more surrendered than it would ask for"):
+        db.session.execute(statement, {"id": notice})
+    db.session.rollback()
+
+
+def test_a_refund_is_about_the_notice_of_what_it_draws_on(
+    plant, operator, cea, holds, hubei, maker
+):
+    first = issue(plant, [cea], 300, by=maker)
+    second = issue(plant, [cea], 300, by=maker, year=2024)
+    case = surrender(operator, {cea: 300}, first)
+    approve(case.id, by=hubei).one()
+
+    with nothing_moves(), pytest.raises(RuleError) as refusal:
+        refund(case.id, 100, second, by=maker)
+    assert refusal.value.code == "other_notice"
+    refund(case.id, 100, first, by=maker)
+    with pytest.raises(InsufficientQuantity):
+        refund(case.id, 201, first, by=maker)
+    assert holds() == {"available": 400, "surrendered": 300}
+
+
+def test_only_the_registry_refunds_and_another_officer_confirms(
+    plant, operator, cea, hubei, maker, checker
+):
+    notice = issue(plant, [cea], 300, by=maker)
+    case = surrender(operator, {cea: 300}, notice)
+    approve(case.id, by=hubei).one()
+    for person in (operator, hubei):
+        with nothing_moves(), pytest.raises(RuleError):
+            refund(case.id, 1, notice, by=person)
+    entered = refund(case.id, 100, notice, by=maker)
+    with nothing_moves(), pytest.raises(RuleError) as refusal:
+        approve(entered.id, by=maker).one()
+    assert refusal.value.code == "own_application"
+    approve(entered.id, by=checker).one()
+    assert figures(notice) == (200, 0)
+    # What was refunded is due again, and can be surrendered again.
+    surrender(operator, {cea: 100}, notice)
+
+
+def test_a_lowered_obligation_keeps_its_ccer_within_the_share(
+    plant, operator, cea, ccer, hubei, maker
+):
+    give(plant, ccer, 50)
+    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
+    approve(surrender(operator, {ccer: 50}, notice).id, by=hubei).one()
+    with pytest.raises(RuleError) as refusal:
+        adjust(notice, 999, by=maker).one()
+    assert refusal.value.code == "offset_beneath"
+
+
+def test_ccer_that_waits_does_not_hold_up_allowances(plant, operator, cea, ccer, hubei, maker):
+    give(plant, ccer, 50)
+    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
+    surrender(operator, {ccer: 50}, notice)
+    adjust(notice, 900, by=maker).one()
+    approve(surrender(operator, {cea: 600}, notice).id, by=hubei).one()
+    assert figures(notice) == (600, 50)
+
+
+# 履约范围 -------------------------------------------------------------------------------------
+
+
+def test_the_scope_is_changed_while_nothing_approved_contradicts_it(
+    plant, operator, cea, ccer, hubei, maker
+):
+    other = instrument("CEA26", vintage=2026)
+    notice = issue(plant, [cea], 500, by=maker)
+    change_scope(notice, [cea, other, ccer], Decimal(5), by=maker)
+    row = db.session.get_one(Notice, notice)
+    assert {each.id for each in row.instruments} == {cea.id, other.id, ccer.id}
+    assert row.offset_limit == 25
+    approve(surrender(operator, {cea: 100}, notice).id, by=hubei).one()
+
+    with pytest.raises(RuleError) as refusal:
+        change_scope(notice, [other], by=maker)
+    assert (refusal.value.code, refusal.value.field) == ("scope_contradicts", "instruments")
+    change_scope(notice, [cea], by=maker)
+    changes = db.session.scalars(select(NoticeChange)).all()
+    assert [(each.before, each.after) for each in changes] == [(500, 500), (500, 500)]
+
+
+# 提醒 -----------------------------------------------------------------------------------------
+
+
+def test_a_reminder_names_obligation_gap_and_deadline(plant, operator, cea, hubei, maker):
+    notice = issue(plant, [cea], 1_000, by=maker)
+    approve(surrender(operator, {cea: 400}, notice).id, by=hubei).one()
+    done = issue(account("乙", "42"), [cea], 0, by=maker)
+    nobody = issue(account("丙", "42"), [cea], 7, by=maker)
+
+    with transaction():
+        outcome = reminders.remind(
+            [notice, done, nobody, 999_999], Actor.of(hubei), now=clock.now()
+        )
+
+    assert outcome.done == [notice]
+    assert {id_: str(error) for id_, error in outcome.refused.items()} == {
+        done: "The obligation is fulfilled",
+        nobody: "The account has no e-mail address and no telephone",
+        999_999: "There is no such compliance notice",
+    }
+    (message,) = db.session.scalars(select(OutboxMessage)).all()
+    assert (message.channel, message.recipient) == ("mail", operator.email)
+    for figure in ("1,000", "600", "2026-12-31 23:59:59"):
+        assert figure in message.body
+    assert db.session.get_one(Notice, notice).reminded_at is not None
+    with transaction():
+        again = reminders.remind([notice], Actor.of(hubei), now=clock.now())
+    assert str(again.refused[notice]) == "Was reminded today already"
+    with transaction():
+        tomorrow = clock.now() + timedelta(days=1)
+        assert reminders.remind([notice], Actor.of(hubei), now=tomorrow).done == [notice]
+
+
+# 履约证明 -------------------------------------------------------------------------------------
+
+
+def test_the_certificate_comes_only_when_all_is_surrendered(plant, operator, cea, hubei, maker):
+    """R84."""
+    notice = issue(plant, [cea], 500, by=maker)
+    approve(surrender(operator, {cea: 499}, notice).id, by=hubei).one()
+    assert attestations.of_notice(notice) is None
+    with transaction(), pytest.raises(RuleError) as refusal:
+        attestations.certify_notice(notice, Actor.of(operator), clock.now())
+    assert refusal.value.code == "notice_not_fulfilled"
+
+    approve(surrender(operator, {cea: 1}, notice).id, by=hubei).one()
+
+    found = attestations.of_notice(notice)
+    assert found is not None
+    assert (found.content["obligation"], found.content["total"]) == (500, 500)
+
+
+def test_a_refund_ends_the_certificate_and_a_new_fulfilment_brings_another(
+    plant, operator, cea, hubei, maker, checker
+):
+    notice = issue(plant, [cea], 500, by=maker)
+    case = surrender(operator, {cea: 500}, notice)
+    approve(case.id, by=hubei).one()
+    first = attestations.of_notice(notice)
+    back = refund(case.id, 200, notice, by=maker)
+    assert attestations.of_notice(notice) is first  # Nothing is refunded before it is confirmed.
+
+    approve(back.id, by=checker).one()
+
+    assert attestations.of_notice(notice) is None
+    db.session.refresh(first)
+    assert first.lapsed_at.date() == clock.now().date()
+    assert attestations.find(first.code) is first
+    logged = select(OperationLog).where(OperationLog.action == "attestation.lapse")
+    assert db.session.scalars(logged).one().subject == first.number
+    with transaction(), pytest.raises(RuleError) as refusal:
+        attestations.certify_notice(notice, Actor.of(operator), clock.now())
+    assert refusal.value.code == "notice_not_fulfilled"
+
+    adjust(notice, 400, by=maker).one()
+    approve(surrender(operator, {cea: 100}, notice).id, by=hubei).one()
+
+    second = attestations.of_notice(notice)
+    assert second.code != first.code
+    assert second.number != first.number
+    assert (second.content["obligation"], second.content["total"]) == (400, 400)
+    assert (first.content["obligation"], first.content["total"]) == (500, 500)
+    assert second.lapsed_at is None
+
+
+def test_a_raised_obligation_ends_the_certificate(plant, operator, cea, hubei, maker):
+    notice = issue(plant, [cea], 500, by=maker)
+    approve(surrender(operator, {cea: 500}, notice).id, by=hubei).one()
+    first = attestations.of_notice(notice)
+
+    adjust(notice, 600, by=maker).one()
+
+    assert attestations.of_notice(notice) is None
+    db.session.refresh(first)
+    assert first.lapsed_at.date() == clock.now().date()
+
+
+def test_another_notice_s_certificate_stays(plant, operator, cea, hubei, maker, checker):
+    first, second = (issue(plant, [cea], 100, by=maker, year=year) for year in (2024, 2025))
+    cases = [surrender(operator, {cea: 100}, notice) for notice in (first, second)]
+    approve(*(case.id for case in cases), by=hubei)
+
+    approve(refund(cases[0].id, 1, first, by=maker).id, by=checker).one()
+
+    assert attestations.of_notice(first) is None
+    assert attestations.of_notice(second).lapsed_at is None
+
+
+def test_a_refund_that_is_sent_back_ends_nothing(plant, operator, cea, hubei, maker, checker):
+    notice = issue(plant, [cea], 100, by=maker)
+    case = surrender(operator, {cea: 100}, notice)
+    approve(case.id, by=hubei).one()
+
+    send_back(refund(case.id, 1, notice, by=maker).id, by=checker).one()
+
+    assert attestations.of_notice(notice).lapsed_at is None
+
+
+def test_an_approved_cancellation_brings_its_certificate(operator, cea, checker):
+    case = submitted("voluntary_cancellation", operator, {cea: 5}, reason="碳中和")
+    approve(case.id, by=checker).one()
+    (found,) = db.session.scalars(select(Attestation)).all()
+    assert (found.kind, found.application_id, found.content["total"]) == (
+        "cancellation",
+        case.id,
+        5,
+    )
+
+
+# 导入 -----------------------------------------------------------------------------------------
+
+HEADINGS = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+
+
+@pytest.fixture
+def _in_chinese(app):
+    from flask_babel import force_locale
+
+    with force_locale("zh"):
+        yield
+
+
+def table(*lines):
+    content = "\n".join([HEADINGS, *lines]).encode()
+    return tables.read(io.BytesIO(content), "履约通知书.csv", notice_import.COLUMNS)
+
+
+@pytest.mark.usefixtures("_in_chinese")
+def test_a_table_of_notices_is_imported(plant, cea, ccer, maker):
+    other = account("乙", "31")
+    asked = table(
+        f"{plant.member_no},2025,1000000,2026-12-31,{cea.code}、{ccer.code},5",
+        f"{other.member_no},2025,20,2026-12-31 17:00,{cea.code},",
+    )
+    with transaction():
+        assert notice_import.import_table(asked, Actor.of(maker), now=clock.now()) == 2
+    first, second = db.session.scalars(select(Notice).order_by(Notice.account_id)).all()
+    assert (first.obligation, first.offset_limit) == (1_000_000, 50_000)
+    assert first.deadline == DEADLINE
+    assert second.deadline == datetime(2026, 12, 31, 17, 0, tzinfo=BEIJING)
+    assert first.import_id == second.import_id is not None
+
+    with transaction(), pytest.raises(RuleError) as refusal:
+        tables.remember(notice_import.KIND, asked, Actor.of(maker), clock.now())
+    assert refusal.value.code == "import_seen_before"
+
+
+@pytest.mark.usefixtures("_in_chinese")
+def test_one_bad_row_imports_nothing(plant, cea, hubei):
+    issued = account("已有", "42")
+    issue(issued, [cea], 1, by=hubei)
+    foreign = account("乙", "31")
+    asked = table(
+        f"{plant.member_no},2025,1000,2026-12-31,{cea.code},",
+        f"{foreign.member_no},2025,1000,2026-12-31,{cea.code},",
+        f"{plant.member_no},2025,1e3,2026-13-31,PE9,x",
+        f"{plant.member_no},2024,1e3,2026-13-31,{cea.code},x",
+        f"{issued.member_no},2025,１００,2026-12-31,{cea.code},5",
+        f"{issued.member_no},2025,7,2026-12-31,{cea.code},",
+        f"{issued.member_no},2019x,7,2026-12-31,{cea.code},",
+    )
+    with transaction():
+        assert notice_import.import_table(asked, Actor.of(hubei), now=clock.now()) == 0
+    assert db.session.query(Notice).count() == 1
+    found = {(each.row, each.column) for each in asked.problems}
+    assert found == {
+        (3, "会员编号"),
+        (4, "会员编号"),
+        (4, "可用于履约的标的"),
+        (5, "应履约量（吨）"),
+        (5, "履约截止时间"),
+        (5, "CCER抵销比例（%）"),
+        (6, "应履约量（吨）"),
+        (7, "会员编号"),
+        (7, "履约年度"),
+        (8, "履约年度"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("2026-12-31", "2026-12-31 23:59:59"),
+        ("2026-12-31 24:00", "2026-12-31 23:59:59"),
+        ("2021-12-15 17:00", "2021-12-15 17:00:00"),
+        ("2026-12-31 23:59:59", "2026-12-31 23:59:59"),
+    ],
+)
+def test_deadlines_are_data(typed, expected):
+    """R82: 2021 had 17:00."""
+    assert f"{notice_import.moment(typed):%Y-%m-%d %H:%M:%S}" == expected
+
+
+@pytest.mark.parametrize("typed", ["", "2026", "2026-02-30", "2026-12-31 25:00", "31.12.2026", "x"])
+def test_deadlines_that_are_none_are_refused(app, typed):
+    with pytest.raises(RuleError):
+        notice_import.moment(typed)
+
+
+def test_instruments_of_the_test_are_told_apart(cea, ccer):
+    kinds = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
+    assert (kinds[cea.id], kinds[ccer.id]) == ("allowance", "offset")

@@ -1,0 +1,302 @@
+"""Imports where submissions are signed: one manifest, all or none; what stays when nobody signs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from app.extensions import db, transaction
+from app.models import Account, Application, Challenge, Signature, SignatureEvent
+from app.operations.applications import evidence
+from tests.factories import account, instrument, member, nothing_moves, quantity
+from tests.openings import as_csv, enterprise
+from tests.security import test_signed_acts as signed_acts
+from tests.security.test_signed_acts import signed, step_of, verify
+
+authority, key_of, signing = signed_acts.authority, signed_acts.key_of, signed_acts.signing
+HEADINGS = "会员编号,企业名称,标的编码,发放类型,发放量"
+
+
+@pytest.fixture
+def plants(app):
+    return [account("甲发电有限公司"), account("乙水泥有限公司")]
+
+
+@pytest.fixture
+def cea(app):
+    return instrument()
+
+
+@pytest.fixture
+def maker(app):
+    return member("registry_maker")
+
+
+@pytest.fixture
+def checker(app):
+    return member("registry_checker")
+
+
+@pytest.fixture
+def desk(signing, sign_in, maker):
+    return sign_in(maker)
+
+
+def lines(plants, cea) -> str:
+    rows = [
+        f"{each.member_no},{each.name},{cea.code},预分配,{700 + n}" for n, each in enumerate(plants)
+    ]
+    return "\r\n".join([HEADINGS, *rows])
+
+
+def upload(desk, text: str | bytes, page: str = "/issuances/import"):
+    content = text if isinstance(text, bytes) else text.encode()
+    data = {"file": (io.BytesIO(content), "表.csv")}
+    return desk.post(page, data=data, content_type="multipart/form-data")
+
+
+def statuses() -> list[str]:
+    db.session.rollback()
+    return list(db.session.scalars(select(Application.status).order_by(Application.id)))
+
+
+def count(table) -> int:
+    return db.session.scalar(select(func.count()).select_from(table))
+
+
+def sign(desk, place: str, key):
+    return desk.post(place, data=signed(key, step_of(desk.get(place).text)))
+
+
+def test_an_import_is_signed_once_and_lands_on_its_page(desk, plants, cea, maker, key_of):
+    with nothing_moves():
+        answer = upload(desk, lines(plants, cea))
+    assert "/signing/" in answer.location
+    assert statuses() == ["draft", "draft"]
+    page = desk.get(answer.location).text
+    for shown in ("配额发放", "1,401", "表.csv", "单位数"):
+        assert shown in page, shown
+
+    done = sign(desk, answer.location, key_of(maker))
+
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    assert done.location.endswith(f"/issuances/import/{batch}")
+    assert "操作成功" in desk.get(done.location).text
+    assert statuses() == ["in_review", "in_review"]
+    row = db.session.scalars(select(Signature)).one()
+    payload = json.loads(row.content)["payload"]
+    assert (row.purpose, payload["schema"], payload["total"]) == ("submit", "submissions/1", "1401")
+    assert count(SignatureEvent) == 2
+
+
+def test_a_second_press_finds_it_done(desk, plants, cea, maker, key_of):
+    """Once by the same challenge, once by another tab's."""
+    key = key_of(maker)
+    place = upload(desk, lines(plants, cea)).location
+    step = step_of(desk.get(place).text)
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    other = desk.post(f"/issuances/import/{batch}/submit").location
+    desk.post(place, data=signed(key, step))
+    assert statuses() == ["in_review", "in_review"]
+
+    desk.post(place, data=signed(key, step))
+    late = sign(desk, other, key)
+
+    assert "失败 2 条" in late.text
+    assert "未提交任何申请" in late.text
+    assert (statuses(), count(Signature), count(SignatureEvent)) == (["in_review"] * 2, 1, 2)
+
+
+def test_one_refused_submits_nothing_and_says_why(desk, plants, cea, maker, key_of):
+    place = upload(desk, lines(plants, cea)).location
+    step = step_of(desk.get(place).text)
+    first = db.session.scalars(select(Application).order_by(Application.id)).first()
+    with transaction():
+        db.session.execute(
+            db.text("UPDATE application SET status = 'withdrawn' WHERE id = :id"), {"id": first.id}
+        )
+
+    with nothing_moves():
+        answer = desk.post(place, data=signed(key_of(maker), step))
+
+    assert first.number in answer.text
+    assert "失败 1 条" in answer.text
+    assert statuses() == ["withdrawn", "draft"]
+    assert count(Signature) == 0
+
+
+def test_what_was_changed_meanwhile_is_not_what_was_signed(desk, plants, cea, maker, key_of):
+    place = upload(desk, lines(plants, cea)).location
+    step = step_of(desk.get(place).text)
+    with transaction():
+        db.session.execute(db.text("UPDATE application_line SET quantity = 9 WHERE quantity = 700"))
+    with nothing_moves():
+        desk.post(place, data=signed(key_of(maker), step))
+    assert (statuses(), count(Signature)) == (["draft", "draft"], 0)
+
+
+def test_another_officer_does_not_sign_for_the_one_who_was_asked(
+    desk, plants, cea, sign_in, key_of
+):
+    place = upload(desk, lines(plants, cea)).location
+    step = step_of(desk.get(place).text)
+    other = member("registry_maker")
+    sign_in(other).post(place, data=signed(key_of(other), step))
+    assert statuses() == ["draft", "draft"]
+
+
+def test_a_bad_row_is_refused_before_anything_is_signed(desk, plants, cea):
+    answer = upload(desk, lines(plants, cea) + f"\r\n1,无,{cea.code},预分配,1")
+    assert answer.status_code == 400
+    assert (statuses(), count(Challenge)) == ([], 0)
+
+
+def test_drafts_that_nobody_signed_for_are_found_and_submitted_later(
+    desk, plants, cea, maker, key_of
+):
+    place = upload(desk, lines(plants, cea)).location
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    home = f"/issuances/import/{batch}"
+    assert f'href="{home}"' in desk.get(place).text  # 取消 leads there,
+    assert home in desk.get("/issuances/?status=draft").text  # and so does the list.
+    page = desk.get(home).text
+    assert "草稿" in page
+    assert f"{home}/submit" in page
+
+    done = sign(desk, desk.post(f"{home}/submit").location, key_of(maker))
+
+    assert done.location.endswith(home)
+    assert statuses() == ["in_review", "in_review"]
+    assert f"{home}/submit" not in desk.get(home).text
+    again = desk.post(f"{home}/submit", follow_redirects=True)
+    assert "没有待提交的申请" in again.text
+
+
+def test_many_drafts_are_ticked_and_signed_once(desk, plants, cea, maker, key_of):
+    upload(desk, lines(plants, cea))
+    data = {"action": "submit", "all": "1"}
+    asked = desk.post("/issuances/bulk?status=draft", data=data)
+    assert "全部提交，或全部不提交" in asked.text
+    place = desk.post("/issuances/bulk?status=draft", data=data | {"count": "2"}).location
+    sign(desk, place, key_of(maker))
+    assert (statuses(), count(Signature)) == (["in_review", "in_review"], 1)
+    late = desk.post("/issuances/bulk", data=data | {"count": "2"})
+    assert "失败 2 条" in late.text
+    assert count(Challenge) == 1  # The upload's own, which nobody answered.
+
+
+def test_the_same_file_is_imported_again_once_its_drafts_were_withdrawn(desk, plants, cea):
+    upload(desk, lines(plants, cea))
+    assert "导入过" in upload(desk, lines(plants, cea)).text
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+
+    gone = desk.post(f"/issuances/import/{batch}/withdraw", follow_redirects=True)
+
+    assert "已撤回 2 条申请" in gone.text
+    assert statuses() == ["withdrawn", "withdrawn"]
+    assert "/signing/" in upload(desk, lines(plants, cea)).location
+    assert statuses() == ["withdrawn", "withdrawn", "draft", "draft"]
+
+
+def test_without_certificates_the_bulk_action_submits_at_once(sign_in, maker, plants, cea):
+    desk = sign_in(maker)
+    upload(desk, lines(plants, cea))
+    assert statuses() == ["in_review", "in_review"]
+    for plant in plants:
+        typed = {"save": "1", "category": "supplementary", "lines-0-choice": str(cea.id)}
+        desk.post(f"/issuances/new?account={plant.id}", data=typed | {"lines-0-quantity": "5"})
+    data = {"action": "submit", "all": "1", "count": "2"}
+
+    done = desk.post("/issuances/bulk?status=draft", data=data)
+
+    assert "成功 2 条" in done.text
+    assert statuses() == ["in_review"] * 4
+    refused = desk.post("/issuances/bulk", data=data | {"count": "4"})
+    assert "失败 4 条" in refused.text
+
+
+@pytest.mark.parametrize("act", ["", "/submit", "/withdraw"])
+def test_the_page_of_an_import_is_the_makers_and_of_its_kind(
+    desk, plants, cea, sign_in, checker, act
+):
+    upload(desk, lines(plants, cea))
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    call = desk.post if act else desk.get
+    assert call(f"/account-openings/import/{batch}{act}").status_code == 404
+    assert call(f"/issuances/import/{batch + 1}{act}").status_code == 404
+    other = sign_in(checker)
+    call = other.post if act else other.get
+    assert call(f"/issuances/import/{batch}{act}").status_code == 403
+    assert statuses() == ["draft", "draft"]
+
+
+def test_an_auditor_verifies_a_signed_import_with_openssl_alone(
+    desk, sign_in, checker, maker, key_of, tmp_path
+):
+    """Also after the account's name has changed; a flipped byte in the manifest fails."""
+    plant, cea = account("甲发电有限公司"), instrument()
+    sign(desk, upload(desk, lines([plant], cea)).location, key_of(maker))
+    made = db.session.scalars(select(Application)).one()
+    with transaction():
+        db.session.execute(db.update(Account).values(name="新名称").where(Account.id == plant.id))
+    review = sign_in(checker)
+    place = review.post(f"/reviews/{made.id}/decide", data={"decision": "approve"}).location
+    sign(review, place, key_of(checker))
+    assert quantity(plant, cea) == 700
+
+    folder = tmp_path / "证据"
+    evidence.export(made.number, folder)
+
+    assert verify(folder) == 0
+    names = [
+        json.loads(path.read_bytes())["account"]["name"]
+        for path in sorted(folder.glob("*.application.json"))
+    ]
+    assert names == ["甲发电有限公司", "新名称"]
+    script = folder / "verify.sh"
+    kept = [each for each in script.read_text().splitlines() if not each.startswith("same '")]
+    script.write_text("\n".join(kept))
+    manifest = folder / "01-submit.json"
+    whole = manifest.read_bytes()
+    for at in range(0, len(whole), 40):
+        manifest.write_bytes(signed_acts.flipped(whole, at))
+        assert verify(folder) == 1, at
+    manifest.write_bytes(whole)
+    said = folder / "01-submit.application.json"
+    said.write_bytes(said.read_bytes().replace(b'"700"', b'"900"'))
+    assert verify(folder) == 1
+
+
+def test_enterprises_to_be_opened_are_signed_for_as_well(desk, sign_in, checker, maker, key_of):
+    rows = [enterprise(n, sector="发电", province="湖北省") for n in (1, 2)]
+    place = upload(desk, as_csv(rows), "/account-openings/import").location
+    assert "开户" in desk.get(place).text
+    done = sign(desk, place, key_of(maker))
+    assert "/account-openings/import/" in done.location
+    assert statuses() == ["in_review", "in_review"]
+    payload = json.loads(db.session.scalars(select(Signature.content)).one())["payload"]
+    assert "total" not in payload
+    assert "13800000001" not in json.dumps(payload)
+
+
+def test_nothing_else_submits():
+    """Whoever calls the engine's 提交 from a page belongs here, and asks for the signature first."""
+    app = Path(__file__).resolve().parents[3] / "app"
+    callers = {
+        path.relative_to(app).as_posix()
+        for folder in ("views", "operations")
+        for path in (app / folder).rglob("*.py")
+        if re.search(r"\bapplications\.submit(_all)?\(", path.read_text(encoding="utf-8"))
+    }
+    assert callers == {
+        "views/applications/desk.py",
+        "views/applications/imports.py",
+        "views/applications/signing.py",
+        "operations/imports/batches.py",
+        "operations/exchange/trading.py",  # The exchange's machine.
+    }

@@ -1,0 +1,214 @@
+"""证明: what the PDF says, who gets it, and what a stranger sees who checks a code."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pypdf
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db, transaction
+from app.models import Attestation, OperationLog
+from app.operations.compliance import attestations
+from app.operations.compliance.attestations import Certified
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.attestations import attestations as attestation
+from app.views.attestations import drawing
+from tests import factories
+
+REASON = "张三的会议实现碳中和"
+LINES = [
+    {"code": "PE2021000025", "name": "2021年5月17日增持的配额", "vintage": 2020, "quantity": 1200},
+    {
+        "code": "PE2023000007",
+        "name": "2023年度核定配额 <b>&",
+        "vintage": 2023,
+        "quantity": 8194000000,
+    },
+]
+
+
+@pytest.fixture(autouse=True)
+def _unhurried():
+    attestation._guard.forget()
+
+
+@pytest.fixture
+def plant(app):
+    return factories.account("甲发电有限公司", "42", uscc="914200001234567890")
+
+
+def _issue(account, **more) -> Attestation:
+    kind = "compliance" if "notice" in more else "cancellation"
+    operator = factories.member(of=account)
+    content = {
+        "member_no": account.member_no,
+        "name": account.name,
+        "uscc": account.uscc,
+        "lines": LINES,
+        "total": 8194001200,
+        "effective_at": clock.now().isoformat(),
+        **more,
+    }
+    source = {"notice_id": 7}
+    if kind == "cancellation":
+        what = factories.instrument()
+        factories.give(account, what, 10)
+        source = {"application_id": factories.draft("voluntary_cancellation", operator, {what: 1})}
+    with transaction():
+        made = Certified(kind, account.id, content, **source)
+        attestations.issue([made], Actor.of(operator), clock.now())
+    return db.session.scalars(select(Attestation)).one()
+
+
+@pytest.fixture
+def issued(plant):
+    return _issue(plant, application="ZX202611200000123", reason=REASON)
+
+
+def words(content: bytes) -> str:
+    pages = pypdf.PdfReader(io.BytesIO(content)).pages
+    return "".join("".join(page.extract_text() for page in pages).split())
+
+
+def test_the_pdf_says_what_was_certified(sign_in, plant, issued):
+    answer = sign_in(factories.member(of=plant)).get(f"/attestations/{issued.id}.pdf")
+    found = words(answer.data)
+
+    assert answer.mimetype == "application/pdf"
+    assert answer.headers["Cache-Control"] == "no-store"
+    for fact in (
+        "自愿注销证明", issued.number, attestations.shown_code(issued.code), plant.name,
+        plant.uscc, plant.member_no, "PE2021000025", "2021年5月17日增持的配额",
+        "2023年度核定配额<b>&", "1,200", "8,194,000,000", "8,194,001,200", REASON,
+        "2026年11月20日", "ZX202611200000123", "http://localhost/verify",
+    ):  # fmt: skip
+        assert fact in found, fact
+
+
+def test_compliance_has_a_certificate_of_its_own(app, plant):
+    found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
+    said = words(drawing.draw(found, "https://x.example/verify/y"))
+
+    assert "履约证明" in said
+    assert "2025年度应履约量8,194,001,200吨二氧化碳当量" in said
+    assert "LY2025000001" in said
+    assert "注销" not in said
+
+
+def test_the_same_attestation_gives_the_same_bytes(issued):
+    url = "https://x.example/verify/y"
+
+    assert drawing.draw(issued, url) == drawing.draw(issued, url)
+    assert drawing.draw(issued, url) != drawing.draw(issued, url + "z")
+
+
+def test_its_font_travels_with_it(issued):
+    reader = pypdf.PdfReader(io.BytesIO(drawing.draw(issued, "https://x.example/verify/y")))
+    fonts = [each.get_object() for each in reader.pages[0]["/Resources"]["/Font"].values()]
+    embedded = [font for font in fonts if "/FontDescriptor" in font]
+
+    assert len(embedded) >= 2
+    assert all("/FontFile2" in font["/FontDescriptor"].get_object() for font in embedded)
+
+
+def test_many_lines_take_more_pages_each_with_its_code(issued):
+    db.session.expunge(issued)
+    issued.content = {**issued.content, "lines": LINES * 20}
+    pages = pypdf.PdfReader(io.BytesIO(drawing.draw(issued, "https://x.example/verify/y"))).pages
+
+    assert len(pages) > 1
+    for number, page in enumerate(pages, start=1):
+        said = "".join(page.extract_text().split())
+        assert f"第{number}页，共{len(pages)}页" in said
+        assert attestations.shown_code(issued.code) in said
+
+
+def test_another_enterprises_certificate_is_not_there(sign_in, issued):
+    stranger = sign_in(factories.member(of=factories.account("乙水泥有限公司", "42")))
+
+    assert stranger.get(f"/attestations/{issued.id}.pdf").status_code == 404
+    assert stranger.get("/attestations/999999.pdf").status_code == 404
+    other_province = sign_in(factories.member("province", province="31"))
+    assert other_province.get(f"/attestations/{issued.id}.pdf").status_code == 404
+    assert (
+        sign_in(factories.member("auditor")).get(f"/attestations/{issued.id}.pdf").status_code
+        == 403
+    )
+
+
+def test_a_download_of_a_certificate_is_on_record(sign_in, plant, issued):
+    sign_in(factories.member(of=plant)).get(f"/attestations/{issued.id}.pdf")
+
+    found = select(OperationLog).where(OperationLog.action == "attestation.download")
+    assert db.session.scalars(found).one().subject == issued.number
+
+
+def test_anybody_may_check_a_code(client, plant, issued):
+    for typed in (issued.code, attestations.shown_code(issued.code).lower()):
+        page = client.get(f"/verify/{typed}")
+        assert page.status_code == 200
+        for fact in (issued.number, plant.name, plant.uscc, "8,194,001,200", "PE2021000025"):
+            assert fact in page.text
+        assert "2023年度核定配额 &lt;b&gt;&amp;" in page.text
+
+
+def test_one_that_lapsed_is_said_to_have_lapsed(client, sign_in, plant):
+    found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
+    assert "已失效" not in client.get(f"/verify/{found.code}").text
+    with transaction():
+        attestations.lapse([7], Actor.of(factories.member("registry_maker")), clock.now())
+
+    page = client.get(f"/verify/{found.code}")
+
+    assert page.status_code == 200
+    assert "该证明已失效" in page.text
+    assert "校验码有效" not in page.text
+    assert re.search(r"失效日期.{,80}2026-11-20", page.text, re.DOTALL)
+    with sign_in(factories.member(of=plant)).get(f"/attestations/{found.id}.pdf") as answer:
+        assert "已失效" in words(answer.data)
+        assert "自2026年11月20日起不再有效" in words(answer.data)
+
+
+def test_a_stranger_sees_nothing_personal(client, issued):
+    page = client.get(f"/verify/{issued.code}").text
+
+    assert REASON not in page
+    assert "张三" not in page
+    assert "ZX202611200000123" not in page
+
+
+def test_an_unknown_code_is_said_to_be_unknown(client, issued):
+    other = "3" if issued.code[0] != "3" else "4"
+    for typed in (other + issued.code[1:], "X", "<script>alert(1)</script>", "%25", "..%2f.."):
+        page = client.get(f"/verify/{typed}")
+        assert page.status_code == 404
+        assert issued.number not in page.text
+        assert "<script>alert" not in page.text
+
+
+def test_the_form_leads_to_the_codes_own_address(client, issued):
+    assert client.get("/verify/").status_code == 200
+    answer = client.get("/verify/", query_string={"code": f" {issued.code} "})
+
+    assert answer.headers["Location"] == f"/verify/{issued.code}"
+
+
+def test_too_many_questions_are_asked_to_wait(client, issued, monkeypatch):
+    monkeypatch.setattr(attestation._guard, "most", 3)
+    codes = [client.get(f"/verify/{issued.code}").status_code for _ in range(5)]
+
+    assert codes == [200, 200, 200, 429, 429]
+
+
+def test_addresses_that_ask_are_forgotten_in_the_end():
+    guard = attestation.Guard(most=1)
+    guard.KEPT = 5
+    for number in range(50):
+        assert guard.lets(f"192.0.2.{number}")
+
+    assert len(guard._seen) == 5
+    assert not guard.lets("192.0.2.49")

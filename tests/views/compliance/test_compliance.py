@@ -1,0 +1,688 @@
+"""履约管理 on screen: the enterprise's notices and its form, the officers' notices, statistics, gaps."""
+
+from __future__ import annotations
+
+import io
+import re
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, text
+
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.models import Application, Instrument, Notice, OutboxMessage
+from app.operations.applications import engine
+from app.operations.compliance import notices
+from app.operations.compliance.notices import NewNotice
+from app.operations.imports import notice_import, tables
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.compliance.statistics import percent, shares
+from tests import factories
+from tests.operations.test_compliance import DEADLINE, figures, issue, surrender
+from tests.views.test_language import english
+from tests.views.toys import counting, table
+from tests.views.world import World, make_world
+
+PLANT, HUBEI = "甲发电有限公司", "42"
+
+
+@pytest.fixture
+def plant(app):
+    return factories.account(PLANT, HUBEI, sector="power")
+
+
+@pytest.fixture
+def operator(plant):
+    return factories.member(of=plant)
+
+
+@pytest.fixture
+def maker(app):
+    return factories.member("registry_maker")
+
+
+@pytest.fixture
+def hubei(app):
+    return factories.member("province", province=HUBEI)
+
+
+@pytest.fixture
+def cea25(plant):
+    row = factories.instrument("2025年度配额", vintage=2025)
+    factories.give(plant, row, 1000)
+    return row
+
+
+@pytest.fixture
+def cea24(plant):
+    row = factories.instrument("2024年度配额", vintage=2024)
+    factories.give(plant, row, 1000)
+    return row
+
+
+@pytest.fixture
+def ccer(plant):
+    row = factories.instrument("国家核证自愿减排量", trade_code=None, vintage=2024)
+    with transaction():
+        db.session.execute(
+            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
+        )
+    factories.give(plant, row, 100)
+    return row
+
+
+@pytest.fixture
+def notice(plant, cea25, maker):
+    return issue(plant, [cea25], 600, by=maker)
+
+
+def approve(*ids, by):
+    with transaction():
+        return engine.approve(ids, Actor.of(by), now=clock.now())
+
+
+def bare(page) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+
+
+# The enterprise -------------------------------------------------------------------------------
+
+
+def test_the_list_shows_what_is_due(sign_in, operator, hubei, cea25, notice):
+    first = surrender(operator, {cea25: 200}, notice)
+    approve(first.id, by=hubei).one()
+    surrender(operator, {cea25: 150}, notice)
+
+    page = sign_in(operator).get("/compliance/")
+
+    (row,) = table(page.text)
+    for figure in ("2025", "600", "150", "200", "250", "2026-12-31 23:59:59", "部分履约"):
+        assert figure in " ".join(row), figure
+    assert f"/surrenders/new?notice={notice}" in page.text
+    assert english(page.text) == []
+
+
+@pytest.mark.parametrize(
+    ("surrendered", "day", "state"),
+    [
+        (0, 20, "未履约"),
+        (1, 20, "部分履约"),
+        (600, 20, "已足额"),
+        (599, 21, "逾期"),
+        (600, 21, "已足额"),
+    ],
+)
+def test_how_a_notice_stands(
+    sign_in, plant, operator, hubei, maker, cea25, surrendered, day, state
+):
+    """R81: after the deadline whoever has a gap is overdue."""
+    deadline = factories.at("23:59:59", day=20)
+    notice = issue(plant, [cea25], 600, by=maker, deadline=deadline)
+    if surrendered:
+        approve(surrender(operator, {cea25: surrendered}, notice).id, by=hubei).one()
+    with transaction():
+        clock.set_to(factories.at("00:00:00", day=day), Actor.of(maker))
+        clock.set_to(factories.at("12:00" if day == 20 else "00:00:01", day=day), Actor.of(maker))
+    (row,) = table(sign_in(operator).get("/compliance/").text)
+    assert state in row
+    (row,) = table(sign_in(operator).get("/compliance/").text)
+    chosen = {"未履约": "due", "部分履约": "partial", "已足额": "fulfilled", "逾期": "overdue"}[
+        state
+    ]
+    assert len(table(sign_in(operator).get(f"/compliance/?state={chosen}").text)) == 1
+
+
+def test_the_scope_says_what_counts_and_what_of_ccer_is_used(
+    sign_in, plant, operator, maker, cea25, ccer
+):
+    notice = issue(plant, [cea25, ccer], 1000, by=maker, percent=Decimal(5))
+    surrender(operator, {ccer: 30}, notice)
+    page = sign_in(operator).get(f"/compliance/{notice}")
+    words = bare(page)
+    for text_ in (
+        "履约范围",
+        cea25.code,
+        ccer.code,
+        "5%",
+        "CCER抵销上限 50",
+        "30",
+        "可用CCER余量 20",
+    ):
+        assert text_ in words, text_
+    assert english(page.text) == []
+
+
+def test_the_form_stands_under_its_notice_and_offers_what_counts(
+    sign_in, operator, notice, cea25, cea24, ccer
+):
+    page = sign_in(operator).get(f"/surrenders/new?notice={notice}")
+    assert page.status_code == 200
+    words = bare(page)
+    assert "剩余应履约量 600" in words
+    assert "添加履约标的" in words
+    for code, why in (
+        (cea24.code, "不在本通知书的履约范围内"),
+        (ccer.code, "本通知书不允许使用CCER"),
+    ):
+        row = re.search(rf"<tr class=\"is-off\">(?:(?!</tr>).)*{code}.*?</tr>", page.text, re.S)
+        assert row, code
+        assert why in row[0]
+    assert not re.search(rf"<tr class=\"is-off\">(?:(?!</tr>).)*{cea25.code}", page.text, re.S)
+    # What is confirmed repeats instrument and quantity (data-confirm-lines).
+    assert "清缴经审核通过后不可撤销" in page.text
+    assert "data-confirm-lines" in page.text
+
+
+def send(browser, notice, what, typed, **more):
+    form = {"lines-0-choice": str(what.id), "lines-0-quantity": typed, "submit": "1", **more}
+    return browser.post(f"/surrenders/new?notice={notice}", data=form)
+
+
+def test_a_surrender_is_submitted(sign_in, operator, notice, cea25, plant):
+    answer = send(sign_in(operator), notice, cea25, "600")
+    assert answer.status_code == 302
+    assert answer.location.endswith("/done")
+    assert figures(notice) == (0, 600)
+    assert factories.quantity(plant, cea25) == 400
+    (row,) = table(sign_in(operator).get("/surrenders/").text)
+    assert "待审核" in " ".join(row)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("601", "600"),
+        ("", "请输入数量"),
+        ("0", ""),
+        ("-5", ""),
+        ("1.5", ""),
+        ("1e3", ""),
+        ("１００", ""),
+        (str(2**63), ""),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_kept(sign_in, operator, notice, cea25, typed, said):
+    with factories.nothing_moves():
+        page = send(sign_in(operator), notice, cea25, typed)
+    assert page.status_code == 400
+    assert f'value="{typed}"' in page.text
+    assert said.replace("请输入数量", "") in page.text
+    assert figures(notice) == (0, 0)
+
+
+def test_what_is_not_in_the_scope_is_refused_whatever_is_sent(sign_in, operator, notice, cea24):
+    with factories.nothing_moves():
+        page = send(sign_in(operator), notice, cea24, "1")
+    assert page.status_code == 400
+    assert "履约范围" in page.text or "不在" in page.text
+
+
+@pytest.mark.parametrize("asked", ["x", "999999", "0", "-1", "９", "99999999999999"])
+def test_a_notice_that_is_not_one_s_own_does_not_exist(sign_in, operator, cea25, maker, asked):
+    other = issue(factories.account("乙", "31"), [cea25], 5, by=maker)
+    browser = sign_in(operator)
+    assert browser.get(f"/surrenders/new?notice={asked}").status_code == 404
+    assert browser.get(f"/surrenders/new?notice={other}").status_code == 404
+    assert browser.get(f"/compliance/{other}").status_code == 404
+
+
+def test_without_a_notice_one_is_chosen(sign_in, operator, notice):
+    page = sign_in(operator).get("/surrenders/new")
+    assert page.status_code == 200
+    assert f"/surrenders/new?notice={notice}" in page.text
+
+
+def test_a_draft_is_saved_changed_and_submitted(sign_in, operator, notice, cea25):
+    browser = sign_in(operator)
+    send(browser, notice, cea25, "10", save="1", submit="")
+    form = {"lines-0-choice": str(cea25.id), "lines-0-quantity": "10", "save": "1"}
+    browser.post(f"/surrenders/new?notice={notice}", data=form)
+    draft = db.session.scalars(select(Application).where(Application.status == "draft")).first()
+    assert draft is not None
+    assert draft.notice_id == notice
+    form = {"lines-0-choice": str(cea25.id), "lines-0-quantity": "20", "submit": "1"}
+    assert browser.post(f"/surrenders/{draft.id}/edit", data=form).status_code == 302
+    db.session.expire_all()
+    assert db.session.get_one(Application, draft.id).status == "in_review"
+
+
+def test_the_certificate_stands_on_the_row_once_all_is_surrendered(
+    sign_in, operator, hubei, maker, notice, cea25
+):
+    """R84, for the enterprise, its province and the registry."""
+    pages = (
+        (operator, "/compliance/"),
+        (hubei, "/compliance-notices/"),
+        (maker, "/compliance-notices/"),
+    )
+    for person, address in pages:
+        assert "履约证明</a>" not in sign_in(person).get(address).text
+    browser = sign_in(operator)
+    refused = browser.post(f"/compliance/{notice}/certificate", follow_redirects=True)
+    assert "PDF" not in refused.headers["Content-Type"].upper()
+
+    approve(surrender(operator, {cea25: 600}, notice).id, by=hubei).one()
+
+    for person, address in pages:
+        page = sign_in(person).get(address)
+        (url,) = re.findall(r'href="(/attestations/\d+\.pdf)">\s*履约证明', page.text)
+        with sign_in(person).get(url) as answer:
+            assert answer.data.startswith(b"%PDF")
+
+
+def test_lowered_to_what_is_surrendered_the_certificate_is_asked_for(
+    sign_in, operator, hubei, maker, notice, cea25
+):
+    approve(surrender(operator, {cea25: 500}, notice).id, by=hubei).one()
+    with transaction():
+        notices.adjust(
+            {notice: 500}, Actor.of(maker), now=clock.now(), document_no="1号", reason="核减"
+        ).one()
+    browser = sign_in(operator)
+    assert f"/compliance/{notice}/certificate" in browser.get("/compliance/").text
+    with browser.post(f"/compliance/{notice}/certificate", follow_redirects=True) as answer:
+        assert answer.data.startswith(b"%PDF")
+
+
+def test_an_obligation_of_nothing_has_no_certificate(sign_in, operator, plant, maker, cea25):
+    nothing = issue(plant, [cea25], 0, by=maker)
+    browser = sign_in(operator)
+    for address in ("/compliance/", f"/compliance/{nothing}"):
+        page = browser.get(address).text
+        assert "已足额" in page
+        assert f"/compliance/{nothing}/certificate" not in page
+
+
+def test_an_approved_cancellation_has_its_certificate(sign_in, operator, maker, cea25):
+    case = factories.submitted("voluntary_cancellation", operator, {cea25: 5}, reason="碳中和")
+    browser = sign_in(operator)
+    assert "注销证明" not in browser.get("/voluntary-cancellations/").text.split("<main")[1]
+    approve(case.id, by=maker).one()
+    for address in ("/voluntary-cancellations/", f"/voluntary-cancellations/{case.id}"):
+        (url,) = re.findall(r'href="(/attestations/\d+\.pdf)', browser.get(address).text)
+        with browser.get(url) as answer:
+            assert answer.data.startswith(b"%PDF")
+
+
+# The province's review ------------------------------------------------------------------------
+
+
+def test_the_province_reviews_one_and_many(sign_in, operator, hubei, notice, cea25):
+    ids = [surrender(operator, {cea25: 100}, notice).id for _ in range(3)]
+    browser = sign_in(hubei)
+    assert len(table(browser.get("/reviews/").text)) == 3
+    one = browser.post(f"/reviews/{ids[0]}/decide", data={"decision": "approve", "comment": "同意"})
+    assert one.status_code == 302
+    form = {"action": "approve", "id": [str(id_) for id_ in ids[1:]], "count": "2"}
+    page = browser.post("/reviews/bulk", data=form)
+    assert "成功 2 条" in bare(page)
+    assert figures(notice) == (300, 0)
+    assert table(browser.get("/reviews/").text) == []
+    other = sign_in(factories.member("province", province="43"))
+    assert table(other.get("/reviews/").text) == []
+
+
+# Officers: notices ----------------------------------------------------------------------------
+
+
+def test_a_notice_is_issued_on_screen(sign_in, hubei, plant, cea25, cea24, ccer):
+    browser = sign_in(hubei)
+    assert plant.member_no in browser.get("/compliance-notices/new").text
+    page = browser.get(f"/compliance-notices/new?account={plant.id}")
+    ticked = re.findall(r"<input checked[^>]*value=\"(\d+)\"", page.text)
+    assert ticked == [str(cea25.id)]  # 2025: only vintages from 2025 on are ticked to begin with.
+    form = {
+        "year": "2025",
+        "obligation": "1234567",
+        "deadline": "2026-12-31",
+        "instruments": [str(cea25.id), str(ccer.id)],
+        "offset_percent": "5",
+        "submit": "1",
+    }
+    answer = browser.post(f"/compliance-notices/new?account={plant.id}", data=form)
+    assert answer.status_code == 302
+    row = db.session.scalars(select(Notice)).one()
+    assert (row.obligation, row.offset_limit) == (1_234_567, 61_728)
+    assert row.deadline.astimezone(BEIJING) == DEADLINE
+
+    again = browser.post(f"/compliance-notices/new?account={plant.id}", data=form)
+    assert again.status_code == 400
+    assert "已有2025年度的履约通知书" in again.text
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("year", "20x5", "四位年度"),
+        ("obligation", "1.5", ""),
+        ("obligation", "", "请"),
+        ("deadline", "soon", "时间格式有误"),
+        ("offset_percent", "x", "百分数"),
+        ("offset_percent", "5", "CCER"),
+        ("instruments", [], "至少选择一个"),
+        ("instruments", ["999999"], "没有该标的"),
+    ],
+)
+def test_a_notice_that_makes_no_sense_is_shown_again(
+    sign_in, maker, plant, cea25, field, typed, said
+):
+    form = {
+        "year": "2025",
+        "obligation": "10",
+        "deadline": "2026-12-31",
+        "instruments": [str(cea25.id)],
+        "offset_percent": "",
+        field: typed,
+    }
+    page = sign_in(maker).post(f"/compliance-notices/new?account={plant.id}", data=form)
+    assert page.status_code == 400
+    assert said in page.text
+    assert db.session.query(Notice).count() == 0
+
+
+@pytest.mark.parametrize("asked", ["x", "0", "99999999999", "１"])
+def test_an_enterprise_that_is_none_or_another_province_s(sign_in, hubei, asked):
+    other = factories.account("乙", "31")
+    browser = sign_in(hubei)
+    assert browser.get(f"/compliance-notices/new?account={asked}").status_code == 404
+    assert browser.get(f"/compliance-notices/new?account={other.id}").status_code == 404
+    assert other.name not in browser.get("/compliance-notices/new?q=乙").text.split("<tbody>")[1]
+
+
+def test_an_obligation_is_adjusted_on_screen_and_its_history_shown(
+    sign_in, hubei, operator, notice, cea25
+):
+    approve(surrender(operator, {cea25: 500}, notice).id, by=hubei).one()
+    browser = sign_in(hubei)
+    form = {"obligation": "499", "document_no": "鄂环函8号", "reason": "核查结果变更"}
+    page = browser.post(f"/compliance-notices/{notice}/adjust", data=form)
+    assert page.status_code == 400
+    assert "请先办理清缴退还1吨" in page.text
+
+    form["obligation"] = "550"
+    assert browser.post(f"/compliance-notices/{notice}/adjust", data=form).status_code == 302
+    words = bare(browser.get(f"/compliance-notices/{notice}"))
+    for text_ in ("变更记录", "600", "550", "鄂环函8号", "核查结果变更"):
+        assert text_ in words
+
+
+def test_the_scope_is_adjusted_on_screen(sign_in, maker, operator, hubei, notice, cea25, cea24):
+    approve(surrender(operator, {cea25: 5}, notice).id, by=hubei).one()
+    browser = sign_in(maker)
+    form = {"instruments": [str(cea24.id)], "document_no": "1号", "reason": "变更"}
+    page = browser.post(f"/compliance-notices/{notice}/scope", data=form)
+    assert page.status_code == 400
+    assert "须保留在履约范围内" in page.text
+    for unknown in ("999999999", "9" * 30):
+        form["instruments"] = [str(cea25.id), unknown]
+        page = browser.post(f"/compliance-notices/{notice}/scope", data=form)
+        assert page.status_code == 400
+    form["instruments"] = [str(cea24.id), str(cea25.id), str(cea25.id)]
+    assert browser.post(f"/compliance-notices/{notice}/scope", data=form).status_code == 302
+    assert cea24.code in browser.get(f"/compliance-notices/{notice}").text
+
+
+def test_reminders_are_sent_in_bulk(sign_in, hubei, operator, notice):
+    browser = sign_in(hubei)
+    form = {"action": "remind", "id": [str(notice)]}
+    asked = browser.post("/compliance-notices/bulk", data=form)
+    assert "确定就所选 1 份履约通知书发送邮件和短信提醒" in asked.text
+    page = browser.post("/compliance-notices/bulk", data={**form, "count": "1"})
+    assert "成功 1 条" in bare(page)
+    (message,) = db.session.scalars(select(OutboxMessage)).all()
+    assert "尚缺600吨" in message.body
+    again = browser.post("/compliance-notices/bulk", data={**form, "count": "1"})
+    assert "今日已提醒过" in again.text
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_the_template_is_filled_in_and_imported(sign_in, maker, plant, cea25, form):
+    browser = sign_in(maker)
+    template = browser.get(f"/compliance-notices/import/template.{form}")
+    assert template.status_code == 200
+    line = [plant.member_no, "2025", "1000", "2026-12-31", cea25.code, ""]
+    if form == "csv":
+        heading = template.data.decode("utf-8-sig").splitlines()[0]
+        content = "\n".join([heading, ",".join(line)]).encode()
+    else:
+        import openpyxl
+
+        book = openpyxl.load_workbook(io.BytesIO(template.data))
+        for place, cell in enumerate(line, start=1):
+            book.worksheets[0].cell(2, place, cell)
+        buffer = io.BytesIO()
+        book.save(buffer)
+        content = buffer.getvalue()
+
+    def post():
+        file = (io.BytesIO(content), f"通知书.{form}")
+        return browser.post("/compliance-notices/import", data={"file": file})
+
+    assert post().status_code == 302
+    assert db.session.scalars(select(Notice)).one().obligation == 1000
+    again = post()
+    assert again.status_code == 400
+    assert db.session.query(Notice).count() == 1
+    assert "已有履约通知书" in again.text
+
+
+def test_a_file_is_imported_once(sign_in, maker, app):
+    """The same bytes are refused even where the rows would no longer stand against them."""
+    assert notice_import.KIND == "notice"
+    browser = sign_in(maker)
+    page = browser.post("/compliance-notices/import", data={})
+    assert page.status_code == 400
+    assert "请选择" in page.text
+    assert tables.CHOOSE
+    assert browser.get("/compliance-notices/import/template.exe").status_code == 404
+
+
+def test_a_bad_table_is_reported_by_row_and_column(sign_in, hubei, plant, cea25):
+    heading = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+    line = f"{plant.member_no},2025,-1,2026-12-31,{cea25.code},"
+    file = (io.BytesIO(f"{heading}\n{line}".encode()), "x.csv")
+    page = sign_in(hubei).post("/compliance-notices/import", data={"file": file})
+    assert page.status_code == 400
+    assert "第 2 行" in page.text
+    assert "应履约量（吨）" in page.text
+    assert db.session.query(Notice).count() == 0
+
+
+# 清缴退还 -------------------------------------------------------------------------------------
+
+
+def test_a_refund_is_entered_and_confirmed(sign_in, maker, hubei, operator, plant, notice, cea25):
+    case = surrender(operator, {cea25: 600}, notice)
+    approve(case.id, by=hubei).one()
+    line = db.session.get_one(Application, case.id).lines[0].id
+    browser = sign_in(maker)
+    page = browser.get(f"/surrender-refunds/new?account={plant.id}")
+    number = db.session.get_one(Notice, notice).number
+    assert number in page.text
+    form = {
+        "lines-0-choice": re.search(r'name="picked" value="([^"]+)"', page.text)[1],
+        "lines-0-quantity": "100",
+        "document_no": "环函2号",
+        "authority": "湖北省生态环境厅",
+        "starts_on": "2026-11-20",
+        "reason": "核减",
+        "submit": "1",
+    }
+    answer = browser.post(f"/surrender-refunds/new?account={plant.id}", data=form)
+    assert answer.status_code == 302
+    refund = db.session.scalars(
+        select(Application).where(Application.kind == "surrender_refund")
+    ).one()
+    assert (refund.notice_id, refund.lines[0].source_line_id) == (notice, line)
+    approve(refund.id, by=factories.member("registry_checker")).one()
+    assert figures(notice) == (500, 0)
+
+
+def test_one_refund_is_about_one_notice(sign_in, maker, hubei, operator, plant, cea25):
+    found = [issue(plant, [cea25], 10, by=maker, year=year) for year in (2024, 2025)]
+    cases = [surrender(operator, {cea25: 10}, each) for each in found]
+    approve(*(case.id for case in cases), by=hubei)
+    browser = sign_in(maker)
+    page = browser.get(f"/surrender-refunds/new?account={plant.id}")
+    values = re.findall(r'name="picked" value="([^"]+)"', page.text)
+    assert len(values) == 2
+    form = {"document_no": "1号", "authority": "厅", "starts_on": "2026-11-20", "reason": "核减"}
+    for index, value in enumerate(values):
+        form |= {f"lines-{index}-choice": value, f"lines-{index}-quantity": "1"}
+    with factories.nothing_moves():
+        page = browser.post(
+            f"/surrender-refunds/new?account={plant.id}", data={**form, "submit": "1"}
+        )
+    assert page.status_code == 400
+    assert "请分别办理" in page.text
+
+
+# 履约统计 -------------------------------------------------------------------------------------
+
+
+def test_completion_is_rounded_down():
+    """R80: 3,377 of 3,378 are 99.97 %; 100 % is for nobody missing."""
+    assert percent(3377, 3378) == "99.97%"
+    assert percent(99_999_999, 100_000_000) == "99.99%"
+    assert percent(7, 7) == "100.00%"
+    assert percent(0, 7) == "0.00%"
+    assert percent(0, 0) == ""
+
+
+def test_statistics_count_enterprises_and_tonnes(sign_in, maker, hubei, operator, plant, cea25):
+    shanghai = factories.account("乙水泥", "31", sector="cement")
+    notice = issue(plant, [cea25], 600, by=maker)
+    issue(shanghai, [cea25], 400, by=maker)
+    issue(shanghai, [cea25], 50, by=maker, year=2024)
+    approve(surrender(operator, {cea25: 600}, notice).id, by=hubei).one()
+
+    found = {(each.year, each.province, each.sector): each for each in shares(maker)}
+
+    total = found[2025, None, None]
+    assert (total.enterprises, total.fulfilled, total.by_count) == (2, 1, "50.00%")
+    assert (total.obligation, total.surrendered, total.gap) == (1000, 600, 400)
+    assert total.by_tonnes == "60.00%"
+    assert found[2025, "31", None].gap == 400
+    assert found[2025, None, "power"].by_count == "100.00%"
+    assert found[2024, None, None].gap == 50
+    page = sign_in(maker).get("/compliance-statistics/?year=2025")
+    words = bare(page)
+    for text_ in ("按省份", "按行业", "按年度", "60.00%", "湖北", "上海", "水泥"):
+        assert text_ in words, text_
+    assert page.text.count("data-chart=") == 3
+
+
+def test_a_province_s_statistics_are_its_own(sign_in, maker, hubei, plant, cea25):
+    issue(plant, [cea25], 600, by=maker)
+    issue(factories.account("乙水泥", "31", sector="cement"), [cea25], 400, by=maker)
+    (total,) = [each for each in shares(hubei) if each.province is None and each.sector is None]
+    assert (total.enterprises, total.obligation) == (1, 600)
+    page = sign_in(hubei).get("/compliance-statistics/")
+    assert "上海" not in page.text
+    assert "按省份" not in page.text
+
+
+@pytest.mark.parametrize("asked", ["x", "1999", "20255", "-1", "２０２５"])
+def test_a_year_without_notices_shows_the_last_one(sign_in, maker, notice, asked):
+    page = sign_in(maker).get(f"/compliance-statistics/?year={asked}")
+    assert page.status_code == 200
+    assert '<option value="2025" selected>' in page.text
+
+
+def test_without_notices_there_are_no_statistics(sign_in, maker):
+    page = sign_in(maker).get("/compliance-statistics/")
+    assert page.status_code == 200
+    assert "暂无数据" in page.text
+
+
+def test_the_gap_list_names_who_is_behind(sign_in, maker, hubei, operator, plant, cea25):
+    notice = issue(plant, [cea25], 600, by=maker)
+    shanghai = factories.account("乙水泥", "31", sector="cement")
+    issue(shanghai, [cea25], 400, by=maker)
+    approve(surrender(operator, {cea25: 200}, notice).id, by=hubei).one()
+    browser = sign_in(maker)
+    assert len(table(browser.get("/compliance-gaps/").text)) == 2
+    (row,) = table(browser.get("/compliance-gaps/?year=2025&province=42&sector=power").text)
+    assert "400" in row
+    assert PLANT in row
+    with browser.get("/compliance-gaps/export.csv?year=2025&province=31") as answer:
+        lines = answer.get_data(as_text=True).splitlines()
+    assert len(lines) == 2
+    assert "乙水泥" in lines[1]
+    assert len(table(sign_in(hubei).get("/compliance-gaps/").text)) == 1
+    approve(surrender(operator, {cea25: 400}, notice).id, by=hubei).one()
+    assert table(sign_in(hubei).get("/compliance-gaps/").text) == []
+
+
+# Costs and scope --------------------------------------------------------------------------------
+
+ADDRESSES = {
+    "enterprise": ("/compliance/", "/surrenders/", "/surrenders/new"),
+    "province": (
+        "/surrenders/",
+        "/compliance-notices/",
+        "/compliance-notices/new",
+        "/compliance-statistics/",
+        "/compliance-gaps/",
+    ),
+    "registry_maker": (
+        "/surrenders/",
+        "/surrender-refunds/",
+        "/compliance-notices/",
+        "/compliance-statistics/",
+        "/compliance-gaps/",
+    ),
+}
+
+
+@pytest.fixture
+def world(app) -> World:
+    return make_world()
+
+
+@pytest.mark.parametrize("role", ADDRESSES)
+def test_pages_cost_few_statements_and_no_more_with_more_rows(app, world, sign_in, role):
+    browser = sign_in(world.member_of(role))
+    due = world.a.notices[1]
+    addresses = [*ADDRESSES[role]]
+    if role == "enterprise":
+        addresses += [f"/surrenders/new?notice={due}", f"/compliance/{due}"]
+    else:
+        addresses += [
+            f"/compliance-notices/{due}",
+            f"/compliance-notices/{due}/adjust",
+            f"/compliance-notices/{due}/scope",
+        ]
+
+    def costs():
+        found = {}
+        for address in addresses:
+            browser.get(address)
+            with counting(app) as statements:
+                assert browser.get(address).status_code == 200, address
+            found[address] = len([s for s in statements if not s.startswith("SAVEPOINT")])
+        return found
+
+    before = costs()
+    assert {address: cost for address, cost in before.items() if cost > 8} == {}
+    wanted = [
+        NewNotice(world.a.account.id, year, 9, DEADLINE, (world.a.instrument.id,))
+        for year in (2021, 2022, 2023)
+    ]
+    with transaction():
+        notices.issue(wanted, Actor.of(world.officers["registry_maker"]), now=clock.now())
+    assert costs() == before
+
+
+def test_only_who_may_finds_the_buttons(sign_in, world):
+    checker = sign_in(world.officers["registry_checker"])
+    due = world.a.notices[1]
+    assert "/compliance-notices/new" not in checker.get("/compliance-notices/").text
+    for path in ("new", "import", f"{due}/adjust", f"{due}/scope"):
+        assert checker.get(f"/compliance-notices/{path}").status_code == 403
+    enterprise = sign_in(world.a.member)
+    for path in ("/compliance-notices/", "/compliance-statistics/", "/surrender-refunds/"):
+        assert enterprise.get(path).status_code == 403
+    assert db.session.query(Instrument).count() >= 2

@@ -1,0 +1,90 @@
+"""帮助: every page of every menu leads to a section of the reader's guide that is there."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import pytest
+
+from app.security.roles import ROLES, may_open
+from app.views.frame.help import parsed
+from app.views.frame.help_sections import GUIDE_OF, GUIDES, SECTIONS
+from tests.factories import account, member
+
+
+def menu_pages(app) -> list:
+    """Return the view behind every entry of the menus, and of the entries without a menu."""
+    entries = [item for menu in app.appbuilder.menu.get_list() for item in menu.childs or [menu]]
+    return [item.baseview for item in entries if item.baseview]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_menu_entry_has_its_section(app, role):
+    guide = GUIDE_OF[role]
+    _tokens, headings = parsed(guide)
+    anchors = {heading.anchor for heading in headings}
+    pages = [view.endpoint for view in menu_pages(app) if may_open(ROLES[role], view)]
+    assert len(pages) > 5
+    assert [page for page in pages if SECTIONS[guide].get(page) not in anchors] == []
+
+
+@pytest.mark.parametrize("guide", SECTIONS)
+def test_no_section_is_named_for_nothing(app, guide):
+    _tokens, headings = parsed(guide)
+    anchors = [heading.anchor for heading in headings]
+    assert len(anchors) == len(set(anchors)), "two headings of one name"
+    assert set(SECTIONS[guide].values()) - set(anchors) == set()
+    views = {view.endpoint for view in app.appbuilder.baseviews}
+    assert SECTIONS[guide].keys() - views == set()
+
+
+def test_the_button_leads_to_the_section_of_one_s_own_guide(app, sign_in):
+    for person, guide, section in (
+        (member(of=account()), "enterprise", "一持仓信息查询"),
+        (member("province", province="42"), "province", "查询"),
+        (member("registry_checker"), "registry", "信息查询"),
+    ):
+        page = sign_in(person).get("/holdings/").text
+        found = re.search(r'href="(/help/[^"]+)" title="帮助"', page)
+        assert found
+        assert unquote(found[1]) == f"/help/{guide}#{section}"
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_links_and_pictures_of_a_guide_lead_somewhere(app, sign_in, guide):
+    browser = sign_in(member("auditor"))
+    page = browser.get(f"/help/{guide}").text
+    article = page[page.index("<article") : page.index("</article>")]
+    assert ".md" not in article
+    assert "../" not in article
+    for name in set(re.findall(r'src="([^"]+)"', article)):
+        with browser.get(name) as picture:
+            assert picture.status_code == 200, name
+            assert picture.mimetype == "image/png"
+    for target in set(re.findall(r'href="([^"]+)"', article)):
+        path, _hash, place = unquote(target).partition("#")
+        there = browser.get(path).text if path else page
+        assert not place or f'id="{place}"' in there, target
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/help/nothing",
+        "/help/pictures/nothing.png",
+        "/help/pictures/..%2f..%2fREADME.md",
+        "/help/x.md",
+    ],
+)
+def test_nothing_but_the_guides_is_served(app, sign_in, address):
+    assert sign_in(member("auditor")).get(address).status_code == 404
+
+
+def test_markup_in_a_guide_is_text(app, monkeypatch, tmp_path):
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "usbkey.md").write_text("# 甲\n\n## 乙\n\n<script>1</script>", "utf-8")
+    monkeypatch.setattr("app.views.frame.help._folder", lambda: tmp_path)
+    tokens, headings = parsed("usbkey")
+    assert [heading.anchor for heading in headings] == ["甲", "乙"]
+    assert "html_block" not in {token.type for token in tokens}
