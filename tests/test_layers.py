@@ -31,8 +31,9 @@ MAY_IMPORT = {
     # It sets everything up: schema, roles, demo data.
     "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki"),
     "migrations": ("models",),
-    "__init__": ("domain", "models", "operations", "security", "extensions", "views", "cli",
-                 "installation", "config"),
+    # Whoever wants the rules or the keys alone imports the package, and loads nothing else by it.
+    "__init__": (),
+    "web": ("models", "security", "extensions", "views", "cli", "installation", "config"),
 }  # fmt: skip
 
 SOURCES = sorted((ROOT / "app").rglob("*.py"))

@@ -12,12 +12,12 @@ from datetime import datetime
 from uuid import uuid4
 
 import config
-from app import create_app
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.operations import applications
 from app.operations.actor import Actor
+from app.web import create_app
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from app import create_app, worker
+from app import worker
 from app.operations import jobs, log
+from app.web import create_app
 
 
 def step(work: jobs.Work) -> jobs.Chunk:

@@ -9,12 +9,12 @@ import pytest
 from flask import request
 from sqlalchemy import create_engine, update
 
-from app import create_app
 from app.extensions import db
 from app.models import Member
 from app.pki import ceremony
 from app.pki.suites import has_sm2
 from app.security import members, production
+from app.web import create_app
 from config import ConfigurationError
 from tests.security.conftest import ENTERPRISE, PASSWORD
 

@@ -13,12 +13,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Select, event, insert, select
 
-from app import create_app
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Account, Member, TransferPermissionChange
 from app.security import manager, sessions
 from app.views.listing import Action, BulkAction, BulkResult, Column, Conditions, Filter, ListPage
+from app.web import create_app
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=BEIJING)
 SECTORS = {"power": ("发电", "green"), "steel": ("钢铁", "amber"), "cement": ("水泥", "grey")}
