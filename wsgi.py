@@ -1,5 +1,18 @@
-"""Where `flask` and WSGI servers find the application's factory."""
+"""Where `flask` finds the application; what the settings lack is told in one line."""
 
-from app.web import create_app
+from __future__ import annotations
 
-__all__ = ["create_app"]
+import click
+from flask import Flask
+
+from app import web
+from app.embedded import EmbeddedDatabaseError
+from config import ConfigurationError
+
+
+def create_app() -> Flask:
+    """Make the application for the environment's settings."""
+    try:
+        return web.create_app()
+    except (ConfigurationError, EmbeddedDatabaseError) as error:
+        raise click.ClickException(str(error)) from error
