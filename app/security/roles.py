@@ -1,7 +1,7 @@
 """Roles as data: who may do what on which page, and which roles exclude each other.
 
 `flask init` writes this table to the database (`sync_roles`), and the database guards the exclusions
-and the row scope that a role needs (migrations/sql/0005_operators.sql, which names the roles).
+and the row scope that a role needs (migrations/sql/0001/members.sql, which names the roles).
 Menu entries need no line here: an entry shows to whoever may open the page behind it.
 """
 

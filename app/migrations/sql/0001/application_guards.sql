@@ -1,128 +1,63 @@
--- Every business of the manual: notices, parties, links, and what applications draw on.
-CREATE TABLE notice (
-  id SERIAL PRIMARY KEY,
-  number VARCHAR(30) NOT NULL UNIQUE,
-  account_id INTEGER NOT NULL REFERENCES account (id),
-  year SMALLINT NOT NULL,
-  obligation BIGINT NOT NULL,
-  deadline TIMESTAMP WITH TIME ZONE NOT NULL,
-  offset_percent NUMERIC(5, 2) DEFAULT '0' NOT NULL,
-  import_id BIGINT REFERENCES import_file (id),
-  issued_by INTEGER REFERENCES ab_user (id),
-  issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  reminded_at TIMESTAMP WITH TIME ZONE,
-  CONSTRAINT obligation_sane CHECK (obligation BETWEEN 0 AND 1000000000000),
-  CONSTRAINT offset_percent_sane CHECK (offset_percent BETWEEN 0 AND 100)
-);
-CREATE UNIQUE INDEX notice_once ON notice (account_id, year);
-CREATE INDEX notice_of_year ON notice (year, id);
+-- What applications, their lines and their files may not do, whoever writes them.
 
-CREATE TABLE notice_instrument (
-  notice_id INTEGER NOT NULL REFERENCES notice (id),
-  instrument_id INTEGER NOT NULL REFERENCES instrument (id),
-  PRIMARY KEY (notice_id, instrument_id)
-);
+-- A final state never changes.
+CREATE FUNCTION final_states_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM old_application o JOIN new_application n USING (id)
+              WHERE o.status IN ('approved', 'withdrawn', 'refused')
+                AND (n.status <> o.status OR n.kind <> o.kind OR n.account_id <> o.account_id
+                     OR n.posting_id IS DISTINCT FROM o.posting_id)) THEN
+    RAISE EXCEPTION 'an application in a final state does not change'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'final_states_stay';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER final_states_stay AFTER UPDATE ON application
+  REFERENCING OLD TABLE AS old_application NEW TABLE AS new_application
+  FOR EACH STATEMENT EXECUTE FUNCTION final_states_stay();
 
-CREATE TABLE notice_change (
-  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  notice_id INTEGER NOT NULL REFERENCES notice (id),
-  before BIGINT NOT NULL,
-  after BIGINT NOT NULL,
-  document_no VARCHAR(100) DEFAULT '' NOT NULL,
-  reason VARCHAR(500) DEFAULT '' NOT NULL,
-  changed_by INTEGER NOT NULL REFERENCES ab_user (id),
-  changed_at TIMESTAMP WITH TIME ZONE NOT NULL
-);
-CREATE INDEX notice_change_of ON notice_change (notice_id, id);
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON notice_change
-  FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+-- What was submitted keeps its lines, in every state that is not open to its applicant.
+CREATE FUNCTION submitted_lines_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM touched_line l JOIN application a ON a.id = l.application_id
+              WHERE a.status NOT IN ('draft', 'returned')) THEN
+    RAISE EXCEPTION 'the lines of a submitted application do not change'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'submitted_lines_stay';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER submitted_lines_stay_added AFTER INSERT ON application_line
+  REFERENCING NEW TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
+CREATE TRIGGER submitted_lines_stay_changed AFTER UPDATE ON application_line
+  REFERENCING OLD TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
+CREATE TRIGGER submitted_lines_stay_removed AFTER DELETE ON application_line
+  REFERENCING OLD TABLE AS touched_line
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_lines_stay();
 
-ALTER TABLE account
-  ADD COLUMN lacks_documents BOOLEAN DEFAULT 'false' NOT NULL,
-  ADD COLUMN opening_id BIGINT UNIQUE;
-
--- Phone, identity and bank numbers are stored encrypted (models/encrypted.py).
-CREATE TABLE account_detail (
-  account_id INTEGER NOT NULL PRIMARY KEY REFERENCES account (id),
-  registered_address VARCHAR(300) DEFAULT '' NOT NULL,
-  legal_representative VARCHAR(100) DEFAULT '' NOT NULL,
-  representative VARCHAR(100) DEFAULT '' NOT NULL,
-  representative_phone TEXT,
-  representative_email TEXT,
-  representative_identity_no TEXT,
-  bank_name VARCHAR(200) DEFAULT '' NOT NULL,
-  bank_account TEXT
-);
-
-CREATE TABLE custody_link (
-  account_id INTEGER NOT NULL REFERENCES account (id),
-  receiver_id INTEGER NOT NULL REFERENCES account (id),
-  application_id BIGINT NOT NULL,
-  linked_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  PRIMARY KEY (account_id, receiver_id),
-  CONSTRAINT links_two CHECK (account_id <> receiver_id)
-);
-
-CREATE TABLE application_party (
-  application_id BIGINT NOT NULL REFERENCES application (id),
-  account_id INTEGER NOT NULL REFERENCES account (id),
-  agreed_at TIMESTAMP WITH TIME ZONE,
-  agreed_by INTEGER REFERENCES ab_user (id),
-  PRIMARY KEY (application_id, account_id)
-);
-CREATE INDEX application_party_of ON application_party (account_id, application_id);
-
-ALTER TABLE application
-  ADD COLUMN category VARCHAR(30) DEFAULT '' NOT NULL,
-  ADD COLUMN document_no VARCHAR(100) DEFAULT '' NOT NULL,
-  ADD COLUMN authority VARCHAR(200) DEFAULT '' NOT NULL,
-  ADD COLUMN starts_on DATE,
-  ADD COLUMN ends_on DATE,
-  ADD COLUMN notice_id INTEGER REFERENCES notice (id),
-  ADD COLUMN import_id BIGINT REFERENCES import_file (id),
-  ADD COLUMN proposal JSONB DEFAULT '{}' NOT NULL,
-  DROP CONSTRAINT submitted_has_a_time,  -- Drafts of an import may be withdrawn, too.
-  ADD CONSTRAINT submitted_has_a_time CHECK (
-    status IN ('draft', 'refused', 'withdrawn') OR submitted_at IS NOT NULL),
-  ADD CONSTRAINT surrender_has_a_notice CHECK (
-    status IN ('draft', 'returned') OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'surrender_refund'))),
-  ADD CONSTRAINT authority_acts_by_document CHECK (
-    status IN ('draft', 'returned')
-    OR kind NOT IN ('freeze', 'unfreeze', 'confiscation', 'confiscation_refund', 'restriction',
-                    'restriction_lifting')
-    OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL));
-CREATE UNIQUE INDEX one_account_change ON application (account_id)
-  WHERE kind = 'account_change' AND status = 'in_review';
--- 登记管理规则 7: nobody has two accounts, nor two that are about to be opened.
-CREATE UNIQUE INDEX one_opening ON application ((proposal -> 'uscc' ->> 1))
-  WHERE kind = 'account_opening' AND status = 'in_review';
-CREATE INDEX application_of_notice ON application (notice_id, status) WHERE notice_id IS NOT NULL;
-
--- Whom the registry has let in and told so; the token of the link is kept as its SHA-256.
-CREATE TABLE invitation (
-  member_id INTEGER NOT NULL PRIMARY KEY REFERENCES ab_user (id),
-  opened_by INTEGER NOT NULL REFERENCES ab_user (id),
-  confirmed_by INTEGER REFERENCES ab_user (id),
-  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  token_hash VARCHAR(64) UNIQUE,
-  written_at TIMESTAMP WITH TIME ZONE,
-  expires_at TIMESTAMP WITH TIME ZONE,
-  used_at TIMESTAMP WITH TIME ZONE,
-  failure VARCHAR(200) DEFAULT '' NOT NULL,
-  CONSTRAINT invited_by_two CHECK (opened_by <> confirmed_by),
-  CONSTRAINT used_after_written CHECK (used_at IS NULL OR token_hash IS NOT NULL),
-  CONSTRAINT link_has_an_end CHECK ((token_hash IS NULL) = (expires_at IS NULL))
-);
-CREATE INDEX invitation_waiting ON invitation (created_at) WHERE written_at IS NULL;
-
-ALTER TABLE application_line
-  ADD COLUMN account_id INTEGER REFERENCES account (id),
-  ADD COLUMN source_line_id BIGINT REFERENCES application_line (id);
-DROP INDEX application_line_once;
-CREATE UNIQUE INDEX application_line_once ON application_line
-  (application_id, instrument_id, coalesce(source_line_id, 0), coalesce(account_id, 0));
-CREATE INDEX application_line_source ON application_line (source_line_id)
-  WHERE source_line_id IS NOT NULL;
+-- What was handed in stays: files come and go only while their application can be edited.
+CREATE FUNCTION submitted_attachments_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM touched_attachment t JOIN application a ON a.id = t.application_id
+              WHERE a.status NOT IN ('draft', 'returned')) THEN
+    RAISE EXCEPTION 'the attachments of a submitted application do not change'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'submitted_attachments_stay';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER submitted_attachments_stay_added AFTER INSERT ON attachment
+  REFERENCING NEW TABLE AS touched_attachment
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_attachments_stay();
+CREATE TRIGGER submitted_attachments_stay_changed AFTER UPDATE ON attachment
+  REFERENCING OLD TABLE AS touched_attachment
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_attachments_stay();
+CREATE TRIGGER submitted_attachments_stay_moved AFTER UPDATE ON attachment
+  REFERENCING NEW TABLE AS touched_attachment
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_attachments_stay();
+CREATE TRIGGER submitted_attachments_stay_removed AFTER DELETE ON attachment
+  REFERENCING OLD TABLE AS touched_attachment
+  FOR EACH STATEMENT EXECUTE FUNCTION submitted_attachments_stay();
 
 -- What applications may not exceed, whoever writes their states.  The engine holds the applicant's
 -- account, so that nobody waits here; the rows locked here make it certain without the engine, too.
