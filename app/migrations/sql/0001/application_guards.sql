@@ -83,20 +83,19 @@ BEGIN
    WHERE l.source_line_id IS NOT NULL;
   IF sources IS NOT NULL THEN
     PERFORM FROM application_line WHERE id = ANY(sources) ORDER BY id FOR NO KEY UPDATE;
-    SELECT s.id INTO wrong
-      FROM unnest(sources) AS w (id)
-      JOIN application_line s ON s.id = w.id
-      JOIN application sa ON sa.id = s.application_id
-      JOIN application_line l ON l.source_line_id = w.id
-      JOIN application a ON a.id = l.application_id
-     WHERE a.status IN ('in_review', 'pending_settlement', 'approved')
-     GROUP BY s.id, sa.id
-    HAVING sa.status <> 'approved'
-        OR s.quantity < sum(l.quantity)
-        OR bool_or(l.instrument_id <> s.instrument_id
-                   OR a.account_id <> sa.account_id
-                   OR (a.kind = 'surrender_refund'
-                       AND a.notice_id IS DISTINCT FROM sa.notice_id));
+    SELECT line_id INTO wrong
+      FROM (SELECT d.line_id
+              FROM line_draw d JOIN application sa ON sa.id = d.application_id
+             WHERE d.line_id = ANY(sources) AND (sa.status <> 'approved' OR d.remaining < 0)
+            UNION ALL
+            SELECT s.id
+              FROM unnest(moved) AS m (id)
+              JOIN application a ON a.id = m.id
+              JOIN application_line l ON l.application_id = a.id
+              JOIN application_line s ON s.id = l.source_line_id
+              JOIN application sa ON sa.id = s.application_id
+             WHERE l.instrument_id <> s.instrument_id OR a.account_id <> sa.account_id
+                OR (a.kind = 'surrender_refund' AND a.notice_id IS DISTINCT FROM sa.notice_id)) AS w;
     IF FOUND THEN
       RAISE EXCEPTION 'more is drawn than line % holds', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'draws_stay_within';
@@ -111,36 +110,22 @@ BEGIN
     -- What is approved now is not held up by what merely waits, nor allowances by CCER beyond its
     -- share: an obligation may have sunk.
     SELECT n.id INTO wrong
-      FROM (SELECT a.notice_id,
-                   coalesce(sum(signed) FILTER (WHERE a.status = 'approved'), 0) AS approved,
-                   coalesce(sum(signed) FILTER (WHERE signed > 0 OR a.status = 'approved'), 0) AS wanted,
-                   coalesce(sum(signed) FILTER (WHERE is_offset AND a.status = 'approved'), 0)
-                     AS approved_offsets,
-                   coalesce(sum(signed) FILTER (WHERE is_offset
-                                                  AND (signed > 0 OR a.status = 'approved')), 0)
-                     AS wanted_offsets
-              FROM unnest(notices) AS w (id)
-              JOIN application a ON a.notice_id = w.id
-              JOIN application_line l ON l.application_id = a.id
-              JOIN instrument i ON i.id = l.instrument_id
-             CROSS JOIN LATERAL (
-                   SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
-                          i.kind = 'offset' AS is_offset) AS line
-             WHERE a.status IN ('approved', 'in_review')
-             GROUP BY a.notice_id) AS used
-      JOIN notice n ON n.id = used.notice_id
-     WHERE approved > obligation
-        OR (wanted > obligation
-            AND EXISTS (SELECT FROM application a
-                         WHERE a.id = ANY(moved) AND a.notice_id = n.id AND a.status = 'in_review'))
-        OR (wanted_offsets > floor(obligation * offset_percent / 100)
-            AND EXISTS (SELECT FROM application a
-                          JOIN application_line l ON l.application_id = a.id
-                          JOIN instrument i ON i.id = l.instrument_id
-                         WHERE a.id = ANY(moved) AND a.notice_id = n.id
-                           AND a.kind = 'surrender' AND i.kind = 'offset'
-                           AND (a.status = 'in_review'
-                                OR approved_offsets > floor(obligation * offset_percent / 100))));
+      FROM notice_surrender u JOIN notice n ON n.id = u.notice_id
+     WHERE u.notice_id = ANY(notices)
+       AND (u.surrendered > n.obligation
+            OR (u.surrendered + u.pending > n.obligation
+                AND EXISTS (SELECT FROM application a
+                             WHERE a.id = ANY(moved) AND a.notice_id = n.id
+                               AND a.status = 'in_review'))
+            OR (u.offset_surrendered + u.offset_pending > floor(n.obligation * n.offset_percent / 100)
+                AND EXISTS (SELECT FROM application a
+                              JOIN application_line l ON l.application_id = a.id
+                              JOIN instrument i ON i.id = l.instrument_id
+                             WHERE a.id = ANY(moved) AND a.notice_id = n.id
+                               AND a.kind = 'surrender' AND i.kind = 'offset'
+                               AND (a.status = 'in_review'
+                                    OR u.offset_surrendered
+                                       > floor(n.obligation * n.offset_percent / 100)))));
     IF FOUND THEN
       RAISE EXCEPTION 'more is surrendered than notice % asks for', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'surrender_stays_within';
@@ -176,11 +161,7 @@ CREATE TRIGGER applications_keep_within AFTER UPDATE ON application
 CREATE FUNCTION obligation_covers_surrendered() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-  IF NEW.obligation < (
-       SELECT coalesce(sum(l.quantity) FILTER (WHERE a.kind = 'surrender'), 0)
-              - coalesce(sum(l.quantity) FILTER (WHERE a.kind = 'surrender_refund'), 0)
-         FROM application a JOIN application_line l ON l.application_id = a.id
-        WHERE a.notice_id = NEW.id AND a.status = 'approved') THEN
+  IF NEW.obligation < (SELECT surrendered FROM notice_surrender WHERE notice_id = NEW.id) THEN
     RAISE EXCEPTION 'notice % has more surrendered than it would ask for', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'obligation_covers_surrendered';
   END IF;

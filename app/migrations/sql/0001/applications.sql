@@ -196,3 +196,36 @@ CREATE TABLE signature_event (
   content TEXT NOT NULL
 );
 CREATE INDEX signature_event_of ON signature_event (signature_id);
+
+-- What each line of a surrender, or of a refund, is for its notice, in tonnes: surrendered once it is
+-- approved, pending while it is under review.  A refund takes off once it is approved, not before.
+CREATE VIEW notice_surrender_line AS
+SELECT a.notice_id, l.instrument_id, i.kind = 'offset' AS is_offset,
+       CASE WHEN a.status <> 'approved' THEN 0
+            WHEN a.kind = 'surrender' THEN l.quantity ELSE -l.quantity END AS surrendered,
+       CASE WHEN a.status = 'in_review' AND a.kind = 'surrender' THEN l.quantity ELSE 0 END AS pending
+  FROM application a
+  JOIN application_line l ON l.application_id = a.id
+  JOIN instrument i ON i.id = l.instrument_id
+ WHERE a.notice_id IS NOT NULL AND a.status IN ('in_review', 'approved');
+
+-- The same by notice; one of which nothing is surrendered or pending has no row.  Name the notices by
+-- `notice_id = ANY(...)`: a join does not reach beneath GROUP BY, and all notices would be added up.
+CREATE VIEW notice_surrender AS
+SELECT notice_id, sum(surrendered)::bigint AS surrendered, sum(pending)::bigint AS pending,
+       coalesce(sum(surrendered) FILTER (WHERE is_offset), 0)::bigint AS offset_surrendered,
+       coalesce(sum(pending) FILTER (WHERE is_offset), 0)::bigint AS offset_pending
+  FROM notice_surrender_line GROUP BY notice_id;
+
+-- What later documents draw from a line, in tonnes: done by approved ones, pending where they wait
+-- for their approval or their day-end, and what remains to be drawn.
+CREATE VIEW line_draw AS
+SELECT s.id AS line_id, s.application_id, s.instrument_id, s.quantity, d.drawn, d.pending,
+       s.quantity - d.drawn - d.pending AS remaining
+  FROM application_line s
+ CROSS JOIN LATERAL (
+       SELECT coalesce(sum(l.quantity) FILTER (WHERE a.status = 'approved'), 0)::bigint AS drawn,
+              coalesce(sum(l.quantity) FILTER (WHERE a.status <> 'approved'), 0)::bigint AS pending
+         FROM application_line l JOIN application a ON a.id = l.application_id
+        WHERE l.source_line_id = s.id
+          AND a.status IN ('in_review', 'pending_settlement', 'approved')) AS d;
