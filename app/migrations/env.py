@@ -9,6 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 
 import app.models  # noqa: F401 - fills the metadata
+from app.migrations import fingerprint
 
 
 def run(connection: Connection) -> None:
@@ -16,6 +17,8 @@ def run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Model.metadata)
     with context.begin_transaction():
         context.run_migrations()
+        revision = context.get_context().get_current_revision()
+        fingerprint.note_files(connection, context.script, revision)
 
 
 handed_over = context.config.attributes.get("connection")
