@@ -79,7 +79,7 @@ def withdraws(id_, actor):
 def facing_each_other(monkeypatch, parties=2):
     """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
     all_read = threading.Barrier(parties)
-    real = rows.gather
+    real = engine.gather
 
     def gather(cases, moment):
         facts = real(cases, moment)
@@ -88,7 +88,7 @@ def facing_each_other(monkeypatch, parties=2):
         return facts
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "gather", gather)
+        patch.setattr(engine, "gather", gather)
         yield
 
 
