@@ -204,9 +204,9 @@ _INSERT = typed(
                                     document_no, authority, starts_on, ends_on, notice_id,
                                     import_id, proposal, created_by, created_at)
            OVERRIDING SYSTEM VALUE
-           SELECT id, prefix || :year || lpad(id::text, 8, '0'), kind, account_id, reason,
-                  request_key, category, document_no, authority, starts_on, ends_on, notice_id,
-                  import_id, CAST(proposal AS jsonb), CAST(:member AS integer), :at
+           SELECT id, prefix || :year || lpad(id::text, greatest(8, length(id::text)), '0'), kind,
+                  account_id, reason, request_key, category, document_no, authority, starts_on, ends_on,
+                  notice_id, import_id, CAST(proposal AS jsonb), CAST(:member AS integer), :at
              FROM wanted
            ON CONFLICT (request_key) DO NOTHING
            RETURNING id, request_key),
