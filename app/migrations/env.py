@@ -16,9 +16,11 @@ def run(connection: Connection) -> None:
     """Migrate on ``connection``; the caller commits."""
     context.configure(connection=connection, target_metadata=Model.metadata)
     with context.begin_transaction():
+        before = context.get_context().get_current_revision()
         context.run_migrations()
-        revision = context.get_context().get_current_revision()
-        fingerprint.note_files(connection, context.script, revision)
+        reached = context.get_context().get_current_revision()
+        if reached not in (before, None):
+            fingerprint.note_files(connection, context.script, reached)
 
 
 handed_over = context.config.attributes.get("connection")
