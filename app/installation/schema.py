@@ -25,8 +25,7 @@ def check_before_serving(app: Flask, settings: Settings) -> None:
     """
     context = click.get_current_context(silent=True)
     if context.info_name == "run" if context else settings.is_production:
-        with app.app_context():
-            connection = db.session.connection()
+        with app.app_context(), db.engine.connect() as connection:
             if revision_of(connection) != head():
                 raise refusal(
                     "数据库尚未安装或版本较旧，请先运行 flask init",
@@ -34,7 +33,6 @@ def check_before_serving(app: Flask, settings: Settings) -> None:
                 )
             require_unchanged(connection)
             require_expected(connection)
-            db.session.remove()
 
 
 def head() -> str | None:
