@@ -12,9 +12,10 @@ from sqlalchemy import create_engine, update
 from app import create_app
 from app.extensions import db
 from app.models import Member
+from app.operations.people import members
 from app.pki import ceremony
 from app.pki.suites import has_sm2
-from app.security import members, production
+from app.security import production
 from config import ConfigurationError
 from tests.security.conftest import ENTERPRISE, PASSWORD
 

@@ -14,7 +14,8 @@ from sqlalchemy import Select, select
 
 from app.extensions import db, transaction
 from app.models import LoginSession, Member
-from app.operations.records import log
+from app.operations.people.members import unlock
+from app.operations.people.sessions import force_out
 from app.operations.records.actor import Actor
 from app.security import lockout, sessions
 from app.security.manager import current_login, permissions
@@ -110,7 +111,7 @@ class OnlineView(ListPage):
         for session_id in ids:
             if login and login.id == session_id:
                 result.refused[session_id] = gettext("This is your own session")
-            elif _end_session(session_id):
+            elif force_out(session_id, _actor()):
                 result.done.append(session_id)
             else:
                 result.refused[session_id] = gettext("The session is over already")
@@ -122,19 +123,10 @@ class OnlineView(ListPage):
     def end(self, session_id: int) -> Any:
         """End one session at once."""
         with transaction():
-            if not _end_session(session_id):
+            if not force_out(session_id, _actor()):
                 abort(404)
         flash(gettext("The session was ended."), "success")
         return redirect(back_url(url_for("OnlineView.list")))
-
-
-def _end_session(session_id: int) -> bool:
-    """End a session that is alive and record it; tell whether there was one."""
-    if not sessions.end([session_id], "forced"):
-        return False
-    login = db.session.get_one(LoginSession, session_id)
-    log.record(_actor(), "session.end", subject=login.member.username)
-    return True
 
 
 class LockView(ListPage):
@@ -193,8 +185,7 @@ class LockView(ListPage):
     def unlock(self, member_no: str) -> Any:
         """Clear the failures of a member number."""
         with transaction():
-            if not lockout.unlock([member_no]):
+            if not unlock(member_no, _actor()):
                 abort(404)
-            log.record(_actor(), "member.unlock", subject=member_no)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))
