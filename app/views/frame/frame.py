@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_babel import get_locale, gettext
 from flask_login import current_user
 
@@ -20,6 +20,7 @@ from app.security.roles import title_of
 from app.views.frame.help import help_url
 from app.views.frame.menu import breadcrumb, menu
 from app.views.frame.security_index import security_index
+from app.views.page import Page
 
 A_YEAR = 365 * 24 * 3600
 
@@ -56,7 +57,7 @@ def init_app(app: Flask) -> None:
     app.context_processor(_context)
 
 
-class AppearanceView(BaseView):
+class AppearanceView(Page):
     """Light or dark, Chinese or English: kept in cookies of the visitor's own."""
 
     route_base = "/appearance"

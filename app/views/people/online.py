@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -16,9 +16,8 @@ from app.extensions import db, transaction
 from app.models import LoginSession, Member
 from app.operations.people.members import unlock
 from app.operations.people.sessions import force_out
-from app.operations.records.actor import Actor
 from app.security import lockout, sessions
-from app.security.manager import current_login, permissions
+from app.security.manager import current_login
 from app.views.lists.listing import (
     Action,
     BulkAction,
@@ -28,20 +27,13 @@ from app.views.lists.listing import (
     ListPage,
     back_url,
 )
+from app.views.page import current_actor
 
 METHODS = {
     "password": _("Password"),
     "certificate": _("USBKey"),
     "soft_certificate": _("Soft certificate"),
 }
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
 
 
 class OnlineView(ListPage):
@@ -95,7 +87,7 @@ class OnlineView(ListPage):
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 强退, but not for the administrator's own session."""
         login = current_login()
-        if _may("end", self) and not (login and login.id == row.id):
+        if self.may("end") and not (login and login.id == row.id):
             yield Action(
                 _("Force out"),
                 url_for("OnlineView.end", session_id=row.id),
@@ -111,7 +103,7 @@ class OnlineView(ListPage):
         for session_id in ids:
             if login and login.id == session_id:
                 result.refused[session_id] = gettext("This is your own session")
-            elif force_out(session_id, _actor()):
+            elif force_out(session_id, current_actor()):
                 result.done.append(session_id)
             else:
                 result.refused[session_id] = gettext("The session is over already")
@@ -123,7 +115,7 @@ class OnlineView(ListPage):
     def end(self, session_id: int) -> Any:
         """End one session at once."""
         with transaction():
-            if not force_out(session_id, _actor()):
+            if not force_out(session_id, current_actor()):
                 abort(404)
         flash(gettext("The session was ended."), "success")
         return redirect(back_url(url_for("OnlineView.list")))
@@ -171,7 +163,7 @@ class LockView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 解锁."""
-        if _may("unlock", self):
+        if self.may("unlock"):
             yield Action(
                 _("Unlock"),
                 url_for("LockView.unlock", member_no=row.member_no),
@@ -185,7 +177,7 @@ class LockView(ListPage):
     def unlock(self, member_no: str) -> Any:
         """Clear the failures of a member number."""
         with transaction():
-            if not unlock(member_no, _actor()):
+            if not unlock(member_no, current_actor()):
                 abort(404)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))

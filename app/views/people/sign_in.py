@@ -15,7 +15,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
@@ -36,6 +36,7 @@ from app.pki.errors import PkiError
 from app.security import captcha, certificates, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
+from app.views.page import Page, current_actor
 
 
 class SignInForm(FlaskForm):
@@ -64,7 +65,7 @@ class ChangePasswordForm(FlaskForm):
     )
 
 
-class SignInView(BaseView):
+class SignInView(Page):
     """登录, 退出登录, 验证码 and 修改密码."""
 
     route_base = ""
@@ -271,7 +272,7 @@ def _no_store(content: bytes, mimetype: str) -> Response:
 
 def _change_password(original: str, new: str) -> None:
     """Change the member's own password; raises RuleError where the original is wrong or the new is weak."""
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     guess = lockout.take_a_guess(actor.member_no, actor.ip)
     if guess is None or not passwords.is_right(g.user.password, original):
         with transaction():
