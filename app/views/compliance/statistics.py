@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -31,6 +31,7 @@ from app.security.scope import scope_of, scoped
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action, Conditions
+from app.views.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _share(row: Any) -> Share:
     return Share(**found)
 
 
-class ComplianceStatisticsView(BaseView):
+class ComplianceStatisticsView(Page):
     """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
 
     route_base = "/compliance-statistics"
