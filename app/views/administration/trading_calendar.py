@@ -22,7 +22,7 @@ from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
 from app.views.applications.form import Typed
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
 
 class DayForm(FlaskForm):
@@ -95,20 +95,18 @@ class TradingCalendarView(ListPage):
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    calendar.change_day(
-                        row.day,
-                        is_trading=form.is_trading.data,
-                        note=form.note.data or "",
-                        actor=current_actor(),
-                    )
-            except RuleError as error:
-                form.is_trading.errors = [str(error)]
-            else:
-                flash(gettext("The calendar was changed."), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: calendar.change_day(
+                row.day,
+                is_trading=form.is_trading.data,
+                note=form.note.data or "",
+                actor=current_actor(),
+            ),
+            "is_trading",
+        ):
+            flash(gettext("The calendar was changed."), "success")
+            return redirect(back)
         g.crumb = gettext("Edit")
         return self.form_page(
             gettext("Trading calendar"),

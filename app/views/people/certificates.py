@@ -33,14 +33,13 @@ from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
 from app.security.roles import ROLES, codes_of
 from app.security.scope import scope_of
-from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
-from app.views.page import current_actor
+from app.views.page import carried_out, current_actor
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -325,12 +324,8 @@ class CertificateView(ListPage):
             ]
         if form.act.errors or form.remark.errors:
             return False
-        try:
-            with transaction():
-                _carry_out(act, row.id, form.reason.data or "", remark)
-        except RuleError as error:
-            field = form[error.field if error.field in form else "act"]
-            field.errors = [str(error)]
+        reason = form.reason.data or ""
+        if not carried_out(form, lambda: _carry_out(act, row.id, reason, remark), "act"):
             return False
         flash(gettext("The certificate was changed"), "success")
         return True
@@ -422,16 +417,10 @@ class CertificateReplacementView(OfficerDesk):
         """There are no lines."""
         return []
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form about the certificate that the address names, or let one be chosen."""
-        if "certificate" not in request.args:
-            return self._choose_certificate()
-        return ApplicationDesk.new(self)
-
-    def _choose_certificate(self) -> Any:
+    def choose(self) -> Any:
+        """Return the page on which the certificate is chosen, or nothing once the address names it."""
+        if "certificate" in request.args:
+            return None
         asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
         return self.render_template(
             "people/choose_certificate.html",
