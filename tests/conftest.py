@@ -16,10 +16,11 @@ import config
 from app import create_app, embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Member
+from app.models import Account, Instrument, Member
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM
 from app.security import sessions
+from tests import factories
 from tests.invariants import assert_sound
 
 TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
@@ -126,6 +127,46 @@ def sign_in(app: Flask) -> Callable[[Member], FlaskClient]:
         return browser
 
     return open_browser
+
+
+@pytest.fixture
+def plant(app: Flask) -> Account:
+    """甲发电有限公司, in 湖北."""
+    return factories.account()
+
+
+@pytest.fixture
+def operator(plant: Account) -> Member:
+    """Who acts for the plant."""
+    return factories.member(of=plant)
+
+
+@pytest.fixture
+def cea(plant: Account) -> Instrument:
+    """An instrument of which the plant has 700 tonnes available, as in the manual."""
+    return factories.issued_to(plant, 700)
+
+
+@pytest.fixture
+def hubei(app: Flask) -> Member:
+    """The officer of the plant's province."""
+    return factories.member("province", province="42")
+
+
+@pytest.fixture
+def maker(app: Flask) -> Member:
+    return factories.member("registry_maker")
+
+
+@pytest.fixture
+def checker(app: Flask) -> Member:
+    return factories.member("registry_checker")
+
+
+@pytest.fixture
+def officer(maker: Member) -> Member:
+    """An officer of the registry, where one is enough."""
+    return maker
 
 
 def _empty(cluster: embedded.Cluster) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from app.extensions import db
 from app.operations.applications import rows
-from tests.factories import account, give, instrument, member
+from tests.factories import issued_to
 
 LEDGER_SQL = Path(__file__).resolve().parents[2] / "app/migrations/sql/0001_ledger.sql"
 
@@ -61,23 +61,9 @@ def together(app) -> Callable[..., Results]:
 
 
 @pytest.fixture
-def plant(app):
-    """甲发电有限公司."""
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    """Who acts for the plant."""
-    return member(of=plant)
-
-
-@pytest.fixture
 def cea(plant):
     """An instrument of which the plant holds 100 beforehand: a fresh holding would serialise."""
-    row = instrument()
-    give(plant, row, 100)
-    return row
+    return issued_to(plant, 100)
 
 
 @contextmanager
