@@ -66,7 +66,7 @@ ROOMS = {
     },
 }  # fmt: skip
 # What stands beside the rooms of a layer and belongs to all of them.
-SHARED = {"operations": (), "views": ("page",)}
+SHARED = {"operations": (), "views": ("chapters", "page")}
 LARGEST_ROOM = 16  # files of ours in one folder, its __init__.py not counted
 
 SOURCES = sorted((ROOT / "app").rglob("*.py"))

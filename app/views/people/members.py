@@ -25,8 +25,17 @@ from app.operations.people import certificates, letters, officers
 from app.operations.records import clock, log
 from app.operations.records.sign_in_notice import NO_ADDRESS
 from app.security import members, sessions
-from app.security.roles import ROLES, codes_of, require_compatible, title_of
+from app.security.roles import (
+    ADMINISTRATORS,
+    ROLES,
+    SECURITY_ADMIN,
+    SYSTEM_ADMIN,
+    codes_of,
+    require_compatible,
+    title_of,
+)
 from app.views.applications.form import Required, choices_of
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import current_actor
 from app.views.people.certificates import HOLDINGS, change_action, holding
@@ -92,6 +101,13 @@ class MemberView(ListPage):
 
     route_base = "/members"
     title = _("Members")
+    menu = MenuEntry(ADMINISTRATION, 1)
+    guide = {"administration": "用户列表"}
+    grants = {
+        ADMINISTRATORS: "list export",
+        SYSTEM_ADMIN: "add switch confirm",
+        SECURITY_ADMIN: "edit certify",
+    }
     account_column = None  # Officers belong to no account; only administrators see this page.
     columns = (
         Column("member_no", _("Member number"), "code"),
