@@ -1,8 +1,8 @@
-"""Roles: what they are called, whose rows they see, and which of them exclude each other.
+"""Roles: what they are called, and what the pages grant them.
 
 Each page declares what it grants to whom, and `flask init` writes that to the database
 (`sync_roles`), which guards the exclusions and the row scope that a role needs
-(migrations/sql/0005_operators.sql, which names the roles).  A menu entry shows to whoever may open
+(migrations/sql/0001/members.sql, which names the roles).  A menu entry shows to whoever may open
 the page behind it.
 """
 
@@ -16,7 +16,7 @@ from flask import current_app
 from flask_babel import lazy_gettext as _
 from sqlalchemy import text
 
-from app.domain.errors import RuleError
+from app.domain import roles as domain
 from app.security.manager import MENU_ACCESS
 
 # Whom a page grants something to: codes of roles, with spaces between.
@@ -31,19 +31,27 @@ AUTHORITIES = f"{PROVINCE} {OFFICERS}"
 REVIEWERS = f"{REPRESENTATIVE} enterprise_checker {AUTHORITIES}"
 READERS = f"{ENTERPRISES} {AUTHORITIES}"  # Everybody with business here, within their row scope.
 SYSTEM_ADMIN, SECURITY_ADMIN, AUDITOR = "system_admin", "security_admin", "auditor"
-ADMINISTRATORS = f"{SYSTEM_ADMIN} {SECURITY_ADMIN} {AUDITOR}"
+ADMINISTRATORS = " ".join(code for code in domain.SCOPES if code in domain.ADMINISTRATORS)
 ALL_ROLES = f"{READERS} {ADMINISTRATORS}"
 
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """One role: its row scope, and the guide that is written for it."""
+    """One role: what it is called, and the guide that is written for it."""
 
     code: str
     title: Any
-    scope: str  # account: 本单位; province: 省; all: 全国
     guide: str
-    is_administrator: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Return the row scope that the role needs: account, province or all."""
+        return domain.SCOPES[self.code]
+
+    @property
+    def is_administrator(self) -> bool:
+        """Tell whether it is one of the three administrators', which exclude every other role."""
+        return self.code in domain.ADMINISTRATORS
 
     def permissions(self) -> frozenset[tuple[str, str]]:
         """Return the (permission, view) pairs that the pages grant it, as Flask-AppBuilder names them."""
@@ -53,16 +61,16 @@ class RoleSpec:
 ROLES = {
     role.code: role
     for role in (
-        RoleSpec("enterprise", _("Emitting enterprise"), "account", "enterprise"),
+        RoleSpec("enterprise", _("Emitting enterprise"), "enterprise"),
         # The representative's colleagues: who enters and submits, and who says yes or no to it.
-        RoleSpec("enterprise_maker", _("Enterprise operator (maker)"), "account", "enterprise"),
-        RoleSpec("enterprise_checker", _("Enterprise operator (checker)"), "account", "enterprise"),
-        RoleSpec("province", _("Provincial authority"), "province", "province"),
-        RoleSpec("registry_maker", _("Registry officer (maker)"), "all", "registry"),
-        RoleSpec("registry_checker", _("Registry officer (checker)"), "all", "registry"),
-        RoleSpec("system_admin", _("System administrator"), "all", "administration", True),
-        RoleSpec("security_admin", _("Security administrator"), "all", "administration", True),
-        RoleSpec("auditor", _("Auditor"), "all", "administration", True),
+        RoleSpec("enterprise_maker", _("Enterprise operator (maker)"), "enterprise"),
+        RoleSpec("enterprise_checker", _("Enterprise operator (checker)"), "enterprise"),
+        RoleSpec("province", _("Provincial authority"), "province"),
+        RoleSpec("registry_maker", _("Registry officer (maker)"), "registry"),
+        RoleSpec("registry_checker", _("Registry officer (checker)"), "registry"),
+        RoleSpec("system_admin", _("System administrator"), "administration"),
+        RoleSpec("security_admin", _("Security administrator"), "administration"),
+        RoleSpec("auditor", _("Auditor"), "administration"),
     )
 }
 
@@ -76,30 +84,6 @@ def gather(pages: Iterable[Any]) -> None:
                 view = page.class_permission_name
                 found[code] |= {(f"can_{name}", view) for name in permissions.split()}
     current_app.extensions["grants"] = {code: frozenset(pairs) for code, pairs in found.items()}
-
-
-def require_compatible(
-    codes: Iterable[str], *, account_id: int | None, province: str | None
-) -> None:
-    """Raise RuleError unless one person may hold these roles together with this row scope.
-
-    The three administrators exclude each other and every business role; a role that sees one
-    account or one province must not be held by someone whose scope is everything.
-    """
-    chosen = [ROLES[code] for code in set(codes)]
-    if len(chosen) > 1 and any(role.is_administrator for role in chosen):
-        raise RuleError(
-            _("An administrator's role excludes every other role"),
-            field="role",
-            code="role_exclusion",
-        )
-    scope = "account" if account_id else "province" if province else "all"
-    if any(role.scope != scope for role in chosen):
-        raise RuleError(
-            _("The role does not fit the member's account or province"),
-            field="role",
-            code="role_scope",
-        )
 
 
 def codes_of(member: Any) -> list[str]:

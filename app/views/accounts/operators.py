@@ -19,10 +19,10 @@ from app.domain.errors import RuleError
 from app.domain.masking import mask_email, mask_phone
 from app.extensions import db, transaction
 from app.models import Account, ColleagueReviewChange, LoginSession, Member
+from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
-from app.security import lockout, sessions
 from app.security.roles import REPRESENTATIVE
 from app.views.applications.form import Required
 from app.views.chapters import ACCOUNTS, MenuEntry
@@ -142,7 +142,7 @@ class OperatorView(ListPage):
             Member.username.label("member_no"),
             Member.first_name.label("name"),
             held.correlate(Member).scalar_subquery().label("duties"),
-            case((Member.email.endswith("@members.invalid"), ""), else_=masked).label("email"),
+            case((Member.email.endswith(NO_ADDRESS), ""), else_=masked).label("email"),
             func.coalesce(Member.active, False).label("is_active"),
             *holding(),
             last.correlate(Member).scalar_subquery().label("last_at"),
@@ -237,7 +237,6 @@ class OperatorView(ListPage):
             try:
                 with transaction():
                     operators.set_roles(member_id, form.roles(), current_actor())
-                    sessions.end_others(member_id, None, "forced")
             except RuleError as error:
                 form.refuse("roles", str(error))
             else:
@@ -273,8 +272,6 @@ class OperatorView(ListPage):
         name = self._operator(member_id).username
         with transaction():
             operators.reset(member_id, current_actor(), now=clock.now())
-            sessions.end_others(member_id, None, "password")
-            lockout.unlock([name])
         flash(gettext("%(name)s was reset; a new link is on its way", name=name), "success")
         return redirect(back_url(url_for("OperatorView.list")))
 
@@ -297,9 +294,8 @@ class OperatorView(ListPage):
         name = self._operator(member_id).username
         try:
             with transaction():
-                operators.set_active(member_id, current_actor(), is_active=is_active)
-                if not is_active:
-                    sessions.end_others(member_id, None, "inactive")
+                act = operators.enable if is_active else operators.disable
+                act(member_id, current_actor())
         except RuleError as error:
             flash(str(error), "danger")
         else:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    case,
     cast,
     func,
     select,
@@ -24,9 +23,9 @@ from sqlalchemy import (
 )
 
 from app.domain.regions import PROVINCES
-from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationLine, Notice
+from app.models import Account, Notice
+from app.models.figures import notice_surrender_line
 from app.operations.accounts.details import SECTORS
 from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
@@ -113,15 +112,12 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
 
 def _surrendered(wanted: ColumnElement[bool]) -> Any:
     """Return what was surrendered for each notice that is wanted, and not refunded."""
-    signed = case(
-        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
-    )
+    line = notice_surrender_line
     return (
-        select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
-        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .join(Notice, Notice.id == Application.notice_id)
-        .where(wanted, Application.status == Status.APPROVED)
-        .group_by(Application.notice_id)
+        select(line.c.notice_id, cast(func.sum(line.c.surrendered), BigInteger).label("tonnes"))
+        .join(Notice, Notice.id == line.c.notice_id)
+        .where(wanted)
+        .group_by(line.c.notice_id)
         .subquery("used")
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
@@ -13,8 +13,8 @@ from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
+from app.operations.people import passwords
 from app.operations.records import clock
-from app.security import passwords
 from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
@@ -128,7 +128,7 @@ def _add_member(frame: Frame) -> None:
     }
     frame.password_url = url_for("SignInView.change_password")
     frame.logout_url = url_for("SignInView.logout")
-    if passwords.must_be_changed(member):
+    if passwords.must_be_changed(member, datetime.now(UTC)):
         return  # Nothing else can be opened yet.
     frame.menu = menu()
     frame.breadcrumb = breadcrumb(frame.menu)

@@ -20,10 +20,10 @@ from wtforms.validators import EqualTo, InputRequired
 from app.domain.errors import RuleError
 from app.extensions import transaction
 from app.operations.accounts import openings
-from app.operations.people import certificates
+from app.operations.people import certificates, passwords
 from app.operations.records.actor import Actor
 from app.pki.canonical import one_line
-from app.security import lockout, passwords
+from app.security import lockout
 from app.views.page import Page
 
 LONGEST_CSR = 16_000

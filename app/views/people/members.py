@@ -18,20 +18,19 @@ from wtforms import SelectField, StringField, TextAreaField
 from app.domain.errors import NotFound, RuleError
 from app.domain.masking import mask_email, mask_phone
 from app.domain.regions import PROVINCES
+from app.domain.roles import scope_for
 from app.extensions import db, transaction
 from app.models import Account, LoginSession, Member
 from app.operations.accounts import operators
-from app.operations.people import certificates, letters, officers
-from app.operations.records import clock, log
-from app.operations.records.sign_in_notice import NO_ADDRESS
-from app.security import members, sessions
+from app.operations.people import members, officers
+from app.operations.people.passwords import first_password
+from app.operations.records import clock
 from app.security.roles import (
     ADMINISTRATORS,
     ROLES,
     SECURITY_ADMIN,
     SYSTEM_ADMIN,
     codes_of,
-    require_compatible,
     title_of,
 )
 from app.views.applications.form import Required, choices_of
@@ -279,12 +278,9 @@ class MemberView(ListPage):
             province=form.province.data or None,
             **values,
         )
-        return _carried_out(form, "number", lambda: self._let_in(newcomer))
-
-    def _let_in(self, newcomer: members.NewMember) -> None:
-        member_id = members.register_officer(newcomer)
-        log.record(current_actor(), "member.add", subject=newcomer.member_no, role=newcomer.role)
-        officers.invite(member_id, current_actor(), now=clock.now())
+        return _carried_out(
+            form, "number", lambda: officers.add(newcomer, current_actor(), now=clock.now())
+        )
 
     @expose("/<int:member_id>/contact", methods=["GET", "POST"])
     @has_access
@@ -304,7 +300,7 @@ class MemberView(ListPage):
                 flash(gettext("The contact details were changed."), "success")
                 return redirect(back_url(url_for("MemberView.list")))
         facts = [
-            (_("E-mail"), mask_email(_address(member)), "text"),
+            (_("E-mail"), mask_email(member.address), "text"),
             (_("Mobile phone"), mask_phone(member.phone), "text"),
         ]
         return self._form(gettext("Contact details"), form, [*_facts(member), *facts])
@@ -380,8 +376,8 @@ class MemberView(ListPage):
         """Give a member a new first password and show it, this once."""
         _require_other(member_id)
         with transaction():
-            member, password = members.reset_password(member_id)
-            log.record(current_actor(), "password.reset", subject=member.username)
+            password = first_password()
+            member = members.reset(member_id, current_actor(), first=password)
             facts = [
                 (gettext("Member number"), member.username, "code"),
                 (gettext("First password"), password, "code"),
@@ -407,15 +403,7 @@ class MemberView(ListPage):
         back = back_url(url_for("MemberView.list"))
         if form.validate_on_submit():
             with transaction():
-                members.assign_role(member_id, form.role.data)
-                sessions.end_others(member_id, None, "forced")
-                log.record(
-                    current_actor(),
-                    "member.role",
-                    subject=member.username,
-                    before=before,
-                    after=[form.role.data],
-                )
+                members.set_roles(member_id, [form.role.data], current_actor())
             flash(gettext("The role was changed."), "success")
             return redirect(back)
         g.crumb = gettext("Change role")
@@ -439,13 +427,8 @@ class MemberView(ListPage):
     def _switch(self, member_id: int, *, is_active: bool) -> Any:
         _require_other(member_id)
         with transaction():
-            member = members.set_active(member_id, is_active)
-            name = member.username
-            log.record(
-                current_actor(), "member.enable" if is_active else "member.disable", subject=name
-            )
-            if not is_active:
-                certificates.suspend_all(member_id, current_actor(), now=letters.real_time())
+            act = members.enable if is_active else members.disable
+            name = act(member_id, current_actor()).username
         done = gettext("%(name)s is enabled.", name=name)
         if not is_active:
             done = gettext("%(name)s is disabled.", name=name)
@@ -467,10 +450,6 @@ def _facts(member: Member) -> list[tuple[Any, ...]]:
         (_("Name"), member.first_name, "text"),
         (_("Role"), title_of(member), "text"),
     ]
-
-
-def _address(member: Member) -> str:
-    return "" if member.email.endswith(NO_ADDRESS) else member.email
 
 
 def _read(form: Any, name: str) -> dict[str, str] | None:
@@ -504,11 +483,5 @@ def _require_other(member_id: int) -> None:
 
 def _roles_for(member: Member) -> list[str]:
     """Return the roles that fit the member's row scope."""
-    fitting = []
-    for code in ROLES:
-        try:
-            require_compatible([code], account_id=member.account_id, province=member.province)
-        except RuleError:
-            continue
-        fitting.append(code)
-    return fitting
+    scope = scope_for(member.account_id, member.province)
+    return [code for code, role in ROLES.items() if role.scope == scope]

@@ -14,7 +14,8 @@ from sqlalchemy import Select, select
 
 from app.extensions import db, transaction
 from app.models import LoginSession, Member
-from app.operations.records import log
+from app.operations.people.members import unlock
+from app.operations.people.sessions import force_out
 from app.security import lockout, sessions
 from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
@@ -107,7 +108,7 @@ class OnlineView(ListPage):
         for session_id in ids:
             if login and login.id == session_id:
                 result.refused[session_id] = gettext("This is your own session")
-            elif _end_session(session_id):
+            elif force_out(session_id, current_actor()):
                 result.done.append(session_id)
             else:
                 result.refused[session_id] = gettext("The session is over already")
@@ -119,19 +120,10 @@ class OnlineView(ListPage):
     def end(self, session_id: int) -> Any:
         """End one session at once."""
         with transaction():
-            if not _end_session(session_id):
+            if not force_out(session_id, current_actor()):
                 abort(404)
         flash(gettext("The session was ended."), "success")
         return redirect(back_url(url_for("OnlineView.list")))
-
-
-def _end_session(session_id: int) -> bool:
-    """End a session that is alive and record it; tell whether there was one."""
-    if not sessions.end([session_id], "forced"):
-        return False
-    login = db.session.get_one(LoginSession, session_id)
-    log.record(current_actor(), "session.end", subject=login.member.username)
-    return True
 
 
 class LockView(ListPage):
@@ -193,8 +185,7 @@ class LockView(ListPage):
     def unlock(self, member_no: str) -> Any:
         """Clear the failures of a member number."""
         with transaction():
-            if not lockout.unlock([member_no]):
+            if not unlock(member_no, current_actor()):
                 abort(404)
-            log.record(current_actor(), "member.unlock", subject=member_no)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))
