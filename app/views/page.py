@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import request, url_for
@@ -14,12 +14,22 @@ from app.domain.errors import NotFound, RuleError
 from app.extensions import transaction
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
+from app.views.chapters import MenuEntry
 
 
 class Page(BaseView):
-    """A page of the registry.  One instance serves all threads: nothing of a request is kept on it."""
+    """A page of the registry, which declares here what belongs to it.
+
+    One instance serves all threads: nothing of a request is kept on it.
+    """
 
     title: Any = ""
+    menu: MenuEntry | None = None
+    # By guide, the section that tells about this page: its anchor, made from the heading.
+    guide: Mapping[str, str] = {}
+    # By roles (app/security/roles.py), what they may do here, without Flask-AppBuilder's "can_".
+    grants: Mapping[str, str] = {}
+    in_production = True  # Whether a real registry has it, too.
 
     def may(self, permission: str, page: str = "") -> bool:
         """Tell whether the member holds a permission on this page, or on another one by its name."""

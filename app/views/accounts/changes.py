@@ -20,9 +20,11 @@ from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, SECTORS, DetailField
 from app.operations.records import personal_data
+from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
 from app.views.page import current_actor
@@ -54,6 +56,13 @@ class AccountChangeView(ApplicationDesk):
     route_base = "/account-changes"
     kind = AccountChange.code
     title = _("Account detail changes")
+    menu = MenuEntry(ACCOUNTS, 2)
+    guide = {"enterprise": "三账户信息修改", "province": "查询", "registry": "账户信息修改"}
+    grants = {
+        READERS: "list export show",
+        APPLICANTS: "write",
+        f"{REPRESENTATIVE} {OFFICERS}": "reveal",
+    }
     form_title = _("Change of account details")
     form = AccountChangeForm
     new_label = _("Change account details")

@@ -22,7 +22,9 @@ from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
+from app.security.roles import REPRESENTATIVE
 from app.views.applications.form import Required
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage
@@ -78,6 +80,9 @@ class OperatorView(PeopleList):
     titles = DUTIES
     # One permission is for all that a representative does with them.
     method_permission_name: ClassVar = {"disable": "write", "enable": "write"}
+    menu = MenuEntry(ACCOUNTS, 5)
+    guide = {"enterprise": "操作员管理"}
+    grants = {REPRESENTATIVE: "list export write"}
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -205,6 +210,9 @@ class ColleagueReviewView(ListPage):
 
     route_base = "/operators/review"
     title = _("Colleague's review")
+    menu = MenuEntry(ACCOUNTS, 6)
+    guide = {"enterprise": "操作复核"}
+    grants = {REPRESENTATIVE: "list export switch"}
     account_column = "account_id"
     columns = (
         Column("changed_at", _("Changed at"), kind="datetime"),

@@ -31,7 +31,9 @@ from app.models.announcement import (
 )
 from app.operations.records import announcements, clock
 from app.operations.records.announcements import Content
+from app.security.roles import ALL_ROLES, OFFICERS, REGISTRY_CHECKER, REGISTRY_MAKER
 from app.views.applications.form import Required, choices_of
+from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
@@ -97,6 +99,14 @@ class AnnouncementView(ListPage):
 
     route_base = "/announcements"
     title = _("Notices")
+    menu = MenuEntry(FIRST, 2, "ti-speakerphone")
+    guide = {
+        "enterprise": "首页与通知公告",
+        "province": "首页与通知公告",
+        "registry": "通知公告",
+        "administration": "首页与通知公告",
+    }
+    grants = {ALL_ROLES: "list export show"}
     account_column = None  # Cut by audience: `own`.
     key = ("is_pinned", "published_at", "id")
     columns = (
@@ -211,6 +221,9 @@ class AnnouncementDeskView(ListPage):
 
     route_base = "/announcement-desk"
     title = _("Announcement management")
+    menu = MenuEntry(FIRST, 3, "ti-edit")
+    guide = {"registry": "通知公告"}
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write", REGISTRY_CHECKER: "publish"}
     account_column = None  # The registry's own; nobody else has a permission here.
     columns = (
         Column("title", _("Title")),

@@ -22,7 +22,9 @@ from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
 from app.security.manager import permissions
+from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import Page, carried_out, current_actor
 
@@ -46,6 +48,10 @@ class ParameterView(Page):
 
     route_base = "/parameters"
     default_view = "list"
+    title = _("System parameters")
+    menu = MenuEntry(ADMINISTRATION, 7)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list", SYSTEM_ADMIN: "edit"}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -138,6 +144,9 @@ class ParameterHistoryView(ListPage):
 
     route_base = "/parameter-history"
     title = _("Parameter history")
+    menu = MenuEntry(ADMINISTRATION, 8)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list export"}
     account_column = None  # Parameters belong to everybody.
     columns = (
         Column("set_at", _("Set at"), "datetime"),

@@ -20,7 +20,9 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
+from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import Page, carried_out, current_actor
 
@@ -37,6 +39,9 @@ class TradingCalendarView(ListPage):
 
     route_base = "/calendar"
     title = _("Trading calendar")
+    menu = MenuEntry(ADMINISTRATION, 9)
+    guide = {"administration": "交易日历"}
+    grants = {SYSTEM_ADMIN: "list export edit"}
     account_column = None  # Days belong to everybody.
     key = ("day",)
     columns = (
@@ -140,6 +145,10 @@ class ClockView(Page):
 
     route_base = "/clock"
     default_view = "show"
+    title = _("System clock")
+    menu = MenuEntry(ADMINISTRATION, 10)
+    guide = {"administration": "系统时钟"}
+    grants = {SYSTEM_ADMIN: "show set"}
 
     @expose("/", methods=["GET"])
     @has_access

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import Account, Application
 from app.operations.records.actor import Actor
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped
 from app.views.applications.desk import ApplicationDesk
 from app.views.page import current_actor
@@ -22,6 +23,9 @@ from app.views.page import current_actor
 
 class OfficerDesk(ApplicationDesk):
     """A desk of the registry's officers: an application about an enterprise that is chosen first."""
+
+    # The second of the two officers confirms it (ReviewView).
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write"}
 
     @expose("/new", methods=["GET", "POST"])
     @has_access

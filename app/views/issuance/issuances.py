@@ -22,9 +22,11 @@ from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import Choosable, LinesForm, Required, choices_of
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
@@ -70,6 +72,9 @@ class InstrumentView(ListPage):
 
     route_base = "/instruments"
     title = _("Instrument management")
+    menu = MenuEntry(ISSUANCE, 1)
+    guide = {"registry": "标的管理"}
+    grants = {OFFICERS: "list export", REGISTRY_MAKER: "write"}
     account_column = None  # Instruments belong to no account; only the registry sees this page.
     columns = (
         Column("code", _("Instrument code"), kind="code"),
@@ -177,6 +182,8 @@ class IssuanceView(ImportDesk):
     route_base = "/issuances"
     kind = "issuance"
     title = _("Issuances")
+    menu = MenuEntry(ISSUANCE, 2)
+    guide = {"registry": "逐笔发放"}
     form_title = _("New issuance")
     form = IssuanceForm
     importer = allocation

@@ -31,11 +31,12 @@ from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
-from app.security.roles import ROLES, codes_of
+from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
@@ -139,6 +140,17 @@ class CertificateView(ListPage):
 
     route_base = "/certificates"
     title = _("Certificates")
+    menu = MenuEntry(ACCOUNTS, 3)
+    guide = {
+        "enterprise": "证书管理",
+        "province": "查询",
+        "registry": "证书管理与证书补办",
+        "administration": "证书管理",
+    }
+    grants = {
+        ALL_ROLES: "list export renew",
+        f"{REPRESENTATIVE} {OFFICERS} {SECURITY_ADMIN}": "manage",
+    }
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -389,6 +401,8 @@ class CertificateReplacementView(OfficerDesk):
     route_base = "/certificate-replacements"
     kind = CertificateReplacement.code
     title = _("Certificate replacements")
+    menu = MenuEntry(ACCOUNTS, 4)
+    guide = {"registry": "证书管理与证书补办"}
     form_title = _("New replacement")
     form = ReplacementForm
     new_label = _("Choose a certificate")

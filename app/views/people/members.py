@@ -23,8 +23,16 @@ from app.models import Account, Member
 from app.operations.people import members, officers
 from app.operations.people.passwords import first_password
 from app.operations.records import clock
-from app.security.roles import ROLES, codes_of, title_of
+from app.security.roles import (
+    ADMINISTRATORS,
+    ROLES,
+    SECURITY_ADMIN,
+    SYSTEM_ADMIN,
+    codes_of,
+    title_of,
+)
 from app.views.applications.form import Required, choices_of
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter
 from app.views.page import carried_out, current_actor
 from app.views.people.people_list import (
@@ -91,6 +99,13 @@ class MemberView(PeopleList):
     title = _("Members")
     acts = members
     titles: ClassVar = {code: role.title for code, role in ROLES.items()}
+    menu = MenuEntry(ADMINISTRATION, 1)
+    guide = {"administration": "用户列表"}
+    grants = {
+        ADMINISTRATORS: "list export",
+        SYSTEM_ADMIN: "add switch confirm",
+        SECURITY_ADMIN: "edit certify",
+    }
     account_column = None  # Officers belong to no account; only administrators see this page.
     columns = (
         Column("member_no", _("Member number"), "code"),
