@@ -39,7 +39,7 @@ def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]
         "party_keys": [key for key, _account in parties],
         "party_accounts": [account for _key, account in parties],
         "year": f"{now.astimezone(BEIJING):%Y}",
-        **actor.signature(now),
+        **actor.as_parameters(now),
     }
     return dict(db.session.execute(_INSERT, values).all())
 
@@ -108,7 +108,11 @@ def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None
         return
     db.session.execute(
         _AGREE,
-        {"ids": [case.id for case in cases], "account": actor.account_id, **actor.signature(now)},
+        {
+            "ids": [case.id for case in cases],
+            "account": actor.account_id,
+            **actor.as_parameters(now),
+        },
     )
 
 
@@ -136,7 +140,7 @@ def record(
             "comments": own or [None] * len(cases),
             "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
-            **actor.signature(now),
+            **actor.as_parameters(now),
         },
     )
     for case in cases:

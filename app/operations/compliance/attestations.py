@@ -112,7 +112,7 @@ def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
     No more is ever surrendered than a notice asks for, so that whatever takes from the one or
     adds to the other ends the fulfilment.  The caller holds the accounts.
     """
-    db.session.execute(_LAPSE, {"notices": list(notices), **actor.signature(now)})
+    db.session.execute(_LAPSE, {"notices": list(notices), **actor.as_parameters(now)})
 
 
 def find(code: str) -> Attestation | None:

@@ -489,7 +489,7 @@ def _issue_values(
         "of_years": [each.year for each, _id in accepted],
         "instruments": [id_ for _each, id_ in accepted],
         "import": import_id,
-        **actor.signature(now),
+        **actor.as_parameters(now),
     }
 
 

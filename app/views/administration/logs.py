@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import abort, g, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -17,7 +17,8 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import ACTION_TITLES
 from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
-from app.security.manager import permissions
+from app.security.roles import AUDITOR, SECURITY_ADMIN
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 OUTCOMES = {
@@ -119,15 +120,14 @@ DETAILS = {
 }
 
 
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
-
-
 class LoginRecordView(ListPage):
     """登录日志: every attempt to sign in, good or bad."""
 
     route_base = "/login-records"
     title = _("Sign-in log")
+    menu = MenuEntry(ADMINISTRATION, 4)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {f"{SECURITY_ADMIN} {AUDITOR}": "list export"}
     account_column = None  # Attempts with unknown numbers belong to nobody.
     columns = (
         Column("at", _("Time"), "datetime"),
@@ -163,6 +163,9 @@ class OperationLogView(ListPage):
 
     route_base = "/operation-log"
     title = _("Operation log")
+    menu = MenuEntry(ADMINISTRATION, 5)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {AUDITOR: "list export show"}
     account_column = None  # The auditor sees all of it.
     columns = (
         Column("at", _("Time"), "datetime"),
@@ -206,7 +209,7 @@ class OperationLogView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 详情."""
-        if _may("show", self):
+        if self.may("show"):
             yield Action(_("Details"), url_for("OperationLogView.show", log_id=row.id))
 
     @expose("/<int:log_id>")

@@ -23,9 +23,11 @@ from app.operations.compliance.notices import NewNotice
 from app.operations.imports import notice_import
 from app.operations.imports.tables import FORMS
 from app.operations.records import clock
+from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications.form import Required
 from app.views.applications.imports import chosen_table, template_file
 from app.views.applications.officer_desk import choose_account, chosen_account
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (
     COUNTING,
     INSTRUMENT_KINDS,
@@ -38,6 +40,7 @@ from app.views.compliance.obligations import (
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import BulkAction, BulkResult
+from app.views.page import current_actor
 
 
 class NoticeForm(FlaskForm):
@@ -110,6 +113,12 @@ class NoticeView(NoticePages):
 
     route_base = "/compliance-notices"
     title = _("Compliance notices")
+    menu = MenuEntry(COMPLIANCE, 3)
+    guide = {"province": "履约通知书", "registry": "履约通知书与清缴记录"}
+    grants = {
+        AUTHORITIES: "list export show certificate",
+        f"{PROVINCE} {REGISTRY_MAKER}": "write bulk",
+    }
     detail_title = _("Compliance notice")
     columns = _status_first(NoticeList.columns)
     stacks_actions = True
@@ -144,7 +153,7 @@ class NoticeView(NoticePages):
 
     def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
         """提醒."""
-        outcome = reminders.remind(ids, self.actor(), now=clock.now())
+        outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}
         return BulkResult(done=outcome.done, refused=refused)
 
@@ -186,7 +195,7 @@ class NoticeView(NoticePages):
                 notice_import.percent(form.offset_percent.data or ""),
             )
             with transaction():
-                (id_,) = notices.issue([wanted], self.actor(), now=clock.now())
+                (id_,) = notices.issue([wanted], current_actor(), now=clock.now())
         except RuleError as error:
             _refuse(form, error)
             return None
@@ -206,7 +215,7 @@ class NoticeView(NoticePages):
                 with transaction():
                     notices.adjust(
                         {notice.id: wanted},
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -238,7 +247,7 @@ class NoticeView(NoticePages):
                         notice.id,
                         form.instruments.data or [],
                         notice_import.percent(form.offset_percent.data or ""),
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -262,7 +271,7 @@ class NoticeView(NoticePages):
             table = chosen_table(notice_import.COLUMNS)
             try:
                 with transaction():
-                    count = notice_import.import_table(table, self.actor(), now=clock.now())
+                    count = notice_import.import_table(table, current_actor(), now=clock.now())
             except RuleError as error:
                 table.refuse(0, "", error.message)
             if table.is_clear:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -27,10 +27,13 @@ from app.extensions import db
 from app.models import Account, Notice
 from app.models.figures import notice_surrender_line
 from app.operations.accounts.details import SECTORS
+from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action, Conditions
+from app.views.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +134,16 @@ def _share(row: Any) -> Share:
     return Share(**found)
 
 
-class ComplianceStatisticsView(BaseView):
+class ComplianceStatisticsView(Page):
     """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
 
     route_base = "/compliance-statistics"
     beneath = ("ComplianceGapView",)
     default_view = "index"
     title = _("Compliance statistics")
+    menu = MenuEntry(COMPLIANCE, 4)
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "show"}
 
     @expose("/")
     @has_access
@@ -254,6 +260,8 @@ class ComplianceGapView(NoticeList):
 
     route_base = "/compliance-gaps"
     title = _("Compliance gaps")
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "list export"}
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
         for each in NoticeList.columns
