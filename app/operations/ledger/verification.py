@@ -74,6 +74,10 @@ def _run(check: str, connection: Connection, report: Report) -> None:
         report.totals[name] = total
 
 
+# A posting may bring tonnes here that belongs to no application.
+_ALSO_POSTED = {Bucket.CUSTODY, Bucket.SURRENDERED}
+
+
 def _holds() -> dict[str, list[Any]]:
     """Return, as columns, what each kind's applications hold while they are open and once approved.
 
@@ -81,7 +85,7 @@ def _holds() -> dict[str, list[Any]]:
     document can draw upon, which is kept there by approved ones.
     """
     drawing = [kind.reserves or kind.settles for kind in KINDS.values() if kind.draws_on]
-    kept = {route[0] for route in drawing if route}
+    kept = {route[0] for route in drawing if route} - _ALSO_POSTED
     proved = kept | {kind.reserves[1] for kind in KINDS.values() if kind.reserves}
     rows = [(kind, hold) for kind in KINDS.values() for hold in kind.holds if hold.bucket in proved]
     return {
