@@ -313,9 +313,14 @@ class OperatorView(ListPage):
         return member
 
     def _form_page(self, title: str, form: Any, facts: list[Any]) -> Any:
-        g.crumb = title
-        cancel_url = back_url(self.url("list"))
-        return self.form_page(title, form, facts=facts, cancel_url=cancel_url, help=self.help)
+        return self.form_page(
+            title,
+            form,
+            crumb=title,
+            facts=facts,
+            cancel_url=back_url(self.url("list")),
+            help=self.help,
+        )
 
 
 class ColleagueReviewView(ListPage):

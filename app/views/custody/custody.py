@@ -176,9 +176,9 @@ class CustodyDepositView(ApplicationDesk):
         rows = [[*row, *drawn] for row, drawn in zip(shown["rows"], figures, strict=True)]
         return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
 
-    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+    def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
         """Add the returns that draw on it."""
-        found = super().detail_tables(application)
+        found = super().detail_tables(application, **how)
         if application.status == Status.APPROVED:
             found.append(_table_of(_returns_of(application.id)))
         return found
@@ -314,10 +314,6 @@ class LinkedEnterpriseView(ListPage):
         _("The registry links an enterprise with those that may receive what it has in custody"),
     )
 
-    def check(self, conditions: Conditions) -> None:
-        """Stand beneath the returns, from which one came."""
-        g.crumb = self.title
-
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a link."""
         receiver = aliased(Account)
@@ -412,12 +408,12 @@ class CustodyReturnView(ApplicationDesk):
         yield from super().tools()
         yield RowAction(_("Linked enterprises"), url_for("LinkedEnterpriseView.list"), icon="link")
 
-    def load(self, id_: int) -> Application:
+    def found(self, id_: int) -> tuple[Application, str]:
         """A receiver meets the application in its 待办, not among its own."""
-        application = super().load(id_)
+        application, status = super().found(id_)
         if not in_scope(application.account_id, g.user):
             abort(404)
-        return application
+        return application, status
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what is left of every deposit, once for each linked enterprise."""

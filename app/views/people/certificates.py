@@ -259,9 +259,9 @@ class CertificateView(ListPage):
         if not _is_renewable(row):
             flash(gettext("Renewal opens 60 days before the end of the certificate"), "warning")
             return redirect(url_for("CertificateView.list"))
-        g.crumb = gettext("Renew")
         return self.render_template(
             "people/renewal.html",
+            crumb=gettext("Renew"),
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Serial number"), row.serial.upper(), "text"),

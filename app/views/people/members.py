@@ -406,10 +406,10 @@ class MemberView(ListPage):
                 members.set_roles(member_id, [form.role.data], current_actor())
             flash(gettext("The role was changed."), "success")
             return redirect(back)
-        g.crumb = gettext("Change role")
         return self.form_page(
             gettext("Change role"),
             form,
+            crumb=gettext("Change role"),
             facts=[
                 (gettext("Member number"), member.username, "code"),
                 (gettext("Name"), member.first_name),
@@ -420,9 +420,14 @@ class MemberView(ListPage):
         )
 
     def _form(self, title: str, form: Any, facts: list[Any]) -> Any:
-        g.crumb = title
-        cancel_url = back_url(self.url("list"))
-        return self.form_page(title, form, facts=facts, cancel_url=cancel_url, help=self.help[-2:])
+        return self.form_page(
+            title,
+            form,
+            crumb=title,
+            facts=facts,
+            cancel_url=back_url(self.url("list")),
+            help=self.help[-2:],
+        )
 
     def _switch(self, member_id: int, *, is_active: bool) -> Any:
         _require_other(member_id)
