@@ -27,10 +27,14 @@ from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS, DetailFiel
 from app.operations.imports import opening_import
 from app.operations.records import personal_data
 from app.security.roles import OFFICERS, REGISTRY_MAKER
-from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.applications.list import (
+    named_openings,
+    subject_of,
+    usual_columns,
+    usual_filters,
+)
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -105,8 +109,9 @@ class AccountOpeningView(ImportDesk):
     file_title = _("Accounts to open")
     new_label = _("New account")
     accepts_attachments = False
+    chosen_first = ""  # There is no enterprise yet.
     columns = (
-        ApplicationList.columns[0],
+        *usual_columns("number"),
         Column("account", _("Enterprise name")),
         Column("uscc", _("Unified social credit code"), kind="code"),
         Column("province", _("Province"), choices=PROVINCES),
@@ -114,7 +119,7 @@ class AccountOpeningView(ImportDesk):
         Column("import_id", _("Import batch"), kind="code", is_shown=False),
         Column("created_at", _("Applied at"), kind="datetime"),
         Column("letters", _("First letters"), kind="status", choices=LETTERS),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = (
         *(
@@ -166,13 +171,6 @@ class AccountOpeningView(ImportDesk):
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
-
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form; there is no enterprise to be chosen first."""
-        return ApplicationDesk.new(self)
 
     def new_form(self, account_id: int) -> Any:
         """Return the empty form."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, g
@@ -403,6 +404,17 @@ def timeline(application: Application) -> list[dict[str, Any]]:
         }
         for event, is_open in receivers.events_of(application)
     ]
+
+
+def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...]:
+    """Return columns that lists of applications share, by their keys and in this order.
+
+    Those ``hidden`` are not shown unless a member chooses them.
+    """
+    known = {each.key: each for each in ApplicationList.columns}
+    return tuple(
+        replace(known[key], is_shown=False) if key in hidden else known[key] for key in keys
+    )
 
 
 def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:

@@ -22,7 +22,12 @@ from app.views.page import current_actor
 
 
 class OfficerDesk(ApplicationDesk):
-    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
+    """A desk of the registry's officers: an application about an enterprise that is chosen first.
+
+    ``chosen_first`` is how the form's address names what was chosen; "" is for nothing.
+    """
+
+    chosen_first = "account"
 
     # The second of the two officers confirms it (ReviewView).
     grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write"}
@@ -31,10 +36,14 @@ class OfficerDesk(ApplicationDesk):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Ask for the enterprise, then show the form about it."""
-        if "account" not in request.args:
-            return choose_account(self, self.form_title)
+        """Ask for the enterprise, or whatever else is chosen first; then show the form about it."""
+        if self.chosen_first and self.chosen_first not in request.args:
+            return self.choose()
         return super().new()
+
+    def choose(self) -> Any:
+        """Let an enterprise be chosen."""
+        return choose_account(self, self.form_title)
 
     def account_id(self) -> int:
         """Return the enterprise that the address names."""

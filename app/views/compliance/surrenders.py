@@ -27,7 +27,7 @@ from app.models import (
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import ApplicationList, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import notice_facts, notices, offset_facts
@@ -41,10 +41,10 @@ OF_NOTICE = (
     Filter("year", _("Compliance year"), kind="number", on=("year",)),
 )
 OF_NOTICE_COLUMNS: Any = (
-    ApplicationList.columns[0],
+    *usual_columns("number"),
     Column("notice_number", _("Notice number"), kind="code"),
     Column("year", _("Compliance year"), kind="code"),
-    *ApplicationList.columns[1:],
+    *(each for each in ApplicationList.columns if each.key != "number"),
 )
 
 

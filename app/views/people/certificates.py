@@ -33,9 +33,8 @@ from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
 from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
-from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
@@ -411,14 +410,11 @@ class CertificateReplacementView(OfficerDesk):
     form_title = _("New replacement")
     form = ReplacementForm
     new_label = _("Choose a certificate")
+    chosen_first = "certificate"
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each
@@ -436,16 +432,8 @@ class CertificateReplacementView(OfficerDesk):
         """There are no lines."""
         return []
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form about the certificate that the address names, or let one be chosen."""
-        if "certificate" not in request.args:
-            return self._choose_certificate()
-        return ApplicationDesk.new(self)
-
-    def _choose_certificate(self) -> Any:
+    def choose(self) -> Any:
+        """Let a certificate be chosen, by the start of its member's number or a part of the name."""
         asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
         return self.render_template(
             "people/choose_certificate.html",
