@@ -19,7 +19,7 @@ from app.extensions import db, transaction
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, SECTORS, DetailField
-from app.operations.records import log
+from app.operations.records import personal_data
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
@@ -151,14 +151,12 @@ class AccountChangeView(ApplicationDesk):
     def reveal(self, id: int) -> Any:
         """Show the proposal with its personal data in clear; who read it is on record."""
         application = self.load(id)
-        actor = current_actor()
         with transaction():
-            log.record(
-                actor,
-                "personal_data.read",
+            personal_data.record_reading(
+                current_actor(),
+                list(application.proposal),
                 subject=application.number,
                 account_id=application.account_id,
-                fields=sorted(application.proposal),
             )
         detail = self.detail(*self.found(id), is_clear=True)
         return self.render_template("parts/detail.html", detail=detail)

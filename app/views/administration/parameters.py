@@ -17,7 +17,7 @@ from wtforms import SelectField, StringField, TextAreaField
 
 from app.domain.errors import RuleError
 from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
@@ -26,7 +26,7 @@ from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
 
 class ParameterForm(FlaskForm):
@@ -103,22 +103,20 @@ class ParameterView(Page):
         kind = SwitchForm if spec.kind == SWITCH else ParameterForm
         form = kind(value=spec.written(present), effective_from=today.isoformat())
         back = back_url(url_for("ParameterView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    parameters.set_value(
-                        name,
-                        form.value.data or "",
-                        effective_from=_day(form.effective_from.data),
-                        reason=form.reason.data or "",
-                        actor=current_actor(),
-                        now=clock.now(),
-                    )
-            except RuleError as error:
-                form[error.field or "value"].errors = [str(error)]
-            else:
-                flash(gettext("%(title)s was set.", title=spec.title), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: parameters.set_value(
+                name,
+                form.value.data or "",
+                effective_from=_day(form.effective_from.data),
+                reason=form.reason.data or "",
+                actor=current_actor(),
+                now=clock.now(),
+            ),
+            "value",
+        ):
+            flash(gettext("%(title)s was set.", title=spec.title), "success")
+            return redirect(back)
         return self._form(spec, form, back, present)
 
     def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:

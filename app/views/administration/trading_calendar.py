@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from flask import abort, flash, redirect, request, url_for
+from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
@@ -24,7 +24,7 @@ from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
 
 class DayForm(FlaskForm):
@@ -100,24 +100,22 @@ class TradingCalendarView(ListPage):
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    calendar.change_day(
-                        row.day,
-                        is_trading=form.is_trading.data,
-                        note=form.note.data or "",
-                        actor=current_actor(),
-                    )
-            except RuleError as error:
-                form.is_trading.errors = [str(error)]
-            else:
-                flash(gettext("The calendar was changed."), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: calendar.change_day(
+                row.day,
+                is_trading=form.is_trading.data,
+                note=form.note.data or "",
+                actor=current_actor(),
+            ),
+            "is_trading",
+        ):
+            flash(gettext("The calendar was changed."), "success")
+            return redirect(back)
+        g.crumb = gettext("Edit")
         return self.form_page(
             gettext("Trading calendar"),
             form,
-            crumb=gettext("Edit"),
             facts=[(gettext("Day"), _day(day).day, "date")],
             confirm=gettext("Change the trading calendar for %(day)s?", day=day),
             cancel_url=back,

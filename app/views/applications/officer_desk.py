@@ -22,12 +22,7 @@ from app.views.page import current_actor
 
 
 class OfficerDesk(ApplicationDesk):
-    """A desk of the registry's officers: an application about an enterprise that is chosen first.
-
-    ``chosen_first`` is how the form's address names what was chosen; "" is for nothing.
-    """
-
-    chosen_first = "account"
+    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
 
     # The second of the two officers confirms it (ReviewView).
     grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write"}
@@ -36,14 +31,12 @@ class OfficerDesk(ApplicationDesk):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Ask for the enterprise, or whatever else is chosen first; then show the form about it."""
-        if self.chosen_first and self.chosen_first not in request.args:
-            return self.choose()
-        return super().new()
+        """Ask what it is about, then show the form about it."""
+        return self.choose() or super().new()
 
     def choose(self) -> Any:
-        """Let an enterprise be chosen."""
-        return choose_account(self, self.form_title)
+        """Return the page on which the enterprise is chosen, or nothing once the address names it."""
+        return None if "account" in request.args else choose_account(self, self.form_title)
 
     def account_id(self) -> int:
         """Return the enterprise that the address names."""

@@ -14,10 +14,9 @@ from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField, StringField
 
-from app.domain.errors import RuleError
 from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
 from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
@@ -32,7 +31,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
-from app.views.page import current_actor
+from app.views.page import carried_out, current_actor
 from app.views.sanctions.sanctions import CHOOSE
 
 # 各去向: what was issued is in one of these places (domain.md R11).
@@ -157,16 +156,12 @@ class InstrumentView(ListPage):
             venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
             trade_code=(form.trade_code.data or "").strip().upper(),
         )
-        actor = current_actor()
-        try:
-            with transaction():
-                code = instruments.create(new, actor, now=clock.now()).code
-        except RuleError as error:
-            field = form[error.field or "name"]
-            field.errors = [*field.errors, error.message]
-            return False
-        flash(gettext("Instrument %(code)s was created", code=code), "success")
-        return True
+        code = carried_out(
+            form, lambda: instruments.create(new, current_actor(), now=clock.now()).code, "name"
+        )
+        if code:
+            flash(gettext("Instrument %(code)s was created", code=code), "success")
+        return bool(code)
 
 
 class IssuanceForm(LinesForm):

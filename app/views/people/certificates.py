@@ -34,13 +34,13 @@ from app.security import certificates as signed
 from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
-from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
-from app.views.page import current_actor
+from app.views.page import carried_out, current_actor
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -258,9 +258,9 @@ class CertificateView(ListPage):
         if not _is_renewable(row):
             flash(gettext("Renewal opens 60 days before the end of the certificate"), "warning")
             return redirect(url_for("CertificateView.list"))
+        g.crumb = gettext("Renew")
         return self.render_template(
             "people/renewal.html",
-            crumb=gettext("Renew"),
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Serial number"), row.serial.upper(), "text"),
@@ -336,12 +336,8 @@ class CertificateView(ListPage):
             ]
         if form.act.errors or form.remark.errors:
             return False
-        try:
-            with transaction():
-                _carry_out(act, row.id, form.reason.data or "", remark)
-        except RuleError as error:
-            field = form[error.field if error.field in form else "act"]
-            field.errors = [str(error)]
+        reason = form.reason.data or ""
+        if not carried_out(form, lambda: _carry_out(act, row.id, reason, remark), "act"):
             return False
         flash(gettext("The certificate was changed"), "success")
         return True
@@ -410,11 +406,14 @@ class CertificateReplacementView(OfficerDesk):
     form_title = _("New replacement")
     form = ReplacementForm
     new_label = _("Choose a certificate")
-    chosen_first = "certificate"
     columns = (
-        *usual_columns("number", "member_no", "account", "created_at"),
+        *(
+            each
+            for each in ApplicationList.columns
+            if each.key in ("number", "member_no", "account", "created_at")
+        ),
         Column("reason", _("Reason for the application")),
-        *usual_columns("status"),
+        next(each for each in ApplicationList.columns if each.key == "status"),
     )
     filters = tuple(
         each
@@ -433,7 +432,9 @@ class CertificateReplacementView(OfficerDesk):
         return []
 
     def choose(self) -> Any:
-        """Let a certificate be chosen, by the start of its member's number or a part of the name."""
+        """Return the page on which the certificate is chosen, or nothing once the address names it."""
+        if "certificate" in request.args:
+            return None
         asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
         return self.render_template(
             "people/choose_certificate.html",
