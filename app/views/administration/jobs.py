@@ -67,7 +67,7 @@ class JobView(ListPage):
         _("Each item is carried out at most once, whatever happens to the server."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the member's own jobs."""
         return select(
             Job.id,
@@ -157,7 +157,7 @@ class JobFailureView(ListPage):
         Filter("reason", _("Reason")),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the failures of the member's own jobs."""
         return (
             select(

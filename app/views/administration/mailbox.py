@@ -52,7 +52,7 @@ class MailboxView(ListPage):
         _("In a real registry there is no such page, and secret messages are not kept."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return all messages."""
         return select(
             MailboxMessage.id,

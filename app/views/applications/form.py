@@ -347,7 +347,7 @@ def page(
 
 
 def _picker(filled: Filled, title: Any, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    offered = {each.group or each.key: each for each in reversed(filled.offered.values())}
+    offered = {each.group or each.key: each for each in reversed([*filled.offered.values()])}
     chosen = [filled.offered.get(line.form.choice.data or "") for line in filled.form.lines]
     return {
         "title": title,

@@ -419,7 +419,7 @@ def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...
 
 def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
     """Return the query form that lists of applications share."""
-    found = (
+    found: tuple[Filter, ...] = (
         Filter("number", _("Application number"), kind="prefix", on=("number",)),
         Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
         Filter(

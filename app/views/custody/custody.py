@@ -313,7 +313,7 @@ class LinkedEnterpriseView(ListPage):
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a link."""
         receiver = aliased(Account)
-        statement: Select[Any] = (
+        statement: Select = (
             select(
                 Link.account_id,
                 Link.receiver_id,

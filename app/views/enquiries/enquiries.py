@@ -249,7 +249,7 @@ class _EntryView(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an entry of this side's buckets."""
-        entries: Select[Any] = (
+        entries: Select = (
             select(
                 Entry.account_id,
                 Entry.instrument_id,
@@ -335,7 +335,7 @@ class _LineView(ListPage):
 
 def _lines(*more: Any) -> Select[Any]:
     """Return lines with their application, account and instrument."""
-    lines: Select[Any] = (
+    lines: Select = (
         select(
             ApplicationLine.id,
             Application.account_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import flash, redirect, request
 from flask_appbuilder import expose
@@ -190,7 +190,7 @@ class IssuanceView(ImportDesk):
     import_label = _("Import an allocation table")
     import_page = "issuance/import.html"
     file_title = _("Allocation table")
-    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
+    outside_the_table = {"declared": _("Total of all rows")}
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},

@@ -28,6 +28,7 @@ from app.security.scope import scope_of, scoped
 from app.views.lists import export
 from app.views.lists.columns import Cell, Column
 from app.views.lists.conditions import Columns, Conditions, Filter
+from app.views.lists.export import Export
 from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
 from app.views.page import Page, current_actor
 
@@ -312,7 +313,7 @@ class ListPage(Page):
             )
         return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
 
-    def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
+    def _export(self, write: Callable[[Export], Any], *, has_types: bool) -> Any:
         asked = self._asked()
         if not asked.is_clear:
             return self._page(asked, Found())
@@ -321,7 +322,7 @@ class ListPage(Page):
         source, statement = self._statement(asked)
         cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
         return write(
-            export.Export(
+            Export(
                 asked.order.apply(statement.with_only_columns(*cells), source),
                 columns,
                 title=str(self.title),
@@ -423,7 +424,7 @@ class ListPage(Page):
 
     def _chosen(
         self, asked: Asked, takes_all: bool
-    ) -> tuple[dict[int, tuple[str, str]], list[int]]:
+    ) -> tuple[dict[int, tuple[str, str]], Sequence[int]]:
         """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
         columns, statement = self._statement(asked)
         (key,) = self.key
@@ -437,7 +438,7 @@ class ListPage(Page):
         words = [columns[label] for label in (self.bulk_name, self.bulk_object) if label]
         statement = statement.with_only_columns(columns[key], *words)
         rows = db.session.execute(statement.order_by(columns[key]).limit(BULK_LIMIT + 1))
-        names = {id_: (str(name), *map(str, object_), "")[:2] for id_, name, *object_ in rows}
+        names = {id_: (str(name), "".join(map(str, object_))) for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
 
     def _not_so_many(self, count: int) -> str:

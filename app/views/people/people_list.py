@@ -54,7 +54,7 @@ def phone_field() -> Any:
     )
 
 
-def read_person(form: Any, name: str) -> dict[str, str] | None:
+def read_person(form: Any, name: str) -> dict[str, Any] | None:
     """Return name, e-mail and phone as they are kept, or None: what is wrong stands at its field."""
     values, wrong = operators.read(name, form.phone.data or "", form.email.data or "")
     for field, message in wrong.items():
