@@ -198,8 +198,6 @@ def test_only_the_ledger_inserts_movements():
         for path in SOURCES
         if re.search(r"insert\s+into\s+(movement|posting)\b|insert\((Movement|Posting)\b"
                      r"|\b(Movement|Posting)\(\s*\w+=", path.read_text(encoding="utf-8"), re.I)
-        # The national seed writes history in bulk, through the same trigger.
-        and not name_of(path).startswith("app/installation/")
     ]  # fmt: skip
     assert writers == ["app/operations/ledger/posting.py"]
 
