@@ -391,7 +391,7 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
 
 
 def publish_crl_if_due(actor: Actor, *, now: datetime) -> RevocationList | None:
-    """Publish a list where one is due; for whoever comes by every few minutes."""
+    """Publish a list where one is due.  Called periodically by the worker."""
     return publish_crl(actor, now=now) if is_crl_due(now) else None
 
 
@@ -615,12 +615,12 @@ def _tell(row: Certificate, action: str, actor: Actor, *, before: str, remark: s
 
 def _write_to_holder(row: Certificate, action: str) -> None:
     holder, what = row.member, _CHANGES[action]
-    if holder.email.endswith("@members.invalid") or not outbox.is_deliverable("mail", holder.email):
+    if not outbox.is_deliverable("mail", holder.address):
         return
     outbox.send(
         outbox.Message(
             channel="mail",
-            recipient=holder.email,
+            recipient=holder.address,
             subject=_("Your certificate has changed"),
             body=_(
                 "The certificate %(serial)s of member %(number)s was %(change)s. If you know nothing"

@@ -19,13 +19,13 @@ from app.extensions import db, transaction
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, SECTORS, DetailField
-from app.operations.records import log
-from app.operations.records.actor import Actor
+from app.operations.records import personal_data
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
+from app.views.page import current_actor
 
 
 def _field(field: DetailField) -> Any:
@@ -146,14 +146,12 @@ class AccountChangeView(ApplicationDesk):
     def reveal(self, id: int) -> Any:
         """Show the proposal with its personal data in clear; who read it is on record."""
         application = self.load(id)
-        actor = Actor.of(g.user, request.remote_addr or "")
         with transaction():
-            log.record(
-                actor,
-                "personal_data.read",
+            personal_data.record_reading(
+                current_actor(),
+                list(application.proposal),
                 subject=application.number,
                 account_id=application.account_id,
-                fields=sorted(application.proposal),
             )
         g.reads_clear = True
         return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))

@@ -26,7 +26,6 @@ from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS, DetailField
 from app.operations.imports import opening_import
 from app.operations.records import personal_data
-from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
@@ -162,12 +161,8 @@ class AccountOpeningView(ImportDesk):
         """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form; there is no enterprise to be chosen first."""
-        return ApplicationDesk.new(self)
+    def choose(self) -> None:
+        """There is no enterprise to be chosen first."""
 
     def new_form(self, account_id: int) -> Any:
         """Return the empty form."""
