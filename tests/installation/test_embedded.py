@@ -53,7 +53,7 @@ class User:
         assert self.process.stdout.readline() == b"ready\n"
 
     def leave(self):
-        self.process.communicate(b"\n", timeout=60)
+        self.process.communicate(b"\n", timeout=120)
         assert self.process.returncode == 0
 
     def kill(self):
@@ -120,7 +120,7 @@ def test_two_first_starts_at_once_share_one_server(folder):
     assert [process.stdout.readline() for process in both] == [b"ready\n"] * 2
     assert server(folder) is not None
     for process in both:
-        process.communicate(b"\n", timeout=60)
+        process.communicate(b"\n", timeout=120)
     assert [process.returncode for process in both] == [0, 0]
     assert server(folder) is None
 
