@@ -101,6 +101,7 @@ class JobView(ListPage):
         page = self.render_template(
             "administration/job.html",
             detail=_detail(job, back),
+            crumb=job.title,
             job=job,
             is_open=is_open,
             failures=failures,
@@ -178,7 +179,6 @@ def _own(job_id: int) -> Job:
     ).one_or_none()
     if job is None:
         abort(404)
-    g.crumb = job.title
     return job
 
 

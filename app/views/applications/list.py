@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import abort, g
@@ -166,12 +167,16 @@ class ApplicationList(ListPage):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show one application with its lines and what was done to it."""
-        application = self.load(id)
-        return self.render_template("parts/detail.html", detail=self.detail(application))
+        return self.render_template("parts/detail.html", detail=self.detail(*self.found(id)))
 
-    def detail(self, application: Application) -> dict[str, Any]:
-        """Return what detail.html shows."""
-        status = g.shown_status  # As people see it: a settled day's transfers have arrived.
+    def detail(
+        self, application: Application, status: str = "", *, is_clear: bool = False
+    ) -> dict[str, Any]:
+        """Return what detail.html shows; ``status`` is the one that `found` returns, where it matters.
+
+        Personal data are masked unless they ``is_clear``.
+        """
+        status = status or application.status
         label, tone = SHOWN_STATUSES[status]
         return {
             "title": self.title,
@@ -188,7 +193,7 @@ class ApplicationList(ListPage):
                 for each in self.detail_actions(application, status)
             ],
             "sections": [{"title": _("Application"), "items": self.detail_facts(application)}],
-            "tables": self.detail_tables(application),
+            "tables": self.detail_tables(application, is_clear=is_clear),
             "lines": self.detail_lines(application),
             "attachments": attachments.of_application(application.id),
             "timeline": timeline(application),
@@ -219,11 +224,12 @@ class ApplicationList(ListPage):
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return facts
 
-    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+    def detail_tables(
+        self, application: Application, *, is_clear: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the tables that stand before the lines: proposed details, receivers' agreement."""
         found = []
         if application.proposal:
-            is_clear = getattr(g, "reads_clear", False)
             is_new = application.kind == AccountOpening.code
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
             found += [table] if table["rows"] else []
@@ -263,6 +269,13 @@ class ApplicationList(ListPage):
 
     def load(self, id_: int) -> Application:
         """Return an application of this kind in the member's scope, or answer 404."""
+        return self.found(id_)[0]
+
+    def found(self, id_: int) -> tuple[Application, str]:
+        """Return an application in scope with its status as people see it, or answer 404.
+
+        A settled day's transfers have arrived, though their rows still say that they wait.
+        """
         wanted = scoped_applications(
             select(Application, _SHOWN_STATUS).where(Application.id == id_, self.chosen()),
             Application.id,
@@ -285,8 +298,8 @@ class ApplicationList(ListPage):
         row = found.one_or_none()
         if row is None:
             abort(404)
-        application, g.shown_status = row
-        return application
+        application, status = row
+        return application, status
 
 
 def subject_of(application: Application) -> tuple[str, str]:
@@ -391,6 +404,17 @@ def timeline(application: Application) -> list[dict[str, Any]]:
         }
         for event, is_open in receivers.events_of(application)
     ]
+
+
+def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...]:
+    """Return columns that lists of applications share, by their keys and in this order.
+
+    Those ``hidden`` are not shown unless a member chooses them.
+    """
+    known = {each.key: each for each in ApplicationList.columns}
+    return tuple(
+        replace(known[key], is_shown=False) if key in hidden else known[key] for key in keys
+    )
 
 
 def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:

@@ -78,9 +78,9 @@ class SigningView(Page):
             return redirect(url_for("HomeView.index"))
         payload = waits.payload
         purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
-        g.crumb = gettext("Sign")
         return self.render_template(
             "applications/signing.html",
+            crumb=gettext("Sign"),
             is_review=purpose == "review",
             kinds=KINDS,
             payload=payload,

@@ -245,7 +245,6 @@ class _EntryView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -613,7 +612,6 @@ class FrozenPartView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:

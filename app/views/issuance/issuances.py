@@ -25,7 +25,7 @@ from app.operations.records import clock
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import Choosable, LinesForm, Required, choices_of
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -208,11 +208,11 @@ class IssuanceView(ImportDesk):
         },
     )
     columns: tuple[Column, ...] = (
-        *ApplicationList.columns[:5],
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
         Column("quantity", _("Issued quantity"), kind="quantity"),
         Column("import_id", _("Import batch"), kind="code"),
-        *ApplicationList.columns[6:],
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),

@@ -472,6 +472,7 @@ class ListPage(Page):
         here = self.url("list", **(arguments | self._place_arguments(asked, found)))
         context = {
             "page": self,
+            "crumb": "" if self.menu else self.title,
             "filters": [
                 each
                 for each in self.filters
