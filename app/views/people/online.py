@@ -20,12 +20,13 @@ from app.security import lockout, sessions
 from app.security.manager import current_login, permissions
 from app.views.lists.listing import (
     Action,
-    BulkAction,
     BulkResult,
     Column,
     Filter,
     ListPage,
+    action,
     back_url,
+    in_bulk,
 )
 
 METHODS = {
@@ -63,11 +64,6 @@ class OnlineView(ListPage):
         Filter("name", _("Name")),
         Filter("ip", _("IP address"), "exact"),
     )
-    bulk = (
-        BulkAction(
-            "end", _("Force out"), _("End the %(count)s ticked sessions?"), is_dangerous=True
-        ),
-    )
     bulk_name = "member_no"
     help = (
         _("A session that is forced out ends at once; the member can sign in again."),
@@ -103,7 +99,9 @@ class OnlineView(ListPage):
                 is_dangerous=True,
             )
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action("end", _("Force out"), _("End the %(count)s ticked sessions?"), single=False)
+    @in_bulk(is_dangerous=True)
+    def end_many(self, ids: Sequence[int]) -> BulkResult:
         """End the sessions; the administrator's own is left alone."""
         login = current_login()
         result = BulkResult()
