@@ -16,6 +16,7 @@ import config
 from app import create_app, embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
+from app.installation import reference
 from app.models import Member
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM
@@ -26,6 +27,10 @@ TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
 KEPT = {
     "alembic_version",
     "trading_day",
+    "sector",
+    "category",
+    "city",
+    "reference_version",
     "ab_role",
     "ab_permission",
     "ab_view_menu",
@@ -145,9 +150,12 @@ def _empty(cluster: embedded.Cluster) -> None:
             " VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry')"
         )
         edited = connection.execute("DELETE FROM trading_day WHERE changed_by IS NOT NULL").rowcount
+        for name in ("sector", "category", "city"):
+            edited += connection.execute(f"DELETE FROM {name} WHERE version > 0").rowcount
     if edited:
         with transaction():
             calendar.seed()
+            reference.seed()
 
 
 # Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of

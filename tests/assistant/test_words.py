@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from app.domain.kinds import KINDS
+from app.installation.reference import CATEGORIES
 from app.operations.applications import evidence
 from assistant.contents import Request, describe
 from assistant.words import LABELS, VALUES
@@ -12,7 +13,7 @@ from assistant.words import LABELS, VALUES
 
 def test_every_kind_and_type_has_its_word():
     assert set(KINDS) <= VALUES["kind"].keys()
-    categories = {category for kind in KINDS.values() for category in kind.categories}
+    categories = {category for each in CATEGORIES.values() for category in each}
     assert categories <= VALUES["category"].keys()
 
 

@@ -18,11 +18,11 @@ from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Account, Attestation, Member, Notice, NoticeChange
-from app.operations.accounts.details import SECTORS
 from app.operations.compliance import attestations
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
 from app.security.scope import scope_of, scoped
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter

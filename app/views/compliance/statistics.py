@@ -27,7 +27,7 @@ from app.domain.regions import PROVINCES
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Notice
-from app.operations.accounts.details import SECTORS
+from app.operations.records.catalogue import SECTORS
 from app.security.scope import scope_of, scoped
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column

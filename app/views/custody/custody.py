@@ -11,9 +11,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, null, select
 from sqlalchemy.orm import aliased
-from wtforms import SelectField
 
-from app.domain.kinds.custody import CUSTODY_TYPES, CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.workflow import Status, line_key
 from app.extensions import db
 from app.models import (
@@ -26,6 +25,7 @@ from app.models import (
 from app.models import (
     CustodyLink as Link,
 )
+from app.operations.records.catalogue import CUSTODY_TYPES
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
@@ -35,8 +35,8 @@ from app.views.applications.form import (
     Choosable,
     Filled,
     LinesForm,
+    OfferedField,
     Required,
-    choices_of,
 )
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
@@ -55,12 +55,7 @@ TYPE_FILTER = Filter(
 class DepositForm(LinesForm):
     """存管申请."""
 
-    category = SelectField(
-        _("Custody type"),
-        [Required()],
-        choices=choices_of(CUSTODY_TYPES, _("Please choose")),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Custody type"), CUSTODY_TYPES, _("Please choose"))
 
 
 class ReturnForm(LinesForm):

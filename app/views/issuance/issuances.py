@@ -15,7 +15,6 @@ from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, s
 from wtforms import SelectField, StringField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
 from app.extensions import db, transaction
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
@@ -24,7 +23,14 @@ from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from app.views.applications.form import Choosable, LinesForm, Required, choices_of
+from app.operations.records.catalogue import ISSUANCE_TYPES
+from app.views.applications.form import (
+    Choosable,
+    LinesForm,
+    OfferedField,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.lists.columns import Column
@@ -130,7 +136,11 @@ class InstrumentView(ListPage):
     def new(self) -> Any:
         """Create an instrument."""
         form = InstrumentForm()
-        venues = db.session.execute(select(Venue.id, Venue.name).order_by(Venue.id)).all()
+        venues = db.session.execute(
+            select(Venue.id, Venue.name)
+            .where(Venue.in_force(clock.now().date()))
+            .order_by(Venue.id)
+        ).all()
         form.venue.choices = choices_of({str(id_): name for id_, name in venues}, _("None"))
         if form.validate_on_submit() and self._create(form):
             return redirect(back_url(self._url("list", {})))
@@ -169,12 +179,7 @@ class InstrumentView(ListPage):
 class IssuanceForm(LinesForm):
     """配额发放."""
 
-    category = SelectField(
-        _("Issuance type"),
-        [Required()],
-        choices=choices_of(ISSUANCE_TYPES, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, CHOOSE)
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
