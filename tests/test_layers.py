@@ -62,6 +62,7 @@ ROOMS = {
         "issuance": ("lists", "applications", "sanctions"),
         "enquiries": ("lists", "applications", "sanctions"),
         "administration": ("lists", "applications"),
+        "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),
     },
 }  # fmt: skip

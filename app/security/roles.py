@@ -74,11 +74,16 @@ READING = {
     "ConfiscationRefundEnquiryView": "list export",
 }
 
+# 数据字典: kept by the system administrator.
+REFERENCE_DATA = ("SectorView", "CategoryView", "VenueView", "TradeCodeView", "CityView")
+
 # What the administrators and the auditor may look up: who may do what, and which rules hold.
 RULES_IN_FORCE = {
     "PermissionSheetView": "list export",
     "ParameterView": "list",
     "ParameterHistoryView": "list export",
+    "DictionaryView": "list",
+    **dict.fromkeys(REFERENCE_DATA, "list export"),
 }
 
 # How compliance stands; who issues notices, adjusts them and reminds has ISSUES_NOTICES.
@@ -222,6 +227,7 @@ SYSTEM_ADMIN = RoleSpec(
         **CERTIFIED,
         "MemberView": "list export add switch confirm",
         "ParameterView": "list edit",
+        **dict.fromkeys(REFERENCE_DATA, "list export edit bulk"),
         "TradingCalendarView": "list export edit",
         "ClockView": "show set",
     },

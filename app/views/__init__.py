@@ -53,6 +53,7 @@ from app.views.people.enrolment import EnrolmentView, FirstSignInView
 from app.views.people.members import MemberView
 from app.views.people.online import LockView, OnlineView
 from app.views.people.sign_in import SignInView
+from app.views.reference.pages import PAGES, DictionaryView
 from app.views.sanctions.sanctions import (
     ConfiscationRefundView,
     ConfiscationView,
@@ -163,6 +164,7 @@ MENUS: tuple[tuple[Any, str, tuple[tuple[Any, type[Any]], ...]], ...] = (
             (_("Permission sheet"), PermissionSheetView),
             (_("System parameters"), ParameterView),
             (_("Parameter history"), ParameterHistoryView),
+            (_("Data dictionary"), DictionaryView),
             (_("Trading calendar"), TradingCalendarView),
             (_("System clock"), ClockView),
         ),
@@ -185,6 +187,7 @@ WITHOUT_MENU = (
     FrozenPartView,
     RegistryEntryView,
     TradingEntryView,
+    *PAGES,
 )
 
 

@@ -150,6 +150,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "PermissionSheetView": "权限表",
         "ParameterView": "系统参数与参数变更记录",
         "ParameterHistoryView": "系统参数与参数变更记录",
+        "DictionaryView": "数据字典",
+        **dict.fromkeys(
+            ("SectorView", "CategoryView", "VenueView", "TradeCodeView", "CityView"), "数据字典"
+        ),
         "TradingCalendarView": "交易日历",
         "ClockView": "系统时钟",
         "MemberView": "用户列表",
