@@ -45,6 +45,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app import embedded
+
 ROOT = Path(__file__).resolve().parent
 PROFILES = ("demo", "test", "production")
 CERT_LOGINS = ("agent", "mtls", "off")
@@ -469,9 +471,6 @@ def _databases(profile: str, environ: Mapping[str, str]) -> tuple[str, str]:
     if profile == "production":
         return _production_databases(app_text, owner_text)
     if not app_text:
-        # Here and not above: the package's own start imports this module.
-        from app import embedded
-
         urls = embedded.ensure_running(folder_of(profile))
         return urls.app, urls.owner
     app = _as_text(_postgresql("DATABASE_URL", app_text))

@@ -17,13 +17,14 @@ import psycopg
 from flask import Flask
 
 import config
-from app import create_app, embedded, installation, memory
+from app import embedded, installation, memory
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.ledger import verification
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
+from app.web import create_app
 
 MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday, a trading day
 TODAY = date(2026, 11, 20)

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import reference
@@ -21,6 +21,7 @@ from app.models import Member
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM
 from app.security import sessions
+from app.web import create_app
 from tests.invariants import assert_sound
 
 TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday

@@ -27,12 +27,14 @@ MAY_IMPORT = {
     "worker": ("domain", "operations", "delivery", "extensions", "config", "pki", "memory"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
-            "worker", "pki"),
+            "worker", "pki", "foreign_commands"),
+    "foreign_commands": ("config",),
     # It sets everything up: schema, roles, demo data.
     "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki"),
     "migrations": ("models",),
-    "__init__": ("domain", "models", "operations", "security", "extensions", "views", "cli",
-                 "installation", "config"),
+    # Whoever wants the rules or the keys alone imports the package, and loads nothing else by it.
+    "__init__": (),
+    "web": ("models", "security", "extensions", "views", "cli", "installation", "config"),
 }  # fmt: skip
 
 # The rooms of the two large layers: what each may import of its own layer, besides itself.

@@ -15,9 +15,10 @@ from sqlalchemy import CheckConstraint, create_engine, inspect, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 import config
-from app import create_app, installation
+from app import installation
 from app.extensions import db
 from app.models.ledger import TransactionId
+from app.web import create_app
 
 # What Flask-AppBuilder's tables have and our metadata cannot tell, with the reason.
 KNOWN_NOISE: set[tuple[str, str]] = set()

@@ -76,9 +76,6 @@ ACTION_TITLES = {
 # Before the first of a kind's own reviews: where the enterprise asks for a second operator's yes.
 COLLEAGUE_STEP = -1
 
-OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
-FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)
-
 _ALLOWED = {
     Action.SAVE: (Status.DRAFT, Status.RETURNED),
     Action.SUBMIT: (Status.DRAFT, Status.RETURNED),

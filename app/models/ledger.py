@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import UserDefinedType
 
-from app.domain.moves import HELD_BUCKETS, ISSUANCE_ACCOUNT_ID, Bucket
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.models.account import Account
 from app.models.instrument import Instrument
 
@@ -85,9 +85,6 @@ class Holding(Model):
 
     account: Mapped[Account] = relationship()
     instrument: Mapped[Instrument] = relationship()
-
-
-HELD = sum((getattr(Holding, bucket.column) for bucket in HELD_BUCKETS[1:]), Holding.available)
 
 
 class Posting(Model):

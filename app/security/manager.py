@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import current_app, g, has_request_context, request, session
@@ -67,6 +67,31 @@ class RegistrySecurityManager(SecurityManager):
         """Return the names of the menu entries that the member may see."""
         mine = {view for permission, view in permissions() if permission == MENU_ACCESS}
         return mine if menu_names is None else mine & set(menu_names)
+
+
+# Each would write members, roles or permissions past our rules and our log, and commit by itself.
+WRITES = """
+    add_user update_user delete_user reset_password update_user_auth_stat noop_user_update
+    add_register_user del_register_user
+    add_role update_role delete_role add_group delete_group import_roles
+    add_permission del_permission add_view_menu del_view_menu
+    add_permission_view_menu del_permission_view_menu add_permission_role del_permission_role
+    add_permissions_view add_permissions_menu security_cleanup security_converge
+    _create_db create_api_key revoke_api_key validate_api_key
+""".split()
+
+
+def _refusing(name: str) -> Callable[..., None]:
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise NotImplementedError(
+            f"{name}: members are written by app.security.members, roles by `flask init`"
+        )
+
+    return refuse
+
+
+for _name in WRITES:
+    setattr(RegistrySecurityManager, _name, _refusing(_name))
 
 
 def permissions() -> frozenset[tuple[str, str]]:

@@ -7,8 +7,6 @@ import pytest
 from app.domain.errors import NotAllowed
 from app.domain.workflow import (
     ACTION_TITLES,
-    FINAL,
-    OPEN,
     STATUS_TITLES,
     STATUS_TONES,
     Action,
@@ -43,6 +41,10 @@ def test_what_may_be_done_in_each_status(status, action):
         with pytest.raises(NotAllowed, match="DJ202600000001") as refusal:
             require(case, action)
         assert refusal.value.code == "wrong_status"
+
+
+OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
+FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)
 
 
 def test_nothing_can_be_done_to_a_final_application():

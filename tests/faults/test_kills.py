@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.extensions import db
 from app.models import Application
 from app.operations.ledger.verification import verify_ledger
+from app.web import create_app
 from tests.factories import account, give, instrument, venue
 
 ROOT = Path(__file__).resolve().parents[2]

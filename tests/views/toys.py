@@ -13,7 +13,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Select, event, insert, select
 
-from app import create_app
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Account, Member, TransferPermissionChange
@@ -28,6 +27,7 @@ from app.views.lists.listing import (
     action,
     in_bulk,
 )
+from app.web import create_app
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=BEIJING)
 SECTORS = {"power": ("发电", "green"), "steel": ("钢铁", "amber"), "cement": ("水泥", "grey")}

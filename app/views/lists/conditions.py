@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, DateTime, literal, or_
 
+from app.domain.trading_day import BEIJING
+
 LONGEST = 100  # Characters in one condition; far above every code and name.
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint.
 _YEARS = range(1900, 3000)  # Beyond these a date is a slip, and arithmetic on it may overflow.
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
@@ -178,11 +178,11 @@ def _moments(each: Filter, text: str) -> tuple[datetime, datetime]:
     match = _MOMENT.fullmatch(text)
     if match is None:
         day = _date(each, text)
-        begin = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
+        begin = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
         return begin, begin + timedelta(days=1)
     year, month, day_of_month, hour, minute, second = (int(part or 0) for part in match.groups())
     try:
-        begin = datetime(year, month, day_of_month, hour, minute, second, tzinfo=SHANGHAI)
+        begin = datetime(year, month, day_of_month, hour, minute, second, tzinfo=BEIJING)
     except ValueError:
         begin = None
     if begin is None or year not in _YEARS:
@@ -220,7 +220,7 @@ def _between(column: ColumnElement[Any], ends: tuple[Any, Any]) -> ColumnElement
 def _on_day(column: ColumnElement[Any], day: date) -> ColumnElement[bool]:
     if not isinstance(column.type, DateTime):
         return column == day
-    begin = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
+    begin = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
     return column.between(begin, begin + timedelta(days=1, microseconds=-1))
 
 

@@ -29,12 +29,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from werkzeug.wsgi import ClosingIterator
 
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.records.actor import Actor
 from app.operations.records.log import record
 from app.views.lists import workbook
 from app.views.lists.columns import Column
-from app.views.lists.conditions import SHANGHAI
 
 Answer = Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
@@ -116,7 +116,7 @@ def _begin(resources: ExitStack, asked: Export, actor: Actor, form: str) -> Conn
     """Return a connection that only reads, with the export on record; None when no slot is free."""
     connection = resources.enter_context(db.engine.connect())
     connection = connection.execution_options(postgresql_readonly=True)
-    wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": SHANGHAI.key}
+    wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": BEIJING.key}
     if connection.scalar(_TAKE_SLOT, wanted) is None:
         return None
     more = {} if form == "csv" else {"format": form}
@@ -144,7 +144,7 @@ def _finish(actor: Actor, subject: str, result: str, rows: int) -> None:
 
 
 def _file(body: Any, title: str, ending: str, media_type: str, size: int | None = None) -> Response:
-    name = quote(f"{title}_{datetime.now(SHANGHAI):%Y%m%d_%H%M%S}.{ending}")
+    name = quote(f"{title}_{datetime.now(BEIJING):%Y%m%d_%H%M%S}.{ending}")
     headers = {
         "Content-Disposition": f"attachment; filename=\"export.{ending}\"; filename*=UTF-8''{name}",
         "Cache-Control": "no-store",

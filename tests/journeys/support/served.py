@@ -17,12 +17,13 @@ from pathlib import Path
 from urllib.error import URLError
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.extensions import db
 from app.installation import demo, demo_keys
 from app.pki.ceremony import establish
 from app.pki.signer import wait_until_ready
 from app.security import captcha
+from app.web import create_app
 
 TEMPLATE = "journey_template"
 _ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.

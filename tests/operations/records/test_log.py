@@ -18,11 +18,9 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.pki import ceremony
 from app.pki.errors import SignerAbsent
 from app.pki.signer import wait_until_ready
-from app.pki.suites import has_sm2
 from app.security import sign_in
 from tests.factories import member
-
-needs_sm2 = pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+from tests.signing import needs_sm2
 
 
 class Logs:

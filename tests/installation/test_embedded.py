@@ -17,7 +17,7 @@ import pytest
 
 from app import embedded
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 USER = """
 import sys

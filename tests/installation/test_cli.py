@@ -21,7 +21,7 @@ import config
 from app import embedded
 from app.extensions import db
 from app.installation.demo import DEMO_PASSWORD
-from app.models import SettlementRun
+from app.models import Application, SettlementRun
 from app.operations.records import clock
 
 SEEDED = "cli_seeded"
@@ -199,7 +199,7 @@ def test_a_time_of_another_zone_is_understood(app):
 )
 def test_what_is_no_time_does_not_move_the_clock(app, refused, typed):
     before = clock.now()
-    assert "not a time like" in refused("clock", "--set", typed)
+    assert "不是时间，应如 14:59" in refused("clock", "--set", typed)
     assert clock.now() - before < timedelta(minutes=1)
 
 
@@ -234,11 +234,11 @@ def test_a_day_is_settled_once(shell):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--date", "2026-13-01"], "not a date"),
-        (["--date", "today"], "not a date"),
+        (["--date", "2026-13-01"], "不是日期"),
+        (["--date", "today"], "不是日期"),
         (["--date", "2026-11-22"], "2026-11-22 不是交易日"),  # A Sunday.
         (["--date", "1999-01-04"], "1999-01-04"),
-        (["--as-of", "noon"], "not a time"),
+        (["--as-of", "noon"], "不是时间"),
         (["--as-of", "14:59"], "须在 15:00 以后才能日终结算"),
     ],
 )
@@ -337,8 +337,22 @@ def test_demonstrations_are_not_for_production(cluster, seeded):
         assert DEMO_PASSWORD not in done.stdout
 
 
+def test_what_the_settings_lack_is_told_in_one_line(seeded):
+    done = seeded.run("verify-ledger", APP_PROFILE="production", SECRET_KEY="short")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: SECRET_KEY 须不少于32个字符。.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"request_no": "A1"}', "[1]", "\udcff"])
+def test_a_file_that_lists_no_requests_is_refused(app, refused, tmp_path, content):
+    file = tmp_path / "requests.json"
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    assert "requests.json 不是划转请求的 JSON 列表" in refused("exchange-transfer", str(file))
+    assert db.session.scalar(select(func.count()).select_from(Application)) == 0
+
+
 def test_evidence_of_no_application_is_refused(app, refused, tmp_path):
-    assert "no application KH202600000099" in refused(
+    assert "没有申请 KH202600000099" in refused(
         "export-evidence", "KH202600000099", str(tmp_path / "evidence")
     )
     assert not (tmp_path / "evidence").exists()
@@ -349,7 +363,7 @@ def test_codes_of_a_first_certificate_are_for_members_alone(shell):
     reference, code = shell.says("issue-codes", "R0009").split()
     assert (len(reference), len(code)) == (10, 10)
     done = shell.run("issue-codes", "R0008")
-    assert (done.returncode, "no such member" in done.stderr) == (1, True)
+    assert (done.returncode, done.stderr.strip()) == (1, "Error: 没有会员 R0008")
 
 
 def test_a_number_and_an_address_are_one_persons(shell):
