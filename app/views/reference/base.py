@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from flask import abort, flash, g, redirect, request
+from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import ModelView, expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
@@ -179,9 +179,10 @@ class ReferenceView(ListPage, ModelView):
         return statement
 
     def tools(self) -> Iterable[Action]:
-        """新增."""
+        """新增, and the way back to all data."""
         if "new" in self.include_route_methods and self._may_edit():
             yield Action(_("New"), self._url("new", {}), icon="plus")
+        yield Action(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
 
     def actions(self, row: Any) -> Iterable[Action]:
         """修改."""
@@ -202,7 +203,7 @@ class ReferenceView(ListPage, ModelView):
     def disable(self, ids: Sequence[int]) -> BulkResult:
         """停用."""
         model, today = self.datamodel.obj, clock.now().date()
-        return BulkResult(*reference.disable(model, ids, self._actor(), today=today))
+        return BulkResult(*reference.disable(model, ids, self.actor(), today=today))
 
     # The forms --------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class ReferenceView(ListPage, ModelView):
         values = {column_of(self.datamodel, name): form[name].data for name in names}
         values = {name: None if value == "" and self._is_null(name) else value
                   for name, value in values.items()}  # fmt: skip
-        model, actor, today = self.datamodel.obj, self._actor(), clock.now().date()
+        model, actor, today = self.datamodel.obj, self.actor(), clock.now().date()
         try:
             with transaction():
                 if id_ is None:
@@ -282,7 +283,8 @@ class ReferenceView(ListPage, ModelView):
         )
         return page, 422 if form.is_submitted() else 200
 
-    def _actor(self) -> Actor:
+    def actor(self) -> Actor:
+        """Return who acts in this request."""
         return Actor.of(g.user, request.remote_addr or "")
 
     def _may_edit(self) -> bool:
