@@ -29,11 +29,12 @@ from app.operations.applications import evidence
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates
+from app.operations.people.members import NewMember, register_member
+from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
-from app.security.members import first_password, register_member
 from app.security.roles import ROLES
 from config import ConfigurationError
 
@@ -143,16 +144,7 @@ def add_member(
             )
             if account_id is None:
                 raise RuleError(_("There is no account %(number)s", number=account_no))
-        register_member(
-            number,
-            name,
-            password,
-            role,
-            account_id=account_id,
-            province=province,
-            email=email,
-            phone=phone,
-        )
+        register_member(NewMember(number, name, role, account_id, province, email, phone), password)
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
     click.echo(password)
 

@@ -168,8 +168,10 @@ SOUND_AFTER = re.compile(
 
 
 @pytest.fixture(autouse=True)
-def _sound_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Assert the invariants where a business was done."""
+def _sound_afterwards(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Assert the invariants where a business was done, while a test's own kinds are known still."""
     is_business = SOUND_AFTER.match(request.module.__name__) and "app" in request.fixturenames
     # What is done without a lock, or by hand, goes wrong on purpose.
     if "without_the" in request.node.name or request.node.get_closest_marker("unsound"):

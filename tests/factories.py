@@ -31,9 +31,9 @@ from app.models import (
 )
 from app.operations.applications import engine
 from app.operations.ledger import posting
+from app.operations.people.members import NewMember, register_member
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from app.security.members import register_member
 
 PASSWORD = "Correct-Horse-1"
 _number = itertools.count(1)
@@ -92,16 +92,9 @@ def member(
     if db.session.query(Member).filter_by(username=number).first():
         number = f"{number}-{next(_number)}"
     with transaction():
-        member_id = register_member(
-            number,
-            of.name if of is not None else role,
-            PASSWORD,
-            role,
-            account_id=of.id if of is not None else None,
-            province=province,
-            must_change=False,
-            **more,
-        )
+        name, account_id = (of.name, of.id) if of is not None else (role, None)
+        newcomer = NewMember(number, name, role, account_id, province, **more)
+        member_id = register_member(newcomer, PASSWORD, must_change=False)
     return db.session.get_one(Member, member_id)
 
 

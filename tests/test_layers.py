@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "pki": ("domain",),  # It runs on a member's own machine, too.
     "models": ("domain", "pki"),  # Personal data are encrypted by the suites of pki.
     "operations": ("domain", "models", "extensions", "pki"),
-    "security": ("domain", "models", "extensions", "config", "pki"),
+    # Of operations it knows people and their records alone (ADR 0049).
+    "security": ("domain", "models", "operations", "extensions", "config", "pki"),
     # Messages on their way out, and the process that carries them and works through jobs.
     "delivery": ("operations", "extensions", "config"),
     "worker": ("domain", "operations", "delivery", "extensions", "config", "pki", "memory"),
@@ -68,6 +69,8 @@ ROOMS = {
         "home": ("lists", "frame", "applications", "compliance", "administration"),
     },
 }  # fmt: skip
+# What stands beside the rooms of a layer and belongs to all of them.
+SHARED = {"operations": (), "views": ("page",)}
 LARGEST_ROOM = 16  # files of ours in one folder, its __init__.py not counted
 
 SOURCES = sorted((ROOT / "app").rglob("*.py"))
@@ -144,7 +147,17 @@ def test_rooms_import_the_rooms_they_may(path):
         for module in modules_imported(path)
         if module.startswith(f"app.{layer}.")
     }
-    assert own <= {room, *ROOMS[layer][room]}
+    assert own <= {room, *ROOMS[layer][room], *SHARED[layer]}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app/security").rglob("*.py")), ids=name_of)
+def test_security_knows_no_business(path):
+    rooms = {
+        module.split(".")[2]
+        for module in modules_imported(path)
+        if module.startswith("app.operations.")
+    }
+    assert rooms <= {"people", "records"}
 
 
 def test_rooms_have_no_circles():

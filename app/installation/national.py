@@ -21,7 +21,7 @@ from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Stage
 from app.domain.trading_day import BEIJING
 from app.installation.demo import DEMO_PASSWORD, MANUAL_MEMBER_NO, OFFICERS
 from app.installation.national_papers import RUNNING, Papers, Person
-from app.security import passwords
+from app.operations.people import passwords
 
 SEED = 2026
 FIRST_DAY, LAST_DAY = date(2025, 11, 24), date(2026, 11, 20)  # a year of trading days

@@ -120,7 +120,8 @@ class Movement(Model):
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint(
-            "from_bucket BETWEEN 1 AND 12 AND to_bucket BETWEEN 1 AND 12", name="bucket_known"
+            f"from_bucket BETWEEN 1 AND {len(Bucket)} AND to_bucket BETWEEN 1 AND {len(Bucket)}",
+            name="bucket_known",
         ),
         CheckConstraint(
             "from_account <> to_account OR from_bucket <> to_bucket", name="goes_somewhere"

@@ -1,13 +1,12 @@
 """Roles as data: who may do what on which page, and which roles exclude each other.
 
 `flask init` writes this table to the database (`sync_roles`), and the database guards the exclusions
-and the row scope that a role needs (migrations/sql/0005_operators.sql, which names the roles).
+and the row scope that a role needs (migrations/sql/0001/members.sql, which names the roles).
 Menu entries need no line here: an entry shows to whoever may open the page behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from flask import current_app
 from flask_babel import lazy_gettext as _
 from sqlalchemy import text
 
-from app.domain.errors import RuleError
+from app.domain.roles import ADMINISTRATORS, SCOPES
 from app.security.manager import MENU_ACCESS
 
 
@@ -25,9 +24,17 @@ class RoleSpec:
 
     code: str
     title: Any
-    scope: str  # account: 本单位; province: 省; all: 全国
     grants: dict[str, str] = field(default_factory=dict)  # "list show" and so on
-    is_administrator: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Return the row scope that the role needs: account, province or all."""
+        return SCOPES[self.code]
+
+    @property
+    def is_administrator(self) -> bool:
+        """Tell whether it is one of the three administrators', which exclude every other role."""
+        return self.code in ADMINISTRATORS
 
     def permissions(self) -> set[tuple[str, str]]:
         """Return the (permission, view) pairs as Flask-AppBuilder names them."""
@@ -114,7 +121,6 @@ REPRESENTATIVES: dict[str, str] = {
 ENTERPRISE = RoleSpec(
     "enterprise",
     _("Emitting enterprise"),
-    "account",
     {
         **EVERYBODY,
         **READING,
@@ -134,7 +140,6 @@ ENTERPRISE = RoleSpec(
 ENTERPRISE_MAKER = RoleSpec(
     "enterprise_maker",
     _("Enterprise operator (maker)"),
-    "account",
     {
         name: allowed
         for name, allowed in ENTERPRISE.grants.items()
@@ -150,7 +155,6 @@ ENTERPRISE_MAKER = RoleSpec(
 ENTERPRISE_CHECKER = RoleSpec(
     "enterprise_checker",
     _("Enterprise operator (checker)"),
-    "account",
     {
         **EVERYBODY,
         **READING,
@@ -161,7 +165,6 @@ ENTERPRISE_CHECKER = RoleSpec(
 PROVINCE = RoleSpec(
     "province",
     _("Provincial authority"),
-    "province",
     {**EVERYBODY, **READING, **REVIEWS, **COMPLIANCE, **ISSUES_NOTICES},
 )
 # What the registry's officers look at besides, and what the first of two enters.
@@ -202,13 +205,11 @@ ENTERED: dict[str, str] = {
 REGISTRY_MAKER = RoleSpec(
     "registry_maker",
     _("Registry officer (maker)"),
-    "all",
     {**EVERYBODY, **READING, **REVIEWS, **OFFICERS, **ENTERED},
 )
 REGISTRY_CHECKER = RoleSpec(
     "registry_checker",
     _("Registry officer (checker)"),
-    "all",
     {
         **EVERYBODY,
         **READING,
@@ -220,7 +221,6 @@ REGISTRY_CHECKER = RoleSpec(
 SYSTEM_ADMIN = RoleSpec(
     "system_admin",
     _("System administrator"),
-    "all",
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
@@ -231,12 +231,10 @@ SYSTEM_ADMIN = RoleSpec(
         "TradingCalendarView": "list export edit",
         "ClockView": "show set",
     },
-    is_administrator=True,
 )
 SECURITY_ADMIN = RoleSpec(
     "security_admin",
     _("Security administrator"),
-    "all",
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
@@ -246,12 +244,10 @@ SECURITY_ADMIN = RoleSpec(
         "LockView": "list export unlock",
         "LoginRecordView": "list export",
     },
-    is_administrator=True,
 )
 AUDITOR = RoleSpec(
     "auditor",
     _("Auditor"),
-    "all",
     {
         **EVERYBODY,
         **RULES_IN_FORCE,
@@ -260,7 +256,6 @@ AUDITOR = RoleSpec(
         "OperationLogView": "list export show",
         "MemberView": "list export",
     },
-    is_administrator=True,
 )
 
 ROLES = {
@@ -277,30 +272,6 @@ ROLES = {
         AUDITOR,
     )
 }
-
-
-def require_compatible(
-    codes: Iterable[str], *, account_id: int | None, province: str | None
-) -> None:
-    """Raise RuleError unless one person may hold these roles together with this row scope.
-
-    The three administrators exclude each other and every business role; a role that sees one
-    account or one province must not be held by someone whose scope is everything.
-    """
-    chosen = [ROLES[code] for code in set(codes)]
-    if len(chosen) > 1 and any(role.is_administrator for role in chosen):
-        raise RuleError(
-            _("An administrator's role excludes every other role"),
-            field="role",
-            code="role_exclusion",
-        )
-    scope = "account" if account_id else "province" if province else "all"
-    if any(role.scope != scope for role in chosen):
-        raise RuleError(
-            _("The role does not fit the member's account or province"),
-            field="role",
-            code="role_scope",
-        )
 
 
 def codes_of(member: Any) -> list[str]:

@@ -26,8 +26,8 @@ from app.models import (
     TradingDay,
 )
 from app.operations.ledger import verification
+from app.operations.people import passwords
 from app.operations.records import clock
-from app.security import passwords
 from app.views.compliance.statistics import Share, shares
 
 UNTIL = date(2025, 12, 31)  # with the surrender at the year's end

@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.domain.moves import Bucket
 from app.extensions import db
+from app.migrations import buckets
 from app.operations.applications import rows
 from tests.factories import account, give, instrument, member
-
-LEDGER_SQL = Path(__file__).resolve().parents[2] / "app/migrations/sql/0001_ledger.sql"
 
 
 @dataclass
@@ -116,11 +115,8 @@ def without_any_lock_on_applications():
 @pytest.fixture
 def posting_function(cluster):
     """Return a function that takes words out of post_movements() until the test is over."""
-    source = LEDGER_SQL.read_text(encoding="utf-8")
-    whole = source[
-        source.index("CREATE FUNCTION post_movements()") : source.index("CREATE TRIGGER")
-    ]
-    whole = whole.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+    names = [bucket.column for bucket in Bucket]
+    whole = buckets.render(buckets.POSTING.read_text(encoding="utf-8"), names)
 
     def replace(taken_out: str, put_in: str = "") -> None:
         assert taken_out in whole

@@ -20,7 +20,7 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import draft, give, instrument, member, quantity
-from tests.operations.test_compliance import figures, issue, refund, surrender
+from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
 from tests.races.conftest import without
 
 TRIES = 25

@@ -11,8 +11,9 @@ from sqlalchemy import create_engine, update
 
 from app.extensions import db
 from app.models import Member
+from app.operations.people import members
 from app.pki import ceremony
-from app.security import members, production
+from app.security import production
 from app.web import create_app
 from config import ConfigurationError
 from tests.security.conftest import ENTERPRISE, PASSWORD

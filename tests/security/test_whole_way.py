@@ -21,7 +21,7 @@ from app.extensions import db
 from app.models import Application, LoginRecord, OperationLog
 from tests.factories import member
 from tests.openings import Letters, as_csv, enterprise, read_letters
-from tests.operations.test_outbox import KEY, gateway, mail_server, mails
+from tests.operations.records.test_outbox import KEY, gateway, mail_server, mails
 from tests.security.certified import Holder
 from tests.security.conftest import Browser
 from tests.security.test_certificate_sign_in import content_of, send, step_of

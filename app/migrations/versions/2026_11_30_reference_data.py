@@ -7,8 +7,8 @@ from alembic import op
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
-revision = "0007"
-down_revision = "0006"
+revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
@@ -74,7 +74,7 @@ def upgrade() -> None:
     op.create_unique_constraint(
         "trade_code_once", "venue_instrument", ["venue_id", "instrument_id"]
     )
-    statements = (SQL / "0007_reference.sql").read_text(encoding="utf-8")
+    statements = (SQL / "0002_reference.sql").read_text(encoding="utf-8")
     op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +12,15 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+from phonenumbers import PhoneNumberType
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from stdnum.cn import ric, uscc
 
+from app.domain import texts
 from app.domain.errors import RuleError
+from app.domain.texts import folded
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
@@ -30,6 +33,8 @@ from app.operations.records.catalogue import SECTORS
 
 LONGEST_SHOWN = 64  # of a member's name
 
+_OFFERED = LazyString(lambda: "、".join(map(str, SECTORS.offered().values())))
+
 
 # What a value must be: each returns it as it is kept, or raises ValueError.
 
@@ -39,12 +44,14 @@ def _plain(text: str) -> str:
 
 
 def _credit_code(text: str) -> str:
-    return str(uscc.validate(text.upper()))  # GB 32100-2015: 18 characters with a check character.
+    return str(uscc.validate(folded(text)))  # GB 32100-2015: 18 characters with a check character.
 
 
 def _phone(text: str) -> str:
+    """Codes and letters go there by text message: a landline takes none."""
     number = phonenumbers.parse(text, "CN")
-    if not phonenumbers.is_valid_number(number):
+    mobile = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+    if phonenumbers.number_type(number) not in mobile or number.extension:
         raise ValueError
     if number.country_code == 86:
         return str(phonenumbers.national_significant_number(number))
@@ -103,7 +110,7 @@ FIELDS: tuple[DetailField, ...] = (
         "sector",
         _("Sector"),
         20,
-        wrong=_("Choose one of the sectors offered"),
+        wrong=_("Choose one of the sectors offered: %(offered)s", offered=_OFFERED),
         of_account=True,
     ),
     DetailField("registered_address", _("Registered address"), 300),
@@ -114,7 +121,7 @@ FIELDS: tuple[DetailField, ...] = (
         _("Representative's mobile phone"),
         30,
         read=_phone,
-        wrong=_("This is no valid phone number"),
+        wrong=_("This is no valid phone number of a mobile, to which codes can be sent"),
         is_personal=True,
     ),
     DetailField(
@@ -187,7 +194,7 @@ def read(
 
 
 def _value(field: DetailField, typed: str) -> str:
-    text = unicodedata.normalize("NFC", typed).strip()
+    text = texts.composed(typed).strip()
     if not text:
         if field.is_required:
             raise RuleError(gettext("Please fill this in"), field=field.name, code="field_missing")
@@ -195,13 +202,19 @@ def _value(field: DetailField, typed: str) -> str:
     if len(text) > field.longest:
         message = gettext("This is longer than %(most)d characters", most=field.longest)
         raise RuleError(message, field=field.name, code="field_too_long")
-    if any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in text):
-        message = gettext("This holds characters that cannot be typed; please write it anew")
-        raise RuleError(message, field=field.name, code="field_untypable")
+    unshowable = texts.unshowable(text, has_lines=False)
+    if unshowable is not None:
+        raise RuleError(str(unshowable.message), field=field.name, code="field_untypable")
     try:
         return field.read(text)
     except (ValueError, EmailNotValidError, phonenumbers.NumberParseException) as error:
-        raise RuleError(str(field.wrong), field=field.name, code=f"{field.name}_wrong") from error
+        code = f"{field.name}_wrong"
+        raise RuleError(wrong_value(field, text), field=field.name, code=code) from error
+
+
+def wrong_value(field: DetailField, typed: str) -> str:
+    """Return what is said of a value that ``read`` refuses, with what was read."""
+    return gettext("%(wrong)s (read: %(typed)s)", wrong=field.wrong, typed=typed[:LONGEST_SHOWN])
 
 
 def propose(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -13,14 +13,6 @@ from datetime import datetime
 from typing import Any
 
 import procrastinate
-from flask_appbuilder.security.sqla.models import (
-    Permission,
-    PermissionView,
-    Role,
-    ViewMenu,
-    assoc_permissionview_role,
-    assoc_user_role,
-)
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select
@@ -29,6 +21,7 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
 from app.operations.applications import engine, evidence
+from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -199,28 +192,11 @@ def _actor(job: Job, kind: JobKind) -> Actor:
     member = db.session.get_one(Member, job.member_id, populate_existing=True)
     if not member.active:
         raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
-    if kind.permission is not None and not _holds(job.member_id, *kind.permission):
+    if kind.permission and kind.permission not in permissions_of(job.member_id)[1]:
         raise NotAllowed(_("The member may no longer do this"), code="permission_lost")
     if member.account_id != job.account_id:
         raise NotAllowed(_("The member belongs to another account now"), code="account_changed")
     return Actor.of(member, job.ip)
-
-
-def _holds(member_id: int, permission: str, view: str) -> bool:
-    held = (
-        select(Role.id)
-        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
-        .join(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
-        .join(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
-        .join(Permission, Permission.id == PermissionView.permission_id)
-        .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-        .where(
-            assoc_user_role.c.user_id == member_id,
-            Permission.name == permission,
-            ViewMenu.name == view,
-        )
-    )
-    return db.session.scalar(held.limit(1)) is not None
 
 
 def _require_progress(work: Work, chunk: Chunk) -> None:

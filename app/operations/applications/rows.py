@@ -46,7 +46,7 @@ def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]
         "party_keys": [key for key, _account in parties],
         "party_accounts": [account for _key, account in parties],
         "year": f"{now.astimezone(BEIJING):%Y}",
-        **actor.signature(now),
+        **actor.as_parameters(now),
     }
     return dict(db.session.execute(_INSERT, values).all())
 
@@ -153,7 +153,11 @@ def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None
         return
     db.session.execute(
         _AGREE,
-        {"ids": [case.id for case in cases], "account": actor.account_id, **actor.signature(now)},
+        {
+            "ids": [case.id for case in cases],
+            "account": actor.account_id,
+            **actor.as_parameters(now),
+        },
     )
 
 
@@ -181,7 +185,7 @@ def record(
             "comments": own or [None] * len(cases),
             "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
-            **actor.signature(now),
+            **actor.as_parameters(now),
         },
     )
     for case in cases:
@@ -254,12 +258,12 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
     if not wanted:
         return {}
     return {
-        row.id: Source(
+        row.line_id: Source(
             row.account_id,
             row.instrument_id,
             row.kind,
             row.status == Status.APPROVED,
-            row.left,
+            row.remaining,
             row.notice_id,
         )
         for row in db.session.execute(_SOURCES, {"ids": wanted})
@@ -498,7 +502,6 @@ _LINKED = typed(
     accounts=Integer,
 )
 
-# What is surrendered is what was approved, less what was refunded of it.
 _NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
@@ -509,22 +512,8 @@ _NOTICES = typed(
            coalesce(used.offset_surrendered, 0) AS offset_surrendered,
            coalesce(used.offset_pending, 0) AS offset_pending
       FROM notice n
-      LEFT JOIN (
-           SELECT a.notice_id,
-                  sum(signed) FILTER (WHERE a.status = 'approved')::bigint AS surrendered,
-                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0)::bigint AS pending,
-                  sum(signed) FILTER (WHERE a.status = 'approved' AND is_offset)::bigint
-                    AS offset_surrendered,
-                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0 AND is_offset)::bigint
-                    AS offset_pending
-             FROM application a
-             JOIN application_line l ON l.application_id = a.id
-             JOIN instrument i ON i.id = l.instrument_id
-            CROSS JOIN LATERAL (
-                  SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
-                         i.kind = 'offset' AS is_offset) AS line
-            WHERE a.notice_id = ANY(:ids) AND a.status IN ('in_review', 'approved')
-            GROUP BY a.notice_id) AS used ON used.notice_id = n.id
+      LEFT JOIN (SELECT * FROM notice_surrender WHERE notice_id = ANY(:ids)) AS used
+             ON used.notice_id = n.id
      WHERE n.id = ANY(:ids)
     """,
     ids=Integer,
@@ -532,13 +521,9 @@ _NOTICES = typed(
 
 _SOURCES = typed(
     """
-    SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status, a.notice_id,
-           (s.quantity - coalesce((
-              SELECT sum(l.quantity) FROM application_line l JOIN application d ON d.id = l.application_id
-               WHERE l.source_line_id = s.id
-                 AND d.status IN ('in_review', 'pending_settlement', 'approved')), 0))::bigint AS left
-      FROM application_line s JOIN application a ON a.id = s.application_id
-     WHERE s.id = ANY(:ids)
+    SELECT d.line_id, a.account_id, d.instrument_id, a.kind, a.status, a.notice_id, d.remaining
+      FROM line_draw d JOIN application a ON a.id = d.application_id
+     WHERE d.line_id = ANY(:ids)
     """,
     ids=BigInteger,
 )

@@ -112,7 +112,7 @@ def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
     No more is ever surrendered than a notice asks for, so that whatever takes from the one or
     adds to the other ends the fulfilment.  The caller holds the accounts.
     """
-    db.session.execute(_LAPSE, {"notices": list(notices), **actor.signature(now)})
+    db.session.execute(_LAPSE, {"notices": list(notices), **actor.as_parameters(now)})
 
 
 def find(code: str) -> Attestation | None:
@@ -203,13 +203,9 @@ _FULFILLED = typed(
            sum(s.quantity)::bigint AS total,
            json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
                                       'quantity', s.quantity) ORDER BY i.code) AS lines
-      FROM (SELECT a.notice_id, l.instrument_id,
-                   sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
-                     AS quantity
-              FROM application a
-              JOIN application_line l ON l.application_id = a.id
-             WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
-             GROUP BY a.notice_id, l.instrument_id) AS s
+      FROM (SELECT notice_id, instrument_id, sum(surrendered)::bigint AS quantity
+              FROM notice_surrender_line WHERE notice_id = ANY(:ids)
+             GROUP BY notice_id, instrument_id) AS s
       JOIN notice n ON n.id = s.notice_id
       JOIN account c ON c.id = n.account_id
       JOIN instrument i ON i.id = s.instrument_id

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from app.domain.errors import RuleError
 from app.domain.kinds.issuance import ONCE, Issuance
 from app.domain.moves import whole_tonnes
+from app.domain.texts import folded
 from app.domain.workflow import Line, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument
@@ -102,17 +103,24 @@ def take(
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:
     """Judge every row, and put those of one enterprise and type together."""
     known = _known(table.rows)
-    types = {str(title): code for code, title in ISSUANCE_TYPES.offered().items()}
+    types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.offered().items()}
     seen: dict[tuple[int, int, str], int] = {}
     groups: dict[tuple[int, str], list[Line]] = defaultdict(list)
     for row in table.rows:
         account = _account(table, row, known)
-        instrument = known.instruments.get(row["code"])
+        instrument = known.instruments.get(folded(row["code"]))
         if instrument is None:
-            table.refuse(row.number, "code", _("There is no such instrument"))
-        category = types.get(row["category"])
+            message = _("There is no instrument %(codes)s", codes=row["code"])
+            table.refuse(row.number, "code", message)
+        category = types.get(folded(row["category"]))
         if category is None:
-            table.refuse(row.number, "category", _("Choose one of the types offered"))
+            offered = "、".join(map(str, ISSUANCE_TYPES.values()))
+            message = _(
+                "%(typed)s is none of the types offered: %(offered)s",
+                typed=row["category"],
+                offered=offered,
+            )
+            table.refuse(row.number, "category", message)
         quantity = _quantity(table, row, "quantity")
         _check_sum(table, row, quantity)
         if account is None or instrument is None or category is None or quantity is None:
@@ -132,14 +140,21 @@ def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line
 
 
 def _account(table: Table, row: Row, known: _Known) -> Account | None:
-    account = known.accounts.get(row["member_no"])
+    account = known.accounts.get(folded(row["member_no"]))
     if account is None:
-        table.refuse(row.number, "member_no", _("There is no such enterprise"))
+        message = _("There is no enterprise %(number)s", number=row["member_no"])
+        table.refuse(row.number, "member_no", message)
         return None
-    if row["uscc"] and row["uscc"] != account.uscc:  # May be left empty: number and name agree.
+    if (
+        row["uscc"] and folded(row["uscc"]) != account.uscc
+    ):  # May be left empty: number and name agree.
         table.refuse(row.number, "uscc", _("This is not the enterprise's registered code"))
-    if row["name"] != account.name:
-        message = _("The enterprise is registered as %(name)s", name=account.name)
+    if folded(row["name"]) != folded(account.name):
+        message = _(
+            "The enterprise is registered as %(name)s, not %(typed)s",
+            name=account.name,
+            typed=row["name"],
+        )
         table.refuse(row.number, "name", message)
     return account
 
@@ -201,8 +216,8 @@ def _check_once(
 
 def _known(rows: Iterable[Row]) -> _Known:
     """Read everything that the rows name, in three statements."""
-    numbers = {row["member_no"] for row in rows}
-    codes = {row["code"] for row in rows}
+    numbers = {folded(row["member_no"]) for row in rows}
+    codes = {folded(row["code"]) for row in rows}
     accounts = db.session.scalars(
         select(Account).where(Account.kind == "enterprise", Account.member_no.in_(numbers))
     )

@@ -10,10 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 from flask_babel import lazy_gettext as _
+from openpyxl.utils.datetime import from_excel
 from sqlalchemy import select
 
+from app.domain.dates import as_written
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
+from app.domain.texts import folded
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Account, Instrument, Notice
@@ -48,9 +51,6 @@ COLUMNS = (
         is_required=False,
     ),
 )
-_MOMENT = re.compile(
-    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[ T]([0-9]{1,2}):([0-9]{2})(:[0-9]{2})?)?"
-)
 _END_OF_DAY = time(23, 59, 59)
 
 
@@ -82,7 +82,7 @@ def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
     seen: dict[tuple[str, str], int] = {}
     notices = []
     for row in table.rows:
-        key = (row["member_no"], row["year"])
+        key = (folded(row["member_no"]), row["year"])
         if key in seen:
             message = _("The same enterprise and year stand in row %(row)s", row=seen[key])
             table.refuse(row.number, "member_no", message)
@@ -96,30 +96,38 @@ def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
 
 def moment(text: str) -> datetime:
     """Read a deadline: a day stands for its end, and 24:00 for 23:59:59.  Raises RuleError."""
-    match = _MOMENT.fullmatch(text.strip())
     try:
-        if match is None:
-            raise ValueError(text)
-        begin = datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=BEIJING)
-        if match[4] is None or (match[4], match[5]) == ("24", "00"):
-            return datetime.combine(begin.date(), _END_OF_DAY, tzinfo=BEIJING)
-        second = int(match[6][1:]) if match[6] else 0
-        return begin.replace(hour=int(match[4]), minute=int(match[5]), second=second)
+        begin, has_time = as_written(text)
     except ValueError as error:
-        raise RuleError(
-            _("This is not a time; write it as YYYY-MM-DD or YYYY-MM-DD HH:mm"), field="deadline"
-        ) from error
+        typed = text.strip()[:30]
+        message = _(
+            "%(typed)s is not a time; write it as YYYY-MM-DD or YYYY-MM-DD HH:mm", typed=typed
+        )
+        if re.fullmatch(r"[345][0-9]{4}(\.[0-9]+)?", typed):
+            day = from_excel(float(typed))
+            message = _(
+                "%(typed)s is a spreadsheet's number for %(day)s; please format the column as a date",
+                typed=typed,
+                day=f"{day:%Y-%m-%d}",
+            )
+        raise RuleError(message, field="deadline") from error
+    if not has_time:
+        return datetime.combine(begin.date(), _END_OF_DAY, tzinfo=BEIJING)
+    return begin.replace(tzinfo=BEIJING)
 
 
 def percent(text: str) -> Decimal:
     """Read a share in per cent, with at most two decimals; empty is 0.  Raises RuleError."""
-    typed = text.strip().removesuffix("%")
+    typed = text.strip().replace("％", "%").removesuffix("%").rstrip()
     if not typed:
         return Decimal(0)
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", typed):
-        raise RuleError(
-            _("The share of CCER is a percentage between 0 and 100"), field="offset_percent"
+        message = _(
+            "The share of CCER is a percentage between 0 and 100 with at most two decimals, not"
+            " %(typed)s",
+            typed=text.strip()[:30],
         )
+        raise RuleError(message, field="offset_percent")
     return Decimal(typed)
 
 
@@ -134,7 +142,7 @@ def _known(rows: Sequence[Row]) -> _Known:
         for row in db.session.execute(
             select(Account.id, Account.member_no, Account.province).where(
                 Account.kind == "enterprise",
-                Account.member_no.in_({row["member_no"] for row in rows}),
+                Account.member_no.in_({folded(row["member_no"]) for row in rows}),
             )
         )
     }
@@ -155,29 +163,29 @@ def _known(rows: Sequence[Row]) -> _Known:
 
 
 def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | None:
-    """Read one row, cell by cell; None where a cell cannot be read."""
-    account, province = known.accounts.get(row["member_no"], (0, None))
+    """Read one row, every cell of it; None where one cannot be read."""
+    earlier = len(table.problems)
+    account, province = known.accounts.get(folded(row["member_no"]), (0, None))
     # Another province's enterprises do not exist.
     if not account or (actor.province is not None and province != actor.province):
         table.refuse(row.number, "member_no", _("There is no such enterprise"))
-        return None
     if not re.fullmatch(r"[0-9]{4}", row["year"]):
         table.refuse(row.number, "year", _("Enter the year in four digits"))
-        return None
-    codes = [code for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code]
+    codes = [folded(code) for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code]
     unknown = [code for code in codes if code not in known.instruments]
     if unknown:
         message = _("There is no instrument %(codes)s", codes="、".join(unknown))
         table.refuse(row.number, "instruments", message)
-        return None
     read_by: dict[str, Any] = {"obligation": tonnes, "deadline": moment, "offset_percent": percent}
     values = {}
     for key, reader in read_by.items():
+        if not row[key] and key != "offset_percent":
+            continue  # That it is missing, or why it cannot be read, is said already.
         try:
             values[key] = reader(row[key])
         except RuleError as error:
             table.refuse(row.number, key, error.message)
-    if len(values) < len(read_by):
+    if len(table.problems) > earlier or len(values) < len(read_by):
         return None
     return NewNotice(
         account_id=account,

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
-from app.domain.regions import PROVINCES
+from app.domain.regions import offered, province_of
+from app.domain.texts import folded
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application
@@ -26,15 +27,13 @@ from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
 
 FILE_KIND = "account_opening"
-_SUFFIXES = ("维吾尔自治区", "壮族自治区", "回族自治区", "自治区", "省", "市")
-
 COLUMNS = (
     ImportColumn("name", _("Enterprise name"), "江城发电有限公司"),
     ImportColumn("uscc", _("Unified social credit code"), "91420100MA4K2X7R0A"),
     ImportColumn(
         "sector", _("Sector of industry"), "发电", _("Power generation, steel, cement or aluminium")
     ),
-    ImportColumn("province", _("Province"), "湖北", _("As the provincial authorities are called")),
+    ImportColumn("province", _("Province"), "湖北", _("By its short or its full name")),
     ImportColumn("registered_address", _("Registered address"), "湖北省武汉市江岸区一元路1号"),
     ImportColumn("legal_representative", _("Legal representative"), "王建国"),
     ImportColumn(
@@ -57,28 +56,28 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     Sector and province may be given by their names.  Personal data are encrypted in the proposal.
     """
     told = dict(typed)
-    told["sector"] = _code_of(told.get("sector", ""), SECTORS)
+    told["sector"] = _sector_of(told.get("sector", ""))
     values, wrong = details.read({each.name: told.get(each.name, "") for each in FIELDS})
-    province = _code_of(told.get("province", ""), PROVINCES)
-    if not province:
+    typed_province = told.get("province", "").strip()
+    province = province_of(typed_province)
+    if not typed_province:
         wrong["province"] = gettext("Please fill this in")
-    elif province not in PROVINCES:
-        wrong["province"] = gettext("There is no such province")
+    elif not province:
+        wrong["province"] = gettext(
+            "There is no such province as %(typed)s; it is one of %(offered)s",
+            typed=typed_province[:30],
+            offered=offered(),
+        )
     for channel, name in (("mail", "representative_email"), ("sms", "representative_phone")):
         if name in values and not outbox.is_deliverable(channel, values[name]):
-            wrong[name] = BY_NAME[name].wrong
+            wrong[name] = details.wrong_value(BY_NAME[name], values[name])
     return details.propose({}, values) | {"province": ["", province]}, wrong
 
 
-def _code_of(typed: str, titles: Mapping[str, Any]) -> str:
-    """Return the code of a name, with or without 省, 市 and the like; anything else as it is."""
-    plain = typed.strip()
-    by_title = {str(title): code for code, title in titles.items()}
-    for suffix in ("", *_SUFFIXES):
-        found = by_title.get(plain.removesuffix(suffix) if suffix else plain)
-        if found:
-            return found
-    return plain
+def _sector_of(typed: str) -> str:
+    """Return the code of a sector's name; anything else as it is."""
+    by_title = {folded(str(title)): code for code, title in SECTORS.items()}
+    return by_title.get(folded(typed), typed.strip())
 
 
 def draft(
@@ -111,7 +110,7 @@ def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) 
 
 def _read(table: Table) -> dict[int, dict[str, Any]]:
     """Judge every row: its cells, the rows above it, and the registry's own accounts."""
-    known = _taken([row["uscc"].upper() for row in table.rows])
+    known = _taken([folded(row["uscc"]) for row in table.rows])
     seen: dict[str, int] = {}
     found = {}
     for row in table.rows:
@@ -124,7 +123,7 @@ def _read(table: Table) -> dict[int, dict[str, Any]]:
 
 
 def _require_first(table: Table, row: Row, seen: dict[str, int], known: Mapping[str, str]) -> None:
-    code = row["uscc"].upper()
+    code = folded(row["uscc"])
     if code in seen:
         message = _("The same code stands in row %(number)d", number=seen[code])
         table.refuse(row.number, "uscc", message)

@@ -5,39 +5,51 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
-import unicodedata
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import IO, Any
 
 import openpyxl
 from flask_babel import lazy_gettext as _
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.utils.cell import range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet._reader import WorkSheetParser
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain import texts
 from app.domain.errors import RuleError
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Application, ImportFile
 from app.operations.applications.archives import clean_name, ending_of, open_archive
+from app.operations.imports import cells
+from app.operations.imports.cells import LONGEST_TOLD, Cell, Refused
 from app.operations.records.actor import Actor
 
 LARGEST = 10 * 1024 * 1024  # bytes
 MOST_ROWS = 10_000
 MOST_COLUMNS = 50
-LAST_LINE = 100_000  # Blank rows are skipped, but not without end.
-LONGEST_CELL = 1_000
+LAST_LINE = (
+    100_000  # Blank rows before it are skipped, however many; what stands below is not read.
+)
 MOST_PROBLEMS = 500  # Whoever has more of them has the wrong file.
-EXACT = 2**53  # XLSX keeps numbers as doubles.
+# What openpyxl may parse, at 10 µs an element: 10,000 rows of 12 cells, each with its own text, have
+# half a million.  Bytes are bounded by `open_archive`.
+MOST_ELEMENTS = 1_000_000
+TOO_SMALL = 0.5  # points of a row's height, characters of a column's width
+DELIMITERS = ",;\t"  # As Excel writes them by region, and as "Unicode text".
+# Sheets that programs add by themselves.
+_HOUSEKEEPING = ("WpsReserved_", "_xlws_", "_xltb_")
 FORMS = ("csv", "xlsx")
 CHOOSE = _("Please choose a file")
+NOTES = _("How to fill in")  # the template's second sheet
 # What a workbook made by no spreadsheet program makes openpyxl stumble over.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError, KeyError, ValueError,
@@ -99,14 +111,15 @@ class Table:
 
 
 def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> Table:
-    """Read a CSV (UTF-8 or GB18030) or XLSX file; what is wrong with it stands in ``problems``.
+    """Read a CSV (UTF-8, GB 18030 or UTF-16) or XLSX file; what is wrong with it stands in ``problems``.
 
-    Numbers become plain digits and dates YYYY-MM-DD; a formula is refused, whatever its result.
+    Each cell is read as it is shown, numbers in plain digits and dates as YYYY-MM-DD; what is hidden, or
+    shown otherwise than it is held, is refused, and so is a formula, whatever its result (ADR 52).
     """
     content = stream.read(LARGEST + 1)
     table = Table(clean_name(filename), hashlib.sha256(content).hexdigest(), columns)
     try:
-        _take(table, _lines(content, table.name))
+        _take(table, _lines(table, content))
     except RuleError as error:
         table.refuse(0, "", error.message)
     if table.is_clear and not table.rows:
@@ -176,25 +189,27 @@ def template(columns: Sequence[ImportColumn], form: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
-    """A cell that cannot be read, with what is wrong with it."""
+class _Line:
+    """A line of a file: its number as a spreadsheet counts, its cells, and why it may not be taken."""
 
-    message: Any
+    number: int
+    cells: list[Cell]
+    hidden: bool = False
+    hidden_columns: frozenset[int] = frozenset()  # places
+    merged: str = ""  # instead of cells: which ones are merged
 
 
-_Cell = str | _Refused
-
-
-def _lines(content: bytes, name: str) -> Iterator[list[_Cell]]:
-    """Yield the lines of a file, blank ones too, so that they can be counted."""
+def _lines(table: Table, content: bytes) -> Iterator[_Line]:
+    """Yield the lines of a file; blank ones may be left out.  What is wrong with the file as a whole is
+    refused in the table."""
     if not content:
         raise RuleError(_("The file is empty"), code="file_empty")
     if len(content) > LARGEST:
         message = _("The file is larger than %(most)d MB", most=LARGEST // 1024 // 1024)
         raise RuleError(message, code="file_too_large")
-    ending, is_zip = ending_of(name), content.startswith(b"PK\x03\x04")
+    ending, is_zip = ending_of(table.name), content.startswith(b"PK\x03\x04")
     if ending == ".xlsx" and is_zip:
-        return _lines_of_workbook(content)
+        return _lines_of_workbook(table, content)
     if ending == ".csv" and not is_zip:
         return _lines_of_text(_decoded(content))
     message = _("Only CSV and XLSX files can be imported; please save the table as one of them")
@@ -202,9 +217,13 @@ def _lines(content: bytes, name: str) -> Iterator[list[_Cell]]:
 
 
 def _decoded(content: bytes) -> str:
-    for encoding in ("utf-8-sig", "gb18030"):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        decoders = [lambda: content.decode("utf-16")]
+    else:
+        decoders = [lambda: content.decode("utf-8-sig"), lambda: texts.from_gb18030(content)]
+    for decode in decoders:
         try:
-            text = content.decode(encoding)
+            text = decode()
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
@@ -213,97 +232,174 @@ def _decoded(content: bytes) -> str:
     raise RuleError(message, code="file_encoding")
 
 
-def _lines_of_text(text: str) -> Iterator[list[_Cell]]:
+def _lines_of_text(text: str) -> Iterator[_Line]:
+    first = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        for line in csv.reader(io.StringIO(text, newline=""), strict=True):
-            yield [_text(cell) for cell in line]
+        for number, line in enumerate(lines, start=1):
+            yield _Line(number, [cells.text(cell) if cell else "" for cell in line])
     except csv.Error as error:
         message = _("The file is no well-formed CSV; please save it anew from a spreadsheet")
         raise RuleError(message, code="file_broken") from error
 
 
-def _lines_of_workbook(content: bytes) -> Iterator[list[_Cell]]:
+def _lines_of_workbook(table: Table, content: bytes) -> Iterator[_Line]:
     with open_archive(content) as archive:
-        names = set(archive.namelist())
-    if "[Content_Types].xml" not in names or "xl/vbaProject.bin" in names:
-        raise RuleError(_("This is no plain XLSX workbook"), code="file_type")
+        _require_parsable(archive)
     try:
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # What it says of its own size may be wrong.
-        for line in sheet.iter_rows(max_col=MOST_COLUMNS + 1):
-            yield [_value(cell) for cell in line]
-        book.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl's, of what it leaves out
+            # Read-only: what is unpacked goes by once and is not kept as objects.
+            book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
+            sheet = _sheet_of(table, book)
+            if sheet is not None:
+                yield from _lines_of_sheet(book, sheet)
+            book.close()
     except _BROKEN as error:
         message = _("The file is damaged and cannot be opened")
         raise RuleError(message, code="file_broken") from error
 
 
-def _value(cell: Any) -> _Cell:
-    """Return what a spreadsheet's cell says, as a person would type it."""
-    value = cell.value
-    if value is None:
-        return ""
-    if cell.data_type == "f":
-        return _Refused(_("This is a formula; please enter its value"))
-    if cell.data_type == "e":
-        return _Refused(_("This is a spreadsheet's error value"))
-    match value:
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case int() | float():
-            return _number(value)
-        case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(" 00:00:00")
-        case date():
-            return value.isoformat()
-        case _:
-            return _text(str(value))
+def _require_parsable(archive: zipfile.ZipFile) -> None:
+    """Refuse what is no plain workbook, and what would take minutes and memory to parse."""
+    names = set(archive.namelist())
+    if "[Content_Types].xml" not in names or "xl/vbaProject.bin" in names:
+        raise RuleError(_("This is no plain XLSX workbook"), code="file_type")
+    elements = 0
+    try:
+        for name in names:  # A manifest may call any part what it likes: pictures count, too.
+            with archive.open(name) as part:
+                while piece := part.read(1024 * 1024):
+                    elements += piece.count(b"<") - piece.count(b"</")
+    except _BROKEN as error:
+        message = _("The file is damaged and cannot be opened")
+        raise RuleError(message, code="file_broken") from error
+    if elements > MOST_ELEMENTS:
+        message = _(
+            "The workbook holds far more than %(most)d rows need; please copy the rows into a new one",
+            most=MOST_ROWS,
+        )
+        raise RuleError(message, code="file_too_complex")
 
 
-def _number(value: float) -> _Cell:
-    if not math.isfinite(value) or abs(value) > EXACT:
-        return _Refused(_("The number has lost digits; please format the column as text"))
-    return str(int(value)) if value == int(value) else repr(value)
+def _sheet_of(table: Table, book: Any) -> Any:
+    """Return the first sheet that is seen; any other that holds something is refused by name."""
+    seen = [each for each in book.worksheets if each.sheet_state == "visible"]
+    if not seen:
+        table.refuse(0, "", _("Every sheet of the workbook is hidden"))
+        return None
+    for each in book.worksheets:
+        if each is seen[0] or each.title.startswith(_HOUSEKEEPING) or _is_notes(each):
+            continue
+        if any(line.cells for line in _lines_of_sheet(book, each)):
+            message = _(
+                "The sheet %(name)s holds something, too, and only %(first)s would be read; please"
+                " delete it or put everything on one sheet",
+                name=each.title,
+                first=seen[0].title,
+            )
+            if each.sheet_state != "visible":
+                message = _(
+                    "The hidden sheet %(name)s holds something; please delete it", name=each.title
+                )
+            table.refuse(0, "", message)
+    return seen[0]
 
 
-def _text(value: str) -> _Cell:
-    text = unicodedata.normalize("NFC", value).strip()
-    if text.startswith(("=", "＝")):
-        return _Refused(_("This is a formula; please enter its value"))
-    if len(text) > LONGEST_CELL:
-        return _Refused(_("This is longer than %(most)d characters", most=LONGEST_CELL))
-    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\t\r\n" for each in text):
-        return _Refused(_("This holds characters that cannot be typed; please write it anew"))
-    return text
+def _is_notes(sheet: Any) -> bool:
+    """Tell whether a sheet is the template's own, in whichever language it was fetched."""
+    return sheet.title in {str(NOTES), "填写说明", "How to fill in"}
+
+
+def _lines_of_sheet(book: Any, sheet: Any) -> Iterator[_Line]:
+    """Yield the rows that hold something, each cell as it is shown, and what is hidden of them."""
+    with sheet._get_source() as source:
+        # Its own reading of dates would turn a number that its format shows as a time, say, into one.
+        parser = WorkSheetParser(source, sheet._shared_strings, epoch=book.epoch)
+        for number, found in parser.parse():
+            line: list[Cell] = []
+            for each in found:
+                if each["value"] is None:
+                    continue
+                place = min(each["column"] - 1, MOST_COLUMNS)
+                line.extend([""] * (place + 1 - len(line)))
+                code = cells.format_of(book, each["style_id"])
+                line[place] = cells.shown(each["value"], each["data_type"], code, book.epoch)
+            if any(line):
+                row = parser.row_dimensions.pop(str(number), {})
+                yield _Line(number, line, _is_hidden(row, "ht"), _hidden_columns(parser))
+        for merged in parser.merged_cells.mergeCell if parser.merged_cells else ():
+            yield _Line(0, [], merged=merged.ref)  # They stand behind the rows.
+
+
+def _is_hidden(attributes: Mapping[str, str], size: str) -> bool:
+    """Tell whether a row or column is hidden, or drawn too small to be seen."""
+    return attributes.get("hidden") in ("1", "true") or float(attributes.get(size, 1)) < TOO_SMALL
+
+
+def _hidden_columns(parser: Any) -> frozenset[int]:
+    return frozenset(
+        place
+        for each in parser.column_dimensions.values()
+        if _is_hidden(each, "width")
+        for place in range(int(each["min"]) - 1, min(int(each["max"]), MOST_COLUMNS))
+    )
+
+
+def _refuse_merged(table: Table, ref: str) -> None:
+    left, top, _right, _bottom = range_boundaries(ref)
+    message = _("The cells %(ref)s are merged, so it is not clear whose value it is", ref=ref)
+    table.refuse(top, get_column_letter(left), message)
 
 
 # From lines to rows -----------------------------------------------------------------------------
 
 
-def _take(table: Table, lines: Iterator[list[_Cell]]) -> None:
+def _take(table: Table, lines: Iterator[_Line]) -> None:
     """Take the first line as headings and the others as rows."""
-    places = _places(table, next(lines, []))
+    first = next(lines, _Line(1, []))
+    places = _places(table, first.cells if first.number == 1 else [])
     if places is None:
         return
     example = {each.key: each.example for each in table.columns}
-    for number, line in enumerate(lines, start=2):
-        if not any(line) and number <= LAST_LINE:
+    hidden_columns = first.hidden_columns
+    for line in lines:
+        if line.merged:
+            _refuse_merged(table, line.merged)
+        if not any(line.cells):
             continue
-        if number > LAST_LINE or len(table.rows) == MOST_ROWS:
+        if line.number > LAST_LINE or len(table.rows) == MOST_ROWS:
             break
-        row = _row(table, number, line, places)
+        row = _row(table, line.number, line.cells, places)
+        if line.hidden:
+            _refuse_hidden_row(table, line)
+        hidden_columns |= {
+            place for place in line.hidden_columns if any(line.cells[place : place + 1])
+        }
         if row.cells == example and any(example.values()):
-            table.refuse(number, "", _("This is the template's example; please remove it"))
+            table.refuse(line.number, "", _("This is the template's example; please remove it"))
         table.rows.append(row)
     else:
+        for key in [key for key, place in places.items() if place in hidden_columns]:
+            table.refuse(1, key, _("This column is hidden and holds something"))
         return
     table.rows.clear()
     table.refuse(0, "", _("The table has more than %(most)d rows", most=MOST_ROWS))
 
 
-def _places(table: Table, line: Sequence[_Cell]) -> dict[str, int] | None:
+def _refuse_hidden_row(table: Table, line: _Line) -> None:
+    told = "，".join(each for each in line.cells if isinstance(each, str) and each)
+    message = _(
+        "This row is hidden, by hand or by a filter, and holds %(told)s; please show or delete it",
+        told=told[:LONGEST_TOLD],
+    )
+    table.refuse(line.number, "", message)
+
+
+def _places(table: Table, line: Sequence[Cell]) -> dict[str, int] | None:
     """Return where each column stands by the headings, or None when they are wrong."""
+    earlier = len(table.problems)
     headings = [_heading(cell if isinstance(cell, str) else "?") for cell in line]
     while headings and not headings[-1]:
         headings.pop()
@@ -324,20 +420,20 @@ def _places(table: Table, line: Sequence[_Cell]) -> dict[str, int] | None:
     for column in table.columns:
         if column.is_required and column.key not in places:
             table.refuse(1, column.key, _("This column is missing"))
-    return places if table.is_clear else None
+    return places if len(table.problems) == earlier else None
 
 
 def _heading(text: str) -> str:
     """Return a heading as it is compared: without star and blanks, brackets of one width."""
-    return "".join(unicodedata.normalize("NFKC", text).lstrip("*").split())
+    return texts.folded(text).lstrip("*")
 
 
-def _row(table: Table, number: int, line: Sequence[_Cell], places: dict[str, int]) -> Row:
+def _row(table: Table, number: int, line: Sequence[Cell], places: dict[str, int]) -> Row:
     cells = {}
     for column in table.columns:
         place = places.get(column.key, len(line))
         cell = line[place] if place < len(line) else ""
-        if isinstance(cell, _Refused):
+        if isinstance(cell, Refused):
             table.refuse(number, column.key, cell.message)
         elif not cell and column.is_required:
             table.refuse(number, column.key, _("Please fill this in"))
@@ -365,7 +461,7 @@ def _workbook(
         [str(each.title), words[each.is_required], str(each.note), each.example] for each in columns
     ]
     titles = [str(each) for each in (_("Column"), _("Required"), _("Notes"), _("Example"))]
-    _write_sheet(book.create_sheet(str(_("How to fill in"))), [titles, *notes])
+    _write_sheet(book.create_sheet(str(NOTES)), [titles, *notes])
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()

@@ -615,12 +615,12 @@ def _tell(row: Certificate, action: str, actor: Actor, *, before: str, remark: s
 
 def _write_to_holder(row: Certificate, action: str) -> None:
     holder, what = row.member, _CHANGES[action]
-    if holder.email.endswith("@members.invalid") or not outbox.is_deliverable("mail", holder.email):
+    if not outbox.is_deliverable("mail", holder.address):
         return
     outbox.send(
         outbox.Message(
             channel="mail",
-            recipient=holder.email,
+            recipient=holder.address,
             subject=_("Your certificate has changed"),
             body=_(
                 "The certificate %(serial)s of member %(number)s was %(change)s. If you know nothing"

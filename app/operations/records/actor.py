@@ -35,8 +35,8 @@ class Actor:
             certificate=certificate or getattr(member, "certificate_serial", ""),
         )
 
-    def signature(self, now: datetime) -> dict[str, Any]:
-        """Return who acts, from where and when, as statements that write events and logs name it."""
+    def as_parameters(self, now: datetime) -> dict[str, Any]:
+        """Return who acts, from where and when, as the parameters of statements that record it."""
         return {
             "at": now,
             "member": self.member_id,

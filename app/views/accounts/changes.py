@@ -20,13 +20,13 @@ from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, DetailField
 from app.operations.records import log
-from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
+from app.views.page import current_actor
 
 
 def _field(field: DetailField) -> Any:
@@ -147,7 +147,7 @@ class AccountChangeView(ApplicationDesk):
     def reveal(self, id: int) -> Any:
         """Show the proposal with its personal data in clear; who read it is on record."""
         application = self.load(id)
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         with transaction():
             log.record(
                 actor,

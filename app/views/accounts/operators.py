@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
@@ -19,15 +19,15 @@ from app.domain.errors import RuleError
 from app.domain.masking import mask_email, mask_phone
 from app.extensions import db, transaction
 from app.models import Account, ColleagueReviewChange, LoginSession, Member
+from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
-from app.operations.records.actor import Actor
-from app.security import lockout, sessions
 from app.views.applications.form import Required
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.page import current_actor
 from app.views.people.certificates import HOLDINGS, change_action, holding
 
 # What the representative's people may do, in short words.
@@ -76,10 +76,6 @@ class DutyForm(FlaskForm):
 
     maker, checker = OperatorForm.maker, OperatorForm.checker
     roles, refuse = OperatorForm.roles, OperatorForm.refuse
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
 
 
 class OperatorView(ListPage):
@@ -141,7 +137,7 @@ class OperatorView(ListPage):
             Member.username.label("member_no"),
             Member.first_name.label("name"),
             held.correlate(Member).scalar_subquery().label("duties"),
-            case((Member.email.endswith("@members.invalid"), ""), else_=masked).label("email"),
+            case((Member.email.endswith(NO_ADDRESS), ""), else_=masked).label("email"),
             func.coalesce(Member.active, False).label("is_active"),
             *holding(),
             last.correlate(Member).scalar_subquery().label("last_at"),
@@ -149,12 +145,12 @@ class OperatorView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """新增操作员 stands first."""
-        if self._may_write():
+        if self.may("write"):
             yield Action(_("Add an operator"), url_for("OperatorView.new"), icon="plus")
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer what the representative may do with an operator."""
-        if not self._may_write() or row.id == g.user.id:
+        if not self.may("write") or row.id == g.user.id:
             return
         name = f"{row.member_no} {row.name}"
         if row.is_active and not row.had_certificate:
@@ -219,7 +215,7 @@ class OperatorView(ListPage):
             return None
         try:
             with transaction():
-                return operators.add(_actor(), **values, roles=form.roles(), now=clock.now())
+                return operators.add(current_actor(), **values, roles=form.roles(), now=clock.now())
         except RuleError as error:
             form.refuse(error.field or "name", str(error))
             return None
@@ -235,8 +231,7 @@ class OperatorView(ListPage):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    operators.set_roles(member_id, form.roles(), _actor())
-                    sessions.end_others(member_id, None, "forced")
+                    operators.set_roles(member_id, form.roles(), current_actor())
             except RuleError as error:
                 form.refuse("roles", str(error))
             else:
@@ -271,9 +266,7 @@ class OperatorView(ListPage):
         """Take the password away and send a new link."""
         name = self._operator(member_id).username
         with transaction():
-            operators.reset(member_id, _actor(), now=clock.now())
-            sessions.end_others(member_id, None, "password")
-            lockout.unlock([name])
+            operators.reset(member_id, current_actor(), now=clock.now())
         flash(gettext("%(name)s was reset; a new link is on its way", name=name), "success")
         return redirect(back_url(url_for("OperatorView.list")))
 
@@ -285,7 +278,7 @@ class OperatorView(ListPage):
         name = self._operator(member_id).username
         try:
             with transaction():
-                operators.send_codes(member_id, _actor(), now=clock.now())
+                operators.send_codes(member_id, current_actor(), now=clock.now())
         except RuleError as error:
             flash(str(error), "danger")
         else:
@@ -296,9 +289,8 @@ class OperatorView(ListPage):
         name = self._operator(member_id).username
         try:
             with transaction():
-                operators.set_active(member_id, _actor(), is_active=is_active)
-                if not is_active:
-                    sessions.end_others(member_id, None, "inactive")
+                act = operators.enable if is_active else operators.disable
+                act(member_id, current_actor())
         except RuleError as error:
             flash(str(error), "danger")
         else:
@@ -317,19 +309,8 @@ class OperatorView(ListPage):
 
     def _form_page(self, title: str, form: Any, facts: list[Any]) -> Any:
         g.crumb = title
-        shown = self.render_template(
-            "administration/form.html",
-            title=title,
-            form=form,
-            facts=facts,
-            submit_label=gettext("Save"),
-            cancel_url=back_url(url_for("OperatorView.list")),
-            help=self.help,
-        )
-        return shown, 400 if form.is_submitted() else 200
-
-    def _may_write(self) -> bool:
-        return bool(self.appbuilder.sm.has_access("can_write", self.class_permission_name))
+        cancel_url = back_url(self.url("list"))
+        return self.form_page(title, form, facts=facts, cancel_url=cancel_url, help=self.help)
 
 
 class ColleagueReviewView(ListPage):
@@ -379,7 +360,7 @@ class ColleagueReviewView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """The switch: it names the state that it leads to."""
-        if not self.appbuilder.sm.has_access("can_switch", self.class_permission_name):
+        if not self.may("switch"):
             return
         is_on = db.session.get_one(Account, g.user.account_id).needs_colleague
         yield Action(
@@ -405,7 +386,7 @@ class ColleagueReviewView(ListPage):
         try:
             with transaction():
                 accounts.ask_colleagues(
-                    g.user.account_id, _actor(), asks=to == "on", now=clock.now()
+                    g.user.account_id, current_actor(), asks=to == "on", now=clock.now()
                 )
         except RuleError as error:
             flash(str(error), "warning")

@@ -31,13 +31,12 @@ from app.models.announcement import (
     is_out,
 )
 from app.operations.records import announcements, clock
-from app.operations.records.actor import Actor
 from app.operations.records.announcements import Content
-from app.security.manager import permissions
 from app.views.applications.form import Required, choices_of
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.page import current_actor
 
 AUDIENCES = {
     EVERYBODY: _("Everybody"),
@@ -277,14 +276,14 @@ class AnnouncementDeskView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """新增."""
-        if self._may("write"):
+        if self.may("write"):
             url = url_for("AnnouncementDeskView.new")
             yield Action(_("Write an announcement"), url, icon="plus")
 
     def actions(self, row: Any) -> Iterable[Action]:
         """详情, where everything else is offered, and 修改 of a draft."""
         yield Action(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
-        if row.state == DRAFT and self._may("write"):
+        if row.state == DRAFT and self.may("write"):
             yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
 
     @expose("/<int:id>")
@@ -329,9 +328,9 @@ class AnnouncementDeskView(ListPage):
             url = url_for(f"AnnouncementDeskView.{verb}", id=row.id)
             return {"label": label, "url": url, "method": "post", **more}
 
-        if row.state == DRAFT and self._may("write"):
+        if row.state == DRAFT and self.may("write"):
             yield offer(gettext("Edit"), "edit", method="get", tone="primary")
-        if row.state == WITHDRAWN or not self._may("publish"):
+        if row.state == WITHDRAWN or not self.may("publish"):
             return
         if row.state == DRAFT:
             members = row.readers.partition(" / ")[2]
@@ -356,7 +355,7 @@ class AnnouncementDeskView(ListPage):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    made = announcements.write(form.content(), _actor(), now=clock.now())
+                    made = announcements.write(form.content(), current_actor(), now=clock.now())
             except RuleError as error:
                 _refuse(form, error)
             else:
@@ -377,7 +376,7 @@ class AnnouncementDeskView(ListPage):
             try:
                 with transaction():
                     announcements.edit(
-                        row.id, form.content(), _actor(), version=_version(), now=clock.now()
+                        row.id, form.content(), current_actor(), version=_version(), now=clock.now()
                     )
             except RuleError as error:
                 _refuse(form, error)
@@ -392,7 +391,7 @@ class AnnouncementDeskView(ListPage):
     def publish(self, id: int) -> Any:
         """Publish a draft as it was read."""
         with transaction():
-            announcements.publish(id, _actor(), version=_version(), now=clock.now())
+            announcements.publish(id, current_actor(), version=_version(), now=clock.now())
         flash(gettext("The announcement was published."), "success")
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
@@ -402,7 +401,7 @@ class AnnouncementDeskView(ListPage):
     def withdraw(self, id: int) -> Any:
         """Take one back."""
         with transaction():
-            announcements.withdraw(id, _actor(), now=clock.now())
+            announcements.withdraw(id, current_actor(), now=clock.now())
         flash(gettext("The announcement was withdrawn."), "success")
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
@@ -413,23 +412,13 @@ class AnnouncementDeskView(ListPage):
         """Put one above the others, or no longer."""
         is_pinned = "is_pinned" in request.form
         with transaction():
-            announcements.pin(id, _actor(), is_pinned=is_pinned)
+            announcements.pin(id, current_actor(), is_pinned=is_pinned)
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
     def _form_page(self, title: str, form: AnnouncementForm) -> Any:
         g.crumb = title
-        page = self.render_template(
-            "administration/form.html",
-            title=title,
-            form=form,
-            submit_label=gettext("Save"),
-            cancel_url=back_url(url_for("AnnouncementDeskView.list")),
-            help=self.help,
-        )
-        return page, 422 if form.errors else 200
-
-    def _may(self, permission: str) -> bool:
-        return (f"can_{permission}", self.class_permission_name) in permissions()
+        cancel_url = back_url(self.url("list"))
+        return self.form_page(title, form, cancel_url=cancel_url, help=self.help, refused=422)
 
 
 def _readers() -> Any:
@@ -462,7 +451,3 @@ def _refuse(form: AnnouncementForm, error: RuleError) -> None:
 def _version() -> int:
     text = request.form.get("version", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, abort, flash, g, make_response, redirect, request, url_for
+from flask import Response, abort, flash, g, make_response, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -17,8 +17,8 @@ from app.extensions import db, transaction
 from app.models import Job, JobFailure
 from app.operations.applications import jobs
 from app.operations.records import clock
-from app.operations.records.actor import Actor
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.page import current_actor
 
 STATES = {
     "queued": (_("Waiting"), "grey"),
@@ -109,7 +109,7 @@ class JobView(ListPage):
         """Stop a job; what is done stays done."""
         try:
             with transaction():
-                jobs.abort(job_id, Actor.of(g.user, request.remote_addr or ""), now=clock.now())
+                jobs.abort(job_id, current_actor(), now=clock.now())
         except NotFound:
             abort(404)
         except RuleError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import abort, g, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -17,7 +17,6 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import ACTION_TITLES
 from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
-from app.security.manager import permissions
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 OUTCOMES = {
@@ -122,10 +121,6 @@ DETAILS = {
 }
 
 
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
-
-
 class LoginRecordView(ListPage):
     """登录日志: every attempt to sign in, good or bad."""
 
@@ -209,7 +204,7 @@ class OperationLogView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 详情."""
-        if _may("show", self):
+        if self.may("show"):
             yield Action(_("Details"), url_for("OperationLogView.show", log_id=row.id))
 
     @expose("/<int:log_id>")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, g, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -21,10 +21,10 @@ from app.extensions import db, transaction
 from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
-from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.views.applications.form import DATE_INPUT, Required, Typed
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.page import Page, current_actor
 
 
 class ParameterForm(FlaskForm):
@@ -41,7 +41,7 @@ class SwitchForm(ParameterForm):
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
-class ParameterView(BaseView):
+class ParameterView(Page):
     """系统参数: one line a parameter, and 修改."""
 
     route_base = "/parameters"
@@ -105,7 +105,7 @@ class ParameterView(BaseView):
                         form.value.data or "",
                         effective_from=_day(form.effective_from.data),
                         reason=form.reason.data or "",
-                        actor=Actor.of(g.user, request.remote_addr or ""),
+                        actor=current_actor(),
                         now=clock.now(),
                     )
             except RuleError as error:
@@ -124,17 +124,15 @@ class ParameterView(BaseView):
             (gettext("Limits"), _limits(spec)),
             (gettext("Source"), str(spec.source)),
         ]
-        page = self.render_template(
-            "administration/form.html",
-            title=gettext("System parameters"),
-            form=form,
+        return self.form_page(
+            gettext("System parameters"),
+            form,
             facts=facts,
-            submit_label=gettext("Save"),
             confirm=gettext("Set %(title)s?", title=spec.title),
             cancel_url=back,
             help=[gettext("Another day's value is not changed; the history shows all of them.")],
+            refused=422,
         )
-        return page, 422 if form.errors else 200
 
 
 class ParameterHistoryView(ListPage):

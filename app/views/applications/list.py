@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flask import abort, g, url_for
+from flask import abort, g
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -288,14 +288,6 @@ class ApplicationList(ListPage):
             abort(404)
         application, g.shown_status = row
         return application
-
-    def may(self, permission: str) -> bool:
-        """Tell whether the member holds a permission on this page."""
-        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
-
-    def url(self, method: str, **arguments: Any) -> str:
-        """Return the address of one of this page's methods."""
-        return url_for(f"{self.endpoint}.{method}", **arguments)
 
 
 def subject_of(application: Application) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from app.models import Account, Application
 from app.operations.records.actor import Actor
 from app.security.scope import in_scope, scoped
 from app.views.applications.desk import ApplicationDesk
+from app.views.page import current_actor
 
 
 class OfficerDesk(ApplicationDesk):
@@ -54,7 +55,7 @@ class OfficerDesk(ApplicationDesk):
 
     def actor(self) -> Actor:
         """Who acts: an officer of the registry."""
-        return Actor.of(g.user, request.remote_addr or "")
+        return current_actor()
 
 
 MOST_ACCOUNTS = 20

@@ -62,7 +62,7 @@ class VoluntaryCancellationView(ApplicationDesk):
             yield from self._proof(found.id if found else None)
 
     def _proof(self, attestation_id: int | None) -> Iterable[RowAction]:
-        if attestation_id and self.appbuilder.sm.has_access("can_download", "AttestationView"):
+        if attestation_id and self.may("download", "AttestationView"):
             url = url_for("AttestationView.pdf", id=attestation_id)
             yield RowAction(_("Certificate of cancellation"), url, keeps_place=False)
 

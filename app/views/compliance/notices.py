@@ -38,6 +38,7 @@ from app.views.compliance.obligations import (
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import BulkResult, action
+from app.views.page import current_actor
 
 
 class NoticeForm(FlaskForm):
@@ -143,7 +144,7 @@ class NoticeView(NoticePages):
     )
     def remind(self, ids: Sequence[int]) -> BulkResult:
         """提醒."""
-        outcome = reminders.remind(ids, self.actor(), now=clock.now())
+        outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}
         return BulkResult(done=outcome.done, refused=refused)
 
@@ -185,7 +186,7 @@ class NoticeView(NoticePages):
                 notice_import.percent(form.offset_percent.data or ""),
             )
             with transaction():
-                (id_,) = notices.issue([wanted], self.actor(), now=clock.now())
+                (id_,) = notices.issue([wanted], current_actor(), now=clock.now())
         except RuleError as error:
             _refuse(form, error)
             return None
@@ -205,7 +206,7 @@ class NoticeView(NoticePages):
                 with transaction():
                     notices.adjust(
                         {notice.id: wanted},
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -237,7 +238,7 @@ class NoticeView(NoticePages):
                         notice.id,
                         form.instruments.data or [],
                         notice_import.percent(form.offset_percent.data or ""),
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -261,7 +262,7 @@ class NoticeView(NoticePages):
             table = chosen_table(notice_import.COLUMNS)
             try:
                 with transaction():
-                    count = notice_import.import_table(table, self.actor(), now=clock.now())
+                    count = notice_import.import_table(table, current_actor(), now=clock.now())
             except RuleError as error:
                 table.refuse(0, "", error.message)
             if table.is_clear:

@@ -9,7 +9,7 @@ from typing import Any
 from flask import abort, g, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, null, select
 from sqlalchemy.orm import aliased
 
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
@@ -25,6 +25,7 @@ from app.models import (
 from app.models import (
     CustodyLink as Link,
 )
+from app.models.figures import line_draw
 from app.operations.records.catalogue import CUSTODY_TYPES
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
@@ -77,15 +78,11 @@ class LinkForm(ApplicationForm):
 # What became of deposits ------------------------------------------------------------------------
 
 
-def returned(*statuses: Status) -> ColumnElement[Any]:
-    """Return the tonnes of a deposit that returns in these states draw; for the rows shown alone."""
-    source, draw, drawing = aliased(ApplicationLine), aliased(ApplicationLine), aliased(Application)
+def returned(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a figure of `line_draw` over a deposit's lines; for the rows shown alone."""
     total = (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .select_from(source)
-        .join(draw, draw.source_line_id == source.id)
-        .join(drawing, and_(drawing.id == draw.application_id, drawing.status.in_(statuses)))
-        .where(source.application_id == Application.id)
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )
@@ -137,13 +134,14 @@ class CustodyDepositView(ApplicationDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what was returned, what is being returned, and what is left."""
-        done, asked = returned(Status.APPROVED), returned(Status.IN_REVIEW)
-        statement = super().rows(conditions)
-        total = statement.selected_columns.quantity
-        return statement.add_columns(
-            done.label("returned"),
-            asked.label("in_return"),
-            cast(total - done - asked, BigInteger).label("left"),
+        return (
+            super()
+            .rows(conditions)
+            .add_columns(
+                returned(line_draw.c.drawn).label("returned"),
+                returned(line_draw.c.pending).label("in_return"),
+                returned(line_draw.c.remaining).label("left"),
+            )
         )
 
     def next_step(self, application: Application) -> Any:
@@ -161,31 +159,19 @@ class CustodyDepositView(ApplicationDesk):
             _("Quantity left in custody"),
         )
         columns = [{"label": each, "kind": "number", "unit": _("tonnes")} for each in titles]
-        rows = []
-        for line, row in zip(application.lines, shown["rows"], strict=True):
-            done, asked = (
-                sum(
-                    each.quantity
-                    for each in self._returns(application)
-                    if each.source_line_id == line.id and each.status == status
-                )
-                for status in (Status.APPROVED, Status.IN_REVIEW)
-            )
-            rows.append([*row, done, asked, line.quantity - done - asked])
+        figures = db.session.execute(
+            select(line_draw.c.drawn, line_draw.c.pending, line_draw.c.remaining)
+            .where(line_draw.c.application_id == application.id)
+            .order_by(line_draw.c.line_id)
+        )
+        rows = [[*row, *drawn] for row, drawn in zip(shown["rows"], figures, strict=True)]
         return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
 
     def detail_tables(self, application: Application) -> list[dict[str, Any]]:
         """Add the returns that draw on it."""
         found = super().detail_tables(application)
         if application.status == Status.APPROVED:
-            found.append(_table_of(self._returns(application)))
-        return found
-
-    def _returns(self, application: Application) -> Sequence[Any]:
-        """Return the lines of returns that draw on a deposit, read once for its page."""
-        if "returns" not in g:
-            g.returns = _returns_of(application.id)
-        found: Sequence[Any] = g.returns
+            found.append(_table_of(_returns_of(application.id)))
         return found
 
 

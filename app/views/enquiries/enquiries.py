@@ -8,12 +8,10 @@ from typing import Any
 from flask import abort, g, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Select,
     and_,
     case,
-    cast,
     exists,
     func,
     literal,
@@ -25,6 +23,7 @@ from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
+from app.domain.kinds.base import Hold
 from app.domain.moves import (
     BUCKET_TITLES,
     HELD_BUCKETS,
@@ -46,6 +45,7 @@ from app.models import (
     Movement,
     Posting,
 )
+from app.models.figures import line_draw
 from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, ISSUANCE_TYPES
 from app.security.scope import require_scope
 from app.views.applications.list import SHOWN_STATUSES
@@ -400,12 +400,10 @@ READ_ONLY = _("Entered by the registry upon the authority's document; it cannot 
 
 
 def _given_back() -> ColumnElement[Any]:
-    """Return what approved documents gave back of a line."""
-    draw, drawing = aliased(ApplicationLine), aliased(Application)
+    """Return what approved documents gave back of a line; for the rows shown alone."""
     return (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .join(drawing, drawing.id == draw.application_id)
-        .where(draw.source_line_id == ApplicationLine.id, drawing.status == Status.APPROVED)
+        select(line_draw.c.drawn)
+        .where(line_draw.c.line_id == ApplicationLine.id)
         .correlate(ApplicationLine)
         .scalar_subquery()
     )
@@ -526,12 +524,20 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
 # What makes up 登记冻结量 ---------------------------------------------------------------------
 
-# A transfer is under review only while it waits for a second operator, and is merely reserved then.
-_RESERVING = [
-    code
-    for code, kind in KINDS.items()
-    if kind.reserves and (kind.reserves[1] is Bucket.RESERVED or kind.settles_at_day_end)
-]
+
+def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
+    """Return whether an application is of a kind whose tonnes are in a bucket in that state.
+
+    A transfer is under review only while it waits for a second operator, and is reserved meanwhile.
+    """
+    codes = [
+        code
+        for code, kind in KINDS.items()
+        if Hold(is_approved, bucket, 1) in kind.holds
+        or Hold(is_approved, bucket, 1, at_receiver=True) in kind.holds
+        or (bucket is Bucket.RESERVED and kind.settles_at_day_end)
+    ]
+    return Application.kind.in_(codes)
 
 
 class FrozenPartView(ListPage):
@@ -585,18 +591,14 @@ class FrozenPartView(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a line that holds something now."""
-        freezes = Application.kind == "freeze"
-        held = case(
-            (freezes, ApplicationLine.quantity - _given_back()), else_=ApplicationLine.quantity
-        )
-        part = case((freezes, literal("frozen")), else_=literal("reserved"))
+        reserved = _holding(Bucket.RESERVED, is_approved=False)
+        asked = _holding(Bucket.FROZEN, is_approved=False)
+        kept = _holding(Bucket.FROZEN, is_approved=True)
+        held = ApplicationLine.quantity - _given_back()
+        part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
         return _lines(held.label("held"), part.label("part")).where(
             or_(
-                and_(Application.kind.in_(_RESERVING), Application.status == Status.IN_REVIEW),
-                and_(
-                    freezes,
-                    Application.status.in_([Status.IN_REVIEW, Status.APPROVED]),
-                    ApplicationLine.quantity > _given_back(),
-                ),
+                and_(or_(reserved, asked), Application.status == Status.IN_REVIEW),
+                and_(kept, Application.status == Status.APPROVED, held > 0),
             )
         )

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import abort, current_app, g, send_file, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from markdown_it import MarkdownIt
@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from app.security.roles import codes_of
 from app.views.frame.help_sections import GUIDE_OF, GUIDES, SECTIONS
+from app.views.page import Page
 
 _PICTURE = re.compile(r"\.\./pictures/([a-z0-9-]+\.png)")
 _NO_LETTER = re.compile(r"[^\w\- ]")
@@ -65,7 +66,7 @@ def parsed(page: str) -> tuple[list[Token], list[Heading]]:
     return tokens, headings
 
 
-class HelpView(BaseView):
+class HelpView(Page):
     """帮助: the guides, a page each; every member may read all of them."""
 
     route_base = "/help"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from flask import flash, g, redirect, request
+from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -22,7 +22,6 @@ from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
-from app.operations.records.actor import Actor
 from app.operations.records.catalogue import ISSUANCE_TYPES
 from app.views.applications.form import (
     Choosable,
@@ -37,6 +36,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.page import current_actor
 from app.views.sanctions.sanctions import CHOOSE
 
 # 各去向: what was issued is in one of these places (domain.md R11).
@@ -127,8 +127,8 @@ class InstrumentView(ListPage):
 
     def tools(self) -> Iterable[RowAction]:
         """新增标的."""
-        if self.appbuilder.sm.has_access("can_write", self.class_permission_name):
-            yield RowAction(_("New instrument"), self._url("new", {}), icon="plus")
+        if self.may("write"):
+            yield RowAction(_("New instrument"), self.url("new"), icon="plus")
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
@@ -143,17 +143,15 @@ class InstrumentView(ListPage):
         ).all()
         form.venue.choices = choices_of({str(id_): name for id_, name in venues}, _("None"))
         if form.validate_on_submit() and self._create(form):
-            return redirect(back_url(self._url("list", {})))
-        page = self.render_template(
-            "administration/form.html",
-            title=_("New instrument"),
-            form=form,
+            return redirect(back_url(self.url("list")))
+        return self.form_page(
+            _("New instrument"),
+            form,
             facts=[(_("Instrument code"), _("Given by the system: PE, year, six digits"), "text")],
             submit_label=_("Create"),
-            cancel_url=back_url(self._url("list", {})),
+            cancel_url=back_url(self.url("list")),
             help=self.help[1:],
         )
-        return page, 400 if form.is_submitted() else 200
 
     def _create(self, form: InstrumentForm) -> bool:
         vintage = (form.vintage.data or "").strip()
@@ -164,7 +162,7 @@ class InstrumentView(ListPage):
             venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
             trade_code=(form.trade_code.data or "").strip().upper(),
         )
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         try:
             with transaction():
                 code = instruments.create(new, actor, now=clock.now()).code

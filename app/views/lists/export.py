@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from flask import Flask, Response, current_app, g, render_template, request
+from flask import Flask, Response, current_app, render_template
 from sqlalchemy import (
     Connection,
     Date,
@@ -35,6 +35,7 @@ from app.operations.records.actor import Actor
 from app.operations.records.log import record
 from app.views.lists import workbook
 from app.views.lists.columns import Column
+from app.views.page import current_actor
 
 Answer = Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
@@ -70,7 +71,7 @@ def stream(asked: Export) -> Answer:
 
     What was asked is on record before the first row leaves; how much left is recorded at the end.
     """
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, asked, actor, "csv")
         if connection is None:
@@ -88,7 +89,7 @@ def write(asked: Export) -> Answer:
     A zip's directory comes last, so it cannot be passed on as it is made; in return a slow receiver
     holds neither connection nor slot.  More rows than a sheet has are refused with a page.
     """
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, asked, actor, "xlsx")
         if connection is None:

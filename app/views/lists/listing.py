@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.actions import action
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -25,13 +25,13 @@ from app.extensions import db, transaction
 from app.models import Preference
 from app.operations.applications import jobs
 from app.operations.records import clock
-from app.operations.records.actor import Actor
 from app.security.gate import safe_next
 from app.security.scope import scope_of, scoped
 from app.views.lists import export
 from app.views.lists.columns import Cell, Column
 from app.views.lists.conditions import Columns, Conditions, Filter
 from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
+from app.views.page import Page, current_actor
 
 BULK_LIMIT = 10_000  # Rows that one bulk operation takes.
 JOB_FROM = 1_000  # More rows than this run as a job, where the operation can.
@@ -170,7 +170,7 @@ class Found:
         return self.total > COUNTED
 
 
-class ListPage(BaseView):
+class ListPage(Page):
     """A list page is data: what it shows, by what one asks, whose rows they are.
 
     ``rows`` returns a SELECT whose labels are the keys of columns and filters.  ``key`` names the
@@ -234,7 +234,7 @@ class ListPage(BaseView):
     def list(self) -> Any:
         """Show the rows that meet the conditions."""
         if any(not value for name, value in request.args.items() if name in self._parameters()):
-            return redirect(self._url("list", {n: v for n, v in request.args.items() if v}))
+            return redirect(self.url("list", **{n: v for n, v in request.args.items() if v}))
         asked = self._asked()
         found = Found()
         if asked.is_clear:
@@ -302,7 +302,7 @@ class ListPage(BaseView):
                 names=names,
                 comment=request.form.get("comment", ""),
                 takes_all=takes_all,
-                bulk_url=self._url("bulk_ask", self._arguments(asked)),
+                bulk_url=self.url("bulk_ask", **self._arguments(asked)),
                 back=self._back(),
             )
         asks_first = self.before_bulk(action.name, [*names])
@@ -338,7 +338,7 @@ class ListPage(BaseView):
         """Let a worker do it, and show how far it is."""
         comment = request.form.get("comment", "")
         arguments = {"action": action.name, "ids": ids, "comment": comment}
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         title = gettext("%(page)s: %(action)s", page=str(self.title), action=str(action.title))
         with transaction():
             job_id = jobs.start(
@@ -361,7 +361,7 @@ class ListPage(BaseView):
                 title=str(self.title),
                 subject=type(self).__name__,
                 conditions=self._arguments(asked),
-                back=self._url("list", self._arguments(asked)),
+                back=self.url("list", **self._arguments(asked)),
             )
         )
 
@@ -410,13 +410,10 @@ class ListPage(BaseView):
         kept = [name for each in self.filters if each.is_hidden for name in each.parameters]
         return {name: text for name, text in asked.conditions.texts.items() if name in kept}
 
-    def _url(self, method: str, arguments: Mapping[str, str]) -> str:
-        return url_for(f"{self.endpoint}.{method}", **arguments)
-
     def _back(self) -> str:
         """Return this list with the conditions that the form was sent from."""
         target = safe_next(request.form.get("back"))
-        home = self._url("list", {})
+        home = self.url("list")
         return target if target.partition("?")[0] == home else home
 
     # What is found ------------------------------------------------------------------------------
@@ -506,7 +503,7 @@ class ListPage(BaseView):
         shown = self._choice()
         columns = [column for column in self.columns if shown[column.key]]
         arguments = self._arguments(asked)
-        here = self._url("list", arguments | self._place_arguments(asked, found))
+        here = self.url("list", **(arguments | self._place_arguments(asked, found)))
         context = {
             "page": self,
             "filters": [
@@ -527,7 +524,7 @@ class ListPage(BaseView):
             "here": here,
             "urls": self._links(asked, found),
             "arguments": arguments,
-            "may_export": self.appbuilder.sm.has_access("can_export", self.class_permission_name),
+            "may_export": self.may("export"),
             "may_bulk": self._may_bulk(),
         }
         return self.render_template("lists/list.html", **context), 200 if asked.is_clear else 400
@@ -541,15 +538,13 @@ class ListPage(BaseView):
         """Return what is declared for one row; the confirmation is the page of many."""
         offered = [each for each in self.bulk if self.may_act(each, row)]
         if offered and self._may_bulk():
-            url = self._url("bulk_ask", {})
+            url = self.url("bulk_ask")
             for each in offered:
                 fields = {"action": each.name, "id": id_}
                 yield Action(each.title, url, "post", is_dangerous=each.is_dangerous, fields=fields)
 
     def _may_bulk(self) -> bool:
-        return bool(self.bulk) and self.appbuilder.sm.has_access(
-            "can_bulk", self.class_permission_name
-        )
+        return bool(self.bulk) and self.may("bulk")
 
     def _place_arguments(self, asked: Asked, found: Found) -> dict[str, str]:
         place = asked.place
@@ -562,18 +557,18 @@ class ListPage(BaseView):
         """Return the addresses of the page's links; those that lead nowhere are left out."""
 
         def to(**changes: str) -> str:
-            return self._url("list", self._arguments(asked, **changes))
+            return self.url("list", **self._arguments(asked, **changes))
 
         urls = {
-            "list": self._url("list", {}),
-            "reset": self._url("list", self._kept(asked)),
-            "columns": self._url("choose_columns", {}),
-            "export": self._url("export", self._arguments(asked, size="")),
-            "export_xlsx": self._url("export_xlsx", self._arguments(asked, size="")),
+            "list": self.url("list"),
+            "reset": self.url("list", **self._kept(asked)),
+            "columns": self.url("choose_columns"),
+            "export": self.url("export", **self._arguments(asked, size="")),
+            "export_xlsx": self.url("export_xlsx", **self._arguments(asked, size="")),
             "first": to(),
         }
         if self.bulk:
-            urls["bulk"] = self._url("bulk_ask", self._arguments(asked))
+            urls["bulk"] = self.url("bulk_ask", **self._arguments(asked))
         for column in self.columns:
             if column.is_sortable:
                 urls[f"sort_{column.key}"] = to(sort=_next_sort(asked.sort, column))

@@ -27,7 +27,6 @@ from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
 from app.models import Account, Application, Certificate, CertificateEnrolment, Member
 from app.operations.people import certificates, letters
-from app.operations.records.actor import Actor
 from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
@@ -41,6 +40,7 @@ from app.views.applications.officer_desk import OfficerDesk
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.page import current_actor
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -200,14 +200,14 @@ class CertificateView(ListPage):
     def actions(self, row: Any) -> Iterable[Action]:
         """What an officer may do with it."""
         is_own = row.member_id == g.user.id and row.state == "active"
-        if is_own and self._may("renew") and row.days < RENEWAL_DAYS:
+        if is_own and self.may("renew") and row.days < RENEWAL_DAYS:
             yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
-        if self._may("manage") and row.state in POSSIBLE and _keeps(row):
+        if self.may("manage") and row.state in POSSIBLE and _keeps(row):
             yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
-        if self._may("manage") and row.account_id is not None and self._may_replace():
-            yield Action(
-                _("Replace"), url_for("CertificateReplacementView.new", certificate=row.id)
-            )
+        may_replace = self.may("manage") and self.may("write", "CertificateReplacementView")
+        if may_replace and row.account_id is not None:
+            url = url_for("CertificateReplacementView.new", certificate=row.id)
+            yield Action(_("Replace"), url)
 
     @expose("/<int:certificate_id>/change", methods=["GET", "POST"])
     @has_access
@@ -215,16 +215,15 @@ class CertificateView(ListPage):
     def change(self, certificate_id: int) -> Any:
         """Suspend, resume or revoke a certificate; the reason is kept in the log."""
         row = db.session.get(Certificate, certificate_id) or abort(404)
-        certificates.require_keeper(row, _actor(), is_administrator=is_administrator())
+        certificates.require_keeper(row, current_actor(), is_administrator=is_administrator())
         possible = POSSIBLE.get(row.state, ())
         form = ChangeForm()
         form.act.choices = choices_of({name: ACTS[name] for name in possible}, _("Please choose"))
         if form.validate_on_submit() and self._change(form, row, possible):
             return redirect(back_url(url_for("CertificateView.list")))
-        page = self.render_template(
-            "administration/form.html",
-            title=_("Change of a certificate"),
-            form=form,
+        return self.form_page(
+            _("Change of a certificate"),
+            form,
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Member name"), row.member.first_name, "text"),
@@ -236,7 +235,6 @@ class CertificateView(ListPage):
             cancel_url=back_url(url_for("CertificateView.list")),
             help=self.help[1:],
         )
-        return page, 400 if form.is_submitted() else 200
 
     # 续期 ---------------------------------------------------------------------------------------
 
@@ -285,7 +283,7 @@ class CertificateView(ListPage):
     @permission_name("renew")
     def issue_renewal(self, certificate_id: int) -> Any:
         """Issue the successor, where the present certificate has signed for its key."""
-        row, actor = _own(certificate_id), _actor()
+        row, actor = _own(certificate_id), current_actor()
         try:
             with transaction():
                 found = signed.verify_signed(
@@ -337,12 +335,6 @@ class CertificateView(ListPage):
         flash(gettext("The certificate was changed"), "success")
         return True
 
-    def _may(self, permission: str) -> bool:
-        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
-
-    def _may_replace(self) -> bool:
-        return self.appbuilder.sm.has_access("can_write", "CertificateReplacementView")
-
 
 def is_administrator() -> bool:
     """Tell whether the member is one of the three administrators."""
@@ -354,10 +346,6 @@ def _keeps(row: Any) -> bool:
     if g.user.account_id is not None:
         return row.member_id != g.user.id
     return (row.account_id is None) == is_administrator() and row.member_id != g.user.id
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
 
 
 def _own(certificate_id: int) -> Certificate:
@@ -386,7 +374,7 @@ def _decoded(name: str) -> bytes:
 
 def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:
     """Do it in the officer's name, at real time."""
-    actor, now = _actor(), datetime.now(UTC)
+    actor, now = current_actor(), datetime.now(UTC)
     if act == "revoke":
         certificates.revoke(certificate_id, reason, actor, now=now, remark=remark)
     else:

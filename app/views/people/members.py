@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, g, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
@@ -18,27 +18,18 @@ from wtforms import SelectField, StringField, TextAreaField
 from app.domain.errors import NotFound, RuleError
 from app.domain.masking import mask_email, mask_phone
 from app.domain.regions import PROVINCES
+from app.domain.roles import scope_for
 from app.extensions import db, transaction
 from app.models import Account, LoginSession, Member
 from app.operations.accounts import operators
-from app.operations.people import certificates, letters, officers
-from app.operations.records import clock, log
-from app.operations.records.actor import Actor
-from app.operations.records.sign_in_notice import NO_ADDRESS
-from app.security import members, sessions
-from app.security.manager import permissions
-from app.security.roles import ROLES, codes_of, require_compatible, title_of
+from app.operations.people import members, officers
+from app.operations.people.passwords import first_password
+from app.operations.records import clock
+from app.security.roles import ROLES, codes_of, title_of
 from app.views.applications.form import Required, choices_of
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.page import current_actor
 from app.views.people.certificates import HOLDINGS, change_action, holding
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
 
 
 class MemberForm(FlaskForm):
@@ -189,7 +180,7 @@ class MemberView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """新增用户 stands first."""
-        if _may("add", self):
+        if self.may("add"):
             yield Action(_("Add a member"), url_for("MemberView.new"), icon="plus")
 
     def actions(self, row: Any) -> Iterable[Action]:
@@ -199,7 +190,7 @@ class MemberView(ListPage):
         if row.account_id is None and row.is_active:
             yield from self._letting_in(row)
             yield from self._certifying(row)
-        if _may("edit", self):
+        if self.may("edit"):
             yield Action(_("Change role"), url_for("MemberView.role", member_id=row.id))
             yield self._act(
                 _("Reset password"),
@@ -208,16 +199,16 @@ class MemberView(ListPage):
                 _("Reset the password of %(name)s? The sessions end."),
                 is_dangerous=True,
             )
-        if _may("switch", self) and row.is_active:
+        if self.may("switch") and row.is_active:
             question = _("Disable %(name)s? The sessions end, the certificates are suspended.")
             yield self._act(_("Disable"), "disable", row, question, is_dangerous=True)
-        elif _may("switch", self):
+        elif self.may("switch"):
             question = _("Enable %(name)s? Suspended certificates stay suspended.")
             yield self._act(_("Enable"), "enable", row, question)
 
     def _letting_in(self, row: Any) -> Iterable[Action]:
         """What 系统管理员 does: where letters go, and the first-sign-in link."""
-        if not _may("add", self):
+        if not self.may("add"):
             return
         yield Action(_("Contact details"), url_for("MemberView.contact", member_id=row.id))
         if row.lacks_password:
@@ -226,16 +217,16 @@ class MemberView(ListPage):
 
     def _certifying(self, row: Any) -> Iterable[Action]:
         """What 安全管理员 has sent or asks for, and 系统管理员 confirms."""
-        if _may("certify", self) and not row.had_certificate:
+        if self.may("certify") and not row.had_certificate:
             label = _("Send codes") if row.certificate == "none" else _("Send codes again")
             question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
             yield self._act(label, "send_codes", row, question)
-        if _may("certify", self) and row.certificate_id:
+        if self.may("certify") and row.certificate_id:
             yield change_action(row)
-        if _may("certify", self) and row.had_certificate:
+        if self.may("certify") and row.had_certificate:
             address = url_for("MemberView.replace", member_id=row.id)
             yield Action(_("Ask for a replacement"), address)
-        if _may("confirm", self) and row.certificate == "asked":
+        if self.may("confirm") and row.certificate == "asked":
             question = _("Confirm the replacement for %(name)s? New codes are sent.")
             yield self._act(_("Confirm the replacement"), "confirm", row, question)
 
@@ -272,12 +263,9 @@ class MemberView(ListPage):
             province=form.province.data or None,
             **values,
         )
-        return _carried_out(form, "number", lambda: self._let_in(newcomer))
-
-    def _let_in(self, newcomer: members.NewMember) -> None:
-        member_id = members.register_officer(newcomer)
-        log.record(_actor(), "member.add", subject=newcomer.member_no, role=newcomer.role)
-        officers.invite(member_id, _actor(), now=clock.now())
+        return _carried_out(
+            form, "number", lambda: officers.add(newcomer, current_actor(), now=clock.now())
+        )
 
     @expose("/<int:member_id>/contact", methods=["GET", "POST"])
     @has_access
@@ -290,12 +278,14 @@ class MemberView(ListPage):
         if values:
             values.pop("name")
             if _carried_out(
-                form, "email", lambda: officers.set_contact(member_id, actor=_actor(), **values)
+                form,
+                "email",
+                lambda: officers.set_contact(member_id, actor=current_actor(), **values),
             ):
                 flash(gettext("The contact details were changed."), "success")
                 return redirect(back_url(url_for("MemberView.list")))
         facts = [
-            (_("E-mail"), mask_email(_address(member)), "text"),
+            (_("E-mail"), mask_email(member.address), "text"),
             (_("Mobile phone"), mask_phone(member.phone), "text"),
         ]
         return self._form(gettext("Contact details"), form, [*_facts(member), *facts])
@@ -305,21 +295,21 @@ class MemberView(ListPage):
     @permission_name("add")
     def invite(self, member_id: int) -> Any:
         """Have the first-sign-in link sent again."""
-        return self._sent(lambda: officers.invite(member_id, _actor(), now=clock.now()))
+        return self._sent(lambda: officers.invite(member_id, current_actor(), now=clock.now()))
 
     @expose("/<int:member_id>/send-codes", methods=["POST"])
     @has_access
     @permission_name("certify")
     def send_codes(self, member_id: int) -> Any:
         """Have the codes of a first certificate sent."""
-        return self._sent(lambda: officers.send_codes(member_id, _actor()))
+        return self._sent(lambda: officers.send_codes(member_id, current_actor()))
 
     @expose("/<int:member_id>/confirm", methods=["POST"])
     @has_access
     @permission_name("confirm")
     def confirm(self, member_id: int) -> Any:
         """Confirm the replacement that another administrator asked for."""
-        return self._sent(lambda: officers.confirm_replacement(member_id, _actor()))
+        return self._sent(lambda: officers.confirm_replacement(member_id, current_actor()))
 
     def _sent(self, act: Callable[[], Member]) -> Any:
         """Carry out what sends letters; say that they are on their way, or why not."""
@@ -344,7 +334,7 @@ class MemberView(ListPage):
         if form.validate_on_submit() and _carried_out(
             form,
             "reason",
-            lambda: officers.ask_replacement(member_id, _actor(), reason=reason),
+            lambda: officers.ask_replacement(member_id, current_actor(), reason=reason),
         ):
             flash(gettext("The replacement waits for the system administrator."), "success")
             return redirect(back_url(url_for("MemberView.list")))
@@ -371,8 +361,8 @@ class MemberView(ListPage):
         """Give a member a new first password and show it, this once."""
         _require_other(member_id)
         with transaction():
-            member, password = members.reset_password(member_id)
-            log.record(_actor(), "password.reset", subject=member.username)
+            password = first_password()
+            member = members.reset(member_id, current_actor(), first=password)
             facts = [
                 (gettext("Member number"), member.username, "code"),
                 (gettext("First password"), password, "code"),
@@ -398,52 +388,32 @@ class MemberView(ListPage):
         back = back_url(url_for("MemberView.list"))
         if form.validate_on_submit():
             with transaction():
-                members.assign_role(member_id, form.role.data)
-                sessions.end_others(member_id, None, "forced")
-                log.record(
-                    _actor(),
-                    "member.role",
-                    subject=member.username,
-                    before=before,
-                    after=[form.role.data],
-                )
+                members.set_roles(member_id, [form.role.data], current_actor())
             flash(gettext("The role was changed."), "success")
             return redirect(back)
         g.crumb = gettext("Change role")
-        return self.render_template(
-            "administration/form.html",
-            title=gettext("Change role"),
-            form=form,
+        return self.form_page(
+            gettext("Change role"),
+            form,
             facts=[
                 (gettext("Member number"), member.username, "code"),
                 (gettext("Name"), member.first_name),
             ],
-            submit_label=gettext("Save"),
             cancel_url=back,
             help=[gettext("The member's sessions end; the new role counts from the next sign-in.")],
+            refused=200,
         )
 
     def _form(self, title: str, form: Any, facts: list[Any]) -> Any:
         g.crumb = title
-        shown = self.render_template(
-            "administration/form.html",
-            title=title,
-            form=form,
-            facts=facts,
-            submit_label=gettext("Save"),
-            cancel_url=back_url(url_for("MemberView.list")),
-            help=self.help[-2:],
-        )
-        return shown, 400 if form.is_submitted() else 200
+        cancel_url = back_url(self.url("list"))
+        return self.form_page(title, form, facts=facts, cancel_url=cancel_url, help=self.help[-2:])
 
     def _switch(self, member_id: int, *, is_active: bool) -> Any:
         _require_other(member_id)
         with transaction():
-            member = members.set_active(member_id, is_active)
-            name = member.username
-            log.record(_actor(), "member.enable" if is_active else "member.disable", subject=name)
-            if not is_active:
-                certificates.suspend_all(member_id, _actor(), now=letters.real_time())
+            act = members.enable if is_active else members.disable
+            name = act(member_id, current_actor()).username
         done = gettext("%(name)s is enabled.", name=name)
         if not is_active:
             done = gettext("%(name)s is disabled.", name=name)
@@ -465,10 +435,6 @@ def _facts(member: Member) -> list[tuple[Any, ...]]:
         (_("Name"), member.first_name, "text"),
         (_("Role"), title_of(member), "text"),
     ]
-
-
-def _address(member: Member) -> str:
-    return "" if member.email.endswith(NO_ADDRESS) else member.email
 
 
 def _read(form: Any, name: str) -> dict[str, str] | None:
@@ -502,11 +468,5 @@ def _require_other(member_id: int) -> None:
 
 def _roles_for(member: Member) -> list[str]:
     """Return the roles that fit the member's row scope."""
-    fitting = []
-    for code in ROLES:
-        try:
-            require_compatible([code], account_id=member.account_id, province=member.province)
-        except RuleError:
-            continue
-        fitting.append(code)
-    return fitting
+    scope = scope_for(member.account_id, member.province)
+    return [code for code, role in ROLES.items() if role.scope == scope]

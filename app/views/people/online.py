@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -14,10 +14,10 @@ from sqlalchemy import Select, select
 
 from app.extensions import db, transaction
 from app.models import LoginSession, Member
-from app.operations.records import log
-from app.operations.records.actor import Actor
+from app.operations.people.members import unlock
+from app.operations.people.sessions import force_out
 from app.security import lockout, sessions
-from app.security.manager import current_login, permissions
+from app.security.manager import current_login
 from app.views.lists.listing import (
     Action,
     BulkResult,
@@ -28,20 +28,13 @@ from app.views.lists.listing import (
     back_url,
     in_bulk,
 )
+from app.views.page import current_actor
 
 METHODS = {
     "password": _("Password"),
     "certificate": _("USBKey"),
     "soft_certificate": _("Soft certificate"),
 }
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
 
 
 class OnlineView(ListPage):
@@ -90,7 +83,7 @@ class OnlineView(ListPage):
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 强退, but not for the administrator's own session."""
         login = current_login()
-        if _may("end", self) and not (login and login.id == row.id):
+        if self.may("end") and not (login and login.id == row.id):
             yield Action(
                 _("Force out"),
                 url_for("OnlineView.end", session_id=row.id),
@@ -108,7 +101,7 @@ class OnlineView(ListPage):
         for session_id in ids:
             if login and login.id == session_id:
                 result.refused[session_id] = gettext("This is your own session")
-            elif _end_session(session_id):
+            elif force_out(session_id, current_actor()):
                 result.done.append(session_id)
             else:
                 result.refused[session_id] = gettext("The session is over already")
@@ -120,19 +113,10 @@ class OnlineView(ListPage):
     def end(self, session_id: int) -> Any:
         """End one session at once."""
         with transaction():
-            if not _end_session(session_id):
+            if not force_out(session_id, current_actor()):
                 abort(404)
         flash(gettext("The session was ended."), "success")
         return redirect(back_url(url_for("OnlineView.list")))
-
-
-def _end_session(session_id: int) -> bool:
-    """End a session that is alive and record it; tell whether there was one."""
-    if not sessions.end([session_id], "forced"):
-        return False
-    login = db.session.get_one(LoginSession, session_id)
-    log.record(_actor(), "session.end", subject=login.member.username)
-    return True
 
 
 class LockView(ListPage):
@@ -177,7 +161,7 @@ class LockView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 解锁."""
-        if _may("unlock", self):
+        if self.may("unlock"):
             yield Action(
                 _("Unlock"),
                 url_for("LockView.unlock", member_no=row.member_no),
@@ -191,8 +175,7 @@ class LockView(ListPage):
     def unlock(self, member_no: str) -> Any:
         """Clear the failures of a member number."""
         with transaction():
-            if not lockout.unlock([member_no]):
+            if not unlock(member_no, current_actor()):
                 abort(404)
-            log.record(_actor(), "member.unlock", subject=member_no)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))

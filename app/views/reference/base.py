@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import ModelView, expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
@@ -23,7 +23,6 @@ from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models.reference import Dated
 from app.operations.records import clock, reference
-from app.operations.records.actor import Actor
 from app.views.lists.columns import Column
 from app.views.lists.listing import (
     Action,
@@ -36,6 +35,7 @@ from app.views.lists.listing import (
     back_url,
     in_bulk,
 )
+from app.views.page import current_actor
 from app.views.reference.fields import column_of, field_of
 
 __all__ = ["ReferenceView", "SQLAInterface"]
@@ -180,14 +180,14 @@ class ReferenceView(ListPage, ModelView):
 
     def tools(self) -> Iterable[Action]:
         """新增, and the way back to all data."""
-        if "new" in self.include_route_methods and self._may_edit():
-            yield Action(_("New"), self._url("new", {}), icon="plus")
+        if "new" in self.include_route_methods and self.may("edit"):
+            yield Action(_("New"), self.url("new"), icon="plus")
         yield Action(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
 
     def actions(self, row: Any) -> Iterable[Action]:
         """修改."""
-        if "edit" in self.include_route_methods and self._may_edit():
-            yield Action(_("Edit"), self._url("edit", {"id": row.id}))
+        if "edit" in self.include_route_methods and self.may("edit"):
+            yield Action(_("Edit"), self.url("edit", id=row.id))
 
     def may_act(self, action: BulkAction, row: Any) -> bool:
         """Offer 停用 for what is in force."""
@@ -203,7 +203,7 @@ class ReferenceView(ListPage, ModelView):
     def disable(self, ids: Sequence[int]) -> BulkResult:
         """停用."""
         model, today = self.datamodel.obj, clock.now().date()
-        return BulkResult(*reference.disable(model, ids, self.actor(), today=today))
+        return BulkResult(*reference.disable(model, ids, current_actor(), today=today))
 
     # The forms --------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class ReferenceView(ListPage, ModelView):
         form = self.add_form(data={"valid_from": clock.now().date()})
         if form.validate_on_submit() and self._write(form, self.add_columns):
             flash(gettext("Added"), "success")
-            return redirect(back_url(self._url("list", {})))
+            return redirect(back_url(self.url("list")))
         return self._form_page(form, gettext("New"), ())
 
     @expose("/<int:id>/edit", methods=["GET", "POST"])
@@ -227,7 +227,7 @@ class ReferenceView(ListPage, ModelView):
         form = self.edit_form(obj=db.session.get_one(self.datamodel.obj, id))
         if form.validate_on_submit() and self._write(form, self.edit_columns, id):
             flash(gettext("Saved"), "success")
-            return redirect(back_url(self._url("list", {})))
+            return redirect(back_url(self.url("list")))
         hidden = set(self.edit_columns) if not form.form_errors else set()
         facts = [
             (column.title, column.cell(shown).text, "text")
@@ -241,7 +241,7 @@ class ReferenceView(ListPage, ModelView):
         values = {column_of(self.datamodel, name): form[name].data for name in names}
         values = {name: None if value == "" and self._is_null(name) else value
                   for name, value in values.items()}  # fmt: skip
-        model, actor, today = self.datamodel.obj, self.actor(), clock.now().date()
+        model, actor, today = self.datamodel.obj, current_actor(), clock.now().date()
         try:
             with transaction():
                 if id_ is None:
@@ -272,23 +272,10 @@ class ReferenceView(ListPage, ModelView):
 
     def _form_page(self, form: Any, crumb: str, facts: Sequence[Any]) -> Any:
         g.crumb = crumb
-        page = self.render_template(
-            "administration/form.html",
-            title=self.title,
-            form=form,
-            facts=facts,
-            submit_label=gettext("Save"),
-            cancel_url=back_url(self._url("list", {})),
-            help=self.help,
+        back = back_url(self.url("list"))
+        return self.form_page(
+            self.title, form, facts=facts, cancel_url=back, help=self.help, refused=422
         )
-        return page, 422 if form.is_submitted() else 200
-
-    def actor(self) -> Actor:
-        """Return who acts in this request."""
-        return Actor.of(g.user, request.remote_addr or "")
-
-    def _may_edit(self) -> bool:
-        return bool(self.appbuilder.sm.has_access("can_edit", self.class_permission_name))
 
 
 def _label(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import current_app, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -17,6 +17,7 @@ from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Category, City, Sector, Venue, VenueInstrument
 from app.operations.records import clock
+from app.views.page import Page
 from app.views.reference.base import ReferenceView, SQLAInterface
 
 _CODE = Regexp(
@@ -145,7 +146,7 @@ class CityView(ReferenceView):
 PAGES = (SectorView, CategoryView, VenueView, TradeCodeView, CityView)
 
 
-class DictionaryView(BaseView):
+class DictionaryView(Page):
     """数据字典: every page of reference data, and how many values it has."""
 
     route_base = "/dictionary"

@@ -9,12 +9,12 @@ from typing import Any
 
 from flask import request, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, literal, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
 
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
-from app.models import Application, ApplicationLine
+from app.models import Application
+from app.models.figures import line_draw
 from app.operations.records import clock
 from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
@@ -56,25 +56,11 @@ class ConfiscationForm(DocumentLinesForm):
     category = OfferedField(_("Reason"), CONFISCATION_REASONS, CHOOSE)
 
 
-def drawn() -> ColumnElement[Any]:
-    """Return what was drawn of an application's lines by approved ones; for the rows shown alone."""
-    source, draw, drawing = aliased(ApplicationLine), aliased(ApplicationLine), aliased(Application)
+def _tonnes(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a figure of `line_draw` over an application's lines; for the rows shown alone."""
     return (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .select_from(source)
-        .join(draw, draw.source_line_id == source.id)
-        .join(drawing, and_(drawing.id == draw.application_id, drawing.status == Status.APPROVED))
-        .where(source.application_id == Application.id)
-        .correlate(Application)
-        .scalar_subquery()
-    )
-
-
-def total() -> ColumnElement[Any]:
-    """Return the tonnes of an application's lines."""
-    return (
-        select(cast(func.coalesce(func.sum(ApplicationLine.quantity), 0), BigInteger))
-        .where(ApplicationLine.application_id == Application.id)
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )
@@ -118,19 +104,25 @@ class _Taking(OfficerDesk):
     give_back_label: Any
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add what was given back, and what is left."""
+        """Add what was given back, what is left, and what of it no document is about to give back."""
         holds = Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
-        left = case((holds, total() - drawn()), else_=literal(0, BigInteger))
+        left = _tonnes(line_draw.c.quantity - line_draw.c.drawn)
+        left = case((holds, left), else_=literal(0, BigInteger))
         return (
             super()
             .rows(conditions)
-            .add_columns(drawn().label("drawn"), left.label("left"), expiry(left).label("expiry"))
+            .add_columns(
+                _tonnes(line_draw.c.drawn).label("drawn"),
+                left.label("left"),
+                _tonnes(line_draw.c.remaining).label("remaining"),
+                expiry(left).label("expiry"),
+            )
         )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """What is left can be given back."""
+        """What remains can be given back; what a document under review gives back does not."""
         yield from super().actions(row)
-        if self.may("write") and row.stored_status == Status.APPROVED and row.left > 0:
+        if self.may("write") and row.stored_status == Status.APPROVED and row.remaining > 0:
             address = url_for(f"{self.giving_back}.new", account=row.account_id, source=row.id)
             yield RowAction(self.give_back_label, address)
 

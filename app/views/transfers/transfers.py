@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -30,7 +30,6 @@ from app.models import (
 )
 from app.operations.accounts import accounts
 from app.operations.records import clock
-from app.operations.records.actor import Actor
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
@@ -38,6 +37,7 @@ from app.views.applications.list import SETTLED, ApplicationList, usual_filters
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.page import current_actor
 
 CUT_OFF_RULES = (
     _("Please submit transfers before 15:00 of a trading day"),
@@ -219,7 +219,7 @@ class TransferPermissionView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """The switch: it names the state that it leads to."""
-        if not self.appbuilder.sm.has_access("can_switch", self.class_permission_name):
+        if not self.may("switch"):
             return
         account = db.session.get_one(Account, g.user.account_id)
         is_on = account.allows_exchange_transfer
@@ -245,7 +245,7 @@ class TransferPermissionView(ListPage):
         """Switch it on or off."""
         if to not in ("on", "off") or g.user.account_id is None:
             abort(404)
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         try:
             with transaction():
                 accounts.allow_exchange_transfer(

@@ -22,9 +22,9 @@ from app.models import Application, Job, JobFailure, Member, OperationLog, Outbo
 from app.operations.applications import jobs
 from app.operations.applications.jobs import Chunk, Failure, JobKind, Work
 from app.operations.ledger.verification import verify_ledger
+from app.operations.people.members import set_roles
 from app.operations.records import clock, log, outbox
-from app.operations.records.actor import Actor
-from app.security.members import assign_role
+from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, give, instrument, member, submitted
 
 CANCELLATION = "voluntary_cancellation"
@@ -193,7 +193,7 @@ def _disable(officer: Member) -> None:
 
 
 def _demote(officer: Member) -> None:
-    assign_role(officer.id, "auditor")
+    set_roles(officer.id, ["auditor"], SYSTEM)
 
 
 @pytest.mark.parametrize(("change", "reason"), [(_disable, "已被停用"), (_demote, "没有此项权限")])

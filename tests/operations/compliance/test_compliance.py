@@ -735,7 +735,10 @@ def test_one_bad_row_imports_nothing(plant, cea, hubei):
     assert found == {
         (3, "会员编号"),
         (4, "会员编号"),
+        (4, "应履约量（吨）"),
+        (4, "履约截止时间"),
         (4, "可用于履约的标的"),
+        (4, "CCER抵销比例（%）"),
         (5, "应履约量（吨）"),
         (5, "履约截止时间"),
         (5, "CCER抵销比例（%）"),
@@ -753,6 +756,13 @@ def test_one_bad_row_imports_nothing(plant, cea, hubei):
         ("2026-12-31 24:00", "2026-12-31 23:59:59"),
         ("2021-12-15 17:00", "2021-12-15 17:00:00"),
         ("2026-12-31 23:59:59", "2026-12-31 23:59:59"),
+        ("2026/12/31", "2026-12-31 23:59:59"),
+        ("2027/1/5", "2027-01-05 23:59:59"),
+        ("2027/1/5 17:00", "2027-01-05 17:00:00"),
+        ("2027年12月31日", "2027-12-31 23:59:59"),
+        ("2027年12月31日 17时30分", "2027-12-31 17:30:00"),
+        ("2027.12.31", "2027-12-31 23:59:59"),
+        ("31-Dec-27", "2027-12-31 23:59:59"),
     ],
 )
 def test_deadlines_are_data(typed, expected):
@@ -760,10 +770,30 @@ def test_deadlines_are_data(typed, expected):
     assert f"{notice_import.moment(typed):%Y-%m-%d %H:%M:%S}" == expected
 
 
-@pytest.mark.parametrize("typed", ["", "2026", "2026-02-30", "2026-12-31 25:00", "31.12.2026", "x"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "2026",
+        "2026-02-30",
+        "2026-12-31 25:00",
+        "31.12.2026",
+        "x",
+        "12/31/2026",
+        "2026-12/31",
+        "2026/12/3117:00",
+        "2027年12月",
+        "31-Foo-27",
+    ],
+)
 def test_deadlines_that_are_none_are_refused(app, typed):
     with pytest.raises(RuleError):
         notice_import.moment(typed)
+
+
+def test_a_spreadsheets_number_for_a_day_is_named_as_such(app):
+    with pytest.raises(RuleError, match="46387 is a spreadsheet's number for 2026-12-31"):
+        notice_import.moment("46387")
 
 
 def test_instruments_of_the_test_are_told_apart(cea, ccer):

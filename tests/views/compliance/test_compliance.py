@@ -20,8 +20,8 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.views.compliance.statistics import percent, shares
 from tests import factories
-from tests.operations.test_compliance import DEADLINE, figures, issue, surrender
-from tests.views.test_language import english
+from tests.operations.compliance.test_compliance import DEADLINE, figures, issue, surrender
+from tests.views.frame.test_language import english
 from tests.views.toys import counting, table
 from tests.views.world import World, make_world
 

@@ -28,7 +28,7 @@ from tests.custody import (
 )
 from tests.factories import account, give, instrument, member, nothing_moves, quantity, submitted
 from tests.invariants import assert_sound
-from tests.views.test_queries import MOST, costs
+from tests.views.lists.test_queries import MOST, costs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.security.roles import ROLES
-from tests.views.test_queries import pages_of
+from tests.views.lists.test_queries import pages_of
 from tests.views.world import World, make_world
 
 # Latin that belongs there: names of things that have no Chinese one, and how dates are written.

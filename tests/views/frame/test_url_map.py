@@ -11,8 +11,8 @@ from werkzeug.routing import Rule
 
 from app.extensions import db, transaction
 from app.models import Account
+from app.operations.people.members import NewMember, register_member
 from app.security.gate import PUBLIC
-from app.security.members import register_member
 from app.security.permission_sheet import WORDS, sheet
 from app.security.roles import ENTERPRISE as ENTERPRISE_ROLE
 from app.security.roles import EVERYBODY, ROLES
@@ -193,7 +193,7 @@ def _holder(code: str) -> str:
         account = select(Account.id).where(Account.member_no == ENTERPRISE)
         scope = {"account_id": db.session.scalar(account)}
     with transaction():
-        register_member(f"X-{code}", code, PASSWORD, code, must_change=False, **scope)
+        register_member(NewMember(f"X-{code}", code, code, **scope), PASSWORD, must_change=False)
     return f"X-{code}"
 
 

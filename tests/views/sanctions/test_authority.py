@@ -179,6 +179,26 @@ def test_the_row_of_a_freeze_leads_to_its_lifting(plant, cea, desk, maker, check
     assert "250" in refused.text
 
 
+def test_lifting_is_offered_for_as_long_as_the_form_has_something_left(
+    plant, cea, desk, maker, checker
+):
+    freeze = entered("freeze", plant, maker, lines={cea: 400})
+    confirmed(freeze, checker)
+    address = f"/unfreezes/new?account={plant.id}&source={freeze}"
+    lifting = entered("unfreeze", plant, maker, lines={cea: 400}, source=freeze)
+
+    page = desk.get("/freezes/").text
+    assert {"400", "0"} <= set(next(row for row in table(page) if any(c == "400" for c in row)))
+    assert address.replace("&", "&amp;") not in page  # Still frozen, but all of it is asked for.
+    assert "无剩余" in desk.get(address).text
+    assert held(plant, cea) == (600, 400, 0)
+
+    with transaction():
+        engine.send_back([lifting], Actor.of(checker), now=clock.now(), comment="文号有误")
+    assert address.replace("&", "&amp;") in desk.get("/freezes/").text
+    assert "无剩余" not in desk.get(address).text
+
+
 def test_confiscated_and_refunded_by_the_desk(plant, cea, desk, checker):
     page = f"/confiscations/new?account={plant.id}"
     assert desk.post(page, data=form(cea, category="true_up")).status_code == 302

@@ -11,17 +11,17 @@ CREATE TABLE certificate_enrolment (
   tries SMALLINT DEFAULT '0' NOT NULL,
   opened_by INTEGER REFERENCES ab_user (id),
   confirmed_by INTEGER REFERENCES ab_user (id),
-  opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  used_at TIMESTAMP WITH TIME ZONE,
-  CONSTRAINT reference_is_ten_digits CHECK (reference ~ '^[0-9]{10}$'),
+  opened_at TIMESTAMPTZ NOT NULL,
+  expires_at TIMESTAMPTZ NOT NULL,
+  used_at TIMESTAMPTZ,
+  CONSTRAINT enrolment_assurance_known CHECK (assurance IN ('hard', 'soft')),
+  CONSTRAINT enrolment_by_two CHECK (opened_by <> confirmed_by),
+  CONSTRAINT enrolment_state_known CHECK (state IN ('asked', 'open', 'used', 'locked', 'lapsed')),
   CONSTRAINT enrolment_tries_sane CHECK (tries BETWEEN 0 AND 5),
   CONSTRAINT five_tries_lock CHECK (state <> 'open' OR tries < 5),
-  CONSTRAINT enrolment_state_known CHECK (state IN ('asked', 'open', 'used', 'locked', 'lapsed')),
-  CONSTRAINT used_has_a_time CHECK ((state = 'used') = (used_at IS NOT NULL)),
   CONSTRAINT open_has_a_code CHECK (state <> 'open' OR code_hash <> ''),
-  CONSTRAINT enrolment_by_two CHECK (opened_by <> confirmed_by),
-  CONSTRAINT enrolment_assurance_known CHECK (assurance IN ('hard', 'soft'))
+  CONSTRAINT reference_is_ten_digits CHECK (reference ~ '^[0-9]{10}$'),
+  CONSTRAINT used_has_a_time CHECK ((state = 'used') = (used_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX certificate_enrolment_open ON certificate_enrolment (member_id)
   WHERE state IN ('asked', 'open');
@@ -39,28 +39,28 @@ CREATE TABLE certificate (
   assurance VARCHAR(10) DEFAULT 'hard' NOT NULL,
   state VARCHAR(10) DEFAULT 'active' NOT NULL,
   reason VARCHAR(30) DEFAULT '' NOT NULL,
-  not_before TIMESTAMP WITH TIME ZONE NOT NULL,
-  not_after TIMESTAMP WITH TIME ZONE NOT NULL,
-  issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  revoked_at TIMESTAMP WITH TIME ZONE,
+  not_before TIMESTAMPTZ NOT NULL,
+  not_after TIMESTAMPTZ NOT NULL,
+  issued_at TIMESTAMPTZ NOT NULL,
+  revoked_at TIMESTAMPTZ,
   CONSTRAINT certificate_assurance_known CHECK (assurance IN ('hard', 'soft')),
   CONSTRAINT certificate_state_known CHECK (state IN ('active', 'suspended', 'revoked')),
-  CONSTRAINT revoked_has_a_time CHECK ((state = 'active') = (revoked_at IS NULL)),
-  CONSTRAINT revoked_has_a_reason CHECK ((state = 'active') = (reason = '')),
-  CONSTRAINT suspended_is_a_hold CHECK ((state = 'suspended') = (reason = 'certificateHold')),
-  CONSTRAINT period_sane CHECK (not_before < not_after),
   CONSTRAINT fingerprint_is_its_own CHECK (fingerprint = encode(sha256(der), 'hex')),
+  CONSTRAINT from_somewhere CHECK (enrolment_id IS NOT NULL OR renews_id IS NOT NULL),
+  CONSTRAINT period_sane CHECK (not_before < not_after),
+  CONSTRAINT revoked_has_a_reason CHECK ((state = 'active') = (reason = '')),
+  CONSTRAINT revoked_has_a_time CHECK ((state = 'active') = (revoked_at IS NULL)),
   CONSTRAINT serial_is_hex CHECK (serial ~ '^[1-9a-f][0-9a-f]*$'),
-  CONSTRAINT from_somewhere CHECK (enrolment_id IS NOT NULL OR renews_id IS NOT NULL)
+  CONSTRAINT suspended_is_a_hold CHECK ((state = 'suspended') = (reason = 'certificateHold'))
 );
-CREATE INDEX certificate_member ON certificate (member_id, id);
 CREATE INDEX certificate_listed ON certificate (id) WHERE state <> 'active';
+CREATE INDEX certificate_member ON certificate (member_id, id);
 
 CREATE TABLE crl (
   number BIGINT PRIMARY KEY,
   der BYTEA NOT NULL,
-  issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  next_update TIMESTAMP WITH TIME ZONE NOT NULL,
+  issued_at TIMESTAMPTZ NOT NULL,
+  next_update TIMESTAMPTZ NOT NULL,
   CONSTRAINT crl_number_positive CHECK (number > 0),
   CONSTRAINT crl_period_sane CHECK (issued_at < next_update)
 );
@@ -74,24 +74,14 @@ CREATE TABLE signature (
   suite VARCHAR(10) DEFAULT 'intl' NOT NULL,
   certificate_id BIGINT NOT NULL REFERENCES certificate (id),
   crl_number BIGINT NOT NULL REFERENCES crl (number),
-  signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  recorded_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+  signed_at TIMESTAMPTZ NOT NULL,
+  recorded_at TIMESTAMPTZ DEFAULT now() NOT NULL,
   CONSTRAINT digest_is_the_contents CHECK (digest = encode(sha256(content), 'hex')),
   CONSTRAINT signature_purpose_known
     CHECK (purpose IN ('login', 'submit', 'review', 'renew', 'other'))
 );
 CREATE INDEX signature_certificate ON signature (certificate_id, id);
 CREATE INDEX signature_digest ON signature (digest);
-
-CREATE TABLE signature_event (
-  application_event_id BIGINT PRIMARY KEY REFERENCES application_event (id),
-  signature_id BIGINT NOT NULL REFERENCES signature (id),
-  content TEXT NOT NULL
-);
-CREATE INDEX signature_event_of ON signature_event (signature_id);
-
--- The answer of a 验证码 follows from its id and SECRET_KEY; nobody can read it here.
-ALTER TABLE captcha DROP COLUMN answer;
 
 CREATE TABLE challenge (
   id VARCHAR(64) PRIMARY KEY,
@@ -100,20 +90,29 @@ CREATE TABLE challenge (
   origin VARCHAR(200) NOT NULL,
   content BYTEA NOT NULL,
   digest VARCHAR(64) NOT NULL,
-  expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  CONSTRAINT challenge_purpose_known CHECK (purpose IN ('login', 'sign')),
-  CONSTRAINT challenge_is_its_content CHECK (digest = encode(sha256(content), 'hex'))
+  expires_at TIMESTAMPTZ NOT NULL,
+  CONSTRAINT challenge_is_its_content CHECK (digest = encode(sha256(content), 'hex')),
+  CONSTRAINT challenge_purpose_known CHECK (purpose IN ('login', 'sign'))
 );
 CREATE INDEX challenge_expires ON challenge (expires_at);
 
-DO $$
-DECLARE name text;
-BEGIN
-  FOREACH name IN ARRAY ARRAY['signature', 'signature_event', 'crl'] LOOP
-    EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
-                    FOR EACH STATEMENT EXECUTE FUNCTION append_only()', name);
-  END LOOP;
-END $$;
+CREATE TABLE login_session (
+  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  token_hash VARCHAR(64) NOT NULL UNIQUE,
+  member_id INTEGER NOT NULL REFERENCES ab_user (id),
+  created_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+  seen_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+  ended_at TIMESTAMPTZ,
+  ended_reason VARCHAR(20) DEFAULT '' NOT NULL,
+  ip VARCHAR(45) DEFAULT '' NOT NULL,
+  user_agent VARCHAR(300) DEFAULT '' NOT NULL,
+  method VARCHAR(20) DEFAULT 'password' NOT NULL,
+  previous_at TIMESTAMPTZ,
+  previous_ip VARCHAR(45) DEFAULT '' NOT NULL,
+  failures_since INTEGER DEFAULT 0 NOT NULL,
+  certificate_id BIGINT REFERENCES certificate (id)
+);
+CREATE INDEX login_session_member ON login_session (member_id, id);
 
 -- A certificate's state is all that changes of it, and once revoked not even that.
 CREATE FUNCTION certificate_stays() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -154,6 +153,3 @@ BEGIN
 END $$;
 CREATE TRIGGER enrolment_stays BEFORE UPDATE ON certificate_enrolment
   FOR EACH ROW EXECUTE FUNCTION enrolment_stays();
-
--- Which certificate a session was opened with: once it is revoked, the session is over.
-ALTER TABLE login_session ADD COLUMN certificate_id BIGINT REFERENCES certificate (id);

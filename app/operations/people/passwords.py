@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import secrets
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -49,18 +50,21 @@ def policy() -> list[str]:
     ]
 
 
-def must_be_changed(member: Member) -> str:
-    """Tell why the member has to choose a password before anything else: first, expired, or ""."""
+def must_be_changed(member: Member, now: datetime) -> str:
+    """Tell why the member has to choose a password before anything else: first, expired, or "".
+
+    `now` is real time here and in `is_expired`, not the business clock.
+    """
     values = settings(db.session)
     if member.must_change_password and values["password_first_change"]:
         return "first"
-    return "expired" if is_expired(member.password_changed_at, values) else ""
+    return "expired" if is_expired(member.password_changed_at, values, now) else ""
 
 
-def is_expired(changed_at: datetime, values: Mapping[str, Any]) -> bool:
+def is_expired(changed_at: datetime, values: Mapping[str, Any], now: datetime) -> bool:
     """Tell whether a password of that day has reached its longest age."""
     days = values["password_max_age_days"]
-    return bool(days) and datetime.now(UTC) - changed_at > timedelta(days=days)
+    return bool(days) and now - changed_at > timedelta(days=days)
 
 
 def hash_of(password: str) -> str:
@@ -93,12 +97,29 @@ def choose(member: Member, password: str, *, must_change: bool = False) -> None:
             field="new",
             code="password_reused",
         )
-    if member.password:
-        db.session.add(PasswordRecord(member_id=member.id, password=member.password))
+    take_away(member)
     member.password = hash_of(password)
     member.password_changed_at = func.now()
     member.must_change_password = must_change
     db.session.flush()
+
+
+def take_away(member: Member) -> None:
+    """Leave the member without a password, to choose one by a link; it counts among the last ones.
+
+    The caller holds the member's row and commits.
+    """
+    if member.password:
+        db.session.add(PasswordRecord(member_id=member.id, password=member.password))
+    member.password, member.must_change_password = None, True
+    db.session.flush()
+
+
+def first_password() -> str:
+    """Make a password that can be read out over the telephone: three groups, no look-alikes."""
+    kinds = ("ABCDEFGHJKMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789")
+    groups = ("".join(secrets.choice(kinds[n % 3]) for n in range(5)) for _ in range(3))
+    return "-".join(groups)
 
 
 def require_strong(password: str, member: Any) -> None:

@@ -1,0 +1,154 @@
+"""Texts that people type: what every field refuses, and how names and codes are compared."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import RuleError
+
+# What is refused -----------------------------------------------------------------------------------
+
+# Controls, formatting that nobody sees (bidirectional overrides, joiners, byte order marks),
+# surrogates, private and unassigned characters, and the two separators that end a line.
+HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Of other categories, and yet a page, a signed content and a PDF do not show them alike.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u1680\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd"
+    "\u180b\u180c\u180d\u180f\U0001d159"
+)
+_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))  # They choose a glyph and are none.
+_LINE_MARKS = frozenset("\t\r\n")
+_USUAL = re.compile(r"[ -~\u3001-\u3011\u4e00-\u9fa5\uff01-\uff5e]*")  # No need to look closer.
+MOST_MARKS = 2  # Combining marks on one letter: Vietnamese needs two.
+
+_KINDS = {
+    "Cc": _("control character"),
+    "Cf": _("invisible formatting character"),
+    "Cs": _("half of a character"),
+    "Co": _("private character"),
+    "Cn": _("unassigned character"),
+    "Zl": _("line separator"),
+    "Zp": _("paragraph separator"),
+}
+_BIDIRECTIONAL = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unshowable:
+    """A character that a text may not hold, and where: the first is at 1."""
+
+    position: int
+    character: str
+
+    @property
+    def kind(self) -> Any:
+        """Return in words why it is refused."""
+        if is_mark(self.character):
+            return _("too many marks upon one letter")
+        if unicodedata.bidirectional(self.character) in _BIDIRECTIONAL:
+            return _("turns the direction of writing")
+        return _KINDS.get(unicodedata.category(self.character), _("invisible character"))
+
+    @property
+    def message(self) -> Any:
+        """Return what is said of it beside its field."""
+        return _(
+            "Character %(position)d is %(code)s %(name)s (%(kind)s), which cannot be typed or is not"
+            " shown alike everywhere; please remove it",
+            position=self.position,
+            code=f"U+{ord(self.character):04X}",
+            name=unicodedata.name(self.character, ""),
+            kind=self.kind,
+        )
+
+
+def is_hidden(character: str) -> bool:
+    """Tell whether a character is not shown alike by a page, a signed content and a PDF."""
+    return (
+        unicodedata.category(character) in HIDDEN_CATEGORIES
+        or character in _BLANK
+        or any(first <= ord(character) <= last for first, last in _SELECTORS)
+    )
+
+
+def is_mark(character: str) -> bool:
+    """Tell whether a character is drawn upon the one before."""
+    return unicodedata.category(character) in ("Mn", "Me") and not is_hidden(character)
+
+
+def unshowable(text: str, *, has_lines: bool = True) -> Unshowable | None:
+    """Return the first character that a text may not hold; ``has_lines`` lets tabs and line ends be."""
+    if _USUAL.fullmatch(text):
+        return None
+    marks = 0
+    for position, character in enumerate(text, start=1):
+        if is_hidden(character) and not (has_lines and character in _LINE_MARKS):
+            return Unshowable(position, character)
+        marks = marks + 1 if is_mark(character) else 0
+        if marks > MOST_MARKS:
+            return Unshowable(position, character)
+    return None
+
+
+def require_showable(text: str, title: Any, *, field: str = "") -> None:
+    """Raise RuleError, naming the field by its title, where a text holds what is not shown alike."""
+    found = unshowable(text)
+    if found is not None:
+        message = _("%(field)s: %(problem)s", field=title, problem=found.message)
+        raise RuleError(message, field=field, code="text_unshowable")
+
+
+# How names and codes are compared ------------------------------------------------------------------
+
+# What the eye, an input method or copying from a PDF takes for one, beyond what NFKC makes of full and
+# half width, Kangxi radicals and compatibility ideographs; the radicals' supplement has no mapping there.
+_ALIKE = (
+    "〇◯•・‧∙⋅–—―‐‑−"
+    "⺁⺎⺑⺒⺓⺕⺜⺝⺟⺠⺩⺬⺮⺶⺷⺼⺽⻁⻄⻅⻆⻉⻊⻋⻑⻓⻔⻗⻘⻙⻚⻛⻜⻝⻢⻣⻤⻥⻦⻧⻨⻩⻪⻬⻮⻰⻳",
+    "○○·····------"
+    "厂兀尢巳幺彐日月母民王示竹羊羊肉臼虎西见角贝足车長长门雨青韦页风飞食马骨鬼鱼鸟卤麦黄黾齐齿龙龟",
+)
+_SMALL, _CAPITAL = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# What `translate` makes of what, in Python and in PostgreSQL: what has no counterpart is dropped.
+FOLDS_FROM = _ALIKE[0] + _SMALL + " \t\r\n"
+FOLDS_TO = _ALIKE[1] + _CAPITAL
+_FOLDS = str.maketrans(FOLDS_FROM[: len(FOLDS_TO)], FOLDS_TO, FOLDS_FROM[len(FOLDS_TO) :])
+
+
+def folded(text: str) -> str:
+    """Return a name or code as it is compared and searched; what is kept is what was registered.
+
+    Width, brackets' width, spaces, case, radicals and 〇/○ make no difference.  The SQL function
+    ``folded`` says the same, so that an index can.
+    """
+    if text.isascii():
+        return text.translate(_FOLDS)
+    return unicodedata.normalize("NFKC", text).translate(_FOLDS)
+
+
+# What GB 18030-2000 had in the private area, and Unicode elsewhere since: files still bring it.
+_FROM_GB18030 = {
+    0xE78D: 0xFE10, 0xE78E: 0xFE12, 0xE78F: 0xFE11, 0xE790: 0xFE13, 0xE791: 0xFE14, 0xE792: 0xFE15,
+    0xE793: 0xFE16, 0xE794: 0xFE17, 0xE795: 0xFE18, 0xE796: 0xFE19, 0xE7C7: 0x1E3F, 0xE81E: 0x9FB4,
+    0xE826: 0x9FB5, 0xE82B: 0x9FB6, 0xE82C: 0x9FB7, 0xE832: 0x9FB8, 0xE843: 0x9FB9, 0xE854: 0x9FBA,
+    0xE864: 0x9FBB, 0xE816: 0x20087, 0xE817: 0x20089, 0xE818: 0x200CC, 0xE831: 0x215D7,
+    0xE83B: 0x2298F, 0xE855: 0x241FE,
+}  # fmt: skip
+
+
+def from_gb18030(content: bytes) -> str:
+    """Decode a file; what was private in the edition of 2000 becomes what Unicode has since.
+
+    Raises UnicodeDecodeError.
+    """
+    return content.decode("gb18030").translate(_FROM_GB18030)
+
+
+def composed(text: str) -> str:
+    """Return a text in the composed form that is kept and signed (NFC)."""
+    return unicodedata.normalize("NFC", text)
