@@ -123,6 +123,21 @@ def give(
         )
 
 
+def issued_to(by: Account, quantity: int) -> Instrument:
+    """Create an instrument of which the account has so many tonnes available."""
+    row = instrument()
+    give(by, row, quantity)
+    return row
+
+
+def offset(name: str = "CCER") -> Instrument:
+    """Create a CCER that was registered after 2024-01-22, so that notices may accept it."""
+    row = instrument(name, trade_code=None, vintage=2024)
+    with transaction():
+        row.kind = "offset"
+    return row
+
+
 def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> int:
     """Save a draft and return its id."""
     content = engine.Draft(

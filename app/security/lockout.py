@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from app.extensions import db
 from app.models import LoginFailure
@@ -56,7 +56,7 @@ def forgive(member_no: str, guess: Sequence[int]) -> None:
     )
 
 
-def failures() -> object:
+def failures() -> Select[tuple[str, int, datetime]]:
     """Select (member number, failures in the window) of everyone who has any."""
     return (
         select(

@@ -187,7 +187,7 @@ def note_seen(login_id: int) -> None:
     )
 
 
-def online() -> object:
+def online() -> ColumnElement[bool]:
     """Tell, as a condition on LoginSession, which sessions are alive (在线用户)."""
     idle, absolute = _limits(settings(db.session))
     return (

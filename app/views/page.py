@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import request, url_for
@@ -9,14 +10,26 @@ from flask_appbuilder import BaseView
 from flask_babel import gettext
 from flask_login import current_user
 
+from app.domain.errors import NotFound, RuleError
+from app.extensions import transaction
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
+from app.views.chapters import MenuEntry
 
 
 class Page(BaseView):
-    """A page of the registry.  One instance serves all threads: nothing of a request is kept on it."""
+    """A page of the registry, which declares here what belongs to it.
+
+    One instance serves all threads: nothing of a request is kept on it.
+    """
 
     title: Any = ""
+    menu: MenuEntry | None = None
+    # By guide, the section that tells about this page: its anchor, made from the heading.
+    guide: Mapping[str, str] = {}
+    # By roles (app/security/roles.py), what they may do here, without Flask-AppBuilder's "can_".
+    grants: Mapping[str, str] = {}
+    in_production = True  # Whether a real registry has it, too.
 
     def may(self, permission: str, page: str = "") -> bool:
         """Tell whether the member holds a permission on this page, or on another one by its name."""
@@ -43,3 +56,19 @@ class Page(BaseView):
 def current_actor() -> Actor:
     """Return the signed-in member and their address, as operations record them."""
     return Actor.of(current_user._get_current_object(), request.remote_addr or "")
+
+
+def carried_out(form: Any, act: Callable[[], Any], usual: str) -> Any:
+    """Carry out what a form asks for and return what that gives, True for nothing.
+
+    Returns None where a rule refuses it: that stands at its field, or at the usual one.
+    """
+    try:
+        with transaction():
+            return act() or True
+    except NotFound:
+        raise
+    except RuleError as error:
+        field = form[error.field if error.field in form else usual]
+        field.errors = [*field.errors, str(error)]
+        return None

@@ -14,7 +14,7 @@ from app.domain.moves import Bucket
 from app.extensions import db
 from app.migrations import buckets
 from app.operations.applications import rows
-from tests.factories import account, give, instrument, member
+from tests.factories import issued_to
 
 
 @dataclass
@@ -60,23 +60,9 @@ def together(app) -> Callable[..., Results]:
 
 
 @pytest.fixture
-def plant(app):
-    """甲发电有限公司."""
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    """Who acts for the plant."""
-    return member(of=plant)
-
-
-@pytest.fixture
 def cea(plant):
     """An instrument of which the plant holds 100 beforehand: a fresh holding would serialise."""
-    row = instrument()
-    give(plant, row, 100)
-    return row
+    return issued_to(plant, 100)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
@@ -25,11 +24,12 @@ from tests.custody import (
     drafted,
     edited,
     link,
+    parties,
     returning,
     standing,
     submit,
 )
-from tests.factories import account, give, instrument, member, quantity
+from tests.factories import give, quantity
 from tests.invariants import assert_sound
 
 TRIES = 25  # How often a race is run before we believe that a lock makes no difference.
@@ -38,14 +38,7 @@ TRIES = 25  # How often a race is run before we believe that a lock makes no dif
 @pytest.fixture
 def party(app):
     """A, linked with B and C; 300,000 t of its 600,000 t in custody are `deposit`."""
-    found = SimpleNamespace()
-    for name in "abc":
-        row = account(f"企业{name}")
-        setattr(found, name, row)
-        setattr(found, f"of_{name}", member(of=row))
-    found.maker, found.checker = member("registry_maker"), member("registry_checker")
-    found.cea = instrument()
-    give(found.a, found.cea, 600_000)
+    found = parties(600_000)
     for row in (found.b, found.c):
         give(row, found.cea, 1)  # A fresh holding would serialise.
     found.deposit = deposited(found.of_a, {found.cea: 300_000}, found.checker)

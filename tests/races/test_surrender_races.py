@@ -19,21 +19,11 @@ from app.operations.compliance import attestations, notices
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import draft, give, instrument, member, quantity
+from tests.factories import draft, give, instrument, member, offset, quantity
 from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
 from tests.races.conftest import without
 
 TRIES = 25
-
-
-@pytest.fixture
-def hubei(plant):
-    return member("province", province="42")
-
-
-@pytest.fixture
-def maker(plant):
-    return member("registry_maker")
 
 
 @pytest.fixture
@@ -132,11 +122,7 @@ def test_without_the_account_lock_the_database_still_lets_one_win(
 
 @pytest.fixture
 def ccer(plant):
-    row = instrument("CCER", trade_code=None, vintage=2024)
-    with transaction():
-        db.session.execute(
-            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
-        )
+    row = offset()
     give(plant, row, 1000)
     return row
 

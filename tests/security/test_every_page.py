@@ -155,11 +155,6 @@ def rows(page: str) -> list[str]:
 FORMS = ["/transfers/registry-to-trading/new", "/voluntary-cancellations/new"]
 
 
-@pytest.fixture
-def plant(app):
-    return factories.account()
-
-
 @pytest.mark.parametrize("typed", QUANTITIES)
 def test_only_whole_tonnes_are_a_quantity(app, sign_in, plant, typed):
     """'NaN', 'Infinity', exponents, signs, points, full-width and Arabic digits are none."""

@@ -32,8 +32,6 @@ from tests.security.test_signed_acts import (
     flipped,
     key_of,
     officer,
-    operator,
-    plant,
     signing,
     submit,
     test_an_auditor_verifies_with_openssl_alone,
@@ -45,7 +43,7 @@ from tests.signing import needs_sm2
 
 # What runs here as it runs there, with the authority below.
 __all__ = [
-    "bundle", "cea", "decide", "key_of", "officer", "operator", "plant", "signing", "submit",
+    "bundle", "cea", "decide", "key_of", "officer", "signing", "submit",
     "test_an_auditor_verifies_with_openssl_alone", "test_every_other_signature_is_refused",
     "test_nothing_takes_effect_before_it_is_signed",
     "test_the_signatures_alone_find_a_changed_byte",

@@ -57,20 +57,8 @@ def signing(app, monkeypatch, authority):
 
 
 @pytest.fixture
-def plant(app):
-    return factories.account()
-
-
-@pytest.fixture
 def cea(plant):
-    made = factories.instrument()
-    factories.give(plant, made, 3000)
-    return made
-
-
-@pytest.fixture
-def operator(plant):
-    return factories.member(of=plant)
+    return factories.issued_to(plant, 3000)
 
 
 @pytest.fixture

@@ -391,7 +391,7 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
 
 
 def publish_crl_if_due(actor: Actor, *, now: datetime) -> RevocationList | None:
-    """Publish a list where one is due; for whoever comes by every few minutes."""
+    """Publish a list where one is due.  Called periodically by the worker."""
     return publish_crl(actor, now=now) if is_crl_due(now) else None
 
 

@@ -174,6 +174,12 @@ def give_roles(codes: Mapping[int, Sequence[str]]) -> None:
     db.session.execute(insert(assoc_user_role), rows)
 
 
+def require_other(member_id: int, actor: Actor) -> None:
+    """Raise RuleError where somebody acts on the own account."""
+    if member_id == actor.member_id:
+        raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
+
+
 def permissions_of(member_id: int) -> tuple[list[Role], frozenset[tuple[str, str]]]:
     """Return a member's roles, and what they allow as (permission, view) pairs, in one query.
 
@@ -205,8 +211,7 @@ def _other(member_id: int, actor: Actor) -> Member:
     )
     if member is None:
         raise NotFound(gettext("There is no such record"))
-    if member.id == actor.member_id:
-        raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
+    require_other(member.id, actor)
     return member
 
 

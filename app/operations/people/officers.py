@@ -143,8 +143,7 @@ def _officer(member_id: int, actor: Actor) -> Member:
     member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
     if member is None or member.account_id is not None:
         raise NotFound(gettext("There is no such record"))
-    if member.id == actor.member_id:
-        raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
+    members.require_other(member.id, actor)
     if not member.active:
         raise RuleError(gettext("The member is disabled"), code="inactive")
     return member

@@ -19,11 +19,13 @@ from app.extensions import db, transaction
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, DetailField
-from app.operations.records import log
+from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
+from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
 from app.views.page import current_actor
@@ -54,6 +56,13 @@ class AccountChangeView(ApplicationDesk):
     route_base = "/account-changes"
     kind = AccountChange.code
     title = _("Account detail changes")
+    menu = MenuEntry(ACCOUNTS, 2)
+    guide = {"enterprise": "三账户信息修改", "province": "查询", "registry": "账户信息修改"}
+    grants = {
+        READERS: "list export show",
+        APPLICANTS: "write",
+        f"{REPRESENTATIVE} {OFFICERS}": "reveal",
+    }
     form_title = _("Change of account details")
     form = AccountChangeForm
     new_label = _("Change account details")
@@ -147,14 +156,12 @@ class AccountChangeView(ApplicationDesk):
     def reveal(self, id: int) -> Any:
         """Show the proposal with its personal data in clear; who read it is on record."""
         application = self.load(id)
-        actor = current_actor()
         with transaction():
-            log.record(
-                actor,
-                "personal_data.read",
+            personal_data.record_reading(
+                current_actor(),
+                list(application.proposal),
                 subject=application.number,
                 account_id=application.account_id,
-                fields=sorted(application.proposal),
             )
         g.reads_clear = True
         return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))

@@ -27,7 +27,7 @@ from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
 from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
-from app.views.applications.desk import ApplicationDesk
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
     ApplicationForm,
     Choosable,
@@ -38,6 +38,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions
@@ -95,6 +96,9 @@ class AccountOpeningView(ImportDesk):
     route_base = "/account-openings"
     kind = AccountOpening.code
     title = _("Account openings")
+    menu = MenuEntry(ACCOUNTS, 1)
+    guide = {"registry": "开户"}
+    grants = {OFFICERS: "list export show reveal", REGISTRY_MAKER: "write bulk"}
     form_title = _("New account")
     form = OpeningForm
     importer = opening_import
@@ -165,12 +169,8 @@ class AccountOpeningView(ImportDesk):
         """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form; there is no enterprise to be chosen first."""
-        return ApplicationDesk.new(self)
+    def choose(self) -> None:
+        """There is no enterprise to be chosen first."""
 
     def new_form(self, account_id: int) -> Any:
         """Return the empty form."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -17,7 +17,6 @@ from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import aliased
 from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField
 
-from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Announcement, AnnouncementReading, Member
@@ -32,11 +31,13 @@ from app.models.announcement import (
 )
 from app.operations.records import announcements, clock
 from app.operations.records.announcements import Content
+from app.security.roles import ALL_ROLES, OFFICERS, REGISTRY_CHECKER, REGISTRY_MAKER
 from app.views.applications.form import Required, choices_of
+from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
-from app.views.page import current_actor
+from app.views.page import carried_out, current_actor
 
 AUDIENCES = {
     EVERYBODY: _("Everybody"),
@@ -98,6 +99,14 @@ class AnnouncementView(ListPage):
 
     route_base = "/announcements"
     title = _("Notices")
+    menu = MenuEntry(FIRST, 2, "ti-speakerphone")
+    guide = {
+        "enterprise": "首页与通知公告",
+        "province": "首页与通知公告",
+        "registry": "通知公告",
+        "administration": "首页与通知公告",
+    }
+    grants = {ALL_ROLES: "list export show"}
     account_column = None  # Cut by audience: `own`.
     key = ("is_pinned", "published_at", "id")
     columns = (
@@ -212,6 +221,9 @@ class AnnouncementDeskView(ListPage):
 
     route_base = "/announcement-desk"
     title = _("Announcement management")
+    menu = MenuEntry(FIRST, 3, "ti-edit")
+    guide = {"registry": "通知公告"}
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write", REGISTRY_CHECKER: "publish"}
     account_column = None  # The registry's own; nobody else has a permission here.
     columns = (
         Column("title", _("Title")),
@@ -352,16 +364,11 @@ class AnnouncementDeskView(ListPage):
     def new(self) -> Any:
         """Write one."""
         form = AnnouncementForm()
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    made = announcements.write(form.content(), current_actor(), now=clock.now())
-            except RuleError as error:
-                _refuse(form, error)
-            else:
-                flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", id=made))
-        return self._form_page(gettext("Write an announcement"), form)
+        return self._save(
+            form,
+            lambda: announcements.write(form.content(), current_actor(), now=clock.now()),
+            gettext("Write an announcement"),
+        )
 
     @expose("/<int:id>/edit", methods=["GET", "POST"])
     @has_access
@@ -372,18 +379,14 @@ class AnnouncementDeskView(ListPage):
         if row.published_at or row.withdrawn_at:
             return redirect(url_for("AnnouncementDeskView.show", id=row.id))
         form = AnnouncementForm(obj=row)
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    announcements.edit(
-                        row.id, form.content(), current_actor(), version=_version(), now=clock.now()
-                    )
-            except RuleError as error:
-                _refuse(form, error)
-            else:
-                flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", id=row.id))
-        return self._form_page(gettext("Edit the announcement"), form)
+
+        def save() -> int:
+            announcements.edit(
+                id, form.content(), current_actor(), version=_version(), now=clock.now()
+            )
+            return id
+
+        return self._save(form, save, gettext("Edit the announcement"))
 
     @expose("/<int:id>/publish", methods=["POST"])
     @has_access
@@ -415,7 +418,12 @@ class AnnouncementDeskView(ListPage):
             announcements.pin(id, current_actor(), is_pinned=is_pinned)
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
-    def _form_page(self, title: str, form: AnnouncementForm) -> Any:
+    def _save(self, form: AnnouncementForm, act: Callable[[], int], title: str) -> Any:
+        """Show the form, or save the draft and show that."""
+        saved = form.validate_on_submit() and carried_out(form, act, "title")
+        if saved:
+            flash(gettext("The draft was saved; another officer publishes it."), "success")
+            return redirect(self.url("show", id=saved))
         g.crumb = title
         cancel_url = back_url(self.url("list"))
         return self.form_page(title, form, cancel_url=cancel_url, help=self.help, refused=422)
@@ -441,11 +449,6 @@ def _facts(row: Any) -> Iterator[tuple[Any, ...]]:
     yield gettext("Published at"), row.published_at, "datetime"
     yield gettext("Audience"), str(AUDIENCES[row.audience])
     yield gettext("Province"), str(PLACES[row.province or EVERYWHERE])
-
-
-def _refuse(form: AnnouncementForm, error: RuleError) -> None:
-    field = form[error.field or "title"]
-    field.errors = [*field.errors, str(error)]
 
 
 def _version() -> int:

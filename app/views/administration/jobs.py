@@ -17,6 +17,8 @@ from app.extensions import db, transaction
 from app.models import Job, JobFailure
 from app.operations.applications import jobs
 from app.operations.records import clock
+from app.security.roles import ALL_ROLES
+from app.views.chapters import LAST, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import current_actor
 
@@ -36,6 +38,14 @@ class JobView(ListPage):
 
     route_base = "/jobs"
     title = _("My jobs")
+    menu = MenuEntry(LAST, 1, "ti-progress-check")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export show abort"}
     account_column = None  # A job is its member's alone, and `rows` asks for no other.
     columns = (
         Column("id", _("Number"), "code"),
@@ -124,6 +134,13 @@ class JobFailureView(ListPage):
 
     route_base = "/job-failures"
     title = _("What failed, and why")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export"}
     account_column = None  # As its job: the member's alone.
     usual_sort = "id"
     columns = (

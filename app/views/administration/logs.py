@@ -17,6 +17,8 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import ACTION_TITLES
 from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
+from app.security.roles import AUDITOR, SECURITY_ADMIN
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 OUTCOMES = {
@@ -126,6 +128,9 @@ class LoginRecordView(ListPage):
 
     route_base = "/login-records"
     title = _("Sign-in log")
+    menu = MenuEntry(ADMINISTRATION, 4)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {f"{SECURITY_ADMIN} {AUDITOR}": "list export"}
     account_column = None  # Attempts with unknown numbers belong to nobody.
     columns = (
         Column("at", _("Time"), "datetime"),
@@ -161,6 +166,9 @@ class OperationLogView(ListPage):
 
     route_base = "/operation-log"
     title = _("Operation log")
+    menu = MenuEntry(ADMINISTRATION, 5)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {AUDITOR: "list export show"}
     account_column = None  # The auditor sees all of it.
     columns = (
         Column("at", _("Time"), "datetime"),

@@ -14,6 +14,8 @@ from sqlalchemy import Select, select
 
 from app.extensions import db
 from app.models import MailboxMessage
+from app.security.roles import ALL_ROLES
+from app.views.chapters import LAST, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 CHANNELS = {"mail": (_("Mail"), "blue"), "sms": (_("Text message"), "green")}
@@ -24,6 +26,15 @@ class MailboxView(ListPage):
 
     route_base = "/demo/mailbox"
     title = _("Demo mailbox")
+    menu = MenuEntry(LAST, 2, "ti-mailbox")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export show"}
+    in_production = False  # What people were sent is theirs alone.
     account_column = None  # Everybody's, so that a newcomer finds their first letter.
     columns = (
         Column("received_at", _("Received at"), "datetime"),

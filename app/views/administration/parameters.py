@@ -17,14 +17,16 @@ from wtforms import SelectField, StringField, TextAreaField
 
 from app.domain.errors import RuleError
 from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
 from app.security.manager import permissions
+from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
 
 class ParameterForm(FlaskForm):
@@ -46,6 +48,10 @@ class ParameterView(Page):
 
     route_base = "/parameters"
     default_view = "list"
+    title = _("System parameters")
+    menu = MenuEntry(ADMINISTRATION, 7)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list", SYSTEM_ADMIN: "edit"}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -97,22 +103,20 @@ class ParameterView(Page):
         kind = SwitchForm if spec.kind == SWITCH else ParameterForm
         form = kind(value=spec.written(present), effective_from=today.isoformat())
         back = back_url(url_for("ParameterView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    parameters.set_value(
-                        name,
-                        form.value.data or "",
-                        effective_from=_day(form.effective_from.data),
-                        reason=form.reason.data or "",
-                        actor=current_actor(),
-                        now=clock.now(),
-                    )
-            except RuleError as error:
-                form[error.field or "value"].errors = [str(error)]
-            else:
-                flash(gettext("%(title)s was set.", title=spec.title), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: parameters.set_value(
+                name,
+                form.value.data or "",
+                effective_from=_day(form.effective_from.data),
+                reason=form.reason.data or "",
+                actor=current_actor(),
+                now=clock.now(),
+            ),
+            "value",
+        ):
+            flash(gettext("%(title)s was set.", title=spec.title), "success")
+            return redirect(back)
         return self._form(spec, form, back, present)
 
     def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:
@@ -140,6 +144,9 @@ class ParameterHistoryView(ListPage):
 
     route_base = "/parameter-history"
     title = _("Parameter history")
+    menu = MenuEntry(ADMINISTRATION, 8)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list export"}
     account_column = None  # Parameters belong to everybody.
     columns = (
         Column("set_at", _("Set at"), "datetime"),

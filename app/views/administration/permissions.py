@@ -11,12 +11,14 @@ from flask import Response, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 
 from app.extensions import transaction
 from app.operations.records import log
 from app.security.manager import permissions
 from app.security.permission_sheet import Line, sheet
-from app.security.roles import ROLES
+from app.security.roles import ADMINISTRATORS, ROLES
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page, current_actor
 
 
@@ -25,6 +27,10 @@ class PermissionSheetView(Page):
 
     route_base = "/permissions"
     default_view = "list"
+    title = _("Permission sheet")
+    menu = MenuEntry(ADMINISTRATION, 6)
+    guide = {"administration": "权限表"}
+    grants = {ADMINISTRATORS: "list export"}
 
     @expose("/", methods=["GET"])
     @has_access

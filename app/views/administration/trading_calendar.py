@@ -20,9 +20,11 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
+from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
 
 class DayForm(FlaskForm):
@@ -37,6 +39,9 @@ class TradingCalendarView(ListPage):
 
     route_base = "/calendar"
     title = _("Trading calendar")
+    menu = MenuEntry(ADMINISTRATION, 10)
+    guide = {"administration": "交易日历"}
+    grants = {SYSTEM_ADMIN: "list export edit"}
     account_column = None  # Days belong to everybody.
     key = ("day",)
     columns = (
@@ -95,20 +100,18 @@ class TradingCalendarView(ListPage):
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    calendar.change_day(
-                        row.day,
-                        is_trading=form.is_trading.data,
-                        note=form.note.data or "",
-                        actor=current_actor(),
-                    )
-            except RuleError as error:
-                form.is_trading.errors = [str(error)]
-            else:
-                flash(gettext("The calendar was changed."), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: calendar.change_day(
+                row.day,
+                is_trading=form.is_trading.data,
+                note=form.note.data or "",
+                actor=current_actor(),
+            ),
+            "is_trading",
+        ):
+            flash(gettext("The calendar was changed."), "success")
+            return redirect(back)
         g.crumb = gettext("Edit")
         return self.form_page(
             gettext("Trading calendar"),
@@ -142,6 +145,10 @@ class ClockView(Page):
 
     route_base = "/clock"
     default_view = "show"
+    title = _("System clock")
+    menu = MenuEntry(ADMINISTRATION, 11)
+    guide = {"administration": "系统时钟"}
+    grants = {SYSTEM_ADMIN: "show set"}
 
     @expose("/", methods=["GET"])
     @has_access

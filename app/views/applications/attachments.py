@@ -14,6 +14,7 @@ from app.extensions import db, transaction
 from app.models.files import Attachment
 from app.operations.applications import attachments
 from app.operations.records.log import record
+from app.security.roles import READERS
 from app.security.scope import require_application, require_scope
 from app.views.page import Page, current_actor
 
@@ -23,6 +24,8 @@ class AttachmentView(Page):
 
     route_base = "/attachments"
     default_view = "fetch"
+    title = _("Attachments")
+    grants = {READERS: "download"}
 
     @expose("/<int:id>")
     @has_access

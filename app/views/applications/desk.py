@@ -21,6 +21,7 @@ from app.models import Application
 from app.operations.applications import attachments, engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.security.roles import APPLICANTS, READERS
 from app.views.applications import form as application_form
 from app.views.applications import signing
 from app.views.applications.choosable_lines import holdings_of
@@ -36,6 +37,8 @@ class ApplicationDesk(ApplicationList):
     """A list with 新增, whose rows can be changed while they are drafts and taken back after."""
 
     form: type[Any]
+    # Who starts what is entered here; the others see what lies in their row scope.
+    grants = {READERS: "list export show", APPLICANTS: "write"}
     form_title: Any
     form_columns: Sequence[dict[str, Any]] = ()
     picker_title: Any = ""

@@ -21,6 +21,7 @@ from app.operations.applications import engine
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import FORMS, ImportColumn, Table
 from app.operations.records import clock
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.lists.listing import Action, BulkResult, action
@@ -58,6 +59,8 @@ class ImportDesk(OfficerDesk):
 
     ``importer`` is the operation's module: COLUMNS, FILE_KIND and `take`.
     """
+
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write bulk"}
 
     importer: Any
     import_label: Any

@@ -23,9 +23,11 @@ from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
+from app.security.roles import REVIEWERS
 from app.security.scope import scoped_applications
 from app.views.applications import receivers, signing
 from app.views.applications.list import ApplicationList, named_openings, usual_filters
+from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action as RowAction
@@ -132,6 +134,9 @@ class ReviewView(_ReviewList):
 
     route_base = "/reviews"
     title = _("To review")
+    menu = MenuEntry(REVIEWS, 1)
+    guide = {"enterprise": "审核", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {REVIEWERS: "list export show review bulk"}
     filters = tuple(each for each in _ReviewList.filters if each.name != "status")
     help = (
         _("Approve or send back one by one, or tick several rows or all that meet the conditions"),
@@ -277,6 +282,9 @@ class ReviewedView(_ReviewList):
 
     route_base = "/reviewed"
     title = _("Reviewed")
+    menu = MenuEntry(REVIEWS, 2)
+    guide = {"enterprise": "审核", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {REVIEWERS: "list export show"}
 
     def chosen(self) -> ColumnElement[bool]:
         """What the member approved or sent back."""

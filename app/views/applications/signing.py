@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
@@ -25,7 +26,9 @@ from app.operations.records.actor import Actor
 from app.pki.canonical import parse
 from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
+from app.security.roles import READERS
 from app.views.lists.listing import JOB_FROM
+from app.views.page import Page
 
 
 def is_asked() -> bool:
@@ -54,11 +57,14 @@ def _ask(payload: dict[str, Any]) -> Any:
     return redirect(url_for("SigningView.show", challenge=challenge))
 
 
-class SigningView(BaseView):
+class SigningView(Page):
     """One page for everything that is signed."""
 
     route_base = "/signing"
     default_view = "show"
+    title = _("Signing")
+    guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {READERS: "sign"}
 
     @expose("/<challenge>")
     @has_access

@@ -18,6 +18,7 @@ from app.extensions import transaction
 from app.models.attestation import Attestation
 from app.operations.compliance import attestations
 from app.operations.records.log import record
+from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.attestations import drawing
 from app.views.page import Page, current_actor
@@ -33,6 +34,8 @@ class AttestationView(Page):
 
     route_base = "/attestations"
     default_view = "pdf"
+    title = _("Certificate of record")
+    grants = {READERS: "download"}
 
     @expose("/<int:id>.pdf")
     @has_access
@@ -64,6 +67,7 @@ class VerifyView(Page):
 
     route_base = "/verify"
     default_view = "ask"
+    title = _("Verification of a certificate of record")
 
     @expose("/")
     def ask(self) -> Any:

@@ -23,9 +23,11 @@ from app.operations.compliance.notices import NewNotice
 from app.operations.imports import notice_import
 from app.operations.imports.tables import FORMS
 from app.operations.records import clock
+from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications.form import Required
 from app.views.applications.imports import chosen_table, template_file
 from app.views.applications.officer_desk import choose_account, chosen_account
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (
     COUNTING,
     INSTRUMENT_KINDS,
@@ -111,6 +113,12 @@ class NoticeView(NoticePages):
 
     route_base = "/compliance-notices"
     title = _("Compliance notices")
+    menu = MenuEntry(COMPLIANCE, 3)
+    guide = {"province": "履约通知书", "registry": "履约通知书与清缴记录"}
+    grants = {
+        AUTHORITIES: "list export show certificate",
+        f"{PROVINCE} {REGISTRY_MAKER}": "write bulk",
+    }
     detail_title = _("Compliance notice")
     columns = _status_first(NoticeList.columns)
     stacks_actions = True

@@ -22,7 +22,9 @@ from app.operations.compliance import attestations
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
+from app.security.roles import ENTERPRISES
 from app.security.scope import scope_of, scoped
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
@@ -205,6 +207,9 @@ class ComplianceView(NoticePages):
 
     route_base = "/compliance"
     title = _("Compliance")
+    menu = MenuEntry(COMPLIANCE, 1)
+    guide = {"enterprise": "一履约通知书查询"}
+    grants = {ENTERPRISES: "list export show certificate"}
     detail_title = _("Scope of compliance")
     filters = tuple(each for each in NoticeList.filters if not each.is_of_others)
     help = (

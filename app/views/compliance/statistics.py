@@ -27,7 +27,9 @@ from app.extensions import db
 from app.models import Account, Notice
 from app.models.figures import notice_surrender_line
 from app.operations.records.catalogue import SECTORS
+from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action, Conditions
@@ -139,6 +141,9 @@ class ComplianceStatisticsView(Page):
     beneath = ("ComplianceGapView",)
     default_view = "index"
     title = _("Compliance statistics")
+    menu = MenuEntry(COMPLIANCE, 4)
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "show"}
 
     @expose("/")
     @has_access
@@ -255,6 +260,8 @@ class ComplianceGapView(NoticeList):
 
     route_base = "/compliance-gaps"
     title = _("Compliance gaps")
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "list export"}
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
         for each in NoticeList.columns

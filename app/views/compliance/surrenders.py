@@ -29,6 +29,7 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import notice_facts, notices, offset_facts
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -66,6 +67,8 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     route_base = "/surrenders"
     kind = Surrender.code
     title = _("Surrender records")
+    menu = MenuEntry(COMPLIANCE, 2)
+    guide = {"enterprise": "二清缴履约", "province": "查询", "registry": "履约通知书与清缴记录"}
     form_title = _("Surrender application")
     form = LinesForm
     new_label = _("Surrender application")
@@ -182,6 +185,8 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     route_base = "/surrender-refunds"
     kind = SurrenderRefund.code
     title = _("Surrender refunds")
+    menu = MenuEntry(COMPLIANCE, 5)
+    guide = {"registry": "清缴退还"}
     form_title = _("New surrender refund")
     form = DocumentLinesForm
     new_label = _("New")

@@ -27,6 +27,7 @@ from app.models import (
 )
 from app.models.figures import line_draw
 from app.operations.records.catalogue import CUSTODY_TYPES
+from app.security.roles import READERS
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
@@ -41,6 +42,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import CUSTODY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
@@ -104,6 +106,8 @@ class CustodyDepositView(ApplicationDesk):
     route_base = "/custody-deposits"
     kind = CustodyDeposit.code
     title = _("Custody deposits")
+    menu = MenuEntry(CUSTODY, 1)
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
     form_title = _("Custody deposit application")
     form = DepositForm
     quantity_title = _("Deposit quantity")
@@ -232,6 +236,8 @@ class CustodyLinkView(OfficerDesk):
     route_base = "/custody-links"
     kind = CustodyLink.code
     title = _("Links of enterprises")
+    menu = MenuEntry(CUSTODY, 2)
+    guide = {"registry": "存管返还管理"}
     form_title = _("Link an enterprise with others")
     form = LinkForm
     columns: tuple[Column, ...] = (
@@ -283,6 +289,8 @@ class LinkedEnterpriseView(ListPage):
 
     route_base = "/linked-enterprises"
     title = _("Linked enterprises")
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
+    grants = {READERS: "list export"}
     key = ("account_id", "receiver_id")
     account_column = "account_id"
     columns = (
@@ -342,6 +350,8 @@ class CustodyReturnView(ApplicationDesk):
     beneath = ("LinkedEnterpriseView",)
     kind = CustodyReturn.code
     title = _("Returns from custody")
+    menu = MenuEntry(CUSTODY, 3)
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
     form_title = _("Return from custody application")
     form = ReturnForm
     quantity_title = _("Quantity to return")

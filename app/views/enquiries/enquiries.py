@@ -47,8 +47,10 @@ from app.models import (
 )
 from app.models.figures import line_draw
 from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, ISSUANCE_TYPES
+from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.applications.list import SHOWN_STATUSES
+from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
@@ -72,6 +74,9 @@ class HoldingView(ListPage):
     route_base = "/holdings"
     beneath = ("RegistryEntryView", "TradingEntryView", "FrozenPartView")
     title = _("Holdings")
+    menu = MenuEntry(ENQUIRIES, 2)
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     key = ("account_id", "instrument_id")
     account_column = "account_id"
     stacks_actions = True
@@ -277,6 +282,8 @@ class RegistryEntryView(_EntryView):
 
     route_base = "/holdings/registry-entries"
     title = _("Registry holding entries")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     buckets = REGISTRY_BUCKETS
 
 
@@ -285,6 +292,8 @@ class TradingEntryView(_EntryView):
 
     route_base = "/holdings/trading-entries"
     title = _("Trading holding entries")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     buckets = TRADING_BUCKETS
 
 
@@ -360,6 +369,9 @@ class IssuanceEnquiryView(_LineView):
 
     route_base = "/enquiries/issuances"
     title = _("Issuance enquiry")
+    menu = MenuEntry(ENQUIRIES, 1)
+    guide = {"enterprise": "三配额发放查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "issuance"
     columns = (
         *LINE_COLUMNS,
@@ -446,6 +458,9 @@ class FreezeEnquiryView(_TakenView):
 
     route_base = "/enquiries/freezes"
     title = _("Freeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 3)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "freeze"
     columns = (
         *LINE_COLUMNS,
@@ -471,6 +486,9 @@ class UnfreezeEnquiryView(_GivenBackView):
 
     route_base = "/enquiries/unfreezes"
     title = _("Unfreeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 4)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "unfreeze"
     columns = (
         *LINE_COLUMNS,
@@ -488,6 +506,9 @@ class ConfiscationEnquiryView(_TakenView):
 
     route_base = "/enquiries/confiscations"
     title = _("Confiscation enquiry")
+    menu = MenuEntry(ENQUIRIES, 5)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "confiscation"
     columns = (
         *LINE_COLUMNS,
@@ -510,6 +531,9 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
     route_base = "/enquiries/confiscation-refunds"
     title = _("Confiscation refund enquiry")
+    menu = MenuEntry(ENQUIRIES, 6)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "confiscation_refund"
     columns = (
         *LINE_COLUMNS,
@@ -545,6 +569,8 @@ class FrozenPartView(ListPage):
 
     route_base = "/holdings/frozen"
     title = _("What is frozen")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     account_column = "account_id"
     columns = (
         *LINE_COLUMNS,

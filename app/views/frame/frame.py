@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_babel import get_locale, gettext
+from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
 from app.operations.people import passwords
@@ -62,6 +63,7 @@ class AppearanceView(Page):
 
     route_base = "/appearance"
     default_view = "choose"
+    title = _("Appearance and language")
 
     @expose("/", methods=["POST"])
     def choose(self) -> Response:

@@ -16,11 +16,12 @@ from app.domain.workflow import Action, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationEvent, Holding, Notice
 from app.operations.records import clock
-from app.security.roles import codes_of
+from app.security.roles import ALL_ROLES, codes_of
 from app.security.scope import scoped
 from app.views.administration import announcements
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
+from app.views.chapters import FIRST, MenuEntry
 from app.views.compliance.obligations import FULFILLED, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import the_frame
@@ -46,6 +47,15 @@ class HomeView(Page):
 
     route_base = ""
     default_view = "index"
+    title = _("Home")
+    menu = MenuEntry(FIRST, 1, "ti-home")
+    guide = {
+        "enterprise": "首页与通知公告",
+        "province": "首页与通知公告",
+        "registry": "首页",
+        "administration": "首页与通知公告",
+    }
+    grants = {ALL_ROLES: "index"}
 
     @expose("/")
     @has_access

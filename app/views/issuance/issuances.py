@@ -14,15 +14,15 @@ from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField, StringField
 
-from app.domain.errors import RuleError
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
 from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
 from app.operations.records.catalogue import ISSUANCE_TYPES
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
     Choosable,
     LinesForm,
@@ -32,11 +32,12 @@ from app.views.applications.form import (
 )
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
-from app.views.page import current_actor
+from app.views.page import carried_out, current_actor
 from app.views.sanctions.sanctions import CHOOSE
 
 # 各去向: what was issued is in one of these places (domain.md R11).
@@ -77,6 +78,9 @@ class InstrumentView(ListPage):
 
     route_base = "/instruments"
     title = _("Instrument management")
+    menu = MenuEntry(ISSUANCE, 1)
+    guide = {"registry": "标的管理"}
+    grants = {OFFICERS: "list export", REGISTRY_MAKER: "write"}
     account_column = None  # Instruments belong to no account; only the registry sees this page.
     columns = (
         Column("code", _("Instrument code"), kind="code"),
@@ -162,16 +166,12 @@ class InstrumentView(ListPage):
             venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
             trade_code=(form.trade_code.data or "").strip().upper(),
         )
-        actor = current_actor()
-        try:
-            with transaction():
-                code = instruments.create(new, actor, now=clock.now()).code
-        except RuleError as error:
-            field = form[error.field or "name"]
-            field.errors = [*field.errors, error.message]
-            return False
-        flash(gettext("Instrument %(code)s was created", code=code), "success")
-        return True
+        code = carried_out(
+            form, lambda: instruments.create(new, current_actor(), now=clock.now()).code, "name"
+        )
+        if code:
+            flash(gettext("Instrument %(code)s was created", code=code), "success")
+        return bool(code)
 
 
 class IssuanceForm(LinesForm):
@@ -187,6 +187,8 @@ class IssuanceView(ImportDesk):
     route_base = "/issuances"
     kind = "issuance"
     title = _("Issuances")
+    menu = MenuEntry(ISSUANCE, 2)
+    guide = {"registry": "逐笔发放"}
     form_title = _("New issuance")
     form = IssuanceForm
     importer = allocation

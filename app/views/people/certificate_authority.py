@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from flask import Response, abort, request
 from flask_appbuilder import expose
+from flask_babel import lazy_gettext as _
 
 from app.operations.people import certificates
 from app.pki.errors import PkiError
@@ -19,6 +20,7 @@ class AuthorityView(Page):
 
     route_base = "/ca"
     default_view = "crl"
+    title = _("Certification authority")
 
     @expose("/issuing.crl")
     def crl(self) -> Response:

@@ -50,6 +50,7 @@ class FirstSignInView(Page):
 
     route_base = "/first-sign-in"
     default_view = "choose"
+    title = _("First sign-in")
 
     @expose("/", methods=["GET", "POST"])
     def choose(self) -> Any:
@@ -83,6 +84,7 @@ class EnrolmentView(Page):
 
     route_base = "/certificate"
     default_view = "ask"
+    title = _("Application for a certificate")
 
     @expose("/")
     def ask(self) -> Any:

@@ -18,6 +18,8 @@ from app.operations.people.members import unlock
 from app.operations.people.sessions import force_out
 from app.security import lockout, sessions
 from app.security.manager import current_login
+from app.security.roles import SECURITY_ADMIN
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import (
     Action,
     BulkResult,
@@ -42,6 +44,9 @@ class OnlineView(ListPage):
 
     route_base = "/online"
     title = _("Members online")
+    menu = MenuEntry(ADMINISTRATION, 2)
+    guide = {"administration": "在线用户"}
+    grants = {SECURITY_ADMIN: "list export end bulk"}
     account_column = None  # For the security administrator alone, who sees everybody.
     columns = (
         Column("member_no", _("Member number"), "code"),
@@ -124,6 +129,9 @@ class LockView(ListPage):
 
     route_base = "/locks"
     title = _("Locked members")
+    menu = MenuEntry(ADMINISTRATION, 3)
+    guide = {"administration": "登录解锁"}
+    grants = {SECURITY_ADMIN: "list export unlock"}
     account_column = None  # Numbers as typed; some belong to nobody.
     key = ("member_no",)
     columns = (

@@ -36,6 +36,7 @@ from app.pki.errors import PkiError
 from app.security import captcha, certificates, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
+from app.security.roles import ALL_ROLES
 from app.views.page import Page, current_actor
 
 
@@ -70,6 +71,9 @@ class SignInView(Page):
 
     route_base = ""
     default_view = "change_password"
+    title = _("Sign-in and password")
+    guide = {"enterprise": "四密码修改"}
+    grants = {ALL_ROLES: "change_password"}
 
     @expose("/login/", methods=["GET", "POST"])
     def login(self) -> object:

@@ -23,6 +23,7 @@ from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models.reference import Dated
 from app.operations.records import clock, reference
+from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.lists.columns import Column
 from app.views.lists.listing import (
     Action,
@@ -74,6 +75,11 @@ class ReferenceView(ListPage, ModelView):
 
     datamodel: Any = None
     choices_columns: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
+    guide: ClassVar[Mapping[str, str]] = {"administration": "数据字典"}
+    grants: ClassVar[Mapping[str, str]] = {
+        ADMINISTRATORS: "list export",
+        SYSTEM_ADMIN: "edit bulk",
+    }
     about: Any = ""  # What the values are for, on the page 数据字典.
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -17,6 +17,8 @@ from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Category, City, Sector, Venue, VenueInstrument
 from app.operations.records import clock
+from app.security.roles import ADMINISTRATORS
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page
 from app.views.reference.base import ReferenceView, SQLAInterface
 
@@ -143,27 +145,27 @@ class CityView(ReferenceView):
     help = (_STAYS,)
 
 
-PAGES = (SectorView, CategoryView, VenueView, TradeCodeView, CityView)
-
-
 class DictionaryView(Page):
     """数据字典: every page of reference data, and how many values it has."""
 
     route_base = "/dictionary"
     default_view = "list"
     title = _("Data dictionary")
-    beneath = tuple(page.__name__ for page in PAGES)
+    menu = MenuEntry(ADMINISTRATION, 9)
+    guide = ReferenceView.guide
+    grants = {ADMINISTRATORS: "list"}
+
+    @property
+    def beneath(self) -> tuple[str, ...]:
+        """Name the pages that one comes to from here."""
+        return tuple(page.endpoint for page in reference_pages())
 
     @expose("/")
     @has_access
     @permission_name("list")
     def list(self) -> Any:
         """Show them."""
-        pages = [
-            page
-            for page in current_app.appbuilder.baseviews  # type: ignore[attr-defined]
-            if isinstance(page, ReferenceView)
-        ]
+        pages = reference_pages()
         counts = _counts(pages)
         rows = [
             [
@@ -191,6 +193,12 @@ class DictionaryView(Page):
                 gettext("Every change is kept in the operation log, as it was and as it is."),
             ],
         )
+
+
+def reference_pages() -> list[ReferenceView]:
+    """Return every page of reference data, wherever it was added."""
+    pages = current_app.extensions["pages"].values()
+    return [page for page in pages if isinstance(page, ReferenceView)]
 
 
 def _counts(pages: Any) -> dict[str, tuple[int, int]]:

@@ -30,6 +30,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
@@ -168,6 +169,8 @@ class FreezeView(_Taking):
     route_base = "/freezes"
     kind = "freeze"
     title = _("Freezes")
+    menu = MenuEntry(SANCTIONS, 1)
+    guide = {"registry": "冻结与解冻"}
     form_title = _("New freeze")
     form = FreezeForm
     giving_back, give_back_label = "UnfreezeView", _("Unfreeze")
@@ -211,6 +214,8 @@ class UnfreezeView(_GivingBack):
     kind = "unfreeze"
     draws_on = "freeze"
     title = _("Unfreezes")
+    menu = MenuEntry(SANCTIONS, 2)
+    guide = {"registry": "冻结与解冻"}
     form_title = _("New unfreeze")
     picker_title = _("Choose freezes")
     quantity_title = _("Unfrozen quantity")
@@ -227,6 +232,8 @@ class ConfiscationView(_Taking):
     route_base = "/confiscations"
     kind = "confiscation"
     title = _("Confiscations")
+    menu = MenuEntry(SANCTIONS, 3)
+    guide = {"registry": "收缴与收缴退还"}
     form_title = _("New confiscation")
     form = ConfiscationForm
     giving_back, give_back_label = "ConfiscationRefundView", _("Refund")
@@ -267,6 +274,8 @@ class ConfiscationRefundView(_GivingBack):
     kind = "confiscation_refund"
     draws_on = "confiscation"
     title = _("Confiscation refunds")
+    menu = MenuEntry(SANCTIONS, 4)
+    guide = {"registry": "收缴与收缴退还"}
     form_title = _("New confiscation refund")
     picker_title = _("Choose confiscations")
     quantity_title = _("Refunded quantity")
@@ -299,6 +308,8 @@ class RestrictionView(_AccountDocument):
     route_base = "/restrictions"
     kind = "restriction"
     title = _("Account restrictions")
+    menu = MenuEntry(SANCTIONS, 5)
+    guide = {"registry": "账户限制与解除限制"}
     form_title = _("New account restriction")
     confirm = _("Once it is confirmed, transfers and other debits of the account are refused.")
     help = (
@@ -313,5 +324,7 @@ class RestrictionLiftingView(_AccountDocument):
     route_base = "/restriction-liftings"
     kind = "restriction_lifting"
     title = _("Liftings of restrictions")
+    menu = MenuEntry(SANCTIONS, 6)
+    guide = {"registry": "账户限制与解除限制"}
     form_title = _("New lifting of a restriction")
     help = (_("One officer enters it by the authority's document, another confirms it"),)

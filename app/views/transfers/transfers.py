@@ -30,10 +30,12 @@ from app.models import (
 )
 from app.operations.accounts import accounts
 from app.operations.records import clock
+from app.security.roles import READERS, REPRESENTATIVE
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
 from app.views.applications.list import SETTLED, ApplicationList, usual_filters
+from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage
@@ -68,6 +70,8 @@ class RegistryToTradingView(ApplicationDesk):
     route_base = "/transfers/registry-to-trading"
     kind = RegistryToTrading.code
     title = _("Registry to trading, started by the registry side")
+    menu = MenuEntry(TRANSFERS, 1)
+    guide = {"enterprise": "一登记转交易持仓划转", "province": "查询", "registry": "持仓划转管理"}
     form_title = _("Registry transfer application")
     form = TransferForm
     can_save_draft = False
@@ -147,6 +151,13 @@ class ExchangeRegistryToTradingView(_StartedByExchange):
     route_base = "/transfers/exchange-registry-to-trading"
     kind = ExchangeRegistryToTrading.code
     title = _("Registry to trading, started by the trading side")
+    menu = MenuEntry(TRANSFERS, 4)
+    guide = {
+        "enterprise": "四交易发起登记转交易记录查询",
+        "province": "查询",
+        "registry": "持仓划转管理",
+    }
+    grants = {READERS: "list export show"}
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("The trading system can start them only while the transfer permission is on"),
@@ -159,6 +170,13 @@ class TradingToRegistryView(_StartedByExchange):
     route_base = "/transfers/trading-to-registry"
     kind = TradingToRegistry.code
     title = _("Trading to registry, started by the trading side")
+    menu = MenuEntry(TRANSFERS, 3)
+    guide = {
+        "enterprise": "三交易发起交易转登记记录查询",
+        "province": "查询",
+        "registry": "持仓划转管理",
+    }
+    grants = {READERS: "list export show"}
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("What is taken out of trading today is available in the registry after the day-end"),
@@ -170,6 +188,9 @@ class TransferPermissionView(ListPage):
 
     route_base = "/transfers/permission"
     title = _("Transfer permission")
+    menu = MenuEntry(TRANSFERS, 2)
+    guide = {"enterprise": "二划转权限管理", "province": "查询", "registry": "持仓划转管理"}
+    grants = {READERS: "list export", REPRESENTATIVE: "switch"}
     account_column = "account_id"
     columns = (
         Column("changed_at", _("Changed at"), kind="datetime"),

@@ -48,16 +48,6 @@ __all__ = ["authority_folder", "signing"]
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture
-def maker(app) -> Member:
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app) -> Member:
-    return member("registry_checker")
-
-
 def opened() -> list[Account]:
     db.session.rollback()
     query = select(Account).where(Account.kind == "enterprise").order_by(Account.member_no)

@@ -31,11 +31,6 @@ CANCELLATION = "voluntary_cancellation"
 
 
 @pytest.fixture
-def officer(app) -> Member:
-    return member("registry_maker")
-
-
-@pytest.fixture
 def counting(monkeypatch) -> list[list[int]]:
     """A kind that writes each item into the log, refuses multiples of five, and tells its chunks."""
     chunks: list[list[int]] = []

@@ -33,16 +33,6 @@ def cea(app):
 
 
 @pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
-
-
-@pytest.fixture
 def desk(signing, sign_in, maker):
     return sign_in(maker)
 

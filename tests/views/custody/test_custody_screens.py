@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,12 +20,13 @@ from tests.custody import (
     drafted,
     edited,
     link,
+    parties,
     returning,
     send_back,
     standing,
     submit,
 )
-from tests.factories import account, give, instrument, member, nothing_moves, quantity, submitted
+from tests.factories import account, nothing_moves, quantity, submitted
 from tests.invariants import assert_sound
 from tests.views.lists.test_queries import MOST, costs
 
@@ -34,14 +34,7 @@ from tests.views.lists.test_queries import MOST, costs
 @pytest.fixture
 def party(app):
     """A, linked with B and C, 300 t of its 1,000 t in custody; D, a stranger; the officers."""
-    found = SimpleNamespace()
-    for name, title in {"a": "甲发电", "b": "乙发电", "c": "丙发电", "d": "丁发电"}.items():
-        row = account(f"{title}有限公司")
-        setattr(found, name, row)
-        setattr(found, f"of_{name}", member(of=row))
-    found.maker, found.checker = member("registry_maker"), member("registry_checker")
-    found.cea = instrument()
-    give(found.a, found.cea, 1000)
+    found = parties(1000)
     found.deposit = deposited(found.of_a, {found.cea: 300}, found.checker)
     link(found.a, [found.b, found.c], found.maker, found.checker)
     (found.line,) = {line.source_line_id for line in distribution(found.deposit, {found.b: 1})}

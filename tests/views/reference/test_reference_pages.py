@@ -17,13 +17,21 @@ from app.models import Category, City, OperationLog, Sector, VenueInstrument
 from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.views.reference import pages
 from app.views.reference.base import ReferenceView
-from app.views.reference.pages import PAGES, SectorView
+from app.views.reference.pages import SectorView
 from tests import factories
 from tests.security.conftest import AUDITOR, ENTERPRISE, SYSTEM_ADMIN
 from tests.views.toys import table
 
 TODAY = "2026-11-20"
+PAGES = (
+    pages.SectorView,
+    pages.CategoryView,
+    pages.VenueView,
+    pages.TradeCodeView,
+    pages.CityView,
+)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.factories import (
     entered,
     give,
     instrument,
+    issued_to,
     member,
     quantity,
     submitted,
@@ -30,30 +31,8 @@ from tests.views.toys import table
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
 def cea(plant):
-    row = instrument()
-    give(plant, row, 1000)
-    return row
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
-
-
-@pytest.fixture
-def desk(sign_in, maker):
-    return sign_in(maker)
+    return issued_to(plant, 1000)
 
 
 @pytest.fixture

@@ -33,9 +33,7 @@ def a(app):
 @pytest.fixture
 def what(a):
     """An instrument of which 甲 holds 700 tonnes."""
-    made = factories.instrument()
-    factories.give(a, made, 700)
-    return made
+    return factories.issued_to(a, 700)
 
 
 @pytest.fixture
