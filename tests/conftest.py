@@ -205,7 +205,9 @@ def _empty(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Callable[[]
               INSERT INTO account (id, member_no, name, kind)
                    VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
               DELETE FROM trading_day WHERE changed_by IS NOT NULL;
-              RETURN found;
+              edited := found;
+              {changed}
+              RETURN edited;
             END $$
             """
         )

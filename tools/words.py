@@ -1,4 +1,4 @@
-"""Write assistant/kinds.py from the catalogue: kinds of applications, and the types that come with them, in Chinese.
+"""Write assistant/kinds.py: kinds of applications and the types that come with them, in Chinese.
 
 The assistant runs on members' machines without the registry, and shows what is signed in words of
 its own, never in a page's.

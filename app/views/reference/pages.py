@@ -197,7 +197,7 @@ class DictionaryView(Page):
 
 def reference_pages() -> list[ReferenceView]:
     """Return every page of reference data, wherever it was added."""
-    pages = current_app.extensions["pages"].values()
+    pages = current_app.extensions.get("pages", {}).values()  # None while they are being made.
     return [page for page in pages if isinstance(page, ReferenceView)]
 
 
