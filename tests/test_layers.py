@@ -65,6 +65,7 @@ ROOMS = {
         "issuance": ("lists", "applications", "sanctions"),
         "enquiries": ("lists", "applications", "sanctions"),
         "administration": ("lists", "applications"),
+        "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),
     },
 }  # fmt: skip
@@ -287,7 +288,7 @@ def test_nothing_catches_everything():
 
 UNWANTED = {
     "backref": "relationships name both sides: back_populates",
-    "ModelView": "its lists, actions and downloads leak rows",
+    "ModelView": "its lists, actions and downloads leak rows; ReferenceView is for reference data",
     "ModelRestApi": "it ignores row scope",
     "MasterDetailView": "its lists leak rows",
     "SQLAInterface": "its generic writes commit by themselves",
@@ -297,6 +298,9 @@ UNWANTED = {
     "utcnow": "it has no zone",
     "listens_for": "no hidden hooks",
 }
+# The one file that takes a ModelView and closes what it leaves open, and the pages declared with it
+# (docs/adr/0050-reference-data-by-modelview.md).
+ALLOWED = {"ModelView": "app/views/reference/base.py", "SQLAInterface": "app/views/reference/"}
 
 
 def names_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -317,7 +321,7 @@ def test_what_is_not_wanted_is_nowhere():
         f"{name_of(path)}:{line} {name} ({UNWANTED[name]})"
         for path in SOURCES
         for name, line in names_in(tree_of(path))
-        if name in UNWANTED
+        if name in UNWANTED and not name_of(path).startswith(ALLOWED.get(name, "nowhere"))
     ]
     assert offenders == []
 
