@@ -16,6 +16,7 @@ import config
 from app import embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
+from app.installation import reference
 from app.models import Account, Instrument, Member
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM
@@ -28,6 +29,10 @@ TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
 KEPT = {
     "alembic_version",
     "trading_day",
+    "sector",
+    "category",
+    "city",
+    "reference_version",
     "ab_role",
     "ab_permission",
     "ab_view_menu",
@@ -101,6 +106,7 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 @pytest.fixture
 def app(_installed: Flask, _empty: Callable[[], None]) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
+    factories.number_anew()
     with _installed.app_context():
         with transaction():
             clock.set_to(TRADING_MORNING, SYSTEM)
@@ -186,15 +192,23 @@ def _empty(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Callable[[]
         deletes = "".join(
             f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;" for (name,) in tables
         )
+        changed = "".join(
+            f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
+            for name in ("sector", "category", "city")
+        )
         connection.execute("SET session_replication_role = replica")
         connection.execute(
             f"""
-            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+            DECLARE edited boolean;
+            BEGIN
               {deletes}
               INSERT INTO account (id, member_no, name, kind)
                    VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
               DELETE FROM trading_day WHERE changed_by IS NOT NULL;
-              RETURN found;
+              edited := found;
+              {changed}
+              RETURN edited;
             END $$
             """
         )
@@ -204,6 +218,7 @@ def _empty(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Callable[[]
             if edited:
                 with transaction():
                     calendar.seed()
+                    reference.seed()
 
         yield empty
 

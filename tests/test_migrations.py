@@ -161,7 +161,7 @@ def test_installing_twice_at_once_and_once_more(empty):
 
     def install(app):
         with application_on(empty, app):
-            start.wait(timeout=20)
+            start.wait(timeout=60)
             try:
                 installation.install()
             except BaseException as error:

@@ -43,6 +43,7 @@ from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.reference import Category, City, ReferenceVersion, Sector
 
 __all__ = [
     "Account",
@@ -57,9 +58,11 @@ __all__ = [
     "Attestation",
     "BusinessClock",
     "Captcha",
+    "Category",
     "Certificate",
     "CertificateEnrolment",
     "Challenge",
+    "City",
     "ColleagueReviewChange",
     "CustodyLink",
     "Entry",
@@ -87,8 +90,10 @@ __all__ = [
     "PasswordRecord",
     "Posting",
     "Preference",
+    "ReferenceVersion",
     "RevocationList",
     "SealedBlock",
+    "Sector",
     "SettlementRun",
     "Signature",
     "SignatureEvent",

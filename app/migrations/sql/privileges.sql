@@ -33,6 +33,9 @@ REVOKE UPDATE ON attachment FROM {app};
 GRANT UPDATE (application_id, account_id, request_key) ON attachment TO {app};
 GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
 
+-- Reference data are disabled, never deleted; which version the catalogue has is a trigger's to say.
+GRANT INSERT, UPDATE ON sector, category, city TO {app};
+
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};
 GRANT INSERT, DELETE ON login_failure, captcha TO {app};

@@ -24,6 +24,7 @@ from app.operations.applications import effects, evidence, rows
 from app.operations.ledger import posting
 from app.operations.records import calendar
 from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON = 500
 MOST_LINES = 200
@@ -88,6 +89,7 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
     Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
     NotFound where the account or the key's application is not the actor's.
     """
+    _require_known_categories(drafts)
     for draft in drafts:
         _require_well_formed(draft)
         if actor.account_id not in (None, draft.account_id):
@@ -103,6 +105,7 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
     any other status.
     """
+    _require_known_categories([draft])
     _require_well_formed(draft)
     cases = rows.lock([application_id], actor)
     for _case, error in _missing([application_id], cases):
@@ -257,7 +260,13 @@ def _require_well_formed(draft: Draft) -> None:
             field="reason",
             code="reason_too_long",
         )
-    if draft.category and draft.category not in kind.categories:
+
+
+def _require_known_categories(drafts: Sequence[Draft]) -> None:
+    """Refuse what no kind has; whether it is still offered is asked on submission."""
+    named = [draft for draft in drafts if draft.category]
+    known = catalogue().values if named else {}
+    if any(draft.category not in known.get(draft.kind, ()) for draft in named):
         raise RuleError(
             _("Choose one of the types offered"), field="category", code="category_unknown"
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String
@@ -20,6 +20,7 @@ from app.domain.trading_day import BEIJING, TradingMoment
 from app.domain.workflow import Action, Case, Line, Party, Status
 from app.extensions import db
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
 LONGEST_COMMENT = 500
@@ -97,7 +98,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     holds its tonnes.
     """
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
-    rows = _holdings([case for case in cases if case.status is not Status.IN_REVIEW])
+    submitted = [case for case in cases if case.status is not Status.IN_REVIEW]
+    rows = _holdings(submitted, moment.day)
     accounts = [*rows, *_standing({case.account_id for case in reviewed})]
     named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
@@ -122,7 +124,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         unproven=_those(_UNPROVEN, cases, "account_change"),
         clashing=_those(_CLASHING, cases, "account_change", "account_opening"),
-        issued=_issued([case for case in cases if case.status is not Status.IN_REVIEW]),
+        issued=_issued(submitted),
+        categories=_categories(submitted, moment.day),
     )
 
 
@@ -196,12 +199,19 @@ def _receivers(case: Case) -> set[int]:
     return {line.account_id for line in case.lines if line.account_id}
 
 
-def _holdings(cases: Sequence[Case]) -> Sequence[Any]:
+def _holdings(cases: Sequence[Case], today: date) -> Sequence[Any]:
     pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
     if not pairs:
         return ()
     accounts, instruments = zip(*pairs, strict=True)
-    return db.session.execute(_HOLDINGS, {"accounts": accounts, "instruments": instruments}).all()
+    asked = {"accounts": accounts, "instruments": instruments, "today": today}
+    return db.session.execute(_HOLDINGS, asked).all()
+
+
+def _categories(cases: Sequence[Case], today: date) -> frozenset[tuple[str, str]]:
+    if not any(KINDS[case.kind].has_category for case in cases):
+        return frozenset()
+    return catalogue().offered(today)
 
 
 def _standing(accounts: Collection[int]) -> Sequence[Any]:
@@ -464,8 +474,11 @@ _HOLDINGS = typed(
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
       LEFT JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
-      LEFT JOIN (SELECT instrument_id, array_agg(venue_id) AS venues FROM venue_instrument
-                  GROUP BY instrument_id) AS v ON v.instrument_id = i.id
+      LEFT JOIN (SELECT t.instrument_id, array_agg(t.venue_id) AS venues
+                   FROM venue_instrument t JOIN venue e ON e.id = t.venue_id
+                  WHERE greatest(t.valid_from, e.valid_from) <= :today
+                    AND coalesce(least(t.disabled_from, e.disabled_from) > :today, true)
+                  GROUP BY t.instrument_id) AS v ON v.instrument_id = i.id
     """,
     accounts=Integer,
     instruments=Integer,

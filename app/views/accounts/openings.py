@@ -23,11 +23,19 @@ from app.domain.workflow import Status
 from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
-from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS, DetailField
+from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
 from app.operations.records import personal_data
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
-from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
+from app.views.applications.form import (
+    ApplicationForm,
+    Choosable,
+    Filled,
+    OfferedField,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import (
     named_openings,
@@ -60,12 +68,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return SelectField(
-            field.title,
-            marks,
-            choices=choices_of(SECTORS, _("Please choose")),
-            validate_choice=False,
-        )
+        return OfferedField(field.title, SECTORS, _("Please choose"))
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )

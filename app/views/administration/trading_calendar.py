@@ -39,7 +39,7 @@ class TradingCalendarView(ListPage):
 
     route_base = "/calendar"
     title = _("Trading calendar")
-    menu = MenuEntry(ADMINISTRATION, 9)
+    menu = MenuEntry(ADMINISTRATION, 10)
     guide = {"administration": "交易日历"}
     grants = {SYSTEM_ADMIN: "list export edit"}
     account_column = None  # Days belong to everybody.
@@ -146,7 +146,7 @@ class ClockView(Page):
     route_base = "/clock"
     default_view = "show"
     title = _("System clock")
-    menu = MenuEntry(ADMINISTRATION, 10)
+    menu = MenuEntry(ADMINISTRATION, 11)
     guide = {"administration": "系统时钟"}
     grants = {SYSTEM_ADMIN: "show set"}
 

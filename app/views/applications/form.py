@@ -29,6 +29,7 @@ from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, line_key
 from app.operations.applications.engine import LONGEST_REASON, MOST_LINES
+from app.operations.records.catalogue import Titles
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on")
@@ -65,6 +66,23 @@ class Choosable:
 def choices_of(titles: Mapping[str, Any], nothing: Any = "") -> list[SelectChoice]:
     """Return what a SelectField offers, the empty choice first."""
     return [SelectChoice("", nothing), *(SelectChoice(*each) for each in titles.items())]
+
+
+class OfferedField(SelectField):
+    """A choice of reference data: what is offered today, and what the row says already."""
+
+    def __init__(self, label: Any, titles: Titles, nothing: Any = "", **more: Any) -> None:
+        more.setdefault("validators", [Required()])
+        super().__init__(label, validate_choice=False, **more)
+        self.titles, self.nothing = titles, nothing
+
+    def process(self, *arguments: Any, **more: Any) -> None:
+        """Read the value, then offer it too where it is one that was disabled since."""
+        super().process(*arguments, **more)
+        offered: dict[str, Any] = dict(self.titles.offered())
+        if self.data in self.titles:
+            offered.setdefault(self.data, self.titles[self.data])
+        self.choices = choices_of(offered, self.nothing)
 
 
 class Required:

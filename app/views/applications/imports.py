@@ -24,7 +24,7 @@ from app.operations.records import clock
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.lists.listing import Action, BulkAction, BulkResult
+from app.views.lists.listing import Action, BulkResult, action
 from app.views.lists.workbook import MEDIA_TYPE
 
 _MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
@@ -67,14 +67,6 @@ class ImportDesk(OfficerDesk):
     import_page: str  # The template's name.
     file_title: Any  # What the table to fill in is called.
     outside_the_table: Mapping[str, Any] = {}  # Fields of the page besides the file: their titles.
-    bulk = (
-        BulkAction(
-            "submit",
-            _("Submit"),
-            _("Submit the %(count)s applications chosen, all or none?"),
-            icon="send",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
 
     def take(self, table: Table, *, is_signed: bool) -> Any:
@@ -250,7 +242,14 @@ class ImportDesk(OfficerDesk):
         except engine.NoneSubmitted as error:
             return signing.none_submitted(error, self.url("list"))
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action(
+        "submit",
+        _("Submit"),
+        _("Submit the %(count)s applications chosen, all or none?"),
+        "send",
+        single=False,
+    )
+    def submit_many(self, ids: Sequence[int]) -> BulkResult:
         """Submit many at once, all or none."""
         try:
             done = engine.submit_all(ids, self.actor(), now=clock.now())

@@ -41,6 +41,7 @@ from app.models import (
 )
 from app.operations.accounts import details
 from app.operations.applications import attachments
+from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
 from app.views.lists.columns import Column
@@ -353,7 +354,7 @@ def comparison(
         field = details.BY_NAME[name]
         mask = mask_of(name) if field.is_personal and not is_clear else None
         if name == "sector":
-            before, after = (str(details.SECTORS.get(each, each)) for each in (before, after))
+            before, after = (str(SECTORS.get(each, each)) for each in (before, after))
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
     if is_new:
         province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
@@ -380,7 +381,7 @@ def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
     others = [] if kind.has_lines else application.parties
     names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
     return [
-        (_("Type"), kind.categories.get(application.category), "text"),
+        (_("Type"), Titles(kind.code).get(application.category), "text"),
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
         (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),

@@ -31,7 +31,7 @@ from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkAction, BulkResult, Conditions
+from app.views.lists.listing import BulkResult, Conditions, action, in_bulk
 
 # What an enterprise starts can need the yes of its own second operator, too.
 REVIEWED_KINDS = {
@@ -145,26 +145,6 @@ class ReviewView(_ReviewList):
             "Sending back needs a reason; the applicant can change the application and submit it again"
         ),
     )
-    bulk = (
-        BulkAction(
-            "approve",
-            _("Approve"),
-            _("Approve the %(count)s applications chosen?"),
-            icon="check",
-            comment=_("Review comment"),
-            job="review",
-        ),
-        BulkAction(
-            "send_back",
-            _("Send back"),
-            _("Send the %(count)s applications chosen back?"),
-            icon="arrow-back-up",
-            is_dangerous=True,
-            comment=_("Reason for sending back"),
-            needs_comment=True,
-            job="review",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
 
     def chosen(self) -> ColumnElement[bool]:
@@ -182,9 +162,34 @@ class ReviewView(_ReviewList):
         actor = Actor.of(g.user, request.remote_addr or "")
         return signing.ask_for_review(ids, name, request.form.get("comment", "").strip(), actor)
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
-        """Decide on many at once."""
-        outcome = self._decide(name, ids, request.form.get("comment", ""))
+    @action(
+        "approve",
+        _("Approve"),
+        _("Approve the %(count)s applications chosen?"),
+        "check",
+        single=False,
+    )
+    @in_bulk(comment=_("Review comment"), job="review")
+    def approve(self, ids: Sequence[int], comment: str = "") -> BulkResult:
+        """批量通过."""
+        return self._decide_many("approve", ids, comment)
+
+    @action(
+        "send_back",
+        _("Send back"),
+        _("Send the %(count)s applications chosen back?"),
+        "arrow-back-up",
+        single=False,
+    )
+    @in_bulk(
+        comment=_("Reason for sending back"), needs_comment=True, job="review", is_dangerous=True
+    )
+    def send_back(self, ids: Sequence[int], comment: str) -> BulkResult:
+        """批量退回."""
+        return self._decide_many("send_back", ids, comment)
+
+    def _decide_many(self, name: str, ids: Sequence[int], comment: str) -> BulkResult:
+        outcome = self._decide(name, ids, comment)
         return BulkResult(
             done=[case.id for case in outcome.done],
             refused={case.id: str(error) for case, error in outcome.refused},

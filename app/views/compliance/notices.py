@@ -39,7 +39,7 @@ from app.views.compliance.obligations import (
 )
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkAction, BulkResult
+from app.views.lists.listing import BulkResult, action
 from app.views.page import current_actor
 
 
@@ -122,14 +122,6 @@ class NoticeView(NoticePages):
     detail_title = _("Compliance notice")
     columns = _status_first(NoticeList.columns)
     stacks_actions = True
-    bulk = (
-        BulkAction(
-            "remind",
-            _("Remind"),
-            _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
-            icon="bell",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
     help = (
         *COUNTING,
@@ -151,7 +143,14 @@ class NoticeView(NoticePages):
             yield RowAction(_("Adjust scope"), self.url("adjust_scope", id=row.id))
         yield from self.proof(row)
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action(
+        "remind",
+        _("Remind"),
+        _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
+        "bell",
+        single=False,
+    )
+    def remind(self, ids: Sequence[int]) -> BulkResult:
         """提醒."""
         outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}

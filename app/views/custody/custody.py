@@ -10,9 +10,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, null, select
 from sqlalchemy.orm import aliased
-from wtforms import SelectField
 
-from app.domain.kinds.custody import CUSTODY_TYPES, CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.workflow import Status, line_key
 from app.extensions import db
 from app.models import (
@@ -26,6 +25,7 @@ from app.models import (
     CustodyLink as Link,
 )
 from app.models.figures import line_draw
+from app.operations.records.catalogue import CUSTODY_TYPES
 from app.security.roles import READERS
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
@@ -36,8 +36,8 @@ from app.views.applications.form import (
     Choosable,
     Filled,
     LinesForm,
+    OfferedField,
     Required,
-    choices_of,
 )
 from app.views.applications.list import (
     SHOWN_STATUSES,
@@ -60,12 +60,7 @@ TYPE_FILTER = Filter(
 class DepositForm(LinesForm):
     """存管申请."""
 
-    category = SelectField(
-        _("Custody type"),
-        [Required()],
-        choices=choices_of(CUSTODY_TYPES, _("Please choose")),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Custody type"), CUSTODY_TYPES, _("Please choose"))
 
 
 class ReturnForm(LinesForm):

@@ -23,9 +23,7 @@ from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.kinds.base import Hold
-from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import (
     BUCKET_TITLES,
     HELD_BUCKETS,
@@ -48,6 +46,7 @@ from app.models import (
     Posting,
 )
 from app.models.figures import line_draw
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, ISSUANCE_TYPES
 from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.applications.list import SHOWN_STATUSES

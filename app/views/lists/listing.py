@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isfunction
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
+from flask_appbuilder.actions import action
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -44,7 +46,9 @@ __all__ = [
     "Conditions",
     "Filter",
     "ListPage",
+    "action",
     "back_url",
+    "in_bulk",
 ]
 
 
@@ -63,6 +67,7 @@ class Action:
     icon: str = ""
     is_dangerous: bool = False
     keeps_place: bool = True
+    fields: Mapping[str, Any] = field(default_factory=dict)  # that the form sends
 
     def href(self, back: str) -> str:
         """Return the address of a link, from which `back_url` finds the way back."""
@@ -75,18 +80,45 @@ class Action:
 class BulkAction:
     """Something that is done to many ticked rows at once; ``question`` holds %(count)s.
 
-    ``job`` names the kind of job (app/operations/applications/jobs.py) that does it to many rows;
-    its arguments are action, ids and comment.
+    A page declares it as Flask-AppBuilder does, by ``@action(name, text, confirmation, icon,
+    multiple, single)`` on a method that takes ids in scope; `in_bulk` says the rest.  ``job`` names
+    the kind of job (app/operations/applications/jobs.py) that does it to many rows; its arguments
+    are action, ids and comment.
     """
 
     name: str
     title: Any
     question: Any
     icon: str = ""
+    is_multiple: bool = True  # for ticked rows, in the tool bar
+    is_single: bool = False  # for one row, in the 操作 column
     is_dangerous: bool = False
     comment: Any = ""  # The label of a text that is asked for with the confirmation.
     needs_comment: bool = False
     job: str = ""
+    method: str = ""  # Where it is not called like the action.
+
+
+def in_bulk(**options: Any) -> Callable[[Any], Any]:
+    """Say of a page's ``@action`` what Flask-AppBuilder has no word for; see `BulkAction`."""
+
+    def mark(method: Any) -> Any:
+        method._in_bulk = options
+        return method
+
+    return mark
+
+
+def _declared(page: type) -> tuple[BulkAction, ...]:
+    """Return a page's actions in the order of the code, its parents' first."""
+    names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
+    methods = {name: getattr(page, name) for name in names}
+    return tuple(
+        BulkAction(*each._action, method=name, **getattr(each, "_in_bulk", {}))
+        for name, each in methods.items()
+        if isfunction(each)
+        and hasattr(each, "_action")  # A lazy text would be asked for its words.
+    )
 
 
 @dataclass(slots=True)
@@ -157,7 +189,7 @@ class ListPage(Page):
     usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
     shown_filters = 3  # How many stand before 展开.
     stacks_actions = False  # Beneath each other: for long words beside many columns.
-    bulk: tuple[BulkAction, ...] = ()
+    bulk: tuple[BulkAction, ...] = ()  # What the page's methods declare by @action.
     bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
     bulk_object = ""  # and the one that says whose or what it is.
     empty_hint: Any = ""
@@ -166,6 +198,7 @@ class ListPage(Page):
     def __init_subclass__(cls, **options: Any) -> None:
         """Offer the address of bulk operations only where there are some."""
         super().__init_subclass__(**options)
+        cls.bulk = _declared(cls)
         hidden = set() if cls.bulk else {"bulk_ask"}
         cls.exclude_route_methods = (set(cls.exclude_route_methods) - {"bulk_ask"}) | hidden
 
@@ -192,9 +225,9 @@ class ListPage(Page):
         """Return the page that a confirmed bulk operation goes through first, or None."""
         return None
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
-        """Carry out a bulk operation on rows in scope.  The page commits what this does."""
-        raise NotImplementedError
+    def may_act(self, action: BulkAction, row: Any) -> bool:
+        """Tell whether an action is offered in a row's 操作 column."""
+        return action.is_single
 
     @expose("/")
     @has_access
@@ -284,8 +317,9 @@ class ListPage(Page):
         self, action: BulkAction, names: Mapping[int, tuple[str, str]], missing: Sequence[int]
     ) -> Any:
         """Do it, and say what became of each row."""
+        comment = (request.form.get("comment", ""),) if action.comment else ()
         with transaction():
-            result = self.on_bulk(action.name, [*names])
+            result = getattr(self, action.method or action.name)([*names], *comment)
         result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
         unknown = ("", "")
         failures = [
@@ -493,13 +527,26 @@ class ListPage(Page):
             "urls": self._links(asked, found),
             "arguments": arguments,
             "may_export": self.may("export"),
-            "may_bulk": bool(self.bulk) and self.may("bulk"),
+            "may_bulk": self._may_bulk(),
         }
         return self.render_template("lists/list.html", **context), 200 if asked.is_clear else 400
 
     def _line(self, row: Any, columns: Sequence[Column]) -> Line:
         id_ = row._mapping[self.key[0]] if self.bulk else None
-        return Line(id_, [column.cell(row) for column in columns], list_of(self.actions(row)))
+        actions = [*self.actions(row), *self._single(row, id_)]
+        return Line(id_, [column.cell(row) for column in columns], actions)
+
+    def _single(self, row: Any, id_: int | None) -> Iterable[Action]:
+        """Return what is declared for one row; the confirmation is the page of many."""
+        offered = [each for each in self.bulk if self.may_act(each, row)]
+        if offered and self._may_bulk():
+            url = self.url("bulk_ask")
+            for each in offered:
+                fields = {"action": each.name, "id": id_}
+                yield Action(each.title, url, "post", is_dangerous=each.is_dangerous, fields=fields)
+
+    def _may_bulk(self) -> bool:
+        return bool(self.bulk) and self.may("bulk")
 
     def _place_arguments(self, asked: Asked, found: Found) -> dict[str, str]:
         place = asked.place

@@ -10,14 +10,13 @@ from typing import Any
 from flask import request, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
-from wtforms import SelectField
 
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.models import Application
 from app.models.figures import line_draw
 from app.operations.records import clock
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
 from app.views.applications.form import (
     DATE_INPUT,
@@ -26,8 +25,8 @@ from app.views.applications.form import (
     DocumentForm,
     DocumentLinesForm,
     Filled,
+    OfferedField,
     Required,
-    choices_of,
 )
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
@@ -49,20 +48,13 @@ class FreezeForm(DocumentLinesForm):
     """冻结."""
 
     ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
-    category = SelectField(
-        _("Reason"), [Required()], choices=choices_of(FREEZE_REASONS, CHOOSE), validate_choice=False
-    )
+    category = OfferedField(_("Reason"), FREEZE_REASONS, CHOOSE)
 
 
 class ConfiscationForm(DocumentLinesForm):
     """收缴."""
 
-    category = SelectField(
-        _("Reason"),
-        [Required()],
-        choices=choices_of(CONFISCATION_REASONS, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Reason"), CONFISCATION_REASONS, CHOOSE)
 
 
 def _tonnes(figure: ColumnElement[Any]) -> ColumnElement[Any]:

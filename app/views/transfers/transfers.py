@@ -95,10 +95,12 @@ class RegistryToTradingView(ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what the enterprise holds, with the venues that trade it."""
+        today = clock.now().date()
         venues: dict[int, list[tuple[int, str]]] = {}
         for instrument_id, venue_id, name in db.session.execute(
             select(VenueInstrument.instrument_id, Venue.id, Venue.name)
             .join(Venue, Venue.id == VenueInstrument.venue_id)
+            .where(Venue.in_force(today), VenueInstrument.in_force(today))
             .order_by(Venue.id)
         ):
             venues.setdefault(instrument_id, []).append((venue_id, name))
