@@ -114,7 +114,7 @@ def _declared(page: type) -> tuple[BulkAction, ...]:
     names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
     methods = {name: getattr(page, name) for name in names}
     return tuple(
-        BulkAction(*each._action, method=name, **getattr(each, "_in_bulk", {}))
+        BulkAction(*each._action, **{"method": name, **getattr(each, "_in_bulk", {})})
         for name, each in methods.items()
         if isfunction(each)
         and hasattr(each, "_action")  # A lazy text would be asked for its words.
