@@ -185,7 +185,7 @@ def _write(
     """Make the papers of some days, and write them with what they move."""
     for day in days:
         _run(connection, name, day=day, **values)
-        if connection.execute("SELECT FROM paper LIMIT 1").fetchone():
+        if connection.execute("SELECT 1 FROM paper LIMIT 1").fetchone():
             _run(connection, "write")
 
 
