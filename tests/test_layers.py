@@ -31,7 +31,8 @@ MAY_IMPORT = {
             "worker", "pki", "foreign_commands"),
     "foreign_commands": ("config",),
     # It sets everything up: schema, roles, demo data.
-    "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki"),
+    "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki",
+                     "migrations"),  # and refuses a schema that they did not make
     "migrations": ("models",),
     # Whoever wants the rules or the keys alone imports the package, and loads nothing else by it.
     "__init__": (),

@@ -142,6 +142,11 @@ class Case:
     agreed: frozenset[int] = frozenset()
     signers: frozenset[int] = frozenset()
 
+    @property
+    def named_receivers(self) -> set[int]:
+        """The accounts that its lines name as receivers."""
+        return {line.account_id for line in self.lines if line.account_id}
+
 
 def require(case: Case, action: Action) -> None:
     """Raise NotAllowed unless ``action`` may be done to the case in its status."""

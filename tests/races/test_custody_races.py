@@ -75,7 +75,7 @@ IN_VAIN = 0.5  # Seconds that are always waited, since the lock keeps the other 
 def facing_each_other(monkeypatch, patience):
     """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
     all_read = threading.Barrier(2)
-    real = rows.gather
+    real = engine.gather
 
     def gather(cases, moment):
         facts = real(cases, moment)
@@ -84,7 +84,7 @@ def facing_each_other(monkeypatch, patience):
         return facts
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "gather", gather)
+        patch.setattr(engine, "gather", gather)
         yield
 
 
