@@ -166,6 +166,8 @@ def _live(connection: psycopg.Connection, count: int, days: Sequence[date]) -> N
     earlier = sorted(day for day in occasions if day < FIRST_DAY)
     past = FIRST_DAY - timedelta(1)
     for day in [*earlier, *days]:
+        if day in earlier or day.month != past.month:
+            _run(connection, "analyze")
         due = sorted(each for each in occasions if past < each <= day) if day in days else [day]
         _write(connection, "issue", due)
         if CALLED_ON in due:

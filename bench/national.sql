@@ -82,6 +82,7 @@ SELECT e.id, v.id,
   FROM (SELECT e.*, v.id AS vintage_id, sum(e.size) OVER (PARTITION BY v.id) AS whole
           FROM enterprise e JOIN vintage v ON e.sector = ANY(v.sectors)) AS e
   JOIN vintage v ON v.id = e.vintage_id;
+ANALYZE enterprise, vintage, issue, allotment, account, ab_user;
 
 -- issue: what is issued on a day, entered by the registry's first officer, confirmed by the second
 INSERT INTO paper (kind, account_id, status, reason, category, entered, decided, by_id, by_name,
@@ -217,7 +218,11 @@ SELECT p.id, a.instrument_id, a.quantity FROM asked a JOIN paper p ON p.category
 UPDATE paper SET category = '';
 DROP TABLE asked;
 
+-- analyze: nobody else sees these rows yet, and without their numbers every plan reads whole tables
+ANALYZE application, application_line, notice, holding, posting, movement;
+
 -- write: the papers as the engine leaves them, and what they move in the order of time
+ANALYZE paper, paper_line;
 INSERT INTO application (id, number, kind, account_id, reason, refusal, request_key, created_by, created_at,
                          category, notice_id)
 OVERRIDING SYSTEM VALUE
@@ -238,6 +243,7 @@ SELECT nextval('posting_id_seq') AS posting_id, s.*
                CASE WHEN is_decided THEN decided ELSE entered END AS at,
                CASE WHEN is_decided THEN reviewer_id ELSE by_id END AS actor_id
           FROM paper JOIN route USING (kind, status) ORDER BY id, is_decided) AS s;
+ANALYZE step;
 INSERT INTO posting (id, business, stage, request_key, document, application_id, reverses_id, member_id,
                      recorded_at)
 OVERRIDING SYSTEM VALUE
