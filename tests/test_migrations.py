@@ -234,6 +234,24 @@ def test_nothing_is_served_before_init(empty):
         schema.check_before_serving(app, app.config["SETTINGS"])
 
 
+def test_the_database_has_the_buckets_of_the_program_by_their_numbers(empty):
+    with owner_of(empty) as connection:
+        upgrade(connection)
+        columns = [each["name"] for each in inspect(connection).get_columns("holding")]
+        checks = {
+            each["name"]: each["sqltext"]
+            for table in ("holding", "movement")
+            for each in inspect(connection).get_check_constraints(table)
+        }
+
+    assert [each for each in columns if each in {bucket.column for bucket in Bucket}] == [
+        bucket.column for bucket in Bucket
+    ]
+    assert list(Bucket) == list(range(1, len(Bucket) + 1))
+    assert checks["bucket_known"].count(f"<= {len(Bucket)}") == 2
+    assert checks["never_negative"].count(">= 0") == len(Bucket) - 1
+
+
 def test_a_bucket_is_added_by_a_short_migration(empty):
     known = [bucket.column for bucket in Bucket]
     with owner_of(empty) as connection:

@@ -549,7 +549,7 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
 
 def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
-    """Return whether an application is of a kind whose tonnes are in a bucket in that state.
+    """Return whether an application is in that state, and of a kind whose tonnes are in the bucket then.
 
     A transfer is under review only while it waits for a second operator, and is reserved meanwhile.
     """
@@ -560,7 +560,8 @@ def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
         or Hold(is_approved, bucket, 1, at_receiver=True) in kind.holds
         or (bucket is Bucket.RESERVED and kind.settles_at_day_end)
     ]
-    return Application.kind.in_(codes)
+    status = Status.APPROVED if is_approved else Status.IN_REVIEW
+    return and_(Application.kind.in_(codes), Application.status == status)
 
 
 class FrozenPartView(ListPage):
@@ -615,14 +616,9 @@ class FrozenPartView(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a line that holds something now."""
+        held = ApplicationLine.quantity - _given_back()
         reserved = _holding(Bucket.RESERVED, is_approved=False)
         asked = _holding(Bucket.FROZEN, is_approved=False)
-        kept = _holding(Bucket.FROZEN, is_approved=True)
-        held = ApplicationLine.quantity - _given_back()
+        kept = and_(_holding(Bucket.FROZEN, is_approved=True), held > 0)
         part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
-        return _lines(held.label("held"), part.label("part")).where(
-            or_(
-                and_(or_(reserved, asked), Application.status == Status.IN_REVIEW),
-                and_(kept, Application.status == Status.APPROVED, held > 0),
-            )
-        )
+        return _lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))
