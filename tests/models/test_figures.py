@@ -11,19 +11,12 @@ from app.operations.applications import engine
 from app.operations.compliance.notices import standing
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import account, confirmed, entered, give, instrument, member
-
-
-@pytest.fixture
-def plant(app):
-    return account()
+from tests.factories import confirmed, entered, issued_to
 
 
 @pytest.fixture
 def cea(plant):
-    row = instrument()
-    give(plant, row, 1000)
-    return row
+    return issued_to(plant, 1000)
 
 
 def of_line(application_id):
@@ -33,8 +26,7 @@ def of_line(application_id):
     return row.drawn, row.pending, row.remaining
 
 
-def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, cea):
-    maker, checker = member("registry_maker"), member("registry_checker")
+def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, cea, maker, checker):
     freeze = entered("freeze", plant, maker, lines={cea: 400})
     confirmed(freeze, checker)
     confirmed(entered("unfreeze", plant, maker, lines={cea: 150}, source=freeze), checker)
@@ -48,6 +40,7 @@ def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, ce
 
 # The views are of all notices and lines.  Whoever asks for some must not pay for all: where a filter
 # does not reach beneath the grouping, the plan adds up everything.
+STANDING = standing()
 ASKED = {
     "notices by id": (
         db.select(notice_surrender).where(
@@ -56,7 +49,7 @@ ASKED = {
         "notice_id = ANY",
     ),
     "a list of notices": (
-        db.select(Notice.id, standing().c.surrendered).join(standing(), db.true()),
+        db.select(Notice.id, STANDING.c.surrendered).join(STANDING, db.true()),
         "notice_id = notice.id",
     ),
     "lines by id": (
