@@ -376,6 +376,7 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "application_line",
         "application_party",
         "attachment",
+        "unfinished_form",
         "notice_instrument",
         "login_failure",
         "captcha",

@@ -11,7 +11,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
@@ -40,7 +40,7 @@ from app.models import (
     Venue,
 )
 from app.operations.accounts import details
-from app.operations.applications import attachments
+from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
@@ -49,6 +49,7 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
 
+MOST_NAMED = 10  # instruments that a question about many applications names
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
@@ -61,6 +62,7 @@ ACTION_TONES = {
     Action.SEND_BACK: "red",
     Action.WITHDRAW: "grey",
     Action.REFUSE: "red",
+    Action.DISCARD: "grey",
 }
 _SHOWN_STATUS = case(
     (
@@ -70,6 +72,9 @@ _SHOWN_STATUS = case(
     ),
     else_=Application.status,
 )
+
+# Of a deleted draft nothing is shown but in the logs.
+_IS_THERE = Application.status != Status.DISCARDED
 
 
 def of_line(expression: Any, *conditions: Any) -> Any:
@@ -147,12 +152,53 @@ class ApplicationList(ListPage):
                 _SHOWN_STATUS.label("status"),
             )
             .join(Account, Account.id == Application.account_id)
-            .where(self.chosen())
+            .where(self.chosen(), _IS_THERE)
         )
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
         """Return the conditions for the lines that a row puts together."""
         return ()
+
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Name the enterprises and the tonnes that the applications are about."""
+        # An account that is being opened stands under the registry's own, one an application.
+        concerned = case(
+            (Application.kind == AccountOpening.code, -Application.id),
+            else_=Application.account_id,
+        )
+        enterprises = select(func.count(concerned.distinct())).where(Application.id.in_(ids))
+        lines = db.session.execute(
+            select(
+                Instrument.code,
+                Instrument.name,
+                cast(func.sum(ApplicationLine.quantity), BigInteger),
+            )
+            .select_from(ApplicationLine)
+            .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+            .join(Application, Application.id == ApplicationLine.application_id)
+            .where(Application.id.in_(ids), *self.lines_shown())
+            .group_by(Instrument.code, Instrument.name)
+            .order_by(Instrument.code)
+        ).all()
+        unit = _("tonnes")
+        facts: list[tuple[Any, ...]] = [
+            (_("Number of enterprises"), db.session.scalar(enterprises), "number")
+        ]
+        if lines:
+            facts.append((_("Total"), sum(each[2] for each in lines), "number", unit))
+        for code, name, tonnes in lines[:MOST_NAMED]:
+            facts.append((f"{code} {name}", tonnes, "number", unit))
+        if len(lines) > MOST_NAMED:
+            others = sum(each[2] for each in lines[MOST_NAMED:])
+            title = gettext("%(count)s other instruments", count=len(lines) - MOST_NAMED)
+            facts.append((title, others, "number", unit))
+        return facts
+
+    def bulk_state(self, ids: Sequence[int]) -> str:
+        """Return the sum of the versions: each change of one of them adds to it."""
+        return str(
+            db.session.scalar(select(func.sum(Application.version)).where(Application.id.in_(ids)))
+        )
 
     def chosen(self) -> ColumnElement[bool]:
         """Return which applications this page is about."""
@@ -277,8 +323,12 @@ class ApplicationList(ListPage):
 
         A settled day's transfers have arrived, though their rows still say that they wait.
         """
+        return self.find(id_, self.chosen()) or abort(404)
+
+    def find(self, id_: int, is_about: ColumnElement[bool]) -> tuple[Application, str] | None:
+        """Return the same of what a condition is about, or None."""
         wanted = scoped_applications(
-            select(Application, _SHOWN_STATUS).where(Application.id == id_, self.chosen()),
+            select(Application, _SHOWN_STATUS).where(Application.id == id_, is_about, _IS_THERE),
             Application.id,
             Application.account_id,
             g.user,
@@ -298,7 +348,7 @@ class ApplicationList(ListPage):
         ).unique()
         row = found.one_or_none()
         if row is None:
-            abort(404)
+            return None
         application, status = row
         return application, status
 
@@ -416,6 +466,13 @@ def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...
     return tuple(
         replace(known[key], is_shown=False) if key in hidden else known[key] for key in keys
     )
+
+
+def said_of(application: Application) -> str:
+    """Say what was done to an application last, by whom and when."""
+    event = history.last_event(application.id)
+    told = history.told(event) if event else ""
+    return gettext("Application %(number)s: %(event)s", number=application.number, event=told)
 
 
 def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:

@@ -6,6 +6,8 @@ docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isfunction
@@ -221,6 +223,14 @@ class ListPage(Page):
     def check(self, conditions: Conditions) -> None:
         """Refuse conditions that do not go together, with ``conditions.refuse``."""
 
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Return what the question names of the rows: (label, value, kind[, unit])."""
+        return ()
+
+    def bulk_state(self, ids: Sequence[int]) -> str:
+        """Return what changes whenever one of the rows does, beside what the question names."""
+        return ""
+
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
         """Return the page that a confirmed bulk operation goes through first, or None."""
         return None
@@ -292,8 +302,14 @@ class ListPage(Page):
         if not names or len(names) > BULK_LIMIT:
             flash(self._not_so_many(len(names)), "warning")
             return redirect(self._back())
+        facts = self.bulk_facts([*names])
+        state = _state(names, facts, self.bulk_state([*names]))
         lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
-        if request.form.get("count") != str(len(names)) or lacks_comment:
+        is_same = request.form.get("count") == str(len(names))
+        is_same = is_same and request.form.get("state", state) == state
+        if not is_same or lacks_comment:
+            if missing or (not is_same and "count" in request.form):
+                flash(self._changed(len(names), len(missing)), "warning")
             if lacks_comment and "count" in request.form:
                 flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
             return self.render_template(
@@ -301,6 +317,8 @@ class ListPage(Page):
                 page=self,
                 action=action,
                 names=names,
+                facts=facts,
+                state=state,
                 comment=request.form.get("comment", ""),
                 takes_all=takes_all,
                 bulk_url=self.url("bulk_ask", **self._arguments(asked)),
@@ -475,6 +493,20 @@ class ListPage(Page):
         names = {id_: (str(name), "".join(map(str, object_))) for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
 
+    def _changed(self, count: int, missing: int) -> str:
+        if "count" not in request.form:
+            return gettext(
+                "%(missing)s of the rows ticked are not in this list any more: they were dealt with"
+                " meanwhile",
+                missing=missing,
+            )
+        return gettext(
+            "The rows have changed since you were asked: %(before)s then, %(count)s now. Please look"
+            " at them again",
+            before=request.form["count"],
+            count=count,
+        )
+
     def _not_so_many(self, count: int) -> str:
         if not count:
             return gettext("Please tick at least one row")
@@ -602,6 +634,12 @@ list_of = list  # The view's own `list` hides the name within the class.
 def back_url(usual: str) -> str:
     """Return the list that a detail page or form was opened from, conditions and all."""
     return safe_next(request.values.get("back")) or usual
+
+
+def _state(names: Mapping[int, Any], facts: Sequence[Any], state: str) -> str:
+    """Return what tells whether rows still are what a question was about."""
+    whole = json.dumps([sorted(names.items()), facts, state], default=str)
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _next_sort(sort: str, column: Column) -> str:

@@ -27,6 +27,7 @@ from app.views.applications.form import (
     Filled,
     OfferedField,
     Required,
+    is_picking,
 )
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
@@ -154,7 +155,8 @@ class _GivingBack(OfficerDesk):
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Begin with the lines of the document that the address names."""
-        if "source" in request.args and application is None and not filled.form.is_submitted():
+        begins = application is None and not (filled.form.is_submitted() or is_picking())
+        if "source" in request.args and begins:
             for key, each in filled.offered.items():
                 if not each.refusal:
                     filled.form.lines.append_entry({"choice": key})
