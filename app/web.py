@@ -12,6 +12,7 @@ from werkzeug.routing import IntegerConverter
 import config
 from app import cli, views
 from app.extensions import db, migrate
+from app.installation import schema
 from app.installation.demo import DEMO_PASSWORD
 from app.models import encrypted
 from app.security import appbuilder, gate, headers, production
@@ -23,7 +24,7 @@ LARGEST_ID = 2**31 - 1  # Most keys end here, and what no key can be is an addre
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Make the application for these settings, or for the environment's.
 
-    Nothing is asked of the database, but in production before serving.  Raises ConfigurationError.
+    Nothing is asked of the database, but before serving.  Raises ConfigurationError.
     """
     settings = settings or config.load()
     app = Flask("app")
@@ -49,6 +50,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
             x_host=settings.trusted_proxies,
         )
     cli.register(app)
+    schema.check_before_serving(app, settings)
     if settings.is_production:
         production.check_before_serving(app, settings, DEMO_PASSWORD)
     return app

@@ -106,6 +106,7 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 @pytest.fixture
 def app(_installed: Flask, _empty: Callable[[], None]) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
+    factories.number_anew()
     with _installed.app_context():
         with transaction():
             clock.set_to(TRADING_MORNING, SYSTEM)

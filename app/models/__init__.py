@@ -15,6 +15,7 @@ from app.models.application import (
     ApplicationEvent,
     ApplicationLine,
     ApplicationParty,
+    UnfinishedForm,
 )
 from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
@@ -99,6 +100,7 @@ __all__ = [
     "SignatureEvent",
     "TradingDay",
     "TransferPermissionChange",
+    "UnfinishedForm",
     "Venue",
     "VenueInstrument",
 ]

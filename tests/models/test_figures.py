@@ -48,6 +48,7 @@ def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, ce
 
 # The views are of all notices and lines.  Whoever asks for some must not pay for all: where a filter
 # does not reach beneath the grouping, the plan adds up everything.
+FIGURES = standing()
 ASKED = {
     "notices by id": (
         db.select(notice_surrender).where(
@@ -56,7 +57,7 @@ ASKED = {
         "notice_id = ANY",
     ),
     "a list of notices": (
-        db.select(Notice.id, standing().c.surrendered).join(standing(), db.true()),
+        db.select(Notice.id, FIGURES.c.surrendered).join(FIGURES, db.true()),
         "notice_id = notice.id",
     ),
     "lines by id": (

@@ -15,9 +15,9 @@ from app.domain.kinds.rules import (
     HAS_START,
     HAS_TERM,
     TERM_IS_BOUNDED,
-    Breach,
     Facts,
     Rule,
+    Violation,
 )
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
@@ -74,16 +74,16 @@ class ConfiscationRefund(_ByDocument):
     draws_on = "confiscation"
 
 
-def _restrict(case: Case, facts: Facts) -> Breach | None:
+def _restrict(case: Case, facts: Facts) -> Violation | None:
     if case.account_id in facts.restricted:
-        return Breach()
+        return Violation()
     facts.restricted |= {case.account_id}  # Of two in one batch the first restricts it.
     return None
 
 
-def _lift(case: Case, facts: Facts) -> Breach | None:
+def _lift(case: Case, facts: Facts) -> Violation | None:
     if case.account_id not in facts.restricted:
-        return Breach()
+        return Violation()
     facts.restricted -= {case.account_id}
     return None
 

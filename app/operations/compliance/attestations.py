@@ -241,8 +241,8 @@ _ISSUE = typed(
     INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
                              issued_at, issued_by)
            OVERRIDING SYSTEM VALUE
-    SELECT w.id, w.prefix || :day || lpad(w.id::text, 6, '0'), w.code, w.kind, w.account,
-           w.application, w.notice, w.content::jsonb, :at, :by
+    SELECT w.id, w.prefix || :day || lpad(w.id::text, greatest(6, length(w.id::text)), '0'),
+           w.code, w.kind, w.account, w.application, w.notice, w.content::jsonb, :at, :by
       FROM (SELECT nextval(pg_get_serial_sequence('attestation', 'id')) AS id, u.*
               FROM unnest(:kinds, :prefixes, :codes, :accounts, :applications, :notices, :contents)
                      AS u (kind, prefix, code, account, application, notice, content)) w

@@ -533,8 +533,9 @@ _ISSUE = typed(
          made AS (
            INSERT INTO notice (id, number, account_id, year, obligation, deadline, offset_percent,
                                import_id, issued_by, issued_at)
-           SELECT id, 'LT' || year || lpad(id::text, 8, '0'), account_id, year, obligation,
-                  deadline, offset_percent, CAST(:import AS bigint), CAST(:member AS integer), :at
+           SELECT id, 'LT' || year || lpad(id::text, greatest(8, length(id::text)), '0'),
+                  account_id, year, obligation, deadline, offset_percent,
+                  CAST(:import AS bigint), CAST(:member AS integer), :at
              FROM wanted ORDER BY account_id, year
            ON CONFLICT (account_id, year) DO NOTHING
            RETURNING id, number, account_id, year, obligation),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, cast, func, select, text
 
 from app.domain.errors import NotAllowed, RuleError
 from app.domain.trading_day import BEIJING
@@ -117,9 +117,8 @@ def _is_venue(id_: int, today: date) -> bool:
 
 def _next_code(year: int) -> str:
     prefix = f"PE{year}"
+    number = cast(func.substr(Instrument.code, len(prefix) + 1), BigInteger)
     last = db.session.scalar(
-        select(func.max(Instrument.code)).where(
-            Instrument.code.regexp_match(f"^{prefix}[0-9]{{6}}$")
-        )
+        select(func.max(number)).where(Instrument.code.regexp_match(f"^{prefix}[0-9]{{6,}}$"))
     )
-    return f"{prefix}{int(last[-6:]) + 1 if last else 1:06d}"
+    return f"{prefix}{(last or 0) + 1:06d}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import g, request
+from flask import request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -24,7 +24,7 @@ from app.operations.records.catalogue import SECTORS
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
@@ -67,13 +67,9 @@ class AccountChangeView(ApplicationDesk):
     form = AccountChangeForm
     new_label = _("Change account details")
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each
@@ -163,8 +159,8 @@ class AccountChangeView(ApplicationDesk):
                 subject=application.number,
                 account_id=application.account_id,
             )
-        g.reads_clear = True
-        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+        detail = self.detail(*self.found(id), is_clear=True)
+        return self.render_template("parts/detail.html", detail=detail)
 
 
 def _shown(details: dict[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import abort, flash, g, redirect
+from flask import abort, flash, redirect
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -37,7 +37,12 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.applications.list import (
+    named_openings,
+    subject_of,
+    usual_columns,
+    usual_filters,
+)
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -108,7 +113,7 @@ class AccountOpeningView(ImportDesk):
     new_label = _("New account")
     accepts_attachments = False
     columns = (
-        ApplicationList.columns[0],
+        *usual_columns("number"),
         Column("account", _("Enterprise name")),
         Column("uscc", _("Unified social credit code"), kind="code"),
         Column("province", _("Province"), choices=PROVINCES),
@@ -116,7 +121,7 @@ class AccountOpeningView(ImportDesk):
         Column("import_id", _("Import batch"), kind="code", is_shown=False),
         Column("created_at", _("Applied at"), kind="datetime"),
         Column("letters", _("First letters"), kind="status", choices=LETTERS),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = (
         *(
@@ -229,8 +234,8 @@ class AccountOpeningView(ImportDesk):
                 subject=application.number,
                 account_id=application.account_id,
             )
-        g.reads_clear = True
-        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+        detail = self.detail(*self.found(id), is_clear=True)
+        return self.render_template("parts/detail.html", detail=detail)
 
     @expose("/<int:id>/invite", methods=["POST"])
     @has_access

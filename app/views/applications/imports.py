@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, abort, flash, g, redirect, request
+from flask import Response, abort, flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -130,11 +130,12 @@ class ImportDesk(OfficerDesk):
     @permission_name("write")
     def imported(self, import_id: int) -> Any:
         """Show what a file brought; while there are drafts, they are submitted or withdrawn."""
-        batch = self._batch(import_id)
-        g.crumb = gettext("Import batch")
+        batch, crumb = self._batch(import_id), gettext("Import batch")
         waits = Status.DRAFT in batch.statuses
         if not waits and Status.WITHDRAWN not in batch.statuses:
-            return self.render_template("parts/result.html", result=self._result(batch))
+            return self.render_template(
+                "parts/result.html", result=self._result(batch), crumb=crumb
+            )
         status = Status.DRAFT if waits else Status.WITHDRAWN
         detail = {
             "title": self.import_label,
@@ -148,7 +149,7 @@ class ImportDesk(OfficerDesk):
             ),
             "back_url": self.url("list", **{"import": import_id}),
         }
-        return self.render_template("parts/detail.html", detail=detail)
+        return self.render_template("parts/detail.html", detail=detail, crumb=crumb)
 
     @expose("/import/<int:import_id>/submit", methods=["POST"])
     @has_access

@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import select
+from sqlalchemy import BigInteger, cast, func, select
 from wtforms import SelectMultipleField, StringField, TextAreaField
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -142,6 +142,19 @@ class NoticeView(NoticePages):
             yield RowAction(_("Adjust obligation"), self.url("adjust", id=row.id))
             yield RowAction(_("Adjust scope"), self.url("adjust_scope", id=row.id))
         yield from self.proof(row)
+
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Name the enterprises and what they owe."""
+        enterprises, obligation = db.session.execute(
+            select(
+                func.count(Notice.account_id.distinct()),
+                cast(func.sum(Notice.obligation), BigInteger),
+            ).where(Notice.id.in_(ids))
+        ).one()
+        return [
+            (_("Number of enterprises"), enterprises, "number"),
+            (_("Obligation"), obligation, "number", _("tonnes")),
+        ]
 
     @action(
         "remind",

@@ -275,7 +275,6 @@ class ComplianceGapView(NoticeList):
 
     def tools(self) -> Iterable[Action]:
         """The way back to the statistics."""
-        g.crumb = self.title
         back = url_for("ComplianceStatisticsView.index")
         yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 

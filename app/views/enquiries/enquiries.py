@@ -244,12 +244,11 @@ class _EntryView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an entry of this side's buckets."""
-        entries: Select[Any] = (
+        entries: Select = (
             select(
                 Entry.account_id,
                 Entry.instrument_id,
@@ -335,7 +334,7 @@ class _LineView(ListPage):
 
 def _lines(*more: Any) -> Select[Any]:
     """Return lines with their application, account and instrument."""
-    lines: Select[Any] = (
+    lines: Select = (
         select(
             ApplicationLine.id,
             Application.account_id,
@@ -550,7 +549,7 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
 
 def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
-    """Return whether an application is of a kind whose tonnes are in a bucket in that state.
+    """Return whether an application is in that state, and of a kind whose tonnes are in the bucket then.
 
     A transfer is under review only while it waits for a second operator, and is reserved meanwhile.
     """
@@ -561,7 +560,8 @@ def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
         or Hold(is_approved, bucket, 1, at_receiver=True) in kind.holds
         or (bucket is Bucket.RESERVED and kind.settles_at_day_end)
     ]
-    return Application.kind.in_(codes)
+    status = Status.APPROVED if is_approved else Status.IN_REVIEW
+    return and_(Application.kind.in_(codes), Application.status == status)
 
 
 class FrozenPartView(ListPage):
@@ -612,19 +612,13 @@ class FrozenPartView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a line that holds something now."""
+        held = ApplicationLine.quantity - _given_back()
         reserved = _holding(Bucket.RESERVED, is_approved=False)
         asked = _holding(Bucket.FROZEN, is_approved=False)
-        kept = _holding(Bucket.FROZEN, is_approved=True)
-        held = ApplicationLine.quantity - _given_back()
+        kept = and_(_holding(Bucket.FROZEN, is_approved=True), held > 0)
         part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
-        return _lines(held.label("held"), part.label("part")).where(
-            or_(
-                and_(or_(reserved, asked), Application.status == Status.IN_REVIEW),
-                and_(kept, Application.status == Status.APPROVED, held > 0),
-            )
-        )
+        return _lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import flash, redirect, request
 from flask_appbuilder import expose
@@ -31,7 +31,7 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -195,7 +195,7 @@ class IssuanceView(ImportDesk):
     import_label = _("Import an allocation table")
     import_page = "issuance/import.html"
     file_title = _("Allocation table")
-    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
+    outside_the_table = {"declared": _("Total of all rows")}
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},
@@ -213,11 +213,11 @@ class IssuanceView(ImportDesk):
         },
     )
     columns: tuple[Column, ...] = (
-        *ApplicationList.columns[:5],
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
         Column("quantity", _("Issued quantity"), kind="quantity"),
         Column("import_id", _("Import batch"), kind="code"),
-        *ApplicationList.columns[6:],
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),

@@ -6,6 +6,8 @@ docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isfunction
@@ -30,6 +32,7 @@ from app.security.scope import scope_of, scoped
 from app.views.lists import export
 from app.views.lists.columns import Cell, Column
 from app.views.lists.conditions import Columns, Conditions, Filter
+from app.views.lists.export import Export
 from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
 from app.views.page import Page, current_actor
 
@@ -113,7 +116,7 @@ def _declared(page: type) -> tuple[BulkAction, ...]:
     names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
     methods = {name: getattr(page, name) for name in names}
     return tuple(
-        BulkAction(*each._action, method=name, **getattr(each, "_in_bulk", {}))
+        BulkAction(*each._action, **{"method": name, **getattr(each, "_in_bulk", {})})
         for name, each in methods.items()
         if isfunction(each)
         and hasattr(each, "_action")  # A lazy text would be asked for its words.
@@ -220,6 +223,14 @@ class ListPage(Page):
     def check(self, conditions: Conditions) -> None:
         """Refuse conditions that do not go together, with ``conditions.refuse``."""
 
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Return what the question names of the rows: (label, value, kind[, unit])."""
+        return ()
+
+    def bulk_state(self, ids: Sequence[int]) -> str:
+        """Return what changes whenever one of the rows does, beside what the question names."""
+        return ""
+
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
         """Return the page that a confirmed bulk operation goes through first, or None."""
         return None
@@ -291,8 +302,14 @@ class ListPage(Page):
         if not names or len(names) > BULK_LIMIT:
             flash(self._not_so_many(len(names)), "warning")
             return redirect(self._back())
+        facts = self.bulk_facts([*names])
+        state = _state(names, facts, self.bulk_state([*names]))
         lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
-        if request.form.get("count") != str(len(names)) or lacks_comment:
+        is_same = request.form.get("count") == str(len(names))
+        is_same = is_same and request.form.get("state", state) == state
+        if not is_same or lacks_comment:
+            if missing or (not is_same and "count" in request.form):
+                flash(self._changed(len(names), len(missing)), "warning")
             if lacks_comment and "count" in request.form:
                 flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
             return self.render_template(
@@ -300,6 +317,8 @@ class ListPage(Page):
                 page=self,
                 action=action,
                 names=names,
+                facts=facts,
+                state=state,
                 comment=request.form.get("comment", ""),
                 takes_all=takes_all,
                 bulk_url=self.url("bulk_ask", **self._arguments(asked)),
@@ -346,7 +365,7 @@ class ListPage(Page):
             )
         return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
 
-    def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
+    def _export(self, write: Callable[[Export], Any], *, has_types: bool) -> Any:
         asked = self._asked()
         if not asked.is_clear:
             return self._page(asked, Found())
@@ -355,7 +374,7 @@ class ListPage(Page):
         source, statement = self._statement(asked)
         cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
         return write(
-            export.Export(
+            Export(
                 asked.order.apply(statement.with_only_columns(*cells), source),
                 columns,
                 title=str(self.title),
@@ -457,7 +476,7 @@ class ListPage(Page):
 
     def _chosen(
         self, asked: Asked, takes_all: bool
-    ) -> tuple[dict[int, tuple[str, str]], list[int]]:
+    ) -> tuple[dict[int, tuple[str, str]], Sequence[int]]:
         """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
         columns, statement = self._statement(asked)
         (key,) = self.key
@@ -471,8 +490,22 @@ class ListPage(Page):
         words = [columns[label] for label in (self.bulk_name, self.bulk_object) if label]
         statement = statement.with_only_columns(columns[key], *words)
         rows = db.session.execute(statement.order_by(columns[key]).limit(BULK_LIMIT + 1))
-        names = {id_: (str(name), *map(str, object_), "")[:2] for id_, name, *object_ in rows}
+        names = {id_: (str(name), "".join(map(str, object_))) for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
+
+    def _changed(self, count: int, missing: int) -> str:
+        if "count" not in request.form:
+            return gettext(
+                "%(missing)s of the rows ticked are not in this list any more: they were dealt with"
+                " meanwhile",
+                missing=missing,
+            )
+        return gettext(
+            "The rows have changed since you were asked: %(before)s then, %(count)s now. Please look"
+            " at them again",
+            before=request.form["count"],
+            count=count,
+        )
 
     def _not_so_many(self, count: int) -> str:
         if not count:
@@ -506,6 +539,7 @@ class ListPage(Page):
         here = self.url("list", **(arguments | self._place_arguments(asked, found)))
         context = {
             "page": self,
+            "crumb": "" if self.menu else self.title,
             "filters": [
                 each
                 for each in self.filters
@@ -600,6 +634,12 @@ list_of = list  # The view's own `list` hides the name within the class.
 def back_url(usual: str) -> str:
     """Return the list that a detail page or form was opened from, conditions and all."""
     return safe_next(request.values.get("back")) or usual
+
+
+def _state(names: Mapping[int, Any], facts: Sequence[Any], state: str) -> str:
+    """Return what tells whether rows still are what a question was about."""
+    whole = json.dumps([sorted(names.items()), facts, state], default=str)
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _next_sort(sort: str, column: Column) -> str:

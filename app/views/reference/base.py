@@ -74,9 +74,11 @@ class ReferenceView(ListPage, ModelView):
     """
 
     datamodel: Any = None
+    search_columns: Any = None
+    base_permissions: Any = None
     choices_columns: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
-    guide: ClassVar[Mapping[str, str]] = {"administration": "数据字典"}
-    grants: ClassVar[Mapping[str, str]] = {
+    guide = {"administration": "数据字典"}
+    grants = {
         ADMINISTRATORS: "list export",
         SYSTEM_ADMIN: "edit bulk",
     }

@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 
+from app.domain.kinds import KINDS
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import Application, ApplicationLine
@@ -27,6 +28,7 @@ from tests.factories import (
     quantity,
     submitted,
 )
+from tests.operations.ledger.test_verification import Pledge
 from tests.views.toys import table
 
 
@@ -283,6 +285,22 @@ def test_the_frozen_quantity_leads_to_what_holds_it(
     assert {"冻结", "冻1号", "250"} <= set(next(row for row in rows if "冻1号" in row))
     stranger = sign_in(member(of=account("乙水泥有限公司")))
     assert stranger.get(address.replace("&amp;", "&")).status_code == 404
+
+
+def test_what_a_new_kind_freezes_is_among_what_holds_it(
+    plant, cea, checker, enterprise, monkeypatch
+):
+    """Nothing but the kind's own data says where its tonnes are, before its approval and after."""
+    monkeypatch.setitem(KINDS, Pledge.code, Pledge())
+    case = submitted(Pledge.code, member(of=plant), {cea: 200})
+    address = f"/holdings/frozen/?account={plant.id}&instrument={cea.id}"
+
+    (row,) = table(enterprise.get(address).text)
+    assert {case.number, "200", "业务申请占用"} <= set(row)
+    confirmed(case.id, checker)
+    assert held(plant, cea) == (800, 200, 0)
+    (row,) = table(enterprise.get(address).text)
+    assert {case.number, "200", "有权机关冻结"} <= set(row)
 
 
 def test_a_restricted_enterprise_is_told_so_at_home(plant, maker, checker, enterprise, desk):
