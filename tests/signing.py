@@ -34,11 +34,11 @@ def running_authority(folder: Path) -> Iterator[Path]:
         [*python, "app.pki.signer", folder], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until_ready(folder)
+        wait_until_ready(folder, 90)
         yield folder
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -322,7 +322,7 @@ def test_installing_twice_at_once_and_once_more(empty):
 
     def install(app):
         with application_on(empty, app):
-            start.wait(timeout=20)
+            start.wait(timeout=60)
             try:
                 installation.install()
             except BaseException as error:
@@ -376,6 +376,7 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "application_line",
         "application_party",
         "attachment",
+        "unfinished_form",
         "notice_instrument",
         "login_failure",
         "captcha",

@@ -1,4 +1,4 @@
-"""Write assistant/kinds.py from the catalogue: kinds of applications and their types in Chinese.
+"""Write assistant/kinds.py: kinds of applications and the types that come with them, in Chinese.
 
 The assistant runs on members' machines without the registry, and shows what is signed in words of
 its own, never in a page's.
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from app.domain.kinds import KINDS  # noqa: E402
+from app.installation.reference import CATEGORIES  # noqa: E402
 from tools import translations  # noqa: E402
 
 TARGET = ROOT / "assistant" / "kinds.py"
@@ -41,12 +42,11 @@ def lines() -> Iterator[str]:
         yield f'    "{kind.code}": "{known[str(kind.title)]}",'
     yield "}"
     yield "CATEGORIES = {"
-    for kind in KINDS.values():
-        if kind.categories:
-            yield f'    "{kind.code}": {{'
-            for code, title in kind.categories.items():
-                yield f'        "{code}": "{known[str(title)]}",'
-            yield "    },"
+    for kind, values in CATEGORIES.items():
+        yield f'    "{kind}": {{'
+        for code, (name, _english) in values.items():
+            yield f'        "{code}": "{name}",'
+        yield "    },"
     yield "}"
 
 

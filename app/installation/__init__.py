@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, make_url
 
 from app.extensions import db
-from app.installation import schema
+from app.installation import reference, schema
 from app.operations.records import calendar
 from app.security.roles import sync_roles
 from config import APP_ROLE, Settings, refusal
@@ -45,6 +45,7 @@ def install() -> None:
                 sync_roles(connection)
                 connection.commit()
                 calendar.seed()
+                reference.seed()
                 db.session.commit()
             finally:
                 connection.rollback()

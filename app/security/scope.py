@@ -14,9 +14,7 @@ from app.models import Account, Application, ApplicationParty
 from app.security.roles import ROLES, codes_of
 
 
-def scoped(
-    statement: Select[Any], account_column: SQLColumnExpression[Any], member: Any
-) -> Select[Any]:
+def scoped(statement: Select, account_column: SQLColumnExpression[Any], member: Any) -> Select:
     """Restrict a statement to the row scope of the member, by the account that rows belong to."""
     match scope_of(member):
         case "account":
@@ -54,11 +52,11 @@ def require_scope(account_id: int | None, member: Any) -> None:
 
 
 def scoped_applications(
-    statement: Select[Any],
+    statement: Select,
     id_: SQLColumnExpression[Any],
     account: SQLColumnExpression[Any],
     member: Any,
-) -> Select[Any]:
+) -> Select:
     """Restrict a statement to the member's row scope, and the applications that ask the member.
 
     An enterprise that is to receive something sees the application once it is submitted (R105).

@@ -23,6 +23,7 @@ def pages() -> Iterator[type[Page]]:
         module = import_module(found.name)
         for each in vars(module).values():
             if isclass(each) and each.__module__ == found.name and "route_base" in vars(each):
+                assert issubclass(each, Page)
                 yield each
 
 

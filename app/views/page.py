@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import request, url_for
 from flask_appbuilder import BaseView
@@ -24,11 +24,11 @@ class Page(BaseView):
     """
 
     title: Any = ""
-    menu: MenuEntry | None = None
+    menu: ClassVar[MenuEntry | None] = None
     # By guide, the section that tells about this page: its anchor, made from the heading.
-    guide: Mapping[str, str] = {}
+    guide: ClassVar[Mapping[str, str]] = {}
     # By roles (app/security/roles.py), what they may do here, without Flask-AppBuilder's "can_".
-    grants: Mapping[str, str] = {}
+    grants: ClassVar[Mapping[str, str]] = {}
     in_production = True  # Whether a real registry has it, too.
 
     def may(self, permission: str, page: str = "") -> bool:

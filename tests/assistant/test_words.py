@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from app.domain.kinds import KINDS
+from app.installation.reference import CATEGORIES
 from app.operations.applications import evidence
 from assistant.contents import Request, describe
 from assistant.words import LABELS, word_of
@@ -17,7 +18,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 def test_every_kind_and_type_has_its_word():
     for kind in KINDS.values():
         assert CHINESE.search(word_of("kind", kind.code, ""))
-        for category in kind.categories:
+        for category in CATEGORIES.get(kind.code, ()):
             assert CHINESE.search(word_of("category", category, kind.code))
 
 

@@ -19,6 +19,7 @@ ALLOWED = {
     (Status.DRAFT, Action.SAVE),
     (Status.DRAFT, Action.SUBMIT),
     (Status.DRAFT, Action.WITHDRAW),
+    (Status.DRAFT, Action.DISCARD),
     (Status.RETURNED, Action.SAVE),
     (Status.RETURNED, Action.SUBMIT),
     (Status.IN_REVIEW, Action.APPROVE),

@@ -72,7 +72,7 @@ def told(process, many: int) -> list[tuple[str, int]]:
 
 
 def rest_of(process) -> list[tuple[str, int]]:
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     return _read(line for line in process.stdout if line.endswith("\n"))
 
 
@@ -110,7 +110,7 @@ def test_a_program_killed_in_mid_load_leaves_a_ledger_that_verifies(app, cluster
 
 def _wait_for_others_to_end(cluster) -> None:
     with cluster.connect("registry") as connection:
-        for _ in range(100):
+        for _ in range(1200):
             others = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'"
                 " AND datname = 'registry' AND pid <> pg_backend_pid()"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
@@ -70,6 +72,12 @@ def test_each_suite_has_its_authority_and_keys(monkeypatch):
     with pytest.raises(ConfigurationError, match="tongsuopy") as refused:
         load(PRODUCTION | {"CRYPTO_SUITE": "gm"})
     assert "国密组件" in str(refused.value)
+
+
+def test_the_demo_alone_starts_a_worker_beside_the_server():
+    assert load(DEMO).has_own_worker
+    assert not load(DEMO | {"WORKER": "off"}).has_own_worker
+    assert not load(PRODUCTION | {"WORKER": "on"}).has_own_worker
 
 
 def test_production_may_run_without_the_owner_s_secret():
@@ -156,6 +164,27 @@ def test_the_driver_is_ours_whatever_the_address_says():
     assert load(DEMO | {"DATABASE_URL": "postgres://u:p%40ss@h:1/d"}).database_url == (
         "postgresql+psycopg://u:p%40ss@h:1/d"
     )
+
+
+def test_an_empty_list_of_names_leaves_the_demo_to_this_machine():
+    assert load(DEMO | {"TRUSTED_HOSTS": " , "}).trusted_hosts == (
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+    )
+
+
+def test_the_guide_lists_every_variable():
+    guide = (config.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (chapter,) = re.findall(r"## 3\. 全部环境变量\n(.*?)\n## ", guide, flags=re.DOTALL)
+    listed = {
+        variable
+        for row in re.findall(r"^\| (`.*?) \|", chapter, flags=re.MULTILINE)
+        for variable in re.findall(r"`(\w+)`", row)
+    }
+    declared = {each.metadata["variable"] for each in fields(config.Settings)}
+    assert listed - {"PERSONAL_DATA_KEY_FILE"} == declared
+    assert all(each.metadata["meaning"] for each in fields(config.Settings))
 
 
 def test_no_secret_is_shown_when_settings_are_printed():

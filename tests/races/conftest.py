@@ -39,7 +39,7 @@ def together(app) -> Callable[..., Results]:
                 try:
                     db.session.connection()  # Connected before the start.
                     db.session.rollback()
-                    start.wait(timeout=20)
+                    start.wait(timeout=60)
                     results.returned[n] = acts[n]()
                 except BaseException as error:  # The test looks at it.
                     results.failed.append(error)

@@ -364,11 +364,11 @@ def test_without_the_days_lock_a_transfer_slips_through(
     def slowly(cases, moment):
         facts = real(cases, moment)
         judging.set()  # The day is judged open; meanwhile it is settled.
-        assert settled.wait(timeout=20)
+        assert settled.wait(timeout=60)
         return facts
 
     def settle_meanwhile():
-        assert judging.wait(timeout=20)
+        assert judging.wait(timeout=60)
         settle()
         settled.set()
 
@@ -419,7 +419,7 @@ def test_without_the_days_lock_the_second_run_fails(together, plant, operator, c
 
     def together_past_the_check(day, now):
         real(day, now)
-        all_there.wait(timeout=20)
+        all_there.wait(timeout=60)
 
     monkeypatch.setattr(settlement, "_require_due", together_past_the_check)
     submit(draft(KIND, operator, {cea: 60}), Actor.of(operator))

@@ -215,7 +215,7 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
     def after_both_have_read(function):
         def wrapped(*arguments):
             found = function(*arguments)
-            read.wait(timeout=20)
+            read.wait(timeout=60)
             return found
 
         return wrapped

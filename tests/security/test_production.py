@@ -96,9 +96,7 @@ def test_it_refuses_to_connect_as_the_owner_of_the_tables(fit, settings, monkeyp
 
 
 def test_production_settings_are_checked_before_serving(app, people, settings):
-    serious = dataclasses.replace(
-        settings, profile="production", captcha_enabled=False, has_own_clock=False
-    )
+    serious = dataclasses.replace(settings, profile="production", captcha_enabled=False)
     with pytest.raises(ConfigurationError, match="验证码"):
         create_app(serious)
 

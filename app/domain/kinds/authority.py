@@ -22,18 +22,6 @@ from app.domain.kinds.rules import (
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
 
-FREEZE_REASONS = {
-    "judicial": _("Judicial freeze"),
-    "supervision": _("Supervisory measure"),
-    "dispute": _("Dispute over ownership"),
-    "other": _("Other"),
-}
-CONFISCATION_REASONS = {
-    "true_up": _("True-up claw-back"),
-    "judicial": _("Judicial decision"),
-    "penalty": _("Penalty"),
-}
-
 
 class _ByDocument(Kind):
     """An act of two officers upon an authority's document; no restriction stands against it."""
@@ -51,7 +39,7 @@ class Freeze(_ByDocument):
     title = _("Freeze")
     prefix = "DD"
     reserves = (Bucket.AVAILABLE, Bucket.FROZEN)
-    categories = FREEZE_REASONS
+    has_category = True
     rules = (*_ByDocument.rules, HAS_TERM, TERM_IS_BOUNDED)
 
 
@@ -73,7 +61,7 @@ class Confiscation(_ByDocument):
     prefix = "SJ"
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.CONFISCATED)
-    categories = CONFISCATION_REASONS
+    has_category = True
 
 
 class ConfiscationRefund(_ByDocument):

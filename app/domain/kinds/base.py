@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -47,7 +46,7 @@ class Kind:
     settles_at_day_end: ClassVar[bool] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
     draws_on: ClassVar[str] = ""  # the kind whose approved lines its own lines draw from
-    categories: ClassVar[Mapping[str, Any]] = {}  # stored value -> title, where it has types
+    has_category: ClassVar[bool] = False  # one of those that administrators keep for the kind
     rules: ClassVar[tuple[Rule, ...]] = ()  # besides those that follow from the data above
 
     @cached_property
@@ -55,7 +54,7 @@ class Kind:
         """Every rule of this kind, in the order in which they are asked."""
         return (
             *((HAS_LINES,) if self.has_lines else ()),
-            *((HAS_CATEGORY,) if self.categories else ()),
+            *((HAS_CATEGORY,) if self.has_category else ()),
             *((NOT_RESTRICTED,) if self.debits else ()),
             *self.rules,
             *((draws_on(self.draws_on),) if self.draws_on else ()),

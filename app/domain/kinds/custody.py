@@ -9,13 +9,6 @@ from app.domain.kinds.rules import HAS_REASON, RECEIVERS_ARE_LINKED, Facts, Rule
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
 
-CUSTODY_TYPES = {
-    "merger": _("Merger"),
-    "split": _("Split"),
-    "restructuring": _("Restructuring"),
-    "other": _("Other"),
-}
-
 
 def _links_itself(case: Case, facts: Facts) -> Violation | None:
     return Violation("receivers") if case.account_id in case.receivers else None
@@ -46,7 +39,7 @@ class CustodyDeposit(Kind):
     reviews = (Party.REGISTRY,)
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.CUSTODY)
-    categories = CUSTODY_TYPES
+    has_category = True
     rules = (HAS_REASON,)
 
 

@@ -9,13 +9,6 @@ from app.domain.kinds.rules import BOTH, Facts, Rule, Violation
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Case, Party
 
-ISSUANCE_TYPES = {
-    "pre_allocation": _("Pre-allocation"),
-    "approved": _("Approved allocation"),
-    "supplementary": _("Supplementary issue"),
-    "adjustment": _("Adjustment"),
-}
-
 # What an enterprise is given once for an instrument; more of it is a supplementary issue.
 ONCE = ("pre_allocation", "approved")
 
@@ -55,5 +48,5 @@ class Issuance(Kind):
     reviews = (Party.REGISTRY,)
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
-    categories = ISSUANCE_TYPES
+    has_category = True
     rules = (TO_AN_ENTERPRISE, ISSUED_ONCE)

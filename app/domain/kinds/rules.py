@@ -72,6 +72,7 @@ class Facts:
     duplicate_uscc: frozenset[int] = frozenset()  # cases that propose another account's credit code
     # (account, instrument, issuance type) -> the application that issues it, or is about to
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) that is offered today
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
@@ -128,7 +129,7 @@ HAS_REASON = Rule(
 HAS_CATEGORY = Rule(
     "category_missing",
     _("Choose one of the types offered"),
-    lambda case, facts: _when(not case.category, "category"),
+    lambda case, facts: _when((case.kind, case.category) not in facts.categories, "category"),
 )
 NOT_RESTRICTED = Rule(
     "account_restricted",

@@ -25,6 +25,7 @@ from app.operations.applications.facts import gather
 from app.operations.ledger import posting
 from app.operations.records import calendar
 from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON = 500
 MOST_LINES = 200
@@ -89,6 +90,7 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
     Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
     NotFound where the account or the key's application is not the actor's.
     """
+    _require_known_categories(drafts)
     for draft in drafts:
         _require_well_formed(draft)
         if actor.account_id not in (None, draft.account_id):
@@ -104,6 +106,7 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
     any other status.
     """
+    _require_known_categories([draft])
     _require_well_formed(draft)
     cases = rows.lock([application_id], actor)
     for _case, error in _missing([application_id], cases):
@@ -118,10 +121,10 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     return case
 
 
-def hold(application_ids: Sequence[int], actor: Actor) -> None:
+def hold(application_ids: Sequence[int], actor: Actor) -> list[Case]:
     """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
     calendar.share_transfers()
-    rows.lock(application_ids, actor)
+    return rows.lock(application_ids, actor)
 
 
 def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
@@ -213,10 +216,7 @@ def send_back(
 
     A reason is required.  The reserved tonnes go back: the recorded posting is reversed.
     """
-    if not comment.strip():
-        raise RuleError(
-            _("Enter the reason for sending back"), field="comment", code="reason_missing"
-        )
+    comment = review_comment(comment, is_required=True)
     cases = rows.lock(application_ids, actor)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
@@ -235,6 +235,42 @@ def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: date
         case.status, case.settles_on = Status.REFUSED, None
     comments = [str(error) for _case, error in refused]
     rows.record([case for case, _error in refused], Action.REFUSE, actor, now, comments=comments)
+
+
+def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
+    """Delete a draft that was never submitted: its content goes, its number and history stay.
+
+    Raises NotFound outside the actor's scope, and NotAllowed where it is not the actor's, was
+    submitted, or came with a file, whose drafts are withdrawn together.
+    """
+    cases = rows.lock([application_id], actor)
+    for _case, error in _missing([application_id], cases):
+        raise error
+    (case,) = cases
+    _require_own(case, actor)
+    require(case, Action.DISCARD)
+    came_with = select(Application.import_id).where(Application.id == case.id)
+    if db.session.scalar(came_with) is not None:
+        raise NotAllowed(
+            _("Drafts that came with a file are withdrawn together, as its import batch"),
+            code="came_with_a_file",
+        )
+    rows.replace(case.id, Draft(case.kind, case.account_id, (), ""))
+    case.status = Status.DISCARDED
+    rows.record([case], Action.DISCARD, actor, now)
+    return case
+
+
+def review_comment(comment: str, *, is_required: bool) -> str:
+    """Return a review comment as it is kept.  Raises RuleError, for the field ``comment``."""
+    if len(comment) > LONGEST_REASON or "\x00" in comment:
+        message = _("A review comment has at most %(most)d characters", most=LONGEST_REASON)
+        raise RuleError(message, field="comment")
+    if is_required and not comment.strip():
+        raise RuleError(
+            _("Enter the reason for sending back"), field="comment", code="reason_missing"
+        )
+    return comment.strip()
 
 
 # Guards and decisions ----------------------------------------------------------------------
@@ -258,7 +294,13 @@ def _require_well_formed(draft: Draft) -> None:
             field="reason",
             code="reason_too_long",
         )
-    if draft.category and draft.category not in kind.categories:
+
+
+def _require_known_categories(drafts: Sequence[Draft]) -> None:
+    """Refuse what no kind has; whether it is still offered is asked on submission."""
+    named = [draft for draft in drafts if draft.category]
+    known = catalogue().values if named else {}
+    if any(draft.category not in known.get(draft.kind, ()) for draft in named):
         raise RuleError(
             _("Choose one of the types offered"), field="category", code="category_unknown"
         )

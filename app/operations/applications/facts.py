@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String
 
-from app.domain.kinds import Facts
+from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.rules import Notice, Source
 from app.domain.moves import Bucket
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
+from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
 _SPENDABLE = {
@@ -28,7 +30,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     holds its tonnes.
     """
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
-    rows = _holdings([case for case in cases if case.status is not Status.IN_REVIEW])
+    submitted = [case for case in cases if case.status is not Status.IN_REVIEW]
+    rows = _holdings(submitted, moment.day)
     accounts = [*rows, *_standing({case.account_id for case in reviewed})]
     named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
@@ -53,16 +56,24 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         lacking_documents=_those(_LACKING_DOCUMENTS, cases, "account_change"),
         duplicate_uscc=_those(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
-        issued=_issued([case for case in cases if case.status is not Status.IN_REVIEW]),
+        issued=_issued(submitted),
+        categories=_categories(submitted, moment.day),
     )
 
 
-def _holdings(cases: Sequence[Case]) -> Sequence[Any]:
+def _holdings(cases: Sequence[Case], today: date) -> Sequence[Any]:
     pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
     if not pairs:
         return ()
     accounts, instruments = zip(*pairs, strict=True)
-    return db.session.execute(_HOLDINGS, {"accounts": accounts, "instruments": instruments}).all()
+    asked = {"accounts": accounts, "instruments": instruments, "today": today}
+    return db.session.execute(_HOLDINGS, asked).all()
+
+
+def _categories(cases: Sequence[Case], today: date) -> frozenset[tuple[str, str]]:
+    if not any(KINDS[case.kind].has_category for case in cases):
+        return frozenset()
+    return catalogue().offered(today)
 
 
 def _standing(accounts: Collection[int]) -> Sequence[Any]:
@@ -145,8 +156,11 @@ _HOLDINGS = typed(
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
       LEFT JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
-      LEFT JOIN (SELECT instrument_id, array_agg(venue_id) AS venues FROM venue_instrument
-                  GROUP BY instrument_id) AS v ON v.instrument_id = i.id
+      LEFT JOIN (SELECT t.instrument_id, array_agg(t.venue_id) AS venues
+                   FROM venue_instrument t JOIN venue e ON e.id = t.venue_id
+                  WHERE greatest(t.valid_from, e.valid_from) <= :today
+                    AND coalesce(least(t.disabled_from, e.disabled_from) > :today, true)
+                  GROUP BY t.instrument_id) AS v ON v.instrument_id = i.id
     """,
     accounts=Integer,
     instruments=Integer,

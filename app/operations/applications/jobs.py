@@ -17,10 +17,10 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select
 
-from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.errors import NotAllowed, NotFound
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
-from app.operations.applications import engine, evidence
+from app.operations.applications import deciding
 from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
@@ -223,52 +223,28 @@ def _write_failures(job_id: int, failures: Sequence[Failure]) -> None:
 
 
 def _check_review(arguments: Mapping[str, Any]) -> None:
-    comment = arguments.get("comment", "")
-    if len(comment) > engine.LONGEST_REASON or "\x00" in comment:
-        raise RuleError(
-            _(
-                "A review comment has at most %(most)d characters",
-                most=engine.LONGEST_REASON,
-            ),
-            field="comment",
-        )
-    if arguments["action"] == "send_back" and not comment.strip():
-        raise RuleError(
-            _("Enter the reason for sending back"), field="comment", code="reason_missing"
-        )
+    deciding.checked_comment(arguments["action"], arguments.get("comment", ""))
 
 
 def _review(work: Work) -> Chunk:
     """通过 or 退回 the next applications, as ReviewView does with a few."""
-    comment = work.arguments.get("comment", "").strip()
-    ids, signature = work.next_items(), work.arguments.get("signature")
-    found: dict[int, evidence.Content] = {}
-    if signature:
-        engine.hold(ids, work.actor)
-        found = evidence.as_signed(signature, ids)
-    changed = [id_ for id_ in ids if signature and id_ not in found]
-    verb = {"approve": engine.approve, "send_back": engine.send_back}
-    outcome = verb[work.arguments["action"]](
-        list(found) if signature else ids, work.actor, now=work.now, comment=comment
+    outcome = deciding.decide(
+        work.next_items(),
+        work.arguments["action"],
+        work.actor,
+        now=work.now,
+        comment=work.arguments.get("comment", ""),
+        signature=work.arguments.get("signature"),
     )
-    if signature:
-        evidence.cover(signature, found, [case.id for case in outcome.done], work.actor)
     accounts = {case.account_id for case, _error in outcome.refused}
-    names: dict[int, str] = {}
-    if accounts:
-        names = {
-            row.id: row.name
-            for row in db.session.execute(
-                select(Account.id, Account.name).where(Account.id.in_(accounts))
-            )
-        }
+    named = select(Account.id, Account.name).where(Account.id.in_(accounts))
+    names = dict(db.session.execute(named).all()) if accounts else {}
     return Chunk(
         done=len(outcome.done),
         failures=[
             Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
             for case, error in outcome.refused
-        ]
-        + [Failure(id_, str(_("It was changed after it was signed for"))) for id_ in changed],
+        ],
     )
 
 

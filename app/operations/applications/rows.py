@@ -51,6 +51,7 @@ def replace(application_id: int, draft: Any) -> None:
         {
             "application": application_id,
             **_content([draft]),
+            "form_key": draft.request_key,
             "party_accounts": list(draft.receivers),
         },
     )
@@ -254,7 +255,8 @@ _REPLACE = typed(
     UPDATE application a
        SET reason = w.reason, category = w.category, document_no = w.document_no,
            authority = w.authority, starts_on = w.starts_on, ends_on = w.ends_on,
-           notice_id = w.notice_id, proposal = CAST(w.proposal AS jsonb), version = version + 1
+           notice_id = w.notice_id, proposal = CAST(w.proposal AS jsonb), form_key = :form_key,
+           version = version + 1
       FROM unnest(:accounts, :reasons, :categories, :document_nos, :authorities, :starts, :ends,
                   :notices, :imports, :proposals)
         AS w (account_id, reason, category, document_no, authority, starts_on, ends_on, notice_id,

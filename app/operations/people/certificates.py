@@ -573,8 +573,13 @@ def _lock(certificate_id: int) -> Certificate:
 
 
 def _lock_member(member_id: int) -> Member:
-    """Lock a person before its codes and certificates: disabling does the same, in this order."""
-    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    """Lock a person before its codes and certificates: disabling does the same, in this order.
+
+    Not its key: whoever signs holds the certificate, and refers to the person after it.
+    """
+    member = db.session.get(
+        Member, member_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if member is None:
         raise NotFound(_("There is no such record"))
     return member

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import g, request
+from flask import request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from wtforms import SelectField, StringField
+from wtforms import StringField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
@@ -18,12 +18,13 @@ from app.domain.masking import mask_of
 from app.extensions import db, transaction
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
-from app.operations.accounts.details import FIELDS, SECTORS, DetailField
+from app.operations.accounts.details import FIELDS, DetailField
 from app.operations.records import personal_data
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
@@ -33,8 +34,7 @@ from app.views.page import current_actor
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        choices = choices_of(SECTORS)
-        return SelectField(field.title, marks, choices=choices, validate_choice=False)
+        return OfferedField(field.title, SECTORS)
     return StringField(field.title, marks, render_kw={"maxlength": field.longest})
 
 
@@ -67,13 +67,9 @@ class AccountChangeView(ApplicationDesk):
     form = AccountChangeForm
     new_label = _("Change account details")
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each
@@ -130,13 +126,14 @@ class AccountChangeView(ApplicationDesk):
         }
         if "save" in request.form:
             typed = {name: text for name, text in typed.items() if text}
-        values, wrong = account_details.read(typed)
+        before = account_details.current(filled.account_id)
+        values, wrong = account_details.read(typed, before)
         errors = [RuleError(message, field=name) for name, message in wrong.items()]
         for error in errors[1:]:
             filled.refuse(error)
         if errors:
             raise errors[0]
-        proposal = account_details.propose(account_details.current(filled.account_id), values)
+        proposal = account_details.propose(before, values)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
     def next_step(self, application: Application) -> Any:
@@ -162,8 +159,8 @@ class AccountChangeView(ApplicationDesk):
                 subject=application.number,
                 account_id=application.account_id,
             )
-        g.reads_clear = True
-        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+        detail = self.detail(*self.found(id), is_clear=True)
+        return self.render_template("parts/detail.html", detail=detail)
 
 
 def _shown(details: dict[str, str]) -> dict[str, str]:

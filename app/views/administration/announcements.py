@@ -163,7 +163,6 @@ class AnnouncementView(ListPage):
             with transaction():
                 noted = announcements.mark_read(g.user.id, now=clock.now(), ids=[id])
             g.facts = g.facts._replace(unread=g.facts.unread - len(noted))
-        g.crumb = gettext("Details")
         detail = {
             "title": found.title,
             "status": {"label": gettext("Pinned"), "tone": "red"} if found.is_pinned else None,
@@ -171,7 +170,10 @@ class AnnouncementView(ListPage):
             "back_url": back_url(url_for("AnnouncementView.list")),
         }
         return self.render_template(
-            "administration/announcement.html", detail=detail, paragraphs=[*paragraphs(found.text)]
+            "administration/announcement.html",
+            detail=detail,
+            paragraphs=[*paragraphs(found.text)],
+            crumb=gettext("Details"),
         )
 
     @expose("/read", methods=["POST"])
@@ -307,7 +309,6 @@ class AnnouncementDeskView(ListPage):
         row = db.session.execute(found).one_or_none()
         if row is None:
             abort(404)
-        g.crumb = gettext("Details")
         label, tone = STATES[row.state]
         detail = {
             "title": row.title,
@@ -330,7 +331,10 @@ class AnnouncementDeskView(ListPage):
             "back_url": back_url(url_for("AnnouncementDeskView.list")),
         }
         return self.render_template(
-            "administration/announcement.html", detail=detail, paragraphs=[*paragraphs(row.text)]
+            "administration/announcement.html",
+            detail=detail,
+            paragraphs=[*paragraphs(row.text)],
+            crumb=gettext("Details"),
         )
 
     def _offers(self, row: Any) -> Iterator[dict[str, Any]]:
@@ -424,9 +428,10 @@ class AnnouncementDeskView(ListPage):
         if saved:
             flash(gettext("The draft was saved; another officer publishes it."), "success")
             return redirect(self.url("show", id=saved))
-        g.crumb = title
         cancel_url = back_url(self.url("list"))
-        return self.form_page(title, form, cancel_url=cancel_url, help=self.help, refused=422)
+        return self.form_page(
+            title, form, crumb=title, cancel_url=cancel_url, help=self.help, refused=422
+        )
 
 
 def _readers() -> Any:

@@ -67,7 +67,7 @@ class JobView(ListPage):
         _("Each item is carried out at most once, whatever happens to the server."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the member's own jobs."""
         return select(
             Job.id,
@@ -101,6 +101,7 @@ class JobView(ListPage):
         page = self.render_template(
             "administration/job.html",
             detail=_detail(job, back),
+            crumb=job.title,
             job=job,
             is_open=is_open,
             failures=failures,
@@ -156,7 +157,7 @@ class JobFailureView(ListPage):
         Filter("reason", _("Reason")),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the failures of the member's own jobs."""
         return (
             select(
@@ -178,7 +179,6 @@ def _own(job_id: int) -> Job:
     ).one_or_none()
     if job is None:
         abort(404)
-    g.crumb = job.title
     return job
 
 

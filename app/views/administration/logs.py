@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, g, url_for
+from flask import abort, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
@@ -50,6 +50,9 @@ ACTIONS = {
     "session.end": _("Ended a session"),
     "calendar.change": _("Changed the trading calendar"),
     "parameter.set": _("Set a parameter"),
+    "reference.add": _("Added reference data"),
+    "reference.change": _("Changed reference data"),
+    "reference.disable": _("Disabled reference data"),
     "personal_data.read": _("Read personal data in clear"),
     "access.refused": _("Was refused a page or an act"),
     "clock.set": _("Set the clock"),
@@ -220,7 +223,6 @@ class OperationLogView(ListPage):
         row = db.session.get(OperationLog, log_id) or abort(404)
         account = db.session.get(Account, row.account_id) if row.account_id else None
         title, tone = RESULTS.get(row.result, (row.result, "grey"))
-        g.crumb = gettext("Details")
         detail = {
             "title": gettext("Operation log"),
             "number": str(row.id),
@@ -244,7 +246,7 @@ class OperationLogView(ListPage):
             ],
             "back_url": back_url(url_for("OperationLogView.list")),
         }
-        return self.render_template("parts/detail.html", detail=detail)
+        return self.render_template("parts/detail.html", detail=detail, crumb=gettext("Details"))
 
 
 def _place(item: tuple[str, Any]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, g, url_for
+from flask import abort, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -52,7 +52,7 @@ class MailboxView(ListPage):
         _("In a real registry there is no such page, and secret messages are not kept."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return all messages."""
         return select(
             MailboxMessage.id,
@@ -73,7 +73,6 @@ class MailboxView(ListPage):
         """Show one message as its recipient would see it."""
         message = db.session.get(MailboxMessage, message_id) or abort(404)
         label, tone = CHANNELS[message.channel]
-        g.crumb = gettext("Message")
         detail = {
             "title": message.subject or str(label),
             "status": {"label": str(label), "tone": tone},
@@ -87,4 +86,9 @@ class MailboxView(ListPage):
             ],
             "back_url": back_url(url_for("MailboxView.list")),
         }
-        return self.render_template("administration/message.html", detail=detail, body=message.body)
+        return self.render_template(
+            "administration/message.html",
+            detail=detail,
+            body=message.body,
+            crumb=gettext("Message"),
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from flask import abort, flash, g, redirect, url_for
+from flask import abort, flash, redirect, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
@@ -120,7 +120,6 @@ class ParameterView(Page):
         return self._form(spec, form, back, present)
 
     def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:
-        g.crumb = gettext("Edit")
         facts = [
             (gettext("Parameter"), str(spec.title)),
             (gettext("Today"), spec.shown(present)),
@@ -131,6 +130,7 @@ class ParameterView(Page):
         return self.form_page(
             gettext("System parameters"),
             form,
+            crumb=gettext("Edit"),
             facts=facts,
             confirm=gettext("Set %(title)s?", title=spec.title),
             cancel_url=back,

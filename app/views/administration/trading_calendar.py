@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, redirect, request, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
@@ -39,7 +39,7 @@ class TradingCalendarView(ListPage):
 
     route_base = "/calendar"
     title = _("Trading calendar")
-    menu = MenuEntry(ADMINISTRATION, 9)
+    menu = MenuEntry(ADMINISTRATION, 10)
     guide = {"administration": "交易日历"}
     grants = {SYSTEM_ADMIN: "list export edit"}
     account_column = None  # Days belong to everybody.
@@ -112,10 +112,10 @@ class TradingCalendarView(ListPage):
         ):
             flash(gettext("The calendar was changed."), "success")
             return redirect(back)
-        g.crumb = gettext("Edit")
         return self.form_page(
             gettext("Trading calendar"),
             form,
+            crumb=gettext("Edit"),
             facts=[(gettext("Day"), _day(day).day, "date")],
             confirm=gettext("Change the trading calendar for %(day)s?", day=day),
             cancel_url=back,
@@ -146,7 +146,7 @@ class ClockView(Page):
     route_base = "/clock"
     default_view = "show"
     title = _("System clock")
-    menu = MenuEntry(ADMINISTRATION, 10)
+    menu = MenuEntry(ADMINISTRATION, 11)
     guide = {"administration": "系统时钟"}
     grants = {SYSTEM_ADMIN: "show set"}
 

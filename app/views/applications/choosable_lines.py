@@ -23,7 +23,14 @@ def holdings_of(account_id: int) -> list[Choosable]:
         .order_by(Instrument.code)
     )
     return [
-        Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
+        Choosable(
+            row.id,
+            row.code,
+            row.name,
+            row.available,
+            refusal="" if row.available else _("Nothing available"),
+        )
+        for row in rows
     ]
 
 

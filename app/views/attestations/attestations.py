@@ -97,7 +97,7 @@ class VerifyView(Page):
 def _shown(attestation: Attestation) -> dict[str, Any]:
     """Return the facts that a stranger may compare; free text may tell of persons and is left out."""
     content = attestation.content
-    facts = [
+    facts: list[tuple[Any, ...]] = [
         (_("Certificate number"), attestation.number, "code"),
         (_("Issued to"), content["name"], "text"),
         (_("Unified social credit code"), content.get("uscc"), "code"),

@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import select
+from sqlalchemy import BigInteger, cast, func, select
 from wtforms import SelectMultipleField, StringField, TextAreaField
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -39,7 +39,7 @@ from app.views.compliance.obligations import (
 )
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkAction, BulkResult
+from app.views.lists.listing import BulkResult, action
 from app.views.page import current_actor
 
 
@@ -122,14 +122,6 @@ class NoticeView(NoticePages):
     detail_title = _("Compliance notice")
     columns = _status_first(NoticeList.columns)
     stacks_actions = True
-    bulk = (
-        BulkAction(
-            "remind",
-            _("Remind"),
-            _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
-            icon="bell",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
     help = (
         *COUNTING,
@@ -151,7 +143,27 @@ class NoticeView(NoticePages):
             yield RowAction(_("Adjust scope"), self.url("adjust_scope", id=row.id))
         yield from self.proof(row)
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Name the enterprises and what they owe."""
+        enterprises, obligation = db.session.execute(
+            select(
+                func.count(Notice.account_id.distinct()),
+                cast(func.sum(Notice.obligation), BigInteger),
+            ).where(Notice.id.in_(ids))
+        ).one()
+        return [
+            (_("Number of enterprises"), enterprises, "number"),
+            (_("Obligation"), obligation, "number", _("tonnes")),
+        ]
+
+    @action(
+        "remind",
+        _("Remind"),
+        _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
+        "bell",
+        single=False,
+    )
+    def remind(self, ids: Sequence[int]) -> BulkResult:
         """提醒."""
         outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}

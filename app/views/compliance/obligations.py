@@ -18,10 +18,10 @@ from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Account, Attestation, Member, Notice, NoticeChange
-from app.operations.accounts.details import SECTORS
 from app.operations.compliance import attestations
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import ENTERPRISES
 from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry

@@ -26,7 +26,7 @@ from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Account, Notice
 from app.models.figures import notice_surrender_line
-from app.operations.accounts.details import SECTORS
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
@@ -275,7 +275,6 @@ class ComplianceGapView(NoticeList):
 
     def tools(self) -> Iterable[Action]:
         """The way back to the statistics."""
-        g.crumb = self.title
         back = url_for("ComplianceStatisticsView.index")
         yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from flask import abort, g, url_for
@@ -11,9 +10,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, null, select
 from sqlalchemy.orm import aliased
-from wtforms import SelectField
 
-from app.domain.kinds.custody import CUSTODY_TYPES, CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.workflow import Status, line_key
 from app.extensions import db
 from app.models import (
@@ -27,6 +25,7 @@ from app.models import (
     CustodyLink as Link,
 )
 from app.models.figures import line_draw
+from app.operations.records.catalogue import CUSTODY_TYPES
 from app.security.roles import READERS
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
@@ -37,10 +36,14 @@ from app.views.applications.form import (
     Choosable,
     Filled,
     LinesForm,
+    OfferedField,
     Required,
-    choices_of,
 )
-from app.views.applications.list import SHOWN_STATUSES, ApplicationList, usual_filters
+from app.views.applications.list import (
+    SHOWN_STATUSES,
+    usual_columns,
+    usual_filters,
+)
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import CUSTODY, MenuEntry
 from app.views.lists.columns import Column
@@ -48,7 +51,6 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage
 
-NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
 TYPE_FILTER = Filter(
     "type", _("Custody type"), kind="choice", on=("category",), choices=CUSTODY_TYPES
@@ -58,12 +60,7 @@ TYPE_FILTER = Filter(
 class DepositForm(LinesForm):
     """存管申请."""
 
-    category = SelectField(
-        _("Custody type"),
-        [Required()],
-        choices=choices_of(CUSTODY_TYPES, _("Please choose")),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Custody type"), CUSTODY_TYPES, _("Please choose"))
 
 
 class ReturnForm(LinesForm):
@@ -118,18 +115,15 @@ class CustodyDepositView(ApplicationDesk):
     quantity_title = _("Deposit quantity")
     form_columns = form_columns(_("Deposit quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account"),
         Column("category", _("Custody type"), choices=CUSTODY_TYPES),
-        CODES,
-        replace(NAMES, is_shown=False),  # The figures need the room.
+        # The figures need the room.
+        *usual_columns("instrument_codes", "instruments", hidden=("instruments",)),
         Column("quantity", _("Deposit quantity"), kind="quantity"),
         Column("returned", _("Returned quantity"), kind="quantity"),
         Column("in_return", _("Quantity being returned"), kind="quantity"),
         Column("left", _("Quantity left in custody"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     filters = (*usual_filters(*STATUSES), TYPE_FILTER)
     help = (
@@ -176,9 +170,9 @@ class CustodyDepositView(ApplicationDesk):
         rows = [[*row, *drawn] for row, drawn in zip(shown["rows"], figures, strict=True)]
         return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
 
-    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+    def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
         """Add the returns that draw on it."""
-        found = super().detail_tables(application)
+        found = super().detail_tables(application, **how)
         if application.status == Status.APPROVED:
             found.append(_table_of(_returns_of(application.id)))
         return found
@@ -246,13 +240,10 @@ class CustodyLinkView(OfficerDesk):
     form_title = _("Link an enterprise with others")
     form = LinkForm
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account"),
         Column("receivers", _("Linked enterprises")),
         Column("reason", _("Reason for the application")),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *(each for each in usual_filters(*STATUSES) if each.name != "instrument"),
@@ -314,14 +305,10 @@ class LinkedEnterpriseView(ListPage):
         _("The registry links an enterprise with those that may receive what it has in custody"),
     )
 
-    def check(self, conditions: Conditions) -> None:
-        """Stand beneath the returns, from which one came."""
-        g.crumb = self.title
-
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a link."""
         receiver = aliased(Account)
-        statement: Select[Any] = (
+        statement: Select = (
             select(
                 Link.account_id,
                 Link.receiver_id,
@@ -375,15 +362,10 @@ class CustodyReturnView(ApplicationDesk):
         Filter("receiver", _("Receiving enterprise"), on=("receivers",)),
     )
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("receivers", _("Receiving enterprise")),
         Column("quantity", _("Quantity to return"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     help = (
         _("The registry links your enterprise with the receiving ones first"),
@@ -412,12 +394,12 @@ class CustodyReturnView(ApplicationDesk):
         yield from super().tools()
         yield RowAction(_("Linked enterprises"), url_for("LinkedEnterpriseView.list"), icon="link")
 
-    def load(self, id_: int) -> Application:
+    def found(self, id_: int) -> tuple[Application, str]:
         """A receiver meets the application in its 待办, not among its own."""
-        application = super().load(id_)
+        application, status = super().found(id_)
         if not in_scope(application.account_id, g.user):
             abort(404)
-        return application
+        return application, status
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what is left of every deposit, once for each linked enterprise."""

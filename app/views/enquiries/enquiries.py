@@ -23,9 +23,7 @@ from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.kinds.base import Hold
-from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import (
     BUCKET_TITLES,
     HELD_BUCKETS,
@@ -48,6 +46,7 @@ from app.models import (
     Posting,
 )
 from app.models.figures import line_draw
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, ISSUANCE_TYPES
 from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.applications.list import SHOWN_STATUSES
@@ -245,12 +244,11 @@ class _EntryView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an entry of this side's buckets."""
-        entries: Select[Any] = (
+        entries: Select = (
             select(
                 Entry.account_id,
                 Entry.instrument_id,
@@ -336,7 +334,7 @@ class _LineView(ListPage):
 
 def _lines(*more: Any) -> Select[Any]:
     """Return lines with their application, account and instrument."""
-    lines: Select[Any] = (
+    lines: Select = (
         select(
             ApplicationLine.id,
             Application.account_id,
@@ -614,7 +612,6 @@ class FrozenPartView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:

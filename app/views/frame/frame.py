@@ -71,7 +71,7 @@ class AppearanceView(Page):
         response = redirect(came_from() or "/")
         choices = {"theme": ("light", "dark"), "lang": tuple(current_app.config["LANGUAGES"])}
         for name, known in choices.items():
-            value = request.form.get(name)
+            value = request.form.get(name, "")
             if value in known:
                 response.set_cookie(
                     name,

@@ -100,9 +100,9 @@ class HelpView(Page):
         tokens, headings = parsed(page)
         for token in _inner(tokens):
             _lead_home(token)
-        g.crumb = gettext("Help")
         return self.render_template(
             "frame/help.html",
+            crumb=gettext("Help"),
             title=headings[0].title,
             page=page,
             # Our own files, parsed with HTML switched off.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import flash, redirect, request
 from flask_appbuilder import expose
@@ -14,7 +14,6 @@ from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField, StringField
 
-from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
 from app.extensions import db
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
@@ -22,10 +21,17 @@ from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
+from app.operations.records.catalogue import ISSUANCE_TYPES
 from app.security.roles import OFFICERS, REGISTRY_MAKER
-from app.views.applications.form import Choosable, LinesForm, Required, choices_of
+from app.views.applications.form import (
+    Choosable,
+    LinesForm,
+    OfferedField,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -134,7 +140,11 @@ class InstrumentView(ListPage):
     def new(self) -> Any:
         """Create an instrument."""
         form = InstrumentForm()
-        venues = db.session.execute(select(Venue.id, Venue.name).order_by(Venue.id)).all()
+        venues = db.session.execute(
+            select(Venue.id, Venue.name)
+            .where(Venue.in_force(clock.now().date()))
+            .order_by(Venue.id)
+        ).all()
         form.venue.choices = choices_of({str(id_): name for id_, name in venues}, _("None"))
         if form.validate_on_submit() and self._create(form):
             return redirect(back_url(self.url("list")))
@@ -167,12 +177,7 @@ class InstrumentView(ListPage):
 class IssuanceForm(LinesForm):
     """配额发放."""
 
-    category = SelectField(
-        _("Issuance type"),
-        [Required()],
-        choices=choices_of(ISSUANCE_TYPES, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, CHOOSE)
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
@@ -190,7 +195,7 @@ class IssuanceView(ImportDesk):
     import_label = _("Import an allocation table")
     import_page = "issuance/import.html"
     file_title = _("Allocation table")
-    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
+    outside_the_table = {"declared": _("Total of all rows")}
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},
@@ -208,11 +213,11 @@ class IssuanceView(ImportDesk):
         },
     )
     columns: tuple[Column, ...] = (
-        *ApplicationList.columns[:5],
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
         Column("quantity", _("Issued quantity"), kind="quantity"),
         Column("import_id", _("Import batch"), kind="code"),
-        *ApplicationList.columns[6:],
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),

@@ -120,7 +120,7 @@ def _begin(resources: ExitStack, asked: Export, actor: Actor, form: str) -> Conn
     wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": BEIJING.key}
     if connection.scalar(_TAKE_SLOT, wanted) is None:
         return None
-    more = {} if form == "csv" else {"format": form}
+    more: dict[str, Any] = {} if form == "csv" else {"format": form}
     with transaction():
         record(
             actor,
@@ -180,7 +180,7 @@ class Download:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the header at once, then the rows in pieces of 64 KiB: a row each is 3 times slower."""
         yield BOM + _line(self._header)
-        pieces: list[bytes] = []
+        pieces: list[bytes | bytearray | memoryview] = []
         size = 0
         for piece in self._copy:
             pieces.append(piece)

@@ -34,7 +34,7 @@ from app.security import certificates as signed
 from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
@@ -258,9 +258,9 @@ class CertificateView(ListPage):
         if not _is_renewable(row):
             flash(gettext("Renewal opens 60 days before the end of the certificate"), "warning")
             return redirect(url_for("CertificateView.list"))
-        g.crumb = gettext("Renew")
         return self.render_template(
             "people/renewal.html",
+            crumb=gettext("Renew"),
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Serial number"), row.serial.upper(), "text"),
@@ -407,13 +407,9 @@ class CertificateReplacementView(OfficerDesk):
     form = ReplacementForm
     new_label = _("Choose a certificate")
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import abort, g
 from flask_appbuilder import expose, has_access
@@ -98,7 +98,7 @@ class MemberView(PeopleList):
     route_base = "/members"
     title = _("Members")
     acts = members
-    titles: ClassVar = {code: role.title for code, role in ROLES.items()}
+    titles = {code: role.title for code, role in ROLES.items()}
     menu = MenuEntry(ADMINISTRATION, 1)
     guide = {"administration": "用户列表"}
     grants = {

@@ -22,12 +22,13 @@ from app.security.roles import SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import (
     Action,
-    BulkAction,
     BulkResult,
     Column,
     Filter,
     ListPage,
+    action,
     back_url,
+    in_bulk,
 )
 from app.views.page import current_actor
 
@@ -60,11 +61,6 @@ class OnlineView(ListPage):
         Filter("member_no", _("Member number"), "prefix"),
         Filter("name", _("Name")),
         Filter("ip", _("IP address"), "exact"),
-    )
-    bulk = (
-        BulkAction(
-            "end", _("Force out"), _("End the %(count)s ticked sessions?"), is_dangerous=True
-        ),
     )
     bulk_name = "member_no"
     help = (
@@ -101,7 +97,9 @@ class OnlineView(ListPage):
                 is_dangerous=True,
             )
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action("end", _("Force out"), _("End the %(count)s ticked sessions?"), single=False)
+    @in_bulk(is_dangerous=True)
+    def end_many(self, ids: Sequence[int]) -> BulkResult:
         """End the sessions; the administrator's own is left alone."""
         login = current_login()
         result = BulkResult()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from flask import flash, g, redirect
+from flask import flash, redirect
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
@@ -54,7 +54,7 @@ def phone_field() -> Any:
     )
 
 
-def read_person(form: Any, name: str) -> dict[str, str] | None:
+def read_person(form: Any, name: str) -> dict[str, Any] | None:
     """Return name, e-mail and phone as they are kept, or None: what is wrong stands at its field."""
     values, wrong = operators.read(name, form.phone.data or "", form.email.data or "")
     for field, message in wrong.items():
@@ -149,8 +149,7 @@ class PeopleList(ListPage):
 
     def form_about(self, title: str, form: Any, facts: list[Any], **more: Any) -> Any:
         """Show a small form about somebody, or about a newcomer."""
-        g.crumb = title
-        return self.form_page(title, form, facts=facts, cancel_url=self.back(), **more)
+        return self.form_page(title, form, crumb=title, facts=facts, cancel_url=self.back(), **more)
 
     def done(self, text: str) -> Any:
         """Say that it is done, and lead back to the list."""

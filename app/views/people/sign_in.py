@@ -145,10 +145,10 @@ class SignInView(Page):
             else:
                 flash(gettext("The password was changed. Other sessions have ended."), "success")
                 return redirect(url_for("HomeView.index"))
-        g.crumb = gettext("Change password")
         status = 422 if form.errors else 200
         page = self.render_template(
             "people/change_password.html",
+            crumb=gettext("Change password"),
             form=form,
             policy=passwords.policy(),
             is_forced=is_forced,

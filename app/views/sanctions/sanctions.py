@@ -10,14 +10,13 @@ from typing import Any
 from flask import request, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
-from wtforms import SelectField
 
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.models import Application
 from app.models.figures import line_draw
 from app.operations.records import clock
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
 from app.views.applications.form import (
     DATE_INPUT,
@@ -26,10 +25,11 @@ from app.views.applications.form import (
     DocumentForm,
     DocumentLinesForm,
     Filled,
+    OfferedField,
     Required,
-    choices_of,
+    is_picking,
 )
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
@@ -49,20 +49,13 @@ class FreezeForm(DocumentLinesForm):
     """冻结."""
 
     ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
-    category = SelectField(
-        _("Reason"), [Required()], choices=choices_of(FREEZE_REASONS, CHOOSE), validate_choice=False
-    )
+    category = OfferedField(_("Reason"), FREEZE_REASONS, CHOOSE)
 
 
 class ConfiscationForm(DocumentLinesForm):
     """收缴."""
 
-    category = SelectField(
-        _("Reason"),
-        [Required()],
-        choices=choices_of(CONFISCATION_REASONS, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Reason"), CONFISCATION_REASONS, CHOOSE)
 
 
 def _tonnes(figure: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -99,9 +92,12 @@ FILTERS = (
     *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
     AUTHORITY_FILTER,
 )
-NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 # The quantities fit a narrow screen when what can be looked up elsewhere is not shown at first.
-MEMBER_NO, NAMES, CREATED = (replace(each, is_shown=False) for each in (MEMBER_NO, NAMES, CREATED))
+HIDDEN = ("member_no", "instruments", "created_at")
+OF_WHAT = usual_columns(
+    "number", "member_no", "account", "instrument_codes", "instruments", hidden=HIDDEN
+)
+STANDING = usual_columns("created_at", "status", hidden=HIDDEN)
 
 
 class _Taking(OfficerDesk):
@@ -144,15 +140,10 @@ class _GivingBack(OfficerDesk):
     filters = FILTERS
     picker_columns = SOURCE_COLUMNS
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS,
         Column("quantity", _("Quantity"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
 
     def offered(self, account_id: int) -> list[Choosable]:
@@ -164,7 +155,8 @@ class _GivingBack(OfficerDesk):
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Begin with the lines of the document that the address names."""
-        if "source" in request.args and application is None and not filled.form.is_submitted():
+        begins = application is None and not (filled.form.is_submitted() or is_picking())
+        if "source" in request.args and begins:
             for key, each in filled.offered.items():
                 if not each.refusal:
                     filled.form.lines.append_entry({"choice": key})
@@ -185,11 +177,7 @@ class FreezeView(_Taking):
     quantity_title = _("Frozen quantity")
     form_columns = form_columns(_("Frozen quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS[:2],
         replace(DOCUMENT_COLUMNS[2], is_shown=False),
         UNTIL_COLUMN,
@@ -198,8 +186,7 @@ class FreezeView(_Taking):
         Column("quantity", _("Frozen quantity"), kind="quantity"),
         Column("drawn", _("Unfrozen quantity"), kind="quantity"),
         Column("left", _("Still frozen"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = (
         *FILTERS,
@@ -248,18 +235,13 @@ class ConfiscationView(_Taking):
     quantity_title = _("Confiscated quantity")
     form_columns = form_columns(_("Confiscated quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS,
         Column("category", _("Reason"), choices=CONFISCATION_REASONS),
         Column("quantity", _("Confiscated quantity"), kind="quantity"),
         Column("drawn", _("Refunded quantity"), kind="quantity"),
         Column("left", _("Still confiscated"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = (
         *FILTERS,
@@ -299,13 +281,10 @@ class _AccountDocument(OfficerDesk):
 
     form = DocumentForm
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account", hidden=HIDDEN),
         *DOCUMENT_COLUMNS,
         Column("reason", _("Reason for the application")),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = tuple(each for each in FILTERS if each.name != "instrument")
 

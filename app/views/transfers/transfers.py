@@ -34,7 +34,7 @@ from app.security.roles import READERS, REPRESENTATIVE
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
-from app.views.applications.list import SETTLED, ApplicationList, usual_filters
+from app.views.applications.list import SETTLED, ApplicationList, usual_columns, usual_filters
 from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -51,16 +51,12 @@ CUT_OFF_RULES = (
 
 # 划转: where a transfer goes, and the day whose day-end carries it there.
 TRANSFER_COLUMNS = (
-    *(
-        each
-        for each in ApplicationList.columns
-        if each.key not in ("quantity", "created_at", "status")
-    ),
+    *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
     Column("quantity", _("Transfer quantity"), kind="quantity"),
     Column("venue", _("Trading venue")),
     Column("created_at", _("Applied at"), kind="datetime"),
     Column("settles_on", _("Settles on"), kind="date"),
-    next(each for each in ApplicationList.columns if each.key == "status"),
+    *usual_columns("status"),
 )
 
 
@@ -99,10 +95,12 @@ class RegistryToTradingView(ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what the enterprise holds, with the venues that trade it."""
+        today = clock.now().date()
         venues: dict[int, list[tuple[int, str]]] = {}
         for instrument_id, venue_id, name in db.session.execute(
             select(VenueInstrument.instrument_id, Venue.id, Venue.name)
             .join(Venue, Venue.id == VenueInstrument.venue_id)
+            .where(Venue.in_force(today), VenueInstrument.in_force(today))
             .order_by(Venue.id)
         ):
             venues.setdefault(instrument_id, []).append((venue_id, name))

@@ -297,7 +297,7 @@ def test_the_registrys_seal_key_signs_heads_through_its_process(logs, tmp_path, 
         path = log_head.write(tmp_path / "heads", sign, now=clock.now())
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     kept, forged = log_head.read(path.parent, public)
     assert ([head["block"] for head in kept], forged) == ([2], [])
     with pytest.raises(SignerAbsent):

@@ -287,7 +287,7 @@ def test_nothing_else_submits():
         )
     }
     assert callers == {
-        "views/applications/desk.py",
+        "operations/applications/desk.py",
         "views/applications/imports.py",
         "views/applications/signing.py",
         "operations/applications/engine.py",  # The 提交 itself.
