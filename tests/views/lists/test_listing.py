@@ -337,8 +337,9 @@ def test_the_address_holds_what_was_asked_and_nothing_else(toy_app, officer, mon
     assert answer.location == "/toys/?sector=power"
 
 
-def test_an_address_names_nothing_of_how_addresses_are_made(toy_app, officer):
+def test_an_address_names_nothing_of_how_addresses_are_made(toy_app, officer, monkeypatch):
     """`url_for` has arguments of its own; what somebody types stays a condition like any other."""
+    toys.grant(monkeypatch)
     browser = toys.open_browser(toy_app, officer)
     answer = browser.get("/toys/?name=&endpoint=x&_external=1&_anchor=y")
     assert answer.status_code == 302
