@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -72,6 +73,10 @@ def reference(new: New) -> list[str]:
         "docs/guide/系统管理.md", "- 每个值自 **生效日期**", f"- **{new.chinese}**：用途待补充。\n"
     )
     _finish({new.title: new.chinese, f"What {words['Lower']} are for": "用途待补充"})
+    digest = hashlib.sha256(_read(ROOT / migration).encode()).hexdigest()[:16]
+    frozen = f'    "{migration.removeprefix("app/migrations/")}": "{digest}",\n'
+    _insert("tests/test_migrations.py", '    "versions/2026_11_30_the_first_schema.py"', frozen)
+    subprocess.run([sys.executable, "tools/schema.py"], cwd=ROOT, check=True, capture_output=True)
     return [*written, models]
 
 

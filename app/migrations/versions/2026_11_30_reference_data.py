@@ -1,11 +1,9 @@
 """Reference data: sectors, categories and cities; venues and trade codes become dated."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
-SQL = Path(__file__).resolve().parent.parent / "sql"
+from app.migrations.buckets import SQL, run
 
 revision = "0002"
 down_revision = "0001"
@@ -74,8 +72,7 @@ def upgrade() -> None:
     op.create_unique_constraint(
         "trade_code_once", "venue_instrument", ["venue_id", "instrument_id"]
     )
-    statements = (SQL / "0002_reference.sql").read_text(encoding="utf-8")
-    op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
+    run(op, (SQL / revision / "reference.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:

@@ -114,12 +114,19 @@ def in_bulk(**options: Any) -> Callable[[Any], Any]:
 def _declared(page: type) -> tuple[BulkAction, ...]:
     """Return a page's actions in the order of the code, its parents' first."""
     names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
-    methods = {name: getattr(page, name) for name in names}
+    found = {
+        name: getattr(page, name)
+        for name in names
+        # A lazy text would be asked for its words.
+        if isfunction(getattr(page, name)) and hasattr(getattr(page, name), "_action")
+    }
+    for name in found:
+        assert not hasattr(ListPage, name), (
+            f"{page.__name__}.{name}: the list page has a method of this name"
+        )
     return tuple(
         BulkAction(*each._action, **{"method": name, **getattr(each, "_in_bulk", {})})
-        for name, each in methods.items()
-        if isfunction(each)
-        and hasattr(each, "_action")  # A lazy text would be asked for its words.
+        for name, each in found.items()
     )
 
 

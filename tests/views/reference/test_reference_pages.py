@@ -17,6 +17,7 @@ from app.models import Category, City, OperationLog, Sector, VenueInstrument
 from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.views.lists.listing import action
 from app.views.reference import pages
 from app.views.reference.base import ReferenceView
 from app.views.reference.pages import SectorView
@@ -450,3 +451,9 @@ def test_of_twelve_who_change_one_row_one_does_and_the_others_are_told(app, sign
     assert sorted(answer.status_code for answer in answers) == [302] + [422] * 11
     assert only(Sector, code="cement").version == 1
     assert len(logged("reference.change")) == 1
+
+
+def test_an_action_does_not_hide_a_method_of_the_list_page(app):
+    declared = action("check", "核对", "核对 %(count)s 项？")(lambda self, ids: None)
+    with pytest.raises(AssertionError, match="of this name"):
+        type("HidingView", (SectorView,), {"check": declared})
