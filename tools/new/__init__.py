@@ -60,12 +60,11 @@ def reference(new: New) -> list[str]:
     words = new.words | numbers
     migration = f"app/migrations/versions/{datetime.now(UTC):%Y_%m_%d}_{new.name}.py"
     page, test = f"app/views/reference/{new.name}.py", f"tests/views/reference/test_{new.name}.py"
-    _write_new({migration: "migration", page: "page", test: "page_test"}, words)
-    _insert("app/models/reference.py", "class ReferenceVersion", _filled("model", words) + "\n\n")
-    models = "app/models/__init__.py"
-    imported = re.search(r"from app\.models\.reference import (.*)", _read(ROOT / models))
-    assert imported
-    _insert(models, imported[0], f"from app.models.reference import {words['Class']}\n")
+    model, models = f"app/models/reference/{new.name}.py", "app/models/__init__.py"
+    written = {model: "model", migration: "migration", page: "page", test: "page_test"}
+    _write_new(written, words)
+    importing = f"from app.models.reference.{new.name} import {words['Class']}\n"
+    _insert(models, "from app.models.reference.values import", importing)
     _insert(models, '    "AccountDetail",', f'    "{words["Class"]}",\n')
     _insert("app/migrations/sql/privileges.sql", "GRANT INSERT, UPDATE ON sector",
             f"GRANT INSERT, UPDATE ON {new.name} TO {{app}};\n")  # fmt: skip
@@ -73,7 +72,7 @@ def reference(new: New) -> list[str]:
         "docs/guide/系统管理.md", "- 每个值自 **生效日期**", f"- **{new.chinese}**：用途待补充。\n"
     )
     _finish({new.title: new.chinese, f"What {words['Lower']} are for": "用途待补充"})
-    return [migration, page, test, models, "app/models/reference.py"]
+    return [*written, models]
 
 
 def kind(new: New) -> list[str]:

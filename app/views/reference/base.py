@@ -21,7 +21,7 @@ from wtforms import HiddenField
 
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
-from app.models.reference import Dated
+from app.models.reference.dated import Dated
 from app.operations.records import clock, reference
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.lists.columns import Column
