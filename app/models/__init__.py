@@ -44,7 +44,8 @@ from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
-from app.models.reference import Category, City, ReferenceVersion, Sector
+from app.models.reference.values import Category, City, Sector
+from app.models.reference.version import ReferenceVersion
 
 __all__ = [
     "Account",

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.encrypted import Encrypted
 from app.models.instrument import Instrument
-from app.models.reference import Dated
+from app.models.reference.dated import Dated
 
 
 class Account(Model):

@@ -26,7 +26,7 @@ from app.models import (
 )
 from app.models.announcement import unread
 from app.models.parameter import keep, settings, stored_today
-from app.models.reference import catalogue_version, keep_version
+from app.models.reference.version import catalogue_version, keep_version
 from app.operations.people.sessions import ENDINGS, end_all
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
@@ -113,11 +113,11 @@ def find(token: str) -> Standing | None:
     """Find the session of a token with its member and account, and the parameters, in one query."""
     row = db.session.execute(
         select(
+            catalogue_version(),
             LoginSession,
             func.now() - LoginSession.seen_at,
             func.now() - LoginSession.created_at,
             stored_today(),
-            catalogue_version(),
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
             Certificate.state,
             Certificate.serial,
@@ -132,18 +132,8 @@ def find(token: str) -> Standing | None:
     ).first()
     if row is None:
         return None
-    (
-        login,
-        unseen,
-        age,
-        stored,
-        version,
-        has_own_password,
-        certificate,
-        serial,
-        *facts,
-    ) = row
-    keep_version(version)
+    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row[1:]
+    keep_version(row[0])
     login.member.certificate_serial = serial or ""
     idle, absolute = _limits(keep(stored))
     if login.ended_at:

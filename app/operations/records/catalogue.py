@@ -16,7 +16,7 @@ from sqlalchemy import literal, select, union_all
 
 from app.extensions import db
 from app.models import Category, Sector
-from app.models.reference import catalogue_version
+from app.models.reference.version import catalogue_version
 from app.operations.records import clock
 
 SECTOR = "sector"  # Sectors stand among the categories under a kind that no application has.

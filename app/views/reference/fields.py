@@ -12,7 +12,7 @@ from wtforms import BooleanField, Field, IntegerField, SelectField, StringField
 from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional
 
 from app.extensions import db
-from app.models.reference import Dated
+from app.models.reference.dated import Dated
 from app.operations.records import clock
 from app.views.applications.form import DATE_INPUT, DayField, Typed, choices_of
 
