@@ -11,12 +11,7 @@ from app.operations.applications import engine
 from app.operations.compliance.notices import standing
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import account, confirmed, entered, give, instrument, member
-
-
-@pytest.fixture
-def plant(app):
-    return account()
+from tests.factories import confirmed, entered, give, instrument, member
 
 
 @pytest.fixture

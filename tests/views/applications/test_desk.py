@@ -33,20 +33,10 @@ KEY = "the-form-of-one-page"
 
 
 @pytest.fixture
-def plant(app):
-    return factories.account()
-
-
-@pytest.fixture
 def cea(plant):
     made = factories.instrument()
     factories.give(plant, made, 3000)
     return made
-
-
-@pytest.fixture
-def operator(plant):
-    return factories.member(of=plant)
 
 
 @pytest.fixture

@@ -22,15 +22,10 @@ from app.models import (
 from app.operations.people import certificates, passwords
 from app.operations.records.actor import SYSTEM, Actor
 from app.security import lockout
-from tests.factories import PASSWORD, account, member
+from tests.factories import PASSWORD, member
 from tests.signing import authority_folder, csr, signing
 
 __all__ = ["authority_folder", "signing"]
-
-
-@pytest.fixture
-def plant(app):
-    return account()
 
 
 @pytest.fixture
