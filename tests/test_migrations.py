@@ -145,6 +145,11 @@ FROZEN = {
     "sql/0001/members.sql": "cf5ea75b8deeeb72",
     "sql/0001/post_movements.sql": "72d2c283994110fd",
     "sql/0001/records.sql": "2ecc5387cabb8da9",
+    "sql/0002/reference.sql": "c5cf669bd47caaba",
+    "sql/0003/drafts.sql": "de7ddcfbbf4d8db9",
+    "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
+    "versions/2026_11_30_drafts.py": "a16433dba994461e",
+    "versions/2026_11_30_reference_data.py": "72e58f16044c88e8",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
 }
 

@@ -74,7 +74,7 @@ def upgrade() -> None:
     op.create_unique_constraint(
         "trade_code_once", "venue_instrument", ["venue_id", "instrument_id"]
     )
-    statements = (SQL / "0002_reference.sql").read_text(encoding="utf-8")
+    statements = (SQL / revision / "reference.sql").read_text(encoding="utf-8")
     op.get_bind().exec_driver_sql(statements.replace("%", "%%"))
 
 
