@@ -27,7 +27,7 @@ from app.extensions import db
 from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
 from app.operations.people import certificates, letters
-from app.operations.records import outbox
+from app.operations.records import glyphs, outbox
 from app.operations.records.actor import Actor
 
 LONGEST_SHOWN = 64  # of a member's name
@@ -48,6 +48,11 @@ def _plain(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    glyphs.require_drawable(text, BY_NAME["name"].title, field="name")
+    return text
+
+
 def _credit_code(text: str) -> str:
     return str(uscc.validate(folded(text)))  # GB 32100-2015: 18 characters with a check character.
 
@@ -64,7 +69,9 @@ def _phone(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    return validate_email(text, check_deliverability=False).normalized
+    """The form alone is judged: no name server is asked, and letters are sent in ASCII."""
+    found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    return found.ascii_email or found.normalized
 
 
 def _identity(text: str) -> str:
@@ -108,7 +115,7 @@ class DetailField:
 
 
 FIELDS: tuple[DetailField, ...] = (
-    DetailField("name", _("Enterprise name"), 200, of_account=True),
+    DetailField("name", _("Enterprise name"), 200, read=_name, of_account=True),
     DetailField(
         "uscc",
         _("Unified social credit code"),

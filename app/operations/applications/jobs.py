@@ -26,6 +26,7 @@ from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.texts import require_showable
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
 from app.operations.applications import engine, evidence
@@ -256,6 +257,7 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
             ),
             field="comment",
         )
+    require_showable(comment, _("Review comment"), field="comment")
     if arguments["action"] == "send_back" and not comment.strip():
         raise RuleError(
             _("Enter the reason for sending back"), field="comment", code="reason_missing"

@@ -10,7 +10,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from wtforms import SelectField, StringField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
@@ -24,6 +24,7 @@ from app.operations.records.actor import Actor
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
 

@@ -12,7 +12,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
-from wtforms import SelectField, StringField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_opening import AccountOpening
@@ -30,6 +30,7 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions

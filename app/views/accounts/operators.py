@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
-from wtforms import BooleanField, StringField
+from wtforms import BooleanField
 
 from app.domain.errors import RuleError
 from app.domain.masking import mask_email, mask_phone
@@ -25,6 +25,7 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security import lockout, sessions
 from app.views.applications.form import Required
+from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url

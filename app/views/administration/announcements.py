@@ -15,7 +15,7 @@ from flask_wtf import FlaskForm
 from markupsafe import Markup, escape
 from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import aliased
-from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, HiddenField, SelectField
 
 from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
@@ -35,6 +35,7 @@ from app.operations.records.actor import Actor
 from app.operations.records.announcements import Content
 from app.security.manager import permissions
 from app.views.applications.form import Required, choices_of
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url

@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
-from wtforms import BooleanField, StringField
+from wtforms import BooleanField
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
@@ -23,6 +23,7 @@ from app.operations.records import calendar, clock
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.views.applications.form import Typed
+from app.views.applications.texts import StringField
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 

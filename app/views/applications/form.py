@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +18,6 @@ from wtforms import (
     FormField,
     HiddenField,
     SelectField,
-    StringField,
-    TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
@@ -29,6 +26,7 @@ from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, line_key
 from app.operations.applications.engine import LONGEST_REASON, MOST_LINES
+from app.views.applications.texts import StringField, TextAreaField
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on")
@@ -79,7 +77,7 @@ class Required:
 
 
 class Typed:
-    """Refuses what is longer than ``most`` or what no keyboard writes."""
+    """Refuses what is longer than ``most``."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -96,10 +94,6 @@ def faults_of(text: str, most: int) -> Iterator[Any]:
     """Yield what stands against a text that may have ``most`` characters."""
     if len(text) > most:
         yield _("This is longer than %(most)d characters", most=most)
-    if any(
-        unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\r\n" for letter in text
-    ):
-        yield _("This holds characters that cannot be typed; please write it anew")
 
 
 class DayField(DateField):

@@ -12,7 +12,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
-from wtforms import SelectField, StringField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.issuance import ISSUANCE_TYPES
@@ -27,6 +27,7 @@ from app.operations.records.actor import Actor
 from app.views.applications.form import Choosable, LinesForm, Required, choices_of
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction

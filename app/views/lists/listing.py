@@ -19,6 +19,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain.errors import RuleError
+from app.domain.texts import require_showable
 from app.extensions import db, transaction
 from app.models import Preference
 from app.operations.applications import jobs
@@ -258,10 +260,10 @@ class ListPage(BaseView):
         if not names or len(names) > BULK_LIMIT:
             flash(self._not_so_many(len(names)), "warning")
             return redirect(self._back())
-        lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
-        if request.form.get("count") != str(len(names)) or lacks_comment:
-            if lacks_comment and "count" in request.form:
-                flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
+        problem = _wrong_comment(action)
+        if request.form.get("count") != str(len(names)) or problem:
+            if problem and "count" in request.form:
+                flash(problem, "warning")
             return self.render_template(
                 "lists/bulk_question.html",
                 page=self,
@@ -602,3 +604,15 @@ def _beside(
     if backwards:
         return Found(rows[::-1], total, place.page, has_previous=has_more, has_next=True)
     return Found(rows, total, place.page, has_previous=True, has_next=has_more)
+
+
+def _wrong_comment(action: BulkAction) -> str:
+    """Return what is wrong with the text that came with the confirmation, or ""."""
+    typed = request.form.get("comment", "").strip()
+    if action.needs_comment and not typed:
+        return gettext("%(field)s: please fill it in", field=str(action.comment))
+    try:
+        require_showable(typed, action.comment)
+    except RuleError as error:
+        return str(error)
+    return ""

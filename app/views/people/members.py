@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
-from wtforms import SelectField, StringField, TextAreaField
+from wtforms import SelectField
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.masking import mask_email, mask_phone
@@ -29,6 +29,7 @@ from app.security import members, sessions
 from app.security.manager import permissions
 from app.security.roles import ROLES, codes_of, require_compatible, title_of
 from app.views.applications.form import Required, choices_of
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.people.certificates import HOLDINGS, change_action, holding
 

@@ -20,7 +20,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField
+from wtforms import PasswordField
 from wtforms.validators import EqualTo, InputRequired
 
 from app.domain.errors import RuleError
@@ -35,6 +35,7 @@ from app.pki.errors import PkiError
 from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
+from app.views.applications.texts import StringField
 
 
 class SignInForm(FlaskForm):
