@@ -23,7 +23,7 @@ setup:  ## make everything ready, but do not serve
 reset:  ## stop the demo and empty its data
 	@$(PYTHON) tools/setup.py reset
 
-test: tools-for-tests  ## run the whole suite (TESTS="..." for a part of it)
+test: tools-for-tests  ## run the whole suite in random order (TESTS="..." for a part of it)
 	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 check: tools-for-tests  ## all gates: format, lint, types, analysis, dependencies, layers, catalogue, migrations (AUDIT=1: an audit is a must)
@@ -32,7 +32,7 @@ check: tools-for-tests  ## all gates: format, lint, types, analysis, dependencie
 	@$(BIN)/mypy
 	@$(PYTHON) tools/setup.py analysis
 	@$(BIN)/python tools/analysis.py
-	@APP_PROFILE=test $(BIN)/python -m pytest -q $(GATES)
+	@APP_PROFILE=test $(BIN)/python -m pytest $(GATES)
 
 fmt: tools-for-tests  ## format the code and mend what can be mended
 	@$(BIN)/ruff format .

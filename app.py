@@ -19,13 +19,14 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from app import create_app, installation, memory
+from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo, demo_keys
 from app.pki.ceremony import establish_demo
 from app.pki.signer import Signer, wait_until_ready
 from app.pki.suites import SUITES
+from app.web import create_app
 from config import ROOT, ConfigurationError, Settings, load
 
 

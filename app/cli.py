@@ -14,6 +14,7 @@ from typing import Any
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from flask_babel import gettext as _
 from sqlalchemy import select, text
 
 from app import installation
@@ -21,17 +22,19 @@ from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
+from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
 from app.operations.applications import evidence
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates
+from app.operations.people.members import NewMember, register_member
+from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
-from app.security.members import first_password, register_member
 from app.security.roles import ROLES
 from config import ConfigurationError
 
@@ -60,11 +63,19 @@ def register(app: Flask) -> None:
         rotate_personal_data,
     ):
         app.cli.add_command(command)
+    refuse_foreign(app)
+
+
+def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command: it has the application, and tells a refusal in one line and ends with 1."""
+
+    def declared(function: Callable[..., Any]) -> click.Command:
+        return click.command(name)(with_appcontext(_refusals_are_told(function)))
+
+    return declared
 
 
 def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Print a RuleError, or what the settings lack, in one line and end with 1."""
-
     @wraps(function)
     def told(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -75,35 +86,23 @@ def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-@click.command("init")
-@with_appcontext
-@_refusals_are_told
+@_command("init")
 def init() -> None:
     """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
     installation.install()
     click.echo("ready")
 
 
-@click.command("seed")
-@click.option("--scale", type=click.Choice(["demo", "national"]), default="demo", show_default=True)
-@with_appcontext
-@_refusals_are_told
-def seed(scale: str) -> None:
+@_command("seed")
+def seed() -> None:
     """Fill an empty registry with demonstration data; never in production."""
     _require_demo()
     installation.install()
-    if scale == "demo":
-        click.echo("seeded" if demo.seed_once() else "there already")
-        return
-    from app.installation import national  # Heavy, and seldom wanted.
-
-    national.seed_national(current_app.config["SETTINGS"].database_owner_url)
-    click.echo("seeded")
+    click.echo("seeded" if demo.seed_once() else "there already")
 
 
-@click.command("demo-logins")
+@_command("demo-logins")
 @click.option("--json", "as_json", is_flag=True, help="A list of {role, login, password}.")
-@with_appcontext
 def demo_logins(as_json: bool) -> None:
     """Print the demonstration's logins, one of each role."""
     _require_demo()
@@ -115,7 +114,7 @@ def demo_logins(as_json: bool) -> None:
         click.echo(f"{each['role']}\t{each['login']}\t{each['password']}")
 
 
-@click.command("add-member")
+@_command("add-member")
 @click.argument("number")
 @click.argument("name")
 @click.option("--role", type=click.Choice(list(ROLES)), required=True)
@@ -123,8 +122,6 @@ def demo_logins(as_json: bool) -> None:
 @click.option("--account", "account_no", help="会员编号 of the enterprise whose operator this is")
 @click.option("--email", default="", help="Where the first letters go.")
 @click.option("--phone", default="", help="Where the authorisation code goes.")
-@with_appcontext
-@_refusals_are_told
 def add_member(
     number: str,
     name: str,
@@ -146,22 +143,13 @@ def add_member(
                 select(Account.id).where(Account.member_no == account_no)
             )
             if account_id is None:
-                raise RuleError(f"{account_no}: no such account")
-        register_member(
-            number,
-            name,
-            password,
-            role,
-            account_id=account_id,
-            province=province,
-            email=email,
-            phone=phone,
-        )
+                raise RuleError(_("There is no account %(number)s", number=account_no))
+        register_member(NewMember(number, name, role, account_id, province, email, phone), password)
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
     click.echo(password)
 
 
-@click.command("issue-codes")
+@_command("issue-codes")
 @click.argument("number")
 def issue_codes(number: str) -> None:
     """Give a person, by number, the two codes of a first certificate: hand them over separately.
@@ -172,15 +160,13 @@ def issue_codes(number: str) -> None:
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))
         if member is None:
-            raise RuleError(f"{number}: no such member")
+            raise RuleError(_("There is no member %(number)s", number=number))
         codes = certificates.open_enrolment(member.id, SYSTEM, now=datetime.now(UTC))
     click.echo(f"{codes.reference} {codes.code}")
 
 
-@click.command("clock")
+@_command("clock")
 @click.option("--set", "moment", metavar="TIME", help="2026-11-23 10:00, or 14:59 of the same day.")
-@with_appcontext
-@_refusals_are_told
 def clock_command(moment: str | None) -> None:
     """Show the business clock, or move it where it is the demonstration's own."""
     if moment:
@@ -189,11 +175,9 @@ def clock_command(moment: str | None) -> None:
     click.echo(f"{clock.now():%Y-%m-%d %H:%M:%S}")
 
 
-@click.command("settle-day")
+@_command("settle-day")
 @click.option("--date", "day", metavar="YYYY-MM-DD", help="The trading day; today unless given.")
 @click.option("--as-of", "as_of", metavar="TIME", help="The business time of the run.")
-@with_appcontext
-@_refusals_are_told
 def settle_day(day: str | None, as_of: str | None) -> None:
     """Settle a trading day; a second run changes nothing.
 
@@ -207,7 +191,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
         chosen = _day(day) if day else now.date()
     at = _moment(as_of, chosen) if as_of else now
     if as_of and not clock.has_own_clock() and at > now:
-        raise RuleError(f"{at:%Y-%m-%d %H:%M:%S} is still to come")
+        raise RuleError(_("%(time)s is still to come", time=f"{at:%Y-%m-%d %H:%M:%S}"))
     if not as_of and clock.has_own_clock():
         at = max(now, datetime.combine(chosen, AFTER_CLOSE, tzinfo=BEIJING))
     with transaction():
@@ -224,7 +208,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
     click.echo(_told(done))
 
 
-@click.command("exchange-transfer")
+@_command("exchange-transfer")
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
 )
@@ -234,11 +218,9 @@ def settle_day(day: str | None, as_of: str | None) -> None:
 @click.option("--instrument", "instrument_code", default="", help="标的编码")
 @click.option("--quantity", default="", help="Whole tonnes.")
 @click.option("--venue", "venue_code", default="ZGW", show_default=True)
-@with_appcontext
-@_refusals_are_told
 def exchange_transfer(file: Path | None, **options: str) -> None:
     """Carry out transfers that the trading side starts: one by options, or a JSON list in FILE."""
-    rows = json.loads(file.read_text(encoding="utf-8")) if file else [options]
+    rows = _listed(file) if file else [options]
     requests = [
         trading.TransferRequest(
             **{name: str(row.get(name) or "") for name in _REQUEST_FIELDS},
@@ -252,11 +234,21 @@ def exchange_transfer(file: Path | None, **options: str) -> None:
         click.echo(f"{answer.request_no}\t{answer.number}\t{answer.status}\t{answer.refusal}")
 
 
+def _listed(file: Path) -> list[dict[str, Any]]:
+    """Read a JSON list of objects."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        rows = None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RuleError(_("%(file)s is not a JSON list of requests", file=file.name))
+    return rows
+
+
 _REQUEST_FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
 
 
-@click.command("seal")
-@with_appcontext
+@_command("seal")
 def seal() -> None:
     """Seal the movements so far into the hash chain."""
     with transaction():
@@ -264,9 +256,7 @@ def seal() -> None:
     click.echo(f"sealed {sealed}")
 
 
-@click.command("publish-crl")
-@with_appcontext
-@_refusals_are_told
+@_command("publish-crl")
 def publish_crl() -> None:
     """Publish the list of revoked certificates; the worker does it whenever one is due."""
     with transaction():
@@ -274,8 +264,7 @@ def publish_crl() -> None:
     click.echo(f"published {number}")
 
 
-@click.command("verify-ledger")
-@with_appcontext
+@_command("verify-ledger")
 def verify_ledger() -> None:
     """Recompute every balance from the entries; exit with 1 and the offending keys on any fault."""
     from app.operations.ledger import verification
@@ -301,11 +290,9 @@ _COUNTED = (
 )
 
 
-@click.command("export-evidence")
+@_command("export-evidence")
 @click.argument("application")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
-@with_appcontext
-@_refusals_are_told
 def export_evidence(application: str, folder: Path | None) -> None:
     """Write the signatures of an application, by its number, for an auditor who has openssl alone.
 
@@ -316,8 +303,7 @@ def export_evidence(application: str, folder: Path | None) -> None:
         click.echo(path)
 
 
-@click.command("seal-log")
-@with_appcontext
+@_command("seal-log")
 def seal_log() -> None:
     """Seal the rows of both logs so far into their hash chain."""
     with transaction():
@@ -332,10 +318,8 @@ _HEADS = click.option(
 )
 
 
-@click.command("log-head")
+@_command("log-head")
 @_HEADS
-@with_appcontext
-@_refusals_are_told
 def log_head(folder: Path | None) -> None:
     """Seal the logs, and write the day's head as a signed file, to be kept on another machine."""
     with transaction():
@@ -348,14 +332,13 @@ def log_head(folder: Path | None) -> None:
     click.echo(path)
 
 
-@click.command("verify-log")
+@_command("verify-log")
 @_HEADS
 @click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
 )
-@with_appcontext
 def verify_log(folder: Path | None, key: Path | None) -> None:
     """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
     folder = folder or _heads_folder()
@@ -386,9 +369,7 @@ def _seal_key() -> tuple[str, log_heads.Sign, bytes]:
         return "file", *log_heads.file_key(path)
 
 
-@click.command("rotate-personal-data")
-@with_appcontext
-@_refusals_are_told
+@_command("rotate-personal-data")
 def rotate_personal_data() -> None:
     """Encrypt anew, under the current key, what an older one wrote."""
     total = 0
@@ -401,9 +382,8 @@ def rotate_personal_data() -> None:
     click.echo(f"encrypted {total}")
 
 
-@click.command("worker")
+@_command("worker")
 @click.option("--parent", type=int, default=0, hidden=True, help="End when this process is gone.")
-@with_appcontext
 def worker_command(parent: int) -> None:
     """Deliver messages and work through jobs, until stopped; several may run at once."""
     from app import worker  # Only this command needs the queue's client.
@@ -414,7 +394,7 @@ def worker_command(parent: int) -> None:
 
 def _require_demo() -> None:
     if current_app.config["SETTINGS"].is_production:
-        raise click.ClickException("Demonstration data are not for production")
+        raise RuleError(_("Demonstration data are not for production"))
 
 
 def _told(done: settlement.Settlement) -> str:
@@ -429,7 +409,7 @@ def _day(typed: str) -> date:
     try:
         return date.fromisoformat(typed)
     except ValueError:
-        raise RuleError(f"{typed}: not a date like 2026-11-20") from None
+        raise RuleError(_("%(typed)s is not a date like 2026-11-20", typed=typed)) from None
 
 
 def _moment(typed: str, day: date) -> datetime:
@@ -439,5 +419,7 @@ def _moment(typed: str, day: date) -> datetime:
             return datetime.combine(day, time.fromisoformat(typed.strip().zfill(5)), tzinfo=BEIJING)
         moment = datetime.fromisoformat(typed.strip())
     except ValueError:
-        raise RuleError(f"{typed}: not a time like 14:59 or 2026-11-20 14:59") from None
+        raise RuleError(
+            _("%(typed)s is not a time like 14:59 or 2026-11-20 14:59", typed=typed)
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -122,7 +122,7 @@ class Cluster:
     """One PostgreSQL server with its data, passwords, log and locks in one folder."""
 
     folder: Path
-    configuration: dict[str, str] | None = None
+    configuration: dict[str, str] = field(default_factory=lambda: CONFIGURATION)
 
     def __post_init__(self) -> None:
         """Name the files; nothing is touched yet."""
@@ -151,13 +151,8 @@ class Cluster:
     def create_database(self, name: str, template: str = "template1") -> Urls:
         """Create a database as a copy of another, which nobody uses, and say where."""
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
-                    sql.Identifier(name),
-                    sql.Identifier(OWNER),
-                    sql.Identifier(template),
-                )
-            )
+            names = map(sql.Identifier, (name, OWNER, template))
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(*names))
         return self.urls(name)
 
     def drop_database(self, name: str) -> None:
@@ -223,18 +218,15 @@ class Cluster:
     def _create(self) -> None:
         # Built beside its place and moved there complete, so that a killed first start leaves no
         # half cluster behind.
-        self._forget_half_made()
         passwords = {role: secrets.token_hex(24) for role in (APP, OWNER, SUPERUSER)}
         self._remember({"passwords": passwords, "port": free_port(), "prepared": False})
-        account = self._account()
         fresh = self.data.with_name("postgres.new")
+        shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password_file = self.folder / "postgres.password"
         password_file.touch(mode=0o600)
         password_file.write_text(passwords[SUPERUSER])
-        if account:
-            for path in (fresh, password_file):
-                os.chown(path, account.pw_uid, account.pw_gid)
+        self._give(fresh, password_file)
         try:
             self._run(
                 "initdb",
@@ -247,18 +239,15 @@ class Cluster:
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
-                "--no-sync" if self._is_unsafe() else "--sync-method=fsync",
+                "--no-sync" if self.configuration.get("fsync") == "off" else "--sync-method=fsync",
                 "--no-instructions",
             )
         finally:
             password_file.unlink()
-        lines = (f"{name} = {value}\n" for name, value in self._configuration().items())
+        lines = (f"{name} = {value}\n" for name, value in self.configuration.items())
         with (fresh / "postgresql.conf").open("a") as file:
             file.writelines(["\n# This project's own settings\n", *lines])
         fresh.rename(self.data)
-
-    def _forget_half_made(self) -> None:
-        shutil.rmtree(self.data.with_name("postgres.new"), ignore_errors=True)
 
     def _start(self) -> None:
         self._remove_stale_pid_file()
@@ -280,20 +269,16 @@ class Cluster:
                 return
 
     def _prepare(self) -> None:
-        passwords = self._known()["passwords"]
+        known = self._known()
         with self.connect() as connection:
+            # A start that was killed here may have left some of it, and nothing in it yet.
+            connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
             for role in (OWNER, APP):
-                exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-                verb = "ALTER" if exists.fetchone() else "CREATE"
-                grant = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
-                password = sql.Literal(passwords[role])
-                connection.execute(grant.format(sql.Identifier(role), password))
-            query = "SELECT 1 FROM pg_database WHERE datname = %s"
-            exists = connection.execute(query, [DATABASE])
-            if not exists.fetchone():
-                create = sql.SQL("CREATE DATABASE {} OWNER {}")
-                connection.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
-        self._remember(self._known() | {"prepared": True})
+                connection.execute(f"DROP ROLE IF EXISTS {role}")
+                create = sql.SQL(f"CREATE ROLE {role} LOGIN PASSWORD {{}}")
+                connection.execute(create.format(sql.Literal(known["passwords"][role])))
+            connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+        self._remember(known | {"prepared": True})
 
     def _answers(self) -> bool:
         """Tell whether the server runs and lets us in."""
@@ -346,9 +331,7 @@ class Cluster:
         if self.log.exists() and self.log.stat().st_size > 10_000_000:
             self.log.rename(self.log.with_suffix(".log.1"))
         self.log.touch(mode=0o600)
-        account = self._account()
-        if account:
-            os.chown(self.log, account.pw_uid, account.pw_gid)
+        self._give(self.log)
 
     def _control(self, command: str, *arguments: str) -> None:
         self._run("pg_ctl", command, "-D", str(self.data), "-s", *arguments)
@@ -370,12 +353,9 @@ class Cluster:
             words.seek(0)
             said = words.read().decode(errors="replace").strip()
         if code != 0:
-            raise EmbeddedDatabaseError(f"{program} failed ({code}): {said}\n{self._last_words()}")
-
-    def _last_words(self) -> str:
-        if not self.log.exists():
-            return ""
-        return "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[-8:])
+            log = self.log.read_text(errors="replace") if self.log.exists() else ""
+            last = "\n".join(log.splitlines()[-8:])
+            raise EmbeddedDatabaseError(f"{program} failed ({code}): {said}\n{last}")
 
     # As whom
 
@@ -388,6 +368,11 @@ class Cluster:
                 with contextlib.suppress(KeyError):
                     return pwd.getpwuid(path.stat().st_uid)
         return pwd.getpwnam("nobody")
+
+    def _give(self, *paths: Path) -> None:
+        if account := self._account():
+            for path in paths:
+                os.chown(path, account.pw_uid, account.pw_gid)
 
     def _as_account(self) -> list[str]:
         account = self._account()
@@ -425,12 +410,6 @@ class Cluster:
         fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(known, indent=2))
         fresh.rename(self.secrets)
-
-    def _configuration(self) -> dict[str, str]:
-        return self.configuration or CONFIGURATION
-
-    def _is_unsafe(self) -> bool:
-        return self._configuration().get("fsync") == "off"
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.pki.canonical import canonical
 from app.pki.errors import ContentInvalid
-from assistant.words import TITLES, VALUES, in_reading_order, label_of
+from assistant.words import TITLES, in_reading_order, label_of, word_of
 
 VERSION = 1
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes
@@ -80,7 +80,7 @@ def _blocks(title: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     plain = [key for key in keys if not _is_nested(values[key])]
     blocks: list[dict[str, Any]] = []
     if plain:
-        rows = [[label_of(key), _text(key, values[key])] for key in plain]
+        rows = [[label_of(key), _named(key, values)] for key in plain]
         blocks.append({"kind": "facts", "title": title, "rows": rows})
     for key in keys:
         value = values[key]
@@ -107,7 +107,7 @@ def _list(title: str, key: str, values: list[Any]) -> list[dict[str, Any]]:
             block for n, value in enumerate(values, 1) for block in _blocks(f"{title} {n}", value)
         ]
     rows = [
-        [str(n), *(_text(name, value[name]) if name in value else "（未填）" for name in keys)]
+        [str(n), *(_named(name, value) if name in value else "（未填）" for name in keys)]
         for n, value in enumerate(values, 1)
     ]
     return [_table(title, ["序号", *(label_of(name) for name in keys)], rows)]
@@ -126,14 +126,19 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, dict | list) and bool(value)
 
 
-def _text(key: str, value: Any) -> str:
+def _named(key: str, values: dict[str, Any]) -> str:
+    """Write one of an object's plain values; a type is called as in the object's kind of application."""
+    return _text(key, values[key], str(values.get("kind", "")))
+
+
+def _text(key: str, value: Any, kind: str = "") -> str:
     """Write a plain value; a code that has a Chinese word gets it, and keeps the code beside it."""
     if value is None or value in ("", [], {}):
         return "（空）"
     if isinstance(value, bool):
         return "是" if value else "否"
     text = str(value)
-    word = VALUES.get(key, {}).get(text)
+    word = word_of(key, text, kind)
     return f"{word}（{text}）" if word else text
 
 

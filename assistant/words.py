@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from assistant.kinds import CATEGORIES, KINDS
+
 # What may be signed: the type that stands in the signed content, and the window's title.
 TITLES = {
     "login": "登录",
@@ -56,45 +58,8 @@ DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", 
 VALUES = {
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
-    "kind": {
-        "account_change": "账户信息修改",
-        "account_opening": "开户",
-        "certificate_replacement": "证书补办",
-        "issuance": "配额发放",
-        "registry_to_trading": "登记发起登记转交易",
-        "trading_to_registry": "交易发起交易转登记",
-        "exchange_registry_to_trading": "交易发起登记转交易",
-        "surrender": "清缴履约",
-        "surrender_refund": "清缴退还",
-        "custody_deposit": "存管",
-        "custody_link": "关联对方重点排放单位",
-        "custody_return": "存管返还",
-        "voluntary_cancellation": "自愿注销",
-        "freeze": "冻结",
-        "unfreeze": "解冻",
-        "confiscation": "收缴",
-        "confiscation_refund": "收缴退还",
-        "restriction": "账户限制",
-        "restriction_lifting": "解除账户限制",
-    },
-    "category": {
-        "merger": "合并",
-        "split": "分立",
-        "restructuring": "重组",
-        "pre_allocation": "预分配",
-        "approved": "核定",
-        "supplementary": "补发",
-        "adjustment": "调整",
-        "judicial": "司法",
-        "supervision": "监管措施",
-        "dispute": "权属争议",
-        "true_up": "多退少补收回",
-        "penalty": "处罚",
-        "other": "其他",
-    },
+    "kind": KINDS,
 }
-
-
 PLACES = {key: place for place, key in enumerate(LABELS)}
 
 
@@ -106,3 +71,9 @@ def in_reading_order(keys: Iterable[str]) -> list[str]:
 def label_of(key: str) -> str:
     """Return the word for a key of the payload."""
     return LABELS.get(key, key)
+
+
+def word_of(key: str, text: str, kind: str) -> str:
+    """Return the word for a value, or ""; a type is called as in its ``kind`` of application."""
+    words = CATEGORIES.get(kind, {}) if key == "category" else VALUES.get(key, {})
+    return words.get(text, "")

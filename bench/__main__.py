@@ -28,10 +28,13 @@ CASES = (
 
 
 def main() -> int:
-    """Measure, print and keep; always returns 0: a figure that falls short is no error."""
+    """Measure, print and keep; return 1 where a case left books that do not verify.
+
+    A figure that falls short is no error.
+    """
     arguments = _arguments()
     began = time.monotonic()
-    report, took = Report(), {}
+    report, took, faulty = Report(), {}, []
     with opened(is_quick=arguments.quick) as world:
         facts = world.facts()
         say(", ".join(f"{name} {value}" for name, value in facts.items()))
@@ -46,10 +49,15 @@ def main() -> int:
             say(f"{name}: {case.__doc__.splitlines()[0]}")
             case(world, report)
             took[name] = time.monotonic() - started
+            faults = world.faults()
+            say("\n".join([f"  faults: {len(faults)}", *(f"    {fault}" for fault in faults)]))
+            faulty += [name] if faults else []
     took["all"] = time.monotonic() - began
     _keep(arguments.quick, facts, took, report)
     _conclude(took, report)
-    return 0
+    for name in faulty:
+        say(f"the books do not verify: {name}")
+    return 1 if faulty else 0
 
 
 def _arguments() -> argparse.Namespace:

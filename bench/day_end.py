@@ -9,7 +9,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.operations.ledger import settlement
 from app.operations.records.actor import SYSTEM
-from bench.measure import Report, interleaved, say
+from bench.measure import Report, interleaved
 from bench.world import FIRST_ACCOUNT, MORNING, TODAY, World
 
 EVENING = datetime(2026, 11, 20, 15, 30, tzinfo=BEIJING)
@@ -34,7 +34,6 @@ def roll(world: World, report: Report) -> None:
         to=("state updates alone", found["states"]), note="aim <= 3 s at 1,000,000",
     )  # fmt: skip
     _settle(world, keep=True)
-    say(f"  faults: {world.verify()}")
 
 
 def _settle(world: World, *, keep: bool) -> float:
@@ -65,7 +64,6 @@ def _update_states(world: World) -> float:
 def _put_in_transit(world: World, rows: int) -> None:
     """Write submitted transfers of today with their postings, as the operation leaves them."""
     with world.superuser() as connection:
-        connection.execute("SET session_replication_role = origin")
         for statement in _TRANSIT.split(";"):
             connection.execute(
                 statement.format(

@@ -17,8 +17,8 @@ from sqlalchemy import event
 
 from app import embedded
 from app.extensions import db, transaction
+from app.operations.people.members import NewMember, register_member
 from app.security import sessions
-from app.security.members import register_member
 from bench.measure import Report, interleaved
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
@@ -195,7 +195,7 @@ def signed_in(world: World) -> str:
                 db.text("SELECT id FROM ab_user WHERE username = :name"), {"name": OFFICER}
             ).scalar()
             member = known or register_member(
-                OFFICER, "经办", "Bench-2026-carbon", "registry_maker", must_change=False
+                NewMember(OFFICER, "经办", "registry_maker"), "Bench-2026-carbon", must_change=False
             )
             token = sessions.begin(member, ip="127.0.0.1")
         db.session.remove()

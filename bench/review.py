@@ -13,7 +13,7 @@ from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting
 from app.operations.applications import engine
 from app.operations.records.actor import SYSTEM, Actor
-from bench.measure import Report, interleaved, say, seconds
+from bench.measure import Report, interleaved, seconds
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
 ENTERPRISES = 3_400  # as many as the nation has: some apply several times on the last day
@@ -41,7 +41,6 @@ def bulk(world: World, report: Report) -> None:
         to=("ORM loop", found["loop"]), aim=">= 40",
     )  # fmt: skip
     report.add(f"review of {many:,} at once", [many / rate for rate in found["bulk"]], "s")
-    say(f"  faults: {world.verify()}")
 
 
 def _give_notices(world: World) -> None:

@@ -9,7 +9,7 @@ from flask import Flask
 
 def registry() -> Flask:
     """Return the application under measurement."""
-    from app import create_app
+    from app.web import create_app
     from bench.world import settings
 
     return create_app(settings(os.environ["BENCH_URL"], os.environ["BENCH_OWNER_URL"]))

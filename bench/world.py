@@ -17,13 +17,14 @@ import psycopg
 from flask import Flask
 
 import config
-from app import create_app, embedded, installation, memory
+from app import embedded, installation, memory
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.ledger import verification
-from app.operations.records import clock
+from app.operations.records import clock, log
 from app.operations.records.actor import SYSTEM
+from app.web import create_app
 
 MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday, a trading day
 TODAY = date(2026, 11, 20)
@@ -101,14 +102,12 @@ class World:
             "PGDATABASE": embedded.DATABASE,
         }
 
-    def verify(self) -> int:
-        """Run the consistency checks over the whole ledger; return the number of faults."""
+    def faults(self) -> list[str]:
+        """Check the whole ledger and both logs; return what is wrong, the first hundred of each kind."""
         with self.app.app_context():
-            report = verification.verify_ledger()
+            found = [*verification.verify_ledger().faults, *log.verify_log().faults]
             db.session.remove()
-        for fault in report.faults[:5]:
-            print("    fault:", fault.check, fault.key)
-        return sum(report.totals.values())
+        return [f"{fault.check}: {fault.key}" for fault in found]
 
     def facts(self) -> dict[str, object]:
         """Return what the figures depend on."""

@@ -13,19 +13,26 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Member
+from app.installation import reference
+from app.models import Account, Instrument, Member
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM
 from app.security import sessions
+from app.web import create_app
+from tests import factories
 from tests.invariants import assert_sound
 
 TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
 KEPT = {
     "alembic_version",
     "trading_day",
+    "sector",
+    "category",
+    "city",
+    "reference_version",
     "ab_role",
     "ab_permission",
     "ab_view_menu",
@@ -97,15 +104,16 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def app(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Flask]:
+def app(_installed: Flask, _empty: Callable[[], None]) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
+    factories.number_anew()
     with _installed.app_context():
         with transaction():
             clock.set_to(TRADING_MORNING, SYSTEM)
         yield _installed
         db.session.rollback()
         db.session.remove()
-        _empty(cluster)
+        _empty()
 
 
 @pytest.fixture
@@ -128,26 +136,91 @@ def sign_in(app: Flask) -> Callable[[Member], FlaskClient]:
     return open_browser
 
 
-def _empty(cluster: embedded.Cluster) -> None:
-    """Empty what tests write; the append-only triggers stand aside for the superuser alone."""
+@pytest.fixture
+def plant(app: Flask) -> Account:
+    """甲发电有限公司, in 湖北."""
+    return factories.account()
+
+
+@pytest.fixture
+def operator(plant: Account) -> Member:
+    """Who acts for the plant."""
+    return factories.member(of=plant)
+
+
+@pytest.fixture
+def cea(plant: Account) -> Instrument:
+    """An instrument of which the plant has 700 tonnes available, as in the manual."""
+    return factories.issued_to(plant, 700)
+
+
+@pytest.fixture
+def hubei(app: Flask) -> Member:
+    """The officer of the plant's province."""
+    return factories.member("province", province="42")
+
+
+@pytest.fixture
+def maker(app: Flask) -> Member:
+    return factories.member("registry_maker")
+
+
+@pytest.fixture
+def checker(app: Flask) -> Member:
+    return factories.member("registry_checker")
+
+
+@pytest.fixture
+def officer(maker: Member) -> Member:
+    """An officer of the registry, where one is enough."""
+    return maker
+
+
+@pytest.fixture(scope="session")
+def _empty(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Callable[[], None]]:
+    """Return a function that empties what tests write, in one round trip.
+
+    The append-only triggers stand aside for the superuser alone.
+    """
     with cluster.connect("registry") as connection:
         tables = connection.execute(
             "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables"
             " WHERE schemaname IN ('public', 'job_queue') AND tablename <> ALL(%s)",
             [list(KEPT)],
         ).fetchall()
-        connection.execute("SET session_replication_role = replica")
         # Small tables: deleting is quicker than truncating, and needs no order among them.
-        for (name,) in tables:
-            connection.execute(f"DELETE FROM {name} WHERE true")
-        connection.execute(
-            "INSERT INTO account (id, member_no, name, kind)"
-            " VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry')"
+        deletes = "".join(
+            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;" for (name,) in tables
         )
-        edited = connection.execute("DELETE FROM trading_day WHERE changed_by IS NOT NULL").rowcount
-    if edited:
-        with transaction():
-            calendar.seed()
+        changed = "".join(
+            f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
+            for name in ("sector", "category", "city")
+        )
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            f"""
+            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+            DECLARE edited boolean;
+            BEGIN
+              {deletes}
+              INSERT INTO account (id, member_no, name, kind)
+                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
+              DELETE FROM trading_day WHERE changed_by IS NOT NULL;
+              edited := found;
+              {changed}
+              RETURN edited;
+            END $$
+            """
+        )
+
+        def empty() -> None:
+            (edited,) = connection.execute("SELECT pg_temp.empty()").fetchone() or (True,)
+            if edited:
+                with transaction():
+                    calendar.seed()
+                    reference.seed()
+
+        yield empty
 
 
 # Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of
@@ -159,8 +232,10 @@ SOUND_AFTER = re.compile(
 
 
 @pytest.fixture(autouse=True)
-def _sound_afterwards(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Assert the invariants where a business was done."""
+def _sound_afterwards(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Assert the invariants where a business was done, while a test's own kinds are known still."""
     is_business = SOUND_AFTER.match(request.module.__name__) and "app" in request.fixturenames
     # What is done without a lock, or by hand, goes wrong on purpose.
     if "without_the" in request.node.name or request.node.get_closest_marker("unsound"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from uuid import uuid4
 
 from app.domain.workflow import Case, Line
@@ -10,10 +11,22 @@ from app.models import Account, Application, ApplicationLine, Instrument, Member
 from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import entered, submitted
+from tests.factories import account, entered, issued_to, member, submitted
 
 DEPOSIT, LINK, RETURN = "custody_deposit", "custody_link", "custody_return"
 Shares = dict[Account, int]
+
+
+def parties(tonnes: int) -> SimpleNamespace:
+    """甲, 乙, 丙, 丁 as a to d, each with an operator of_a to of_d; the officers; what a holds."""
+    found = SimpleNamespace()
+    for name, title in {"a": "甲发电", "b": "乙发电", "c": "丙发电", "d": "丁发电"}.items():
+        row = account(f"{title}有限公司")
+        setattr(found, name, row)
+        setattr(found, f"of_{name}", member(of=row))
+    found.maker, found.checker = member("registry_maker"), member("registry_checker")
+    found.cea = issued_to(found.a, tonnes)
+    return found
 
 
 def approve(id_: int, by: Member, comment: str = "同意") -> Case:

@@ -31,12 +31,21 @@ from app.models import (
 )
 from app.operations.applications import engine
 from app.operations.ledger import posting
+from app.operations.people.members import NewMember, register_member
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from app.security.members import register_member
 
 PASSWORD = "Correct-Horse-1"
-_number = itertools.count(1)
+_number = itertools.count(1000)
+
+
+def number_anew() -> None:
+    """Start the numbers again: what a test makes is named alike whatever ran before it.
+
+    From 1000 on they sort alike as numbers and as texts, and meet none that tests write out.
+    """
+    global _number
+    _number = itertools.count(1000)
 
 
 def account(name: str = "甲发电有限公司", province: str = "42", **more: object) -> Account:
@@ -92,16 +101,9 @@ def member(
     if db.session.query(Member).filter_by(username=number).first():
         number = f"{number}-{next(_number)}"
     with transaction():
-        member_id = register_member(
-            number,
-            of.name if of is not None else role,
-            PASSWORD,
-            role,
-            account_id=of.id if of is not None else None,
-            province=province,
-            must_change=False,
-            **more,
-        )
+        name, account_id = (of.name, of.id) if of is not None else (role, None)
+        newcomer = NewMember(number, name, role, account_id, province, **more)
+        member_id = register_member(newcomer, PASSWORD, must_change=False)
     return db.session.get_one(Member, member_id)
 
 
@@ -128,6 +130,21 @@ def give(
             [PostingRequest("issuance", Stage.APPROVAL, f"give:{uuid4()}", moves)],
             at=at or datetime(2026, 1, 5, 9, 0, tzinfo=BEIJING),
         )
+
+
+def issued_to(by: Account, quantity: int) -> Instrument:
+    """Create an instrument of which the account has so many tonnes available."""
+    row = instrument()
+    give(by, row, quantity)
+    return row
+
+
+def offset(name: str = "CCER") -> Instrument:
+    """Create a CCER that was registered after 2024-01-22, so that notices may accept it."""
+    row = instrument(name, trade_code=None, vintage=2024)
+    with transaction():
+        row.kind = "offset"
+    return row
 
 
 def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> int:

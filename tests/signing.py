@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from flask import Flask
 from app.pki.signer import wait_until_ready
 
 ROOT = Path(__file__).resolve().parents[1]
+needs_sm2 = pytest.mark.skipif(
+    importlib.util.find_spec("tongsuopy") is None,
+    reason="tongsuopy has no files for this machine",
+)
 
 
 @contextmanager
@@ -29,11 +34,11 @@ def running_authority(folder: Path) -> Iterator[Path]:
         [*python, "app.pki.signer", folder], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until_ready(folder)
+        wait_until_ready(folder, 90)
         yield folder
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

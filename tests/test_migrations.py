@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from contextlib import contextmanager
 
+import click
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from flask_appbuilder import Model
 from sqlalchemy import CheckConstraint, create_engine, inspect, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 import config
-from app import create_app, installation
+from app import installation
+from app.domain.moves import Bucket
 from app.extensions import db
+from app.installation import schema
+from app.migrations import buckets, fingerprint
 from app.models.ledger import TransactionId
+from app.web import create_app
+from config import ConfigurationError
 
 # What Flask-AppBuilder's tables have and our metadata cannot tell, with the reason.
 KNOWN_NOISE: set[tuple[str, str]] = set()
+MIGRATIONS = fingerprint.FOLDER
 
 
 @pytest.fixture
@@ -125,6 +135,158 @@ def test_the_history_is_one_line(empty):
     assert len(scripts.get_heads()) == len(scripts.get_bases()) == 1
 
 
+# What released migrations say stays as it is: whoever has run them has run this.  A new file is added.
+FROZEN = {
+    "buckets.py": "d75e4820d65f168f",
+    "sql/0001/application_guards.sql": "6a05db587941c855",
+    "sql/0001/applications.sql": "a9fc9a9a30ec5c2c",
+    "sql/0001/identity.sql": "89609eb59bd1d6e4",
+    "sql/0001/ledger.sql": "17f1affbf6977e3d",
+    "sql/0001/members.sql": "cf5ea75b8deeeb72",
+    "sql/0001/post_movements.sql": "72d2c283994110fd",
+    "sql/0001/records.sql": "2ecc5387cabb8da9",
+    "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_migration_is_never_edited(name):
+    found = hashlib.sha256((MIGRATIONS / name).read_text(encoding="utf-8").encode()).hexdigest()
+    assert found[:16] == FROZEN[name], f"{name} is frozen: leave it and write a new migration"
+
+
+def test_every_file_of_a_migration_is_frozen():
+    files = {*MIGRATIONS.glob("versions/*.py"), *MIGRATIONS.glob("sql/*/*.sql")}
+    names = {file.relative_to(MIGRATIONS).as_posix() for file in files}
+    assert names | {"buckets.py"} == set(FROZEN), "name the digest of a new file in FROZEN"
+
+
+def test_the_expected_schema_is_what_the_migrations_make(empty):
+    with owner_of(empty) as connection:
+        upgrade(connection)
+        found = schema.of_catalogue(connection)
+
+    assert found == fingerprint.expected(), "run .venv/bin/python tools/schema.py"
+
+
+CHANGES = {
+    "a column is gone": ("ALTER TABLE account DROP COLUMN needs_colleague", "account"),
+    "a column is of another type": ("ALTER TABLE venue ALTER code TYPE TEXT", "venue"),
+    "a check is gone": ("ALTER TABLE holding DROP CONSTRAINT never_negative", "holding"),
+    "a check is weaker": (
+        "ALTER TABLE movement DROP CONSTRAINT quantity_positive,"
+        " ADD CONSTRAINT quantity_positive CHECK (quantity > -1)",
+        "movement",
+    ),
+    "an index is gone": ("DROP INDEX movement_posting", "movement"),
+    "a trigger is off": ("ALTER TABLE posting DISABLE TRIGGER append_only", "posting"),
+    "a function does something else": (
+        "CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RETURN NULL; END $$",
+        "append_only()",
+    ),
+    "a view is gone": ("DROP VIEW line_draw CASCADE", "line_draw"),
+    "it is an older demonstration's": ("UPDATE alembic_version SET version_num = '0006'", "0006"),
+    "its migrations were edited since": ("COMMENT ON TABLE alembic_version IS 'other'", "迁移文件"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_schema_is_refused_by_init_and_by_serving(empty, change):
+    statement, named = CHANGES[change]
+    with application_on(empty) as app, owner_of(empty) as connection:
+        installation.install()
+        connection.execute(text(statement))
+        connection.commit()
+        before = named_objects(connection)
+
+        answer = app.test_cli_runner().invoke(args=["init"])
+
+        assert (answer.exit_code, answer.stdout) == (1, "")
+        assert named in answer.stderr
+        assert "make reset" in answer.stderr
+        assert answer.stderr.count("\n") == 1
+        assert named_objects(connection) == before
+        with (
+            click.Context(click.Command("run"), info_name="run"),
+            pytest.raises(ConfigurationError, match=re.escape(named)),
+        ):
+            schema.check_before_serving(app, app.config["SETTINGS"])
+
+
+def test_an_index_that_somebody_added_is_let_be(empty):
+    with application_on(empty) as app, owner_of(empty) as connection:
+        installation.install()
+        connection.execute(text("CREATE INDEX by_hand ON account (name)"))
+        connection.commit()
+
+        installation.install()
+        with click.Context(click.Command("run"), info_name="run"):
+            schema.check_before_serving(app, app.config["SETTINGS"])
+
+
+def test_nothing_is_served_before_init(empty):
+    with (
+        application_on(empty) as app,
+        click.Context(click.Command("run"), info_name="run"),
+        pytest.raises(ConfigurationError, match="flask init"),
+    ):
+        schema.check_before_serving(app, app.config["SETTINGS"])
+
+
+def test_the_database_has_the_buckets_of_the_program_by_their_numbers(empty):
+    with owner_of(empty) as connection:
+        upgrade(connection)
+        columns = [each["name"] for each in inspect(connection).get_columns("holding")]
+        checks = {
+            each["name"]: each["sqltext"]
+            for table in ("holding", "movement")
+            for each in inspect(connection).get_check_constraints(table)
+        }
+
+    assert [each for each in columns if each in {bucket.column for bucket in Bucket}] == [
+        bucket.column for bucket in Bucket
+    ]
+    assert list(Bucket) == list(range(1, len(Bucket) + 1))
+    assert checks["bucket_known"].count(f"<= {len(Bucket)}") == 2
+    assert checks["never_negative"].count(">= 0") == len(Bucket) - 1
+
+
+def test_a_bucket_is_added_by_a_short_migration(empty):
+    known = [bucket.column for bucket in Bucket]
+    with owner_of(empty) as connection:
+        upgrade(connection)
+        before = schema.of_catalogue(connection)
+        operations = Operations(MigrationContext.configure(connection))
+
+        buckets.add(operations, [*known, "pledged"])
+
+        connection.execute(
+            text("INSERT INTO instrument (code, name, vintage) VALUES ('P', 'P', 1)")
+        )
+        connection.execute(
+            text("INSERT INTO account (member_no, name, province) VALUES ('A', 'A', '42')")
+        )
+        # Two in one statement, which go the way of many, and one alone.
+        for moves in (((30, 1, 12, 101, 1), (7, 101, 1, 101, 13)), ((3, 101, 1, 101, 13),)):
+            rows = ", ".join(f"(1, now(), 1, {', '.join(map(str, each))})" for each in moves)
+            connection.execute(
+                text(
+                    "INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account,"
+                    f" from_bucket, to_account, to_bucket) VALUES {rows}"
+                )
+            )
+        holdings = text("SELECT issued, available, pledged FROM holding ORDER BY account_id")
+        assert connection.execute(holdings).all() == [(-30, 0, 0), (0, 20, 10)]
+        last = text("SELECT bucket, delta, after FROM entry ORDER BY seq DESC, bucket DESC LIMIT 1")
+        assert connection.execute(last).all() == [(13, 3, 10)]
+        connection.rollback()
+
+        buckets.add(operations, [*known, "pledged"])
+        buckets.remove(operations, [*known, "pledged"])
+        assert schema.of_catalogue(connection) == before
+
+
 def test_the_models_and_the_schema_agree(empty, monkeypatch):
     monkeypatch.setitem(ischema_names, "xid8", TransactionId)
     with owner_of(empty) as connection:
@@ -160,7 +322,7 @@ def test_installing_twice_at_once_and_once_more(empty):
 
     def install(app):
         with application_on(empty, app):
-            start.wait(timeout=20)
+            start.wait(timeout=60)
             try:
                 installation.install()
             except BaseException as error:
@@ -214,6 +376,7 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "application_line",
         "application_party",
         "attachment",
+        "unfinished_form",
         "notice_instrument",
         "login_failure",
         "captcha",

@@ -42,9 +42,9 @@ def written() -> str:
     from flask_babel import force_locale
 
     import config
-    from app import create_app
     from app.security.permission_sheet import sheet
     from app.views.administration.permissions import cells, header
+    from app.web import create_app
 
     app = create_app(config.load(ENVIRONMENT))
     with app.test_request_context(), force_locale("zh"):

@@ -34,11 +34,6 @@ def mask_email(address: str | None) -> str:
     return f"{shown}{STAR * 3}@{host}"
 
 
-def mask_name(name: str | None) -> str:
-    """Leave the first character of a person's name: 张**."""
-    return (name or "")[:1] + STAR * max(len(name or "") - 1, 0)
-
-
 # Which rule a field follows, by the last part of its name.
 MASKS: Mapping[str, Callable[[str | None], str]] = {
     "phone": mask_phone,

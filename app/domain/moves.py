@@ -14,7 +14,6 @@ from app.domain.errors import RuleError
 ISSUANCE_ACCOUNT_ID = (
     1  # The national issuance account: the only one whose `issued` goes below zero.
 )
-MAX_QUANTITY = 2**63 - 1  # PostgreSQL's bigint.
 LARGEST_REQUEST = 10**12  # Tonnes in one line: above the sum of all allowances ever issued.
 
 

@@ -22,6 +22,7 @@ class Status(StrEnum):
     RETURNED = "returned"  # 已退回
     WITHDRAWN = "withdrawn"  # 已撤回
     REFUSED = "refused"  # 已拒绝: a machine's request that a rule refused
+    DISCARDED = "discarded"  # 已删除: a draft whose applicant deleted it; only its number stays
 
 
 class Action(StrEnum):
@@ -33,6 +34,7 @@ class Action(StrEnum):
     SEND_BACK = "send_back"
     WITHDRAW = "withdraw"
     REFUSE = "refuse"
+    DISCARD = "discard"
 
 
 class Party(StrEnum):
@@ -54,6 +56,7 @@ STATUS_TITLES = {
     Status.RETURNED: _("Returned"),
     Status.WITHDRAWN: _("Withdrawn"),
     Status.REFUSED: _("Refused"),
+    Status.DISCARDED: _("Deleted"),
 }
 STATUS_TONES = {
     Status.DRAFT: "grey",
@@ -63,6 +66,7 @@ STATUS_TONES = {
     Status.RETURNED: "red",
     Status.WITHDRAWN: "grey",
     Status.REFUSED: "red",
+    Status.DISCARDED: "grey",
 }
 ACTION_TITLES = {
     Action.SAVE: _("Saved draft"),
@@ -71,20 +75,21 @@ ACTION_TITLES = {
     Action.SEND_BACK: _("Sent back"),
     Action.WITHDRAW: _("Withdrew"),
     Action.REFUSE: _("Refused"),
+    Action.DISCARD: _("Deleted draft"),
 }
 
 # Before the first of a kind's own reviews: where the enterprise asks for a second operator's yes.
 COLLEAGUE_STEP = -1
 
-OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
-FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)
+EDITABLE = (Status.DRAFT, Status.RETURNED)
 
 _ALLOWED = {
-    Action.SAVE: (Status.DRAFT, Status.RETURNED),
-    Action.SUBMIT: (Status.DRAFT, Status.RETURNED),
+    Action.SAVE: EDITABLE,
+    Action.SUBMIT: EDITABLE,
     Action.APPROVE: (Status.IN_REVIEW,),
     Action.SEND_BACK: (Status.IN_REVIEW,),
     Action.WITHDRAW: (Status.DRAFT, Status.IN_REVIEW, Status.PENDING_SETTLEMENT),
+    Action.DISCARD: (Status.DRAFT,),
 }
 
 
@@ -144,6 +149,11 @@ class Case:
     receivers: frozenset[int] = frozenset()
     agreed: frozenset[int] = frozenset()
     signers: frozenset[int] = frozenset()
+
+    @property
+    def named_receivers(self) -> set[int]:
+        """The accounts that its lines name as receivers."""
+        return {line.account_id for line in self.lines if line.account_id}
 
 
 def require(case: Case, action: Action) -> None:

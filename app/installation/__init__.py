@@ -7,12 +7,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection, make_url
 
 from app.extensions import db
+from app.installation import reference, schema
 from app.operations.records import calendar
 from app.security.roles import sync_roles
 from config import APP_ROLE, Settings, refusal
@@ -45,6 +45,7 @@ def install() -> None:
                 sync_roles(connection)
                 connection.commit()
                 calendar.seed()
+                reference.seed()
                 db.session.commit()
             finally:
                 connection.rollback()
@@ -63,13 +64,12 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def _migrate(connection: Connection) -> None:
-    config = alembic_config(connection)
-    head = ScriptDirectory.from_config(config).get_current_head()
-    present = connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
-    if present and connection.scalar(text("SELECT version_num FROM alembic_version")) == head:
-        return
-    command.upgrade(config, "head")
-    connection.commit()
+    """Bring the schema up to date; one that these migrations did not make is refused, not mended."""
+    schema.require_unchanged(connection)
+    if schema.revision_of(connection) != schema.head():
+        command.upgrade(alembic_config(connection), "head")
+        connection.commit()
+    schema.require_expected(connection)
 
 
 def _app_role(settings: Settings) -> str:

@@ -34,9 +34,9 @@ from app.operations.accounts import accounts
 from app.operations.applications import engine
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
+from app.operations.people.members import NewMember, register_members
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
-from app.security.members import NewMember, register_members
 
 DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
 MANUAL_MEMBER_NO = "21042300007"

@@ -12,8 +12,8 @@ from app.extensions import db
 from app.models import Account, Member
 from app.operations.accounts import details
 from app.operations.applications import engine
+from app.operations.people.members import NewMember, register_members
 from app.operations.records.actor import Actor
-from app.security.members import NewMember, register_members
 
 PLACES = {
     "11": ("北京市朝阳区建国路", "110105"),

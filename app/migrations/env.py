@@ -9,13 +9,18 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 
 import app.models  # noqa: F401 - fills the metadata
+from app.migrations import fingerprint
 
 
 def run(connection: Connection) -> None:
     """Migrate on ``connection``; the caller commits."""
     context.configure(connection=connection, target_metadata=Model.metadata)
     with context.begin_transaction():
+        before = context.get_context().get_current_revision()
         context.run_migrations()
+        reached = context.get_context().get_current_revision()
+        if reached not in (before, None):
+            fingerprint.note_files(connection, context.script, reached)
 
 
 handed_over = context.config.attributes.get("connection")

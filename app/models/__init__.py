@@ -15,6 +15,7 @@ from app.models.application import (
     ApplicationEvent,
     ApplicationLine,
     ApplicationParty,
+    UnfinishedForm,
 )
 from app.models.attestation import Attestation
 from app.models.calendar import BusinessClock, SettlementRun, TradingDay
@@ -43,6 +44,7 @@ from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.reference import Category, City, ReferenceVersion, Sector
 
 __all__ = [
     "Account",
@@ -57,9 +59,11 @@ __all__ = [
     "Attestation",
     "BusinessClock",
     "Captcha",
+    "Category",
     "Certificate",
     "CertificateEnrolment",
     "Challenge",
+    "City",
     "ColleagueReviewChange",
     "CustodyLink",
     "Entry",
@@ -87,13 +91,16 @@ __all__ = [
     "PasswordRecord",
     "Posting",
     "Preference",
+    "ReferenceVersion",
     "RevocationList",
     "SealedBlock",
+    "Sector",
     "SettlementRun",
     "Signature",
     "SignatureEvent",
     "TradingDay",
     "TransferPermissionChange",
+    "UnfinishedForm",
     "Venue",
     "VenueInstrument",
 ]

@@ -13,10 +13,12 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     String,
     Text,
+    UniqueConstraint,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -24,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.models.encrypted import Encrypted
 from app.models.folding import folded_sql
 from app.models.instrument import Instrument
+from app.models.reference import Dated
 
 
 class Account(Model):
@@ -126,23 +129,34 @@ class ColleagueReviewChange(Model):
     account: Mapped[Account] = relationship()
 
 
-class Venue(Model):
+class Venue(Dated, Model):
     """A trading venue (划转交易端) that allowances are moved to and from."""
 
     __tablename__ = "venue"
+    __table_args__ = (Dated.ends_after_it_begins("venue"), {"extend_existing": True})
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     code: Mapped[str] = mapped_column(String(20), unique=True)
     name: Mapped[str] = mapped_column(String(100))
 
+    def __str__(self) -> str:
+        """Return what a select offers."""
+        return f"{self.code} {self.name}"
 
-class VenueInstrument(Model):
+
+class VenueInstrument(Dated, Model):
     """The trade code of an instrument at a venue; without one it cannot be transferred there."""
 
     __tablename__ = "venue_instrument"
+    __table_args__ = (
+        UniqueConstraint("venue_id", "instrument_id", name="trade_code_once"),
+        Dated.ends_after_it_begins("venue_instrument"),
+        {"extend_existing": True},
+    )
 
-    venue_id: Mapped[int] = mapped_column(ForeignKey("venue.id"), primary_key=True)
-    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"), primary_key=True)
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    venue_id: Mapped[int] = mapped_column(ForeignKey("venue.id"))
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
     trade_code: Mapped[str] = mapped_column(String(20))
 
     venue: Mapped[Venue] = relationship()

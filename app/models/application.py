@@ -43,7 +43,8 @@ class Application(Model):
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATUSES})", name="status_known"),
         CheckConstraint(
-            "(status IN ('draft', 'refused', 'withdrawn')) OR (submitted_at IS NOT NULL)",
+            "(status IN ('draft', 'refused', 'withdrawn', 'discarded'))"
+            " OR (submitted_at IS NOT NULL)",
             name="submitted_has_a_time",
         ),
         CheckConstraint(
@@ -52,12 +53,15 @@ class Application(Model):
         ),
         CheckConstraint("status <> 'refused' OR refusal <> ''", name="refused_says_why"),
         CheckConstraint(
-            "status IN ('draft', 'returned') OR (notice_id IS NOT NULL)"
+            "status <> 'discarded' OR submitted_at IS NULL", name="discarded_was_never_submitted"
+        ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'discarded') OR (notice_id IS NOT NULL)"
             " = (kind IN ('surrender', 'surrender_refund'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(
-            f"status IN ('draft', 'returned') OR kind NOT IN ({_BY_DOCUMENT})"
+            f"status IN ('draft', 'returned', 'discarded') OR kind NOT IN ({_BY_DOCUMENT})"
             " OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL)",
             name="authority_acts_by_document",
         ),
@@ -106,6 +110,7 @@ class Application(Model):
     reason: Mapped[str] = mapped_column(String(500), server_default="")  # 申请原因
     refusal: Mapped[str] = mapped_column(String(500), server_default="")  # why a rule refused it
     request_key: Mapped[str] = mapped_column(String(80), unique=True)
+    form_key: Mapped[str | None] = mapped_column(String(80))  # of the form that changed it last
     created_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     submitted_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
@@ -211,3 +216,18 @@ class ApplicationEvent(Model):
     comment: Mapped[str] = mapped_column(String(500), server_default="")
 
     application: Mapped[Application] = relationship(back_populates="events")
+
+
+class UnfinishedForm(Model):
+    """What was typed into a form so far, kept for a day so that a page can be read again.
+
+    Not business data: nothing of it counts before the form is saved or submitted.
+    """
+
+    __tablename__ = "unfinished_form"
+    __table_args__ = (Index("unfinished_form_age", "kept_at"), {"extend_existing": True})
+
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
+    request_key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    content: Mapped[list[list[str]]] = mapped_column(JSONB)  # [name, value] as the form sent them
+    kept_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,4 +1,4 @@
-"""Personal data at rest: a column type that encrypts, and the index by which equal values are found.
+"""Personal data at rest: a column type that encrypts.
 
 The keys live outside the database: `create_app` sets where they come from (`set_keys`).  A stored
 value says which key and which cipher made it, so keys and ciphers can be changed (docs/adr/0018):
@@ -11,7 +11,6 @@ The column's own name is authenticated with it: a value moved to another column 
 from __future__ import annotations
 
 import base64
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +37,7 @@ class PersonalDataUnreadable(RuntimeError):
 class Keys:
     """The keys of personal data, by id; the current one encrypts, the others only read.
 
-    ``index`` finds equal values and is never rotated with the others: the indexes would differ.
+    ``index`` is kept for finding equal values, which nothing does yet; it is never rotated.
     """
 
     current: str
@@ -71,8 +70,7 @@ def keys() -> Keys:
 class Encrypted(TypeDecorator[str]):
     """Text that the database holds encrypted: ``mapped_column(Encrypted("account.phone"))``.
 
-    Such a column cannot be searched or sorted; where equal values matter, keep `blind_index` of
-    it in a column beside it.  None stays NULL, "" is encrypted like any other value.
+    Such a column cannot be searched or sorted.  None stays NULL, "" is encrypted like any other value.
     """
 
     impl = Text
@@ -128,15 +126,6 @@ def key_of(stored: str) -> str:
     """Return the id of the key that made a stored value, or "" where none did."""
     shape = SHAPE.fullmatch(stored)
     return shape[2] if shape else ""
-
-
-def blind_index(text: str, context: str) -> str:
-    """Return what equal values share and nobody without the key can compute, in hex.
-
-    Blanks and hyphens do not count, nor does the case: 420106…123x is 420106…123X.
-    """
-    plain = re.sub(r"[\s-]", "", text).upper()
-    return hmac.new(keys().index, f"{context}\0{plain}".encode(), "sha256").hexdigest()
 
 
 def _associated(suite: str, key_id: str, context: str) -> bytes:

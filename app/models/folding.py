@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, func, literal_column
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import coercions, roles
 from sqlalchemy.sql.elements import Label
 
@@ -20,7 +21,9 @@ def folded_sql(column: str) -> str:
     return f"translate(NORMALIZE({column}, NFKC), '{FOLDS_FROM}'::text, '{FOLDS_TO}'::text)"
 
 
-def has_part(column: ColumnElement[Any], typed: str) -> ColumnElement[bool]:
+def has_part(
+    column: ColumnElement[Any] | InstrumentedAttribute[Any], typed: str
+) -> ColumnElement[bool]:
     """Return the condition that a name, code or text holds what was typed, both of them folded.
 
     A column with a folded one beside it (``name_folded``) is searched there.

@@ -21,3 +21,7 @@ class Instrument(Model):
     name: Mapped[str] = mapped_column(String(100))  # 标的名称
     vintage: Mapped[int] = mapped_column(SmallInteger)  # 配额年度; 2020 = the merged 2019-2020
     kind: Mapped[str] = mapped_column(String(20), server_default="allowance")
+
+    def __str__(self) -> str:
+        """Return what a select offers."""
+        return f"{self.code} {self.name}"

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import UserDefinedType
 
-from app.domain.moves import HELD_BUCKETS, ISSUANCE_ACCOUNT_ID, Bucket
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.models.account import Account
 from app.models.instrument import Instrument
 
@@ -87,9 +87,6 @@ class Holding(Model):
     instrument: Mapped[Instrument] = relationship()
 
 
-HELD = sum((getattr(Holding, bucket.column) for bucket in HELD_BUCKETS[1:]), Holding.available)
-
-
 class Posting(Model):
     """Movements that belong to one step of one business document, posted together or not at all."""
 
@@ -123,7 +120,8 @@ class Movement(Model):
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint(
-            "from_bucket BETWEEN 1 AND 12 AND to_bucket BETWEEN 1 AND 12", name="bucket_known"
+            f"from_bucket BETWEEN 1 AND {len(Bucket)} AND to_bucket BETWEEN 1 AND {len(Bucket)}",
+            name="bucket_known",
         ),
         CheckConstraint(
             "from_account <> to_account OR from_bucket <> to_bucket", name="goes_somewhere"

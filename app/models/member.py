@@ -30,6 +30,8 @@ from app.models.account import Account
 from app.models.encrypted import Encrypted
 from app.models.ledger import TransactionId
 
+NO_ADDRESS = "@members.invalid"  # stands for the address of somebody who has given none
+
 
 class Member(User):
     """A person who signs in: an operator of an enterprise, an officer or an administrator.
@@ -55,6 +57,11 @@ class Member(User):
 
     # Not stored: the serial number of the certificate behind this request's session, for the log.
     certificate_serial = ""
+
+    @property
+    def address(self) -> str:
+        """Return the e-mail address, or "" where nobody has given one."""
+        return "" if self.email.endswith(NO_ADDRESS) else self.email
 
 
 # The roles of an enterprise's people who may say yes or no to what another one has submitted.
@@ -154,6 +161,11 @@ class LoginFailure(Model):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     key: Mapped[str] = mapped_column(String(150))  # "member:..." or "ip:..."
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    @staticmethod
+    def key_of(member_no: str) -> str:
+        """Return the key under which the failures of a member number count."""
+        return f"member:{member_no}"
 
 
 class Captcha(Model):

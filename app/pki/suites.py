@@ -6,7 +6,6 @@ one suite can still be verified after another has become the default.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Mapping
@@ -214,16 +213,6 @@ def suite_of(spki: bytes) -> CryptoSuite:
 def public_key(spki: bytes) -> Any:
     """Return a public key as certificates are made for one, whatever its suite."""
     return sm2.PublicKey(spki) if _is_sm2(spki) else load_der_public_key(spki)
-
-
-@functools.cache
-def has_sm2() -> bool:
-    """Tell whether SM2 signatures can be verified on this machine."""
-    try:
-        import tongsuopy.crypto.asymciphers.ec  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _is_sm2(spki: bytes) -> bool:

@@ -23,12 +23,13 @@ from flask import current_app, request
 from flask_babel import lazy_gettext as _
 from sqlalchemy import delete, func, select
 
+from app.domain.errors import RuleError
 from app.extensions import db
 from app.models import Certificate, Challenge, Member
 from app.pki import cms
 from app.pki.authority import Authority, Usage, require_usable
 from app.pki.canonical import canonical, one_line, parse
-from app.pki.errors import CertificateRefused, ContentInvalid, PkiError, SignatureRefused
+from app.pki.errors import CertificateRefused, ContentInvalid, SignatureRefused
 from app.pki.signer import authority_of
 
 LIFETIME = {"login": timedelta(seconds=120), "sign": timedelta(minutes=15)}
@@ -186,7 +187,9 @@ def verify_signed(
     payload = canonical(signed["payload"])
     _require(payload == taken.payload == canonical(expected_payload), "other_content")
     row = cms.verify(content, signature, _find_certificate).certificate
-    return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN)
+    # Signing in and renewing have the member's row instead, which comes before the certificate.
+    holds = purpose in ("submit", "review")
+    return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN, holds=holds)
 
 
 def signed_at(content: bytes) -> datetime:
@@ -196,7 +199,7 @@ def signed_at(content: bytes) -> datetime:
     return moment
 
 
-def reason_of(error: PkiError) -> str:
+def reason_of(error: RuleError) -> str:
     """Return what the member is told."""
     return str(REASONS.get(error.code) or _("The certificate was not accepted; sign in again"))
 
@@ -232,12 +235,15 @@ def _find_certificate(_issuer: bytes, serial: int) -> Certificate | None:
     return db.session.scalar(select(Certificate).where(Certificate.serial == f"{serial:x}"))
 
 
-def _usable(row: Certificate, member_id: int, usage: Usage) -> Certificate:
-    """Return the certificate where it may be used now, for this, by this member."""
+def _usable(row: Certificate, member_id: int, usage: Usage, *, holds: bool = False) -> Certificate:
+    """Return the certificate where it may be used now, for this, by this member.
+
+    Held, it cannot be suspended or revoked before the caller commits.
+    """
     now = datetime.now(UTC)
     member_no = require_usable(_authority(), row.der, usage=usage, at=now)
     # Read anew: a certificate that was revoked a moment ago does not count.
-    db.session.refresh(row, ["state"])
+    db.session.refresh(row, ["state"], with_for_update={"read": True} if holds else None)
     if row.state != "active":
         raise _refused(row.state)
     owner = db.session.get_one(Member, row.member_id)

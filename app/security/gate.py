@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from flask import Flask, flash, g, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from app.security import passwords, sessions
+from app.operations.people import passwords
+from app.operations.people.sessions import ENDINGS
 
 # Whoever adds an endpoint here says why a stranger needs it.
 PUBLIC = frozenset(
@@ -71,7 +73,7 @@ def _stop() -> Response | None:
         return None  # An unknown address gets its 404.
     g.user = current_user._get_current_object()
     if current_user.is_authenticated:
-        g.reason_to_change = passwords.must_be_changed(g.user)
+        g.reason_to_change = passwords.must_be_changed(g.user, datetime.now(UTC))
         if g.reason_to_change and request.endpoint not in BEFORE_PASSWORD:
             return redirect(url_for("SignInView.change_password"))
         return None
@@ -84,7 +86,7 @@ def _to_sign_in() -> Response:
     ending = g.get("ending", "")
     if ending:
         session.clear()  # So that it is said once.
-        flash(str(sessions.ENDINGS[ending]), "warning")
+        flash(str(ENDINGS[ending]), "warning")
     # A form that was posted cannot be posted again by going there.
     target = request.full_path.rstrip("?") if request.method == "GET" else ""
     target = "" if target == "/" else safe_next(target)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from app.extensions import db
 from app.models import LoginFailure
@@ -32,7 +32,7 @@ def take_a_guess(member_no: str, ip: str) -> list[int] | None:
     at the same time cannot outnumber the limit.  `forgive` gives it back after a right one.
     """
     with db.engine.begin() as connection:
-        limits = {_member(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
+        limits = {LoginFailure.key_of(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
         return _take(connection, limits)
 
 
@@ -51,18 +51,12 @@ def forgive(member_no: str, guess: Sequence[int]) -> None:
     """Give a guess back and clear the member's failures, after a success; the caller commits."""
     db.session.execute(
         delete(LoginFailure).where(
-            LoginFailure.id.in_(guess) | (LoginFailure.key == _member(member_no))
+            LoginFailure.id.in_(guess) | (LoginFailure.key == LoginFailure.key_of(member_no))
         )
     )
 
 
-def unlock(member_nos: Sequence[str]) -> int:
-    """Let the members try again at once (解锁); return how many failures were cleared."""
-    keys = [_member(member_no) for member_no in member_nos]
-    return db.session.execute(delete(LoginFailure).where(LoginFailure.key.in_(keys))).rowcount
-
-
-def failures() -> object:
+def failures() -> Select[tuple[str, int, datetime]]:
     """Select (member number, failures in the window) of everyone who has any."""
     return (
         select(
@@ -84,14 +78,10 @@ def _take(connection: Connection, limits: Mapping[str, int]) -> list[int] | None
     counts = _count(connection, list(limits), since)
     if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
         return None
-    # Whoever comes by sweeps: the table holds no more than a window's failures.
+    # Each guess deletes the expired failures, so the table holds no more than a window's.
     connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
     rows = insert(LoginFailure).values([{"key": key} for key in limits])
     return list(connection.scalars(rows.returning(LoginFailure.id)))
-
-
-def _member(member_no: str) -> str:
-    return f"member:{member_no}"
 
 
 def _lock(connection: Connection, keys: Sequence[str]) -> None:

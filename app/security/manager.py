@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import current_app, g, has_request_context, request, session
 from flask_appbuilder.security.sqla.manager import SecurityManager
-from flask_appbuilder.security.sqla.models import (
-    Permission,
-    PermissionView,
-    Role,
-    ViewMenu,
-    assoc_permissionview_role,
-    assoc_user_role,
-)
 from flask_login import LoginManager, current_user
-from sqlalchemy import select
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.extensions import db
 from app.models import LoginSession, Member
+from app.operations.people.members import permissions_of
+from app.operations.people.sessions import end
 from app.security import sessions
 
 MENU_ACCESS = "menu_access"
@@ -69,6 +62,31 @@ class RegistrySecurityManager(SecurityManager):
         return mine if menu_names is None else mine & set(menu_names)
 
 
+# Each would write members, roles or permissions past our rules and our log, and commit by itself.
+WRITES = """
+    add_user update_user delete_user reset_password update_user_auth_stat noop_user_update
+    add_register_user del_register_user
+    add_role update_role delete_role add_group delete_group import_roles
+    add_permission del_permission add_view_menu del_view_menu
+    add_permission_view_menu del_permission_view_menu add_permission_role del_permission_role
+    add_permissions_view add_permissions_menu security_cleanup security_converge
+    _create_db create_api_key revoke_api_key validate_api_key
+""".split()
+
+
+def _refusing(name: str) -> Callable[..., None]:
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise NotImplementedError(
+            f"{name}: members are written by app.operations.people, roles by `flask init`"
+        )
+
+    return refuse
+
+
+for _name in WRITES:
+    setattr(RegistrySecurityManager, _name, _refusing(_name))
+
+
 def permissions() -> frozenset[tuple[str, str]]:
     """Return what the member of this request may do, as (permission, view) pairs."""
     if "permissions" not in g:
@@ -103,31 +121,18 @@ def _load_member(_request: Any) -> Member | None:
 def _forget(standing: sessions.Standing | None) -> None:
     """Let go of a session that is over, and write so where nobody has."""
     if standing and not standing.login.ended_at:
-        sessions.end([standing.login.id], standing.ending)
+        end([standing.login.id], standing.ending)
         db.session.commit()
     session.clear()
     g.ending = standing.ending if standing else ""
 
 
 def _load_permissions() -> frozenset[tuple[str, str]]:
-    """Read roles and permissions in one query; the roles are put on the member, too.
-
-    Groups are left out on purpose: roles are given to a member, where the exclusions are checked.
-    """
+    """Read roles and permissions in one query; the roles are put on the member, too."""
     member = current_user._get_current_object()
-    rows = db.session.execute(
-        select(Role, Permission.name, ViewMenu.name)
-        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
-        .outerjoin(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
-        .outerjoin(
-            PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id
-        )
-        .outerjoin(Permission, Permission.id == PermissionView.permission_id)
-        .outerjoin(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-        .where(assoc_user_role.c.user_id == member.id)
-    ).all()
-    set_committed_value(member, "roles", list({role.id: role for role, _, _ in rows}.values()))
-    return frozenset((permission, view) for _, permission, view in rows if permission)
+    roles, held = permissions_of(member.id)
+    set_committed_value(member, "roles", roles)
+    return held
 
 
 def locale() -> str:

@@ -41,20 +41,6 @@ WORDS = {
     "certify": _("Have certificates' codes sent, ask for replacements"),
     "confirm": _("Confirm replacements"),
 }
-# Pages that no menu names.
-TITLES = {
-    "HomeView": _("Home"),
-    "HelpView": _("User guide"),
-    "SignInView": _("Sign-in and password"),
-    "AppearanceView": _("Appearance and language"),
-    "FirstSignInView": _("First sign-in"),
-    "EnrolmentView": _("Application for a certificate"),
-    "AttachmentView": _("Attachments"),
-    "SigningView": _("Signing"),
-    "AttestationView": _("Certificate of record"),
-    "VerifyView": _("Verification of a certificate of record"),
-    "AuthorityView": _("Certification authority"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +62,8 @@ class Line:
 
     def allows(self, role: str) -> bool:
         """Tell whether a role may do it."""
-        return (
-            not self.permission
-            or (
-                f"can_{self.permission}",
-                self.view,
-            )
-            in ROLES[role].permissions()
-        )
+        asked = (f"can_{self.permission}", self.view)
+        return not self.permission or asked in ROLES[role].permissions()
 
 
 def permission_of(app: Flask, endpoint: str) -> tuple[str, str]:
@@ -146,9 +126,8 @@ def _named(places: dict[str, tuple[int, str, str]], view: str, app: Flask) -> tu
     if view in places:
         _number, menu, page = places[view]
         return menu, page
-    title = TITLES.get(view) or getattr(_views(app)[view], "title", view)
-    return "", str(title)
+    return "", str(_views(app)[view].title)
 
 
 def _views(app: Flask) -> dict[str, Any]:
-    return {view.endpoint: view for view in app.appbuilder.baseviews}  # type: ignore[attr-defined]
+    return app.extensions["pages"]

@@ -11,9 +11,9 @@ from sqlalchemy import func, select, text
 
 from app.extensions import db
 from app.models import Member
+from app.operations.people import passwords
 from app.pki.errors import SignerAbsent
 from app.pki.signer import authority_of
-from app.security import passwords
 from config import Settings, refusal
 
 

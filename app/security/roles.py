@@ -1,300 +1,89 @@
-"""Roles as data: who may do what on which page, and which roles exclude each other.
+"""Roles: what they are called, and what the pages grant them.
 
-`flask init` writes this table to the database (`sync_roles`), and the database guards the exclusions
-and the row scope that a role needs (migrations/sql/0005_operators.sql, which names the roles).
-Menu entries need no line here: an entry shows to whoever may open the page behind it.
+Each page declares what it grants to whom, and `flask init` writes that to the database
+(`sync_roles`), which guards the exclusions and the row scope that a role needs
+(migrations/sql/0001/members.sql, which names the roles).  A menu entry shows to whoever may open
+the page behind it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
 from flask_babel import lazy_gettext as _
 from sqlalchemy import text
 
-from app.domain.errors import RuleError
+from app.domain import roles as domain
 from app.security.manager import MENU_ACCESS
+
+# Whom a page grants something to: codes of roles, with spaces between.
+REPRESENTATIVE = "enterprise"
+APPLICANTS = f"{REPRESENTATIVE} enterprise_maker"  # Who enters and submits for an enterprise.
+ENTERPRISES = f"{APPLICANTS} enterprise_checker"
+PROVINCE = "province"
+REGISTRY_MAKER, REGISTRY_CHECKER = "registry_maker", "registry_checker"
+OFFICERS = f"{REGISTRY_MAKER} {REGISTRY_CHECKER}"
+AUTHORITIES = f"{PROVINCE} {OFFICERS}"
+# An enterprise's maker reviews nothing: who enters does not decide.
+REVIEWERS = f"{REPRESENTATIVE} enterprise_checker {AUTHORITIES}"
+READERS = f"{ENTERPRISES} {AUTHORITIES}"  # Everybody with business here, within their row scope.
+SYSTEM_ADMIN, SECURITY_ADMIN, AUDITOR = "system_admin", "security_admin", "auditor"
+ADMINISTRATORS = " ".join(code for code in domain.SCOPES if code in domain.ADMINISTRATORS)
+ALL_ROLES = f"{READERS} {ADMINISTRATORS}"
 
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """One role: its grants are view class -> permissions, without FAB's "can_"."""
+    """One role: what it is called, and the guide that is written for it."""
 
     code: str
     title: Any
-    scope: str  # account: 本单位; province: 省; all: 全国
-    grants: dict[str, str] = field(default_factory=dict)  # "list show" and so on
-    is_administrator: bool = False
+    guide: str
 
-    def permissions(self) -> set[tuple[str, str]]:
-        """Return the (permission, view) pairs as Flask-AppBuilder names them."""
-        return {
-            (f"can_{name}", view) for view, names in self.grants.items() for name in names.split()
-        }
+    @property
+    def scope(self) -> str:
+        """Return the row scope that the role needs: account, province or all."""
+        return domain.SCOPES[self.code]
 
+    @property
+    def is_administrator(self) -> bool:
+        """Tell whether it is one of the three administrators', which exclude every other role."""
+        return self.code in domain.ADMINISTRATORS
 
-# Every signed-in member's: the home page, announcements, the guides, their own password and their own
-# jobs; in a demonstration also the mailbox, which a real registry does not have.
-EVERYBODY = {
-    "HomeView": "index",
-    "AnnouncementView": "list export show",
-    "HelpView": "show",
-    "SignInView": "change_password",
-    "JobView": "list export show abort",
-    "JobFailureView": "list export",
-    "MailboxView": "list export show",
-}
+    def permissions(self) -> frozenset[tuple[str, str]]:
+        """Return the (permission, view) pairs that the pages grant it, as Flask-AppBuilder names them."""
+        return current_app.extensions["grants"][self.code]
 
-# What may be looked at, within the member's row scope.
-READING = {
-    "AccountChangeView": "list export show",
-    "CertificateView": "list export renew",
-    "AttachmentView": "download",
-    "AttestationView": "download",
-    "RegistryToTradingView": "list export show",
-    "TradingToRegistryView": "list export show",
-    "ExchangeRegistryToTradingView": "list export show",
-    "TransferPermissionView": "list export",
-    "SurrenderView": "list export show",
-    "CustodyDepositView": "list export show",
-    "CustodyReturnView": "list export show",
-    "LinkedEnterpriseView": "list export",
-    "VoluntaryCancellationView": "list export show",
-    "HoldingView": "list export",
-    "RegistryEntryView": "list export",
-    "TradingEntryView": "list export",
-    "FrozenPartView": "list export",
-    "IssuanceEnquiryView": "list export",
-    "FreezeEnquiryView": "list export",
-    "UnfreezeEnquiryView": "list export",
-    "ConfiscationEnquiryView": "list export",
-    "ConfiscationRefundEnquiryView": "list export",
-}
-
-# What the administrators and the auditor may look up: who may do what, and which rules hold.
-RULES_IN_FORCE = {
-    "PermissionSheetView": "list export",
-    "ParameterView": "list",
-    "ParameterHistoryView": "list export",
-}
-
-# How compliance stands; who issues notices, adjusts them and reminds has ISSUES_NOTICES.
-COMPLIANCE = {
-    "NoticeView": "list export show certificate",
-    "ComplianceStatisticsView": "show",
-    "ComplianceGapView": "list export",
-}
-ISSUES_NOTICES = {"NoticeView": "list export show certificate write bulk"}
-
-# What those who review have besides.
-REVIEWS = {
-    "SigningView": "sign",
-    "ReviewView": "list export show review bulk",
-    "ReviewedView": "list export show",
-}
-
-# The administrators' own certificates, and those of others without an enterprise.
-CERTIFIED = {"CertificateView": "list export renew"}
-
-# What only the account representative does: who acts for the enterprise, and how many of them.
-REPRESENTATIVES: dict[str, str] = {
-    "OperatorView": "list export write",
-    "ColleagueReviewView": "list export switch",
-    "CertificateView": "list export renew manage",
-}
-
-ENTERPRISE = RoleSpec(
-    "enterprise",
-    _("Emitting enterprise"),
-    "account",
-    {
-        **EVERYBODY,
-        **READING,
-        "AccountChangeView": "list export show write reveal",
-        "RegistryToTradingView": "list export show write",
-        "TransferPermissionView": "list export switch",
-        "ComplianceView": "list export show certificate",
-        "SurrenderView": "list export show write",
-        "CustodyDepositView": "list export show write",
-        "CustodyReturnView": "list export show write",
-        "VoluntaryCancellationView": "list export show write",
-        **REPRESENTATIVES,
-        **REVIEWS,  # As the receiver of what another enterprise returns from custody.
-    },
-)
-# The representative's colleagues: who enters and submits, and who says yes or no to it.
-ENTERPRISE_MAKER = RoleSpec(
-    "enterprise_maker",
-    _("Enterprise operator (maker)"),
-    "account",
-    {
-        name: allowed
-        for name, allowed in ENTERPRISE.grants.items()
-        if name not in REVIEWS and name not in REPRESENTATIVES
-    }
-    | {
-        "CertificateView": READING["CertificateView"],
-        "SigningView": "sign",
-        "TransferPermissionView": "list export",
-        "AccountChangeView": "list export show write",
-    },
-)
-ENTERPRISE_CHECKER = RoleSpec(
-    "enterprise_checker",
-    _("Enterprise operator (checker)"),
-    "account",
-    {
-        **EVERYBODY,
-        **READING,
-        "ComplianceView": "list export show certificate",
-        **REVIEWS,
-    },
-)
-PROVINCE = RoleSpec(
-    "province",
-    _("Provincial authority"),
-    "province",
-    {**EVERYBODY, **READING, **REVIEWS, **COMPLIANCE, **ISSUES_NOTICES},
-)
-# What the registry's officers look at besides, and what the first of two enters.
-OFFICERS: dict[str, str] = {
-    **COMPLIANCE,
-    "AnnouncementDeskView": "list export show",
-    "SurrenderRefundView": "list export show",
-    "AccountChangeView": "list export show reveal",
-    "AccountOpeningView": "list export show reveal",
-    "CertificateView": "list export renew manage",
-    "CertificateReplacementView": "list export show",
-    "InstrumentView": "list export",
-    "IssuanceView": "list export show",
-    "CustodyLinkView": "list export show",
-    "FreezeView": "list export show",
-    "UnfreezeView": "list export show",
-    "ConfiscationView": "list export show",
-    "ConfiscationRefundView": "list export show",
-    "RestrictionView": "list export show",
-    "RestrictionLiftingView": "list export show",
-}
-ENTERED: dict[str, str] = {
-    **ISSUES_NOTICES,
-    "AnnouncementDeskView": "list export show write",
-    "AccountOpeningView": "list export show reveal write bulk",
-    "CertificateReplacementView": "list export show write",
-    "SurrenderRefundView": "list export show write",
-    "InstrumentView": "list export write",
-    "IssuanceView": "list export show write bulk",
-    "CustodyLinkView": "list export show write",
-    "FreezeView": "list export show write",
-    "UnfreezeView": "list export show write",
-    "ConfiscationView": "list export show write",
-    "ConfiscationRefundView": "list export show write",
-    "RestrictionView": "list export show write",
-    "RestrictionLiftingView": "list export show write",
-}
-REGISTRY_MAKER = RoleSpec(
-    "registry_maker",
-    _("Registry officer (maker)"),
-    "all",
-    {**EVERYBODY, **READING, **REVIEWS, **OFFICERS, **ENTERED},
-)
-REGISTRY_CHECKER = RoleSpec(
-    "registry_checker",
-    _("Registry officer (checker)"),
-    "all",
-    {
-        **EVERYBODY,
-        **READING,
-        **REVIEWS,
-        **OFFICERS,
-        "AnnouncementDeskView": "list export show publish",
-    },
-)
-SYSTEM_ADMIN = RoleSpec(
-    "system_admin",
-    _("System administrator"),
-    "all",
-    {
-        **EVERYBODY,
-        **RULES_IN_FORCE,
-        **CERTIFIED,
-        "MemberView": "list export add switch confirm",
-        "ParameterView": "list edit",
-        "TradingCalendarView": "list export edit",
-        "ClockView": "show set",
-    },
-    is_administrator=True,
-)
-SECURITY_ADMIN = RoleSpec(
-    "security_admin",
-    _("Security administrator"),
-    "all",
-    {
-        **EVERYBODY,
-        **RULES_IN_FORCE,
-        "CertificateView": "list export renew manage",
-        "MemberView": "list export edit certify",
-        "OnlineView": "list export end bulk",
-        "LockView": "list export unlock",
-        "LoginRecordView": "list export",
-    },
-    is_administrator=True,
-)
-AUDITOR = RoleSpec(
-    "auditor",
-    _("Auditor"),
-    "all",
-    {
-        **EVERYBODY,
-        **RULES_IN_FORCE,
-        **CERTIFIED,
-        "LoginRecordView": "list export",
-        "OperationLogView": "list export show",
-        "MemberView": "list export",
-    },
-    is_administrator=True,
-)
 
 ROLES = {
     role.code: role
     for role in (
-        ENTERPRISE,
-        ENTERPRISE_MAKER,
-        ENTERPRISE_CHECKER,
-        PROVINCE,
-        REGISTRY_MAKER,
-        REGISTRY_CHECKER,
-        SYSTEM_ADMIN,
-        SECURITY_ADMIN,
-        AUDITOR,
+        RoleSpec("enterprise", _("Emitting enterprise"), "enterprise"),
+        # The representative's colleagues: who enters and submits, and who says yes or no to it.
+        RoleSpec("enterprise_maker", _("Enterprise operator (maker)"), "enterprise"),
+        RoleSpec("enterprise_checker", _("Enterprise operator (checker)"), "enterprise"),
+        RoleSpec("province", _("Provincial authority"), "province"),
+        RoleSpec("registry_maker", _("Registry officer (maker)"), "registry"),
+        RoleSpec("registry_checker", _("Registry officer (checker)"), "registry"),
+        RoleSpec("system_admin", _("System administrator"), "administration"),
+        RoleSpec("security_admin", _("Security administrator"), "administration"),
+        RoleSpec("auditor", _("Auditor"), "administration"),
     )
 }
 
 
-def require_compatible(
-    codes: Iterable[str], *, account_id: int | None, province: str | None
-) -> None:
-    """Raise RuleError unless one person may hold these roles together with this row scope.
-
-    The three administrators exclude each other and every business role; a role that sees one
-    account or one province must not be held by someone whose scope is everything.
-    """
-    chosen = [ROLES[code] for code in set(codes)]
-    if len(chosen) > 1 and any(role.is_administrator for role in chosen):
-        raise RuleError(
-            _("An administrator's role excludes every other role"),
-            field="role",
-            code="role_exclusion",
-        )
-    scope = "account" if account_id else "province" if province else "all"
-    if any(role.scope != scope for role in chosen):
-        raise RuleError(
-            _("The role does not fit the member's account or province"),
-            field="role",
-            code="role_scope",
-        )
+def gather(pages: Iterable[Any]) -> None:
+    """Keep, for this application, what its pages grant each role."""
+    found: dict[str, set[tuple[str, str]]] = {code: set() for code in ROLES}
+    for page in pages:
+        for codes, permissions in page.grants.items():
+            for code in codes.split():
+                view = page.class_permission_name
+                found[code] |= {(f"can_{name}", view) for name in permissions.split()}
+    current_app.extensions["grants"] = {code: frozenset(pairs) for code, pairs in found.items()}
 
 
 def codes_of(member: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, false, or_, select
+from sqlalchemy import Select, SQLColumnExpression, false, or_, select
 
 from app.domain.errors import NotFound
 from app.domain.workflow import Status
@@ -14,8 +14,8 @@ from app.models import Account, Application, ApplicationParty
 from app.security.roles import ROLES, codes_of
 
 
-def scoped(statement: Select[Any], account_column: ColumnElement[Any], member: Any) -> Select[Any]:
-    """Leave of a statement the rows that the member may see, by the account they belong to."""
+def scoped(statement: Select, account_column: SQLColumnExpression[Any], member: Any) -> Select:
+    """Restrict a statement to the row scope of the member, by the account that rows belong to."""
     match scope_of(member):
         case "account":
             return statement.where(account_column == member.account_id)
@@ -52,9 +52,12 @@ def require_scope(account_id: int | None, member: Any) -> None:
 
 
 def scoped_applications(
-    statement: Select[Any], id_: ColumnElement[Any], account: ColumnElement[Any], member: Any
-) -> Select[Any]:
-    """Leave the applications that the member may see: its scope's own, and those that ask it.
+    statement: Select,
+    id_: SQLColumnExpression[Any],
+    account: SQLColumnExpression[Any],
+    member: Any,
+) -> Select:
+    """Restrict a statement to the member's row scope, and the applications that ask the member.
 
     An enterprise that is to receive something sees the application once it is submitted (R105).
     """

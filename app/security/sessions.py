@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import aliased, contains_eager, joinedload
 
+from app.domain.errors import NotAllowed
 from app.domain.workflow import COLLEAGUE_STEP, Status
 from app.extensions import db
 from app.models import (
@@ -26,20 +26,10 @@ from app.models import (
 )
 from app.models.announcement import unread
 from app.models.parameter import keep, settings, stored_today
+from app.models.reference import catalogue_version, keep_version
+from app.operations.people.sessions import ENDINGS, end_all
 
 SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
-
-# Why a session ended, and what its browser is told at its next request.
-ENDINGS = {
-    "signed_out": _("You have signed out."),
-    "idle": _("You were signed out after a time without activity."),
-    "too_long": _("The longest time of a session is over; please sign in again."),
-    "elsewhere": _("This member has signed in elsewhere, so this session was ended."),
-    "password": _("The password was changed, so this session was ended."),
-    "forced": _("An administrator has ended this session."),
-    "inactive": _("This member is disabled."),
-    "certificate": _("The certificate that you signed in with was revoked or suspended."),
-}
 
 
 class Facts(NamedTuple):
@@ -72,11 +62,17 @@ def begin(
 ) -> str:
     """Open the member's session and end the older ones; return the token for the cookie.
 
-    The row is what the header shows, too: the success before this one, and the failures since.
+    Raises NotAllowed for a member who was disabled meanwhile.  The row is what the header shows, too:
+    the success before this one, and the failures since.
     """
-    # The member's row is the lock: of two sign-ins at once, the later one ends the earlier.
-    member = db.session.get_one(Member, member_id, with_for_update=True)
-    end(select(LoginSession.id).where(LoginSession.member_id == member_id), "elsewhere")
+    # The member's row is the lock: of two sign-ins at once, the later one ends the earlier; of a
+    # sign-in and being disabled at once, either the session is ended or none is opened.
+    member = db.session.get_one(
+        Member, member_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    if not member.active:
+        raise NotAllowed(ENDINGS["inactive"], code="inactive")
+    end_all(member_id, "elsewhere")
     before = db.session.scalars(
         select(LoginRecord)
         .where(LoginRecord.member_id == member_id, LoginRecord.is_success)
@@ -121,6 +117,7 @@ def find(token: str) -> Standing | None:
             func.now() - LoginSession.seen_at,
             func.now() - LoginSession.created_at,
             stored_today(),
+            catalogue_version(),
             exists().where(PasswordRecord.member_id == LoginSession.member_id),
             Certificate.state,
             Certificate.serial,
@@ -135,7 +132,18 @@ def find(token: str) -> Standing | None:
     ).first()
     if row is None:
         return None
-    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row
+    (
+        login,
+        unseen,
+        age,
+        stored,
+        version,
+        has_own_password,
+        certificate,
+        serial,
+        *facts,
+    ) = row
+    keep_version(version)
     login.member.certificate_serial = serial or ""
     idle, absolute = _limits(keep(stored))
     if login.ended_at:
@@ -179,27 +187,7 @@ def note_seen(login_id: int) -> None:
     )
 
 
-def end(login_ids: Sequence[int] | object, reason: str) -> int:
-    """End the sessions that still live, and return how many did; the caller commits."""
-    assert reason in ENDINGS
-    result = db.session.execute(
-        update(LoginSession)
-        .where(LoginSession.id.in_(login_ids), LoginSession.ended_at.is_(None))  # type: ignore[arg-type]
-        .values(ended_at=func.now(), ended_reason=reason)
-        .execution_options(synchronize_session=False)
-    )
-    return result.rowcount
-
-
-def end_others(member_id: int, keep: int | None, reason: str) -> int:
-    """End a member's sessions but the one to keep; the caller commits."""
-    others = select(LoginSession.id).where(LoginSession.member_id == member_id)
-    if keep is not None:
-        others = others.where(LoginSession.id != keep)
-    return end(others, reason)
-
-
-def online() -> object:
+def online() -> ColumnElement[bool]:
     """Tell, as a condition on LoginSession, which sessions are alive (在线用户)."""
     idle, absolute = _limits(settings(db.session))
     return (

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from sqlalchemy import insert, select
 
+from app.domain.errors import NotAllowed
 from app.extensions import db, transaction
 from app.models import Certificate, LoginRecord, Member
-from app.pki.errors import CertificateRefused, PkiError
-from app.security import certificates, lockout, passwords, sessions
+from app.operations.people import passwords
+from app.pki.errors import PkiError
+from app.security import certificates, lockout, sessions
 
 LONGEST_NUMBER = 128
 REFUSED = "certificate_refused"
@@ -35,7 +37,8 @@ def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Enter
 
     None for everything that is wrong: an unknown or disabled member, a wrong password, a lock.
     Each takes the time of one password check, and each is written to 登录日志.  Raises
-    CertificateRefused where the certificate that the browser has shown does not count.
+    CertificateRefused where the certificate that the browser has shown does not count, and
+    NotAllowed for a member who is disabled at the same time.
     """
     outcome, member_id, guess = judge(member_no, password, ip=ip)
     if outcome != "signed_in":
@@ -50,7 +53,7 @@ def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Enter
             if step.challenge:
                 return Entered(member, challenge=step.challenge)
             return _begin(member, step.method, step.certificate, ip, user_agent)
-    except PkiError:
+    except (PkiError, NotAllowed):
         record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
         raise
 
@@ -58,8 +61,9 @@ def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Enter
 def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent: str) -> Entered:
     """Sign in with the signed challenge, both in base64; return the opened session.
 
-    The challenge is used up whatever comes after.  Raises BadForm for what no page of ours sends,
-    and PkiError, whose `code` says why, for a signature that does not count.
+    The challenge is used up whatever comes after.  Raises BadForm for what no page of ours sends;
+    PkiError, whose `code` says why, for a signature that does not count; NotAllowed for a member
+    who is disabled.
     """
     member_id, member_no = None, ""
     try:
@@ -74,14 +78,12 @@ def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent:
             expected_payload=certificates.login_payload(member),
             taken=taken,
         )
-        if not member.active:
-            raise CertificateRefused(certificates.REASONS["usage"], code="inactive")
-    except PkiError:
+        with transaction():
+            return _begin(member, certificates.method_of(row), row, ip, user_agent)
+    except (PkiError, NotAllowed):
         db.session.rollback()
         record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
         raise
-    with transaction():
-        return _begin(member, certificates.method_of(row), row, ip, user_agent)
 
 
 def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:

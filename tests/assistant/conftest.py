@@ -68,7 +68,7 @@ class Caller:
     def send(
         self, method: str, path: str, headers: dict[str, str], body: bytes = b""
     ) -> tuple[int, dict[str, str], str]:
-        connection = http.client.HTTPConnection(self.server.host, timeout=10)
+        connection = http.client.HTTPConnection(self.server.host, timeout=60)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": self.server.host, **headers}.items():
             connection.putheader(name, value)

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 from app.domain.kinds import KINDS
+from app.installation.reference import CATEGORIES
 from app.operations.applications import evidence
 from assistant.contents import Request, describe
-from assistant.words import LABELS, VALUES
+from assistant.words import LABELS, word_of
+
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def test_every_kind_and_type_has_its_word():
-    assert set(KINDS) <= VALUES["kind"].keys()
-    categories = {category for kind in KINDS.values() for category in kind.categories}
-    assert categories <= VALUES["category"].keys()
+    for kind in KINDS.values():
+        assert CHINESE.search(word_of("kind", kind.code, ""))
+        for category in CATEGORIES.get(kind.code, ()):
+            assert CHINESE.search(word_of("category", category, kind.code))
+
+
+def test_the_words_are_the_catalogue_s():
+    command = [sys.executable, "tools/words.py", "--check"]
+    assert subprocess.run(command, capture_output=True, check=False).stderr == b""
+
+
+def test_a_type_is_called_as_in_its_kind_of_application():
+    for kind, word in (("freeze", "司法冻结"), ("confiscation", "司法决定")):
+        payload = {"kind": kind, "category": "judicial"}
+        (facts,) = describe(Request("submit", "https://registry.example", "A" * 43, payload))
+        assert facts["rows"][1] == ["类型", f"{word}（judicial）"]
+    # What is no kind at all names no words; the code is shown as it stands.
+    payload = {"kind": "other", "category": "judicial"}
+    (facts,) = describe(Request("submit", "https://registry.example", "A" * 43, payload))
+    assert facts["rows"] == [["业务类型", "other"], ["类型", "judicial"]]
 
 
 def test_every_part_of_what_is_signed_has_its_word():

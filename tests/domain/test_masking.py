@@ -8,7 +8,6 @@ from app.domain.masking import (
     mask_bank,
     mask_email,
     mask_identity,
-    mask_name,
     mask_phone,
     masked,
 )
@@ -27,7 +26,6 @@ from app.domain.masking import (
         (mask_email, "zhangsan@example.com", "zh***@example.com"),
         (mask_email, "z@example.com", "***@example.com"),
         (mask_email, "no address", "***"),
-        (mask_name, "张三丰", "张**"),
     ],
 )
 def test_the_middle_is_hidden(mask, text, shown):

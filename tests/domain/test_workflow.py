@@ -7,8 +7,6 @@ import pytest
 from app.domain.errors import NotAllowed
 from app.domain.workflow import (
     ACTION_TITLES,
-    FINAL,
-    OPEN,
     STATUS_TITLES,
     STATUS_TONES,
     Action,
@@ -21,6 +19,7 @@ ALLOWED = {
     (Status.DRAFT, Action.SAVE),
     (Status.DRAFT, Action.SUBMIT),
     (Status.DRAFT, Action.WITHDRAW),
+    (Status.DRAFT, Action.DISCARD),
     (Status.RETURNED, Action.SAVE),
     (Status.RETURNED, Action.SUBMIT),
     (Status.IN_REVIEW, Action.APPROVE),
@@ -43,6 +42,10 @@ def test_what_may_be_done_in_each_status(status, action):
         with pytest.raises(NotAllowed, match="DJ202600000001") as refusal:
             require(case, action)
         assert refusal.value.code == "wrong_status"
+
+
+OPEN = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
+FINAL = (Status.APPROVED, Status.WITHDRAWN, Status.REFUSED)
 
 
 def test_nothing_can_be_done_to_a_final_application():

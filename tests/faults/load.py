@@ -12,12 +12,12 @@ from datetime import datetime
 from uuid import uuid4
 
 import config
-from app import create_app
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.operations.applications import engine
 from app.operations.records.actor import Actor
+from app.web import create_app
 
 
 def main() -> None:

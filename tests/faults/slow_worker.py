@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 
-from app import create_app, worker
+from app import worker
 from app.operations.applications import jobs
 from app.operations.records import log
+from app.web import create_app
 
 
 def step(work: jobs.Work) -> jobs.Chunk:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.extensions import db
 from app.models import Application
 from app.operations.ledger.verification import verify_ledger
+from app.web import create_app
 from tests.factories import account, give, instrument, venue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +72,7 @@ def told(process, many: int) -> list[tuple[str, int]]:
 
 
 def rest_of(process) -> list[tuple[str, int]]:
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     return _read(line for line in process.stdout if line.endswith("\n"))
 
 
@@ -109,7 +110,7 @@ def test_a_program_killed_in_mid_load_leaves_a_ledger_that_verifies(app, cluster
 
 def _wait_for_others_to_end(cluster) -> None:
     with cluster.connect("registry") as connection:
-        for _ in range(100):
+        for _ in range(1200):
             others = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'"
                 " AND datname = 'registry' AND pid <> pg_backend_pid()"

@@ -44,11 +44,6 @@ MOVEMENT = (
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
 def cea(plant):
     row = instrument()
     give(plant, row, 700)

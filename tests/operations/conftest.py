@@ -6,7 +6,10 @@ import pytest
 from flask_babel import force_locale
 
 from app.domain.moves import Bucket
-from tests.factories import account, give, instrument, member, quantity
+from tests.factories import quantity
+from tests.races.conftest import together
+
+__all__ = ["together"]  # a fixture, shared
 
 
 @pytest.fixture(autouse=True)
@@ -14,26 +17,6 @@ def _in_english(app):
     """Messages are matched as the code writes them; the catalogue has a test of its own."""
     with force_locale("en"):
         yield
-
-
-@pytest.fixture
-def plant(app):
-    """甲发电有限公司, in 湖北."""
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    """Who acts for the plant."""
-    return member(of=plant)
-
-
-@pytest.fixture
-def cea(plant):
-    """An instrument of which the plant has 700 tonnes available, as in the manual."""
-    row = instrument()
-    give(plant, row, 700)
-    return row
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from app.pki import cms
 from app.pki.errors import SignatureRefused
-from app.pki.suites import GM, has_sm2
+from app.pki.suites import GM
 from tests.pki.conftest import Person, person
+from tests.signing import needs_sm2
 
 CONTENT = b'{"document":"ZH202611200001","quantity":"100"}'
 AT = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
@@ -305,7 +306,7 @@ def test_the_signature_of_one_content_does_not_carry_another(alice, message):
     assert refusal(CONTENT, info.dump(force=True), alice) == "signature_wrong"
 
 
-@pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+@needs_sm2
 def test_an_sm2_signature_over_an_openssl_certificate_holds(tmp_path):
     from tongsuopy.crypto import hashes as sm_hashes
     from tongsuopy.crypto import serialization as sm_files

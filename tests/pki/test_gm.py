@@ -29,14 +29,15 @@ from app.pki.errors import (
 )
 from app.pki.requests import request_for
 from app.pki.signer import SEAL, Signer, authority_of
-from app.pki.suites import GM, has_sm2
+from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter, load_key, sign_with, unlocked
 from tests.pki.test_authority import csr
 from tests.pki.test_authority import in_memory as international
 from tests.pki.test_authority import issued as issued_internationally
 from tests.pki.test_signer import serving
+from tests.signing import needs_sm2
 
-pytestmark = pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+pytestmark = needs_sm2
 NOW = datetime.now(UTC).replace(microsecond=0)
 MEMBER = "21042300007"
 PIN = "1234"

@@ -73,7 +73,7 @@ def serving(place, wait=True):
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stderr.close()
 
 
@@ -140,7 +140,7 @@ def test_a_killed_process_leaves_nothing_in_the_way(folder):
         with serving(folder) as process:
             assert signs(folder)
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
             assert (folder / "socket").exists()
             assert not signs(folder)
     with serving(folder):
@@ -162,10 +162,10 @@ def test_killed_while_signing_it_signs_again(softhsm_folder):
             thread.start()
         time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert token.stat().st_size > 0
     with serving(softhsm_folder):
         assert signs(softhsm_folder)
@@ -173,7 +173,7 @@ def test_killed_while_signing_it_signs_again(softhsm_folder):
 
 def test_there_is_one_owner(folder):
     with serving(folder):
-        second = python("app.pki.signer", folder, timeout=30)
+        second = python("app.pki.signer", folder, timeout=60)
         assert second.returncode != 0
         assert "another process owns" in second.stderr
         assert signs(folder)
@@ -184,9 +184,9 @@ def test_it_ends_with_who_started_it(folder):
         [sys.executable, "-m", "app.pki.signer", str(folder), "--with-parent"], cwd=ROOT,
         stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until_ready(folder)
+    wait_until_ready(folder, 90)
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_the_socket_and_the_keys_are_their_owners_alone(softhsm_folder):
@@ -202,7 +202,7 @@ def test_the_socket_and_the_keys_are_their_owners_alone(softhsm_folder):
 def test_a_key_file_that_others_can_read_is_not_used(tmp_path):
     ceremony.establish(tmp_path / "a", "a long passphrase", now=NOW)
     (tmp_path / "a/issuing.key").chmod(0o644)
-    done = python("app.pki.signer", tmp_path / "a", timeout=30)
+    done = python("app.pki.signer", tmp_path / "a", timeout=60)
     assert done.returncode != 0
     assert "can be read by others" in done.stderr
 
@@ -259,7 +259,7 @@ def test_the_root_is_needed_for_no_signature(folder):
 def test_a_wrong_pin_locks_before_the_token_is_worn_out(softhsm_folder):
     (softhsm_folder / "pin").write_text("wrong")
     (softhsm_folder / "tries").write_text(json.dumps({ceremony.TOKEN: 3}))
-    said = [python("app.pki.signer", softhsm_folder, timeout=30).stderr for _ in range(3)]
+    said = [python("app.pki.signer", softhsm_folder, timeout=60).stderr for _ in range(3)]
     assert "PinIncorrect" in said[0]
     assert all("PinLocked" in line for line in said[1:])
 
@@ -275,7 +275,7 @@ def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tm
     # What a crash in the middle of a login leaves behind.
     token = next((softhsm_folder / "tokens").rglob("token.object"))
     token.write_bytes(b"")
-    broken = python("app.pki.signer", softhsm_folder, timeout=30)
+    broken = python("app.pki.signer", softhsm_folder, timeout=60)
     assert broken.returncode != 0
     assert "cannot start" in broken.stderr
     with pytest.raises(PkiError, match="is empty"):

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app.pki.errors import PkiError, SignatureRefused
-from app.pki.suites import GM, INTL, SUITES, has_sm2, suite_of
+from app.pki.suites import GM, INTL, SUITES, suite_of
 from app.pki.tokens import sign_with, spki_of
+from tests.signing import needs_sm2
 
-needs_sm2 = pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
 DATA = "转让100吨".encode()
 
 

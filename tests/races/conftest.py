@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.domain.moves import Bucket
 from app.extensions import db
+from app.migrations import buckets
 from app.operations.applications import rows
-from tests.factories import account, give, instrument, member
-
-LEDGER_SQL = Path(__file__).resolve().parents[2] / "app/migrations/sql/0001_ledger.sql"
+from tests.factories import issued_to
 
 
 @dataclass
@@ -40,7 +39,7 @@ def together(app) -> Callable[..., Results]:
                 try:
                     db.session.connection()  # Connected before the start.
                     db.session.rollback()
-                    start.wait(timeout=20)
+                    start.wait(timeout=60)
                     results.returned[n] = acts[n]()
                 except BaseException as error:  # The test looks at it.
                     results.failed.append(error)
@@ -61,23 +60,9 @@ def together(app) -> Callable[..., Results]:
 
 
 @pytest.fixture
-def plant(app):
-    """甲发电有限公司."""
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    """Who acts for the plant."""
-    return member(of=plant)
-
-
-@pytest.fixture
 def cea(plant):
     """An instrument of which the plant holds 100 beforehand: a fresh holding would serialise."""
-    row = instrument()
-    give(plant, row, 100)
-    return row
+    return issued_to(plant, 100)
 
 
 @contextmanager
@@ -116,11 +101,8 @@ def without_any_lock_on_applications():
 @pytest.fixture
 def posting_function(cluster):
     """Return a function that takes words out of post_movements() until the test is over."""
-    source = LEDGER_SQL.read_text(encoding="utf-8")
-    whole = source[
-        source.index("CREATE FUNCTION post_movements()") : source.index("CREATE TRIGGER")
-    ]
-    whole = whole.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+    names = [bucket.column for bucket in Bucket]
+    whole = buckets.render(buckets.POSTING.read_text(encoding="utf-8"), names)
 
     def replace(taken_out: str, put_in: str = "") -> None:
         assert taken_out in whole

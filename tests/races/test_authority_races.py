@@ -22,11 +22,6 @@ TRIES = 25
 
 
 @pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
 def checkers(app):
     return [member("registry_checker") for _ in range(2)]
 

@@ -157,7 +157,7 @@ def test_the_last_two_who_may_review_are_not_disabled_at_once(
 
     def disable(id_: int) -> None:
         with transaction():
-            operators.set_active(id_, actor, is_active=False)
+            operators.disable(id_, actor)
 
     results = together(*(partial(disable, each.id) for each in colleagues))
 

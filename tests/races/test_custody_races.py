@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
@@ -25,11 +24,12 @@ from tests.custody import (
     drafted,
     edited,
     link,
+    parties,
     returning,
     standing,
     submit,
 )
-from tests.factories import account, give, instrument, member, quantity
+from tests.factories import give, quantity
 from tests.invariants import assert_sound
 
 TRIES = 25  # How often a race is run before we believe that a lock makes no difference.
@@ -38,14 +38,7 @@ TRIES = 25  # How often a race is run before we believe that a lock makes no dif
 @pytest.fixture
 def party(app):
     """A, linked with B and C; 300,000 t of its 600,000 t in custody are `deposit`."""
-    found = SimpleNamespace()
-    for name in "abc":
-        row = account(f"企业{name}")
-        setattr(found, name, row)
-        setattr(found, f"of_{name}", member(of=row))
-    found.maker, found.checker = member("registry_maker"), member("registry_checker")
-    found.cea = instrument()
-    give(found.a, found.cea, 600_000)
+    found = parties(600_000)
     for row in (found.b, found.c):
         give(row, found.cea, 1)  # A fresh holding would serialise.
     found.deposit = deposited(found.of_a, {found.cea: 300_000}, found.checker)
@@ -75,38 +68,41 @@ def withdraws(id_, actor):
         return engine.withdraw([id_], actor, now=clock.now()).one()
 
 
+IN_VAIN = 0.5  # Seconds that are always waited, since the lock keeps the other away.
+
+
 @contextmanager
-def facing_each_other(monkeypatch, parties=2):
+def facing_each_other(monkeypatch, patience):
     """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
-    all_read = threading.Barrier(parties)
-    real = rows.gather
+    all_read = threading.Barrier(2)
+    real = engine.gather
 
     def gather(cases, moment):
         facts = real(cases, moment)
         with suppress(threading.BrokenBarrierError):  # The others wait for the lock.
-            all_read.wait(timeout=0.5)
+            all_read.wait(timeout=patience)
         return facts
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "gather", gather)
+        patch.setattr(engine, "gather", gather)
         yield
 
 
 # Two returns of one deposit ----------------------------------------------------------------
 
 
-def two_returns(together, party, monkeypatch):
+def two_returns(together, party, monkeypatch, patience=60.0):
     actor = Actor.of(party.of_a)
     ids = [
         drafted(party.of_a, distribution(party.deposit, {party.b: 200_000})),
         drafted(party.of_a, distribution(party.deposit, {party.c: 100_001})),
     ]
-    with facing_each_other(monkeypatch):
+    with facing_each_other(monkeypatch, patience):
         return together(*(partial(submits, id_, actor) for id_ in ids))
 
 
 def test_of_two_returns_of_one_deposit_exactly_one_is_taken(together, party, monkeypatch):
-    results = two_returns(together, party, monkeypatch)
+    results = two_returns(together, party, monkeypatch, IN_VAIN)
 
     assert [type(error) for error in results.failed] == [InsufficientQuantity]
     # The loser is told the figure, since it waited for the winner.
@@ -137,16 +133,16 @@ def to_both(party):
     return returning(party.of_a, party.deposit, {party.b: 200_000, party.c: 100_000})
 
 
-def both_agree(together, party, made, monkeypatch):
+def both_agree(together, party, made, monkeypatch, patience=60.0):
     actors = Actor.of(party.of_b), Actor.of(party.of_c)
-    with facing_each_other(monkeypatch):
+    with facing_each_other(monkeypatch, patience):
         return together(*(partial(approves, made, actor) for actor in actors))
 
 
 def test_b_and_c_agree_at_once_and_it_goes_one_step_on(together, party, monkeypatch):
     made = to_both(party)
 
-    results = both_agree(together, party, made, monkeypatch)
+    results = both_agree(together, party, made, monkeypatch, IN_VAIN)
 
     assert results.failed == []
     assert sorted(case.step for case in results.returned) == [0, 1]
@@ -202,7 +198,7 @@ def test_without_the_locks_the_yes_undoes_the_no(
 
     def record(cases, action, *arguments, **more):
         if action == "approve":
-            assert written.wait(timeout=20)
+            assert written.wait(timeout=60)
         return real(cases, action, *arguments, **more)
 
     def refuse():
@@ -215,7 +211,7 @@ def test_without_the_locks_the_yes_undoes_the_no(
 
     def lock_together(ids, actor):
         cases = lock(ids, actor)
-        read.wait(timeout=20)
+        read.wait(timeout=60)
         return cases
 
     with monkeypatch.context() as patch:
@@ -254,7 +250,7 @@ def test_without_the_locks_both_officers_believe_they_may(
     made = returning(party.of_a, party.deposit, {party.b: 1000})
     approves(made, Actor.of(party.of_b))
 
-    with facing_each_other(monkeypatch):
+    with facing_each_other(monkeypatch, 60):
         results = together(*(partial(approves, made, officer) for officer in officers))
 
     assert [getattr(error, "code", "") for error in results.failed] != ["wrong_status"]

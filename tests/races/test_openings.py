@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
-from app.models import Account, Application, Invitation, Member
+from app.models import Account, Application, Invitation
 from app.operations.accounts import openings
 from app.operations.applications import engine
 from app.operations.imports import opening_import
@@ -18,11 +18,6 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import member
 from tests.openings import enterprise, imported, table
-
-
-@pytest.fixture
-def maker(app) -> Member:
-    return member("registry_maker")
 
 
 def accounts() -> list[str]:

@@ -26,7 +26,6 @@ from app.domain.workflow import Line, Party
 from app.extensions import db, transaction
 from app.models import Application, SettlementRun
 from app.operations.applications import engine
-from app.operations.applications import rows as application_rows
 from app.operations.ledger import posting, settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import calendar, clock
@@ -360,20 +359,20 @@ def test_without_the_days_lock_a_transfer_slips_through(
     monkeypatch.setattr(calendar, "share_transfers", lambda: None)
     monkeypatch.setattr(calendar, "stop_transfers", lambda: None)
     judging, settled = threading.Event(), threading.Event()
-    real = application_rows.gather
+    real = engine.gather
 
     def slowly(cases, moment):
         facts = real(cases, moment)
         judging.set()  # The day is judged open; meanwhile it is settled.
-        assert settled.wait(timeout=20)
+        assert settled.wait(timeout=60)
         return facts
 
     def settle_meanwhile():
-        assert judging.wait(timeout=20)
+        assert judging.wait(timeout=60)
         settle()
         settled.set()
 
-    monkeypatch.setattr(application_rows, "gather", slowly)
+    monkeypatch.setattr(engine, "gather", slowly)
     made = draft(KIND, operator, {cea: 10})
 
     results = together(partial(submit, made, Actor.of(operator), at("14:59")), settle_meanwhile)
@@ -384,14 +383,14 @@ def test_without_the_days_lock_a_transfer_slips_through(
 
 
 def test_with_the_days_lock_it_does_not(together, plant, operator, cea, monkeypatch):
-    real = application_rows.gather
+    real = engine.gather
 
     def slowly(cases, moment):
         facts = real(cases, moment)
         time.sleep(0.1)
         return facts
 
-    monkeypatch.setattr(application_rows, "gather", slowly)
+    monkeypatch.setattr(engine, "gather", slowly)
     made = draft(KIND, operator, {cea: 10})
 
     together(partial(submit, made, Actor.of(operator), at("14:59")), settle)
@@ -420,7 +419,7 @@ def test_without_the_days_lock_the_second_run_fails(together, plant, operator, c
 
     def together_past_the_check(day, now):
         real(day, now)
-        all_there.wait(timeout=20)
+        all_there.wait(timeout=60)
 
     monkeypatch.setattr(settlement, "_require_due", together_past_the_check)
     submit(draft(KIND, operator, {cea: 60}), Actor.of(operator))

@@ -14,26 +14,16 @@ from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Notice
-from app.operations.applications import engine, rows
+from app.operations.applications import engine
 from app.operations.compliance import attestations, notices
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import draft, give, instrument, member, quantity
-from tests.operations.test_compliance import figures, issue, refund, surrender
+from tests.factories import draft, give, instrument, member, offset, quantity
+from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
 from tests.races.conftest import without
 
 TRIES = 25
-
-
-@pytest.fixture
-def hubei(plant):
-    return member("province", province="42")
-
-
-@pytest.fixture
-def maker(plant):
-    return member("registry_maker")
 
 
 @pytest.fixture
@@ -132,11 +122,7 @@ def test_without_the_account_lock_the_database_still_lets_one_win(
 
 @pytest.fixture
 def ccer(plant):
-    row = instrument("CCER", trade_code=None, vintage=2024)
-    with transaction():
-        db.session.execute(
-            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
-        )
+    row = offset()
     give(plant, row, 1000)
     return row
 
@@ -224,18 +210,18 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
     notice = issue(plant, [cea], 500, by=maker)
     case = surrender(operator, {cea: 500}, notice)
     read = threading.Barrier(2)
-    lock_notices, gather = notices.lock, rows.gather
+    lock_notices, gather = notices.lock, engine.gather
 
     def after_both_have_read(function):
         def wrapped(*arguments):
             found = function(*arguments)
-            read.wait(timeout=20)
+            read.wait(timeout=60)
             return found
 
         return wrapped
 
     monkeypatch.setattr(notices, "lock", after_both_have_read(lock_notices))
-    monkeypatch.setattr(rows, "gather", after_both_have_read(gather))
+    monkeypatch.setattr(engine, "gather", after_both_have_read(gather))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
     )
@@ -257,7 +243,7 @@ def test_with_the_locks_nobody_reads_beside_the_other(
     notice = issue(plant, [cea], 100, by=maker)
     case = surrender(operator, {cea: 100}, notice)
     inside, most = [], []
-    original = notices.lock, rows.gather
+    original = notices.lock, engine.gather
 
     def counting(function):
         def wrapped(*arguments):
@@ -271,7 +257,7 @@ def test_with_the_locks_nobody_reads_beside_the_other(
         return wrapped
 
     monkeypatch.setattr(notices, "lock", counting(original[0]))
-    monkeypatch.setattr(rows, "gather", counting(original[1]))
+    monkeypatch.setattr(engine, "gather", counting(original[1]))
     results = together(
         partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 50, Actor.of(maker))
     )

@@ -14,8 +14,8 @@ from werkzeug.test import TestResponse
 
 from app.extensions import db
 from app.models import Account, Member
+from app.operations.people.members import NewMember, register_member
 from app.security import captcha
-from app.security.members import register_member
 
 PASSWORD = "Right-Horse-1"
 ENTERPRISE, OTHER, PROVINCE = "21042300007", "21042300008", "P42"
@@ -77,7 +77,9 @@ def people(app: Flask) -> dict[str, int]:
         db.session.flush()
 
         def register(member_no: str, name: str, role: str, **more: Any) -> int:
-            return register_member(member_no, name, PASSWORD, role, must_change=False, **more)
+            return register_member(
+                NewMember(member_no, name, role, **more), PASSWORD, must_change=False
+            )
 
         ids = {
             ENTERPRISE: register(

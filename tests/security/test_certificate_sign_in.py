@@ -582,7 +582,7 @@ def tls_line(authority, tmp_path):
         )
         dialling.start()
         line = server.wrap_socket(near, server_side=True)
-        dialling.join(5)
+        dialling.join(60)
         ends.append(line)
         return line
 

@@ -17,7 +17,7 @@ from app.models import Account
 from app.security.roles import ROLES
 from tests import factories
 from tests.factories import nothing_moves
-from tests.views.test_url_map import addresses_with_rules
+from tests.views.frame.test_url_map import addresses_with_rules
 from tests.views.world import list_pages, make_world
 
 # What a name or a reason may hold: markup, templates, formats, an override of direction, a formula.
@@ -153,11 +153,6 @@ def rows(page: str) -> list[str]:
 
 
 FORMS = ["/transfers/registry-to-trading/new", "/voluntary-cancellations/new"]
-
-
-@pytest.fixture
-def plant(app):
-    return factories.account()
 
 
 @pytest.mark.parametrize("typed", QUANTITIES)

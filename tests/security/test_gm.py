@@ -18,7 +18,7 @@ from app.models import Certificate, LoginRecord, LoginSession, Member, Signature
 from app.operations.people import certificates as operations
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki import authority as pki
-from app.pki.suites import GM, has_sm2
+from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter
 from app.security import certificates
 from assistant.keyring import Keyring, demo_keys
@@ -32,8 +32,6 @@ from tests.security.test_signed_acts import (
     flipped,
     key_of,
     officer,
-    operator,
-    plant,
     signing,
     submit,
     test_an_auditor_verifies_with_openssl_alone,
@@ -41,16 +39,17 @@ from tests.security.test_signed_acts import (
     test_nothing_takes_effect_before_it_is_signed,
     test_the_signatures_alone_find_a_changed_byte,
 )
+from tests.signing import needs_sm2
 
 # What runs here as it runs there, with the authority below.
 __all__ = [
-    "bundle", "cea", "decide", "key_of", "officer", "operator", "plant", "signing", "submit",
+    "bundle", "cea", "decide", "key_of", "officer", "signing", "submit",
     "test_an_auditor_verifies_with_openssl_alone", "test_every_other_signature_is_refused",
     "test_nothing_takes_effect_before_it_is_signed",
     "test_the_signatures_alone_find_a_changed_byte",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+pytestmark = needs_sm2
 STEP = "/login/certificate"
 PIN = "1234"
 

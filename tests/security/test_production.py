@@ -9,14 +9,15 @@ import pytest
 from flask import request
 from sqlalchemy import create_engine, update
 
-from app import create_app
 from app.extensions import db
 from app.models import Member
+from app.operations.people import members
 from app.pki import ceremony
-from app.pki.suites import has_sm2
-from app.security import members, production
+from app.security import production
+from app.web import create_app
 from config import ConfigurationError
 from tests.security.conftest import ENTERPRISE, PASSWORD
+from tests.signing import needs_sm2
 
 DEFAULT = "Known-To-All-2026"
 
@@ -53,7 +54,7 @@ def test_it_refuses_to_run_for_debugging(fit, monkeypatch, setting):
         production.check_production(fit, DEFAULT)
 
 
-@pytest.mark.skipif(not has_sm2(), reason="tongsuopy has no files for this machine")
+@needs_sm2
 def test_it_refuses_an_authority_of_another_suite(fit, monkeypatch, tmp_path):
     monkeypatch.setitem(fit.config, "CA_FOLDER", str(tmp_path))
     ceremony.establish(tmp_path, "a long passphrase", now=datetime.now(UTC), kind="sm2")
@@ -95,9 +96,7 @@ def test_it_refuses_to_connect_as_the_owner_of_the_tables(fit, settings, monkeyp
 
 
 def test_production_settings_are_checked_before_serving(app, people, settings):
-    serious = dataclasses.replace(
-        settings, profile="production", captcha_enabled=False, has_own_clock=False
-    )
+    serious = dataclasses.replace(settings, profile="production", captcha_enabled=False)
     with pytest.raises(ConfigurationError, match="验证码"):
         create_app(serious)
 

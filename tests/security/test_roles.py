@@ -11,9 +11,12 @@ from sqlalchemy import create_engine, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from app.domain.errors import RuleError
+from app.domain.roles import require_compatible
 from app.extensions import db
 from app.models import Member
-from app.security import members, roles
+from app.operations.people import members
+from app.operations.records.actor import SYSTEM
+from app.security import roles
 from tests.security.conftest import (
     AUDITOR,
     ENTERPRISE,
@@ -51,10 +54,10 @@ def role_id(code):
 def test_an_administrator_holds_no_other_role(one, other):
     scope = SCOPES[roles.ROLES[other].scope]
     if one == other:
-        roles.require_compatible([one, other], **SCOPES["all"])
+        require_compatible([one, other], **SCOPES["all"])
         return
     with pytest.raises(RuleError) as refused:
-        roles.require_compatible([one, other], **scope)
+        require_compatible([one, other], **scope)
     assert refused.value.code == "role_exclusion"
 
 
@@ -62,16 +65,16 @@ def test_an_administrator_holds_no_other_role(one, other):
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_role_needs_its_row_scope(code, scope):
     if roles.ROLES[code].scope == scope:
-        roles.require_compatible([code], **SCOPES[scope])
+        require_compatible([code], **SCOPES[scope])
         return
     with pytest.raises(RuleError) as refused:
-        roles.require_compatible([code], **SCOPES[scope])
+        require_compatible([code], **SCOPES[scope])
     assert refused.value.code == "role_scope"
 
 
 def test_an_enterprise_member_without_an_account_is_not_registered(app, count, people):
     with app.app_context(), pytest.raises(RuleError):
-        members.register_member("21042300099", "无账户", PASSWORD, "enterprise")
+        members.register_member(members.NewMember("21042300099", "无账户", "enterprise"), PASSWORD)
     assert count(Member, Member.username == "21042300099") == 0
 
 
@@ -127,7 +130,7 @@ def test_the_database_refuses_a_scope_that_does_not_fit(
 
 def test_a_role_can_be_exchanged(app, people):
     with app.app_context():
-        members.assign_role(people[AUDITOR], "security_admin")
+        members.set_roles(people[AUDITOR], ["security_admin"], SYSTEM)
         db.session.commit()
     assert held(app, people[AUDITOR]) == ["security_admin"]
 

@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, insert, select, text, update
 from app.domain.parameters import PARAMETERS
 from app.extensions import db
 from app.models import Captcha, LoginFailure, LoginRecord, LoginSession, Member
-from app.security import captcha, lockout, passwords
+from app.operations.people import passwords
+from app.security import captcha, lockout
 from tests.security.conftest import ENTERPRISE, OTHER, PASSWORD
 
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in ENTERPRISE)

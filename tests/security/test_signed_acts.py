@@ -57,20 +57,8 @@ def signing(app, monkeypatch, authority):
 
 
 @pytest.fixture
-def plant(app):
-    return factories.account()
-
-
-@pytest.fixture
 def cea(plant):
-    made = factories.instrument()
-    factories.give(plant, made, 3000)
-    return made
-
-
-@pytest.fixture
-def operator(plant):
-    return factories.member(of=plant)
+    return factories.issued_to(plant, 3000)
 
 
 @pytest.fixture
@@ -141,6 +129,66 @@ def test_nothing_takes_effect_before_it_is_signed(signing, sign_in, operator, pl
     assert (row.purpose, row.crl_number) == ("submit", 1)
     assert db.session.scalar(select(func.count()).select_from(SignatureEvent)) == 1
     assert json.loads(row.content)["payload"]["application"]["lines"][0]["quantity"] == "500"
+
+
+def test_the_page_says_where_the_unsigned_draft_is_and_leads_there(signing, sign_in, operator, cea):
+    browser = sign_in(operator)
+    page = browser.get(ask(browser, cea)).text
+    made = db.session.scalars(select(Application)).one()
+    assert f"未签名则不提交：申请 {made.number} 已保存，可在“自愿注销”列表中继续办理" in page
+    assert f'href="/voluntary-cancellations/{made.id}"' in page
+    assert "草稿" in browser.get(f"/voluntary-cancellations/{made.id}").text
+
+
+def test_back_to_a_page_that_was_signed_says_by_whom_and_when(
+    signing, sign_in, operator, plant, cea, key_of
+):
+    browser, key = sign_in(operator), key_of(operator)
+    place = ask(browser, cea)
+    sent = signed(key, step_of(browser.get(place).text))
+    browser.post(place, data=sent)
+    made = db.session.scalars(select(Application)).one()
+    with nothing_moves():
+        for answer in (browser.get(place), browser.post(place, data=sent)):
+            assert answer.location == f"/voluntary-cancellations/{made.id}"
+            told = browser.get(answer.location).text
+            assert f"申请 {made.number}：{operator.first_name} 于 2026-11-20" in told
+
+
+def test_from_the_signing_page_back_to_the_form_what_is_changed_there_is_signed(
+    signing, sign_in, operator, plant, cea, key_of
+):
+    browser, key = sign_in(operator), key_of(operator)
+    for tonnes in (500, 600, 700):
+        sent = form(cea, tonnes) | {"request_key": "the-same-form"}
+        place = browser.post(NEW, data=sent).location
+    page = browser.get(place).text
+    browser.post(place, data=signed(key, step_of(page)))
+    assert (status(), quantity(plant, cea)) == ("in_review", 2300)
+    assert db.session.scalar(select(func.count()).select_from(Application)) == 1
+
+
+def test_back_to_a_decision_that_was_signed_says_who_decided(
+    signing, sign_in, operator, officer, cea, key_of
+):
+    made = factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和")
+    browser, key = sign_in(officer), key_of(officer)
+    decision = {"decision": "approve", "comment": ""}
+    place = browser.post(f"/reviews/{made.id}/decide", data=decision).location
+    page = browser.get(place).text
+    assert "未签名则不审核" in page
+    browser.post(place, data=signed(key, step_of(page)))
+    told = browser.get(place, follow_redirects=True).text
+    assert f"申请 {made.number} 已不在您的待办中：{officer.first_name} 于 2026-11-20" in told
+
+
+def test_a_comment_that_is_too_long_is_told_before_anybody_signs(
+    signing, sign_in, operator, officer, cea
+):
+    made = factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和")
+    sent = {"action": "approve", "id": [made.id], "count": "1", "comment": "意" * 501}
+    sign_in(officer).post("/reviews/bulk", data=sent)
+    assert db.session.scalar(select(func.count()).select_from(Challenge)) == 0
 
 
 def test_what_cannot_be_submitted_is_not_signed_in_vain(signing, sign_in, operator, cea):

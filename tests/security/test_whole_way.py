@@ -21,7 +21,7 @@ from app.extensions import db
 from app.models import Application, LoginRecord, OperationLog
 from tests.factories import member
 from tests.openings import Letters, as_csv, enterprise, read_letters
-from tests.operations.test_outbox import KEY, gateway, mail_server, mails
+from tests.operations.records.test_outbox import KEY, gateway, mail_server, mails
 from tests.security.certified import Holder
 from tests.security.conftest import Browser
 from tests.security.test_certificate_sign_in import content_of, send, step_of
@@ -151,7 +151,8 @@ def test_from_the_table_to_a_log_that_names_the_certificate(
 
     serial = f"{x509.load_der_x509_certificate(holder.der).serial_number:x}"
     assert acts_of(member_no)[-1] == ("password.change", serial, VISITOR, "done")
-    record = db.session.scalars(select(LoginRecord).where(LoginRecord.is_success)).all()[-1]
+    logins = select(LoginRecord).where(LoginRecord.is_success).order_by(LoginRecord.id)
+    record = db.session.scalars(logins).all()[-1]
     assert (record.member_no, record.ip) == (member_no, VISITOR)
 
     # While they waited to be sent the codes stood in the outbox alone; afterwards nowhere.

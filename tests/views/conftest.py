@@ -1,5 +1,15 @@
 """The people and browsers of tests/security serve here, too."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.models import Member
 from tests.security.conftest import (  # noqa: F401 - fixtures are found by their names
     browser,
     count,
@@ -10,3 +20,23 @@ from tests.security.conftest import (  # noqa: F401 - fixtures are found by thei
     said,
     with_captcha,
 )
+from tests.views import toys
+from tests.views.world import World, make_world
+
+
+@pytest.fixture
+def world(app: Flask) -> World:
+    return make_world()
+
+
+@pytest.fixture
+def desk(sign_in: Callable[[Member], FlaskClient], maker: Member) -> FlaskClient:
+    """The browser of the registry's officer who enters things."""
+    return sign_in(maker)
+
+
+@pytest.fixture(scope="module")
+def toy_app(settings: Any, _installed: Flask) -> Iterator[Flask]:
+    toy_app = toys.make_app(settings, _installed.test_client_class)
+    yield toy_app
+    toys.close(toy_app)

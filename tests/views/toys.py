@@ -13,20 +13,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Select, event, insert, select
 
-from app import create_app
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Account, Member, TransferPermissionChange
 from app.security import manager, sessions
 from app.views.lists.listing import (
     Action,
-    BulkAction,
     BulkResult,
     Column,
     Conditions,
     Filter,
     ListPage,
+    action,
+    in_bulk,
 )
+from app.web import create_app
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=BEIJING)
 SECTORS = {"power": ("发电", "green"), "steel": ("钢铁", "amber"), "cement": ("水泥", "grey")}
@@ -104,14 +105,15 @@ class BulkToyPage(ToyPage):
     """The same with something to do to many."""
 
     route_base = "/bulk-toys"
-    bulk = (BulkAction("forget", "清除", "确定清除所选 %(count)s 条？", is_dangerous=True),)
     bulk_name = "number"
     bulk_object = "name"
     got: list[tuple[str, Sequence[int]]] = []
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action("forget", "清除", "确定清除所选 %(count)s 条？", single=False)
+    @in_bulk(is_dangerous=True)
+    def forget(self, ids: Sequence[int]) -> BulkResult:
         """Refuse every third."""
-        self.got.append((name, list(ids)))
+        self.got.append(("forget", list(ids)))
         refused = {id_: "每逢三的倍数不行" for id_ in ids if id_ % 3 == 0}
         return BulkResult(done=[id_ for id_ in ids if id_ not in refused], refused=refused)
 

@@ -32,10 +32,10 @@ from app.operations.compliance import notices as compliance
 from app.operations.exchange import trading
 from app.operations.imports import opening_import
 from app.operations.ledger import settlement
+from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
 from app.security import lockout, sign_in
-from app.security.members import NewMember, register_members
 from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
 from tests import custody, factories

@@ -6,7 +6,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.account_change import CODE_IS_FREE
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, Breach, Rule
+from app.domain.kinds.rules import BOTH, Rule, Violation
 from app.domain.workflow import Party
 
 # Without these nobody could be told of the account, nor could it be anybody's.
@@ -15,7 +15,7 @@ NEEDED = ("name", "uscc", "province", "representative_phone", "representative_em
 HAS_DETAILS = Rule(
     "details_missing",
     _("The details of the enterprise are not complete"),
-    lambda case, facts: None if all(name in case.proposal for name in NEEDED) else Breach(),
+    lambda case, facts: None if all(name in case.proposal for name in NEEDED) else Violation(),
     at=BOTH,
 )
 

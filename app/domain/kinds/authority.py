@@ -15,24 +15,12 @@ from app.domain.kinds.rules import (
     HAS_START,
     HAS_TERM,
     TERM_IS_BOUNDED,
-    Breach,
     Facts,
     Rule,
+    Violation,
 )
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
-
-FREEZE_REASONS = {
-    "judicial": _("Judicial freeze"),
-    "supervision": _("Supervisory measure"),
-    "dispute": _("Dispute over ownership"),
-    "other": _("Other"),
-}
-CONFISCATION_REASONS = {
-    "true_up": _("True-up claw-back"),
-    "judicial": _("Judicial decision"),
-    "penalty": _("Penalty"),
-}
 
 
 class _ByDocument(Kind):
@@ -51,7 +39,7 @@ class Freeze(_ByDocument):
     title = _("Freeze")
     prefix = "DD"
     reserves = (Bucket.AVAILABLE, Bucket.FROZEN)
-    categories = FREEZE_REASONS
+    has_category = True
     rules = (*_ByDocument.rules, HAS_TERM, TERM_IS_BOUNDED)
 
 
@@ -73,7 +61,7 @@ class Confiscation(_ByDocument):
     prefix = "SJ"
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.CONFISCATED)
-    categories = CONFISCATION_REASONS
+    has_category = True
 
 
 class ConfiscationRefund(_ByDocument):
@@ -86,16 +74,16 @@ class ConfiscationRefund(_ByDocument):
     draws_on = "confiscation"
 
 
-def _restrict(case: Case, facts: Facts) -> Breach | None:
+def _restrict(case: Case, facts: Facts) -> Violation | None:
     if case.account_id in facts.restricted:
-        return Breach()
+        return Violation()
     facts.restricted |= {case.account_id}  # Of two in one batch the first restricts it.
     return None
 
 
-def _lift(case: Case, facts: Facts) -> Breach | None:
+def _lift(case: Case, facts: Facts) -> Violation | None:
     if case.account_id not in facts.restricted:
-        return Breach()
+        return Violation()
     facts.restricted -= {case.account_id}
     return None
 

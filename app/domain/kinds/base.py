@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from app.domain.kinds.rules import (
     HAS_CATEGORY,
@@ -18,6 +17,15 @@ from app.domain.kinds.rules import (
 )
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket
 from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party
+
+
+class Hold(NamedTuple):
+    """That a line's tonnes are added to a bucket (sign 1) or gone from it (-1)."""
+
+    is_approved: bool  # or, before that, from the submission on
+    bucket: Bucket
+    sign: int
+    at_receiver: bool = False  # in the account that the line names, where it names one
 
 
 class Kind:
@@ -38,7 +46,7 @@ class Kind:
     settles_at_day_end: ClassVar[bool] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
     draws_on: ClassVar[str] = ""  # the kind whose approved lines its own lines draw from
-    categories: ClassVar[Mapping[str, Any]] = {}  # stored value -> title, where it has types
+    has_category: ClassVar[bool] = False  # one of those that administrators keep for the kind
     rules: ClassVar[tuple[Rule, ...]] = ()  # besides those that follow from the data above
 
     @cached_property
@@ -46,12 +54,29 @@ class Kind:
         """Every rule of this kind, in the order in which they are asked."""
         return (
             *((HAS_LINES,) if self.has_lines else ()),
-            *((HAS_CATEGORY,) if self.categories else ()),
+            *((HAS_CATEGORY,) if self.has_category else ()),
             *((NOT_RESTRICTED,) if self.debits else ()),
             *self.rules,
             *((draws_on(self.draws_on),) if self.draws_on else ()),
             *((takes(self.reserves[0]),) if self.reserves else ()),
         )
+
+    @cached_property
+    def holds(self) -> tuple[Hold, ...]:
+        """What a line of an application adds to buckets while it is open, and what once it is approved."""
+        found = []
+        if self.reserves:
+            for is_approved in (False, True):
+                found += [
+                    Hold(is_approved, self.reserves[0], -1),
+                    Hold(is_approved, self.reserves[1], 1),
+                ]
+        if self.settles:
+            found += [
+                Hold(True, self.settles[0], -1),
+                Hold(True, self.settles[1], 1, at_receiver=True),
+            ]
+        return tuple(each for each in found if each._replace(sign=-each.sign) not in found)
 
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
         """Ask every rule of a submission (or of an approval) and set its tonnes aside.

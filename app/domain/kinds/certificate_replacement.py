@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, HAS_REASON, Breach, Rule
+from app.domain.kinds.rules import BOTH, HAS_REASON, Rule, Violation
 from app.domain.workflow import Party
 
 HAS_HOLDER = Rule(
     "holder_missing",
     _("Choose the certificate that is to be replaced"),
-    lambda case, facts: None if case.proposal.get("member_no") else Breach(),
+    lambda case, facts: None if case.proposal.get("member_no") else Violation(),
     at=BOTH,
 )
 

@@ -5,31 +5,24 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import HAS_REASON, RECEIVERS_ARE_LINKED, Breach, Facts, Rule
+from app.domain.kinds.rules import HAS_REASON, RECEIVERS_ARE_LINKED, Facts, Rule, Violation
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
 
-CUSTODY_TYPES = {
-    "merger": _("Merger"),
-    "split": _("Split"),
-    "restructuring": _("Restructuring"),
-    "other": _("Other"),
-}
+
+def _links_itself(case: Case, facts: Facts) -> Violation | None:
+    return Violation("receivers") if case.account_id in case.receivers else None
 
 
-def _links_itself(case: Case, facts: Facts) -> Breach | None:
-    return Breach("receivers") if case.account_id in case.receivers else None
-
-
-def _linked_already(case: Case, facts: Facts) -> Breach | None:
+def _linked_already(case: Case, facts: Facts) -> Violation | None:
     known = {receiver for receiver in case.receivers if (case.account_id, receiver) in facts.linked}
-    return Breach("receivers") if known and known == case.receivers else None
+    return Violation("receivers") if known and known == case.receivers else None
 
 
 HAS_RECEIVERS = Rule(
     "receivers_missing",
     _("Choose at least one enterprise to link"),
-    lambda case, facts: None if case.receivers else Breach("receivers"),
+    lambda case, facts: None if case.receivers else Violation("receivers"),
 )
 LINKS_ANOTHER = Rule(
     "linked_to_itself", _("An enterprise cannot be linked with itself"), _links_itself
@@ -46,7 +39,7 @@ class CustodyDeposit(Kind):
     reviews = (Party.REGISTRY,)
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.CUSTODY)
-    categories = CUSTODY_TYPES
+    has_category = True
     rules = (HAS_REASON,)
 
 

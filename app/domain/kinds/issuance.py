@@ -5,16 +5,9 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, Breach, Facts, Rule
+from app.domain.kinds.rules import BOTH, Facts, Rule, Violation
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Case, Party
-
-ISSUANCE_TYPES = {
-    "pre_allocation": _("Pre-allocation"),
-    "approved": _("Approved allocation"),
-    "supplementary": _("Supplementary issue"),
-    "adjustment": _("Adjustment"),
-}
 
 # What an enterprise is given once for an instrument; more of it is a supplementary issue.
 ONCE = ("pre_allocation", "approved")
@@ -22,18 +15,18 @@ ONCE = ("pre_allocation", "approved")
 TO_AN_ENTERPRISE = Rule(
     "not_an_enterprise",
     _("Allowances are issued to enterprises alone"),
-    lambda case, facts: Breach() if case.account_id == ISSUANCE_ACCOUNT_ID else None,
+    lambda case, facts: Violation() if case.account_id == ISSUANCE_ACCOUNT_ID else None,
     at=BOTH,
 )
 
 
-def _issued_before(case: Case, facts: Facts) -> Breach | None:
+def _issued_before(case: Case, facts: Facts) -> Violation | None:
     if case.category not in ONCE:
         return None
     keys = [(case.account_id, line.instrument_id, case.category) for line in case.lines]
     for key in keys:
         if facts.issued.get(key, case.number) != case.number:
-            return Breach("category", {"number": facts.issued[key]})
+            return Violation("category", {"number": facts.issued[key]})
     facts.issued |= dict.fromkeys(keys, case.number)
     return None
 
@@ -55,5 +48,5 @@ class Issuance(Kind):
     reviews = (Party.REGISTRY,)
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
-    categories = ISSUANCE_TYPES
+    has_category = True
     rules = (TO_AN_ENTERPRISE, ISSUED_ONCE)

@@ -1,4 +1,4 @@
-"""The rules that guard applications, as data: code, message, when they are asked, and how a breach is found.
+"""The rules that guard applications, as data: code, message, when they are asked, how a violation is found.
 
 ``docs/rules.md`` is generated from them (tools/rules.py): which rule guards which kind at which step.
 """
@@ -65,13 +65,14 @@ class Facts:
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
     permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
     linked: frozenset[tuple[int, int]] = frozenset()  # (depositor, receiver)
-    doubled: frozenset[int] = frozenset()  # accounts whose submissions need a second operator's yes
+    needs_second_operator: frozenset[int] = frozenset()  # accounts
     notices: Mapping[int, Notice] = field(default_factory=dict)
     sources: Mapping[int, Source] = field(default_factory=dict)  # by line
-    unproven: frozenset[int] = frozenset()  # cases that lack attachments they need
-    clashing: frozenset[int] = frozenset()  # cases that propose another account's credit code
+    lacking_documents: frozenset[int] = frozenset()  # cases that lack attachments they need
+    duplicate_uscc: frozenset[int] = frozenset()  # cases that propose another account's credit code
     # (account, instrument, issuance type) -> the application that issues it, or is about to
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) that is offered today
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
@@ -79,7 +80,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class Violation:
     """Where a rule is broken, and the figures its message names."""
 
     field: str = ""
@@ -88,29 +89,29 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; ``find`` returns its Breach by a case, or None where it is kept.
+    """One rule; ``check`` returns its Violation by a case, or None where it is kept.
 
     A rule that sets quantities aside does so when it is kept: it stands last.
     """
 
     code: str
     message: Any
-    find: Callable[[Case, Facts], Breach | None]
+    check: Callable[[Case, Facts], Violation | None]
     at: tuple[Action, ...] = SUBMISSION
     error: type[RuleError] = RuleError
 
     def require(self, case: Case, facts: Facts) -> None:
         """Raise the rule's error where the case breaks it."""
-        breach = self.find(case, facts)
-        if breach is not None:
+        violation = self.check(case, facts)
+        if violation is not None:
             message = str(self.message)
-            if breach.values:
-                message %= breach.values
-            raise self.error(message, field=breach.field, code=self.code)
+            if violation.values:
+                message %= violation.values
+            raise self.error(message, field=violation.field, code=self.code)
 
 
-def _when(condition: bool, field: str = "", **values: Any) -> Breach | None:
-    return Breach(field, values) if condition else None
+def _when(condition: bool, field: str = "", **values: Any) -> Violation | None:
+    return Violation(field, values) if condition else None
 
 
 # What every application keeps --------------------------------------------------------------
@@ -128,7 +129,7 @@ HAS_REASON = Rule(
 HAS_CATEGORY = Rule(
     "category_missing",
     _("Choose one of the types offered"),
-    lambda case, facts: _when(not case.category, "category"),
+    lambda case, facts: _when((case.kind, case.category) not in facts.categories, "category"),
 )
 NOT_RESTRICTED = Rule(
     "account_restricted",
@@ -142,21 +143,21 @@ NOT_RESTRICTED = Rule(
 def takes(bucket: Bucket) -> Rule:
     """Return the rule that the tonnes of every line are there; it sets them aside, or none."""
 
-    def find(case: Case, facts: Facts) -> Breach | None:
+    def check(case: Case, facts: Facts) -> Violation | None:
         left: dict[tuple[int, int, Bucket], int] = {}
         for line in case.lines:
             key = (case.account_id, line.instrument_id, bucket)
             left[key] = left.get(key, facts.holdings.get(key, 0)) - line.quantity
             if left[key] < 0:
                 name = facts.name(line.instrument_id)
-                return _breach_of(line.key, name, line.quantity, left[key] + line.quantity)
+                return _violation_of(line.key, name, line.quantity, left[key] + line.quantity)
         facts.holdings |= left
         return None
 
     return Rule(
         "insufficient_quantity",
         _("%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are available"),
-        find,
+        check,
         error=InsufficientQuantity,
     )
 
@@ -209,7 +210,7 @@ TERM_IS_BOUNDED = Rule(
 def draws_on(kind: str) -> Rule:
     """Return the rule that every line draws on an approved line of that kind, within what is left."""
 
-    def find(case: Case, facts: Facts) -> Breach | None:
+    def check(case: Case, facts: Facts) -> Violation | None:
         left: dict[int, int] = {}
         for line in case.lines:
             source = facts.sources.get(line.source_line_id or 0)
@@ -220,13 +221,13 @@ def draws_on(kind: str) -> Rule:
                 and source.instrument_id == line.instrument_id
             )
             if source is None or not fits:
-                return _breach_of(line.key, facts.name(line.instrument_id), line.quantity, 0)
+                return _violation_of(line.key, facts.name(line.instrument_id), line.quantity, 0)
             key = line.source_line_id or 0
             before = left.get(key, source.left)
             left[key] = before - line.quantity
             if left[key] < 0:
                 name = facts.name(line.instrument_id)
-                return _breach_of(line.key, name, line.quantity, before)
+                return _violation_of(line.key, name, line.quantity, before)
         for key, rest in left.items():
             facts.sources[key].left = rest
         return None
@@ -237,13 +238,13 @@ def draws_on(kind: str) -> Rule:
             "%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are left of the"
             " document they are drawn from"
         ),
-        find,
+        check,
         error=InsufficientQuantity,
     )
 
 
-def _breach_of(key: str, instrument: str, quantity: int, left: int) -> Breach:
-    return Breach(
+def _violation_of(key: str, instrument: str, quantity: int, left: int) -> Violation:
+    return Violation(
         f"lines.{key}.quantity",
         {"instrument": instrument, "quantity": f"{quantity:,}", "left": f"{left:,}"},
     )
@@ -252,10 +253,10 @@ def _breach_of(key: str, instrument: str, quantity: int, left: int) -> Breach:
 # Receivers ---------------------------------------------------------------------------------
 
 
-def _unlinked(case: Case, facts: Facts) -> Breach | None:
+def _unlinked(case: Case, facts: Facts) -> Violation | None:
     for line in case.lines:
         if line.account_id is None or (case.account_id, line.account_id) not in facts.linked:
-            return Breach(f"lines.{line.key}.quantity")
+            return Violation(f"lines.{line.key}.quantity")
     return None
 
 

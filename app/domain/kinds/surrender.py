@@ -11,29 +11,29 @@ from app.domain.kinds.rules import (
     HAS_AUTHORITY,
     HAS_DOCUMENT,
     HAS_REASON,
-    Breach,
     Facts,
     Rule,
+    Violation,
 )
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party, Status
 
 
-def _not_ours(case: Case, facts: Facts) -> Breach | None:
+def _not_ours(case: Case, facts: Facts) -> Violation | None:
     notice = facts.notices.get(case.notice_id or 0)
-    return None if notice and notice.account_id == case.account_id else Breach("notice_id")
+    return None if notice and notice.account_id == case.account_id else Violation("notice_id")
 
 
-def _ineligible(case: Case, facts: Facts) -> Breach | None:
+def _ineligible(case: Case, facts: Facts) -> Violation | None:
     eligible = facts.notices[case.notice_id or 0].eligible
     for line in case.lines:
         if line.instrument_id not in eligible:
             name = facts.name(line.instrument_id)
-            return Breach(f"lines.{line.key}.quantity", {"instrument": name})
+            return Violation(f"lines.{line.key}.quantity", {"instrument": name})
     return None
 
 
-def _above_offset_limit(case: Case, facts: Facts) -> Breach | None:
+def _above_offset_limit(case: Case, facts: Facts) -> Violation | None:
     notice = facts.notices[case.notice_id or 0]
     asked = [line for line in case.lines if line.instrument_id in facts.offsets]
     total = sum(line.quantity for line in asked)
@@ -41,7 +41,7 @@ def _above_offset_limit(case: Case, facts: Facts) -> Breach | None:
     left = notice.offset_limit - notice.offset_surrendered - pending
     if total <= max(left, 0):
         return None
-    return Breach(
+    return Violation(
         f"lines.{asked[0].key}.quantity",
         {
             "quantity": f"{total:,}",
@@ -51,14 +51,14 @@ def _above_offset_limit(case: Case, facts: Facts) -> Breach | None:
     )
 
 
-def _above_due(case: Case, facts: Facts) -> Breach | None:
+def _above_due(case: Case, facts: Facts) -> Violation | None:
     """Count what is pending against a submission, and only what is surrendered against an approval."""
     notice = facts.notices[case.notice_id or 0]
     is_approval = case.status is Status.IN_REVIEW
     total = sum(line.quantity for line in case.lines)
     left = notice.obligation - notice.surrendered - (0 if is_approval else notice.pending)
     if total > left:
-        return Breach(
+        return Violation(
             "lines",
             {"quantity": f"{total:,}", "left": f"{max(left, 0):,}", "number": notice.number},
         )
@@ -72,11 +72,11 @@ def _above_due(case: Case, facts: Facts) -> Breach | None:
     return None
 
 
-def _of_another_notice(case: Case, facts: Facts) -> Breach | None:
+def _of_another_notice(case: Case, facts: Facts) -> Violation | None:
     for line in case.lines:
         source = facts.sources.get(line.source_line_id or 0)
         if source is not None and source.notice_id != case.notice_id:
-            return Breach(f"lines.{line.key}.quantity")
+            return Violation(f"lines.{line.key}.quantity")
     return None
 
 

@@ -8,23 +8,23 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import Breach, Facts, Rule
+from app.domain.kinds.rules import Facts, Rule, Violation
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
 
 
-def _without_venue(case: Case, facts: Facts) -> Breach | None:
+def _without_venue(case: Case, facts: Facts) -> Violation | None:
     for line in case.lines:
         if line.venue_id is None:
-            return Breach(f"lines.{line.key}.venue")
+            return Violation(f"lines.{line.key}.venue")
     return None
 
 
-def _untraded(case: Case, facts: Facts) -> Breach | None:
+def _untraded(case: Case, facts: Facts) -> Violation | None:
     for line in case.lines:
         if (line.venue_id, line.instrument_id) not in facts.tradable:
             name = facts.name(line.instrument_id)
-            return Breach(f"lines.{line.key}.venue", {"instrument": name})
+            return Violation(f"lines.{line.key}.venue", {"instrument": name})
     return None
 
 
@@ -37,7 +37,7 @@ IS_TRADED = Rule(
 IS_PERMITTED = Rule(
     "transfer_not_permitted",
     _("The enterprise has switched the transfer permission off"),
-    lambda case, facts: None if case.account_id in facts.permitted else Breach(),
+    lambda case, facts: None if case.account_id in facts.permitted else Violation(),
     error=NotAllowed,
 )
 

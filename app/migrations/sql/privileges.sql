@@ -31,7 +31,12 @@ GRANT INSERT ON notice_instrument, attachment TO {app};
 -- A file's content never changes; only which application it belongs to, once that exists.
 REVOKE UPDATE ON attachment FROM {app};
 GRANT UPDATE (application_id, account_id, request_key) ON attachment TO {app};
+-- What was typed and not saved yet is no record: it goes after a day.
+GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
+
+-- Reference data are disabled, never deleted; which version the catalogue has is a trigger's to say.
+GRANT INSERT, UPDATE ON sector, category, city TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};

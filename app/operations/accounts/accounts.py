@@ -21,10 +21,9 @@ from app.models import (
     Member,
     TransferPermissionChange,
 )
-from app.models.member import reviewers_of
+from app.models.member import NO_ADDRESS, reviewers_of
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
-from app.operations.records.sign_in_notice import NO_ADDRESS
 
 
 def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now: datetime) -> None:

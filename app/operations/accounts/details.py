@@ -29,16 +29,11 @@ from app.models.encrypted import decrypt, encrypt
 from app.operations.people import certificates, letters
 from app.operations.records import glyphs, outbox
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
 
 LONGEST_SHOWN = 64  # of a member's name
 
-SECTORS = {
-    "power": _("Power generation"),
-    "steel": _("Steel"),
-    "cement": _("Cement"),
-    "aluminium": _("Aluminium"),
-}
-_OFFERED = LazyString(lambda: "、".join(map(str, SECTORS.values())))
+_OFFERED = LazyString(lambda: "、".join(map(str, SECTORS.offered().values())))
 
 
 # What a value must be: each returns it as it is kept, or raises ValueError.
@@ -94,12 +89,6 @@ def _bank_account(text: str) -> str:
     return digits
 
 
-def _sector(text: str) -> str:
-    if text not in SECTORS:
-        raise ValueError
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class DetailField:
     """One field of an account's details; ``read`` returns a value as it is kept or raises ValueError."""
@@ -128,7 +117,6 @@ FIELDS: tuple[DetailField, ...] = (
         "sector",
         _("Sector"),
         20,
-        read=_sector,
         wrong=_("Choose one of the sectors offered: %(offered)s", offered=_OFFERED),
         of_account=True,
     ),
@@ -188,10 +176,13 @@ def current(account_id: int) -> dict[str, str]:
     }
 
 
-def read(typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def read(
+    typed: Mapping[str, str], before: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
     """Judge what somebody typed, by field; return (the values as they are kept, what is wrong).
 
-    Every wrong field is named with its limit; a required field must not be empty.
+    Every wrong field is named with its limit; a required field must not be empty.  A sector that is
+    no longer offered may stay as it was ``before``.
     """
     values: dict[str, str] = {}
     wrong: dict[str, str] = {}
@@ -202,6 +193,10 @@ def read(typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
             values[field.name] = _value(field, typed[field.name])
         except RuleError as error:
             wrong[field.name] = str(error)
+    sector = values.get("sector")
+    if sector and sector not in SECTORS.offered() and sector != (before or {}).get("sector"):
+        wrong["sector"] = wrong_value(BY_NAME["sector"], sector)
+        del values["sector"]
     return values, wrong
 
 

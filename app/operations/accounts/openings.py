@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from sqlalchemy import insert, select, text, update
 
@@ -25,6 +24,7 @@ from app.operations.accounts.details import FIELDS
 from app.operations.ledger import posting
 from app.operations.people import certificates, letters
 from app.operations.people.certificates import Codes
+from app.operations.people.members import NewMember, register_members
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -124,31 +124,21 @@ def _register(
     """Register the account representatives, who have no password yet; return ids by number."""
     addresses = [values["representative_email"] for values in details.values()]
     used = set(db.session.scalars(select(Member.email).where(Member.email.in_(addresses))))
-    rows = []
+    newcomers = []
     for id_, values in details.items():
         address = values["representative_email"]
-        # One address is one member's; the letters go to the account's own, whoever else has it.
-        email = f"{numbers[id_]}@members.invalid" if address in used else address
-        used.add(address)
-        rows.append(
-            {
-                "username": numbers[id_],
-                "first_name": values["name"][:LONGEST_MEMBER_NAME],
-                "last_name": "",
-                "email": email,
-                "password": None,
-                "active": True,
-                "account_id": accounts[id_],
-                "must_change_password": True,
-            }
+        newcomers.append(
+            NewMember(
+                numbers[id_],
+                values["name"][:LONGEST_MEMBER_NAME],
+                "enterprise",
+                accounts[id_],
+                # One address is one member's; the letters go to the account's, whoever else has it.
+                email="" if address in used else address,
+            )
         )
-    statement = insert(Member).returning(Member.username, Member.id)
-    found = {row.username: row.id for row in db.session.execute(statement, rows)}
-    role = db.session.scalars(select(Role.id).where(Role.name == "enterprise")).one()
-    db.session.execute(
-        insert(assoc_user_role), [{"user_id": id_, "role_id": role} for id_ in found.values()]
-    )
-    return found
+        used.add(address)
+    return register_members(newcomers, None)
 
 
 _LAST_NUMBER = text("""

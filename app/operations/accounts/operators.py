@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 
 from app.domain.errors import NotFound, RuleError
 from app.extensions import db
 from app.models import Account, Member
-from app.models.member import require_free_address, reviewers_of
+from app.models.member import reviewers_of
 from app.operations.accounts import details
 from app.operations.accounts.openings import LONGEST_MEMBER_NAME
-from app.operations.people import certificates, letters
+from app.operations.people import letters, members
+from app.operations.people.members import NewMember
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -61,58 +60,48 @@ def add(
     """
     account = _account(actor)
     _require_roles(roles)
-    require_free_address(db.session, email)
-    member = Member(
-        username=_next_number(account),
-        first_name=name,
-        last_name="",
-        email=email,
-        phone=phone,
-        password=None,
-        active=True,
+    newcomer = NewMember(_next_number(account), name, roles[0], account.id, None, email, phone)
+    member_id = members.register_member(newcomer, None)
+    members.give_roles({member_id: roles})
+    member = db.session.get_one(Member, member_id)
+    log.record(
+        actor,
+        "operator.add",
+        subject=member.username,
         account_id=account.id,
-        must_change_password=True,
+        roles=sorted(roles),
     )
-    db.session.add(member)
-    db.session.flush()
-    _give(member, roles)
-    _record(actor, "operator.add", member, roles=sorted(roles))
     _let_in(member, account, actor, now)
     return member
 
 
 def set_roles(member_id: int, roles: Sequence[str], actor: Actor) -> Member:
-    """Let an operator have these roles in place of those held; the caller ends the sessions."""
-    account, member = _operator(member_id, actor)
+    """Let an operator have these roles in place of those held."""
+    account, _member = _operator(member_id, actor)
     _require_roles(roles)
-    before = sorted(role.name for role in member.roles)
-    _give(member, roles)
+    member = members.set_roles(member_id, roles, actor)
     _require_reviewers(account)
-    _record(actor, "operator.role", member, before=before, after=sorted(roles))
     return member
 
 
-def set_active(member_id: int, actor: Actor, *, is_active: bool) -> Member:
-    """Let an operator in, or keep it out; the caller ends the sessions.
-
-    Disabling suspends the certificates, too; enabling does not resume them.
-    """
-    account, member = _operator(member_id, actor)
-    member.active = is_active
-    db.session.flush()
+def disable(member_id: int, actor: Actor) -> Member:
+    """Keep an operator out, unless too few would be left to review."""
+    account, _member = _operator(member_id, actor)
+    member = members.disable(member_id, actor)
     _require_reviewers(account)
-    _record(actor, "operator.enable" if is_active else "operator.disable", member)
-    if not is_active:
-        certificates.suspend_all(member.id, actor, now=letters.real_time())
     return member
+
+
+def enable(member_id: int, actor: Actor) -> Member:
+    """Let an operator in again."""
+    _operator(member_id, actor)
+    return members.enable(member_id, actor)
 
 
 def reset(member_id: int, actor: Actor, *, now: datetime) -> Member:
-    """Take an operator's password away and write a new link; the caller ends the sessions."""
-    account, member = _operator(member_id, actor)
-    member.password, member.must_change_password = None, True
-    db.session.flush()
-    _record(actor, "operator.reset", member)
+    """Take an operator's password away and write a new link."""
+    account, _member = _operator(member_id, actor)
+    member = members.reset(member_id, actor, first=None)
     _let_in(member, account, actor, now)
     return member
 
@@ -147,7 +136,9 @@ def _account(actor: Actor) -> Account:
 
 def _operator(member_id: int, actor: Actor) -> tuple[Account, Member]:
     account = _account(actor)
-    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    member = db.session.get(
+        Member, member_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if member is None or member.account_id != account.id or member.id == actor.member_id:
         raise NotFound(gettext("There is no such record"))
     return account, member
@@ -185,19 +176,6 @@ def _next_number(account: Account) -> str:
             gettext("An enterprise has at most %(most)d operators", most=MOST), code="numbers"
         )
     return f"{account.member_no}-{last + 1:02}"
-
-
-def _give(member: Member, roles: Sequence[str]) -> None:
-    db.session.execute(delete(assoc_user_role).where(assoc_user_role.c.user_id == member.id))
-    ids = db.session.scalars(select(Role.id).where(Role.name.in_(roles)))
-    db.session.execute(
-        insert(assoc_user_role), [{"user_id": member.id, "role_id": id_} for id_ in ids]
-    )
-    db.session.expire(member, ["roles"])
-
-
-def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:
-    log.record(actor, action, subject=member.username, account_id=member.account_id, **detail)
 
 
 def _let_in(member: Member, account: Account, actor: Actor, now: datetime) -> None:

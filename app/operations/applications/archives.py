@@ -17,7 +17,6 @@ MOST_PARTS = 2_000
 MOST_BYTES = 100 * 1024 * 1024  # unpacked, all parts together
 BOMB_RATIO = 200  # Texts pack well, but not like this.
 BOMB_SIZE = 5 * 1024 * 1024
-ENDINGS_OF_ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".jar", ".docx", ".xlsx", ".ofd")
 
 
 def clean_name(name: str) -> str:

@@ -42,7 +42,6 @@ TYPES = {
     ".xlsx": XLSX,
     ".ofd": OFD,
 }
-ACCEPT = ",".join(TYPES)
 # What makes a zip one of ours: a part that must be there, and its type as the archive declares it.
 _PARTS = {
     DOCX: ("word/document.xml", b"wordprocessingml.document.main+xml"),

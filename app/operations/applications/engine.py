@@ -23,9 +23,11 @@ from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Statu
 from app.extensions import db
 from app.models import Application
 from app.operations.applications import effects, evidence, rows
+from app.operations.applications.facts import gather
 from app.operations.ledger import posting
 from app.operations.records import calendar, glyphs
 from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON = 500
 _TEXTS = {
@@ -95,6 +97,7 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
     Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
     NotFound where the account or the key's application is not the actor's.
     """
+    _require_known_categories(drafts)
     for draft in drafts:
         _require_well_formed(draft)
         if actor.account_id not in (None, draft.account_id):
@@ -110,6 +113,7 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
     any other status.
     """
+    _require_known_categories([draft])
     _require_well_formed(draft)
     cases = rows.lock([application_id], actor)
     for _case, error in _missing([application_id], cases):
@@ -124,10 +128,10 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
     return case
 
 
-def hold(application_ids: Sequence[int], actor: Actor) -> None:
+def hold(application_ids: Sequence[int], actor: Actor) -> list[Case]:
     """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
     calendar.share_transfers()
-    rows.lock(application_ids, actor)
+    return rows.lock(application_ids, actor)
 
 
 def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
@@ -138,7 +142,7 @@ def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Ou
     """
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
-    facts = rows.gather(cases, calendar.moment_at(now))
+    facts = gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_judge, case, facts, actor))
@@ -164,7 +168,7 @@ def submit_all(application_ids: Sequence[int], actor: Actor, *, now: datetime) -
 def withdraw(
     application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
 ) -> Outcome:
-    """Take applications back before they take effect; the recorded posting is turned round."""
+    """Take applications back before they take effect; the recorded posting is reversed."""
     require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
@@ -172,7 +176,7 @@ def withdraw(
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_require_withdrawable, case, closed, actor))
-    _turn_round(outcome.done, Stage.WITHDRAWAL, actor, now)
+    _reverse_postings(outcome.done, Stage.WITHDRAWAL, actor, now)
     for case in outcome.done:
         case.status = Status.WITHDRAWN
     rows.record(outcome.done, Action.WITHDRAW, actor, now, comment=comment)
@@ -191,12 +195,12 @@ def approve(
     require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
-    facts = rows.gather(cases, calendar.moment_at(now))
+    facts = gather(cases, calendar.moment_at(now))
     altered = evidence.altered([case.id for case in cases])
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_agree, case, facts, actor, is_altered=case.id in altered))
-    _set_out(
+    _move_to_transit(
         [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
     )
     carried_out = [case for case in outcome.done if case.status is Status.APPROVED]
@@ -219,18 +223,14 @@ def send_back(
 ) -> Outcome:
     """Return applications to their initiator, who may change and submit them again.
 
-    A reason is required.  The reserved tonnes go back: the recorded posting is turned round.
+    A reason is required.  The reserved tonnes go back: the recorded posting is reversed.
     """
-    require_showable(comment, _("Review comment"), field="comment")
-    if not comment.strip():
-        raise RuleError(
-            _("Enter the reason for sending back"), field="comment", code="reason_missing"
-        )
+    comment = review_comment(comment, is_required=True)
     cases = rows.lock(application_ids, actor)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _try(outcome, case, partial(_require_reviewer, case, actor, Action.SEND_BACK))
-    _turn_round(outcome.done, Stage.SENT_BACK, actor, now)
+    _reverse_postings(outcome.done, Stage.SENT_BACK, actor, now)
     for case in outcome.done:
         case.status, case.step, case.posting_id = Status.RETURNED, 0, None
     rows.record(outcome.done, Action.SEND_BACK, actor, now, comment=comment)
@@ -244,6 +244,43 @@ def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: date
         case.status, case.settles_on = Status.REFUSED, None
     comments = [str(error) for _case, error in refused]
     rows.record([case for case, _error in refused], Action.REFUSE, actor, now, comments=comments)
+
+
+def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
+    """Delete a draft that was never submitted: its content goes, its number and history stay.
+
+    Raises NotFound outside the actor's scope, and NotAllowed where it is not the actor's, was
+    submitted, or came with a file, whose drafts are withdrawn together.
+    """
+    cases = rows.lock([application_id], actor)
+    for _case, error in _missing([application_id], cases):
+        raise error
+    (case,) = cases
+    _require_own(case, actor)
+    require(case, Action.DISCARD)
+    came_with = select(Application.import_id).where(Application.id == case.id)
+    if db.session.scalar(came_with) is not None:
+        raise NotAllowed(
+            _("Drafts that came with a file are withdrawn together, as its import batch"),
+            code="came_with_a_file",
+        )
+    rows.replace(case.id, Draft(case.kind, case.account_id, (), ""))
+    case.status = Status.DISCARDED
+    rows.record([case], Action.DISCARD, actor, now)
+    return case
+
+
+def review_comment(comment: str, *, is_required: bool) -> str:
+    """Return a review comment as it is kept.  Raises RuleError, for the field ``comment``."""
+    if len(comment) > LONGEST_REASON or "\x00" in comment:
+        message = _("A review comment has at most %(most)d characters", most=LONGEST_REASON)
+        raise RuleError(message, field="comment")
+    require_showable(comment, _("Review comment"), field="comment")
+    if is_required and not comment.strip():
+        raise RuleError(
+            _("Enter the reason for sending back"), field="comment", code="reason_missing"
+        )
+    return comment.strip()
 
 
 # Guards and decisions ----------------------------------------------------------------------
@@ -270,7 +307,13 @@ def _require_well_formed(draft: Draft) -> None:
             field="reason",
             code="reason_too_long",
         )
-    if draft.category and draft.category not in kind.categories:
+
+
+def _require_known_categories(drafts: Sequence[Draft]) -> None:
+    """Refuse what no kind has; whether it is still offered is asked on submission."""
+    named = [draft for draft in drafts if draft.category]
+    known = catalogue().values if named else {}
+    if any(draft.category not in known.get(draft.kind, ()) for draft in named):
         raise RuleError(
             _("Choose one of the types offered"), field="category", code="category_unknown"
         )
@@ -299,10 +342,12 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     _require_own(case, actor)
     require(case, Action.SUBMIT)
     kind = KINDS[case.kind]
-    needs_colleague = kind.started_by is Party.APPLICANT and case.account_id in facts.doubled
+    needs_colleague = (
+        kind.started_by is Party.APPLICANT and case.account_id in facts.needs_second_operator
+    )
     case.step = COLLEAGUE_STEP if needs_colleague else 0
     case.settles_on = kind.judge(case, facts)
-    _reach(case)
+    _advance(case)
 
 
 def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
@@ -324,10 +369,10 @@ def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
     if turn is Party.COLLEAGUE:  # The hour of the second operator's yes counts.
         case.settles_on = kind.settling_day(facts)
     case.step += 1
-    _reach(case)
+    _advance(case)
 
 
-def _reach(case: Case) -> None:
+def _advance(case: Case) -> None:
     """Let a case wait for its step's party, or take effect where there is none."""
     kind = KINDS[case.kind]
     if case.step < len(kind.reviews):
@@ -455,14 +500,14 @@ def _reserve(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -
         case.posting_id = posted.get(_posting_key(case, stage))
 
 
-def _set_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """What was merely held until a second operator agreed goes where the day-end takes it from."""
+def _move_to_transit(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Move reserved quantities to the transit bucket after the second approval."""
     if cases:
-        _turn_round(cases, Stage.APPROVAL, actor, now)
+        _reverse_postings(cases, Stage.APPROVAL, actor, now)
         _reserve(cases, Stage.APPROVAL, actor, now)
 
 
-def _turn_round(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
+def _reverse_postings(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
     postings = [case.posting_id for case in cases if case.posting_id is not None]
     if postings:
         posting.reverse(postings, stage=stage, at=now, member_id=actor.member_id)

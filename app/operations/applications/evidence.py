@@ -19,6 +19,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from flask_babel import gettext as _
 from sqlalchemy import BigInteger, String, select
 
 from app.domain.errors import NotFound
@@ -231,7 +232,7 @@ def export(number: str, folder: Path) -> list[Path]:
     """
     application = db.session.scalar(select(Application).where(Application.number == number))
     if application is None:
-        raise NotFound(f"no application {number}")
+        raise NotFound(_("There is no application %(number)s", number=number))
     readme = _README.format(number=number).encode()
     files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
     checks, said = [], ""

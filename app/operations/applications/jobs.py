@@ -13,23 +13,15 @@ from datetime import datetime
 from typing import Any
 
 import procrastinate
-from flask_appbuilder.security.sqla.models import (
-    Permission,
-    PermissionView,
-    Role,
-    ViewMenu,
-    assoc_permissionview_role,
-    assoc_user_role,
-)
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select
 
-from app.domain.errors import NotAllowed, NotFound, RuleError
-from app.domain.texts import require_showable
+from app.domain.errors import NotAllowed, NotFound
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
-from app.operations.applications import engine, evidence
+from app.operations.applications import deciding
+from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -200,28 +192,11 @@ def _actor(job: Job, kind: JobKind) -> Actor:
     member = db.session.get_one(Member, job.member_id, populate_existing=True)
     if not member.active:
         raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
-    if kind.permission is not None and not _holds(job.member_id, *kind.permission):
+    if kind.permission and kind.permission not in permissions_of(job.member_id)[1]:
         raise NotAllowed(_("The member may no longer do this"), code="permission_lost")
     if member.account_id != job.account_id:
         raise NotAllowed(_("The member belongs to another account now"), code="account_changed")
     return Actor.of(member, job.ip)
-
-
-def _holds(member_id: int, permission: str, view: str) -> bool:
-    held = (
-        select(Role.id)
-        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
-        .join(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
-        .join(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
-        .join(Permission, Permission.id == PermissionView.permission_id)
-        .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-        .where(
-            assoc_user_role.c.user_id == member_id,
-            Permission.name == permission,
-            ViewMenu.name == view,
-        )
-    )
-    return db.session.scalar(held.limit(1)) is not None
 
 
 def _require_progress(work: Work, chunk: Chunk) -> None:
@@ -248,53 +223,28 @@ def _write_failures(job_id: int, failures: Sequence[Failure]) -> None:
 
 
 def _check_review(arguments: Mapping[str, Any]) -> None:
-    comment = arguments.get("comment", "")
-    if len(comment) > engine.LONGEST_REASON or "\x00" in comment:
-        raise RuleError(
-            _(
-                "A review comment has at most %(most)d characters",
-                most=engine.LONGEST_REASON,
-            ),
-            field="comment",
-        )
-    require_showable(comment, _("Review comment"), field="comment")
-    if arguments["action"] == "send_back" and not comment.strip():
-        raise RuleError(
-            _("Enter the reason for sending back"), field="comment", code="reason_missing"
-        )
+    deciding.checked_comment(arguments["action"], arguments.get("comment", ""))
 
 
 def _review(work: Work) -> Chunk:
     """通过 or 退回 the next applications, as ReviewView does with a few."""
-    comment = work.arguments.get("comment", "").strip()
-    ids, signature = work.next_items(), work.arguments.get("signature")
-    found: dict[int, evidence.Content] = {}
-    if signature:
-        engine.hold(ids, work.actor)
-        found = evidence.as_signed(signature, ids)
-    changed = [id_ for id_ in ids if signature and id_ not in found]
-    verb = {"approve": engine.approve, "send_back": engine.send_back}
-    outcome = verb[work.arguments["action"]](
-        list(found) if signature else ids, work.actor, now=work.now, comment=comment
+    outcome = deciding.decide(
+        work.next_items(),
+        work.arguments["action"],
+        work.actor,
+        now=work.now,
+        comment=work.arguments.get("comment", ""),
+        signature=work.arguments.get("signature"),
     )
-    if signature:
-        evidence.cover(signature, found, [case.id for case in outcome.done], work.actor)
     accounts = {case.account_id for case, _error in outcome.refused}
-    names: dict[int, str] = {}
-    if accounts:
-        names = {
-            row.id: row.name
-            for row in db.session.execute(
-                select(Account.id, Account.name).where(Account.id.in_(accounts))
-            )
-        }
+    named = select(Account.id, Account.name).where(Account.id.in_(accounts))
+    names = dict(db.session.execute(named).all()) if accounts else {}
     return Chunk(
         done=len(outcome.done),
         failures=[
             Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
             for case, error in outcome.refused
-        ]
-        + [Failure(id_, str(_("It was changed after it was signed for"))) for id_ in changed],
+        ],
     )
 
 

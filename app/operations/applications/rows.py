@@ -1,4 +1,4 @@
-"""The rows of applications, many at a time: saved, read under lock with their facts, and written back.
+"""The rows of applications, many at a time: saved, read under lock, and written back.
 
 Each function is one statement, whatever the number of applications.
 """
@@ -6,26 +6,20 @@ Each function is one statement, whatever the number of applications.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, Integer, SmallInteger, String
 
-from app.domain.kinds import KINDS, Facts
-from app.domain.kinds.issuance import ONCE
-from app.domain.kinds.rules import Notice, Source
-from app.domain.moves import Bucket
-from app.domain.trading_day import BEIJING, TradingMoment
+from app.domain.kinds import KINDS
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Case, Line, Party, Status
 from app.extensions import db
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 
 LONGEST_COMMENT = 500
-_SPENDABLE = {
-    bucket: bucket.column for bucket in (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
-}
 
 
 def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]:
@@ -45,7 +39,7 @@ def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]
         "party_keys": [key for key, _account in parties],
         "party_accounts": [account for _key, account in parties],
         "year": f"{now.astimezone(BEIJING):%Y}",
-        **actor.signature(now),
+        **actor.as_parameters(now),
     }
     return dict(db.session.execute(_INSERT, values).all())
 
@@ -57,6 +51,7 @@ def replace(application_id: int, draft: Any) -> None:
         {
             "application": application_id,
             **_content([draft]),
+            "form_key": draft.request_key,
             "party_accounts": list(draft.receivers),
         },
     )
@@ -90,49 +85,13 @@ def _case(row: Any) -> Case:
     return case
 
 
-def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
-    """Read what the rules look at, once for the batch, after the locks.
-
-    Holdings, and what was issued, are read of what is to be submitted alone: what is under review
-    holds its tonnes.
-    """
-    reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
-    rows = _holdings([case for case in cases if case.status is not Status.IN_REVIEW])
-    accounts = [*rows, *_standing({case.account_id for case in reviewed})]
-    named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
-    return Facts(
-        moment=moment,
-        holdings={
-            (row.account_id, row.instrument_id, bucket): getattr(row, column)
-            for row in rows
-            for bucket, column in _SPENDABLE.items()
-        },
-        instruments={row.instrument_id: row.instrument for row in named},
-        offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
-        restricted=frozenset(row.account_id for row in accounts if row.is_restricted),
-        doubled=frozenset(row.account_id for row in accounts if row.needs_colleague),
-        permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
-        tradable=frozenset(
-            (venue, row.instrument_id) for row in rows for venue in row.venues or ()
-        ),
-        linked=_linked([case for case in cases if case.receivers or _receivers(case)]),
-        notices=_notices({case.notice_id for case in cases if case.notice_id}),
-        sources=_sources(
-            {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
-        ),
-        unproven=_those(_UNPROVEN, cases, "account_change"),
-        clashing=_those(_CLASHING, cases, "account_change", "account_opening"),
-        issued=_issued([case for case in cases if case.status is not Status.IN_REVIEW]),
-    )
-
-
 def call_parties(cases: Iterable[Case]) -> None:
     """Ask every receiver anew: agreements to an earlier submission lapse (manual 六-一-3)."""
     asked = [
         (case.id, account)
         for case in cases
         if Party.RECEIVER in KINDS[case.kind].reviews
-        for account in sorted(_receivers(case))
+        for account in sorted(case.named_receivers)
     ]
     if asked:
         db.session.execute(
@@ -150,7 +109,11 @@ def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None
         return
     db.session.execute(
         _AGREE,
-        {"ids": [case.id for case in cases], "account": actor.account_id, **actor.signature(now)},
+        {
+            "ids": [case.id for case in cases],
+            "account": actor.account_id,
+            **actor.as_parameters(now),
+        },
     )
 
 
@@ -178,96 +141,11 @@ def record(
             "comments": own or [None] * len(cases),
             "comment": comment[:LONGEST_COMMENT],
             "action": str(action),
-            **actor.signature(now),
+            **actor.as_parameters(now),
         },
     )
     for case in cases:
         case.version += 1
-
-
-# What the rules look at ---------------------------------------------------------------------
-
-
-def _receivers(case: Case) -> set[int]:
-    return {line.account_id for line in case.lines if line.account_id}
-
-
-def _holdings(cases: Sequence[Case]) -> Sequence[Any]:
-    pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
-    if not pairs:
-        return ()
-    accounts, instruments = zip(*pairs, strict=True)
-    return db.session.execute(_HOLDINGS, {"accounts": accounts, "instruments": instruments}).all()
-
-
-def _standing(accounts: Collection[int]) -> Sequence[Any]:
-    if not accounts:
-        return ()
-    return db.session.execute(_STANDING, {"accounts": list(accounts)}).all()
-
-
-def _instruments(ids: Collection[int]) -> Sequence[Any]:
-    if not ids:
-        return ()
-    return db.session.execute(_INSTRUMENTS, {"ids": list(ids)}).all()
-
-
-def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
-    if not cases:
-        return frozenset()
-    rows = db.session.execute(_LINKED, {"accounts": [case.account_id for case in cases]})
-    return frozenset((row.account_id, row.receiver_id) for row in rows)
-
-
-def _notices(ids: Iterable[int]) -> dict[int, Notice]:
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {
-        row.id: Notice(
-            row.account_id,
-            row.number,
-            row.obligation,
-            row.surrendered,
-            row.pending,
-            frozenset(row.eligible or ()),
-            row.offset_limit,
-            row.offset_surrendered,
-            row.offset_pending,
-        )
-        for row in db.session.execute(_NOTICES, {"ids": wanted})
-    }
-
-
-def _sources(ids: Iterable[int]) -> dict[int, Source]:
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {
-        row.id: Source(
-            row.account_id,
-            row.instrument_id,
-            row.kind,
-            row.status == Status.APPROVED,
-            row.left,
-            row.notice_id,
-        )
-        for row in db.session.execute(_SOURCES, {"ids": wanted})
-    }
-
-
-def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
-    accounts = {case.account_id for case in cases if case.kind == "issuance"}
-    if not accounts:
-        return {}
-    rows = db.session.execute(_ISSUED, {"accounts": list(accounts), "once": list(ONCE)})
-    return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
-
-
-def _those(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
-    """Return the cases of these kinds that a statement finds."""
-    ids = [case.id for case in cases if case.kind in kinds]
-    return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
 
 # Columns of many rows -----------------------------------------------------------------------
@@ -331,9 +209,9 @@ _INSERT = typed(
                                     document_no, authority, starts_on, ends_on, notice_id,
                                     import_id, proposal, created_by, created_at)
            OVERRIDING SYSTEM VALUE
-           SELECT id, prefix || :year || lpad(id::text, 8, '0'), kind, account_id, reason,
-                  request_key, category, document_no, authority, starts_on, ends_on, notice_id,
-                  import_id, CAST(proposal AS jsonb), CAST(:member AS integer), :at
+           SELECT id, prefix || :year || lpad(id::text, greatest(8, length(id::text)), '0'), kind,
+                  account_id, reason, request_key, category, document_no, authority, starts_on, ends_on,
+                  notice_id, import_id, CAST(proposal AS jsonb), CAST(:member AS integer), :at
              FROM wanted
            ON CONFLICT (request_key) DO NOTHING
            RETURNING id, request_key),
@@ -377,7 +255,8 @@ _REPLACE = typed(
     UPDATE application a
        SET reason = w.reason, category = w.category, document_no = w.document_no,
            authority = w.authority, starts_on = w.starts_on, ends_on = w.ends_on,
-           notice_id = w.notice_id, proposal = CAST(w.proposal AS jsonb), version = version + 1
+           notice_id = w.notice_id, proposal = CAST(w.proposal AS jsonb), form_key = :form_key,
+           version = version + 1
       FROM unnest(:accounts, :reasons, :categories, :document_nos, :authorities, :starts, :ends,
                   :notices, :imports, :proposals)
         AS w (account_id, reason, category, document_no, authority, starts_on, ends_on, notice_id,
@@ -448,131 +327,6 @@ _LOCK_APPLICATIONS = typed(
     """,
     ids=BigInteger,
     accounts=Integer,
-)
-
-_HOLDINGS = typed(
-    """
-    SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
-           i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
-           v.venues, coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
-           coalesce(h.custody, 0) AS custody
-      FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
-      JOIN account a ON a.id = p.account_id
-      JOIN instrument i ON i.id = p.instrument_id
-      LEFT JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
-      LEFT JOIN (SELECT instrument_id, array_agg(venue_id) AS venues FROM venue_instrument
-                  GROUP BY instrument_id) AS v ON v.instrument_id = i.id
-    """,
-    accounts=Integer,
-    instruments=Integer,
-)
-
-_INSTRUMENTS = typed(
-    """
-    SELECT id AS instrument_id, name AS instrument, kind AS instrument_kind
-      FROM instrument WHERE id = ANY(:ids)
-    """,
-    ids=Integer,
-)
-
-_STANDING = typed(
-    "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
-    accounts=Integer,
-)
-
-_LINKED = typed(
-    "SELECT account_id, receiver_id FROM custody_link WHERE account_id = ANY(:accounts)",
-    accounts=Integer,
-)
-
-# What is surrendered is what was approved, less what was refunded of it.
-_NOTICES = typed(
-    """
-    SELECT n.id, n.account_id, n.number, n.obligation,
-           floor(n.obligation * n.offset_percent / 100)::bigint AS offset_limit,
-           (SELECT array_agg(instrument_id) FROM notice_instrument e WHERE e.notice_id = n.id)
-             AS eligible,
-           coalesce(used.surrendered, 0) AS surrendered, coalesce(used.pending, 0) AS pending,
-           coalesce(used.offset_surrendered, 0) AS offset_surrendered,
-           coalesce(used.offset_pending, 0) AS offset_pending
-      FROM notice n
-      LEFT JOIN (
-           SELECT a.notice_id,
-                  sum(signed) FILTER (WHERE a.status = 'approved')::bigint AS surrendered,
-                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0)::bigint AS pending,
-                  sum(signed) FILTER (WHERE a.status = 'approved' AND is_offset)::bigint
-                    AS offset_surrendered,
-                  sum(signed) FILTER (WHERE a.status = 'in_review' AND signed > 0 AND is_offset)::bigint
-                    AS offset_pending
-             FROM application a
-             JOIN application_line l ON l.application_id = a.id
-             JOIN instrument i ON i.id = l.instrument_id
-            CROSS JOIN LATERAL (
-                  SELECT CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END AS signed,
-                         i.kind = 'offset' AS is_offset) AS line
-            WHERE a.notice_id = ANY(:ids) AND a.status IN ('in_review', 'approved')
-            GROUP BY a.notice_id) AS used ON used.notice_id = n.id
-     WHERE n.id = ANY(:ids)
-    """,
-    ids=Integer,
-)
-
-_SOURCES = typed(
-    """
-    SELECT s.id, a.account_id, s.instrument_id, a.kind, a.status, a.notice_id,
-           (s.quantity - coalesce((
-              SELECT sum(l.quantity) FROM application_line l JOIN application d ON d.id = l.application_id
-               WHERE l.source_line_id = s.id
-                 AND d.status IN ('in_review', 'pending_settlement', 'approved')), 0))::bigint AS left
-      FROM application_line s JOIN application a ON a.id = s.application_id
-     WHERE s.id = ANY(:ids)
-    """,
-    ids=BigInteger,
-)
-
-_ISSUED = typed(
-    """
-    SELECT a.account_id, l.instrument_id, a.category, a.number
-      FROM application a JOIN application_line l ON l.application_id = a.id
-     WHERE a.kind = 'issuance' AND a.account_id = ANY(:accounts) AND a.category = ANY(:once)
-       AND a.status IN ('in_review', 'approved')
-    """,
-    accounts=Integer,
-    once=String,
-)
-
-# Accounts opened in a batch came without their documents (manual 二-三 说明).
-_UNPROVEN = typed(
-    """
-    SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
-     WHERE a.id = ANY(:ids) AND c.lacks_documents
-       AND NOT EXISTS (SELECT FROM attachment t WHERE t.application_id = a.id)
-    """,
-    ids=BigInteger,
-)
-
-# A proposal keeps [before, after] by field (operations/accounts/details.py).  Of two in one batch that
-# propose the same code, the first has it.
-_CLASHING = typed(
-    """
-    WITH proposed AS MATERIALIZED (
-           SELECT id, account_id, proposal -> 'uscc' ->> 1 AS code FROM application
-            WHERE id = ANY(:ids) AND proposal -> 'uscc' ->> 1 IS NOT NULL)
-    SELECT a.id FROM proposed a JOIN account c ON c.uscc = a.code AND c.id <> a.account_id
-    UNION
-    SELECT id
-      FROM (SELECT id, account_id, min(account_id) OVER earlier, max(account_id) OVER earlier
-              FROM proposed
-            WINDOW earlier AS (PARTITION BY code ORDER BY id
-                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS a
-     WHERE min <> account_id OR max <> account_id
-    UNION
-    SELECT a.id
-      FROM proposed a
-      JOIN application o ON o.proposal -> 'uscc' ->> 1 = a.code AND o.id <> a.id
-     WHERE o.kind = 'account_opening' AND o.status = 'in_review'
-    """,
-    ids=BigInteger,
 )
 
 _CALL = typed(

@@ -116,7 +116,7 @@ def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
     No more is ever surrendered than a notice asks for, so that whatever takes from the one or
     adds to the other ends the fulfilment.  The caller holds the accounts.
     """
-    db.session.execute(_LAPSE, {"notices": list(notices), **actor.signature(now)})
+    db.session.execute(_LAPSE, {"notices": list(notices), **actor.as_parameters(now)})
 
 
 def find(code: str) -> Attestation | None:
@@ -207,13 +207,9 @@ _FULFILLED = typed(
            sum(s.quantity)::bigint AS total,
            json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
                                       'quantity', s.quantity) ORDER BY i.code) AS lines
-      FROM (SELECT a.notice_id, l.instrument_id,
-                   sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END)::bigint
-                     AS quantity
-              FROM application a
-              JOIN application_line l ON l.application_id = a.id
-             WHERE a.notice_id = ANY(:ids) AND a.status = 'approved'
-             GROUP BY a.notice_id, l.instrument_id) AS s
+      FROM (SELECT notice_id, instrument_id, sum(surrendered)::bigint AS quantity
+              FROM notice_surrender_line WHERE notice_id = ANY(:ids)
+             GROUP BY notice_id, instrument_id) AS s
       JOIN notice n ON n.id = s.notice_id
       JOIN account c ON c.id = n.account_id
       JOIN instrument i ON i.id = s.instrument_id
@@ -249,8 +245,8 @@ _ISSUE = typed(
     INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
                              issued_at, issued_by)
            OVERRIDING SYSTEM VALUE
-    SELECT w.id, w.prefix || :day || lpad(w.id::text, 6, '0'), w.code, w.kind, w.account,
-           w.application, w.notice, w.content::jsonb, :at, :by
+    SELECT w.id, w.prefix || :day || lpad(w.id::text, greatest(6, length(w.id::text)), '0'),
+           w.code, w.kind, w.account, w.application, w.notice, w.content::jsonb, :at, :by
       FROM (SELECT nextval(pg_get_serial_sequence('attestation', 'id')) AS id, u.*
               FROM unnest(:kinds, :prefixes, :codes, :accounts, :applications, :notices, :contents)
                      AS u (kind, prefix, code, account, application, notice, content)) w

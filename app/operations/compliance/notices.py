@@ -19,7 +19,6 @@ from sqlalchemy import (
     Integer,
     Numeric,
     SmallInteger,
-    case,
     cast,
     delete,
     func,
@@ -33,18 +32,16 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.errors import NotFound, RuleError
 from app.domain.moves import LARGEST_REQUEST
 from app.domain.trading_day import BEIJING
-from app.domain.workflow import Status
 from app.extensions import db
 from app.models import (
     Account,
-    Application,
-    ApplicationLine,
     Instrument,
     Notice,
     NoticeChange,
     NoticeInstrument,
     OperationLog,
 )
+from app.models.figures import notice_surrender
 from app.operations.compliance import attestations
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
@@ -350,31 +347,19 @@ def _require_nothing_contradicts(
 
 
 def standing() -> Any:
-    """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes."""
-    signed = case(
-        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
-    )
-    is_offset = Instrument.kind == "offset"
-    approved = Application.status == Status.APPROVED
-    pending = (Application.status == Status.IN_REVIEW) & (Application.kind == "surrender")
+    """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes.
 
-    def tonnes(condition: Any) -> Any:
-        return cast(func.coalesce(func.sum(signed).filter(condition), 0), BigInteger)
-
+    Its sums keep the planner from adding up every notice before it joins them.
+    """
     return (
         select(
-            tonnes(approved).label("surrendered"),
-            tonnes(pending).label("pending"),
-            tonnes(approved & is_offset).label("offset_surrendered"),
-            tonnes(pending & is_offset).label("offset_pending"),
+            *(
+                cast(func.coalesce(func.sum(each), 0), BigInteger).label(each.name)
+                for each in notice_surrender.c
+                if each.name != "notice_id"
+            )
         )
-        .select_from(Application)
-        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
-        .where(
-            Application.notice_id == Notice.id,
-            Application.status.in_([Status.IN_REVIEW, Status.APPROVED]),
-        )
+        .where(notice_surrender.c.notice_id == Notice.id)
         .correlate(Notice)
         .lateral("standing")
     )
@@ -504,7 +489,7 @@ def _issue_values(
         "of_years": [each.year for each, _id in accepted],
         "instruments": [id_ for _each, id_ in accepted],
         "import": import_id,
-        **actor.signature(now),
+        **actor.as_parameters(now),
     }
 
 
@@ -548,8 +533,9 @@ _ISSUE = typed(
          made AS (
            INSERT INTO notice (id, number, account_id, year, obligation, deadline, offset_percent,
                                import_id, issued_by, issued_at)
-           SELECT id, 'LT' || year || lpad(id::text, 8, '0'), account_id, year, obligation,
-                  deadline, offset_percent, CAST(:import AS bigint), CAST(:member AS integer), :at
+           SELECT id, 'LT' || year || lpad(id::text, greatest(8, length(id::text)), '0'),
+                  account_id, year, obligation, deadline, offset_percent,
+                  CAST(:import AS bigint), CAST(:member AS integer), :at
              FROM wanted ORDER BY account_id, year
            ON CONFLICT (account_id, year) DO NOTHING
            RETURNING id, number, account_id, year, obligation),
@@ -590,12 +576,9 @@ _ADJUST = typed(
 _USED = typed(
     """
     SELECT i.code, i.name
-      FROM application a
-      JOIN application_line l ON l.application_id = a.id
-      JOIN instrument i ON i.id = l.instrument_id
-     WHERE a.notice_id = :id AND a.status = 'approved' AND l.instrument_id <> ALL(:kept)
-     GROUP BY i.id
-    HAVING sum(CASE a.kind WHEN 'surrender' THEN l.quantity ELSE -l.quantity END) > 0
+      FROM notice_surrender_line s JOIN instrument i ON i.id = s.instrument_id
+     WHERE s.notice_id = :id AND s.instrument_id <> ALL(:kept)
+     GROUP BY i.id HAVING sum(s.surrendered) > 0
      ORDER BY i.code
     """,
     kept=Integer,

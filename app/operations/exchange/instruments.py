@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, cast, func, select, text
 
 from app.domain.errors import NotAllowed, RuleError
 from app.domain.trading_day import BEIJING
@@ -44,13 +44,15 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     """
     if engine.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
-    year = now.astimezone(BEIJING).year
+    today = now.astimezone(BEIJING).date()
     name = new.name.strip()
-    _require_sound(new, name, year)
+    _require_sound(new, name, today)
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
-    instrument = Instrument(code=_next_code(year), name=name, vintage=new.vintage, kind=new.kind)
+    instrument = Instrument(
+        code=_next_code(today.year), name=name, vintage=new.vintage, kind=new.kind
+    )
     db.session.add(instrument)
     db.session.flush()
     if new.venue_id:
@@ -72,7 +74,8 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     return instrument
 
 
-def _require_sound(new: NewInstrument, name: str, year: int) -> None:
+def _require_sound(new: NewInstrument, name: str, today: date) -> None:
+    year = today.year
     if not name or len(name) > LONGEST_NAME:
         raise RuleError(
             _("Enter a name of at most %(most)d characters", most=LONGEST_NAME),
@@ -103,15 +106,19 @@ def _require_sound(new: NewInstrument, name: str, year: int) -> None:
             field="trade_code",
             code="trade_code_malformed",
         )
-    if new.venue_id and db.session.get(Venue, new.venue_id) is None:
+    if new.venue_id and not _is_venue(new.venue_id, today):
         raise RuleError(_("This is not one of the venues"), field="venue", code="venue_unknown")
+
+
+def _is_venue(id_: int, today: date) -> bool:
+    found = select(Venue.id).where(Venue.id == id_, Venue.in_force(today))
+    return db.session.scalar(found) is not None
 
 
 def _next_code(year: int) -> str:
     prefix = f"PE{year}"
+    number = cast(func.substr(Instrument.code, len(prefix) + 1), BigInteger)
     last = db.session.scalar(
-        select(func.max(Instrument.code)).where(
-            Instrument.code.regexp_match(f"^{prefix}[0-9]{{6}}$")
-        )
+        select(func.max(number)).where(Instrument.code.regexp_match(f"^{prefix}[0-9]{{6,}}$"))
     )
-    return f"{prefix}{int(last[-6:]) + 1 if last else 1:06d}"
+    return f"{prefix}{(last or 0) + 1:06d}"

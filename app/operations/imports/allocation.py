@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
-from app.domain.kinds.issuance import ISSUANCE_TYPES, ONCE, Issuance
+from app.domain.kinds.issuance import ONCE, Issuance
 from app.domain.moves import whole_tonnes
 from app.domain.texts import folded
 from app.domain.workflow import Line, Status
@@ -23,6 +23,7 @@ from app.operations.applications import engine
 from app.operations.imports import batches
 from app.operations.imports.tables import ImportColumn, Row, Table
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import ISSUANCE_TYPES
 
 FILE_KIND = "allocation"
 COLUMNS = (
@@ -102,7 +103,7 @@ def take(
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:
     """Judge every row, and put those of one enterprise and type together."""
     known = _known(table.rows)
-    types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.items()}
+    types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.offered().items()}
     seen: dict[tuple[int, int, str], int] = {}
     groups: dict[tuple[int, str], list[Line]] = defaultdict(list)
     for row in table.rows:

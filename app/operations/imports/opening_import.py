@@ -18,12 +18,13 @@ from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application
 from app.operations.accounts import details
-from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS
+from app.operations.accounts.details import BY_NAME, FIELDS
 from app.operations.applications import engine
 from app.operations.imports import batches
 from app.operations.imports.tables import ImportColumn, Row, Table
 from app.operations.records import outbox
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
 
 FILE_KIND = "account_opening"
 COLUMNS = (

@@ -78,8 +78,8 @@ _ROLL = typed(
     """
     WITH later AS (
            SELECT a.account_id, l.instrument_id,
-                  sum(l.quantity) FILTER (WHERE a.kind <> ALL(:homeward)) AS to_trading,
-                  sum(l.quantity) FILTER (WHERE a.kind = ANY(:homeward)) AS to_registry
+                  sum(l.quantity) FILTER (WHERE a.kind <> ALL(:to_registry_kinds)) AS to_trading,
+                  sum(l.quantity) FILTER (WHERE a.kind = ANY(:to_registry_kinds)) AS to_registry
              FROM application a JOIN application_line l ON l.application_id = a.id
             WHERE a.status = 'pending_settlement' AND a.settles_on > :day
             GROUP BY a.account_id, l.instrument_id),
@@ -110,7 +110,7 @@ _ROLL = typed(
            coalesce(sum(to_registry), 0)::bigint AS to_registry_quantity
       FROM due
     """,
-    homeward=String,
+    to_registry_kinds=String,
 ).bindparams(
     *(bindparam(name, type_=String) for name in ("business", "document", "stage")),
     bindparam("at", type_=DateTime(timezone=True)),
@@ -163,7 +163,7 @@ def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> An
     Returns a row: posting_id (None where nothing was in transit) and, for each direction, the
     holdings and tonnes moved.
     """
-    homeward = [
+    to_registry_kinds = [
         kind.code
         for kind in KINDS.values()
         if kind.reserves and kind.reserves[1] is Bucket.PENDING_TO_REGISTRY
@@ -175,7 +175,7 @@ def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> An
             "document": day.isoformat(),
             "business": business,
             "stage": str(Stage.SETTLEMENT),
-            "homeward": homeward,
+            "to_registry_kinds": to_registry_kinds,
             "at": at,
             "member_id": member_id,
         },

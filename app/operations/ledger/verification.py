@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from app.domain.kinds import KINDS
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
+from app.domain.workflow import COLLEAGUE_STEP
 from app.extensions import db
 
 MOST_KEYS = 100  # named per check; `totals` counts them all
-
-# What only applications hold: no tonne sits there without one that is still open.
-_HELD_BY_APPLICATIONS = (
-    Bucket.RESERVED,
-    Bucket.PENDING_TO_TRADING,
-    Bucket.PENDING_TO_REGISTRY,
-    Bucket.IN_RETURN,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +66,34 @@ def verify_ledger() -> Report:
 
 
 def _run(check: str, connection: Connection, report: Report) -> None:
-    holding_kinds = {code: kind.reserves[1] for code, kind in KINDS.items() if kind.reserves}
-    found = connection.execute(
-        text(_NAMED.format(found=check)),
-        {
-            "most": MOST_KEYS,
-            "kinds": list(holding_kinds),
-            "targets": [int(bucket) for bucket in holding_kinds.values()],
-            "settling": [code for code, kind in KINDS.items() if kind.settles],
-        },
-    )
-    for name, key, total in found:
+    reserving = [code for code, kind in KINDS.items() if kind.reserves]
+    settling = [code for code, kind in KINDS.items() if kind.settles]
+    asked = {"most": MOST_KEYS, "reserving": reserving, "settling": settling, **_holds()}
+    for name, key, total in connection.execute(text(_NAMED.format(found=check)), asked):
         report.faults.append(Fault(name, key))
         report.totals[name] = total
+
+
+def _holds() -> dict[str, list[Any]]:
+    """Return, as columns, what each kind's applications hold while they are open and once approved.
+
+    Only of the buckets that are proved by applications: where open ones wait, and what a later
+    document can draw upon, which is kept there by approved ones.
+    """
+    drawing = [kind.reserves or kind.settles for kind in KINDS.values() if kind.draws_on]
+    kept = {route[0] for route in drawing if route}
+    proved = kept | {kind.reserves[1] for kind in KINDS.values() if kind.reserves}
+    rows = [(kind, hold) for kind in KINDS.values() for hold in kind.holds if hold.bucket in proved]
+    return {
+        "kinds": [kind.code for kind, _hold in rows],
+        "waits_in_reserve": [kind.settles_at_day_end for kind, _hold in rows],
+        "is_approved": [hold.is_approved for _kind, hold in rows],
+        "buckets": [int(hold.bucket) for _kind, hold in rows],
+        "signs": [hold.sign for _kind, hold in rows],
+        "at_receiver": [hold.at_receiver for _kind, hold in rows],
+        "proved": [int(bucket) for bucket in proved],
+        "kept": [int(bucket) for bucket in kept],
+    }
 
 
 _COUNTS = text("""
@@ -109,7 +118,6 @@ _NAMED = """
      WHERE n <= :most ORDER BY name, n
 """
 
-_HELD = ", ".join(str(int(bucket)) for bucket in _HELD_BY_APPLICATIONS)
 _REPLAYED = ", ".join(
     f"coalesce(sum(delta) FILTER (WHERE bucket = {int(bucket)}), 0) AS {bucket.column}"
     for bucket in Bucket
@@ -259,55 +267,52 @@ _SEALS = """
 # Settled is derived: an application of a closed day holds nothing any more.  A transfer that waits for
 # a second operator is merely reserved.
 _APPLICATIONS = f"""
-    WITH holding_kind AS (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:targets AS int[]))
-                              AS k (kind, bucket)),
+    WITH hold AS (
+           SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:waits_in_reserve AS bool[]),
+                                CAST(:is_approved AS bool[]), CAST(:buckets AS int[]),
+                                CAST(:signs AS int[]), CAST(:at_receiver AS bool[]))
+             AS k (kind, waits_in_reserve, is_approved, bucket, sign, at_receiver)),
          claimed AS (
-           SELECT a.account_id, l.instrument_id,
-                  CASE WHEN a.status = 'in_review' AND k.bucket = {int(Bucket.PENDING_TO_TRADING)}
+           SELECT CASE WHEN k.at_receiver THEN coalesce(l.account_id, a.account_id)
+                       ELSE a.account_id END AS account_id,
+                  l.instrument_id,
+                  CASE WHEN a.step = {COLLEAGUE_STEP} AND k.waits_in_reserve AND NOT k.is_approved
                        THEN {int(Bucket.RESERVED)} ELSE k.bucket END AS bucket,
-                  sum(l.quantity) AS quantity
-             FROM application a JOIN holding_kind k USING (kind)
+                  sum(k.sign * l.quantity) AS quantity
+             FROM application a JOIN hold k ON k.kind = a.kind
+              AND k.is_approved = (a.status = 'approved')
              JOIN application_line l ON l.application_id = a.id
-            WHERE k.bucket IN ({_HELD})
-              AND (a.status = 'in_review'
-                   OR (a.status = 'pending_settlement'
-                       AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity')))
+            WHERE a.status IN ('in_review', 'approved')
+               OR (a.status = 'pending_settlement'
+                   AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity'))
             GROUP BY 1, 2, 3),
          held AS (
            SELECT h.account_id, h.instrument_id, b.bucket, b.quantity
              FROM holding h, LATERAL (VALUES {_UNPIVOTED}) AS b (bucket, quantity)
-            WHERE b.bucket IN ({_HELD}) AND b.quantity <> 0)
-    SELECT 'application_hold',
+            WHERE b.bucket = ANY(:proved) AND b.quantity <> 0)
+    SELECT found.name,
            concat('holding ', account_id, '/', instrument_id, ' bucket ', bucket, ': holds ',
-                  coalesce(held.quantity, 0), ', open applications say ',
-                  coalesce(claimed.quantity, 0))
-      FROM held FULL JOIN claimed USING (account_id, instrument_id, bucket)
+                  coalesce(held.quantity, 0), found.who, coalesce(claimed.quantity, 0))
+      FROM held FULL JOIN claimed USING (account_id, instrument_id, bucket),
+           LATERAL (VALUES ('document_hold', ', documents say ', true),
+                           ('application_hold', ', open applications say ', false))
+             AS found (name, who, is_kept)
      WHERE coalesce(held.quantity, 0) <> coalesce(claimed.quantity, 0)
+       AND is_kept = (bucket = ANY(:kept))
 """  # noqa: S608 - our own column names and numbers
 
-# What documents took and gave back: a freeze holds from its submission on, a confiscation from its
-# approval; both hold what approved documents have not given back of them.
-_DOCUMENTS = f"""
-    WITH taken AS (
-           SELECT a.account_id, l.instrument_id,
-                  sum(CASE a.kind WHEN 'freeze' THEN l.quantity WHEN 'unfreeze' THEN -l.quantity END)
-                    AS frozen,
-                  sum(CASE a.kind WHEN 'confiscation' THEN l.quantity
-                                  WHEN 'confiscation_refund' THEN -l.quantity END) AS confiscated
-             FROM application a JOIN application_line l ON l.application_id = a.id
-            WHERE (a.kind = 'freeze' AND a.status = 'in_review')
-               OR (a.kind IN ('freeze', 'unfreeze', 'confiscation', 'confiscation_refund')
-                   AND a.status = 'approved')
-            GROUP BY 1, 2)
-    SELECT 'document_hold',
-           concat('holding ', account_id, '/', instrument_id, ' bucket ', bucket, ': holds ', held,
-                  ', documents say ', said)
-      FROM holding h FULL JOIN taken t USING (account_id, instrument_id),
-           LATERAL (VALUES ({int(Bucket.FROZEN)}, coalesce(h.frozen, 0), coalesce(t.frozen, 0)),
-                           ({int(Bucket.CONFISCATED)}, coalesce(h.confiscated, 0),
-                            coalesce(t.confiscated, 0))) AS b (bucket, held, said)
-     WHERE held <> said
-"""  # noqa: S608 - our own numbers
+# What the database's guards keep within, asked of the same views.
+_LIMITS = """
+    SELECT 'line_draw', concat('line ', line_id, ': holds ', quantity, ', drawn ', drawn + pending)
+      FROM line_draw
+     WHERE line_id IN (SELECT source_line_id FROM application_line WHERE source_line_id IS NOT NULL)
+       AND remaining < 0
+    UNION ALL
+    SELECT 'notice_surrender', concat('notice ', n.number, ': asks for ', n.obligation,
+                                      ', surrendered ', s.surrendered)
+      FROM notice n JOIN notice_surrender s ON s.notice_id = n.id
+     WHERE s.surrendered > n.obligation
+"""
 
 _SETTLED_ONCE = """
     WITH asked AS (
@@ -328,7 +333,7 @@ _SETTLED_ONCE = """
 _APPLICATION_POSTINGS = """
     WITH submitted AS (
            SELECT id, posting_id FROM application
-            WHERE posting_id IS NOT NULL AND kind = ANY(CAST(:kinds AS text[]))),
+            WHERE posting_id IS NOT NULL AND kind = ANY(CAST(:reserving AS text[]))),
          asked AS (
            SELECT s.id, l.instrument_id, sum(l.quantity) AS quantity
              FROM submitted s JOIN application_line l ON l.application_id = s.id GROUP BY 1, 2),
@@ -351,7 +356,7 @@ _CHECKS = (
     _REVERSALS,
     _SEALS,
     _APPLICATIONS,
-    _DOCUMENTS,
+    _LIMITS,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
 )

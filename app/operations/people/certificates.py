@@ -391,7 +391,7 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
 
 
 def publish_crl_if_due(actor: Actor, *, now: datetime) -> RevocationList | None:
-    """Publish a list where one is due; for whoever comes by every few minutes."""
+    """Publish a list where one is due.  Called periodically by the worker."""
     return publish_crl(actor, now=now) if is_crl_due(now) else None
 
 
@@ -573,8 +573,13 @@ def _lock(certificate_id: int) -> Certificate:
 
 
 def _lock_member(member_id: int) -> Member:
-    """Lock a person before its codes and certificates: disabling does the same, in this order."""
-    member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
+    """Lock a person before its codes and certificates: disabling does the same, in this order.
+
+    Not its key: whoever signs holds the certificate, and refers to the person after it.
+    """
+    member = db.session.get(
+        Member, member_id, with_for_update={"key_share": True}, populate_existing=True
+    )
     if member is None:
         raise NotFound(_("There is no such record"))
     return member
@@ -615,12 +620,12 @@ def _tell(row: Certificate, action: str, actor: Actor, *, before: str, remark: s
 
 def _write_to_holder(row: Certificate, action: str) -> None:
     holder, what = row.member, _CHANGES[action]
-    if holder.email.endswith("@members.invalid") or not outbox.is_deliverable("mail", holder.email):
+    if not outbox.is_deliverable("mail", holder.address):
         return
     outbox.send(
         outbox.Message(
             channel="mail",
-            recipient=holder.email,
+            recipient=holder.address,
             subject=_("Your certificate has changed"),
             body=_(
                 "The certificate %(serial)s of member %(number)s was %(change)s. If you know nothing"

@@ -24,7 +24,6 @@ from app.operations.people import certificates
 from app.operations.people.certificates import Codes
 from app.operations.records import outbox
 from app.operations.records.actor import Actor
-from app.operations.records.sign_in_notice import NO_ADDRESS
 
 LINK_LIFETIME = timedelta(days=14)
 
@@ -51,8 +50,7 @@ def reach_of(member: Member) -> Reach:
             detail.representative_phone or "",
         )
     else:
-        mail = "" if member.email.endswith(NO_ADDRESS) else member.email
-        found = Reach(member.first_name, mail, member.phone or "")
+        found = Reach(member.first_name, member.address, member.phone or "")
     if not (
         outbox.is_deliverable("mail", found.mail) and outbox.is_deliverable("sms", found.phone)
     ):

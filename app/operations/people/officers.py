@@ -6,6 +6,7 @@ lets in alone, and nobody acts on the own account (docs/adr/0043).
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import datetime
 
@@ -13,15 +14,44 @@ from flask_babel import gettext
 from sqlalchemy import func, select
 
 from app.domain.errors import NotFound, RuleError
+from app.domain.regions import PROVINCES
+from app.domain.roles import SCOPES
 from app.extensions import db
 from app.models import CertificateEnrolment, Member
-from app.models.member import lock_numbers, require_free_address
-from app.operations.people import certificates, letters, replacements
+from app.models.member import NO_ADDRESS, lock_numbers, require_free_address
+from app.operations.people import certificates, letters, members, replacements
+from app.operations.people.members import NewMember
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
-from app.operations.records.sign_in_notice import NO_ADDRESS
 
+NUMBER = re.compile(r"[A-Z][0-9A-Z]{1,11}")
 LONGEST_REASON = 200
+
+
+def add(newcomer: NewMember, actor: Actor, *, now: datetime) -> None:
+    """Register an officer, a province or an administrator, and write the first-sign-in link.
+
+    Enterprises' people come by openings and by their representatives.
+    """
+    if not NUMBER.fullmatch(newcomer.member_no):
+        raise RuleError(
+            gettext("A number begins with a capital letter: 2 to 12 capital letters and digits"),
+            field="number",
+            code="number_wrong",
+        )
+    scope = SCOPES.get(newcomer.role, "account")
+    if scope == "account":
+        raise RuleError(gettext("Please choose the role"), field="role", code="role_missing")
+    fitting = list(PROVINCES) if scope == "province" else [None]
+    if newcomer.province not in fitting:
+        raise RuleError(
+            gettext("A provincial authority has a province, everybody else has none"),
+            field="province",
+            code="role_scope",
+        )
+    member_id = members.register_member(newcomer, None)
+    log.record(actor, "member.add", subject=newcomer.member_no, role=newcomer.role)
+    invite(member_id, actor, now=now)
 
 
 def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:
@@ -113,8 +143,7 @@ def _officer(member_id: int, actor: Actor) -> Member:
     member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
     if member is None or member.account_id is not None:
         raise NotFound(gettext("There is no such record"))
-    if member.id == actor.member_id:
-        raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
+    members.require_other(member.id, actor)
     if not member.active:
         raise RuleError(gettext("The member is disabled"), code="inactive")
     return member

@@ -23,20 +23,20 @@ class Actor:
     certificate: str = ""  # serial number, in hex, of the certificate signed in with
 
     @classmethod
-    def of(cls, member: object, ip: str = "", certificate: str = "") -> Actor:
+    def of(cls, member: Any, ip: str = "", certificate: str = "") -> Actor:
         """Make the actor of a signed-in member, with the certificate that the session began with."""
         return cls(
-            member_id=member.id,  # type: ignore[attr-defined]
-            member_no=member.username,  # type: ignore[attr-defined]
-            name=member.first_name,  # type: ignore[attr-defined]
+            member_id=member.id,
+            member_no=member.username,
+            name=member.first_name,
             ip=ip,
-            account_id=member.account_id,  # type: ignore[attr-defined]
-            province=member.province,  # type: ignore[attr-defined]
+            account_id=member.account_id,
+            province=member.province,
             certificate=certificate or getattr(member, "certificate_serial", ""),
         )
 
-    def signature(self, now: datetime) -> dict[str, Any]:
-        """Return who acts, from where and when, as statements that write events and logs name it."""
+    def as_parameters(self, now: datetime) -> dict[str, Any]:
+        """Return who acts, from where and when, as the parameters of statements that record it."""
         return {
             "at": now,
             "member": self.member_id,

@@ -14,7 +14,6 @@ from app.models import LoginRecord, Member
 from app.operations.records.outbox import Message, send
 
 KNOWN_FOR = timedelta(days=90)
-NO_ADDRESS = "@members.invalid"  # registered where nobody has given one
 
 
 def tell_of_new_address(member_id: int, ip: str, *, now: datetime) -> bool:
@@ -23,7 +22,7 @@ def tell_of_new_address(member_id: int, ip: str, *, now: datetime) -> bool:
     The first sign-in ever is no news, and who has given no e-mail address gets none.
     """
     member = db.session.get_one(Member, member_id)
-    if member.email.endswith(NO_ADDRESS):
+    if not member.address:
         return False
     earlier, from_here = db.session.execute(
         select(
@@ -43,7 +42,7 @@ def tell_of_new_address(member_id: int, ip: str, *, now: datetime) -> bool:
 def _message(member: Member, ip: str, now: datetime) -> Message:
     return Message(
         channel="mail",
-        recipient=member.email,
+        recipient=member.address,
         subject=_("Sign-in from a new address"),
         body=_(
             "Member %(number)s signed in at %(time)s from %(ip)s, an address not seen in the last"

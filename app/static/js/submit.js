@@ -53,8 +53,22 @@ function ask(source, form, go) {
   no.focus();
 }
 
+/* Return the first field that is marked as wrong: by the page while typing, or by the server and untouched. */
+function wrongField(form) {
+  const echo = form?.querySelector(".echo.is-wrong");
+  if (echo) return document.getElementById(echo.id.replace(/-echo$/, ""));
+  return form?.querySelector('[aria-invalid="true"]:not([data-touched])') ?? null;
+}
+
+function touch({ target }) {
+  const field = target.closest?.(".field, td");
+  for (const marked of field?.querySelectorAll('[aria-invalid="true"]') ?? []) marked.dataset.touched = "";
+}
+
 /* data-confirm stands on a submit button, on a form, or on a link. */
 export function startConfirm() {
+  document.addEventListener("input", touch);
+  document.addEventListener("change", touch);
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-confirm]");
     if (!link || event.defaultPrevented) return;
@@ -71,6 +85,11 @@ export function startConfirm() {
     }
     event.preventDefault();
     event.stopImmediatePropagation();
+    const wrong = wrongField(form);
+    if (wrong) {
+      wrong.focus();
+      return;
+    }
     ask(source, form, () => {
       confirmed.add(form);
       form.requestSubmit(button ?? undefined);

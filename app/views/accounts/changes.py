@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import g, request
+from flask import request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
@@ -18,22 +17,24 @@ from app.domain.masking import mask_of
 from app.extensions import db, transaction
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
-from app.operations.accounts.details import FIELDS, SECTORS, DetailField
-from app.operations.records import log
-from app.operations.records.actor import Actor
+from app.operations.accounts.details import FIELDS, DetailField
+from app.operations.records import personal_data
+from app.operations.records.catalogue import SECTORS
+from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Filled, Required, choices_of
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action
+from app.views.page import current_actor
 
 
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        choices = choices_of(SECTORS)
-        return SelectField(field.title, marks, choices=choices, validate_choice=False)
+        return OfferedField(field.title, SECTORS)
     return StringField(field.title, marks, render_kw={"maxlength": field.longest})
 
 
@@ -55,17 +56,20 @@ class AccountChangeView(ApplicationDesk):
     route_base = "/account-changes"
     kind = AccountChange.code
     title = _("Account detail changes")
+    menu = MenuEntry(ACCOUNTS, 2)
+    guide = {"enterprise": "三账户信息修改", "province": "查询", "registry": "账户信息修改"}
+    grants = {
+        READERS: "list export show",
+        APPLICANTS: "write",
+        f"{REPRESENTATIVE} {OFFICERS}": "reveal",
+    }
     form_title = _("Change of account details")
     form = AccountChangeForm
     new_label = _("Change account details")
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each
@@ -122,13 +126,14 @@ class AccountChangeView(ApplicationDesk):
         }
         if "save" in request.form:
             typed = {name: text for name, text in typed.items() if text}
-        values, wrong = account_details.read(typed)
+        before = account_details.current(filled.account_id)
+        values, wrong = account_details.read(typed, before)
         errors = [RuleError(message, field=name) for name, message in wrong.items()]
         for error in errors[1:]:
             filled.refuse(error)
         if errors:
             raise errors[0]
-        proposal = account_details.propose(account_details.current(filled.account_id), values)
+        proposal = account_details.propose(before, values)
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
     def next_step(self, application: Application) -> Any:
@@ -147,17 +152,15 @@ class AccountChangeView(ApplicationDesk):
     def reveal(self, id: int) -> Any:
         """Show the proposal with its personal data in clear; who read it is on record."""
         application = self.load(id)
-        actor = Actor.of(g.user, request.remote_addr or "")
         with transaction():
-            log.record(
-                actor,
-                "personal_data.read",
+            personal_data.record_reading(
+                current_actor(),
+                list(application.proposal),
                 subject=application.number,
                 account_id=application.account_id,
-                fields=sorted(application.proposal),
             )
-        g.reads_clear = True
-        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+        detail = self.detail(*self.found(id), is_clear=True)
+        return self.render_template("parts/detail.html", detail=detail)
 
 
 def _shown(details: dict[str, str]) -> dict[str, str]:

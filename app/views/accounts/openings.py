@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import abort, flash, g, redirect
+from flask import abort, flash, redirect
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -23,14 +23,28 @@ from app.domain.workflow import Status
 from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
-from app.operations.accounts.details import BY_NAME, FIELDS, SECTORS, DetailField
+from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
 from app.operations.records import personal_data
-from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
+from app.operations.records.catalogue import SECTORS
+from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.views.applications.form import (
+    ApplicationForm,
+    Choosable,
+    Filled,
+    OfferedField,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, named_openings, subject_of, usual_filters
+from app.views.applications.list import (
+    named_openings,
+    subject_of,
+    usual_columns,
+    usual_filters,
+)
 from app.views.applications.texts import StringField
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions
@@ -55,12 +69,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return SelectField(
-            field.title,
-            marks,
-            choices=choices_of(SECTORS, _("Please choose")),
-            validate_choice=False,
-        )
+        return OfferedField(field.title, SECTORS, _("Please choose"))
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
@@ -93,6 +102,9 @@ class AccountOpeningView(ImportDesk):
     route_base = "/account-openings"
     kind = AccountOpening.code
     title = _("Account openings")
+    menu = MenuEntry(ACCOUNTS, 1)
+    guide = {"registry": "开户"}
+    grants = {OFFICERS: "list export show reveal", REGISTRY_MAKER: "write bulk"}
     form_title = _("New account")
     form = OpeningForm
     importer = opening_import
@@ -102,7 +114,7 @@ class AccountOpeningView(ImportDesk):
     new_label = _("New account")
     accepts_attachments = False
     columns = (
-        ApplicationList.columns[0],
+        *usual_columns("number"),
         Column("account", _("Enterprise name")),
         Column("uscc", _("Unified social credit code"), kind="code"),
         Column("province", _("Province"), choices=PROVINCES),
@@ -110,7 +122,7 @@ class AccountOpeningView(ImportDesk):
         Column("import_id", _("Import batch"), kind="code", is_shown=False),
         Column("created_at", _("Applied at"), kind="datetime"),
         Column("letters", _("First letters"), kind="status", choices=LETTERS),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = (
         *(
@@ -163,12 +175,8 @@ class AccountOpeningView(ImportDesk):
         """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form; there is no enterprise to be chosen first."""
-        return ApplicationDesk.new(self)
+    def choose(self) -> None:
+        """There is no enterprise to be chosen first."""
 
     def new_form(self, account_id: int) -> Any:
         """Return the empty form."""
@@ -227,8 +235,8 @@ class AccountOpeningView(ImportDesk):
                 subject=application.number,
                 account_id=application.account_id,
             )
-        g.reads_clear = True
-        return self.render_template("parts/detail.html", detail=self.detail(self.load(id)))
+        detail = self.detail(*self.found(id), is_clear=True)
+        return self.render_template("parts/detail.html", detail=detail)
 
     @expose("/<int:id>/invite", methods=["POST"])
     @has_access

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -17,7 +17,6 @@ from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import aliased
 from wtforms import BooleanField, HiddenField, SelectField
 
-from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Announcement, AnnouncementReading, Member
@@ -31,14 +30,15 @@ from app.models.announcement import (
     is_out,
 )
 from app.operations.records import announcements, clock
-from app.operations.records.actor import Actor
 from app.operations.records.announcements import Content
-from app.security.manager import permissions
+from app.security.roles import ALL_ROLES, OFFICERS, REGISTRY_CHECKER, REGISTRY_MAKER
 from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
+from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.page import carried_out, current_actor
 
 AUDIENCES = {
     EVERYBODY: _("Everybody"),
@@ -100,6 +100,14 @@ class AnnouncementView(ListPage):
 
     route_base = "/announcements"
     title = _("Notices")
+    menu = MenuEntry(FIRST, 2, "ti-speakerphone")
+    guide = {
+        "enterprise": "首页与通知公告",
+        "province": "首页与通知公告",
+        "registry": "通知公告",
+        "administration": "首页与通知公告",
+    }
+    grants = {ALL_ROLES: "list export show"}
     account_column = None  # Cut by audience: `own`.
     key = ("is_pinned", "published_at", "id")
     columns = (
@@ -156,7 +164,6 @@ class AnnouncementView(ListPage):
             with transaction():
                 noted = announcements.mark_read(g.user.id, now=clock.now(), ids=[id])
             g.facts = g.facts._replace(unread=g.facts.unread - len(noted))
-        g.crumb = gettext("Details")
         detail = {
             "title": found.title,
             "status": {"label": gettext("Pinned"), "tone": "red"} if found.is_pinned else None,
@@ -164,7 +171,10 @@ class AnnouncementView(ListPage):
             "back_url": back_url(url_for("AnnouncementView.list")),
         }
         return self.render_template(
-            "administration/announcement.html", detail=detail, paragraphs=[*paragraphs(found.text)]
+            "administration/announcement.html",
+            detail=detail,
+            paragraphs=[*paragraphs(found.text)],
+            crumb=gettext("Details"),
         )
 
     @expose("/read", methods=["POST"])
@@ -214,6 +224,9 @@ class AnnouncementDeskView(ListPage):
 
     route_base = "/announcement-desk"
     title = _("Announcement management")
+    menu = MenuEntry(FIRST, 3, "ti-edit")
+    guide = {"registry": "通知公告"}
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write", REGISTRY_CHECKER: "publish"}
     account_column = None  # The registry's own; nobody else has a permission here.
     columns = (
         Column("title", _("Title")),
@@ -278,14 +291,14 @@ class AnnouncementDeskView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """新增."""
-        if self._may("write"):
+        if self.may("write"):
             url = url_for("AnnouncementDeskView.new")
             yield Action(_("Write an announcement"), url, icon="plus")
 
     def actions(self, row: Any) -> Iterable[Action]:
         """详情, where everything else is offered, and 修改 of a draft."""
         yield Action(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
-        if row.state == DRAFT and self._may("write"):
+        if row.state == DRAFT and self.may("write"):
             yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
 
     @expose("/<int:id>")
@@ -297,7 +310,6 @@ class AnnouncementDeskView(ListPage):
         row = db.session.execute(found).one_or_none()
         if row is None:
             abort(404)
-        g.crumb = gettext("Details")
         label, tone = STATES[row.state]
         detail = {
             "title": row.title,
@@ -320,7 +332,10 @@ class AnnouncementDeskView(ListPage):
             "back_url": back_url(url_for("AnnouncementDeskView.list")),
         }
         return self.render_template(
-            "administration/announcement.html", detail=detail, paragraphs=[*paragraphs(row.text)]
+            "administration/announcement.html",
+            detail=detail,
+            paragraphs=[*paragraphs(row.text)],
+            crumb=gettext("Details"),
         )
 
     def _offers(self, row: Any) -> Iterator[dict[str, Any]]:
@@ -330,9 +345,9 @@ class AnnouncementDeskView(ListPage):
             url = url_for(f"AnnouncementDeskView.{verb}", id=row.id)
             return {"label": label, "url": url, "method": "post", **more}
 
-        if row.state == DRAFT and self._may("write"):
+        if row.state == DRAFT and self.may("write"):
             yield offer(gettext("Edit"), "edit", method="get", tone="primary")
-        if row.state == WITHDRAWN or not self._may("publish"):
+        if row.state == WITHDRAWN or not self.may("publish"):
             return
         if row.state == DRAFT:
             members = row.readers.partition(" / ")[2]
@@ -354,16 +369,11 @@ class AnnouncementDeskView(ListPage):
     def new(self) -> Any:
         """Write one."""
         form = AnnouncementForm()
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    made = announcements.write(form.content(), _actor(), now=clock.now())
-            except RuleError as error:
-                _refuse(form, error)
-            else:
-                flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", id=made))
-        return self._form_page(gettext("Write an announcement"), form)
+        return self._save(
+            form,
+            lambda: announcements.write(form.content(), current_actor(), now=clock.now()),
+            gettext("Write an announcement"),
+        )
 
     @expose("/<int:id>/edit", methods=["GET", "POST"])
     @has_access
@@ -374,18 +384,14 @@ class AnnouncementDeskView(ListPage):
         if row.published_at or row.withdrawn_at:
             return redirect(url_for("AnnouncementDeskView.show", id=row.id))
         form = AnnouncementForm(obj=row)
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    announcements.edit(
-                        row.id, form.content(), _actor(), version=_version(), now=clock.now()
-                    )
-            except RuleError as error:
-                _refuse(form, error)
-            else:
-                flash(gettext("The draft was saved; another officer publishes it."), "success")
-                return redirect(url_for("AnnouncementDeskView.show", id=row.id))
-        return self._form_page(gettext("Edit the announcement"), form)
+
+        def save() -> int:
+            announcements.edit(
+                id, form.content(), current_actor(), version=_version(), now=clock.now()
+            )
+            return id
+
+        return self._save(form, save, gettext("Edit the announcement"))
 
     @expose("/<int:id>/publish", methods=["POST"])
     @has_access
@@ -393,7 +399,7 @@ class AnnouncementDeskView(ListPage):
     def publish(self, id: int) -> Any:
         """Publish a draft as it was read."""
         with transaction():
-            announcements.publish(id, _actor(), version=_version(), now=clock.now())
+            announcements.publish(id, current_actor(), version=_version(), now=clock.now())
         flash(gettext("The announcement was published."), "success")
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
@@ -403,7 +409,7 @@ class AnnouncementDeskView(ListPage):
     def withdraw(self, id: int) -> Any:
         """Take one back."""
         with transaction():
-            announcements.withdraw(id, _actor(), now=clock.now())
+            announcements.withdraw(id, current_actor(), now=clock.now())
         flash(gettext("The announcement was withdrawn."), "success")
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
@@ -414,23 +420,19 @@ class AnnouncementDeskView(ListPage):
         """Put one above the others, or no longer."""
         is_pinned = "is_pinned" in request.form
         with transaction():
-            announcements.pin(id, _actor(), is_pinned=is_pinned)
+            announcements.pin(id, current_actor(), is_pinned=is_pinned)
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
-    def _form_page(self, title: str, form: AnnouncementForm) -> Any:
-        g.crumb = title
-        page = self.render_template(
-            "administration/form.html",
-            title=title,
-            form=form,
-            submit_label=gettext("Save"),
-            cancel_url=back_url(url_for("AnnouncementDeskView.list")),
-            help=self.help,
+    def _save(self, form: AnnouncementForm, act: Callable[[], int], title: str) -> Any:
+        """Show the form, or save the draft and show that."""
+        saved = form.validate_on_submit() and carried_out(form, act, "title")
+        if saved:
+            flash(gettext("The draft was saved; another officer publishes it."), "success")
+            return redirect(self.url("show", id=saved))
+        cancel_url = back_url(self.url("list"))
+        return self.form_page(
+            title, form, crumb=title, cancel_url=cancel_url, help=self.help, refused=422
         )
-        return page, 422 if form.errors else 200
-
-    def _may(self, permission: str) -> bool:
-        return (f"can_{permission}", self.class_permission_name) in permissions()
 
 
 def _readers() -> Any:
@@ -455,15 +457,6 @@ def _facts(row: Any) -> Iterator[tuple[Any, ...]]:
     yield gettext("Province"), str(PLACES[row.province or EVERYWHERE])
 
 
-def _refuse(form: AnnouncementForm, error: RuleError) -> None:
-    field = form[error.field or "title"]
-    field.errors = [*field.errors, str(error)]
-
-
 def _version() -> int:
     text = request.form.get("version", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")

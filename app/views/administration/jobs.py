@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, abort, flash, g, make_response, redirect, request, url_for
+from flask import Response, abort, flash, g, make_response, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -17,8 +17,10 @@ from app.extensions import db, transaction
 from app.models import Job, JobFailure
 from app.operations.applications import jobs
 from app.operations.records import clock
-from app.operations.records.actor import Actor
+from app.security.roles import ALL_ROLES
+from app.views.chapters import LAST, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.page import current_actor
 
 STATES = {
     "queued": (_("Waiting"), "grey"),
@@ -36,6 +38,14 @@ class JobView(ListPage):
 
     route_base = "/jobs"
     title = _("My jobs")
+    menu = MenuEntry(LAST, 1, "ti-progress-check")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export show abort"}
     account_column = None  # A job is its member's alone, and `rows` asks for no other.
     columns = (
         Column("id", _("Number"), "code"),
@@ -57,7 +67,7 @@ class JobView(ListPage):
         _("Each item is carried out at most once, whatever happens to the server."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the member's own jobs."""
         return select(
             Job.id,
@@ -91,6 +101,7 @@ class JobView(ListPage):
         page = self.render_template(
             "administration/job.html",
             detail=_detail(job, back),
+            crumb=job.title,
             job=job,
             is_open=is_open,
             failures=failures,
@@ -109,7 +120,7 @@ class JobView(ListPage):
         """Stop a job; what is done stays done."""
         try:
             with transaction():
-                jobs.abort(job_id, Actor.of(g.user, request.remote_addr or ""), now=clock.now())
+                jobs.abort(job_id, current_actor(), now=clock.now())
         except NotFound:
             abort(404)
         except RuleError as error:
@@ -124,6 +135,13 @@ class JobFailureView(ListPage):
 
     route_base = "/job-failures"
     title = _("What failed, and why")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export"}
     account_column = None  # As its job: the member's alone.
     usual_sort = "id"
     columns = (
@@ -139,7 +157,7 @@ class JobFailureView(ListPage):
         Filter("reason", _("Reason")),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return the failures of the member's own jobs."""
         return (
             select(
@@ -161,7 +179,6 @@ def _own(job_id: int) -> Job:
     ).one_or_none()
     if job is None:
         abort(404)
-    g.crumb = job.title
     return job
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, g, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -17,7 +17,8 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import ACTION_TITLES
 from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
-from app.security.manager import permissions
+from app.security.roles import AUDITOR, SECURITY_ADMIN
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 OUTCOMES = {
@@ -49,6 +50,9 @@ ACTIONS = {
     "session.end": _("Ended a session"),
     "calendar.change": _("Changed the trading calendar"),
     "parameter.set": _("Set a parameter"),
+    "reference.add": _("Added reference data"),
+    "reference.change": _("Changed reference data"),
+    "reference.disable": _("Disabled reference data"),
     "personal_data.read": _("Read personal data in clear"),
     "access.refused": _("Was refused a page or an act"),
     "clock.set": _("Set the clock"),
@@ -119,15 +123,14 @@ DETAILS = {
 }
 
 
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
-
-
 class LoginRecordView(ListPage):
     """登录日志: every attempt to sign in, good or bad."""
 
     route_base = "/login-records"
     title = _("Sign-in log")
+    menu = MenuEntry(ADMINISTRATION, 4)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {f"{SECURITY_ADMIN} {AUDITOR}": "list export"}
     account_column = None  # Attempts with unknown numbers belong to nobody.
     columns = (
         Column("at", _("Time"), "datetime"),
@@ -163,6 +166,9 @@ class OperationLogView(ListPage):
 
     route_base = "/operation-log"
     title = _("Operation log")
+    menu = MenuEntry(ADMINISTRATION, 5)
+    guide = {"administration": "登录日志与操作日志"}
+    grants = {AUDITOR: "list export show"}
     account_column = None  # The auditor sees all of it.
     columns = (
         Column("at", _("Time"), "datetime"),
@@ -206,7 +212,7 @@ class OperationLogView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 详情."""
-        if _may("show", self):
+        if self.may("show"):
             yield Action(_("Details"), url_for("OperationLogView.show", log_id=row.id))
 
     @expose("/<int:log_id>")
@@ -217,7 +223,6 @@ class OperationLogView(ListPage):
         row = db.session.get(OperationLog, log_id) or abort(404)
         account = db.session.get(Account, row.account_id) if row.account_id else None
         title, tone = RESULTS.get(row.result, (row.result, "grey"))
-        g.crumb = gettext("Details")
         detail = {
             "title": gettext("Operation log"),
             "number": str(row.id),
@@ -241,7 +246,7 @@ class OperationLogView(ListPage):
             ],
             "back_url": back_url(url_for("OperationLogView.list")),
         }
-        return self.render_template("parts/detail.html", detail=detail)
+        return self.render_template("parts/detail.html", detail=detail, crumb=gettext("Details"))
 
 
 def _place(item: tuple[str, Any]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, g, url_for
+from flask import abort, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -14,6 +14,8 @@ from sqlalchemy import Select, select
 
 from app.extensions import db
 from app.models import MailboxMessage
+from app.security.roles import ALL_ROLES
+from app.views.chapters import LAST, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 
 CHANNELS = {"mail": (_("Mail"), "blue"), "sms": (_("Text message"), "green")}
@@ -24,6 +26,15 @@ class MailboxView(ListPage):
 
     route_base = "/demo/mailbox"
     title = _("Demo mailbox")
+    menu = MenuEntry(LAST, 2, "ti-mailbox")
+    guide = {
+        "enterprise": "任务与信箱",
+        "province": "任务与信箱",
+        "registry": "任务与信箱",
+        "administration": "我的任务与演示信箱",
+    }
+    grants = {ALL_ROLES: "list export show"}
+    in_production = False  # What people were sent is theirs alone.
     account_column = None  # Everybody's, so that a newcomer finds their first letter.
     columns = (
         Column("received_at", _("Received at"), "datetime"),
@@ -41,7 +52,7 @@ class MailboxView(ListPage):
         _("In a real registry there is no such page, and secret messages are not kept."),
     )
 
-    def rows(self, conditions: Any) -> Select[Any]:
+    def rows(self, conditions: Any) -> Select:
         """Return all messages."""
         return select(
             MailboxMessage.id,
@@ -62,7 +73,6 @@ class MailboxView(ListPage):
         """Show one message as its recipient would see it."""
         message = db.session.get(MailboxMessage, message_id) or abort(404)
         label, tone = CHANNELS[message.channel]
-        g.crumb = gettext("Message")
         detail = {
             "title": message.subject or str(label),
             "status": {"label": str(label), "tone": tone},
@@ -76,4 +86,9 @@ class MailboxView(ListPage):
             ],
             "back_url": back_url(url_for("MailboxView.list")),
         }
-        return self.render_template("administration/message.html", detail=detail, body=message.body)
+        return self.render_template(
+            "administration/message.html",
+            detail=detail,
+            body=message.body,
+            crumb=gettext("Message"),
+        )

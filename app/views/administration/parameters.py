@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -17,15 +17,17 @@ from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
-from app.operations.records.actor import Actor
 from app.security.manager import permissions
+from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
 from app.views.applications.texts import StringField, TextAreaField
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.page import Page, carried_out, current_actor
 
 
 class ParameterForm(FlaskForm):
@@ -42,11 +44,15 @@ class SwitchForm(ParameterForm):
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
-class ParameterView(BaseView):
+class ParameterView(Page):
     """系统参数: one line a parameter, and 修改."""
 
     route_base = "/parameters"
     default_view = "list"
+    title = _("System parameters")
+    menu = MenuEntry(ADMINISTRATION, 7)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list", SYSTEM_ADMIN: "edit"}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -98,26 +104,23 @@ class ParameterView(BaseView):
         kind = SwitchForm if spec.kind == SWITCH else ParameterForm
         form = kind(value=spec.written(present), effective_from=today.isoformat())
         back = back_url(url_for("ParameterView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    parameters.set_value(
-                        name,
-                        form.value.data or "",
-                        effective_from=_day(form.effective_from.data),
-                        reason=form.reason.data or "",
-                        actor=Actor.of(g.user, request.remote_addr or ""),
-                        now=clock.now(),
-                    )
-            except RuleError as error:
-                form[error.field or "value"].errors = [str(error)]
-            else:
-                flash(gettext("%(title)s was set.", title=spec.title), "success")
-                return redirect(back)
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: parameters.set_value(
+                name,
+                form.value.data or "",
+                effective_from=_day(form.effective_from.data),
+                reason=form.reason.data or "",
+                actor=current_actor(),
+                now=clock.now(),
+            ),
+            "value",
+        ):
+            flash(gettext("%(title)s was set.", title=spec.title), "success")
+            return redirect(back)
         return self._form(spec, form, back, present)
 
     def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:
-        g.crumb = gettext("Edit")
         facts = [
             (gettext("Parameter"), str(spec.title)),
             (gettext("Today"), spec.shown(present)),
@@ -125,17 +128,16 @@ class ParameterView(BaseView):
             (gettext("Limits"), _limits(spec)),
             (gettext("Source"), str(spec.source)),
         ]
-        page = self.render_template(
-            "administration/form.html",
-            title=gettext("System parameters"),
-            form=form,
+        return self.form_page(
+            gettext("System parameters"),
+            form,
+            crumb=gettext("Edit"),
             facts=facts,
-            submit_label=gettext("Save"),
             confirm=gettext("Set %(title)s?", title=spec.title),
             cancel_url=back,
             help=[gettext("Another day's value is not changed; the history shows all of them.")],
+            refused=422,
         )
-        return page, 422 if form.errors else 200
 
 
 class ParameterHistoryView(ListPage):
@@ -143,6 +145,9 @@ class ParameterHistoryView(ListPage):
 
     route_base = "/parameter-history"
     title = _("Parameter history")
+    menu = MenuEntry(ADMINISTRATION, 8)
+    guide = {"administration": "系统参数与参数变更记录"}
+    grants = {ADMINISTRATORS: "list export"}
     account_column = None  # Parameters belong to everybody.
     columns = (
         Column("set_at", _("Set at"), "datetime"),

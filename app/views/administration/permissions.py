@@ -7,24 +7,30 @@ import io
 from itertools import groupby
 from typing import Any
 
-from flask import Response, g, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import Response, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 
 from app.extensions import transaction
 from app.operations.records import log
-from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.security.permission_sheet import Line, sheet
-from app.security.roles import ROLES
+from app.security.roles import ADMINISTRATORS, ROLES
+from app.views.chapters import ADMINISTRATION, MenuEntry
+from app.views.page import Page, current_actor
 
 
-class PermissionSheetView(BaseView):
+class PermissionSheetView(Page):
     """权限表: rows are permissions by menu, columns are roles."""
 
     route_base = "/permissions"
     default_view = "list"
+    title = _("Permission sheet")
+    menu = MenuEntry(ADMINISTRATION, 6)
+    guide = {"administration": "权限表"}
+    grants = {ADMINISTRATORS: "list export"}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -70,7 +76,7 @@ class PermissionSheetView(BaseView):
         """Give the sheet as CSV."""
         lines = sheet()
         with transaction():
-            actor = Actor.of(g.user, request.remote_addr or "")
+            actor = current_actor()
             log.record(actor, "list.export", subject="permissions", rows=len(lines))
         text = io.StringIO()
         writer = csv.writer(text)

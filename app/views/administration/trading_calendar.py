@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, redirect, request, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -20,19 +20,12 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
-from app.operations.records.actor import Actor
-from app.security.manager import permissions
+from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
 from app.views.applications.texts import StringField
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
+from app.views.page import Page, carried_out, current_actor
 
 
 class DayForm(FlaskForm):
@@ -47,6 +40,9 @@ class TradingCalendarView(ListPage):
 
     route_base = "/calendar"
     title = _("Trading calendar")
+    menu = MenuEntry(ADMINISTRATION, 10)
+    guide = {"administration": "交易日历"}
+    grants = {SYSTEM_ADMIN: "list export edit"}
     account_column = None  # Days belong to everybody.
     key = ("day",)
     columns = (
@@ -94,7 +90,7 @@ class TradingCalendarView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 修改."""
-        if _may("edit", self):
+        if self.may("edit"):
             yield Action(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
 
     @expose("/<day>/edit", methods=["GET", "POST"])
@@ -105,32 +101,28 @@ class TradingCalendarView(ListPage):
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    calendar.change_day(
-                        row.day,
-                        is_trading=form.is_trading.data,
-                        note=form.note.data or "",
-                        actor=_actor(),
-                    )
-            except RuleError as error:
-                form.is_trading.errors = [str(error)]
-            else:
-                flash(gettext("The calendar was changed."), "success")
-                return redirect(back)
-        g.crumb = gettext("Edit")
-        page = self.render_template(
-            "administration/form.html",
-            title=gettext("Trading calendar"),
-            form=form,
+        if form.validate_on_submit() and carried_out(
+            form,
+            lambda: calendar.change_day(
+                row.day,
+                is_trading=form.is_trading.data,
+                note=form.note.data or "",
+                actor=current_actor(),
+            ),
+            "is_trading",
+        ):
+            flash(gettext("The calendar was changed."), "success")
+            return redirect(back)
+        return self.form_page(
+            gettext("Trading calendar"),
+            form,
+            crumb=gettext("Edit"),
             facts=[(gettext("Day"), _day(day).day, "date")],
-            submit_label=gettext("Save"),
             confirm=gettext("Change the trading calendar for %(day)s?", day=day),
             cancel_url=back,
             help=[gettext("Transfers submitted before 15:00 of a trading day settle that day.")],
+            refused=422,
         )
-        return page, 422 if form.errors else 200
 
 
 def _day(text: str) -> TradingDay:
@@ -149,11 +141,15 @@ class ClockForm(FlaskForm):
     )
 
 
-class ClockView(BaseView):
+class ClockView(Page):
     """系统时钟: the business time, which the demonstration can move."""
 
     route_base = "/clock"
     default_view = "show"
+    title = _("System clock")
+    menu = MenuEntry(ADMINISTRATION, 11)
+    guide = {"administration": "系统时钟"}
+    grants = {SYSTEM_ADMIN: "show set"}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -171,7 +167,7 @@ class ClockView(BaseView):
         try:
             moment = _next_morning() if "next_morning" in request.form else _moment(form.at.data)
             with transaction():
-                now = clock.set_to(moment, _actor())
+                now = clock.set_to(moment, current_actor())
         except RuleError as error:
             db.session.rollback()
             form.at.errors = [str(error)]
@@ -184,7 +180,7 @@ class ClockView(BaseView):
         own = clock.has_own_clock()
         kind = gettext("A clock of its own") if own else gettext("The wall clock in Beijing")
         return self.render_template(
-            "administration/form.html",
+            "parts/form.html",
             title=gettext("System clock"),
             form=form if own else None,
             facts=[

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Response, g, request
-from flask_appbuilder import BaseView, expose
+from flask import Response, g
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
 
@@ -13,16 +13,19 @@ from app.domain.errors import NotFound
 from app.extensions import db, transaction
 from app.models.files import Attachment
 from app.operations.applications import attachments
-from app.operations.records.actor import Actor
 from app.operations.records.log import record
+from app.security.roles import READERS
 from app.security.scope import require_application, require_scope
+from app.views.page import Page, current_actor
 
 
-class AttachmentView(BaseView):
+class AttachmentView(Page):
     """Downloads; adding and removing go with the application's form."""
 
     route_base = "/attachments"
     default_view = "fetch"
+    title = _("Attachments")
+    grants = {READERS: "download"}
 
     @expose("/<int:id>")
     @has_access
@@ -33,7 +36,7 @@ class AttachmentView(BaseView):
         found = attachments.read(id)
         # Read before the commit, which would let go of what was loaded.
         content, name, media_type = found.content, quote(found.name), found.media_type
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         with transaction():
             record(
                 actor,

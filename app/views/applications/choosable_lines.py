@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, cast, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import select
 
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Application, ApplicationLine, Holding, Instrument
+from app.models.figures import line_draw
 from app.views.applications.form import Choosable
 
 
@@ -23,7 +23,14 @@ def holdings_of(account_id: int) -> list[Choosable]:
         .order_by(Instrument.code)
     )
     return [
-        Choosable(*row, refusal="" if row.available else _("Nothing available")) for row in rows
+        Choosable(
+            row.id,
+            row.code,
+            row.name,
+            row.available,
+            refusal="" if row.available else _("Nothing available"),
+        )
+        for row in rows
     ]
 
 
@@ -41,10 +48,11 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
             Instrument.code,
             Instrument.name,
             ApplicationLine.quantity,
-            _left().label("left"),
+            line_draw.c.remaining,
         )
         .join(Application, Application.id == ApplicationLine.application_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .join(line_draw, line_draw.c.line_id == ApplicationLine.id)
         .where(
             Application.account_id == account_id,
             Application.kind == kind,
@@ -58,8 +66,8 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
             row.instrument_id,
             row.code,
             row.name,
-            row.left,
-            refusal="" if row.left > 0 else _("Nothing left"),
+            row.remaining,
+            refusal="" if row.remaining > 0 else _("Nothing left"),
             source_line_id=row.id,
             cells=tuple(zip(_source_cells(row), _SOURCE_KINDS, strict=True)),
             picked_cells=_source_cells(row),
@@ -68,19 +76,6 @@ def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
     ]
 
 
-def _left() -> Any:
-    """Return what is left of a line, in tonnes, when all that draws on it is taken off."""
-    drawn, drawing = aliased(ApplicationLine), aliased(Application)
-    used = (
-        select(func.coalesce(func.sum(drawn.quantity), 0))
-        .join(drawing, drawing.id == drawn.application_id)
-        .where(drawn.source_line_id == ApplicationLine.id, drawing.status.in_(_DRAWING))
-        .scalar_subquery()
-    )
-    return cast(ApplicationLine.quantity - used, BigInteger)
-
-
-_DRAWING = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT, Status.APPROVED)
 _SOURCE_KINDS = ("code", "code", "code", "text", "number", "number")
 SOURCE_COLUMNS: tuple[dict[str, Any], ...] = (
     {"label": _("Application number"), "kind": "code"},
@@ -108,4 +103,4 @@ def form_columns(
 
 
 def _source_cells(row: Any) -> tuple[Any, ...]:
-    return (row.number, row.document_no, row.code, row.name, row.quantity, row.left)
+    return (row.number, row.document_no, row.code, row.name, row.quantity, row.remaining)

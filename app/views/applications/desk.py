@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
-from flask import abort, flash, g, redirect, request
+from flask import abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
 
-from app.domain.errors import OutsideTradingHours, RuleError
+from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import Action, Status, line_key
-from app.extensions import db, transaction, undone
+from app.domain.workflow import EDITABLE, Action, Status, line_key
+from app.extensions import transaction
 from app.models import Application
-from app.operations.applications import attachments, engine
+from app.operations.applications import attachments, desk, engine
+from app.operations.applications.desk import Changed, Ending
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.security.roles import APPLICANTS, READERS
 from app.views.applications import form as application_form
 from app.views.applications import signing
 from app.views.applications.choosable_lines import holdings_of
+from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
-from app.views.applications.list import SETTLED, ApplicationList, waits_for_colleague
+from app.views.applications.list import SETTLED, ApplicationList, said_of, waits_for_colleague
 from app.views.lists.listing import Action as RowAction
+from app.views.lists.listing import back_url
 
-_EDITABLE = (Status.DRAFT, Status.RETURNED)
 _WITHDRAWABLE = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
 
 
@@ -36,6 +37,8 @@ class ApplicationDesk(ApplicationList):
     """A list with 新增, whose rows can be changed while they are drafts and taken back after."""
 
     form: type[Any]
+    # Who starts what is entered here; the others see what lies in their row scope.
+    grants = {READERS: "list export show", APPLICANTS: "write"}
     form_title: Any
     form_columns: Sequence[dict[str, Any]] = ()
     picker_title: Any = ""
@@ -83,8 +86,10 @@ class ApplicationDesk(ApplicationList):
         yield from super().actions(row)
         if not self.may("write"):
             return
-        if row.stored_status in _EDITABLE:
+        if row.stored_status in EDITABLE:
             yield RowAction(_("Edit"), self.url("edit", id=row.id))
+        if row.stored_status == Status.DRAFT and not getattr(row, "import_id", None):
+            yield self._deletion(row.id, row.number)
         if row.stored_status in _WITHDRAWABLE and row.status != SETTLED:
             yield self._withdrawal(row.id, row.number)
 
@@ -92,10 +97,23 @@ class ApplicationDesk(ApplicationList):
         """The same on the detail page."""
         if not self.may("write"):
             return
-        if application.status in _EDITABLE:
+        if application.status in EDITABLE:
             yield RowAction(_("Edit"), self.url("edit", id=application.id))
+        if application.status == Status.DRAFT and application.import_id is None:
+            yield self._deletion(application.id, application.number)
         if application.status in _WITHDRAWABLE and status != SETTLED:
             yield self._withdrawal(application.id, application.number)
+
+    def _deletion(self, id_: int, number: str) -> RowAction:
+        return RowAction(
+            _("Delete draft"),
+            self.url("discard", id=id_),
+            method="post",
+            confirm=gettext(
+                "Delete draft %(number)s? Its content and attachments are lost.", number=number
+            ),
+            is_dangerous=True,
+        )
 
     def _withdrawal(self, id_: int, number: str) -> RowAction:
         return RowAction(
@@ -123,8 +141,9 @@ class ApplicationDesk(ApplicationList):
     def edit(self, id: int) -> Any:
         """Change a draft, or what was sent back, and submit it again."""
         application = self.load(id)
-        if application.status not in _EDITABLE:
+        if application.status not in EDITABLE and request.method == "GET":
             flash(gettext("This application can no longer be changed"), "warning")
+            flash(said_of(application), "info")
             return redirect(self.url("show", id=id))
         form = self.edit_form(application)
         filled = application_form.fill(form, self.offered(application.account_id))
@@ -157,14 +176,16 @@ class ApplicationDesk(ApplicationList):
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         filled.account_id = account_id
-        if filled.form.is_submitted() and not application_form.is_picking():
-            answer = self._take(filled, account_id, application)
+        if filled.form.is_submitted():
+            takes = self._picked if application_form.is_picking() else self._take
+            answer = takes(filled, account_id, application)
             if answer is not None:
                 return answer
         context = application_form.page(
             filled,
             title=self.form_title,
             cancel_url=self.url("list"),
+            version=application_form.version_shown(filled, application),
             facts=self.form_facts(account_id),
             obstacle=self.obstacle(filled, account_id) or _why_returned(application),
             line_columns=self.form_columns,
@@ -181,51 +202,89 @@ class ApplicationDesk(ApplicationList):
             "applications/form.html", form_page=context
         ), 400 if refused else 200
 
+    def _picked(self, _filled: Filled, _account_id: int, _application: Any) -> Any:
+        """Keep what was typed and show it at another address; None where it cannot be kept."""
+        key = application_form.request_key()
+        typed = [
+            (name, text)
+            for name, text in request.form.items(multi=True)
+            if name not in ("csrf_token", "request_key")
+        ]
+        with transaction():
+            is_kept = desk.keep_typed([*typed, ("request_key", key)], key, self.actor())
+        address = {**(request.view_args or {}), **request.args, "form": key}
+        return redirect(url_for(request.endpoint or "", **address), 303) if is_kept else None
+
     def _take(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Save or submit; None where something stands against it, which the form then shows."""
-        uploads = self._uploads(filled)
+        uploads, removed = self._uploads(filled), attachments.removed_from(request.form)
         lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
         if lacks_lines and filled.is_clear:
             filled.errors.append(_("Choose at least one instrument"))
-        if not filled.is_clear:
-            return self._hold(uploads, account_id)
-        saves = self.can_save_draft and "save" in request.form
-        draft = None
-        try:
-            draft = self._draft(filled, account_id)
+        draft = self._draft(filled, account_id)
+        now, actor, key = clock.now(), self.actor(), application_form.request_key()
+        if draft is None:
             with transaction():
-                id_ = self._save(draft, application)
-                self._attach(id_, uploads)
-                is_signed_first = not saves and signing.is_asked() and self._is_editable(id_)
-                if not saves:
-                    self._submit(id_, only_tries=is_signed_first)
-        except OutsideTradingHours as error:
-            assert draft is not None
-            return self._keep(draft, application, error)
-        except RuleError as error:
-            filled.refuse(error)
-            return self._hold(uploads, account_id)
-        if saves:
+                desk.keep_files(uploads, removed, key, account_id, actor, now=now)
+            return None
+        form = desk.Sent(
+            draft,
+            application.id if application else None,
+            application_form.version_read(),
+            uploads if self.accepts_attachments else None,
+            removed,
+        )
+        submits = not (self.can_save_draft and "save" in request.form)
+        with transaction():
+            taken = desk.take(form, actor, now=now, submits=submits, is_signed=signing.is_asked())
+        if taken.error is not None and taken.ending is Ending.REFUSED:
+            return self._refused(filled, draft, taken.error)
+        return self._answer(taken)
+
+    def _answer(self, taken: desk.Taken) -> Any:
+        """Lead on from what became of a form."""
+        id_ = taken.application_id
+        if taken.ending is Ending.TO_SIGN:
+            return signing.ask_for_submission(id_, self.actor())
+        if taken.ending is Ending.SAVED:
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
-        if is_signed_first:
-            return signing.ask_for_submission(id_, self.actor())
+        if taken.ending is Ending.KEPT:
+            flash(str(taken.error), "danger")
+            flash(gettext("Your entries are kept as a draft"), "info")
+            return redirect(self.url("show", id=id_))
+        if taken.ending is Ending.REPEATED:
+            application = self.load(id_)
+            flash(said_of(application), "info")
+            if application.status not in _WITHDRAWABLE:
+                return redirect(self.url("show", id=id_))
         return redirect(self.url("done", id=id_))
 
-    def _is_editable(self, id_: int) -> bool:
-        status = db.session.scalar(
-            select(Application.status).where(Application.id == id_).with_for_update()
-        )
-        return status in _EDITABLE
+    def _refused(self, filled: Filled, draft: engine.Draft, error: RuleError) -> None:
+        """Put what stands against a form where the page shows it."""
+        filled.refuse(error)
+        if isinstance(error, Changed):
+            filled.conflict = {"version": error.version, "rows": [], "url": ""}
+            if error.is_there:
+                application = self.load(error.application_id)
+                filled.conflict["rows"] = compared(application, draft)
+                filled.conflict["url"] = self.url("show", id=application.id)
 
-    def _draft(self, filled: Filled, account_id: int) -> engine.Draft:
-        return engine.Draft(
-            kind=self.kind,
-            account_id=account_id,
-            lines=tuple(filled.lines),
-            request_key=application_form.request_key(),
-            **self.content(filled),
-        )
+    def _draft(self, filled: Filled, account_id: int) -> engine.Draft | None:
+        """Return what the form asks for, or None where something stands against it."""
+        if not filled.is_clear:
+            return None
+        try:
+            return engine.Draft(
+                kind=self.kind,
+                account_id=account_id,
+                lines=tuple(filled.lines),
+                request_key=application_form.request_key(),
+                **self.content(filled),
+            )
+        except RuleError as error:
+            filled.refuse(error)
+            return None
 
     # Attachments: kept with the form while something stands against it, then with the application.
 
@@ -238,55 +297,11 @@ class ApplicationDesk(ApplicationList):
             filled.errors.append(error.message)
             return []
 
-    def _hold(self, uploads: Sequence[attachments.Upload], account_id: int) -> None:
-        key = application_form.request_key()
-        with transaction():
-            attachments.drop(attachments.removed_from(request.form), key, self.actor())
-            if uploads:
-                attachments.keep(uploads, key, account_id, self.actor(), now=clock.now())
-
-    def _attach(self, id_: int, uploads: Sequence[attachments.Upload]) -> None:
-        if not self.accepts_attachments:
-            return
-        if self._is_editable(id_):
-            attachments.change(
-                id_,
-                self.actor(),
-                now=clock.now(),
-                add=uploads,
-                remove=attachments.removed_from(request.form),
-                request_key=application_form.request_key(),
-            )
-
     def _attached(self, application: Application | None) -> list[Any] | None:
         if not self.accepts_attachments:
             return None
         id_ = application.id if application else None
         return attachments.of_form(application_form.request_key(), self.actor(), id_)
-
-    def _save(self, draft: engine.Draft, application: Application | None) -> int:
-        now = clock.now()
-        if application is None:
-            return engine.start([draft], self.actor(), now=now)[0]
-        return engine.edit(application.id, draft, self.actor(), now=now).id
-
-    def _submit(self, id_: int, *, only_tries: bool = False) -> None:
-        """Submit, unless the same form was sent before and has been taken.
-
-        Where it is to be signed first, every check is run and then undone: nobody signs in vain.
-        """
-        if not self._is_editable(id_):
-            return
-        with undone() if only_tries else nullcontext():
-            engine.submit([id_], self.actor(), now=clock.now()).one()
-
-    def _keep(self, draft: engine.Draft, application: Application | None, error: RuleError) -> Any:
-        """Refuse outside trading hours, but keep the draft (domain.md 11.1)."""
-        with transaction():
-            id_ = self._save(draft, application)
-        flash(str(error), "danger")
-        flash(gettext("Your entries are kept as a draft"), "info")
-        return redirect(self.url("show", id=id_))
 
     # Afterwards ---------------------------------------------------------------------------------
 
@@ -329,6 +344,21 @@ class ApplicationDesk(ApplicationList):
                 "success",
             )
         return redirect(self.url("show", id=id))
+
+    @expose("/<int:id>/discard", methods=["POST"])
+    @has_access
+    @permission_name("write")
+    def discard(self, id: int) -> Any:
+        """Delete a draft that was never submitted."""
+        application = self.load(id)
+        try:
+            with transaction():
+                case = desk.discard(application.id, self.actor(), now=clock.now())
+        except RuleError as error:
+            flash(str(error), "danger")
+            return redirect(self.url("show", id=id))
+        flash(gettext("Draft %(number)s was deleted", number=case.number), "success")
+        return redirect(back_url(self.url("list")))
 
     def actor(self) -> Actor:
         """Who acts: only a member of an enterprise has a desk."""

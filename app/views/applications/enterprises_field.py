@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from flask import render_template, request
+from flask import render_template
 from markupsafe import Markup
 from sqlalchemy import or_, select
 from wtforms import Field
@@ -15,7 +15,7 @@ from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account
 from app.models.folding import has_part
-from app.views.applications.form import is_picking
+from app.views.applications.form import is_picking, sent
 
 MOST_FOUND = 20
 MOST_WORDS = 20
@@ -50,7 +50,7 @@ class EnterprisesField(Field):
 
     def process_formdata(self, valuelist: Sequence[str]) -> None:
         """Take the ticks, of enterprises that are there."""
-        asked = request.form.get(f"{self.name}_asked") or ""
+        asked = sent().get(f"{self.name}_asked") or ""
         self.asked = asked.replace("\x00", "").strip()[:500]
         ids = {int(text) for text in valuelist if re.fullmatch(r"[0-9]{1,9}", text)}
         named = map(folded, self.words) if is_picking() else ()

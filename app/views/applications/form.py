@@ -8,24 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from flask import request
+from flask import g, request
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import (
-    DateField,
-    FieldList,
-    Form,
-    FormField,
-    HiddenField,
-    SelectField,
-)
+from werkzeug.datastructures import MultiDict
+from wtforms import DateField, FieldList, Form, FormField, HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
 
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, line_key
+from app.operations.applications import desk
 from app.operations.applications.engine import LONGEST_REASON, MOST_LINES
+from app.operations.records.catalogue import Titles
 from app.views.applications.texts import StringField, TextAreaField
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
@@ -63,6 +59,23 @@ class Choosable:
 def choices_of(titles: Mapping[str, Any], nothing: Any = "") -> list[SelectChoice]:
     """Return what a SelectField offers, the empty choice first."""
     return [SelectChoice("", nothing), *(SelectChoice(*each) for each in titles.items())]
+
+
+class OfferedField(SelectField):
+    """A choice of reference data: what is offered today, and what the row says already."""
+
+    def __init__(self, label: Any, titles: Titles, nothing: Any = "", **more: Any) -> None:
+        more.setdefault("validators", [Required()])
+        super().__init__(label, validate_choice=False, **more)
+        self.titles, self.nothing = titles, nothing
+
+    def process(self, *arguments: Any, **more: Any) -> None:
+        """Read the value, then offer it too where it is one that was disabled since."""
+        super().process(*arguments, **more)
+        offered: dict[str, Any] = dict(self.titles.offered())
+        if self.data in self.titles:
+            offered.setdefault(self.data, self.titles[self.data])
+        self.choices = choices_of(offered, self.nothing)
 
 
 class Required:
@@ -129,6 +142,14 @@ class ApplicationForm(FlaskForm):
     into it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
     """
 
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        """Reads what was sent before a picking, too."""
+
+        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
+            """Return what the fields are filled with."""
+            found = super().wrap_formdata(form, formdata)
+            return sent() or None if found is None else found
+
     may_leave_blank = False
     reason = TextAreaField(
         _("Reason for the application"), render_kw={"rows": 3, "maxlength": LONGEST_REASON}
@@ -182,6 +203,7 @@ class Filled:
     errors: list[Any] = field(default_factory=list)
     line_errors: dict[int, list[Any]] = field(default_factory=dict)
     account_id: int = 0  # whose application it is
+    conflict: dict[str, Any] | None = None  # with what the application says by now
 
     @property
     def is_clear(self) -> bool:
@@ -270,15 +292,33 @@ def _chosen(filled: Filled, line: Any) -> Choosable | None:
     return filled.offered.get(line.choice.data or "")
 
 
+def sent() -> MultiDict[str, str]:
+    """Return what the form has sent, now or when something was picked last.
+
+    A picking is answered with another address (``form``), where the page is read again: Back has
+    nothing to send once more.
+    """
+    if request.method == "POST":
+        return request.form
+    key = request.args.get("form", "")
+    return MultiDict(desk.typed(key, g.user.id) if _KEY.fullmatch(key) else ())
+
+
 def is_picking() -> bool:
     """Tell whether 确定 of the picker sent the form; the ticks travel with every other button, too."""
-    return "pick" in request.form
+    return "pick" in sent()
+
+
+def version_read() -> int | None:
+    """Return the version of the application that the form was read with, None where it knew none."""
+    text = sent().get("version", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _take_picked(filled: Filled) -> None:
     """Add the lines of every row ticked in the picker that has none yet."""
     present = {line.form.choice.data for line in _lines(filled.form)}
-    ticked = set(request.form.getlist("picked"))
+    ticked = set(sent().getlist("picked"))
     for key, choosable in filled.offered.items():
         if key in present or choosable.refusal or (choosable.group or key) not in ticked:
             continue
@@ -297,8 +337,16 @@ def _name_venues(filled: Filled) -> None:
 
 def request_key() -> str:
     """Return the key that makes sending a form twice harmless: the form's own, or a new one."""
-    sent = request.form.get("request_key", "")
-    return sent if _KEY.fullmatch(sent) else str(uuid4())
+    key = sent().get("request_key", "")
+    return key if _KEY.fullmatch(key) else str(uuid4())
+
+
+def version_shown(filled: Filled, application: Any) -> int | None:
+    """Return the version that the form carries: the one it was read with, while it is refused, too."""
+    if filled.conflict:
+        version: int | None = filled.conflict["version"]
+        return version
+    return application.version if application and not sent() else version_read()
 
 
 INSTRUMENT_COLUMNS: tuple[dict[str, Any], ...] = (
@@ -328,6 +376,7 @@ def page(
         "footer_fields": [form.reason],
         "errors": filled.errors,
         "lines": None,
+        "conflict": filled.conflict,
         **more,
     }
     if "lines" in form:
@@ -341,7 +390,7 @@ def page(
 
 
 def _picker(filled: Filled, title: Any, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    offered = {each.group or each.key: each for each in reversed(filled.offered.values())}
+    offered = {each.group or each.key: each for each in reversed([*filled.offered.values()])}
     chosen = [filled.offered.get(line.form.choice.data or "") for line in filled.form.lines]
     return {
         "title": title,

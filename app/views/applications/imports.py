@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, abort, flash, g, redirect, request
+from flask import Response, abort, flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -21,9 +21,10 @@ from app.operations.applications import engine
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import FORMS, ImportColumn, Table
 from app.operations.records import clock
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.lists.listing import Action, BulkAction, BulkResult
+from app.views.lists.listing import Action, BulkResult, action
 from app.views.lists.workbook import MEDIA_TYPE
 
 _MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
@@ -59,19 +60,13 @@ class ImportDesk(OfficerDesk):
     ``importer`` is the operation's module: COLUMNS, FILE_KIND and `take`.
     """
 
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write bulk"}
+
     importer: Any
     import_label: Any
     import_page: str  # The template's name.
     file_title: Any  # What the table to fill in is called.
     outside_the_table: Mapping[str, Any] = {}  # Fields of the page besides the file: their titles.
-    bulk = (
-        BulkAction(
-            "submit",
-            _("Submit"),
-            _("Submit the %(count)s applications chosen, all or none?"),
-            icon="send",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
 
     def take(self, table: Table, *, is_signed: bool) -> Any:
@@ -135,11 +130,12 @@ class ImportDesk(OfficerDesk):
     @permission_name("write")
     def imported(self, import_id: int) -> Any:
         """Show what a file brought; while there are drafts, they are submitted or withdrawn."""
-        batch = self._batch(import_id)
-        g.crumb = gettext("Import batch")
+        batch, crumb = self._batch(import_id), gettext("Import batch")
         waits = Status.DRAFT in batch.statuses
         if not waits and Status.WITHDRAWN not in batch.statuses:
-            return self.render_template("parts/result.html", result=self._result(batch))
+            return self.render_template(
+                "parts/result.html", result=self._result(batch), crumb=crumb
+            )
         status = Status.DRAFT if waits else Status.WITHDRAWN
         detail = {
             "title": self.import_label,
@@ -153,7 +149,7 @@ class ImportDesk(OfficerDesk):
             ),
             "back_url": self.url("list", **{"import": import_id}),
         }
-        return self.render_template("parts/detail.html", detail=detail)
+        return self.render_template("parts/detail.html", detail=detail, crumb=crumb)
 
     @expose("/import/<int:import_id>/submit", methods=["POST"])
     @has_access
@@ -246,7 +242,14 @@ class ImportDesk(OfficerDesk):
         except engine.NoneSubmitted as error:
             return signing.none_submitted(error, self.url("list"))
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action(
+        "submit",
+        _("Submit"),
+        _("Submit the %(count)s applications chosen, all or none?"),
+        "send",
+        single=False,
+    )
+    def submit_many(self, ids: Sequence[int]) -> BulkResult:
         """Submit many at once, all or none."""
         try:
             done = engine.submit_all(ids, self.actor(), now=clock.now())

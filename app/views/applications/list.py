@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from flask import abort, g, url_for
+from flask import abort, g
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
@@ -39,7 +40,8 @@ from app.models import (
     Venue,
 )
 from app.operations.accounts import details
-from app.operations.applications import attachments
+from app.operations.applications import attachments, history
+from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
 from app.views.lists.columns import Column
@@ -47,6 +49,7 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
 
+MOST_NAMED = 10  # instruments that a question about many applications names
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
@@ -59,6 +62,7 @@ ACTION_TONES = {
     Action.SEND_BACK: "red",
     Action.WITHDRAW: "grey",
     Action.REFUSE: "red",
+    Action.DISCARD: "grey",
 }
 _SHOWN_STATUS = case(
     (
@@ -68,6 +72,9 @@ _SHOWN_STATUS = case(
     ),
     else_=Application.status,
 )
+
+# Of a deleted draft nothing is shown but in the logs.
+_IS_THERE = Application.status != Status.DISCARDED
 
 
 def of_line(expression: Any, *conditions: Any) -> Any:
@@ -145,12 +152,53 @@ class ApplicationList(ListPage):
                 _SHOWN_STATUS.label("status"),
             )
             .join(Account, Account.id == Application.account_id)
-            .where(self.chosen())
+            .where(self.chosen(), _IS_THERE)
         )
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
         """Return the conditions for the lines that a row puts together."""
         return ()
+
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Name the enterprises and the tonnes that the applications are about."""
+        # An account that is being opened stands under the registry's own, one an application.
+        concerned = case(
+            (Application.kind == AccountOpening.code, -Application.id),
+            else_=Application.account_id,
+        )
+        enterprises = select(func.count(concerned.distinct())).where(Application.id.in_(ids))
+        lines = db.session.execute(
+            select(
+                Instrument.code,
+                Instrument.name,
+                cast(func.sum(ApplicationLine.quantity), BigInteger),
+            )
+            .select_from(ApplicationLine)
+            .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+            .join(Application, Application.id == ApplicationLine.application_id)
+            .where(Application.id.in_(ids), *self.lines_shown())
+            .group_by(Instrument.code, Instrument.name)
+            .order_by(Instrument.code)
+        ).all()
+        unit = _("tonnes")
+        facts: list[tuple[Any, ...]] = [
+            (_("Number of enterprises"), db.session.scalar(enterprises), "number")
+        ]
+        if lines:
+            facts.append((_("Total"), sum(each[2] for each in lines), "number", unit))
+        for code, name, tonnes in lines[:MOST_NAMED]:
+            facts.append((f"{code} {name}", tonnes, "number", unit))
+        if len(lines) > MOST_NAMED:
+            others = sum(each[2] for each in lines[MOST_NAMED:])
+            title = gettext("%(count)s other instruments", count=len(lines) - MOST_NAMED)
+            facts.append((title, others, "number", unit))
+        return facts
+
+    def bulk_state(self, ids: Sequence[int]) -> str:
+        """Return the sum of the versions: each change of one of them adds to it."""
+        return str(
+            db.session.scalar(select(func.sum(Application.version)).where(Application.id.in_(ids)))
+        )
 
     def chosen(self) -> ColumnElement[bool]:
         """Return which applications this page is about."""
@@ -166,12 +214,16 @@ class ApplicationList(ListPage):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show one application with its lines and what was done to it."""
-        application = self.load(id)
-        return self.render_template("parts/detail.html", detail=self.detail(application))
+        return self.render_template("parts/detail.html", detail=self.detail(*self.found(id)))
 
-    def detail(self, application: Application) -> dict[str, Any]:
-        """Return what detail.html shows."""
-        status = g.shown_status  # As people see it: a settled day's transfers have arrived.
+    def detail(
+        self, application: Application, status: str = "", *, is_clear: bool = False
+    ) -> dict[str, Any]:
+        """Return what detail.html shows; ``status`` is the one that `found` returns, where it matters.
+
+        Personal data are masked unless they ``is_clear``.
+        """
+        status = status or application.status
         label, tone = SHOWN_STATUSES[status]
         return {
             "title": self.title,
@@ -188,7 +240,7 @@ class ApplicationList(ListPage):
                 for each in self.detail_actions(application, status)
             ],
             "sections": [{"title": _("Application"), "items": self.detail_facts(application)}],
-            "tables": self.detail_tables(application),
+            "tables": self.detail_tables(application, is_clear=is_clear),
             "lines": self.detail_lines(application),
             "attachments": attachments.of_application(application.id),
             "timeline": timeline(application),
@@ -219,11 +271,12 @@ class ApplicationList(ListPage):
             facts.append((_("Reason for the refusal"), application.refusal, "text"))
         return facts
 
-    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+    def detail_tables(
+        self, application: Application, *, is_clear: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the tables that stand before the lines: proposed details, receivers' agreement."""
         found = []
         if application.proposal:
-            is_clear = getattr(g, "reads_clear", False)
             is_new = application.kind == AccountOpening.code
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
             found += [table] if table["rows"] else []
@@ -263,8 +316,19 @@ class ApplicationList(ListPage):
 
     def load(self, id_: int) -> Application:
         """Return an application of this kind in the member's scope, or answer 404."""
+        return self.found(id_)[0]
+
+    def found(self, id_: int) -> tuple[Application, str]:
+        """Return an application in scope with its status as people see it, or answer 404.
+
+        A settled day's transfers have arrived, though their rows still say that they wait.
+        """
+        return self.find(id_, self.chosen()) or abort(404)
+
+    def find(self, id_: int, is_about: ColumnElement[bool]) -> tuple[Application, str] | None:
+        """Return the same of what a condition is about, or None."""
         wanted = scoped_applications(
-            select(Application, _SHOWN_STATUS).where(Application.id == id_, self.chosen()),
+            select(Application, _SHOWN_STATUS).where(Application.id == id_, is_about, _IS_THERE),
             Application.id,
             Application.account_id,
             g.user,
@@ -284,17 +348,9 @@ class ApplicationList(ListPage):
         ).unique()
         row = found.one_or_none()
         if row is None:
-            abort(404)
-        application, g.shown_status = row
-        return application
-
-    def may(self, permission: str) -> bool:
-        """Tell whether the member holds a permission on this page."""
-        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
-
-    def url(self, method: str, **arguments: Any) -> str:
-        """Return the address of one of this page's methods."""
-        return url_for(f"{self.endpoint}.{method}", **arguments)
+            return None
+        application, status = row
+        return application, status
 
 
 def subject_of(application: Application) -> tuple[str, str]:
@@ -348,7 +404,7 @@ def comparison(
         field = details.BY_NAME[name]
         mask = mask_of(name) if field.is_personal and not is_clear else None
         if name == "sector":
-            before, after = (str(details.SECTORS.get(each, each)) for each in (before, after))
+            before, after = (str(SECTORS.get(each, each)) for each in (before, after))
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
     if is_new:
         province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
@@ -375,7 +431,7 @@ def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
     others = [] if kind.has_lines else application.parties
     names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
     return [
-        (_("Type"), kind.categories.get(application.category), "text"),
+        (_("Type"), Titles(kind.code).get(application.category), "text"),
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
         (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),
@@ -401,9 +457,27 @@ def timeline(application: Application) -> list[dict[str, Any]]:
     ]
 
 
+def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...]:
+    """Return columns that lists of applications share, by their keys and in this order.
+
+    Those ``hidden`` are not shown unless a member chooses them.
+    """
+    known = {each.key: each for each in ApplicationList.columns}
+    return tuple(
+        replace(known[key], is_shown=False) if key in hidden else known[key] for key in keys
+    )
+
+
+def said_of(application: Application) -> str:
+    """Say what was done to an application last, by whom and when."""
+    event = history.last_event(application.id)
+    told = history.told(event) if event else ""
+    return gettext("Application %(number)s: %(event)s", number=application.number, event=told)
+
+
 def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
     """Return the query form that lists of applications share."""
-    found = (
+    found: tuple[Filter, ...] = (
         Filter("number", _("Application number"), kind="prefix", on=("number",)),
         Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
         Filter(

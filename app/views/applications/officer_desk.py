@@ -17,21 +17,28 @@ from app.extensions import db
 from app.models import Account, Application
 from app.models.folding import has_part
 from app.operations.records.actor import Actor
+from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped
 from app.views.applications.desk import ApplicationDesk
+from app.views.page import current_actor
 
 
 class OfficerDesk(ApplicationDesk):
     """A desk of the registry's officers: an application about an enterprise that is chosen first."""
 
+    # The second of the two officers confirms it (ReviewView).
+    grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write"}
+
     @expose("/new", methods=["GET", "POST"])
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Ask for the enterprise, then show the form about it."""
-        if "account" not in request.args:
-            return choose_account(self, self.form_title)
-        return super().new()
+        """Ask what it is about, then show the form about it."""
+        return self.choose() or super().new()
+
+    def choose(self) -> Any:
+        """Return the page on which the enterprise is chosen, or nothing once the address names it."""
+        return None if "account" in request.args else choose_account(self, self.form_title)
 
     def account_id(self) -> int:
         """Return the enterprise that the address names."""
@@ -56,7 +63,7 @@ class OfficerDesk(ApplicationDesk):
 
     def actor(self) -> Actor:
         """Who acts: an officer of the registry."""
-        return Actor.of(g.user, request.remote_addr or "")
+        return current_actor()
 
 
 MOST_ACCOUNTS = 20

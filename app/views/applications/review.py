@@ -16,20 +16,23 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import COLLEAGUE_STEP, Action, Party, Status
+from app.domain.workflow import COLLEAGUE_STEP, EDITABLE, Action, Party, Status
 from app.extensions import db, transaction, undone
 from app.models import Application, ApplicationEvent, ApplicationParty
-from app.operations.applications import engine
+from app.operations.applications import deciding, engine, history
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
+from app.security.roles import REVIEWERS
 from app.security.scope import scoped_applications
 from app.views.applications import receivers, signing
 from app.views.applications.list import ApplicationList, named_openings, usual_filters
+from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkAction, BulkResult, Conditions
+from app.views.lists.listing import BulkResult, Conditions, action, in_bulk
+from app.views.page import current_actor
 
 # What an enterprise starts can need the yes of its own second operator, too.
 REVIEWED_KINDS = {
@@ -38,6 +41,7 @@ REVIEWED_KINDS = {
     if kind.reviews or kind.started_by is Party.APPLICANT
 }
 REVEALING = {"account_change": "AccountChangeView", "account_opening": "AccountOpeningView"}
+_DECISIONS = (Action.APPROVE, Action.SEND_BACK, Action.WITHDRAW)
 KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
 KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)
 
@@ -132,32 +136,15 @@ class ReviewView(_ReviewList):
 
     route_base = "/reviews"
     title = _("To review")
+    menu = MenuEntry(REVIEWS, 1)
+    guide = {"enterprise": "审核", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {REVIEWERS: "list export show review bulk"}
     filters = tuple(each for each in _ReviewList.filters if each.name != "status")
     help = (
         _("Approve or send back one by one, or tick several rows or all that meet the conditions"),
         _("Nobody reviews what they submitted; what stands against an item is shown in the result"),
         _(
             "Sending back needs a reason; the applicant can change the application and submit it again"
-        ),
-    )
-    bulk = (
-        BulkAction(
-            "approve",
-            _("Approve"),
-            _("Approve the %(count)s applications chosen?"),
-            icon="check",
-            comment=_("Review comment"),
-            job="review",
-        ),
-        BulkAction(
-            "send_back",
-            _("Send back"),
-            _("Send the %(count)s applications chosen back?"),
-            icon="arrow-back-up",
-            is_dangerous=True,
-            comment=_("Reason for sending back"),
-            needs_comment=True,
-            job="review",
         ),
     )
     bulk_name, bulk_object = "number", "account"
@@ -174,12 +161,36 @@ class ReviewView(_ReviewList):
         """One signature stands for the decision on all of them."""
         if not signing.is_asked():
             return None
-        actor = Actor.of(g.user, request.remote_addr or "")
-        return signing.ask_for_review(ids, name, request.form.get("comment", "").strip(), actor)
+        return signing.ask_for_review(ids, name, request.form.get("comment", ""), current_actor())
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
-        """Decide on many at once."""
-        outcome = self._decide(name, ids, request.form.get("comment", ""))
+    @action(
+        "approve",
+        _("Approve"),
+        _("Approve the %(count)s applications chosen?"),
+        "check",
+        single=False,
+    )
+    @in_bulk(comment=_("Review comment"), job="review")
+    def approve(self, ids: Sequence[int], comment: str = "") -> BulkResult:
+        """批量通过."""
+        return self._decide(deciding.APPROVE, ids, comment)
+
+    @action(
+        "send_back",
+        _("Send back"),
+        _("Send the %(count)s applications chosen back?"),
+        "arrow-back-up",
+        single=False,
+    )
+    @in_bulk(
+        comment=_("Reason for sending back"), needs_comment=True, job="review", is_dangerous=True
+    )
+    def send_back(self, ids: Sequence[int], comment: str) -> BulkResult:
+        """批量退回."""
+        return self._decide(deciding.SEND_BACK, ids, comment)
+
+    def _decide(self, name: str, ids: Sequence[int], comment: str) -> BulkResult:
+        outcome = deciding.decide(ids, name, current_actor(), now=clock.now(), comment=comment)
         return BulkResult(
             done=[case.id for case in outcome.done],
             refused={case.id: str(error) for case, error in outcome.refused},
@@ -196,13 +207,36 @@ class ReviewView(_ReviewList):
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """Show an application with its review form."""
-        return self._review_page(self.load(id))
+        """Show an application with its review form, or who has decided on it."""
+        found = self.find(id, self.chosen())
+        return self._review_page(*found) if found else self._decided_page(id)
 
-    def _review_page(self, application: Application, comment: str = "", error: str = "") -> Any:
+    def _decided_page(self, id_: int) -> Any:
+        """Show what waits no longer, and say who decided what and when; else answer 404."""
+        party = engine.party(current_actor())
+        application, status = self.find(id_, Application.kind.in_(_kinds_of(party))) or abort(404)
+        event = history.last_event(id_, Action.SUBMIT, *_DECISIONS)
+        if event is None or event.action == Action.SUBMIT:
+            abort(404)
+        flash(
+            gettext(
+                "Application %(number)s does not wait for your review any more: %(event)s",
+                number=application.number,
+                event=history.told(event),
+            ),
+            "warning",
+        )
+        if application.status in EDITABLE:  # What its applicant is changing is not shown to others.
+            return redirect(self.url("list"))
+        detail = self.detail(application, status)
+        return self.render_template("parts/detail.html", detail=detail)
+
+    def _review_page(
+        self, application: Application, status: str, comment: str = "", error: str = ""
+    ) -> Any:
         return self.render_template(
             "applications/review.html",
-            detail=self.detail(application),
+            detail=self.detail(application, status),
             decide_url=self.url("decide", id=application.id),
             submission=application.submitted_at,
             comment=comment,
@@ -215,26 +249,32 @@ class ReviewView(_ReviewList):
     def decide(self, id: int) -> Any:
         """通过 or 退回."""
         decision, comment = request.form.get("decision", ""), request.form.get("comment", "")
-        if decision not in ("approve", "send_back"):
+        if decision not in deciding.DECISIONS:
             abort(400)
-        application = self.load(id)
+        found = self.find(id, self.chosen())
+        if found is None:  # Decided meanwhile, say.
+            page = self._decided_page(id)
+            return (page, 404) if isinstance(page, str) else page
+        application, _status = found
+        is_signed_first = signing.is_asked()
         try:
-            with transaction():
-                is_signed_first = signing.is_asked()
-                with undone() if is_signed_first else nullcontext():
-                    self._require_read(application.id)
-                    self._decide(decision, [application.id], comment).one()
+            with transaction(), undone() if is_signed_first else nullcontext():
+                self._require_read(application.id)
+                deciding.decide(
+                    [application.id], decision, current_actor(), now=clock.now(), comment=comment
+                ).one()
         except RuleError as error:
-            if error.field != "comment":  # Decided meanwhile, say: nothing is left to fill in.
+            if error.code == "wrong_status":
+                return redirect(self.url("show", id=id))
+            if error.field != "comment":
                 flash(str(error), "danger")
                 return redirect(self.url("list"))
-            return self._review_page(self.load(id), comment, str(error)), 400
+            return self._review_page(*self.found(id), comment, str(error)), 400
         if is_signed_first:  # All stands well with it.
-            actor = Actor.of(g.user, request.remote_addr or "")
-            return signing.ask_for_review([application.id], decision, comment.strip(), actor)
+            return signing.ask_for_review([application.id], decision, comment, current_actor())
         flash(
             gettext("Application %(number)s was approved", number=application.number)
-            if decision == "approve"
+            if decision == deciding.APPROVE
             else gettext("Application %(number)s was sent back", number=application.number),
             "success",
         )
@@ -245,7 +285,7 @@ class ReviewView(_ReviewList):
         read = request.form.get("submission")
         if not read:
             return
-        engine.hold([id_], Actor.of(g.user))
+        engine.hold([id_], current_actor())
         submission = select(Application.submitted_at).where(Application.id == id_)
         if str(db.session.scalar(submission)) != read:
             raise RuleError(
@@ -253,18 +293,14 @@ class ReviewView(_ReviewList):
                 code="submitted_again",
             )
 
-    def _decide(self, name: str, ids: Sequence[int], comment: str) -> engine.Outcome:
-        actor = Actor.of(g.user, request.remote_addr or "")
-        if len(comment) > engine.LONGEST_REASON or "\x00" in comment:
-            raise RuleError(
-                _(
-                    "A review comment has at most %(most)d characters",
-                    most=engine.LONGEST_REASON,
-                ),
-                field="comment",
-            )
-        verb = engine.approve if name == "approve" else engine.send_back
-        return verb(ids, actor, now=clock.now(), comment=comment.strip())
+
+def _kinds_of(party: Party) -> list[str]:
+    """Return the kinds that a party reviews; an enterprise is asked for its own, too (操作复核)."""
+    return [
+        code
+        for code, kind in KINDS.items()
+        if party in kind.reviews or (party is Party.RECEIVER and kind.started_by is Party.APPLICANT)
+    ]
 
 
 class ReviewedView(_ReviewList):
@@ -272,6 +308,9 @@ class ReviewedView(_ReviewList):
 
     route_base = "/reviewed"
     title = _("Reviewed")
+    menu = MenuEntry(REVIEWS, 2)
+    guide = {"enterprise": "审核", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {REVIEWERS: "list export show"}
 
     def chosen(self) -> ColumnElement[bool]:
         """What the member approved or sent back."""

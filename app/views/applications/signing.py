@@ -9,23 +9,28 @@ from datetime import datetime
 from typing import Any
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
-from app.domain.workflow import Case
+from app.domain.workflow import EDITABLE, Case, Status
 from app.extensions import db, transaction
 from app.models import Application
-from app.operations.applications import engine, evidence, jobs
+from app.operations.applications import deciding, engine, evidence, jobs
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.pki.canonical import parse
 from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
-from app.views.lists.listing import JOB_FROM
+from app.security.roles import READERS
+from app.security.scope import scoped_applications
+from app.views.applications.list import said_of
+from app.views.lists.listing import JOB_FROM, back_url
+from app.views.page import Page
 
 
 def is_asked() -> bool:
@@ -35,53 +40,66 @@ def is_asked() -> bool:
 
 def ask_for_submission(application_id: int, actor: Actor) -> Any:
     """Send the applicant to the page where the submission is signed."""
-    return _ask(evidence.submission(evidence.contents([application_id]), actor))
+    payload = evidence.submission(evidence.contents([application_id]), actor)
+    back = url_for(f"{_desk_of(payload['application']['kind'])}.show", id=application_id)
+    return _ask(payload, back, of=application_id)
 
 
 def ask_for_submissions(ids: Sequence[int], actor: Actor) -> Any:
     """Send the officer to the page where the submission of all of them is signed, once."""
-    return _ask(evidence.submissions(evidence.contents(ids), actor))
+    payload = evidence.submissions(evidence.contents(ids), actor)
+    return _ask(payload, _imported(payload) or url_for(f"{_desk_of(payload['kind'])}.list"))
 
 
 def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> Any:
-    """Send the reviewer to the page where the decision on all of them is signed, once."""
-    return _ask(evidence.review(evidence.contents(ids), decision, comment, actor))
+    """Send the reviewer to the page where the decision on all of them is signed, once.
+
+    Raises RuleError for the comment.
+    """
+    comment = deciding.checked_comment(decision, comment)
+    back = url_for("ReviewView.list")
+    if len(ids) == 1:
+        back = url_for("ReviewView.show", id=ids[0])
+    return _ask(evidence.review(evidence.contents(ids), decision, comment, actor), back)
 
 
-def _ask(payload: dict[str, Any]) -> Any:
+def _ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:
+    """Make the challenge; the address says what there is to see when it is used up."""
     with transaction():
         challenge = certificates.ask(g.user.id, "sign", payload)
-    return redirect(url_for("SigningView.show", challenge=challenge))
+    return redirect(url_for("SigningView.show", challenge=challenge, of=of, back=back))
 
 
-class SigningView(BaseView):
+class SigningView(Page):
     """One page for everything that is signed."""
 
     route_base = "/signing"
     default_view = "show"
+    title = _("Signing")
+    guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
+    grants = {READERS: "sign"}
 
     @expose("/<challenge>")
     @has_access
     @permission_name("sign")
     def show(self, challenge: str) -> Any:
         """Show what waits to be signed, and the button that opens the assistant."""
-        waits = certificates.waiting(challenge, "sign")
-        # A renewal is signed where it began, on a page of its own.
-        if waits is None or waits.member_id != g.user.id or waits.payload["schema"] not in _ACTS:
-            flash(gettext("What was to be signed has lapsed; please submit it again"), "warning")
-            return redirect(url_for("HomeView.index"))
+        waits = _waiting(challenge)
+        if waits is None:
+            return _over()
         payload = waits.payload
         purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
-        g.crumb = gettext("Sign")
         return self.render_template(
             "applications/signing.html",
+            crumb=gettext("Sign"),
             is_review=purpose == "review",
             kinds=KINDS,
             payload=payload,
             step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
-            action=url_for("SigningView.sign", challenge=challenge),
-            back_url=_imported(payload) or url_for("HomeView.index"),
+            action=url_for("SigningView.sign", challenge=challenge, **request.args),
+            back_url=_way_back(),
+            unsigned=_unsigned(payload),
         )
 
     @expose("/<challenge>", methods=["POST"])
@@ -97,10 +115,63 @@ class SigningView(BaseView):
                 raise SignatureRefused("challenge")
             return _ACTS[payload["schema"]](payload, taken, content, cms)
         except PkiError as error:
+            if error.code == "no_challenge":
+                return _over()
             flash(certificates.reason_of(error), "danger")
         except RuleError as error:
             flash(str(error), "danger")
-        return redirect(url_for("HomeView.index"))
+        return redirect(_way_back())
+
+
+def _waiting(challenge: str) -> certificates.Waiting | None:
+    """Return what waits for the member's signature; a renewal is signed on a page of its own."""
+    waits = certificates.waiting(challenge, "sign")
+    is_here = waits and waits.member_id == g.user.id and waits.payload["schema"] in _ACTS
+    return waits if is_here else None
+
+
+def _way_back() -> str:
+    return back_url(url_for("HomeView.index"))
+
+
+def _over() -> Any:
+    """Say what became of what was to be signed: by whom it was submitted, and when."""
+    id_ = request.args.get("of", 0, type=int)
+    mine = scoped_applications(
+        select(Application).where(Application.id == id_),
+        Application.id,
+        Application.account_id,
+        g.user,
+    )
+    application = db.session.scalar(mine) if 0 < id_ < 2**63 else None
+    if application is None or application.status in EDITABLE:
+        flash(
+            gettext("There is nothing left to sign here: it was signed, or its time is over"),
+            "warning",
+        )
+        return redirect(_way_back())
+    flash(said_of(application), "info")
+    is_there = application.status != Status.DISCARDED
+    return redirect(_way_back() if is_there else url_for("HomeView.index"))
+
+
+def _unsigned(payload: dict[str, Any]) -> str:
+    """Say where that is found what stays unsigned."""
+    if payload["schema"] == evidence.REVIEW:
+        return gettext("Unsigned, nothing is decided; the review list keeps what waits")
+    kind = payload["application"]["kind"] if "application" in payload else payload["kind"]
+    page = str(_view_of(kind).title)
+    if "application" not in payload:
+        return gettext(
+            "Unsigned, nothing is submitted; the %(count)s applications stay in the list “%(page)s”",
+            count=payload["count"],
+            page=page,
+        )
+    return gettext(
+        "Unsigned, application %(number)s is saved and not submitted; it stays in the list “%(page)s”",
+        number=payload["application"]["number"],
+        page=page,
+    )
 
 
 def _sent(name: str) -> bytes:
@@ -152,11 +223,13 @@ def _submit_all(
 
 def _desk_of(kind: str) -> str:
     """Return the endpoint of the desk where applications of a kind are started."""
+    return str(_view_of(kind).endpoint)
+
+
+def _view_of(kind: str) -> Any:
     views = current_app.appbuilder.baseviews  # type: ignore[attr-defined]
     return next(
-        view.endpoint
-        for view in views
-        if getattr(view, "kind", "") == kind and hasattr(view, "done")
+        view for view in views if getattr(view, "kind", "") == kind and hasattr(view, "done")
     )
 
 
@@ -173,9 +246,9 @@ def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
         signature = _verified("review", expected, taken, content, cms)
         if len(ids) > JOB_FROM:
             return redirect(url_for("JobView.show", job_id=_job(ids, payload, signature, actor)))
-        verb = engine.approve if decision == "approve" else engine.send_back
-        outcome = verb(ids, actor, now=clock.now(), comment=comment)
-        evidence.cover(signature, found, [case.id for case in outcome.done], actor)
+        outcome = deciding.decide(
+            ids, decision, actor, now=clock.now(), comment=comment, signature=signature
+        )
     return result_of(len(outcome.done), outcome.refused, url_for("ReviewView.list"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Response, abort, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
 
@@ -17,10 +17,11 @@ from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.models.attestation import Attestation
 from app.operations.compliance import attestations
-from app.operations.records.actor import Actor
 from app.operations.records.log import record
+from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.attestations import drawing
+from app.views.page import Page, current_actor
 
 TITLES = {
     attestations.CANCELLATION: _("Certificate of voluntary cancellation"),
@@ -28,11 +29,13 @@ TITLES = {
 }
 
 
-class AttestationView(BaseView):
+class AttestationView(Page):
     """自愿注销证明 and 履约证明 as PDF."""
 
     route_base = "/attestations"
     default_view = "pdf"
+    title = _("Certificate of record")
+    grants = {READERS: "download"}
 
     @expose("/<int:id>.pdf")
     @has_access
@@ -45,7 +48,7 @@ class AttestationView(BaseView):
         name = quote(f"{drawing.TITLES[found.kind]}_{found.number}.pdf")
         with transaction():
             record(
-                Actor.of(g.user, request.remote_addr or ""),
+                current_actor(),
                 "attestation.download",
                 subject=found.number,
                 account_id=found.account_id,
@@ -59,11 +62,12 @@ class AttestationView(BaseView):
         )
 
 
-class VerifyView(BaseView):
+class VerifyView(Page):
     """证明查验: open to everybody who holds a certificate in their hands."""
 
     route_base = "/verify"
     default_view = "ask"
+    title = _("Verification of a certificate of record")
 
     @expose("/")
     def ask(self) -> Any:
@@ -93,7 +97,7 @@ class VerifyView(BaseView):
 def _shown(attestation: Attestation) -> dict[str, Any]:
     """Return the facts that a stranger may compare; free text may tell of persons and is left out."""
     content = attestation.content
-    facts = [
+    facts: list[tuple[Any, ...]] = [
         (_("Certificate number"), attestation.number, "code"),
         (_("Issued to"), content["name"], "text"),
         (_("Unified social credit code"), content.get("uscc"), "code"),

@@ -18,6 +18,7 @@ from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import LinesForm
 from app.views.applications.list import usual_filters
+from app.views.chapters import CANCELLATIONS, MenuEntry
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions
 
@@ -28,6 +29,8 @@ class VoluntaryCancellationView(ApplicationDesk):
     route_base = "/voluntary-cancellations"
     kind = VoluntaryCancellation.code
     title = _("Voluntary cancellations")
+    menu = MenuEntry(CANCELLATIONS, 1)
+    guide = {"enterprise": "二自愿注销", "province": "查询", "registry": "自愿注销管理"}
     form_title = _("Voluntary cancellation application")
     form = LinesForm
     new_label = _("New voluntary cancellation")
@@ -62,7 +65,7 @@ class VoluntaryCancellationView(ApplicationDesk):
             yield from self._proof(found.id if found else None)
 
     def _proof(self, attestation_id: int | None) -> Iterable[RowAction]:
-        if attestation_id and self.appbuilder.sm.has_access("can_download", "AttestationView"):
+        if attestation_id and self.may("download", "AttestationView"):
             url = url_for("AttestationView.pdf", id=attestation_id)
             yield RowAction(_("Certificate of cancellation"), url, keeps_place=False)
 

@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import select
+from sqlalchemy import BigInteger, cast, func, select
 from wtforms import SelectMultipleField
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -23,10 +23,12 @@ from app.operations.compliance.notices import NewNotice
 from app.operations.imports import notice_import
 from app.operations.imports.tables import FORMS
 from app.operations.records import clock
+from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications.form import Required
 from app.views.applications.imports import chosen_table, template_file
 from app.views.applications.officer_desk import choose_account, chosen_account
 from app.views.applications.texts import StringField, TextAreaField
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (
     COUNTING,
     INSTRUMENT_KINDS,
@@ -38,7 +40,8 @@ from app.views.compliance.obligations import (
 )
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkAction, BulkResult
+from app.views.lists.listing import BulkResult, action
+from app.views.page import current_actor
 
 
 class NoticeForm(FlaskForm):
@@ -111,17 +114,15 @@ class NoticeView(NoticePages):
 
     route_base = "/compliance-notices"
     title = _("Compliance notices")
+    menu = MenuEntry(COMPLIANCE, 3)
+    guide = {"province": "履约通知书", "registry": "履约通知书与清缴记录"}
+    grants = {
+        AUTHORITIES: "list export show certificate",
+        f"{PROVINCE} {REGISTRY_MAKER}": "write bulk",
+    }
     detail_title = _("Compliance notice")
     columns = _status_first(NoticeList.columns)
     stacks_actions = True
-    bulk = (
-        BulkAction(
-            "remind",
-            _("Remind"),
-            _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
-            icon="bell",
-        ),
-    )
     bulk_name, bulk_object = "number", "account"
     help = (
         *COUNTING,
@@ -143,9 +144,29 @@ class NoticeView(NoticePages):
             yield RowAction(_("Adjust scope"), self.url("adjust_scope", id=row.id))
         yield from self.proof(row)
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Name the enterprises and what they owe."""
+        enterprises, obligation = db.session.execute(
+            select(
+                func.count(Notice.account_id.distinct()),
+                cast(func.sum(Notice.obligation), BigInteger),
+            ).where(Notice.id.in_(ids))
+        ).one()
+        return [
+            (_("Number of enterprises"), enterprises, "number"),
+            (_("Obligation"), obligation, "number", _("tonnes")),
+        ]
+
+    @action(
+        "remind",
+        _("Remind"),
+        _("Send a reminder about the %(count)s notices chosen, by mail and text message?"),
+        "bell",
+        single=False,
+    )
+    def remind(self, ids: Sequence[int]) -> BulkResult:
         """提醒."""
-        outcome = reminders.remind(ids, self.actor(), now=clock.now())
+        outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}
         return BulkResult(done=outcome.done, refused=refused)
 
@@ -187,7 +208,7 @@ class NoticeView(NoticePages):
                 notice_import.percent(form.offset_percent.data or ""),
             )
             with transaction():
-                (id_,) = notices.issue([wanted], self.actor(), now=clock.now())
+                (id_,) = notices.issue([wanted], current_actor(), now=clock.now())
         except RuleError as error:
             _refuse(form, error)
             return None
@@ -207,7 +228,7 @@ class NoticeView(NoticePages):
                 with transaction():
                     notices.adjust(
                         {notice.id: wanted},
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -239,7 +260,7 @@ class NoticeView(NoticePages):
                         notice.id,
                         form.instruments.data or [],
                         notice_import.percent(form.offset_percent.data or ""),
-                        self.actor(),
+                        current_actor(),
                         now=clock.now(),
                         document_no=form.document_no.data or "",
                         reason=form.reason.data or "",
@@ -263,7 +284,7 @@ class NoticeView(NoticePages):
             table = chosen_table(notice_import.COLUMNS)
             try:
                 with transaction():
-                    count = notice_import.import_table(table, self.actor(), now=clock.now())
+                    count = notice_import.import_table(table, current_actor(), now=clock.now())
             except RuleError as error:
                 table.refuse(0, "", error.message)
             if table.is_clear:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
@@ -18,16 +18,18 @@ from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
 from app.models import Account, Attestation, Member, Notice, NoticeChange
-from app.operations.accounts.details import SECTORS
 from app.operations.compliance import attestations
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
-from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
+from app.security.roles import ENTERPRISES
 from app.security.scope import scope_of, scoped
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.page import current_actor
 
 DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
 STATES = {
@@ -121,25 +123,11 @@ class NoticeList(ListPage):
         """Return every notice."""
         return notices()
 
-    def may(self, permission: str, view: str = "") -> bool:
-        """Tell whether the member holds a permission on this page, or on another."""
-        return self.appbuilder.sm.has_access(
-            f"can_{permission}", view or self.class_permission_name
-        )
-
-    def url(self, method: str, **arguments: Any) -> str:
-        """Return the address of one of this page's methods."""
-        return url_for(f"{self.endpoint}.{method}", **arguments)
-
 
 class NoticePages(NoticeList):
     """A list whose rows have a page of their own, and their certificate."""
 
     detail_title: Any
-
-    def actor(self) -> Actor:
-        """Who acts."""
-        return Actor.of(g.user, request.remote_addr or "")
 
     def load(self, id_: int) -> Notice:
         """Return a notice in the member's scope, or answer 404."""
@@ -206,7 +194,7 @@ class NoticePages(NoticeList):
         notice = self.load(id)
         try:
             with transaction():
-                found = attestations.certify_notice(notice.id, self.actor(), clock.now())
+                found = attestations.certify_notice(notice.id, current_actor(), clock.now())
                 attestation_id = found.id
         except RuleError as error:
             flash(str(error), "danger")
@@ -219,6 +207,9 @@ class ComplianceView(NoticePages):
 
     route_base = "/compliance"
     title = _("Compliance")
+    menu = MenuEntry(COMPLIANCE, 1)
+    guide = {"enterprise": "一履约通知书查询"}
+    grants = {ENTERPRISES: "list export show certificate"}
     detail_title = _("Scope of compliance")
     filters = tuple(each for each in NoticeList.filters if not each.is_of_others)
     help = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    case,
     cast,
     func,
     select,
@@ -24,14 +23,17 @@ from sqlalchemy import (
 )
 
 from app.domain.regions import PROVINCES
-from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationLine, Notice
-from app.operations.accounts.details import SECTORS
+from app.models import Account, Notice
+from app.models.figures import notice_surrender_line
+from app.operations.records.catalogue import SECTORS
+from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action, Conditions
+from app.views.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +112,12 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
 
 def _surrendered(wanted: ColumnElement[bool]) -> Any:
     """Return what was surrendered for each notice that is wanted, and not refunded."""
-    signed = case(
-        (Application.kind == "surrender", ApplicationLine.quantity), else_=-ApplicationLine.quantity
-    )
+    line = notice_surrender_line
     return (
-        select(Application.notice_id, cast(func.sum(signed), BigInteger).label("tonnes"))
-        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .join(Notice, Notice.id == Application.notice_id)
-        .where(wanted, Application.status == Status.APPROVED)
-        .group_by(Application.notice_id)
+        select(line.c.notice_id, cast(func.sum(line.c.surrendered), BigInteger).label("tonnes"))
+        .join(Notice, Notice.id == line.c.notice_id)
+        .where(wanted)
+        .group_by(line.c.notice_id)
         .subquery("used")
     )
 
@@ -135,13 +134,16 @@ def _share(row: Any) -> Share:
     return Share(**found)
 
 
-class ComplianceStatisticsView(BaseView):
+class ComplianceStatisticsView(Page):
     """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
 
     route_base = "/compliance-statistics"
     beneath = ("ComplianceGapView",)
     default_view = "index"
     title = _("Compliance statistics")
+    menu = MenuEntry(COMPLIANCE, 4)
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "show"}
 
     @expose("/")
     @has_access
@@ -258,6 +260,8 @@ class ComplianceGapView(NoticeList):
 
     route_base = "/compliance-gaps"
     title = _("Compliance gaps")
+    guide = {"province": "履约统计", "registry": "履约统计"}
+    grants = {AUTHORITIES: "list export"}
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
         for each in NoticeList.columns
@@ -271,7 +275,6 @@ class ComplianceGapView(NoticeList):
 
     def tools(self) -> Iterable[Action]:
         """The way back to the statistics."""
-        g.crumb = self.title
         back = url_for("ComplianceStatisticsView.index")
         yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 

@@ -27,8 +27,9 @@ from app.models import (
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import ApplicationList, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import notice_facts, notices, offset_facts
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -40,10 +41,10 @@ OF_NOTICE = (
     Filter("year", _("Compliance year"), kind="number", on=("year",)),
 )
 OF_NOTICE_COLUMNS: Any = (
-    ApplicationList.columns[0],
+    *usual_columns("number"),
     Column("notice_number", _("Notice number"), kind="code"),
     Column("year", _("Compliance year"), kind="code"),
-    *ApplicationList.columns[1:],
+    *(each for each in ApplicationList.columns if each.key != "number"),
 )
 
 
@@ -60,14 +61,22 @@ class _OfNotice(ApplicationList):
         )
 
 
+class SurrenderForm(LinesForm):
+    """履约申请, which is about one notice."""
+
+    notice: Notice
+
+
 class SurrenderView(_OfNotice, ApplicationDesk):
     """履约清缴记录查询, and 履约申请 for one notice."""
 
     route_base = "/surrenders"
     kind = Surrender.code
     title = _("Surrender records")
+    menu = MenuEntry(COMPLIANCE, 2)
+    guide = {"enterprise": "二清缴履约", "province": "查询", "registry": "履约通知书与清缴记录"}
     form_title = _("Surrender application")
-    form = LinesForm
+    form = SurrenderForm
     new_label = _("Surrender application")
     quantity_title = _("Submitted quantity")
     picker_title = _("Add instruments to surrender")
@@ -131,25 +140,35 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """The notice goes with the draft."""
-        return {**super().content(filled), "notice_id": self._notice().id}
+        return {**super().content(filled), "notice_id": filled.form.notice.id}
 
-    def load(self, id_: int) -> Application:
-        """Return an application; its form is about its own notice."""
-        application = super().load(id_)
-        g.surrendered_for = application.notice
-        return application
+    def new_form(self, account_id: int) -> SurrenderForm:
+        """Return the form about the notice that the address names."""
+        return self._about(super().new_form(account_id))
+
+    def edit_form(self, application: Application) -> SurrenderForm:
+        """Return the form about the application's own notice."""
+        return self._about(super().edit_form(application))
 
     def next_step(self, application: Application) -> Any:
         """Say who reviews it."""
         return gettext("The provincial authority reviews it; the quantity is held until then")
 
+    def _about(self, form: SurrenderForm) -> SurrenderForm:
+        form.notice = self._notice()
+        return form
+
     def _notice(self) -> Notice:
-        """Return the notice that the form is about: the application's, or the address's own."""
-        if "surrendered_for" not in g:
+        """Return the notice of the address: its application's, or the one that it names.
+
+        The form holds it, so that the session reads it once.
+        """
+        if id_ := (request.view_args or {}).get("id"):
+            notice = db.session.get_one(Application, id_).notice
+        else:
             text = request.args.get("notice", "")
             number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-            g.surrendered_for = db.session.get(Notice, number)
-        notice: Notice | None = g.surrendered_for
+            notice = db.session.get(Notice, number)
         if notice is None or notice.account_id != g.user.account_id:
             abort(404)
         return notice
@@ -182,6 +201,8 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     route_base = "/surrender-refunds"
     kind = SurrenderRefund.code
     title = _("Surrender refunds")
+    menu = MenuEntry(COMPLIANCE, 5)
+    guide = {"registry": "清缴退还"}
     form_title = _("New surrender refund")
     form = DocumentLinesForm
     new_label = _("New")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from flask import abort, g, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, null, select
 from sqlalchemy.orm import aliased
-from wtforms import SelectField
 
-from app.domain.kinds.custody import CUSTODY_TYPES, CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.workflow import Status, line_key
 from app.extensions import db
 from app.models import (
@@ -26,6 +24,9 @@ from app.models import (
 from app.models import (
     CustodyLink as Link,
 )
+from app.models.figures import line_draw
+from app.operations.records.catalogue import CUSTODY_TYPES
+from app.security.roles import READERS
 from app.security.scope import in_scope
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
@@ -35,17 +36,21 @@ from app.views.applications.form import (
     Choosable,
     Filled,
     LinesForm,
+    OfferedField,
     Required,
-    choices_of,
 )
-from app.views.applications.list import SHOWN_STATUSES, ApplicationList, usual_filters
+from app.views.applications.list import (
+    SHOWN_STATUSES,
+    usual_columns,
+    usual_filters,
+)
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import CUSTODY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage
 
-NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
 TYPE_FILTER = Filter(
     "type", _("Custody type"), kind="choice", on=("category",), choices=CUSTODY_TYPES
@@ -55,12 +60,7 @@ TYPE_FILTER = Filter(
 class DepositForm(LinesForm):
     """存管申请."""
 
-    category = SelectField(
-        _("Custody type"),
-        [Required()],
-        choices=choices_of(CUSTODY_TYPES, _("Please choose")),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Custody type"), CUSTODY_TYPES, _("Please choose"))
 
 
 class ReturnForm(LinesForm):
@@ -82,15 +82,11 @@ class LinkForm(ApplicationForm):
 # What became of deposits ------------------------------------------------------------------------
 
 
-def returned(*statuses: Status) -> ColumnElement[Any]:
-    """Return the tonnes of a deposit that returns in these states draw; for the rows shown alone."""
-    source, draw, drawing = aliased(ApplicationLine), aliased(ApplicationLine), aliased(Application)
+def returned(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a figure of `line_draw` over a deposit's lines; for the rows shown alone."""
     total = (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .select_from(source)
-        .join(draw, draw.source_line_id == source.id)
-        .join(drawing, and_(drawing.id == draw.application_id, drawing.status.in_(statuses)))
-        .where(source.application_id == Application.id)
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )
@@ -112,23 +108,22 @@ class CustodyDepositView(ApplicationDesk):
     route_base = "/custody-deposits"
     kind = CustodyDeposit.code
     title = _("Custody deposits")
+    menu = MenuEntry(CUSTODY, 1)
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
     form_title = _("Custody deposit application")
     form = DepositForm
     quantity_title = _("Deposit quantity")
     form_columns = form_columns(_("Deposit quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account"),
         Column("category", _("Custody type"), choices=CUSTODY_TYPES),
-        CODES,
-        replace(NAMES, is_shown=False),  # The figures need the room.
+        # The figures need the room.
+        *usual_columns("instrument_codes", "instruments", hidden=("instruments",)),
         Column("quantity", _("Deposit quantity"), kind="quantity"),
         Column("returned", _("Returned quantity"), kind="quantity"),
         Column("in_return", _("Quantity being returned"), kind="quantity"),
         Column("left", _("Quantity left in custody"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     filters = (*usual_filters(*STATUSES), TYPE_FILTER)
     help = (
@@ -142,13 +137,14 @@ class CustodyDepositView(ApplicationDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what was returned, what is being returned, and what is left."""
-        done, asked = returned(Status.APPROVED), returned(Status.IN_REVIEW)
-        statement = super().rows(conditions)
-        total = statement.selected_columns.quantity
-        return statement.add_columns(
-            done.label("returned"),
-            asked.label("in_return"),
-            cast(total - done - asked, BigInteger).label("left"),
+        return (
+            super()
+            .rows(conditions)
+            .add_columns(
+                returned(line_draw.c.drawn).label("returned"),
+                returned(line_draw.c.pending).label("in_return"),
+                returned(line_draw.c.remaining).label("left"),
+            )
         )
 
     def next_step(self, application: Application) -> Any:
@@ -166,31 +162,19 @@ class CustodyDepositView(ApplicationDesk):
             _("Quantity left in custody"),
         )
         columns = [{"label": each, "kind": "number", "unit": _("tonnes")} for each in titles]
-        rows = []
-        for line, row in zip(application.lines, shown["rows"], strict=True):
-            done, asked = (
-                sum(
-                    each.quantity
-                    for each in self._returns(application)
-                    if each.source_line_id == line.id and each.status == status
-                )
-                for status in (Status.APPROVED, Status.IN_REVIEW)
-            )
-            rows.append([*row, done, asked, line.quantity - done - asked])
+        figures = db.session.execute(
+            select(line_draw.c.drawn, line_draw.c.pending, line_draw.c.remaining)
+            .where(line_draw.c.application_id == application.id)
+            .order_by(line_draw.c.line_id)
+        )
+        rows = [[*row, *drawn] for row, drawn in zip(shown["rows"], figures, strict=True)]
         return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
 
-    def detail_tables(self, application: Application) -> list[dict[str, Any]]:
+    def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
         """Add the returns that draw on it."""
-        found = super().detail_tables(application)
+        found = super().detail_tables(application, **how)
         if application.status == Status.APPROVED:
-            found.append(_table_of(self._returns(application)))
-        return found
-
-    def _returns(self, application: Application) -> Sequence[Any]:
-        """Return the lines of returns that draw on a deposit, read once for its page."""
-        if "returns" not in g:
-            g.returns = _returns_of(application.id)
-        found: Sequence[Any] = g.returns
+            found.append(_table_of(_returns_of(application.id)))
         return found
 
 
@@ -251,16 +235,15 @@ class CustodyLinkView(OfficerDesk):
     route_base = "/custody-links"
     kind = CustodyLink.code
     title = _("Links of enterprises")
+    menu = MenuEntry(CUSTODY, 2)
+    guide = {"registry": "存管返还管理"}
     form_title = _("Link an enterprise with others")
     form = LinkForm
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account"),
         Column("receivers", _("Linked enterprises")),
         Column("reason", _("Reason for the application")),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *(each for each in usual_filters(*STATUSES) if each.name != "instrument"),
@@ -302,6 +285,8 @@ class LinkedEnterpriseView(ListPage):
 
     route_base = "/linked-enterprises"
     title = _("Linked enterprises")
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
+    grants = {READERS: "list export"}
     key = ("account_id", "receiver_id")
     account_column = "account_id"
     columns = (
@@ -320,14 +305,10 @@ class LinkedEnterpriseView(ListPage):
         _("The registry links an enterprise with those that may receive what it has in custody"),
     )
 
-    def check(self, conditions: Conditions) -> None:
-        """Stand beneath the returns, from which one came."""
-        g.crumb = self.title
-
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a link."""
         receiver = aliased(Account)
-        statement: Select[Any] = (
+        statement: Select = (
             select(
                 Link.account_id,
                 Link.receiver_id,
@@ -361,6 +342,8 @@ class CustodyReturnView(ApplicationDesk):
     beneath = ("LinkedEnterpriseView",)
     kind = CustodyReturn.code
     title = _("Returns from custody")
+    menu = MenuEntry(CUSTODY, 3)
+    guide = {"enterprise": "一存管返还", "province": "查询", "registry": "存管返还管理"}
     form_title = _("Return from custody application")
     form = ReturnForm
     quantity_title = _("Quantity to return")
@@ -379,15 +362,10 @@ class CustodyReturnView(ApplicationDesk):
         Filter("receiver", _("Receiving enterprise"), on=("receivers",)),
     )
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("receivers", _("Receiving enterprise")),
         Column("quantity", _("Quantity to return"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *usual_columns("created_at", "status"),
     )
     help = (
         _("The registry links your enterprise with the receiving ones first"),
@@ -416,12 +394,12 @@ class CustodyReturnView(ApplicationDesk):
         yield from super().tools()
         yield RowAction(_("Linked enterprises"), url_for("LinkedEnterpriseView.list"), icon="link")
 
-    def load(self, id_: int) -> Application:
+    def found(self, id_: int) -> tuple[Application, str]:
         """A receiver meets the application in its 待办, not among its own."""
-        application = super().load(id_)
+        application, status = super().found(id_)
         if not in_scope(application.account_id, g.user):
             abort(404)
-        return application
+        return application, status
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what is left of every deposit, once for each linked enterprise."""

@@ -8,12 +8,10 @@ from typing import Any
 from flask import abort, g, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Select,
     and_,
     case,
-    cast,
     exists,
     func,
     literal,
@@ -25,8 +23,7 @@ from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
-from app.domain.kinds.issuance import ISSUANCE_TYPES
+from app.domain.kinds.base import Hold
 from app.domain.moves import (
     BUCKET_TITLES,
     HELD_BUCKETS,
@@ -48,8 +45,12 @@ from app.models import (
     Movement,
     Posting,
 )
+from app.models.figures import line_draw
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, ISSUANCE_TYPES
+from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.applications.list import SHOWN_STATUSES
+from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
@@ -73,6 +74,9 @@ class HoldingView(ListPage):
     route_base = "/holdings"
     beneath = ("RegistryEntryView", "TradingEntryView", "FrozenPartView")
     title = _("Holdings")
+    menu = MenuEntry(ENQUIRIES, 2)
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     key = ("account_id", "instrument_id")
     account_column = "account_id"
     stacks_actions = True
@@ -240,12 +244,11 @@ class _EntryView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an entry of this side's buckets."""
-        entries: Select[Any] = (
+        entries: Select = (
             select(
                 Entry.account_id,
                 Entry.instrument_id,
@@ -278,6 +281,8 @@ class RegistryEntryView(_EntryView):
 
     route_base = "/holdings/registry-entries"
     title = _("Registry holding entries")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     buckets = REGISTRY_BUCKETS
 
 
@@ -286,6 +291,8 @@ class TradingEntryView(_EntryView):
 
     route_base = "/holdings/trading-entries"
     title = _("Trading holding entries")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     buckets = TRADING_BUCKETS
 
 
@@ -327,7 +334,7 @@ class _LineView(ListPage):
 
 def _lines(*more: Any) -> Select[Any]:
     """Return lines with their application, account and instrument."""
-    lines: Select[Any] = (
+    lines: Select = (
         select(
             ApplicationLine.id,
             Application.account_id,
@@ -361,6 +368,9 @@ class IssuanceEnquiryView(_LineView):
 
     route_base = "/enquiries/issuances"
     title = _("Issuance enquiry")
+    menu = MenuEntry(ENQUIRIES, 1)
+    guide = {"enterprise": "三配额发放查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "issuance"
     columns = (
         *LINE_COLUMNS,
@@ -401,12 +411,10 @@ READ_ONLY = _("Entered by the registry upon the authority's document; it cannot 
 
 
 def _given_back() -> ColumnElement[Any]:
-    """Return what approved documents gave back of a line."""
-    draw, drawing = aliased(ApplicationLine), aliased(Application)
+    """Return what approved documents gave back of a line; for the rows shown alone."""
     return (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .join(drawing, drawing.id == draw.application_id)
-        .where(draw.source_line_id == ApplicationLine.id, drawing.status == Status.APPROVED)
+        select(line_draw.c.drawn)
+        .where(line_draw.c.line_id == ApplicationLine.id)
         .correlate(ApplicationLine)
         .scalar_subquery()
     )
@@ -449,6 +457,9 @@ class FreezeEnquiryView(_TakenView):
 
     route_base = "/enquiries/freezes"
     title = _("Freeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 3)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "freeze"
     columns = (
         *LINE_COLUMNS,
@@ -474,6 +485,9 @@ class UnfreezeEnquiryView(_GivenBackView):
 
     route_base = "/enquiries/unfreezes"
     title = _("Unfreeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 4)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "unfreeze"
     columns = (
         *LINE_COLUMNS,
@@ -491,6 +505,9 @@ class ConfiscationEnquiryView(_TakenView):
 
     route_base = "/enquiries/confiscations"
     title = _("Confiscation enquiry")
+    menu = MenuEntry(ENQUIRIES, 5)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "confiscation"
     columns = (
         *LINE_COLUMNS,
@@ -513,6 +530,9 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
     route_base = "/enquiries/confiscation-refunds"
     title = _("Confiscation refund enquiry")
+    menu = MenuEntry(ENQUIRIES, 6)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     kind = "confiscation_refund"
     columns = (
         *LINE_COLUMNS,
@@ -527,12 +547,21 @@ class ConfiscationRefundEnquiryView(_GivenBackView):
 
 # What makes up 登记冻结量 ---------------------------------------------------------------------
 
-# A transfer is under review only while it waits for a second operator, and is merely reserved then.
-_RESERVING = [
-    code
-    for code, kind in KINDS.items()
-    if kind.reserves and (kind.reserves[1] is Bucket.RESERVED or kind.settles_at_day_end)
-]
+
+def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
+    """Return whether an application is in that state, and of a kind whose tonnes are in the bucket then.
+
+    A transfer is under review only while it waits for a second operator, and is reserved meanwhile.
+    """
+    codes = [
+        code
+        for code, kind in KINDS.items()
+        if Hold(is_approved, bucket, 1) in kind.holds
+        or Hold(is_approved, bucket, 1, at_receiver=True) in kind.holds
+        or (bucket is Bucket.RESERVED and kind.settles_at_day_end)
+    ]
+    status = Status.APPROVED if is_approved else Status.IN_REVIEW
+    return and_(Application.kind.in_(codes), Application.status == status)
 
 
 class FrozenPartView(ListPage):
@@ -540,6 +569,8 @@ class FrozenPartView(ListPage):
 
     route_base = "/holdings/frozen"
     title = _("What is frozen")
+    guide = {"enterprise": "一持仓信息查询", "province": "查询", "registry": "信息查询"}
+    grants = {READERS: "list export"}
     account_column = "account_id"
     columns = (
         *LINE_COLUMNS,
@@ -581,23 +612,13 @@ class FrozenPartView(ListPage):
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
-        g.crumb = self.title
         _require_account(conditions)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a line that holds something now."""
-        freezes = Application.kind == "freeze"
-        held = case(
-            (freezes, ApplicationLine.quantity - _given_back()), else_=ApplicationLine.quantity
-        )
-        part = case((freezes, literal("frozen")), else_=literal("reserved"))
-        return _lines(held.label("held"), part.label("part")).where(
-            or_(
-                and_(Application.kind.in_(_RESERVING), Application.status == Status.IN_REVIEW),
-                and_(
-                    freezes,
-                    Application.status.in_([Status.IN_REVIEW, Status.APPROVED]),
-                    ApplicationLine.quantity > _given_back(),
-                ),
-            )
-        )
+        held = ApplicationLine.quantity - _given_back()
+        reserved = _holding(Bucket.RESERVED, is_approved=False)
+        asked = _holding(Bucket.FROZEN, is_approved=False)
+        kept = and_(_holding(Bucket.FROZEN, is_approved=True), held > 0)
+        part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
+        return _lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))

@@ -17,9 +17,9 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db, transaction
 from app.models.encrypted import PersonalDataUnreadable
 from app.operations.records import log
-from app.operations.records.actor import Actor
 from app.security.gate import came_from
 from app.security.sign_in import printable
+from app.views.page import current_actor
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _record_refusal(code: str) -> None:
     """Write down that a signed-in member asked for what is not theirs (GB/T 22239, 8.1.4.3)."""
     if not current_user.is_authenticated:
         return
-    actor = Actor.of(current_user._get_current_object(), request.remote_addr or "")
+    actor = current_actor()
     with transaction():
         log.record(
             actor,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, current_app, g, has_request_context, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_babel import get_locale, gettext
+from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
+from app.operations.people import passwords
 from app.operations.records import clock
-from app.security import passwords
 from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
 from app.views.frame.help import help_url
 from app.views.frame.menu import breadcrumb, menu
 from app.views.frame.security_index import security_index
+from app.views.page import Page
 
 A_YEAR = 365 * 24 * 3600
 
@@ -56,11 +58,12 @@ def init_app(app: Flask) -> None:
     app.context_processor(_context)
 
 
-class AppearanceView(BaseView):
+class AppearanceView(Page):
     """Light or dark, Chinese or English: kept in cookies of the visitor's own."""
 
     route_base = "/appearance"
     default_view = "choose"
+    title = _("Appearance and language")
 
     @expose("/", methods=["POST"])
     def choose(self) -> Response:
@@ -68,7 +71,7 @@ class AppearanceView(BaseView):
         response = redirect(came_from() or "/")
         choices = {"theme": ("light", "dark"), "lang": tuple(current_app.config["LANGUAGES"])}
         for name, known in choices.items():
-            value = request.form.get(name)
+            value = request.form.get(name, "")
             if value in known:
                 response.set_cookie(
                     name,
@@ -125,7 +128,7 @@ def _add_member(frame: Frame) -> None:
     }
     frame.password_url = url_for("SignInView.change_password")
     frame.logout_url = url_for("SignInView.logout")
-    if passwords.must_be_changed(member):
+    if passwords.must_be_changed(member, datetime.now(UTC)):
         return  # Nothing else can be opened yet.
     frame.menu = menu()
     frame.breadcrumb = breadcrumb(frame.menu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,16 +12,25 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import abort, current_app, g, send_file, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from app.security.roles import codes_of
-from app.views.frame.help_sections import GUIDE_OF, GUIDES, SECTIONS
+from app.security.roles import ALL_ROLES, ROLES, codes_of
+from app.views.page import Page
 
+# The guides by how the address names them: file in docs/guide, title.
+GUIDES: Mapping[str, tuple[str, Any]] = {
+    "enterprise": ("重点排放单位.md", _("Emitting enterprise")),
+    "province": ("省级主管部门.md", _("Provincial authority")),
+    "registry": ("注册登记管理机构.md", _("Registry")),
+    "administration": ("系统管理.md", _("System administration")),
+    "usbkey": ("usbkey.md", _("USBKey")),
+}
 _PICTURE = re.compile(r"\.\./pictures/([a-z0-9-]+\.png)")
 _NO_LETTER = re.compile(r"[^\w\- ]")
 
@@ -38,12 +47,13 @@ class Heading:
 def help_url(member: Any, endpoint: str) -> str:
     """Return the address of what the guide of the member's role says about a view."""
     guide = guide_of(member)
-    return url_for("HelpView.show", page=guide, _anchor=SECTIONS.get(guide, {}).get(endpoint))
+    page = current_app.extensions["pages"].get(endpoint)
+    return url_for("HelpView.show", page=guide, _anchor=page.guide.get(guide) if page else None)
 
 
 def guide_of(member: Any) -> str:
     """Return the guide of the member's first role."""
-    return next((GUIDE_OF[code] for code in codes_of(member)), "usbkey")
+    return next((ROLES[code].guide for code in codes_of(member)), "usbkey")
 
 
 def anchor(title: str) -> str:
@@ -65,11 +75,13 @@ def parsed(page: str) -> tuple[list[Token], list[Heading]]:
     return tokens, headings
 
 
-class HelpView(BaseView):
+class HelpView(Page):
     """帮助: the guides, a page each; every member may read all of them."""
 
     route_base = "/help"
     default_view = "show_own"
+    title = _("User guide")
+    grants = {ALL_ROLES: "show"}
 
     @expose("/")
     @has_access
@@ -88,9 +100,9 @@ class HelpView(BaseView):
         tokens, headings = parsed(page)
         for token in _inner(tokens):
             _lead_home(token)
-        g.crumb = gettext("Help")
         return self.render_template(
             "frame/help.html",
+            crumb=gettext("Help"),
             title=headings[0].title,
             page=page,
             # Our own files, parsed with HTML switched off.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, g, request
+from flask import current_app, request
 from flask_babel import gettext
 
 from app.security.manager import permissions
@@ -17,15 +17,13 @@ def menu() -> list[dict[str, Any]]:
 
 
 def breadcrumb(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return the way from 首页 to this page; a view names a page beneath its entry in `g.crumb`."""
+    """Return the way from 首页 to this entry; a page beneath it hands its `crumb` to the template."""
     crumbs = [(gettext("Home"), "/")]
     for entry in entries:
         if not entry["active"] or entry["url"] == "/":
             continue
         crumbs.append((entry["label"], entry["url"]))
         crumbs += [(child["label"], child["url"]) for child in entry["children"] if child["active"]]
-    if g.get("crumb"):
-        crumbs.append((str(g.crumb), ""))
     return crumbs
 
 

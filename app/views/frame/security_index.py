@@ -9,13 +9,12 @@ from typing import Any
 from flask_babel import gettext
 
 from app.extensions import db
+from app.models.member import NO_ADDRESS
 from app.models.parameter import settings
-from app.security.passwords import is_expired
+from app.operations.people.passwords import is_expired
 from app.security.sessions import Facts
 
 RENEW_BEFORE = timedelta(days=30)
-# Registration writes an address of this host where nobody has given one.
-NO_ADDRESS = "@members.invalid"
 
 Item = tuple[str, bool, str]  # what is looked at, whether it is fine, how to improve it
 
@@ -59,7 +58,7 @@ def _of_signing_in(member: Any, login: Any, facts: Facts) -> Iterator[Item]:
     if days:
         yield (
             gettext("The password was set within %(days)s days", days=days),
-            not is_expired(member.password_changed_at, values),
+            not is_expired(member.password_changed_at, values, datetime.now(UTC)),
             gettext("Change the password from time to time"),
         )
     yield (

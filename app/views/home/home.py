@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import g, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, case, func, select
@@ -16,17 +16,18 @@ from app.domain.workflow import Action, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationEvent, Holding, Notice
 from app.operations.records import clock
-from app.security.manager import permissions
-from app.security.roles import codes_of
+from app.security.roles import ALL_ROLES, codes_of
 from app.security.scope import scoped
 from app.views.administration import announcements
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
+from app.views.chapters import FIRST, MenuEntry
 from app.views.compliance.obligations import FULFILLED, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import the_frame
 from app.views.home import figures
 from app.views.lists.conditions import Conditions
+from app.views.page import Page
 
 # The figures of 持仓查询 in the manual's order, what each adds up, and how its card is tinted.
 FIGURES = (
@@ -41,11 +42,20 @@ PRESSING = 2  # notices
 SHOWN_ANYWAY = ("HomeView.index", "AnnouncementView.list")
 
 
-class HomeView(BaseView):
+class HomeView(Page):
     """The page after sign-in."""
 
     route_base = ""
     default_view = "index"
+    title = _("Home")
+    menu = MenuEntry(FIRST, 1, "ti-home")
+    guide = {
+        "enterprise": "首页与通知公告",
+        "province": "首页与通知公告",
+        "registry": "首页",
+        "administration": "首页与通知公告",
+    }
+    grants = {ALL_ROLES: "index"}
 
     @expose("/")
     @has_access
@@ -61,20 +71,20 @@ class HomeView(BaseView):
         ]
         home: dict[str, Any] = {
             "todo": frame.todo,
-            "may_review": _may("list", "ReviewView"),
+            "may_review": self.may("list", "ReviewView"),
             "quick_links": links[:8],
             "announcements": _announcements(),
             "restriction": _restriction(g.user.account),
         }
-        if _may("list", "HoldingView"):
+        if self.may("list", "HoldingView"):
             home["cards"] = _cards()
             home["formula"] = gettext(
                 "Total holding = available in registry + frozen in registry + in transit from"
                 " registry + held in trading + in transit from trading"
             )
-        if _may("list", "ComplianceView"):
-            home["own"] = {"compliance": _compliance(), "applications": self._applications()}
-        if _may("show", "ComplianceStatisticsView"):
+        if self.may("list", "ComplianceView"):
+            home["own"] = {"compliance": self._compliance(), "applications": self._applications()}
+        if self.may("show", "ComplianceStatisticsView"):
             home["progress"] = _progress()
         for code in codes_of(g.user):
             home.setdefault("cards", figures.of_role(code))
@@ -85,7 +95,7 @@ class HomeView(BaseView):
         desks = {
             view.kind: view.endpoint
             for view in self.appbuilder.baseviews
-            if isinstance(view, ApplicationDesk) and _may("show", view.class_permission_name)
+            if isinstance(view, ApplicationDesk) and self.may("show", view.class_permission_name)
         }
         rows = db.session.execute(_Latest(tuple(desks)).rows(Conditions())).all()
         return [
@@ -101,6 +111,29 @@ class HomeView(BaseView):
             for row in rows
         ]
 
+    def _compliance(self) -> list[dict[str, Any]]:
+        """Return the notices that press: of those with a gap the ones due first, else the latest."""
+        found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
+        pressing = select(found).order_by(
+            found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
+        )
+        rows = db.session.execute(pressing.limit(PRESSING)).all()
+        # What is fulfilled is shown where nothing else is due.
+        return [self._due(row) for row in rows if row.gap or row is rows[0]]
+
+    def _due(self, row: Any) -> dict[str, Any]:
+        label, tone = STATES[row.state]
+        deadline = row.deadline.astimezone(BEIJING).date()
+        is_open = row.remaining > 0 and self.may("write", "SurrenderView")
+        return {
+            "row": row,
+            "share": percent(row.surrendered, row.obligation),
+            "status": {"label": label, "tone": tone},
+            "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,
+            "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
+            "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
+        }
+
 
 class _Latest(ApplicationList):
     """The last applications of the member's account; no page of its own."""
@@ -113,10 +146,6 @@ class _Latest(ApplicationList):
 
     def rows(self, conditions: Conditions) -> Any:
         return super().rows(conditions).order_by(Application.id.desc()).limit(SHOWN)
-
-
-def _may(permission: str, view: str) -> bool:
-    return (f"can_{permission}", view) in permissions()
 
 
 def _announcements() -> list[dict[str, Any]]:
@@ -135,31 +164,6 @@ def _announcements() -> list[dict[str, Any]]:
         }
         for row in db.session.execute(latest.limit(SHOWN))
     ]
-
-
-def _compliance() -> list[dict[str, Any]]:
-    """Return the notices that press: of those with a gap the ones due first, else the latest."""
-    found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
-    pressing = select(found).order_by(
-        found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
-    )
-    rows = db.session.execute(pressing.limit(PRESSING)).all()
-    # What is fulfilled is shown where nothing else is due.
-    return [_due(row) for row in rows if row.gap or row is rows[0]]
-
-
-def _due(row: Any) -> dict[str, Any]:
-    label, tone = STATES[row.state]
-    deadline = row.deadline.astimezone(BEIJING).date()
-    is_open = row.remaining > 0 and _may("write", "SurrenderView")
-    return {
-        "row": row,
-        "share": percent(row.surrendered, row.obligation),
-        "status": {"label": label, "tone": tone},
-        "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,
-        "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
-        "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
-    }
 
 
 def _progress() -> dict[str, Any] | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
-from flask import flash, g, redirect, request
+from flask import flash, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -14,24 +14,31 @@ from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField
 
-from app.domain.errors import RuleError
-from app.domain.kinds.issuance import ISSUANCE_TYPES
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Application, Holding, Instrument, Venue, VenueInstrument
 from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
 from app.operations.records import clock
-from app.operations.records.actor import Actor
-from app.views.applications.form import Choosable, LinesForm, Required, choices_of
+from app.operations.records.catalogue import ISSUANCE_TYPES
+from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.views.applications.form import (
+    Choosable,
+    LinesForm,
+    OfferedField,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.page import carried_out, current_actor
 from app.views.sanctions.sanctions import CHOOSE
 
 # 各去向: what was issued is in one of these places (domain.md R11).
@@ -72,6 +79,9 @@ class InstrumentView(ListPage):
 
     route_base = "/instruments"
     title = _("Instrument management")
+    menu = MenuEntry(ISSUANCE, 1)
+    guide = {"registry": "标的管理"}
+    grants = {OFFICERS: "list export", REGISTRY_MAKER: "write"}
     account_column = None  # Instruments belong to no account; only the registry sees this page.
     columns = (
         Column("code", _("Instrument code"), kind="code"),
@@ -122,8 +132,8 @@ class InstrumentView(ListPage):
 
     def tools(self) -> Iterable[RowAction]:
         """新增标的."""
-        if self.appbuilder.sm.has_access("can_write", self.class_permission_name):
-            yield RowAction(_("New instrument"), self._url("new", {}), icon="plus")
+        if self.may("write"):
+            yield RowAction(_("New instrument"), self.url("new"), icon="plus")
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
@@ -131,20 +141,22 @@ class InstrumentView(ListPage):
     def new(self) -> Any:
         """Create an instrument."""
         form = InstrumentForm()
-        venues = db.session.execute(select(Venue.id, Venue.name).order_by(Venue.id)).all()
+        venues = db.session.execute(
+            select(Venue.id, Venue.name)
+            .where(Venue.in_force(clock.now().date()))
+            .order_by(Venue.id)
+        ).all()
         form.venue.choices = choices_of({str(id_): name for id_, name in venues}, _("None"))
         if form.validate_on_submit() and self._create(form):
-            return redirect(back_url(self._url("list", {})))
-        page = self.render_template(
-            "administration/form.html",
-            title=_("New instrument"),
-            form=form,
+            return redirect(back_url(self.url("list")))
+        return self.form_page(
+            _("New instrument"),
+            form,
             facts=[(_("Instrument code"), _("Given by the system: PE, year, six digits"), "text")],
             submit_label=_("Create"),
-            cancel_url=back_url(self._url("list", {})),
+            cancel_url=back_url(self.url("list")),
             help=self.help[1:],
         )
-        return page, 400 if form.is_submitted() else 200
 
     def _create(self, form: InstrumentForm) -> bool:
         vintage = (form.vintage.data or "").strip()
@@ -155,27 +167,18 @@ class InstrumentView(ListPage):
             venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
             trade_code=(form.trade_code.data or "").strip().upper(),
         )
-        actor = Actor.of(g.user, request.remote_addr or "")
-        try:
-            with transaction():
-                code = instruments.create(new, actor, now=clock.now()).code
-        except RuleError as error:
-            field = form[error.field or "name"]
-            field.errors = [*field.errors, error.message]
-            return False
-        flash(gettext("Instrument %(code)s was created", code=code), "success")
-        return True
+        code = carried_out(
+            form, lambda: instruments.create(new, current_actor(), now=clock.now()).code, "name"
+        )
+        if code:
+            flash(gettext("Instrument %(code)s was created", code=code), "success")
+        return bool(code)
 
 
 class IssuanceForm(LinesForm):
     """配额发放."""
 
-    category = SelectField(
-        _("Issuance type"),
-        [Required()],
-        choices=choices_of(ISSUANCE_TYPES, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, CHOOSE)
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
@@ -185,13 +188,15 @@ class IssuanceView(ImportDesk):
     route_base = "/issuances"
     kind = "issuance"
     title = _("Issuances")
+    menu = MenuEntry(ISSUANCE, 2)
+    guide = {"registry": "逐笔发放"}
     form_title = _("New issuance")
     form = IssuanceForm
     importer = allocation
     import_label = _("Import an allocation table")
     import_page = "issuance/import.html"
     file_title = _("Allocation table")
-    outside_the_table: ClassVar = {"declared": _("Total of all rows")}
+    outside_the_table = {"declared": _("Total of all rows")}
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},
@@ -209,11 +214,11 @@ class IssuanceView(ImportDesk):
         },
     )
     columns: tuple[Column, ...] = (
-        *ApplicationList.columns[:5],
+        *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
         Column("quantity", _("Issued quantity"), kind="quantity"),
         Column("import_id", _("Import batch"), kind="code"),
-        *ApplicationList.columns[6:],
+        *usual_columns("created_at", "status"),
     )
     filters = (
         *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),

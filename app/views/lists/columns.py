@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, DateTime, String, case, cast, func, literal, null, type_coerce
 from sqlalchemy.types import NullType
 
-from app.views.lists.conditions import SHANGHAI
+from app.domain.trading_day import BEIJING
 
 NOTHING = "-"
 TONNES = _("tonnes")
@@ -109,7 +109,7 @@ class Column:
         if self.kind == "boolean":
             return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
         if self.kind == "datetime" and isinstance(value.type, DateTime):
-            local = func.timezone(SHANGHAI.key, value)
+            local = func.timezone(BEIJING.key, value)
             return func.date_trunc("second", local, type_=DateTime())
         if isinstance(value.type, NullType) and self.kind in ("text", "code"):
             value = cast(value, String)  # string_agg, say, does not tell that it makes a text.
@@ -167,7 +167,7 @@ def _words(title: Any) -> tuple[Any, str]:
 
 def _local(value: datetime) -> str:
     assert value.tzinfo is not None, "times are stored with their zone"
-    return value.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+    return value.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
 
 
 _WRITTEN: dict[str, Callable[[Any], str]] = {

@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, DateTime, literal, or_
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from app.domain.texts import narrow
+from app.domain.trading_day import BEIJING
 from app.models.folding import has_part
 
 LONGEST = 100  # Characters in one condition; far above every code and name.
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint.
 _YEARS = range(1900, 3000)  # Beyond these a date is a slip, and arithmetic on it may overflow.
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
 _MOMENT = re.compile(_DAY.pattern + r"[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
-Columns = Mapping[str, ColumnElement[Any]]
+Columns = ReadOnlyColumnCollection[str, Any]  # The labels of a page's SELECT.
 
 
 class Wrong(Exception):
@@ -181,17 +181,16 @@ def _moments(each: Filter, text: str) -> tuple[datetime, datetime]:
     match = _MOMENT.fullmatch(text)
     if match is None:
         day = _date(each, text)
-        begin = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
+        begin = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
         return begin, begin + timedelta(days=1)
     year, month, day_of_month, hour, minute, second = (int(part or 0) for part in match.groups())
+    wrong = _("This is not a time; write it as YYYY-MM-DD HH:mm:ss, such as 2021-05-19 15:00:00")
+    if year not in _YEARS:
+        raise Wrong(wrong)
     try:
-        begin = datetime(year, month, day_of_month, hour, minute, second, tzinfo=SHANGHAI)
+        begin = datetime(year, month, day_of_month, hour, minute, second, tzinfo=BEIJING)
     except ValueError:
-        begin = None
-    if begin is None or year not in _YEARS:
-        raise Wrong(
-            _("This is not a time; write it as YYYY-MM-DD HH:mm:ss, such as 2021-05-19 15:00:00")
-        )
+        raise Wrong(wrong) from None
     return begin, begin + timedelta(seconds=1 if match[6] else 60)
 
 
@@ -223,7 +222,7 @@ def _between(column: ColumnElement[Any], ends: tuple[Any, Any]) -> ColumnElement
 def _on_day(column: ColumnElement[Any], day: date) -> ColumnElement[bool]:
     if not isinstance(column.type, DateTime):
         return column == day
-    begin = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
+    begin = datetime(day.year, day.month, day.day, tzinfo=BEIJING)
     return column.between(begin, begin + timedelta(days=1, microseconds=-1))
 
 

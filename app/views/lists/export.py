@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from flask import Flask, Response, current_app, g, render_template, request
+from flask import Flask, Response, current_app, render_template
 from sqlalchemy import (
     Connection,
     Date,
@@ -29,12 +29,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from werkzeug.wsgi import ClosingIterator
 
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.records.actor import Actor
 from app.operations.records.log import record
 from app.views.lists import workbook
 from app.views.lists.columns import Column
-from app.views.lists.conditions import SHANGHAI
+from app.views.page import current_actor
 
 Answer = Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
@@ -71,7 +72,7 @@ def stream(asked: Export) -> Answer:
 
     What was asked is on record before the first row leaves; how much left is recorded at the end.
     """
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, asked, actor, "csv")
         if connection is None:
@@ -89,7 +90,7 @@ def write(asked: Export) -> Answer:
     A zip's directory comes last, so it cannot be passed on as it is made; in return a slow receiver
     holds neither connection nor slot.  More rows than a sheet has are refused with a page.
     """
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, asked, actor, "xlsx")
         if connection is None:
@@ -117,10 +118,10 @@ def _begin(resources: ExitStack, asked: Export, actor: Actor, form: str) -> Conn
     """Return a connection that only reads, with the export on record; None when no slot is free."""
     connection = resources.enter_context(db.engine.connect())
     connection = connection.execution_options(postgresql_readonly=True)
-    wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": SHANGHAI.key}
+    wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": BEIJING.key}
     if connection.scalar(_TAKE_SLOT, wanted) is None:
         return None
-    more = {} if form == "csv" else {"format": form}
+    more: dict[str, Any] = {} if form == "csv" else {"format": form}
     with transaction():
         record(
             actor,
@@ -145,7 +146,7 @@ def _finish(actor: Actor, subject: str, result: str, rows: int) -> None:
 
 
 def _file(body: Any, title: str, ending: str, media_type: str, size: int | None = None) -> Response:
-    name = quote(f"{title}_{datetime.now(SHANGHAI):%Y%m%d_%H%M%S}.{ending}")
+    name = quote(f"{title}_{datetime.now(BEIJING):%Y%m%d_%H%M%S}.{ending}")
     headers = {
         "Content-Disposition": f"attachment; filename=\"export.{ending}\"; filename*=UTF-8''{name}",
         "Cache-Control": "no-store",
@@ -180,7 +181,7 @@ class Download:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the header at once, then the rows in pieces of 64 KiB: a row each is 3 times slower."""
         yield BOM + _line(self._header)
-        pieces: list[bytes] = []
+        pieces: list[bytes | bytearray | memoryview] = []
         size = 0
         for piece in self._copy:
             pieces.append(piece[:-1])  # A row each; COPY ends it with a line feed alone.

@@ -6,13 +6,17 @@ docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isfunction
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
+from flask_appbuilder.actions import action
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -25,13 +29,14 @@ from app.extensions import db, transaction
 from app.models import Preference
 from app.operations.applications import jobs
 from app.operations.records import clock
-from app.operations.records.actor import Actor
 from app.security.gate import safe_next
 from app.security.scope import scope_of, scoped
 from app.views.lists import export
 from app.views.lists.columns import Cell, Column
 from app.views.lists.conditions import Columns, Conditions, Filter
+from app.views.lists.export import Export
 from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
+from app.views.page import Page, current_actor
 
 BULK_LIMIT = 10_000  # Rows that one bulk operation takes.
 JOB_FROM = 1_000  # More rows than this run as a job, where the operation can.
@@ -45,7 +50,9 @@ __all__ = [
     "Conditions",
     "Filter",
     "ListPage",
+    "action",
     "back_url",
+    "in_bulk",
 ]
 
 
@@ -64,6 +71,7 @@ class Action:
     icon: str = ""
     is_dangerous: bool = False
     keeps_place: bool = True
+    fields: Mapping[str, Any] = field(default_factory=dict)  # that the form sends
 
     def href(self, back: str) -> str:
         """Return the address of a link, from which `back_url` finds the way back."""
@@ -76,18 +84,45 @@ class Action:
 class BulkAction:
     """Something that is done to many ticked rows at once; ``question`` holds %(count)s.
 
-    ``job`` names the kind of job (app/operations/applications/jobs.py) that does it to many rows;
-    its arguments are action, ids and comment.
+    A page declares it as Flask-AppBuilder does, by ``@action(name, text, confirmation, icon,
+    multiple, single)`` on a method that takes ids in scope; `in_bulk` says the rest.  ``job`` names
+    the kind of job (app/operations/applications/jobs.py) that does it to many rows; its arguments
+    are action, ids and comment.
     """
 
     name: str
     title: Any
     question: Any
     icon: str = ""
+    is_multiple: bool = True  # for ticked rows, in the tool bar
+    is_single: bool = False  # for one row, in the 操作 column
     is_dangerous: bool = False
     comment: Any = ""  # The label of a text that is asked for with the confirmation.
     needs_comment: bool = False
     job: str = ""
+    method: str = ""  # Where it is not called like the action.
+
+
+def in_bulk(**options: Any) -> Callable[[Any], Any]:
+    """Say of a page's ``@action`` what Flask-AppBuilder has no word for; see `BulkAction`."""
+
+    def mark(method: Any) -> Any:
+        method._in_bulk = options
+        return method
+
+    return mark
+
+
+def _declared(page: type) -> tuple[BulkAction, ...]:
+    """Return a page's actions in the order of the code, its parents' first."""
+    names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
+    methods = {name: getattr(page, name) for name in names}
+    return tuple(
+        BulkAction(*each._action, **{"method": name, **getattr(each, "_in_bulk", {})})
+        for name, each in methods.items()
+        if isfunction(each)
+        and hasattr(each, "_action")  # A lazy text would be asked for its words.
+    )
 
 
 @dataclass(slots=True)
@@ -140,7 +175,7 @@ class Found:
         return self.total > COUNTED
 
 
-class ListPage(BaseView):
+class ListPage(Page):
     """A list page is data: what it shows, by what one asks, whose rows they are.
 
     ``rows`` returns a SELECT whose labels are the keys of columns and filters.  ``key`` names the
@@ -158,7 +193,7 @@ class ListPage(BaseView):
     usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
     shown_filters = 3  # How many stand before 展开.
     stacks_actions = False  # Beneath each other: for long words beside many columns.
-    bulk: tuple[BulkAction, ...] = ()
+    bulk: tuple[BulkAction, ...] = ()  # What the page's methods declare by @action.
     bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
     bulk_object = ""  # and the one that says whose or what it is.
     empty_hint: Any = ""
@@ -167,6 +202,7 @@ class ListPage(BaseView):
     def __init_subclass__(cls, **options: Any) -> None:
         """Offer the address of bulk operations only where there are some."""
         super().__init_subclass__(**options)
+        cls.bulk = _declared(cls)
         hidden = set() if cls.bulk else {"bulk_ask"}
         cls.exclude_route_methods = (set(cls.exclude_route_methods) - {"bulk_ask"}) | hidden
 
@@ -189,13 +225,21 @@ class ListPage(BaseView):
     def check(self, conditions: Conditions) -> None:
         """Refuse conditions that do not go together, with ``conditions.refuse``."""
 
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Return what the question names of the rows: (label, value, kind[, unit])."""
+        return ()
+
+    def bulk_state(self, ids: Sequence[int]) -> str:
+        """Return what changes whenever one of the rows does, beside what the question names."""
+        return ""
+
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
         """Return the page that a confirmed bulk operation goes through first, or None."""
         return None
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
-        """Carry out a bulk operation on rows in scope.  The page commits what this does."""
-        raise NotImplementedError
+    def may_act(self, action: BulkAction, row: Any) -> bool:
+        """Tell whether an action is offered in a row's 操作 column."""
+        return action.is_single
 
     @expose("/")
     @has_access
@@ -203,7 +247,7 @@ class ListPage(BaseView):
     def list(self) -> Any:
         """Show the rows that meet the conditions."""
         if any(not value for name, value in request.args.items() if name in self._parameters()):
-            return redirect(self._url("list", {n: v for n, v in request.args.items() if v}))
+            return redirect(self.url("list", **{n: v for n, v in request.args.items() if v}))
         asked = self._asked()
         found = Found()
         if asked.is_clear:
@@ -260,8 +304,14 @@ class ListPage(BaseView):
         if not names or len(names) > BULK_LIMIT:
             flash(self._not_so_many(len(names)), "warning")
             return redirect(self._back())
+        facts = self.bulk_facts([*names])
+        state = _state(names, facts, self.bulk_state([*names]))
         problem = _wrong_comment(action)
-        if request.form.get("count") != str(len(names)) or problem:
+        is_same = request.form.get("count") == str(len(names))
+        is_same = is_same and request.form.get("state", state) == state
+        if not is_same or problem:
+            if missing or (not is_same and "count" in request.form):
+                flash(self._changed(len(names), len(missing)), "warning")
             if problem and "count" in request.form:
                 flash(problem, "warning")
             return self.render_template(
@@ -269,9 +319,11 @@ class ListPage(BaseView):
                 page=self,
                 action=action,
                 names=names,
+                facts=facts,
+                state=state,
                 comment=request.form.get("comment", ""),
                 takes_all=takes_all,
-                bulk_url=self._url("bulk_ask", self._arguments(asked)),
+                bulk_url=self.url("bulk_ask", **self._arguments(asked)),
                 back=self._back(),
             )
         asks_first = self.before_bulk(action.name, [*names])
@@ -285,8 +337,9 @@ class ListPage(BaseView):
         self, action: BulkAction, names: Mapping[int, tuple[str, str]], missing: Sequence[int]
     ) -> Any:
         """Do it, and say what became of each row."""
+        comment = (request.form.get("comment", ""),) if action.comment else ()
         with transaction():
-            result = self.on_bulk(action.name, [*names])
+            result = getattr(self, action.method or action.name)([*names], *comment)
         result.refused |= dict.fromkeys(missing, gettext("There is no such record"))
         unknown = ("", "")
         failures = [
@@ -306,7 +359,7 @@ class ListPage(BaseView):
         """Let a worker do it, and show how far it is."""
         comment = request.form.get("comment", "")
         arguments = {"action": action.name, "ids": ids, "comment": comment}
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         title = gettext("%(page)s: %(action)s", page=str(self.title), action=str(action.title))
         with transaction():
             job_id = jobs.start(
@@ -314,7 +367,7 @@ class ListPage(BaseView):
             )
         return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
 
-    def _export(self, write: Callable[[export.Export], Any], *, has_types: bool) -> Any:
+    def _export(self, write: Callable[[Export], Any], *, has_types: bool) -> Any:
         asked = self._asked()
         if not asked.is_clear:
             return self._page(asked, Found())
@@ -323,13 +376,13 @@ class ListPage(BaseView):
         source, statement = self._statement(asked)
         cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
         return write(
-            export.Export(
+            Export(
                 asked.order.apply(statement.with_only_columns(*cells), source),
                 columns,
                 title=str(self.title),
                 subject=type(self).__name__,
                 conditions=self._arguments(asked),
-                back=self._url("list", self._arguments(asked)),
+                back=self.url("list", **self._arguments(asked)),
             )
         )
 
@@ -378,13 +431,10 @@ class ListPage(BaseView):
         kept = [name for each in self.filters if each.is_hidden for name in each.parameters]
         return {name: text for name, text in asked.conditions.texts.items() if name in kept}
 
-    def _url(self, method: str, arguments: Mapping[str, str]) -> str:
-        return url_for(f"{self.endpoint}.{method}", **arguments)
-
     def _back(self) -> str:
         """Return this list with the conditions that the form was sent from."""
         target = safe_next(request.form.get("back"))
-        home = self._url("list", {})
+        home = self.url("list")
         return target if target.partition("?")[0] == home else home
 
     # What is found ------------------------------------------------------------------------------
@@ -428,7 +478,7 @@ class ListPage(BaseView):
 
     def _chosen(
         self, asked: Asked, takes_all: bool
-    ) -> tuple[dict[int, tuple[str, str]], list[int]]:
+    ) -> tuple[dict[int, tuple[str, str]], Sequence[int]]:
         """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
         columns, statement = self._statement(asked)
         (key,) = self.key
@@ -442,8 +492,22 @@ class ListPage(BaseView):
         words = [columns[label] for label in (self.bulk_name, self.bulk_object) if label]
         statement = statement.with_only_columns(columns[key], *words)
         rows = db.session.execute(statement.order_by(columns[key]).limit(BULK_LIMIT + 1))
-        names = {id_: (str(name), *map(str, object_), "")[:2] for id_, name, *object_ in rows}
+        names = {id_: (str(name), "".join(map(str, object_))) for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
+
+    def _changed(self, count: int, missing: int) -> str:
+        if "count" not in request.form:
+            return gettext(
+                "%(missing)s of the rows ticked are not in this list any more: they were dealt with"
+                " meanwhile",
+                missing=missing,
+            )
+        return gettext(
+            "The rows have changed since you were asked: %(before)s then, %(count)s now. Please look"
+            " at them again",
+            before=request.form["count"],
+            count=count,
+        )
 
     def _not_so_many(self, count: int) -> str:
         if not count:
@@ -474,9 +538,10 @@ class ListPage(BaseView):
         shown = self._choice()
         columns = [column for column in self.columns if shown[column.key]]
         arguments = self._arguments(asked)
-        here = self._url("list", arguments | self._place_arguments(asked, found))
+        here = self.url("list", **(arguments | self._place_arguments(asked, found)))
         context = {
             "page": self,
+            "crumb": "" if self.menu else self.title,
             "filters": [
                 each
                 for each in self.filters
@@ -495,15 +560,27 @@ class ListPage(BaseView):
             "here": here,
             "urls": self._links(asked, found),
             "arguments": arguments,
-            "may_export": self.appbuilder.sm.has_access("can_export", self.class_permission_name),
-            "may_bulk": bool(self.bulk)
-            and self.appbuilder.sm.has_access("can_bulk", self.class_permission_name),
+            "may_export": self.may("export"),
+            "may_bulk": self._may_bulk(),
         }
         return self.render_template("lists/list.html", **context), 200 if asked.is_clear else 400
 
     def _line(self, row: Any, columns: Sequence[Column]) -> Line:
         id_ = row._mapping[self.key[0]] if self.bulk else None
-        return Line(id_, [column.cell(row) for column in columns], list_of(self.actions(row)))
+        actions = [*self.actions(row), *self._single(row, id_)]
+        return Line(id_, [column.cell(row) for column in columns], actions)
+
+    def _single(self, row: Any, id_: int | None) -> Iterable[Action]:
+        """Return what is declared for one row; the confirmation is the page of many."""
+        offered = [each for each in self.bulk if self.may_act(each, row)]
+        if offered and self._may_bulk():
+            url = self.url("bulk_ask")
+            for each in offered:
+                fields = {"action": each.name, "id": id_}
+                yield Action(each.title, url, "post", is_dangerous=each.is_dangerous, fields=fields)
+
+    def _may_bulk(self) -> bool:
+        return bool(self.bulk) and self.may("bulk")
 
     def _place_arguments(self, asked: Asked, found: Found) -> dict[str, str]:
         place = asked.place
@@ -516,18 +593,18 @@ class ListPage(BaseView):
         """Return the addresses of the page's links; those that lead nowhere are left out."""
 
         def to(**changes: str) -> str:
-            return self._url("list", self._arguments(asked, **changes))
+            return self.url("list", **self._arguments(asked, **changes))
 
         urls = {
-            "list": self._url("list", {}),
-            "reset": self._url("list", self._kept(asked)),
-            "columns": self._url("choose_columns", {}),
-            "export": self._url("export", self._arguments(asked, size="")),
-            "export_xlsx": self._url("export_xlsx", self._arguments(asked, size="")),
+            "list": self.url("list"),
+            "reset": self.url("list", **self._kept(asked)),
+            "columns": self.url("choose_columns"),
+            "export": self.url("export", **self._arguments(asked, size="")),
+            "export_xlsx": self.url("export_xlsx", **self._arguments(asked, size="")),
             "first": to(),
         }
         if self.bulk:
-            urls["bulk"] = self._url("bulk_ask", self._arguments(asked))
+            urls["bulk"] = self.url("bulk_ask", **self._arguments(asked))
         for column in self.columns:
             if column.is_sortable:
                 urls[f"sort_{column.key}"] = to(sort=_next_sort(asked.sort, column))
@@ -559,6 +636,12 @@ list_of = list  # The view's own `list` hides the name within the class.
 def back_url(usual: str) -> str:
     """Return the list that a detail page or form was opened from, conditions and all."""
     return safe_next(request.values.get("back")) or usual
+
+
+def _state(names: Mapping[int, Any], facts: Sequence[Any], state: str) -> str:
+    """Return what tells whether rows still are what a question was about."""
+    whole = json.dumps([sorted(names.items()), facts, state], default=str)
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _next_sort(sort: str, column: Column) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from flask import Response, abort, request
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
+from flask_babel import lazy_gettext as _
 
 from app.operations.people import certificates
 from app.pki.errors import PkiError
+from app.views.page import Page
 
 LARGEST_QUESTION = 8 * 1024
 
 
-class AuthorityView(BaseView):
+class AuthorityView(Page):
     """Public addresses, for programs; they change nothing and know no session."""
 
     route_base = "/ca"
     default_view = "crl"
+    title = _("Certification authority")
 
     @expose("/issuing.crl")
     def crl(self) -> Response:

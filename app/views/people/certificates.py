@@ -27,21 +27,21 @@ from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
 from app.models import Account, Application, Certificate, CertificateEnrolment, Member
 from app.operations.people import certificates, letters
-from app.operations.records.actor import Actor
 from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
-from app.security.roles import ROLES, codes_of
+from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
-from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import TextAreaField
+from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.page import carried_out, current_actor
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -141,6 +141,17 @@ class CertificateView(ListPage):
 
     route_base = "/certificates"
     title = _("Certificates")
+    menu = MenuEntry(ACCOUNTS, 3)
+    guide = {
+        "enterprise": "证书管理",
+        "province": "查询",
+        "registry": "证书管理与证书补办",
+        "administration": "证书管理",
+    }
+    grants = {
+        ALL_ROLES: "list export renew",
+        f"{REPRESENTATIVE} {OFFICERS} {SECURITY_ADMIN}": "manage",
+    }
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -201,14 +212,14 @@ class CertificateView(ListPage):
     def actions(self, row: Any) -> Iterable[Action]:
         """What an officer may do with it."""
         is_own = row.member_id == g.user.id and row.state == "active"
-        if is_own and self._may("renew") and row.days < RENEWAL_DAYS:
+        if is_own and self.may("renew") and row.days < RENEWAL_DAYS:
             yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
-        if self._may("manage") and row.state in POSSIBLE and _keeps(row):
+        if self.may("manage") and row.state in POSSIBLE and _keeps(row):
             yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
-        if self._may("manage") and row.account_id is not None and self._may_replace():
-            yield Action(
-                _("Replace"), url_for("CertificateReplacementView.new", certificate=row.id)
-            )
+        may_replace = self.may("manage") and self.may("write", "CertificateReplacementView")
+        if may_replace and row.account_id is not None:
+            url = url_for("CertificateReplacementView.new", certificate=row.id)
+            yield Action(_("Replace"), url)
 
     @expose("/<int:certificate_id>/change", methods=["GET", "POST"])
     @has_access
@@ -216,16 +227,15 @@ class CertificateView(ListPage):
     def change(self, certificate_id: int) -> Any:
         """Suspend, resume or revoke a certificate; the reason is kept in the log."""
         row = db.session.get(Certificate, certificate_id) or abort(404)
-        certificates.require_keeper(row, _actor(), is_administrator=is_administrator())
+        certificates.require_keeper(row, current_actor(), is_administrator=is_administrator())
         possible = POSSIBLE.get(row.state, ())
         form = ChangeForm()
         form.act.choices = choices_of({name: ACTS[name] for name in possible}, _("Please choose"))
         if form.validate_on_submit() and self._change(form, row, possible):
             return redirect(back_url(url_for("CertificateView.list")))
-        page = self.render_template(
-            "administration/form.html",
-            title=_("Change of a certificate"),
-            form=form,
+        return self.form_page(
+            _("Change of a certificate"),
+            form,
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Member name"), row.member.first_name, "text"),
@@ -237,7 +247,6 @@ class CertificateView(ListPage):
             cancel_url=back_url(url_for("CertificateView.list")),
             help=self.help[1:],
         )
-        return page, 400 if form.is_submitted() else 200
 
     # 续期 ---------------------------------------------------------------------------------------
 
@@ -250,9 +259,9 @@ class CertificateView(ListPage):
         if not _is_renewable(row):
             flash(gettext("Renewal opens 60 days before the end of the certificate"), "warning")
             return redirect(url_for("CertificateView.list"))
-        g.crumb = gettext("Renew")
         return self.render_template(
             "people/renewal.html",
+            crumb=gettext("Renew"),
             facts=[
                 (_("Member number"), row.member.username, "code"),
                 (_("Serial number"), row.serial.upper(), "text"),
@@ -286,7 +295,7 @@ class CertificateView(ListPage):
     @permission_name("renew")
     def issue_renewal(self, certificate_id: int) -> Any:
         """Issue the successor, where the present certificate has signed for its key."""
-        row, actor = _own(certificate_id), _actor()
+        row, actor = _own(certificate_id), current_actor()
         try:
             with transaction():
                 found = signed.verify_signed(
@@ -328,21 +337,11 @@ class CertificateView(ListPage):
             ]
         if form.act.errors or form.remark.errors:
             return False
-        try:
-            with transaction():
-                _carry_out(act, row.id, form.reason.data or "", remark)
-        except RuleError as error:
-            field = form[error.field if error.field in form else "act"]
-            field.errors = [str(error)]
+        reason = form.reason.data or ""
+        if not carried_out(form, lambda: _carry_out(act, row.id, reason, remark), "act"):
             return False
         flash(gettext("The certificate was changed"), "success")
         return True
-
-    def _may(self, permission: str) -> bool:
-        return self.appbuilder.sm.has_access(f"can_{permission}", self.class_permission_name)
-
-    def _may_replace(self) -> bool:
-        return self.appbuilder.sm.has_access("can_write", "CertificateReplacementView")
 
 
 def is_administrator() -> bool:
@@ -355,10 +354,6 @@ def _keeps(row: Any) -> bool:
     if g.user.account_id is not None:
         return row.member_id != g.user.id
     return (row.account_id is None) == is_administrator() and row.member_id != g.user.id
-
-
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
 
 
 def _own(certificate_id: int) -> Certificate:
@@ -387,7 +382,7 @@ def _decoded(name: str) -> bytes:
 
 def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:
     """Do it in the officer's name, at real time."""
-    actor, now = _actor(), datetime.now(UTC)
+    actor, now = current_actor(), datetime.now(UTC)
     if act == "revoke":
         certificates.revoke(certificate_id, reason, actor, now=now, remark=remark)
     else:
@@ -407,17 +402,15 @@ class CertificateReplacementView(OfficerDesk):
     route_base = "/certificate-replacements"
     kind = CertificateReplacement.code
     title = _("Certificate replacements")
+    menu = MenuEntry(ACCOUNTS, 4)
+    guide = {"registry": "证书管理与证书补办"}
     form_title = _("New replacement")
     form = ReplacementForm
     new_label = _("Choose a certificate")
     columns = (
-        *(
-            each
-            for each in ApplicationList.columns
-            if each.key in ("number", "member_no", "account", "created_at")
-        ),
+        *usual_columns("number", "member_no", "account", "created_at"),
         Column("reason", _("Reason for the application")),
-        next(each for each in ApplicationList.columns if each.key == "status"),
+        *usual_columns("status"),
     )
     filters = tuple(
         each
@@ -435,16 +428,10 @@ class CertificateReplacementView(OfficerDesk):
         """There are no lines."""
         return []
 
-    @expose("/new", methods=["GET", "POST"])
-    @has_access
-    @permission_name("write")
-    def new(self) -> Any:
-        """Show the form about the certificate that the address names, or let one be chosen."""
-        if "certificate" not in request.args:
-            return self._choose_certificate()
-        return ApplicationDesk.new(self)
-
-    def _choose_certificate(self) -> Any:
+    def choose(self) -> Any:
+        """Return the page on which the certificate is chosen, or nothing once the address names it."""
+        if "certificate" in request.args:
+            return None
         asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
         return self.render_template(
             "people/choose_certificate.html",

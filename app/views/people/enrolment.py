@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Response, flash, jsonify, redirect, request, url_for
-from flask_appbuilder import BaseView, expose
+from flask_appbuilder import expose
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
@@ -20,11 +20,12 @@ from wtforms.validators import EqualTo, InputRequired
 from app.domain.errors import RuleError
 from app.extensions import transaction
 from app.operations.accounts import openings
-from app.operations.people import certificates
+from app.operations.people import certificates, passwords
 from app.operations.records.actor import Actor
 from app.pki.canonical import one_line
-from app.security import lockout, passwords
+from app.security import lockout
 from app.views.applications.texts import StringField
+from app.views.page import Page
 
 LONGEST_CSR = 16_000
 
@@ -45,11 +46,12 @@ class FirstPasswordForm(FlaskForm):
     )
 
 
-class FirstSignInView(BaseView):
+class FirstSignInView(Page):
     """首次登录: the account representative chooses the first password."""
 
     route_base = "/first-sign-in"
     default_view = "choose"
+    title = _("First sign-in")
 
     @expose("/", methods=["GET", "POST"])
     def choose(self) -> Any:
@@ -78,11 +80,12 @@ class FirstSignInView(BaseView):
         return page, 422 if form.errors else 200
 
 
-class EnrolmentView(BaseView):
+class EnrolmentView(Page):
     """申领证书: 参考号 and 授权码 lead to one certificate; the key is made in the USBKey."""
 
     route_base = "/certificate"
     default_view = "ask"
+    title = _("Application for a certificate")
 
     @expose("/")
     def ask(self) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
+from flask import abort, flash, redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -14,19 +14,23 @@ from sqlalchemy import Select, select
 
 from app.extensions import db, transaction
 from app.models import LoginSession, Member
-from app.operations.records import log
-from app.operations.records.actor import Actor
+from app.operations.people.members import unlock
+from app.operations.people.sessions import force_out
 from app.security import lockout, sessions
-from app.security.manager import current_login, permissions
+from app.security.manager import current_login
+from app.security.roles import SECURITY_ADMIN
+from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import (
     Action,
-    BulkAction,
     BulkResult,
     Column,
     Filter,
     ListPage,
+    action,
     back_url,
+    in_bulk,
 )
+from app.views.page import current_actor
 
 METHODS = {
     "password": _("Password"),
@@ -35,19 +39,14 @@ METHODS = {
 }
 
 
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
-def _may(permission: str, view: BaseView) -> bool:
-    return (f"can_{permission}", view.class_permission_name) in permissions()
-
-
 class OnlineView(ListPage):
     """在线用户: the sessions that are alive, and 强退."""
 
     route_base = "/online"
     title = _("Members online")
+    menu = MenuEntry(ADMINISTRATION, 2)
+    guide = {"administration": "在线用户"}
+    grants = {SECURITY_ADMIN: "list export end bulk"}
     account_column = None  # For the security administrator alone, who sees everybody.
     columns = (
         Column("member_no", _("Member number"), "code"),
@@ -62,11 +61,6 @@ class OnlineView(ListPage):
         Filter("member_no", _("Member number"), "prefix"),
         Filter("name", _("Name")),
         Filter("ip", _("IP address"), "exact"),
-    )
-    bulk = (
-        BulkAction(
-            "end", _("Force out"), _("End the %(count)s ticked sessions?"), is_dangerous=True
-        ),
     )
     bulk_name = "member_no"
     help = (
@@ -94,7 +88,7 @@ class OnlineView(ListPage):
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 强退, but not for the administrator's own session."""
         login = current_login()
-        if _may("end", self) and not (login and login.id == row.id):
+        if self.may("end") and not (login and login.id == row.id):
             yield Action(
                 _("Force out"),
                 url_for("OnlineView.end", session_id=row.id),
@@ -103,14 +97,16 @@ class OnlineView(ListPage):
                 is_dangerous=True,
             )
 
-    def on_bulk(self, name: str, ids: Sequence[int]) -> BulkResult:
+    @action("end", _("Force out"), _("End the %(count)s ticked sessions?"), single=False)
+    @in_bulk(is_dangerous=True)
+    def end_many(self, ids: Sequence[int]) -> BulkResult:
         """End the sessions; the administrator's own is left alone."""
         login = current_login()
         result = BulkResult()
         for session_id in ids:
             if login and login.id == session_id:
                 result.refused[session_id] = gettext("This is your own session")
-            elif _end_session(session_id):
+            elif force_out(session_id, current_actor()):
                 result.done.append(session_id)
             else:
                 result.refused[session_id] = gettext("The session is over already")
@@ -122,19 +118,10 @@ class OnlineView(ListPage):
     def end(self, session_id: int) -> Any:
         """End one session at once."""
         with transaction():
-            if not _end_session(session_id):
+            if not force_out(session_id, current_actor()):
                 abort(404)
         flash(gettext("The session was ended."), "success")
         return redirect(back_url(url_for("OnlineView.list")))
-
-
-def _end_session(session_id: int) -> bool:
-    """End a session that is alive and record it; tell whether there was one."""
-    if not sessions.end([session_id], "forced"):
-        return False
-    login = db.session.get_one(LoginSession, session_id)
-    log.record(_actor(), "session.end", subject=login.member.username)
-    return True
 
 
 class LockView(ListPage):
@@ -142,6 +129,9 @@ class LockView(ListPage):
 
     route_base = "/locks"
     title = _("Locked members")
+    menu = MenuEntry(ADMINISTRATION, 3)
+    guide = {"administration": "登录解锁"}
+    grants = {SECURITY_ADMIN: "list export unlock"}
     account_column = None  # Numbers as typed; some belong to nobody.
     key = ("member_no",)
     columns = (
@@ -179,7 +169,7 @@ class LockView(ListPage):
 
     def actions(self, row: Any) -> Iterable[Action]:
         """Offer 解锁."""
-        if _may("unlock", self):
+        if self.may("unlock"):
             yield Action(
                 _("Unlock"),
                 url_for("LockView.unlock", member_no=row.member_no),
@@ -193,8 +183,7 @@ class LockView(ListPage):
     def unlock(self, member_no: str) -> Any:
         """Clear the failures of a member number."""
         with transaction():
-            if not lockout.unlock([member_no]):
+            if not unlock(member_no, current_actor()):
                 abort(404)
-            log.record(_actor(), "member.unlock", subject=member_no)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))

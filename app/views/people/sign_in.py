@@ -15,7 +15,7 @@ from flask import (
     session,
     url_for,
 )
-from flask_appbuilder import BaseView, expose, has_access
+from flask_appbuilder import expose, has_access
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
@@ -23,19 +23,22 @@ from flask_wtf import FlaskForm
 from wtforms import PasswordField
 from wtforms.validators import EqualTo, InputRequired
 
-from app.domain.errors import RuleError
+from app.domain.errors import NotAllowed, RuleError
 from app.extensions import db, transaction
 from app.models import Member
 from app.models.parameter import settings
+from app.operations.people import passwords, sessions
 from app.operations.people.certificates import note_use
 from app.operations.records import log
 from app.operations.records.actor import Actor
 from app.operations.records.sign_in_notice import tell_of_new_address
 from app.pki.errors import PkiError
-from app.security import captcha, certificates, lockout, passwords, sessions, sign_in
+from app.security import captcha, certificates, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
+from app.security.roles import ALL_ROLES
 from app.views.applications.texts import StringField
+from app.views.page import Page, current_actor
 
 
 class SignInForm(FlaskForm):
@@ -64,11 +67,14 @@ class ChangePasswordForm(FlaskForm):
     )
 
 
-class SignInView(BaseView):
+class SignInView(Page):
     """登录, 退出登录, 验证码 and 修改密码."""
 
     route_base = ""
     default_view = "change_password"
+    title = _("Sign-in and password")
+    guide = {"enterprise": "四密码修改"}
+    grants = {ALL_ROLES: "change_password"}
 
     @expose("/login/", methods=["GET", "POST"])
     def login(self) -> object:
@@ -140,10 +146,10 @@ class SignInView(BaseView):
             else:
                 flash(gettext("The password was changed. Other sessions have ended."), "success")
                 return redirect(url_for("HomeView.index"))
-        g.crumb = gettext("Change password")
         status = 422 if form.errors else 200
         page = self.render_template(
             "people/change_password.html",
+            crumb=gettext("Change password"),
             form=form,
             policy=passwords.policy(),
             is_forced=is_forced,
@@ -160,7 +166,7 @@ class SignInView(BaseView):
                 ip=request.remote_addr or "",
                 user_agent=request.user_agent.string,
             )
-        except PkiError as refused:
+        except (PkiError, NotAllowed) as refused:
             return certificates.reason_of(refused)
         if entered is None:
             # One answer for a wrong number, a wrong password and a lock: nothing to learn from it.
@@ -190,7 +196,7 @@ class SignInView(BaseView):
             )
         except sign_in.BadForm:
             abort(400)
-        except PkiError as refused:
+        except (PkiError, NotAllowed) as refused:
             return _back_to_sign_in(certificates.reason_of(refused))
         _open(entered)
         return redirect(_onwards(target))
@@ -271,7 +277,7 @@ def _no_store(content: bytes, mimetype: str) -> Response:
 
 def _change_password(original: str, new: str) -> None:
     """Change the member's own password; raises RuleError where the original is wrong or the new is weak."""
-    actor = Actor.of(g.user, request.remote_addr or "")
+    actor = current_actor()
     guess = lockout.take_a_guess(actor.member_no, actor.ip)
     if guess is None or not passwords.is_right(g.user.password, original):
         with transaction():
@@ -290,5 +296,5 @@ def _change_password(original: str, new: str) -> None:
         # Again under the lock: of two changes at once, the later one no longer fits.
         member = db.session.get_one(Member, actor.member_id, with_for_update=True)
         passwords.choose(member, new)
-        sessions.end_others(member.id, login.id if login else None, "password")
+        sessions.end_all(member.id, "password", but=login.id if login else None)
         log.record(actor, "password.change")

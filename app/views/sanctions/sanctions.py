@@ -9,15 +9,14 @@ from typing import Any
 
 from flask import request, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, literal, select
-from sqlalchemy.orm import aliased
-from wtforms import SelectField
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
 
-from app.domain.kinds.authority import CONFISCATION_REASONS, FREEZE_REASONS
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
-from app.models import Application, ApplicationLine
+from app.models import Application
+from app.models.figures import line_draw
 from app.operations.records import clock
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
 from app.views.applications.form import (
     DATE_INPUT,
@@ -26,11 +25,13 @@ from app.views.applications.form import (
     DocumentForm,
     DocumentLinesForm,
     Filled,
+    OfferedField,
     Required,
-    choices_of,
+    is_picking,
 )
-from app.views.applications.list import ApplicationList, usual_filters
+from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
@@ -48,41 +49,20 @@ class FreezeForm(DocumentLinesForm):
     """冻结."""
 
     ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
-    category = SelectField(
-        _("Reason"), [Required()], choices=choices_of(FREEZE_REASONS, CHOOSE), validate_choice=False
-    )
+    category = OfferedField(_("Reason"), FREEZE_REASONS, CHOOSE)
 
 
 class ConfiscationForm(DocumentLinesForm):
     """收缴."""
 
-    category = SelectField(
-        _("Reason"),
-        [Required()],
-        choices=choices_of(CONFISCATION_REASONS, CHOOSE),
-        validate_choice=False,
-    )
+    category = OfferedField(_("Reason"), CONFISCATION_REASONS, CHOOSE)
 
 
-def drawn() -> ColumnElement[Any]:
-    """Return what was drawn of an application's lines by approved ones; for the rows shown alone."""
-    source, draw, drawing = aliased(ApplicationLine), aliased(ApplicationLine), aliased(Application)
+def _tonnes(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a figure of `line_draw` over an application's lines; for the rows shown alone."""
     return (
-        select(cast(func.coalesce(func.sum(draw.quantity), 0), BigInteger))
-        .select_from(source)
-        .join(draw, draw.source_line_id == source.id)
-        .join(drawing, and_(drawing.id == draw.application_id, drawing.status == Status.APPROVED))
-        .where(source.application_id == Application.id)
-        .correlate(Application)
-        .scalar_subquery()
-    )
-
-
-def total() -> ColumnElement[Any]:
-    """Return the tonnes of an application's lines."""
-    return (
-        select(cast(func.coalesce(func.sum(ApplicationLine.quantity), 0), BigInteger))
-        .where(ApplicationLine.application_id == Application.id)
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )
@@ -112,9 +92,12 @@ FILTERS = (
     *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
     AUTHORITY_FILTER,
 )
-NUMBER, MEMBER_NO, MEMBER, CODES, NAMES, _QUANTITY, CREATED, STATUS = ApplicationList.columns
 # The quantities fit a narrow screen when what can be looked up elsewhere is not shown at first.
-MEMBER_NO, NAMES, CREATED = (replace(each, is_shown=False) for each in (MEMBER_NO, NAMES, CREATED))
+HIDDEN = ("member_no", "instruments", "created_at")
+OF_WHAT = usual_columns(
+    "number", "member_no", "account", "instrument_codes", "instruments", hidden=HIDDEN
+)
+STANDING = usual_columns("created_at", "status", hidden=HIDDEN)
 
 
 class _Taking(OfficerDesk):
@@ -126,19 +109,25 @@ class _Taking(OfficerDesk):
     give_back_label: Any
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add what was given back, and what is left."""
+        """Add what was given back, what is left, and what of it no document is about to give back."""
         holds = Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
-        left = case((holds, total() - drawn()), else_=literal(0, BigInteger))
+        left = _tonnes(line_draw.c.quantity - line_draw.c.drawn)
+        left = case((holds, left), else_=literal(0, BigInteger))
         return (
             super()
             .rows(conditions)
-            .add_columns(drawn().label("drawn"), left.label("left"), expiry(left).label("expiry"))
+            .add_columns(
+                _tonnes(line_draw.c.drawn).label("drawn"),
+                left.label("left"),
+                _tonnes(line_draw.c.remaining).label("remaining"),
+                expiry(left).label("expiry"),
+            )
         )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """What is left can be given back."""
+        """What remains can be given back; what a document under review gives back does not."""
         yield from super().actions(row)
-        if self.may("write") and row.stored_status == Status.APPROVED and row.left > 0:
+        if self.may("write") and row.stored_status == Status.APPROVED and row.remaining > 0:
             address = url_for(f"{self.giving_back}.new", account=row.account_id, source=row.id)
             yield RowAction(self.give_back_label, address)
 
@@ -151,15 +140,10 @@ class _GivingBack(OfficerDesk):
     filters = FILTERS
     picker_columns = SOURCE_COLUMNS
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS,
         Column("quantity", _("Quantity"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
 
     def offered(self, account_id: int) -> list[Choosable]:
@@ -171,7 +155,8 @@ class _GivingBack(OfficerDesk):
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Begin with the lines of the document that the address names."""
-        if "source" in request.args and application is None and not filled.form.is_submitted():
+        begins = application is None and not (filled.form.is_submitted() or is_picking())
+        if "source" in request.args and begins:
             for key, each in filled.offered.items():
                 if not each.refusal:
                     filled.form.lines.append_entry({"choice": key})
@@ -184,17 +169,15 @@ class FreezeView(_Taking):
     route_base = "/freezes"
     kind = "freeze"
     title = _("Freezes")
+    menu = MenuEntry(SANCTIONS, 1)
+    guide = {"registry": "冻结与解冻"}
     form_title = _("New freeze")
     form = FreezeForm
     giving_back, give_back_label = "UnfreezeView", _("Unfreeze")
     quantity_title = _("Frozen quantity")
     form_columns = form_columns(_("Frozen quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS[:2],
         replace(DOCUMENT_COLUMNS[2], is_shown=False),
         UNTIL_COLUMN,
@@ -203,8 +186,7 @@ class FreezeView(_Taking):
         Column("quantity", _("Frozen quantity"), kind="quantity"),
         Column("drawn", _("Unfrozen quantity"), kind="quantity"),
         Column("left", _("Still frozen"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = (
         *FILTERS,
@@ -227,6 +209,8 @@ class UnfreezeView(_GivingBack):
     kind = "unfreeze"
     draws_on = "freeze"
     title = _("Unfreezes")
+    menu = MenuEntry(SANCTIONS, 2)
+    guide = {"registry": "冻结与解冻"}
     form_title = _("New unfreeze")
     picker_title = _("Choose freezes")
     quantity_title = _("Unfrozen quantity")
@@ -243,24 +227,21 @@ class ConfiscationView(_Taking):
     route_base = "/confiscations"
     kind = "confiscation"
     title = _("Confiscations")
+    menu = MenuEntry(SANCTIONS, 3)
+    guide = {"registry": "收缴与收缴退还"}
     form_title = _("New confiscation")
     form = ConfiscationForm
     giving_back, give_back_label = "ConfiscationRefundView", _("Refund")
     quantity_title = _("Confiscated quantity")
     form_columns = form_columns(_("Confiscated quantity"))
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
-        CODES,
-        NAMES,
+        *OF_WHAT,
         *DOCUMENT_COLUMNS,
         Column("category", _("Reason"), choices=CONFISCATION_REASONS),
         Column("quantity", _("Confiscated quantity"), kind="quantity"),
         Column("drawn", _("Refunded quantity"), kind="quantity"),
         Column("left", _("Still confiscated"), kind="quantity"),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = (
         *FILTERS,
@@ -283,6 +264,8 @@ class ConfiscationRefundView(_GivingBack):
     kind = "confiscation_refund"
     draws_on = "confiscation"
     title = _("Confiscation refunds")
+    menu = MenuEntry(SANCTIONS, 4)
+    guide = {"registry": "收缴与收缴退还"}
     form_title = _("New confiscation refund")
     picker_title = _("Choose confiscations")
     quantity_title = _("Refunded quantity")
@@ -298,13 +281,10 @@ class _AccountDocument(OfficerDesk):
 
     form = DocumentForm
     columns: tuple[Column, ...] = (
-        NUMBER,
-        MEMBER_NO,
-        MEMBER,
+        *usual_columns("number", "member_no", "account", hidden=HIDDEN),
         *DOCUMENT_COLUMNS,
         Column("reason", _("Reason for the application")),
-        CREATED,
-        STATUS,
+        *STANDING,
     )
     filters = tuple(each for each in FILTERS if each.name != "instrument")
 
@@ -315,6 +295,8 @@ class RestrictionView(_AccountDocument):
     route_base = "/restrictions"
     kind = "restriction"
     title = _("Account restrictions")
+    menu = MenuEntry(SANCTIONS, 5)
+    guide = {"registry": "账户限制与解除限制"}
     form_title = _("New account restriction")
     confirm = _("Once it is confirmed, transfers and other debits of the account are refused.")
     help = (
@@ -329,5 +311,7 @@ class RestrictionLiftingView(_AccountDocument):
     route_base = "/restriction-liftings"
     kind = "restriction_lifting"
     title = _("Liftings of restrictions")
+    menu = MenuEntry(SANCTIONS, 6)
+    guide = {"registry": "账户限制与解除限制"}
     form_title = _("New lifting of a restriction")
     help = (_("One officer enters it by the authority's document, another confirms it"),)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -30,14 +30,16 @@ from app.models import (
 )
 from app.operations.accounts import accounts
 from app.operations.records import clock
-from app.operations.records.actor import Actor
+from app.security.roles import READERS, REPRESENTATIVE
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
-from app.views.applications.list import SETTLED, ApplicationList, usual_filters
+from app.views.applications.list import SETTLED, ApplicationList, usual_columns, usual_filters
+from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.page import current_actor
 
 CUT_OFF_RULES = (
     _("Please submit transfers before 15:00 of a trading day"),
@@ -49,16 +51,12 @@ CUT_OFF_RULES = (
 
 # 划转: where a transfer goes, and the day whose day-end carries it there.
 TRANSFER_COLUMNS = (
-    *(
-        each
-        for each in ApplicationList.columns
-        if each.key not in ("quantity", "created_at", "status")
-    ),
+    *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
     Column("quantity", _("Transfer quantity"), kind="quantity"),
     Column("venue", _("Trading venue")),
     Column("created_at", _("Applied at"), kind="datetime"),
     Column("settles_on", _("Settles on"), kind="date"),
-    next(each for each in ApplicationList.columns if each.key == "status"),
+    *usual_columns("status"),
 )
 
 
@@ -68,6 +66,8 @@ class RegistryToTradingView(ApplicationDesk):
     route_base = "/transfers/registry-to-trading"
     kind = RegistryToTrading.code
     title = _("Registry to trading, started by the registry side")
+    menu = MenuEntry(TRANSFERS, 1)
+    guide = {"enterprise": "一登记转交易持仓划转", "province": "查询", "registry": "持仓划转管理"}
     form_title = _("Registry transfer application")
     form = TransferForm
     can_save_draft = False
@@ -95,10 +95,12 @@ class RegistryToTradingView(ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return what the enterprise holds, with the venues that trade it."""
+        today = clock.now().date()
         venues: dict[int, list[tuple[int, str]]] = {}
         for instrument_id, venue_id, name in db.session.execute(
             select(VenueInstrument.instrument_id, Venue.id, Venue.name)
             .join(Venue, Venue.id == VenueInstrument.venue_id)
+            .where(Venue.in_force(today), VenueInstrument.in_force(today))
             .order_by(Venue.id)
         ):
             venues.setdefault(instrument_id, []).append((venue_id, name))
@@ -145,6 +147,13 @@ class ExchangeRegistryToTradingView(_StartedByExchange):
     route_base = "/transfers/exchange-registry-to-trading"
     kind = ExchangeRegistryToTrading.code
     title = _("Registry to trading, started by the trading side")
+    menu = MenuEntry(TRANSFERS, 4)
+    guide = {
+        "enterprise": "四交易发起登记转交易记录查询",
+        "province": "查询",
+        "registry": "持仓划转管理",
+    }
+    grants = {READERS: "list export show"}
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("The trading system can start them only while the transfer permission is on"),
@@ -157,6 +166,13 @@ class TradingToRegistryView(_StartedByExchange):
     route_base = "/transfers/trading-to-registry"
     kind = TradingToRegistry.code
     title = _("Trading to registry, started by the trading side")
+    menu = MenuEntry(TRANSFERS, 3)
+    guide = {
+        "enterprise": "三交易发起交易转登记记录查询",
+        "province": "查询",
+        "registry": "持仓划转管理",
+    }
+    grants = {READERS: "list export show"}
     help = (
         _("Transfers that the trading system started, refused ones included"),
         _("What is taken out of trading today is available in the registry after the day-end"),
@@ -168,6 +184,9 @@ class TransferPermissionView(ListPage):
 
     route_base = "/transfers/permission"
     title = _("Transfer permission")
+    menu = MenuEntry(TRANSFERS, 2)
+    guide = {"enterprise": "二划转权限管理", "province": "查询", "registry": "持仓划转管理"}
+    grants = {READERS: "list export", REPRESENTATIVE: "switch"}
     account_column = "account_id"
     columns = (
         Column("changed_at", _("Changed at"), kind="datetime"),
@@ -217,7 +236,7 @@ class TransferPermissionView(ListPage):
 
     def tools(self) -> Iterable[Action]:
         """The switch: it names the state that it leads to."""
-        if not self.appbuilder.sm.has_access("can_switch", self.class_permission_name):
+        if not self.may("switch"):
             return
         account = db.session.get_one(Account, g.user.account_id)
         is_on = account.allows_exchange_transfer
@@ -243,7 +262,7 @@ class TransferPermissionView(ListPage):
         """Switch it on or off."""
         if to not in ("on", "off") or g.user.account_id is None:
             abort(404)
-        actor = Actor.of(g.user, request.remote_addr or "")
+        actor = current_actor()
         try:
             with transaction():
                 accounts.allow_exchange_transfer(

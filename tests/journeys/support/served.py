@@ -17,12 +17,13 @@ from pathlib import Path
 from urllib.error import URLError
 
 import config
-from app import create_app, embedded, installation
+from app import embedded, installation
 from app.extensions import db
 from app.installation import demo, demo_keys
 from app.pki.ceremony import establish
 from app.pki.signer import wait_until_ready
 from app.security import captcha
+from app.web import create_app
 
 TEMPLATE = "journey_template"
 _ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.
@@ -84,7 +85,7 @@ class Site:
         finally:
             worker.terminate()
             try:
-                worker.wait(20)
+                worker.wait(60)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
@@ -143,11 +144,11 @@ def signing(folder: Path) -> Iterator[None]:
     with (folder / "signer.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=config.ROOT, stderr=log)
         try:
-            wait_until_ready(folder)
+            wait_until_ready(folder, 90)
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 @contextmanager
@@ -186,7 +187,7 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
     finally:
         process.send_signal(signal.SIGINT)  # Quickly: browsers keep connections open.
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -46,11 +46,6 @@ AUTHORITY = make_authority()
 SECRETS = [value for name, value in GOOD.items() if BY_NAME[name].is_personal]
 
 
-@pytest.fixture
-def officer(app):
-    return member("registry_maker")
-
-
 def change(by: Member, **values: str) -> engine.Draft:
     """Return a draft that proposes these details."""
     read, wrong = details.read(values)

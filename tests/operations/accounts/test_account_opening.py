@@ -26,10 +26,10 @@ from app.models import (
 from app.operations.accounts import openings
 from app.operations.applications import engine
 from app.operations.imports import opening_import
-from app.operations.people import certificates
+from app.operations.people import certificates, members, passwords
 from app.operations.records import clock
-from app.operations.records.actor import Actor
-from app.security import members, passwords, sign_in
+from app.operations.records.actor import SYSTEM, Actor
+from app.security import sign_in
 from app.security.roles import codes_of
 from tests.factories import account, member
 from tests.openings import (
@@ -46,16 +46,6 @@ from tests.signing import authority_folder, csr, signing
 __all__ = ["authority_folder", "signing"]
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def maker(app) -> Member:
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app) -> Member:
-    return member("registry_checker")
 
 
 def opened() -> list[Account]:
@@ -333,7 +323,7 @@ def test_a_link_ends_where_a_password_was_given_meanwhile(maker, checker):
     (row,) = opened()
     person = db.session.query(Member).filter_by(username=row.member_no).one()
     with transaction():
-        members.reset_password(person.id)
+        members.reset(person.id, SYSTEM, first=passwords.first_password())
     with pytest.raises(openings.InvalidLink), transaction():
         openings.redeem(letters_of(row.member_no).token, ip="", now=datetime.now(UTC))
 

@@ -20,6 +20,7 @@ from tests.factories import (
     entered,
     give,
     instrument,
+    issued_to,
     member,
     nothing_moves,
     submitted,
@@ -32,19 +33,7 @@ REASONS = {"freeze": "judicial", "confiscation": "penalty"}
 @pytest.fixture
 def cea(plant):
     """An instrument of which the plant has 1,000 tonnes available."""
-    row = instrument()
-    give(plant, row, 1000)
-    return row
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
+    return issued_to(plant, 1000)
 
 
 @pytest.fixture

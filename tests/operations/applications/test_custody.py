@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -22,6 +20,7 @@ from tests.custody import (
     drafted,
     edited,
     link,
+    parties,
     returning,
     send_back,
     standing,
@@ -29,7 +28,6 @@ from tests.custody import (
     withdraw,
 )
 from tests.factories import (
-    account,
     draft,
     entered,
     give,
@@ -47,15 +45,7 @@ NO_DOCUMENT = {"document_no": "", "authority": "", "starts_on": None}
 @pytest.fixture
 def party(app):
     """A, which deposits; B and C, linked with it; D, which is not; the officers."""
-    found = SimpleNamespace()
-    for name, title in {"a": "甲发电", "b": "乙发电", "c": "丙发电", "d": "丁发电"}.items():
-        row = account(f"{title}有限公司")
-        setattr(found, name, row)
-        setattr(found, f"of_{name}", member(of=row))
-    found.maker, found.checker = member("registry_maker"), member("registry_checker")
-    found.cea = instrument()
-    give(found.a, found.cea, 500_000)
-    return found
+    return parties(500_000)
 
 
 @pytest.fixture

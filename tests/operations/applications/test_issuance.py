@@ -25,7 +25,6 @@ from tests.factories import (
     confirmed,
     entered,
     instrument,
-    member,
     nothing_moves,
     quantity,
     venue,
@@ -39,16 +38,6 @@ def _in_chinese(app):
     """The table's headings and types are read as people write them."""
     with force_locale("zh"):
         yield
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ def _toys(monkeypatch):
 
 
 @pytest.fixture
-def hubei(app):
-    return member("province", province="42")
-
-
-@pytest.fixture
 def hunan(app):
     return member("province", province="43")
 

@@ -39,6 +39,7 @@ from tests.factories import (
     instrument,
     member,
     nothing_moves,
+    offset,
     quantity,
     submitted,
 )
@@ -48,30 +49,8 @@ ZERO = Decimal(0)
 
 
 @pytest.fixture
-def hubei(app):
-    return member("province", province="42")
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
-
-
-@pytest.fixture
 def ccer(app):
-    """A CCER that was registered after 2024-01-22, so that notices may accept it."""
-    row = instrument("CCER", trade_code=None, vintage=2024)
-    with transaction():
-        db.session.execute(
-            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
-        )
-    db.session.expire_all()
-    return row
+    return offset()
 
 
 def issue(to, accepted, obligation, *, by, year=2025, percent=ZERO, deadline=DEADLINE):

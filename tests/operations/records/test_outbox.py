@@ -146,7 +146,7 @@ def test_two_workers_never_take_the_same_message(app):
 
     def work() -> None:
         with app.app_context():
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             while True:
                 with transaction():
                     message = outbox.claim("sms")
@@ -159,7 +159,7 @@ def test_two_workers_never_take_the_same_message(app):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert len(taken) == len(set(taken)) == 40
 
 
@@ -287,15 +287,16 @@ def test_a_failure_is_tried_again_ever_later_and_then_given_up(app, mails, mail_
     write(MAIL)
     waits = []
     for _ in range(outbox.MOST_ATTEMPTS):
+        began = datetime.now(UTC)
         assert delivery.deliver(mail_server, "mail") == 1
-        waits.append(row().due_at - datetime.now(UTC))
+        waits.append((row().due_at - datetime.now(UTC), row().due_at - began))
         make_due(cluster)
     assert delivery.deliver(mail_server, "mail") == 0
     assert row().state == "failed"
     assert [each[0] for each in attempts()] == list(range(1, outbox.MOST_ATTEMPTS + 1))
-    for n, wait in enumerate(waits[:-1]):
+    for n, (least, most) in enumerate(waits[:-1]):
         expected = min(outbox.FIRST_WAIT * 4**n, outbox.LONGEST_WAIT)
-        assert timedelta(0) <= expected - wait < timedelta(seconds=10)
+        assert least <= expected <= most
 
 
 def test_a_mail_is_sent_once_the_server_is_back(app, mails, mail_server, cluster):
@@ -324,26 +325,26 @@ def test_a_server_that_does_not_answer_is_left(app, mails, mail_server, monkeypa
 
 def test_a_server_that_drips_is_cut_off(app, settings, monkeypatch):
     monkeypatch.setattr(mail, "WHOLE", 0.5)
+    cut_off = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_drip, args=(listener,), daemon=True).start()
+        threading.Thread(target=_drip, args=(listener, cut_off), daemon=True).start()
         port = listener.getsockname()[1]
         write(MAIL)
-        began = time.monotonic()
         delivery.deliver(replace(settings, mail_url=f"smtp://127.0.0.1:{port}?tls=off"), "mail")
-    assert time.monotonic() - began < 5
+    assert cut_off.wait(60)  # It had a minute's more to say.
     assert (row().state, attempts()[0][1]) == ("queued", "unavailable")
 
 
-def _drip(listener: socket.socket) -> None:
+def _drip(listener: socket.socket, cut_off: threading.Event) -> None:
     connection, _address = listener.accept()
     with connection:
         try:
             connection.sendall(b"220 slow\r\n")
-            for _ in range(100):
+            for _ in range(600):
                 connection.sendall(b"250-more\r\n")
                 time.sleep(0.1)
         except OSError:
-            return
+            cut_off.set()
 
 
 @pytest.fixture

@@ -39,26 +39,11 @@ PAGE = "/account-changes"
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    return member(of=plant)
-
-
-@pytest.fixture
 def known(plant):
     """What is known of the plant already."""
     with transaction():
         details.set_details(plant.id, DETAILS)
     return DETAILS
-
-
-@pytest.fixture
-def officer(app):
-    return member("registry_maker")
 
 
 def typed(**values: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.extensions import db
-from app.models import Account, Application, Invitation, Member, OperationLog
+from app.models import Account, Application, Invitation, OperationLog
 from tests.factories import account, member
 from tests.openings import (
     KEYS,
@@ -22,16 +22,6 @@ from tests.openings import (
 )
 
 IMPORT, NEW = "/account-openings/import", "/account-openings/new"
-
-
-@pytest.fixture
-def maker(app) -> Member:
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app) -> Member:
-    return member("registry_checker")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import codes_of
-from tests.factories import account, draft, give, instrument, member, quantity, submitted, venue
+from tests.factories import account, draft, member, quantity, submitted, venue
 from tests.openings import letters_of
 from tests.signing import authority_folder, csr, signing
 
@@ -39,23 +39,6 @@ NEWCOMER = {
     "checker": "y",
 }
 TRANSFER = "registry_to_trading"
-
-
-@pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    return member(of=plant)
-
-
-@pytest.fixture
-def cea(plant):
-    row = instrument()
-    give(plant, row, 700)
-    return row
 
 
 def added(browser, **fields: str) -> Member:

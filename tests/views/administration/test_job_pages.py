@@ -6,7 +6,7 @@ import pytest
 
 from app import worker
 from app.extensions import db, transaction
-from app.models import Application, Job, Member
+from app.models import Application, Job
 from app.operations.applications import jobs
 from app.operations.applications.jobs import Chunk, Failure, JobKind, Work
 from app.operations.records import clock
@@ -15,11 +15,6 @@ from app.views.applications.review import ReviewView
 from app.views.lists import listing
 from app.views.lists.listing import BulkAction
 from tests.factories import account, give, instrument, member, submitted
-
-
-@pytest.fixture
-def officer(app) -> Member:
-    return member("registry_maker")
 
 
 @pytest.fixture

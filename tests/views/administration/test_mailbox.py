@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from app import create_app, delivery
+from app import delivery
 from app.extensions import db, transaction
 from app.models import MailboxMessage, OutboxMessage
 from app.operations.records import outbox
 from app.security import production
+from app.web import create_app
 from tests.factories import member
 
 

@@ -16,16 +16,6 @@ from tests import factories, files
 
 
 @pytest.fixture
-def plant(app):
-    return factories.account("甲发电有限公司", "42")
-
-
-@pytest.fixture
-def operator(plant):
-    return factories.member(of=plant)
-
-
-@pytest.fixture
 def kept(plant, operator):
     what = factories.instrument()
     factories.give(plant, what, 10)

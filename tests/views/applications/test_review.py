@@ -7,36 +7,19 @@ import pytest
 from app.domain.moves import Bucket
 from app.extensions import db
 from app.models import Application
-from tests.factories import account, draft, give, instrument, member, quantity, submitted
+from tests.factories import draft, issued_to, member, quantity, submitted
 
 KIND = "voluntary_cancellation"
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
-def operator(plant):
-    return member(of=plant)
-
-
-@pytest.fixture
 def cea(plant):
-    row = instrument()
-    give(plant, row, 3000)
-    return row
+    return issued_to(plant, 3000)
 
 
 @pytest.fixture
 def case(operator, cea):
     return submitted(KIND, operator, {cea: 500}, reason="碳中和")
-
-
-@pytest.fixture
-def officer(app):
-    return member("registry_maker")
 
 
 def status(case) -> str:

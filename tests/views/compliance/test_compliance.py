@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
@@ -20,10 +20,9 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.views.compliance.statistics import percent, shares
 from tests import factories
-from tests.operations.test_compliance import DEADLINE, figures, issue, surrender
-from tests.views.test_language import english
+from tests.operations.compliance.test_compliance import DEADLINE, figures, issue, surrender
+from tests.views.frame.test_language import english
 from tests.views.toys import counting, table
-from tests.views.world import World, make_world
 
 PLANT, HUBEI = "甲发电有限公司", "42"
 
@@ -31,21 +30,6 @@ PLANT, HUBEI = "甲发电有限公司", "42"
 @pytest.fixture
 def plant(app):
     return factories.account(PLANT, HUBEI, sector="power")
-
-
-@pytest.fixture
-def operator(plant):
-    return factories.member(of=plant)
-
-
-@pytest.fixture
-def maker(app):
-    return factories.member("registry_maker")
-
-
-@pytest.fixture
-def hubei(app):
-    return factories.member("province", province=HUBEI)
 
 
 @pytest.fixture
@@ -64,11 +48,7 @@ def cea24(plant):
 
 @pytest.fixture
 def ccer(plant):
-    row = factories.instrument("国家核证自愿减排量", trade_code=None, vintage=2024)
-    with transaction():
-        db.session.execute(
-            text("UPDATE instrument SET kind = 'offset' WHERE id = :id"), {"id": row.id}
-        )
+    row = factories.offset("国家核证自愿减排量")
     factories.give(plant, row, 100)
     return row
 
@@ -635,11 +615,6 @@ ADDRESSES = {
         "/compliance-gaps/",
     ),
 }
-
-
-@pytest.fixture
-def world(app) -> World:
-    return make_world()
 
 
 @pytest.mark.parametrize("role", ADDRESSES)

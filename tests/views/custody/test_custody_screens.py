@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,27 +20,21 @@ from tests.custody import (
     drafted,
     edited,
     link,
+    parties,
     returning,
     send_back,
     standing,
     submit,
 )
-from tests.factories import account, give, instrument, member, nothing_moves, quantity, submitted
+from tests.factories import account, nothing_moves, quantity, submitted
 from tests.invariants import assert_sound
-from tests.views.test_queries import MOST, costs
+from tests.views.lists.test_queries import MOST, costs
 
 
 @pytest.fixture
 def party(app):
     """A, linked with B and C, 300 t of its 1,000 t in custody; D, a stranger; the officers."""
-    found = SimpleNamespace()
-    for name, title in {"a": "甲发电", "b": "乙发电", "c": "丙发电", "d": "丁发电"}.items():
-        row = account(f"{title}有限公司")
-        setattr(found, name, row)
-        setattr(found, f"of_{name}", member(of=row))
-    found.maker, found.checker = member("registry_maker"), member("registry_checker")
-    found.cea = instrument()
-    give(found.a, found.cea, 1000)
+    found = parties(1000)
     found.deposit = deposited(found.of_a, {found.cea: 300}, found.checker)
     link(found.a, [found.b, found.c], found.maker, found.checker)
     (found.line,) = {line.source_line_id for line in distribution(found.deposit, {found.b: 1})}
@@ -82,7 +75,11 @@ def shares(party, **tonnes: str) -> dict[str, str]:
 
 def test_a_deposit_is_filled_in_submitted_and_waits(party, sign_in):
     browser = sign_in(party.of_a)
-    picked = browser.post("/custody-deposits/new", data={"pick": "1", "picked": str(party.cea.id)})
+    picked = browser.post(
+        "/custody-deposits/new",
+        data={"pick": "1", "picked": str(party.cea.id)},
+        follow_redirects=True,
+    )
     assert f'value="{party.cea.id}"' in picked.text
     for word in ("合并", "分立", "重组", "其他"):
         assert word in picked.text
@@ -159,7 +156,8 @@ def test_list_and_detail_tell_what_was_returned_and_what_is_left(party, sign_in)
 def test_an_officer_finds_ticks_and_links_another_confirms(party, sign_in):
     address = f"/custody-links/new?account={party.d.id}"
     browser = sign_in(party.maker)
-    found = browser.post(address, data={"pick": "1", "receivers_asked": "发电有限公司"}).text
+    asked = {"pick": "1", "receivers_asked": "发电有限公司"}
+    found = browser.post(address, data=asked, follow_redirects=True).text
     for each in (party.a, party.b, party.c):
         assert each.member_no in found
     # A search keeps the ticks, and a whole number is ticked at once.
@@ -168,7 +166,7 @@ def test_an_officer_finds_ticks_and_links_another_confirms(party, sign_in):
         "receivers": str(party.b.id),
         "receivers_asked": f"{party.c.member_no}，99999999999",
     }
-    ticked = browser.post(address, data=again).text
+    ticked = browser.post(address, data=again, follow_redirects=True).text
     assert re.findall(r'name="receivers" value="(\d+)"[^>]*checked', ticked) == [
         str(party.b.id),
         str(party.c.id),
@@ -210,7 +208,8 @@ def test_a_link_that_cannot_be_says_why_at_the_field(party, sign_in, receivers, 
 
 def test_who_has_no_account_is_not_found(party, sign_in):
     form = {"pick": "1", "receivers_asked": "21049999999"}
-    answer = sign_in(party.maker).post(f"/custody-links/new?account={party.a.id}", data=form)
+    address = f"/custody-links/new?account={party.a.id}"
+    answer = sign_in(party.maker).post(address, data=form, follow_redirects=True)
     assert "先办理开户" in answer.text
 
 
@@ -242,7 +241,8 @@ def test_a_deposit_is_picked_and_has_a_row_for_each_linked_enterprise(party, sig
     assert "选择存管" in picker
     assert picker.count('name="picked"') == 1  # One deposit, though two may receive it.
 
-    picked = browser.post("/custody-returns/new", data={"pick": "1", "picked": f"s{party.line}"})
+    ticked = {"pick": "1", "picked": f"s{party.line}"}
+    picked = browser.post("/custody-returns/new", data=ticked, follow_redirects=True)
 
     assert re.findall(r'name="lines-\d+-choice" value="([^"]+)"', picked.text) == [
         key(party, party.b),

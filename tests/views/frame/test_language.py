@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.security.roles import ROLES
-from tests.views.test_queries import pages_of
-from tests.views.world import World, make_world
+from tests.views.lists.test_queries import pages_of
 
 # Latin that belongs there: names of things that have no Chinese one, and how dates are written.
 ALLOWED = {
@@ -64,11 +63,6 @@ def english(page: str) -> list[str]:
         for word in WORD.findall(text)
         if word not in ALLOWED and not CODES.fullmatch(word)
     ]
-
-
-@pytest.fixture
-def world(app) -> World:
-    return make_world()
 
 
 @pytest.mark.parametrize("role", ROLES)

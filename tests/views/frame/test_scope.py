@@ -20,7 +20,7 @@ from app.models import Application, Member
 from app.security.roles import ROLES
 from tests.factories import nothing_moves
 from tests.views.toys import table
-from tests.views.world import Enterprise, World, list_pages, make_world
+from tests.views.world import Enterprise, list_pages
 
 # (view, argument of its path): what of an enterprise can be asked for there.
 OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
@@ -100,11 +100,6 @@ WORDS = {
 }
 
 Browse = Callable[[Member], FlaskClient]
-
-
-@pytest.fixture
-def world(app: Flask) -> World:
-    return make_world()
 
 
 def with_parameters(app: Flask) -> list[tuple[Rule, str, str]]:

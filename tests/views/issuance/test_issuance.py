@@ -10,35 +10,15 @@ import pytest
 
 from app.extensions import db
 from app.models import Application, Instrument
-from tests.factories import account, confirmed, entered, give, instrument, member, quantity, venue
+from tests.factories import confirmed, entered, give, instrument, member, quantity, venue
 from tests.views.toys import table
 
 HEADINGS = "会员编号,统一社会信用代码,企业名称,标的编码,发放类型,发放量"
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
 def cea(app):
     return instrument()
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
-
-
-@pytest.fixture
-def desk(sign_in, maker):
-    return sign_in(maker)
 
 
 # 标的管理 --------------------------------------------------------------------------------------

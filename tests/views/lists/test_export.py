@@ -22,18 +22,6 @@ from tests.views import toys
 from tests.views.toys import table
 
 
-@pytest.fixture(scope="module")
-def toy_app(settings, _installed):
-    toy_app = toys.make_app(settings, _installed.test_client_class)
-    yield toy_app
-    toys.close(toy_app)
-
-
-@pytest.fixture
-def officer(app):
-    return factories.member("registry_maker")
-
-
 @pytest.fixture
 def accounts(app):
     return [

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from app.security.roles import ROLES
 from tests import factories
 from tests.views.toys import counting
-from tests.views.world import World, fill, list_pages, make_world
+from tests.views.world import World, fill, list_pages
 
 MOST = 8
 MOST_OF_ONE = (
@@ -28,11 +28,6 @@ OF_OFFICERS = {
     "RestrictionView": "restriction",
     "RestrictionLiftingView": "restriction_lifting",
 }
-
-
-@pytest.fixture
-def world(app) -> World:
-    return make_world()
 
 
 def pages_of(app, role: str, world: World) -> list[str]:

@@ -28,16 +28,6 @@ __all__ = ["authority_folder", "signing"]
 LIST = "/certificates/"
 
 
-@pytest.fixture
-def maker(app) -> Member:
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app) -> Member:
-    return member("registry_checker")
-
-
 def certified(person: Member, *, reachable: bool = True) -> Certificate:
     """Give a member a certificate, and the account's representative mail and phone."""
     now = datetime.now(UTC)

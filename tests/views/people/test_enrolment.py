@@ -14,9 +14,8 @@ from sqlalchemy import func, select
 from app.extensions import db, transaction
 from app.models import Certificate, CertificateEnrolment, Invitation, Member
 from app.operations.accounts import openings
-from app.operations.people import certificates
+from app.operations.people import certificates, passwords
 from app.operations.records.actor import SYSTEM
-from app.security import passwords
 from tests.factories import account, member
 from tests.openings import Letters, confirm, enterprise, imported, letters_of, write_letters
 from tests.signing import authority_folder, csr, signing

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.extensions import db, transaction
 from app.models import Certificate, CertificateEnrolment, Member, OperationLog, OutboxMessage
-from app.operations.people import certificates
+from app.operations.people import certificates, members
 from app.operations.records.actor import SYSTEM, Actor
 from app.security.roles import ROLES, codes_of
 from tests.factories import account, member
@@ -361,9 +361,7 @@ def test_one_person_cannot_confirm_what_the_same_person_asked_for(app, sign_in, 
     administrator = member("security_admin")
     sign_in(administrator).post(f"{PAGE}/{officer.id}/replace", data={"reason": "遗失"})
     with transaction():
-        from app.security.members import assign_role
-
-        assign_role(administrator.id, "system_admin")
+        members.set_roles(administrator.id, ["system_admin"], SYSTEM)
     before = len(sent())
     sign_in(administrator).post(f"{PAGE}/{officer.id}/confirm")
     assert len(sent()) == before

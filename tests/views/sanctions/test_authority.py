@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 
+from app.domain.kinds import KINDS
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import Application, ApplicationLine
@@ -22,38 +23,18 @@ from tests.factories import (
     entered,
     give,
     instrument,
+    issued_to,
     member,
     quantity,
     submitted,
 )
+from tests.operations.ledger.test_verification import Pledge
 from tests.views.toys import table
 
 
 @pytest.fixture
-def plant(app):
-    return account()
-
-
-@pytest.fixture
 def cea(plant):
-    row = instrument()
-    give(plant, row, 1000)
-    return row
-
-
-@pytest.fixture
-def maker(app):
-    return member("registry_maker")
-
-
-@pytest.fixture
-def checker(app):
-    return member("registry_checker")
-
-
-@pytest.fixture
-def desk(sign_in, maker):
-    return sign_in(maker)
+    return issued_to(plant, 1000)
 
 
 @pytest.fixture
@@ -179,6 +160,26 @@ def test_the_row_of_a_freeze_leads_to_its_lifting(plant, cea, desk, maker, check
     assert "250" in refused.text
 
 
+def test_lifting_is_offered_for_as_long_as_the_form_has_something_left(
+    plant, cea, desk, maker, checker
+):
+    freeze = entered("freeze", plant, maker, lines={cea: 400})
+    confirmed(freeze, checker)
+    address = f"/unfreezes/new?account={plant.id}&source={freeze}"
+    lifting = entered("unfreeze", plant, maker, lines={cea: 400}, source=freeze)
+
+    page = desk.get("/freezes/").text
+    assert {"400", "0"} <= set(next(row for row in table(page) if any(c == "400" for c in row)))
+    assert address.replace("&", "&amp;") not in page  # Still frozen, but all of it is asked for.
+    assert "无剩余" in desk.get(address).text
+    assert held(plant, cea) == (600, 400, 0)
+
+    with transaction():
+        engine.send_back([lifting], Actor.of(checker), now=clock.now(), comment="文号有误")
+    assert address.replace("&", "&amp;") in desk.get("/freezes/").text
+    assert "无剩余" not in desk.get(address).text
+
+
 def test_confiscated_and_refunded_by_the_desk(plant, cea, desk, checker):
     page = f"/confiscations/new?account={plant.id}"
     assert desk.post(page, data=form(cea, category="true_up")).status_code == 302
@@ -284,6 +285,22 @@ def test_the_frozen_quantity_leads_to_what_holds_it(
     assert {"冻结", "冻1号", "250"} <= set(next(row for row in rows if "冻1号" in row))
     stranger = sign_in(member(of=account("乙水泥有限公司")))
     assert stranger.get(address.replace("&amp;", "&")).status_code == 404
+
+
+def test_what_a_new_kind_freezes_is_among_what_holds_it(
+    plant, cea, checker, enterprise, monkeypatch
+):
+    """Nothing but the kind's own data says where its tonnes are, before its approval and after."""
+    monkeypatch.setitem(KINDS, Pledge.code, Pledge())
+    case = submitted(Pledge.code, member(of=plant), {cea: 200})
+    address = f"/holdings/frozen/?account={plant.id}&instrument={cea.id}"
+
+    (row,) = table(enterprise.get(address).text)
+    assert {case.number, "200", "业务申请占用"} <= set(row)
+    confirmed(case.id, checker)
+    assert held(plant, cea) == (800, 200, 0)
+    (row,) = table(enterprise.get(address).text)
+    assert {case.number, "200", "有权机关冻结"} <= set(row)
 
 
 def test_a_restricted_enterprise_is_told_so_at_home(plant, maker, checker, enterprise, desk):

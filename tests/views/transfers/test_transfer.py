@@ -33,9 +33,7 @@ def a(app):
 @pytest.fixture
 def what(a):
     """An instrument of which 甲 holds 700 tonnes."""
-    made = factories.instrument()
-    factories.give(a, made, 700)
-    return made
+    return factories.issued_to(a, 700)
 
 
 @pytest.fixture
@@ -219,7 +217,7 @@ def test_picking_adds_lines_and_keeps_what_was_typed(browser, a, what):
     factories.give(a, other, 5)
     form = filled((what, "abc"), picked=[str(what.id), str(other.id), str(gone.id)], pick="1")
     del form["submit"]
-    response = browser.post(NEW, data=form)
+    response = browser.post(NEW, data=form, follow_redirects=True)
     assert response.status_code == 200
     assert errors(response.text) == []
     assert told(response.text) == ""
@@ -236,7 +234,7 @@ def test_the_picker_says_why_something_cannot_be_chosen(browser, a):
     assert "没有交易端的交易代码" in page
     assert re.search(rf'value="{without_code.id}"[^>]*disabled', page)
     form = {"pick": "1", "picked": str(without_code.id)}
-    assert "lines-0-" not in browser.post(NEW, data=form).text
+    assert "lines-0-" not in browser.post(NEW, data=form, follow_redirects=True).text
 
 
 def test_an_instrument_without_trade_code_cannot_be_submitted(browser, a):

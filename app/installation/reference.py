@@ -1,0 +1,91 @@
+"""The reference data that every registry begins with; administrators go on from there."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy.dialects.postgresql import insert
+from stdnum import numdb
+
+from app.domain.regions import PROVINCES
+from app.extensions import db
+from app.models import Category, City, Sector
+
+AS_INSTALLED = 0  # The version of a row that nobody has changed.
+
+# code: (name, name in English), by the kind of application that has them.
+SECTORS = {
+    "power": ("发电", "Power generation"),
+    "steel": ("钢铁", "Steel"),
+    "cement": ("水泥", "Cement"),
+    "aluminium": ("铝冶炼", "Aluminium"),
+}
+CATEGORIES = {
+    "issuance": {
+        "pre_allocation": ("预分配", "Pre-allocation"),
+        "approved": ("核定", "Approved allocation"),
+        "supplementary": ("补发", "Supplementary issue"),
+        "adjustment": ("调整", "Adjustment"),
+    },
+    "custody_deposit": {
+        "merger": ("合并", "Merger"),
+        "split": ("分立", "Split"),
+        "restructuring": ("重组", "Restructuring"),
+        "other": ("其他", "Other"),
+    },
+    "freeze": {
+        "judicial": ("司法冻结", "Judicial freeze"),
+        "supervision": ("监管措施", "Supervisory measure"),
+        "dispute": ("权属争议", "Dispute over ownership"),
+        "other": ("其他", "Other"),
+    },
+    "confiscation": {
+        "true_up": ("多退少补收回", "True-up claw-back"),
+        "judicial": ("司法决定", "Judicial decision"),
+        "penalty": ("处罚", "Penalty"),
+    },
+}
+_NO_CITY = re.compile("^(市辖区|县|市|林区)$")
+
+
+def seed() -> None:
+    """Add what is missing; what an administrator has changed or disabled stays. The caller commits."""
+    _add(Sector, [{"code": code, **_names(names)} for code, names in SECTORS.items()])
+    categories = [
+        {"kind": kind, "code": code, **_names(names)}
+        for kind, values in CATEGORIES.items()
+        for code, names in values.items()
+    ]
+    _add(Category, categories)
+    _add(City, [city for province in PROVINCES for city in cities(province)])
+
+
+def cities(province: str) -> list[dict[str, str]]:
+    """Return the prefectures of a province that exist today, as GB/T 2260 numbers them."""
+    numbers = numdb.get("cn/loc")
+    codes = [f"{province}{number:02d}00" for number in range(100)]
+    found = []
+    for code in codes:
+        parts = numbers.info(code)
+        name = _present(parts[1][1].get("county", "")) if len(parts) == 2 else ""
+        is_whole = code.endswith("0000") and not name.endswith("市")  # The province itself.
+        if name and not is_whole and not _NO_CITY.match(name):
+            found.append({"province": province, "code": code, "name": name})
+    return found
+
+
+def _present(history: str) -> str:
+    """Return the name that still holds of "[1994-1995]荆沙市,[1996-]荆州市"; "" where none does."""
+    for part in history.split(","):
+        if match := re.fullmatch(r"(?:\[\d*-\])?([^\[\]]+)", part):
+            return match[1]
+    return ""
+
+
+def _names(names: tuple[str, str]) -> dict[str, str]:
+    return {"name": names[0], "name_en": names[1]}
+
+
+def _add(model: type[Sector | Category | City], rows: list[dict[str, str]]) -> None:
+    statement = insert(model).values([row | {"version": AS_INSTALLED} for row in rows])
+    db.session.execute(statement.on_conflict_do_nothing())

@@ -1,0 +1,51 @@
+"""Deciding on applications: 通过 or 退回, by a page, by a signature or by a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from flask_babel import gettext as _
+
+from app.domain.errors import RuleError
+from app.operations.applications import engine, evidence
+from app.operations.records.actor import Actor
+
+APPROVE, SEND_BACK = DECISIONS = ("approve", "send_back")
+
+
+def checked_comment(decision: str, comment: str) -> str:
+    """Return the comment of a decision as it is kept.
+
+    Raises RuleError for the field ``comment``: too long, untypable, or missing on sending back.
+    """
+    return engine.review_comment(comment, is_required=decision == SEND_BACK)
+
+
+def decide(
+    ids: Sequence[int],
+    decision: str,
+    actor: Actor,
+    *,
+    now: datetime,
+    comment: str,
+    signature: int | None = None,
+) -> engine.Outcome:
+    """Approve applications or send them back; ``signature`` is the id of the manifest signed for it.
+
+    What is signed for is covered with the signature, and refused where it was changed since.
+    Per item: done, or the RuleError that stood against it.  Raises RuleError for the comment.
+    """
+    comment = checked_comment(decision, comment)
+    verb = engine.approve if decision == APPROVE else engine.send_back
+    if signature is None:
+        return verb(ids, actor, now=now, comment=comment)
+    cases = engine.hold(ids, actor)
+    found = evidence.as_signed(signature, ids)
+    changed = [case for case in cases if case.id not in found]
+    known = {case.id for case in changed}
+    outcome = verb([id_ for id_ in ids if id_ not in known], actor, now=now, comment=comment)
+    evidence.cover(signature, found, [case.id for case in outcome.done], actor)
+    message = _("It was changed after it was signed for")
+    outcome.refused += [(case, RuleError(message, code="altered")) for case in changed]
+    return outcome

@@ -1,0 +1,121 @@
+"""The reference data that pages and rules know by code, kept by each process until they change.
+
+Every request learns the catalogue's version with its session, in a statement that runs anyway, so
+that asking costs nothing and no process shows what another one has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from flask import current_app, g, has_request_context
+from flask_babel import get_locale
+from sqlalchemy import literal, select, union_all
+
+from app.extensions import db
+from app.models import Category, Sector
+from app.models.reference import catalogue_version
+from app.operations.records import clock
+
+SECTOR = "sector"  # Sectors stand among the categories under a kind that no application has.
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value: its name in both languages and the days on which it is offered."""
+
+    name: str
+    name_en: str
+    valid_from: date
+    disabled_from: date | None
+
+    def __str__(self) -> str:
+        """Return the name in the language of the request."""
+        is_english = str(get_locale() or "").startswith("en")
+        return (self.name_en if is_english else "") or self.name
+
+    def is_offered(self, day: date) -> bool:
+        """Tell whether it may be chosen on a day."""
+        return self.valid_from <= day and (self.disabled_from is None or day < self.disabled_from)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every value by kind and code, as of one version; disabled ones keep their names here."""
+
+    version: int
+    values: Mapping[str, Mapping[str, Value]]
+
+    def offered(self, day: date) -> frozenset[tuple[str, str]]:
+        """Return (kind, code) of what may be chosen on a day, as the rules ask for it."""
+        return frozenset(
+            (kind, code)
+            for kind, values in self.values.items()
+            for code, value in values.items()
+            if value.is_offered(day)
+        )
+
+
+class Titles(Mapping[str, Value]):
+    """The titles of one kind's values by code, as columns, filters and fields take them.
+
+    It may stand in a class body: nothing is read before somebody asks.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __getitem__(self, code: str) -> Value:
+        """Return a value, disabled or not: history shows its name."""
+        return self._values()[code]
+
+    def __iter__(self) -> Iterator[str]:
+        """Walk the codes in the order in which they were added."""
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._values())
+
+    def offered(self) -> dict[str, Value]:
+        """Return what may be chosen today."""
+        today = clock.now().date()
+        return {code: value for code, value in self.items() if value.is_offered(today)}
+
+    def _values(self) -> Mapping[str, Value]:
+        return catalogue().values.get(self.kind, {})
+
+
+SECTORS = Titles(SECTOR)
+ISSUANCE_TYPES = Titles("issuance")
+FREEZE_REASONS = Titles("freeze")
+CONFISCATION_REASONS = Titles("confiscation")
+CUSTODY_TYPES = Titles("custody_deposit")
+
+
+def catalogue() -> Catalogue:
+    """Return the catalogue as it stands; it is read again only where its version has changed."""
+    version = g.get("catalogue_version") if has_request_context() else None
+    if version is None:
+        version = db.session.scalar(select(catalogue_version()))
+    kept = current_app.extensions.get("catalogue")
+    if kept is None or kept.version != version:
+        kept = current_app.extensions["catalogue"] = _read()
+    return kept
+
+
+def _read() -> Catalogue:
+    """Read version and values in one statement, and on a connection that sees committed rows alone."""
+    columns = ("id", "code", "name", "name_en", "valid_from", "disabled_from")
+    sectors = select(literal(SECTOR).label("kind"), *(getattr(Sector, each) for each in columns))
+    categories = select(Category.kind, *(getattr(Category, each) for each in columns))
+    every = union_all(sectors, categories).subquery()
+    values: dict[str, dict[str, Value]] = {}
+    version = 0
+    with db.engine.connect() as connection:
+        for row in connection.execute(select(catalogue_version(), every).order_by(every.c.id)):
+            version, kind, _id, code, *rest = row
+            values.setdefault(kind, {})[code] = Value(*rest)
+    return Catalogue(version, values)

@@ -1,0 +1,74 @@
+"""The base of our pages: who acts, what they may do here, the page's own addresses, and its small forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from flask import request, url_for
+from flask_appbuilder import BaseView
+from flask_babel import gettext
+from flask_login import current_user
+
+from app.domain.errors import NotFound, RuleError
+from app.extensions import transaction
+from app.operations.records.actor import Actor
+from app.security.manager import permissions
+from app.views.chapters import MenuEntry
+
+
+class Page(BaseView):
+    """A page of the registry, which declares here what belongs to it.
+
+    One instance serves all threads: nothing of a request is kept on it.
+    """
+
+    title: Any = ""
+    menu: ClassVar[MenuEntry | None] = None
+    # By guide, the section that tells about this page: its anchor, made from the heading.
+    guide: ClassVar[Mapping[str, str]] = {}
+    # By roles (app/security/roles.py), what they may do here, without Flask-AppBuilder's "can_".
+    grants: ClassVar[Mapping[str, str]] = {}
+    in_production = True  # Whether a real registry has it, too.
+
+    def may(self, permission: str, page: str = "") -> bool:
+        """Tell whether the member holds a permission on this page, or on another one by its name."""
+        return (f"can_{permission}", page or self.class_permission_name) in permissions()
+
+    def url(self, method: str, /, **arguments: Any) -> str:
+        """Return the address of one of this page's methods."""
+        return url_for(f"{self.endpoint}.{method}", **arguments)
+
+    def form_page(
+        self, title: Any, form: Any, *, cancel_url: str, refused: int = 400, **shown: Any
+    ) -> Any:
+        """Show a small form; ``refused`` is the status where something in it is wrong.
+
+        ``shown`` are facts, help, submit_label, confirm and quick, as parts/form.html reads them.
+        """
+        shown.setdefault("submit_label", gettext("Save"))
+        page = self.render_template(
+            "parts/form.html", title=title, form=form, cancel_url=cancel_url, **shown
+        )
+        return page, refused if form.errors else 200
+
+
+def current_actor() -> Actor:
+    """Return the signed-in member and their address, as operations record them."""
+    return Actor.of(current_user._get_current_object(), request.remote_addr or "")
+
+
+def carried_out(form: Any, act: Callable[[], Any], usual: str) -> Any:
+    """Carry out what a form asks for and return what that gives, True for nothing.
+
+    Returns None where a rule refuses it: that stands at its field, or at the usual one.
+    """
+    try:
+        with transaction():
+            return act() or True
+    except NotFound:
+        raise
+    except RuleError as error:
+        field = form[error.field if error.field in form else usual]
+        field.errors = [*field.errors, str(error)]
+        return None

@@ -1,0 +1,161 @@
+"""What the lists of people have in common: the members' with the administrators', an enterprise's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from flask import flash, redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, case, func, select
+
+from app.domain.errors import NotFound, RuleError
+from app.extensions import transaction
+from app.models import LoginSession, Member
+from app.operations.accounts import operators
+from app.views.applications.form import Required
+from app.views.applications.texts import StringField
+from app.views.lists.columns import Column
+from app.views.lists.listing import Action, ListPage, back_url
+from app.views.page import current_actor
+from app.views.people.certificates import HOLDINGS, change_action, holding
+
+STATE = Column(
+    "is_active",
+    _("State"),
+    kind="status",
+    choices={True: (_("Enabled"), "green"), False: (_("Disabled"), "red")},
+)
+CERTIFICATE = Column("certificate", _("Certificate"), kind="status", choices=HOLDINGS)
+LAST_SIGN_IN = Column("last_at", _("Last sign-in"), kind="datetime")
+
+
+def email_field() -> Any:
+    """Return the field of the address that link and 参考号 are sent to."""
+    return StringField(
+        _("E-mail"),
+        [Required()],
+        render_kw={"maxlength": 254},
+        description=_("First-sign-in link and reference number are sent there"),
+    )
+
+
+def phone_field() -> Any:
+    """Return the field of the number that the 授权码 is sent to."""
+    return StringField(
+        _("Mobile phone"),
+        [Required()],
+        render_kw={"maxlength": 30},
+        description=_("The authorisation code is sent there"),
+    )
+
+
+def read_person(form: Any, name: str) -> dict[str, Any] | None:
+    """Return name, e-mail and phone as they are kept, or None: what is wrong stands at its field."""
+    values, wrong = operators.read(name, form.phone.data or "", form.email.data or "")
+    for field, message in wrong.items():
+        form[field if field in form else "email"].errors = [message]
+    return None if wrong else values
+
+
+class PeopleList(ListPage):
+    """A list of people who can be let in and kept out."""
+
+    acts: ModuleType  # the operations that `disable` and `enable` are of
+    titles: Mapping[str, Any]  # of the roles, as the list names them
+
+    def people(self, *more: Any) -> Select[Any]:
+        """Select the members with roles, state, certificate and last sign-in, and more columns."""
+        titles = {code: str(title) for code, title in self.titles.items()}
+        held = (
+            select(func.string_agg(case(titles, value=Role.name, else_=Role.name), "、"))
+            .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
+            .where(assoc_user_role.c.user_id == Member.id)
+        )
+        last = select(func.max(LoginSession.created_at)).where(LoginSession.member_id == Member.id)
+        return select(
+            Member.id,
+            Member.account_id,
+            Member.username.label("member_no"),
+            Member.first_name.label("name"),
+            held.correlate(Member).scalar_subquery().label("roles"),
+            func.coalesce(Member.active, False).label("is_active"),
+            *holding(),
+            last.correlate(Member).scalar_subquery().label("last_at"),
+            *more,
+        )
+
+    def act(
+        self, label: Any, endpoint: str, row: Any, question: Any, *, is_dangerous: bool = False
+    ) -> Action:
+        """Return a button that asks first, naming the member."""
+        return Action(
+            label,
+            self.url(endpoint, member_id=row.id),
+            method="post",
+            confirm=str(question) % {"name": f"{row.member_no} {row.name}"},
+            is_dangerous=is_dangerous,
+        )
+
+    def certificate_actions(self, row: Any) -> Iterable[Action]:
+        """Offer the codes of a first certificate, and the change of the present one."""
+        if row.is_active and not row.had_certificate:
+            label = _("Send codes") if row.certificate == "none" else _("Send codes again")
+            question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
+            yield self.act(label, "send_codes", row, question)
+        if row.certificate_id:
+            yield change_action(row)
+
+    def switch_action(self, row: Any) -> Action:
+        """Offer 停用 or 启用."""
+        if row.is_active:
+            question = _("Disable %(name)s? The sessions end, the certificates are suspended.")
+            return self.act(_("Disable"), "disable", row, question, is_dangerous=True)
+        question = _("Enable %(name)s? Suspended certificates stay suspended.")
+        return self.act(_("Enable"), "enable", row, question)
+
+    @expose("/<int:member_id>/disable", methods=["POST"])
+    @has_access
+    @permission_name("switch")
+    def disable(self, member_id: int) -> Any:
+        """Keep somebody out from now on."""
+        done = _("%(name)s is disabled.")
+        return self.carry_out(lambda: self.acts.disable(member_id, current_actor()), done)
+
+    @expose("/<int:member_id>/enable", methods=["POST"])
+    @has_access
+    @permission_name("switch")
+    def enable(self, member_id: int) -> Any:
+        """Let somebody in again."""
+        done = _("%(name)s is enabled.")
+        return self.carry_out(lambda: self.acts.enable(member_id, current_actor()), done)
+
+    def carry_out(self, act: Callable[[], Member], done: Any) -> Any:
+        """Do what a button asks for; say that it is done, or what stands against it."""
+        try:
+            with transaction():
+                name = act().username
+        except NotFound:
+            raise
+        except RuleError as error:
+            flash(str(error), "danger")
+        else:
+            flash(str(done) % {"name": name}, "success")
+        return redirect(self.back())
+
+    def form_about(self, title: str, form: Any, facts: list[Any], **more: Any) -> Any:
+        """Show a small form about somebody, or about a newcomer."""
+        return self.form_page(title, form, crumb=title, facts=facts, cancel_url=self.back(), **more)
+
+    def done(self, text: str) -> Any:
+        """Say that it is done, and lead back to the list."""
+        flash(text, "success")
+        return redirect(self.back())
+
+    def back(self) -> str:
+        """Return the address of the list as it was left."""
+        return back_url(self.url("list"))

@@ -1,0 +1,1 @@
+"""Reference data: Flask-AppBuilder's ModelView in our frame, and the pages that it makes."""

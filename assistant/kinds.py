@@ -1,0 +1,48 @@
+"""Kinds of applications and their types in Chinese; tools/words.py writes them."""
+
+KINDS = {
+    "account_opening": "开户",
+    "account_change": "账户信息修改",
+    "certificate_replacement": "证书补办",
+    "issuance": "配额发放",
+    "registry_to_trading": "登记发起登记转交易",
+    "trading_to_registry": "交易发起交易转登记",
+    "exchange_registry_to_trading": "交易发起登记转交易",
+    "surrender": "清缴履约",
+    "surrender_refund": "清缴退还",
+    "custody_deposit": "存管",
+    "custody_link": "关联对方重点排放单位",
+    "custody_return": "存管返还",
+    "voluntary_cancellation": "自愿注销",
+    "freeze": "冻结",
+    "unfreeze": "解冻",
+    "confiscation": "收缴",
+    "confiscation_refund": "收缴退还",
+    "restriction": "账户限制",
+    "restriction_lifting": "解除账户限制",
+}
+CATEGORIES = {
+    "issuance": {
+        "pre_allocation": "预分配",
+        "approved": "核定",
+        "supplementary": "补发",
+        "adjustment": "调整",
+    },
+    "custody_deposit": {
+        "merger": "合并",
+        "split": "分立",
+        "restructuring": "重组",
+        "other": "其他",
+    },
+    "freeze": {
+        "judicial": "司法冻结",
+        "supervision": "监管措施",
+        "dispute": "权属争议",
+        "other": "其他",
+    },
+    "confiscation": {
+        "true_up": "多退少补收回",
+        "judicial": "司法决定",
+        "penalty": "处罚",
+    },
+}

@@ -1,0 +1,378 @@
+"""The commands, as scripts call them: through the shell, with a database given by its address."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+import config
+from app import embedded
+from app.extensions import db
+from app.installation.demo import DEMO_PASSWORD
+from app.models import Application, SettlementRun
+from app.operations.records import clock
+
+SEEDED = "cli_seeded"
+MEMBER, CODE = "21042300007", "PE2021000025"
+_number = count(1)
+pytestmark = pytest.mark.xdist_group("commands")
+
+
+@dataclass
+class Shell:
+    """A shell whose commands work on one database."""
+
+    cluster: embedded.Cluster
+    database: str
+    more: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `flask` with the arguments."""
+        urls = self.cluster.urls(self.database)
+        environment = {
+            **os.environ,
+            "APP_PROFILE": "test",
+            "DATABASE_URL": urls.app,
+            "DATABASE_OWNER_URL": urls.owner,
+            "SECRET_KEY": "command" * 6,
+            "PYTHONUTF8": "1",
+            **more,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=config.ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def says(self, *arguments: str) -> str:
+        """Return what a command prints, which must succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def rows(self, statement: str) -> list[tuple]:
+        with self.cluster.connect(self.database) as connection:
+            return connection.execute(statement).fetchall()
+
+    def holding(self) -> dict[str, int]:
+        """Return what the manual's enterprise holds of the manual's instrument."""
+        buckets = ("available", "pending_to_trading", "trading", "pending_to_registry")
+        (row,) = self.rows(
+            f"SELECT {', '.join(buckets)} FROM holding h JOIN account a ON a.id = h.account_id"
+            f" JOIN instrument i ON i.id = h.instrument_id"
+            f" WHERE a.member_no = '{MEMBER}' AND i.code = '{CODE}'"
+        )
+        return dict(zip(buckets, row, strict=True))
+
+
+@pytest.fixture(scope="module")
+def template(cluster: embedded.Cluster) -> Shell:
+    """An empty database on which `flask init` ran twice at once and once more, then `flask seed`."""
+    cluster.create_database(SEEDED)
+    shell = Shell(cluster, SEEDED)
+    with ThreadPoolExecutor() as both:
+        for done in both.map(lambda _: shell.run("init"), range(2)):
+            assert (done.returncode, done.stdout.strip()) == (0, "ready"), done.stderr
+    return shell
+
+
+@pytest.fixture(scope="module")
+def seeded(template: Shell) -> Shell:
+    assert template.says("seed") == "seeded"
+    return template
+
+
+@pytest.fixture
+def shell(cluster: embedded.Cluster, seeded: Shell) -> Iterator[Shell]:
+    """A shell on a copy of its own of the seeded registry."""
+    name = f"cli_{next(_number)}"
+    cluster.create_database(name, SEEDED)
+    yield Shell(cluster, name)
+    cluster.drop_database(name)
+
+
+def test_init_again_changes_nothing(template):
+    def state() -> list[list[tuple]]:
+        return [
+            template.rows(f"SELECT * FROM {table} ORDER BY 1")
+            for table in ("alembic_version", "ab_role", "ab_permission_view_role", "trading_day")
+        ]
+
+    before = state()
+    assert all(before)
+    assert template.says("init") == "ready"
+    assert state() == before
+
+
+def test_seeding_again_changes_nothing(seeded):
+    before = seeded.rows("SELECT count(*), max(id) FROM posting")
+    assert seeded.says("seed") == "there already"
+    assert seeded.rows("SELECT count(*), max(id) FROM posting") == before
+
+
+def test_the_demo_holds_what_the_manual_shows(seeded):
+    assert seeded.holding() == {
+        "available": 700,
+        "pending_to_trading": 0,
+        "trading": 0,
+        "pending_to_registry": 0,
+    }
+    assert seeded.rows(
+        f"SELECT i.code, i.name FROM holding h JOIN account a ON a.id = h.account_id"
+        f" JOIN instrument i ON i.id = h.instrument_id WHERE a.member_no = '{MEMBER}' ORDER BY 1"
+    ) == [(CODE, "2021年5月17日增持的配额"), ("PE2025000002", "国家核证自愿减排量（CCER）")]
+
+
+def test_the_demo_lets_ccer_be_tried(seeded):
+    """The manual's enterprise may offset 5 % of 600 tonnes, and holds more than that."""
+    assert seeded.rows(
+        "SELECT n.year, n.obligation, n.offset_percent, h.available FROM notice n"
+        " JOIN notice_instrument s ON s.notice_id = n.id"
+        " JOIN instrument i ON i.id = s.instrument_id AND i.kind = 'offset'"
+        " JOIN account a ON a.id = n.account_id"
+        " JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id"
+        f" WHERE a.member_no = '{MEMBER}' ORDER BY n.year"
+    ) == [(2024, 600, 5, 100), (2025, 600, 5, 100)]
+    ((holders, users),) = seeded.rows(
+        "SELECT count(DISTINCT h.account_id), count(DISTINCT h.account_id) FILTER (WHERE h.surrendered > 0)"
+        " FROM holding h JOIN instrument i ON i.id = h.instrument_id AND i.kind = 'offset'"
+        " WHERE h.available + h.surrendered > 0"
+    )
+    assert (holders, users) == (10, 7)
+
+
+def test_demo_logins_are_a_list_for_scripts(seeded):
+    found = json.loads(seeded.says("demo-logins", "--json"))
+    assert {frozenset(each) for each in found} == {frozenset({"role", "login", "password"})}
+    assert found[0] == {"role": "重点排放单位", "login": MEMBER, "password": DEMO_PASSWORD}
+    roles = {each["role"] for each in found}
+    assert roles >= {"湖北主管部门", "注册登记管理机构经办", "注册登记管理机构复核"}
+    assert roles >= {"系统管理员", "安全管理员", "审计员"}
+    assert MEMBER in seeded.says("demo-logins")
+
+
+def test_the_clock_is_shown_and_set(shell):
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d 10:\d\d:\d\d", shell.says("clock"))
+    assert shell.says("clock", "--set", "2026-11-20 14:59").startswith("2026-11-20 14:59:0")
+    assert shell.says("clock", "--set", "9:30").startswith("2026-11-20 09:30:0")
+
+
+# What is mistyped needs no shell: the same commands, called within the test's process.
+
+
+@pytest.fixture
+def refused(app):
+    """Return a function that calls a command that must refuse, and returns why."""
+
+    def call(*arguments: str) -> str:
+        done = app.test_cli_runner().invoke(args=arguments)
+        assert done.exit_code == 1, done.output
+        assert isinstance(done.exception, SystemExit), done.exception  # Told, not thrown.
+        return done.output
+
+    return call
+
+
+def test_a_time_of_another_zone_is_understood(app):
+    done = app.test_cli_runner().invoke(args=["clock", "--set", "2026-11-20T06:59:59Z"])
+    assert done.output.startswith(("2026-11-20 14:59:59", "2026-11-20 15:00:00"))
+
+
+@pytest.mark.parametrize(
+    "typed", ["tomorrow", "25:00", "14:60", "2026-02-30 10:00", "１４:００", "-1", "x" * 200]
+)
+def test_what_is_no_time_does_not_move_the_clock(app, refused, typed):
+    began, before = datetime.now(UTC), clock.now()
+    assert "不是时间，应如 14:59" in refused("clock", "--set", typed)
+    after = clock.now()
+    assert timedelta(0) <= after - before <= datetime.now(UTC) - began
+
+
+def test_a_day_is_settled_once(shell):
+    today = shell.says("clock")[:10]
+    transfer = ["exchange-transfer", "--member", MEMBER, "--instrument", CODE]
+    answer = shell.says(*transfer, "--request-no", "T1", "--direction", "in", "--quantity", "100")
+    assert answer.split("\t")[2] == "refused"  # The enterprise has not permitted it.
+    shell.rows("UPDATE account SET allows_exchange_transfer = true RETURNING 1")
+    ask = [*transfer, "--request-no", "T2", "--direction", "in", "--quantity", "100"]
+    assert shell.says(*ask).split("\t")[2] == "pending_settlement"
+    assert shell.says(*ask).split("\t")[2] == "pending_settlement"  # The same number: once.
+    assert shell.holding()["pending_to_trading"] == 100
+
+    told = shell.says("settle-day", "--date", today, "--as-of", "16:00")
+    assert f"{today} settled: 100 t of 1 holdings to trading" in told
+    assert shell.holding() == {
+        "available": 600,
+        "pending_to_trading": 0,
+        "trading": 100,
+        "pending_to_registry": 0,
+    }
+    entries = shell.rows("SELECT count(*) FROM entry")
+    again = shell.says("settle-day", "--date", today)
+    assert "settled before, nothing changed" in again
+    assert shell.rows("SELECT count(*) FROM entry") == entries
+    tomorrow = shell.says("clock")
+    assert tomorrow[:10] > today
+    assert " 10:0" in tomorrow  # The demonstration's clock went on to the next trading morning.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--date", "2026-13-01"], "不是日期"),
+        (["--date", "today"], "不是日期"),
+        (["--date", "2026-11-22"], "2026-11-22 不是交易日"),  # A Sunday.
+        (["--date", "1999-01-04"], "1999-01-04"),
+        (["--as-of", "noon"], "不是时间"),
+        (["--as-of", "14:59"], "须在 15:00 以后才能日终结算"),
+    ],
+)
+def test_a_day_that_cannot_be_settled_is_refused(app, refused, arguments, said):
+    assert said in refused("settle-day", *arguments)
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(SettlementRun)) == 0
+
+
+def test_the_exchange_is_answered_line_by_line(shell, tmp_path):
+    file = tmp_path / "requests.json"
+    common = {"member_no": MEMBER, "instrument_code": CODE, "venue_code": "ZGW", "quantity": 10}
+    requests = [
+        {**common, "request_no": "A1", "direction": "in"},
+        {**common, "request_no": "A2", "direction": "out"},
+        {**common, "request_no": "A3", "direction": "in", "member_no": "00000000000"},
+        {**common, "request_no": "A4", "direction": "in", "instrument_code": "PE0000000000"},
+        {**common, "request_no": "A5", "direction": "in", "venue_code": "NONE"},
+    ]
+    file.write_text(json.dumps(requests), encoding="utf-8")
+    with_reasons = [
+        line.split("\t") for line in shell.says("exchange-transfer", str(file)).split("\n")
+    ]
+    assert [(line[0], line[2]) for line in with_reasons] == [
+        (f"A{number}", "refused") for number in range(1, 6)
+    ]
+    assert all(line[3] for line in with_reasons)
+    assert [bool(line[1]) for line in with_reasons] == [True, True, False, False, False]
+    assert shell.holding()["available"] == 700
+
+
+@pytest.mark.parametrize("typed", ["0", "-5", "1.5", "1e3", "１００", "", str(2**63)])
+def test_a_bad_quantity_of_the_exchange_is_refused(refused, typed):
+    ask = ["--request-no", "Q1", "--direction", "in", "--member", MEMBER, "--instrument", CODE]
+    assert "数量" in refused("exchange-transfer", *ask, "--quantity", typed)
+
+
+def test_verifying_a_sound_ledger_and_a_tampered_one(shell):
+    told = dict(
+        line.split(": ") for line in shell.says("verify-ledger").splitlines() if ": " in line
+    )
+    assert told["faults"] == "0"
+    assert int(told["entries"]) > int(told["postings"]) > 0
+    with shell.cluster.connect(shell.database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "UPDATE holding SET available = available + 1 WHERE account_id ="
+            f" (SELECT id FROM account WHERE member_no = '{MEMBER}')"
+        )
+    done = shell.run("verify-ledger")
+    assert done.returncode == 1
+    assert "FAULT" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "faults: 0" not in done.stdout
+
+
+def test_the_log_is_sealed_its_head_written_and_a_changed_row_named(shell, tmp_path):
+    folder = ["--folder", str(tmp_path)]
+    assert shell.says("seal-log").startswith("sealed ")
+    head = shell.says("log-head", *folder).strip()
+    assert head.endswith(".json")
+    told = dict(line.split(": ") for line in shell.says("verify-log", *folder).splitlines())
+    assert (told["faults"], told["heads"]) == ("0", "1")
+    assert int(told["sealed_rows"]) > 0
+    with shell.cluster.connect(shell.database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        (row,) = connection.execute("SELECT min(id) FROM operation_log").fetchone()
+        connection.execute("UPDATE operation_log SET subject = 'x' WHERE id = %s", [row])
+    done = shell.run("verify-log", *folder)
+    assert done.returncode == 1
+    assert f"FAULT log_changed: operation_log {row} of block" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_head_that_was_touched_is_named(shell, tmp_path):
+    path = Path(shell.says("log-head", "--folder", str(tmp_path)).strip())
+    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    done = shell.run("verify-log", "--folder", str(tmp_path))
+    assert done.returncode == 1
+    assert f"{path.name}: the signature does not hold" in done.stderr
+
+
+def test_personal_data_under_the_present_key_stay(shell):
+    assert shell.says("rotate-personal-data").strip().startswith("encrypted ")
+
+
+def test_demonstrations_are_not_for_production(cluster, seeded):
+    production = {
+        "APP_PROFILE": "production",
+        "SECRET_KEY": "p" * 40,
+        "PERSONAL_DATA_KEY": f"2026a:{'a' * 64},index:{'b' * 64}",
+    }
+    for command in (["seed"], ["demo-logins", "--json"]):
+        done = seeded.run(*command, **production)
+        assert done.returncode != 0
+        assert DEMO_PASSWORD not in done.stdout
+
+
+def test_what_the_settings_lack_is_told_in_one_line(seeded):
+    done = seeded.run("verify-ledger", APP_PROFILE="production", SECRET_KEY="short")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: SECRET_KEY 须不少于32个字符。.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"request_no": "A1"}', "[1]", "\udcff"])
+def test_a_file_that_lists_no_requests_is_refused(app, refused, tmp_path, content):
+    file = tmp_path / "requests.json"
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    assert "requests.json 不是划转请求的 JSON 列表" in refused("exchange-transfer", str(file))
+    assert db.session.scalar(select(func.count()).select_from(Application)) == 0
+
+
+def test_evidence_of_no_application_is_refused(app, refused, tmp_path):
+    assert "没有申请 KH202600000099" in refused(
+        "export-evidence", "KH202600000099", str(tmp_path / "evidence")
+    )
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_codes_of_a_first_certificate_are_for_members_alone(shell):
+    shell.says("add-member", "R0009", "新经办", "--role", "registry_maker")
+    reference, code = shell.says("issue-codes", "R0009").split()
+    assert (len(reference), len(code)) == (10, 10)
+    done = shell.run("issue-codes", "R0008")
+    assert (done.returncode, done.stderr.strip()) == (1, "Error: 没有会员 R0008")
+
+
+def test_a_number_and_an_address_are_one_persons(shell):
+    more = ("--role", "system_admin", "--email", "first@registry.example.cn")
+    shell.says("add-member", "S0008", "系统管理员", *more, "--phone", "13800138000")
+    for number, address in (("S0008", "other@registry.example.cn"), ("S0007", more[-1])):
+        done = shell.run(
+            "add-member", number, "系统管理员", "--role", "system_admin", "--email", address
+        )
+        assert done.returncode == 1
+        assert number in done.stderr or "e-mail" in done.stderr or "邮箱" in done.stderr

@@ -1,0 +1,65 @@
+"""Every page declares what belongs to it: address, title, place in the menu, and whom it grants what."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from app.security.gate import PUBLIC
+from app.security.roles import ROLES
+from app.views import pages
+from app.views.chapters import CHAPTERS
+from app.views.page import Page
+from app.views.reference.base import ReferenceView
+
+
+def families(page: type[Page]) -> set[type[Page]]:
+    return {page, *(each for child in page.__subclasses__() for each in families(child))}
+
+
+def test_whatever_is_called_a_view_is_a_page_with_an_address(app):
+    """A class without `route_base` of its own is a base of pages, and nobody would ever see it."""
+    views = {
+        each
+        for each in families(Page)
+        if each.__module__.startswith("app.views.")
+        and each.__name__.endswith("View")
+        and not each.__name__.startswith("_")
+    }
+    assert views - {ReferenceView} == set(pages())
+
+
+def test_every_page_has_a_title(app):
+    assert [page.endpoint for page in app.appbuilder.baseviews if not page.title] == []
+
+
+def test_every_page_grants_something_to_somebody_or_is_public(app):
+    public = {endpoint.partition(".")[0] for endpoint in PUBLIC}
+    silent = {page.endpoint for page in app.appbuilder.baseviews if not page.grants}
+    assert silent - public == set()
+
+
+def test_grants_name_roles_that_exist(app):
+    named = {code for page in pages() for codes in page.grants for code in codes.split()}
+    assert named == ROLES.keys()
+
+
+def test_every_entry_has_a_place_of_its_own_in_its_chapter(app):
+    """Counted from 1 without a gap, so that the order of the menu is what the pages say."""
+    entries = [page.menu for page in pages() if page.menu]
+    for chapter in CHAPTERS:
+        places = Counter(entry.place for entry in entries if entry.chapter is chapter)
+        assert places == Counter(range(1, len(places) + 1)), chapter.title
+    assert all(entry.chapter in CHAPTERS for entry in entries)
+    # What stands by itself shows an icon of its own; a chapter has one for all of its entries.
+    assert all(bool(entry.icon) is not bool(entry.chapter.title) for entry in entries)
+
+
+def test_no_entry_is_inherited(app):
+    """Two pages would stand in the same place."""
+    assert [page for page in pages() if page.menu and "menu" not in vars(page)] == []
+
+
+def test_what_lies_beneath_a_page_is_a_page(app):
+    known = {page.endpoint for page in app.appbuilder.baseviews}
+    for page in app.appbuilder.baseviews:
+        assert set(getattr(page, "beneath", ())) <= known
