@@ -61,6 +61,7 @@ def register(app: Flask) -> None:
         log_head,
         verify_log,
         rotate_personal_data,
+        new_command,
     ):
         app.cli.add_command(command)
     refuse_foreign(app)
@@ -390,6 +391,28 @@ def worker_command(parent: int) -> None:
 
     application = current_app._get_current_object()  # type: ignore[attr-defined]
     worker.run(application, parent=parent)
+
+
+@_command("new")
+@click.argument("what", type=click.Choice(["reference", "kind"]))
+@click.argument("name")
+@click.option("--title", required=True, help="In English: the page's, such as Fuel types.")
+@click.option("--chinese", required=True, help="The same in Chinese.")
+@click.option(
+    "--prefix", default="", help="Two capital letters that the numbers of a kind begin with."
+)
+def new_command(what: str, name: str, title: str, chinese: str, prefix: str) -> None:
+    """Write the files of a page of reference data, or of a kind of application, to go on from."""
+    if current_app.config["SETTINGS"].is_production:
+        raise RuleError(_("Code is written where it is tested, not in production"))
+    from tools import new  # Not installed in production.
+
+    try:
+        asked = new.New(name, title, chinese, prefix)
+        written = new.reference(asked) if what == "reference" else new.kind(asked)
+    except new.NotPossible as error:
+        raise RuleError(str(error)) from error
+    click.echo("\n".join(written))
 
 
 def _require_demo() -> None:

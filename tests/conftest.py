@@ -16,29 +16,16 @@ import config
 from app import embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.installation import reference
 from app.models import Account, Instrument, Member
-from app.operations.records import calendar, clock
+from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.security import sessions
 from app.web import create_app
 from tests import factories
 from tests.invariants import assert_sound
+from tests.tables import Tables
 
 TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
-KEPT = {
-    "alembic_version",
-    "trading_day",
-    "sector",
-    "category",
-    "city",
-    "reference_version",
-    "ab_role",
-    "ab_permission",
-    "ab_view_menu",
-    "ab_permission_view",
-    "ab_permission_view_role",
-}
 
 
 class FreshClient(FlaskClient):
@@ -104,7 +91,7 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def app(_installed: Flask, _empty: Callable[[], None]) -> Iterator[Flask]:
+def app(_installed: Flask, tables: Tables) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
     factories.number_anew()
     with _installed.app_context():
@@ -113,7 +100,7 @@ def app(_installed: Flask, _empty: Callable[[], None]) -> Iterator[Flask]:
         yield _installed
         db.session.rollback()
         db.session.remove()
-        _empty()
+        tables.empty()
 
 
 @pytest.fixture
@@ -177,50 +164,10 @@ def officer(maker: Member) -> Member:
 
 
 @pytest.fixture(scope="session")
-def _empty(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Callable[[], None]]:
-    """Return a function that empties what tests write, in one round trip.
-
-    The append-only triggers stand aside for the superuser alone.
-    """
+def tables(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Tables]:
+    """What the tests of this process write into."""
     with cluster.connect("registry") as connection:
-        tables = connection.execute(
-            "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables"
-            " WHERE schemaname IN ('public', 'job_queue') AND tablename <> ALL(%s)",
-            [list(KEPT)],
-        ).fetchall()
-        # Small tables: deleting is quicker than truncating, and needs no order among them.
-        deletes = "".join(
-            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;" for (name,) in tables
-        )
-        changed = "".join(
-            f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
-            for name in ("sector", "category", "city")
-        )
-        connection.execute("SET session_replication_role = replica")
-        connection.execute(
-            f"""
-            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$
-            DECLARE edited boolean;
-            BEGIN
-              {deletes}
-              INSERT INTO account (id, member_no, name, kind)
-                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
-              DELETE FROM trading_day WHERE changed_by IS NOT NULL;
-              edited := found;
-              {changed}
-              RETURN edited;
-            END $$
-            """
-        )
-
-        def empty() -> None:
-            (edited,) = connection.execute("SELECT pg_temp.empty()").fetchone() or (True,)
-            if edited:
-                with transaction():
-                    calendar.seed()
-                    reference.seed()
-
-        yield empty
+        yield Tables(connection)
 
 
 # Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of

@@ -19,7 +19,7 @@ from app.web import create_app
 
 OURS = """
     init seed demo-logins add-member issue-codes clock settle-day exchange-transfer seal verify-ledger
-    worker publish-crl export-evidence seal-log log-head verify-log rotate-personal-data
+    worker publish-crl export-evidence seal-log log-head verify-log rotate-personal-data new
 """.split()
 REFUSED = [
     *(f"fab {name}" for name in """

@@ -18,7 +18,7 @@ from app.security.roles import ROLES
 from tests import factories
 from tests.factories import nothing_moves
 from tests.views.frame.test_url_map import addresses_with_rules
-from tests.views.world import list_pages, make_world
+from tests.views.world import lend_world, list_pages
 
 # What a name or a reason may hold: markup, templates, formats, an override of direction, a formula.
 HOSTILE = [
@@ -48,8 +48,8 @@ QUANTITIES = [
 
 
 @pytest.fixture
-def world(app):
-    return make_world()
+def world(app, tables):
+    return lend_world(tables)
 
 
 class Reader(HTMLParser):

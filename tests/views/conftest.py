@@ -20,13 +20,14 @@ from tests.security.conftest import (  # noqa: F401 - fixtures are found by thei
     said,
     with_captcha,
 )
+from tests.tables import Tables
 from tests.views import toys
-from tests.views.world import World, make_world
+from tests.views.world import World, lend_world
 
 
 @pytest.fixture
-def world(app: Flask) -> World:
-    return make_world()
+def world(app: Flask, tables: Tables) -> World:
+    return lend_world(tables)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.applications.list import SETTLED, ApplicationList, said_of, waits_for_colleague
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import back_url
+from app.views.page import current_actor
 
 _WITHDRAWABLE = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
 
@@ -364,7 +365,7 @@ class ApplicationDesk(ApplicationList):
         """Who acts: only a member of an enterprise has a desk."""
         if g.user.account_id is None:
             abort(404)
-        return Actor.of(g.user, request.remote_addr or "")
+        return current_actor()
 
 
 def _why_returned(application: Application | None) -> str:

@@ -142,7 +142,7 @@ class ApplicationForm(FlaskForm):
     into it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
     """
 
-    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+    class Meta(FlaskForm.Meta):
         """Reads what was sent before a picking, too."""
 
         def wrap_formdata(self, form: Any, formdata: Any) -> Any:

@@ -199,7 +199,7 @@ class ReviewView(_ReviewList):
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """查看明文 of a proposal's personal data, on the kind's own page, where it is logged."""
         view = REVEALING.get(application.kind)
-        if view and application.proposal and self.appbuilder.sm.has_access("can_reveal", view):
+        if view and application.proposal and self.may("reveal", view):
             address = url_for(f"{view}.reveal", id=application.id)
             yield RowAction(_("Show in clear"), address, method="post")
 

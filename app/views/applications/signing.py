@@ -30,7 +30,7 @@ from app.security.roles import READERS
 from app.security.scope import scoped_applications
 from app.views.applications.list import said_of
 from app.views.lists.listing import JOB_FROM, back_url
-from app.views.page import Page
+from app.views.page import Page, current_actor
 
 
 def is_asked() -> bool:
@@ -97,7 +97,12 @@ class SigningView(Page):
             payload=payload,
             step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
-            action=url_for("SigningView.sign", challenge=challenge, **request.args),
+            action=self.url(
+                "sign",
+                challenge=challenge,
+                of=request.args.get("of"),
+                back=request.args.get("back"),
+            ),
             back_url=_way_back(),
             unsigned=_unsigned(payload),
         )
@@ -181,13 +186,9 @@ def _sent(name: str) -> bytes:
         abort(400)
 
 
-def _actor() -> Actor:
-    return Actor.of(g.user, request.remote_addr or "")
-
-
 def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
     """提交: the rows are locked, put together anew, compared with what was signed, then submitted."""
-    actor = _actor()
+    actor = current_actor()
     (id_,) = _ids([payload["application"]["number"]])
     with transaction():
         engine.hold([id_], actor)
@@ -203,7 +204,7 @@ def _submit_all(
     payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes
 ) -> Any:
     """提交 of all that the manifest names, or of none; one signature covers every event."""
-    actor = _actor()
+    actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
     back = _imported(payload) or url_for(f"{_desk_of(payload['kind'])}.list")
     try:
@@ -227,7 +228,7 @@ def _desk_of(kind: str) -> str:
 
 
 def _view_of(kind: str) -> Any:
-    views = current_app.appbuilder.baseviews  # type: ignore[attr-defined]
+    views = current_app.extensions["pages"].values()
     return next(
         view for view in views if getattr(view, "kind", "") == kind and hasattr(view, "done")
     )
@@ -235,7 +236,7 @@ def _view_of(kind: str) -> Any:
 
 def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
     """通过 or 退回 on all that the manifest names; one signature covers every event."""
-    actor = _actor()
+    actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
     decision, comment = payload["decision"], payload["comment"]
     with transaction():

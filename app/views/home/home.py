@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, url_for
+from flask import current_app, g, url_for
 from flask_appbuilder import expose, has_access
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -94,7 +94,7 @@ class HomeView(Page):
         """Return the enterprise's latest applications, of the kinds that it starts itself."""
         desks = {
             view.kind: view.endpoint
-            for view in self.appbuilder.baseviews
+            for view in current_app.extensions["pages"].values()
             if isinstance(view, ApplicationDesk) and self.may("show", view.class_permission_name)
         }
         rows = db.session.execute(_Latest(tuple(desks)).rows(Conditions())).all()

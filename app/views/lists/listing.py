@@ -247,7 +247,9 @@ class ListPage(Page):
     def list(self) -> Any:
         """Show the rows that meet the conditions."""
         if any(not value for name, value in request.args.items() if name in self._parameters()):
-            return redirect(self.url("list", **{n: v for n, v in request.args.items() if v}))
+            # As a query, not as arguments of `url_for`, which has names of its own.
+            given = {name: value for name, value in request.args.items() if value}
+            return redirect(f"{self.url('list')}?{urlencode(given)}" if given else self.url("list"))
         asked = self._asked()
         found = Found()
         if asked.is_clear:

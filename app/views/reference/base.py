@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from flask import abort, flash, g, redirect, url_for
+from flask import abort, flash, redirect, url_for
 from flask_appbuilder import ModelView, expose
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
@@ -279,10 +279,14 @@ class ReferenceView(ListPage, ModelView):
         return db.session.execute(found).first() or abort(404)
 
     def _form_page(self, form: Any, crumb: str, facts: Sequence[Any]) -> Any:
-        g.crumb = crumb
-        back = back_url(self.url("list"))
         return self.form_page(
-            self.title, form, facts=facts, cancel_url=back, help=self.help, refused=422
+            self.title,
+            form,
+            crumb=crumb,
+            facts=facts,
+            cancel_url=back_url(self.url("list")),
+            help=self.help,
+            refused=422,
         )
 
 

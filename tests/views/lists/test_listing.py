@@ -335,6 +335,14 @@ def test_the_address_holds_what_was_asked_and_nothing_else(toy_app, officer, mon
     answer = browser.get("/toys/?name=&sector=power&at_from=&size=&sort=")
     assert answer.status_code == 302
     assert answer.location == "/toys/?sector=power"
+
+
+def test_an_address_names_nothing_of_how_addresses_are_made(toy_app, officer):
+    """`url_for` has arguments of its own; what somebody types stays a condition like any other."""
+    browser = toys.open_browser(toy_app, officer)
+    answer = browser.get("/toys/?name=&endpoint=x&_external=1&_anchor=y")
+    assert answer.status_code == 302
+    assert answer.location == "/toys/?endpoint=x&_external=1&_anchor=y"
     page = browser.get("/toys/?sector=power&foreign=1&size=50").text
     assert "foreign" not in page
     assert 'name="sector" value="power"' in page  # The pager's forms keep the condition.

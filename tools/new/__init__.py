@@ -1,0 +1,151 @@
+"""Write the files of a new reference page or kind of application: plain code for a person to go on from.
+
+`flask new reference NAME` and `flask new kind NAME` call it; docs/fab-developers.md shows them.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+
+from tools import translations
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+_GENERATORS = ("tools/translations.py", "tools/words.py", "tools/rules.py", "tools/permissions.py")
+
+
+class NotPossible(Exception):
+    """It cannot be written; the argument says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """What is asked for: a name in snake_case, and what it is called in both languages."""
+
+    name: str
+    title: str
+    chinese: str
+    prefix: str = ""  # of a kind's numbers
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", self.name):
+            raise NotPossible("名称须为小写英文加下划线，如 fuel_type / a name is like fuel_type")
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Return what the templates name."""
+        camel = "".join(part.capitalize() for part in self.name.split("_"))
+        path = self.name.replace("_", "-")
+        return {
+            "name": self.name, "Class": camel, "path": path, "title": self.title,
+            "Lower": self.title[0].lower() + self.title[1:], "chinese": self.chinese,
+            "prefix": self.prefix,
+        }  # fmt: skip
+
+
+def reference(new: New) -> list[str]:
+    """Write a page of reference data: model, migration, privileges, page, texts, guide, test."""
+    versions = ROOT / "app" / "migrations" / "versions"
+    revisions = sorted(
+        re.findall(r'^revision = "(\d+)"', "\n".join(map(_read, versions.glob("*.py"))), re.M)
+    )
+    numbers = {"before": revisions[-1], "revision": f"{int(revisions[-1]) + 1:04d}"}
+    words = new.words | numbers
+    migration = f"app/migrations/versions/{datetime.now(UTC):%Y_%m_%d}_{new.name}.py"
+    page, test = f"app/views/reference/{new.name}.py", f"tests/views/reference/test_{new.name}.py"
+    _write_new({migration: "migration", page: "page", test: "page_test"}, words)
+    _insert("app/models/reference.py", "class ReferenceVersion", _filled("model", words) + "\n\n")
+    models = "app/models/__init__.py"
+    imported = re.search(r"from app\.models\.reference import (.*)", _read(ROOT / models))
+    assert imported
+    _insert(models, imported[0], f"from app.models.reference import {words['Class']}\n")
+    _insert(models, '    "AccountDetail",', f'    "{words["Class"]}",\n')
+    _insert("app/migrations/sql/privileges.sql", "GRANT INSERT, UPDATE ON sector",
+            f"GRANT INSERT, UPDATE ON {new.name} TO {{app}};\n")  # fmt: skip
+    _insert(
+        "docs/guide/系统管理.md", "- 每个值自 **生效日期**", f"- **{new.chinese}**：用途待补充。\n"
+    )
+    _finish({new.title: new.chinese, f"What {words['Lower']} are for": "用途待补充"})
+    return [migration, page, test, models, "app/models/reference.py"]
+
+
+def kind(new: New) -> list[str]:
+    """Write a kind that one officer enters and another confirms: kind, page, texts, guide, tests."""
+    kinds = "\n".join(map(_read, (ROOT / "app" / "domain" / "kinds").glob("*.py")))
+    if not re.fullmatch("[A-Z]{2}", new.prefix) or f'prefix = "{new.prefix}"' in kinds:
+        raise NotPossible("--prefix 须为未使用的两个大写字母 / two capital letters of its own")
+    words = new.words | {"place": str(_places("SANCTIONS") + 1)}
+    domain, page = f"app/domain/kinds/{new.name}.py", f"app/views/sanctions/{new.name}.py"
+    test = f"tests/views/sanctions/test_{new.name}.py"
+    _write_new({domain: "kind", page: "desk", test: "kind_test"}, words)
+    catalogue = "app/domain/kinds/__init__.py"
+    importing = f"from app.domain.kinds.{new.name} import {words['Class']}\n"
+    _insert(catalogue, "from app.domain.kinds.rules import Facts", importing)
+    _insert(catalogue, "        RestrictionLifting,\n    )\n}", f"        {words['Class']},\n")
+    _insert("tests/views/world.py", '        "restriction": (0, "", "")',
+            f'        "{new.name}": (0, "", ""),\n')  # fmt: skip
+    _insert("tests/views/lists/test_queries.py", '    "RestrictionView": "restriction"',
+            f'    "{words["Class"]}View": "{new.name}",\n')  # fmt: skip
+    _insert("tests/views/frame/test_scope.py", '    ("RestrictionView", "id")',
+            f'    ("{words["Class"]}View", "id"),\n')  # fmt: skip
+    guide = f"### {new.chinese}\n\n一人经办、一人复核；办理条件待补充。\n\n"
+    _insert("docs/guide/注册登记管理机构.md", "### 账户限制与解除限制", guide)
+    _finish({
+        new.title: new.chinese,
+        f"New {words['Lower']}": f"新增{new.chinese}",
+        "One officer enters it, another confirms it": "一人经办，另一人复核",
+    })  # fmt: skip
+    return [domain, page, test, catalogue]
+
+
+def _places(chapter: str) -> int:
+    """Return how many entries a chapter of the menu has."""
+    pages = "\n".join(map(_read, (ROOT / "app" / "views").rglob("*.py")))
+    return len(re.findall(rf"MenuEntry\({chapter}, \d+\)", pages))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _filled(template: str, words: Mapping[str, str]) -> str:
+    return Template(_read(TEMPLATES / f"{template}.py.txt")).substitute(words)
+
+
+def _write_new(files: Mapping[str, str], words: Mapping[str, str]) -> None:
+    """Write all files, or none where one is there already."""
+    for name in files:
+        if (ROOT / name).exists():
+            raise NotPossible(f"文件已存在 / it is there already: {name}")
+    for name, template in files.items():
+        (ROOT / name).write_text(_filled(template, words), encoding="utf-8")
+
+
+def _insert(file: str, before: str, text: str) -> None:
+    """Insert a text before the line on which another one begins."""
+    path = ROOT / file
+    content = _read(path)
+    if content.count(before) != 1:
+        raise NotPossible(f"{file}: {before!r} 不是恰好一处 / is not there exactly once")
+    path.write_text(content.replace(before, text + before), encoding="utf-8")
+
+
+def _finish(chinese: Mapping[str, str]) -> None:
+    """Sort the imports, and write anew what is generated: catalogue, words, rules, permissions."""
+    for command in (["check", "--fix", "-q"], ["format", "-q"]):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, _GENERATORS[0]], cwd=ROOT, check=True, capture_output=True)
+    known = translations.catalogue()
+    for text, translated in chinese.items():
+        if entry := known.get(text):
+            entry.string = entry.string or translated
+    translations.write(known)
+    for generator in _GENERATORS[1:]:
+        subprocess.run([sys.executable, generator], cwd=ROOT, check=True, capture_output=True)
