@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +19,7 @@ from reportlab.lib.colors import HexColor, white
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
-from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase import pdfmetrics, ttfonts
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Spacer, Table
 
@@ -49,6 +50,22 @@ def draw(attestation: Attestation, check_url: str) -> bytes:
             _load_rare_font()
     pages = _build(attestation, check_url, pages=0)[1]
     return _build(attestation, check_url, pages=pages)[0]
+
+
+def _to_unicode(fontname: str, subset: Sequence[int]) -> str:
+    """Return the table by which a reader copies text: beyond the first plane in UTF-16, as PDF asks.
+
+    ReportLab (5.1) writes five hexadecimal digits there, and readers leave the character out.
+    """
+    return re.sub(
+        "<([0-9A-F]{5,6})>",
+        lambda match: f"<{chr(int(match[1], 16)).encode('utf-16-be').hex().upper()}>",
+        _as_reportlab_has_it(fontname, subset),
+    )
+
+
+_as_reportlab_has_it = ttfonts.makeToUnicodeCMap
+ttfonts.makeToUnicodeCMap = _to_unicode
 
 
 def _load_fonts() -> None:

@@ -58,3 +58,8 @@ def test_without_the_rare_font_a_rare_name_is_refused(monkeypatch, tmp_path):
     with pytest.raises(RuleError, match=r"U\+20BB7"):
         glyphs.require_drawable("𠮷", "企业名称")
     glyphs.require_drawable("囍", "企业名称")
+
+
+def test_both_weights_of_the_usual_font_draw_the_same():
+    bold = glyphs._drawn_by(glyphs.FONTS / "bold.ttf")
+    assert glyphs._drawn_by(glyphs.REGULAR) <= bold
