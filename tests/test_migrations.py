@@ -145,6 +145,7 @@ FROZEN = {
     "sql/0001/members.sql": "cf5ea75b8deeeb72",
     "sql/0001/post_movements.sql": "72d2c283994110fd",
     "sql/0001/records.sql": "2ecc5387cabb8da9",
+    "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
 }
 

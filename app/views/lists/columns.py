@@ -147,7 +147,9 @@ def without_number(code: ColumnElement[Any]) -> ColumnElement[Any]:
     """
     code = type_coerce(code, String)
     # The first character decides nearly always, as above.
-    is_number = func.ascii(code).between(literal(48), literal(57)) & code.regexp_match("^[0-9]+$")
+    is_number = func.ascii(code).between(literal(48), literal(57)) & (
+        func.ltrim(code, "0123456789") == ""
+    )
     return case((is_number, literal("\t").concat(code)), else_=without_formula(code))
 
 
