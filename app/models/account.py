@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -16,12 +17,14 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Text,
     UniqueConstraint,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.encrypted import Encrypted
+from app.models.folding import folded_sql
 from app.models.instrument import Instrument
 from app.models.reference.dated import Dated
 
@@ -42,6 +45,7 @@ class Account(Model):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     member_no: Mapped[str] = mapped_column(String(20), unique=True)  # 会员编号
     name: Mapped[str] = mapped_column(String(200))
+    name_folded: Mapped[str] = mapped_column(Text, Computed(folded_sql("name")), deferred=True)
     kind: Mapped[str] = mapped_column(String(20), server_default="enterprise")
     uscc: Mapped[str | None] = mapped_column(String(18), unique=True)  # 统一社会信用代码
     province: Mapped[str | None] = mapped_column(String(2))  # GB/T 2260, "42" = 湖北; "66" = 兵团
