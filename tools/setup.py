@@ -51,6 +51,13 @@ FRONT_END = {
     "@expo-google-fonts/noto-serif-sc/700Bold/NotoSerifSC_700Bold.ttf": "fonts/bold.ttf",
     "@expo-google-fonts/noto-serif-sc/LICENSE_FONT": "fonts/LICENSE",
 }
+# Debian's package of a font with the ideographs that Noto Serif SC lacks (CJK extensions B to F).
+RARE_FONT = {
+    "package": "fonts-hanazono",
+    "file": "usr/share/fonts/truetype/hanazono/HanaMinB.ttf",
+    "sha256": "829543436cdf7b4c6730e2af5806fa406f8ddf0d4b656e0cd49c58d4db1c8d3c",
+    "target": "fonts/rare.ttf",
+}
 
 
 def main(command="run"):
@@ -68,6 +75,7 @@ def main(command="run"):
         if command in extra:
             install_packages(extra[command])
         copy_front_end()
+        fetch_rare_font()
         compile_translations()
     if command == "tests":
         install_system_packages()
@@ -169,6 +177,36 @@ def copy_part(source, target):
         lines = content.decode().splitlines(keepends=True)
         content = "".join(line for line in lines if "# sourceMappingURL=" not in line[:25]).encode()
     target.write_bytes(content)
+
+
+def fetch_rare_font():
+    """Fetch the font of rare ideographs from Debian's package, without installing it.
+
+    Where that cannot be, everything works, and names with such characters are refused.
+    """
+    target = VENDOR / RARE_FONT["target"]
+    if target.exists():
+        return
+    installed = Path("/") / RARE_FONT["file"]
+    work = VAR / "rare-font"
+    if not installed.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        unpack = f"apt-get download -qq {RARE_FONT['package']} && dpkg-deb -x *.deb ."
+        if subprocess.run(
+            ["sh", "-c", unpack], cwd=work, capture_output=True, check=False
+        ).returncode:
+            say(
+                f"no font for rare names: apt-get install {RARE_FONT['package']}, then set up again"
+            )
+            return
+        installed = work / RARE_FONT["file"]
+    content = installed.read_bytes()
+    if hashlib.sha256(content).hexdigest() != RARE_FONT["sha256"]:
+        say("the font for rare names is another than the one tested; it is not used")
+        return
+    target.write_bytes(content)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def find_npm():

@@ -131,6 +131,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate(_FOLDS)
 
 
+def narrow(text: str) -> str:
+    """Return a code as its beginning is searched for: of half width and without blanks."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
 # What GB 18030-2000 had in the private area, and Unicode elsewhere since: files still bring it.
 _FROM_GB18030 = {
     0xE78D: 0xFE10, 0xE78E: 0xFE12, 0xE78F: 0xFE11, 0xE790: 0xFE13, 0xE791: 0xFE14, 0xE792: 0xFE15,

@@ -12,13 +12,11 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.texts import is_hidden
 from app.pki.errors import ContentInvalid
 
 LARGEST = 2**53 - 1  # Beyond it other languages round.
 DEEPEST = 20
-# Controls, invisible formatting (bidirectional overrides among it), surrogates, unassigned
-# characters, and the two separators that end a line.
-REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 
 
 def canonical(content: Any) -> bytes:
@@ -47,7 +45,7 @@ def one_line(text: str) -> str:
     What a page shows of a signed text is this form too.
     """
     spaced = " ".join(text.split())
-    visible = "".join(c for c in spaced if unicodedata.category(c) not in REFUSED_CATEGORIES)
+    visible = "".join(c for c in spaced if not is_hidden(c))
     return unicodedata.normalize("NFC", visible)
 
 
@@ -76,7 +74,7 @@ def _check(value: Any, depth: int) -> None:
 def _check_text(text: str) -> None:
     if not unicodedata.is_normalized("NFC", text):
         raise _invalid("not_nfc")
-    if any(unicodedata.category(character) in REFUSED_CATEGORIES for character in text):
+    if any(map(is_hidden, text)):
         raise _invalid("invisible_character")
 
 

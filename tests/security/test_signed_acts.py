@@ -149,7 +149,8 @@ def test_back_to_a_page_that_was_signed_says_by_whom_and_when(
     browser.post(place, data=sent)
     made = db.session.scalars(select(Application)).one()
     with nothing_moves():
-        for answer in (browser.get(place), browser.post(place, data=sent)):
+        for again in (lambda: browser.get(place), lambda: browser.post(place, data=sent)):
+            answer = again()
             assert answer.location == f"/voluntary-cancellations/{made.id}"
             told = browser.get(answer.location).text
             assert f"申请 {made.number}：{operator.first_name} 于 2026-11-20" in told

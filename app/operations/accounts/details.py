@@ -27,7 +27,7 @@ from app.extensions import db
 from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
 from app.operations.people import certificates, letters
-from app.operations.records import outbox
+from app.operations.records import glyphs, outbox
 from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
 
@@ -40,6 +40,11 @@ _OFFERED = LazyString(lambda: "、".join(map(str, SECTORS.offered().values())))
 
 
 def _plain(text: str) -> str:
+    return text
+
+
+def _name(text: str) -> str:
+    glyphs.require_drawable(text, BY_NAME["name"].title, field="name")
     return text
 
 
@@ -59,7 +64,9 @@ def _phone(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    return validate_email(text, check_deliverability=False).normalized
+    """The form alone is judged: no name server is asked, and letters are sent in ASCII."""
+    found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    return found.ascii_email or found.normalized
 
 
 def _identity(text: str) -> str:
@@ -97,7 +104,7 @@ class DetailField:
 
 
 FIELDS: tuple[DetailField, ...] = (
-    DetailField("name", _("Enterprise name"), 200, of_account=True),
+    DetailField("name", _("Enterprise name"), 200, read=_name, of_account=True),
     DetailField(
         "uscc",
         _("Unified social credit code"),
@@ -188,7 +195,7 @@ def read(
             wrong[field.name] = str(error)
     sector = values.get("sector")
     if sector and sector not in SECTORS.offered() and sector != (before or {}).get("sector"):
-        wrong["sector"] = str(BY_NAME["sector"].wrong)
+        wrong["sector"] = wrong_value(BY_NAME["sector"], sector)
         del values["sector"]
     return values, wrong
 

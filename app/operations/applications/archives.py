@@ -10,6 +10,7 @@ import zlib
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
+from app.domain.texts import is_hidden
 
 LONGEST_NAME = 200
 MOST_PARTS = 2_000
@@ -21,8 +22,8 @@ BOMB_SIZE = 5 * 1024 * 1024
 def clean_name(name: str) -> str:
     """Return a file's name without folders and control characters, short enough, its ending kept."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
-    # Cf: a right-to-left mark would let exe.pdf read as fdp.exe.
-    name = "".join(each for each in name if unicodedata.category(each) not in ("Cc", "Cf", "Cs"))
+    # A right-to-left mark would let exe.pdf read as fdp.exe.
+    name = "".join(each for each in name if not is_hidden(each))
     name = name.strip(" .")
     if len(name) > LONGEST_NAME:
         ending = ending_of(name)[-20:]

@@ -12,22 +12,29 @@ from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from sqlalchemy import select, text
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.kinds import KINDS, Facts
 from app.domain.moves import PostingRequest, Stage
+from app.domain.texts import require_showable
 from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
 from app.extensions import db
 from app.models import Application
 from app.operations.applications import effects, evidence, rows
 from app.operations.applications.facts import gather
 from app.operations.ledger import posting
-from app.operations.records import calendar
+from app.operations.records import calendar, glyphs
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON = 500
+_TEXTS = {
+    "reason": lazy_gettext("Reason for the application"),
+    "document_no": lazy_gettext("Number of the authority document"),
+    "authority": lazy_gettext("Deciding authority"),
+}
 MOST_LINES = 200
 
 
@@ -162,6 +169,7 @@ def withdraw(
     application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
 ) -> Outcome:
     """Take applications back before they take effect; the recorded posting is reversed."""
+    require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     closed = _last_closed_day()
@@ -184,6 +192,7 @@ def approve(
     turn, submitted by the same person, no longer what was signed on submission, restricted
     meanwhile, outside trading hours).
     """
+    require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = gather(cases, calendar.moment_at(now))
@@ -266,6 +275,7 @@ def review_comment(comment: str, *, is_required: bool) -> str:
     if len(comment) > LONGEST_REASON or "\x00" in comment:
         message = _("A review comment has at most %(most)d characters", most=LONGEST_REASON)
         raise RuleError(message, field="comment")
+    require_showable(comment, _("Review comment"), field="comment")
     if is_required and not comment.strip():
         raise RuleError(
             _("Enter the reason for sending back"), field="comment", code="reason_missing"
@@ -288,6 +298,9 @@ def _require_well_formed(draft: Draft) -> None:
         )
     if len({line.key for line in draft.lines}) < len(draft.lines):
         raise RuleError(_("An instrument is chosen twice"), field="lines", code="line_twice")
+    for name, title in _TEXTS.items():
+        require_showable(getattr(draft, name), title, field=name)
+    glyphs.require_drawable(draft.reason, _TEXTS["reason"], field="reason")
     if len(draft.reason) > LONGEST_REASON:
         raise RuleError(
             _("The reason is longer than %(most)d characters", most=LONGEST_REASON),

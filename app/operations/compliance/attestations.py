@@ -18,6 +18,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models.attestation import Attestation
+from app.operations.records import glyphs
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 
@@ -84,6 +85,9 @@ def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
 
 def issue(certified: Sequence[Certified], actor: Actor, now: datetime) -> None:
     """Write attestations, each with a number and a random check code; a second time does nothing."""
+    for each in certified:
+        glyphs.require_drawable(each.content["name"], _("Enterprise name"))
+        glyphs.require_drawable(each.content.get("reason") or "", _("Reason for the application"))
     if not certified:
         return
     values = {

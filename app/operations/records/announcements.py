@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain import texts
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db
@@ -123,8 +124,9 @@ def _sane(content: Content) -> Content:
                 "At most %(limit)d characters; %(count)d were typed", limit=most, count=len(typed)
             )
             raise RuleError(message, field=field, code="announcement_too_long")
-        if "\x00" in typed:
-            raise RuleError(_("Please fill this in"), field=field, code="announcement_empty")
+        unshowable = texts.unshowable(typed)
+        if unshowable is not None:
+            raise RuleError(unshowable.message, field=field, code="text_unshowable")
     if content.audience not in AUDIENCES:
         raise RuleError(
             _("Please choose who is to read it"), field="audience", code="audience_unknown"

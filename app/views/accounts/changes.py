@@ -10,7 +10,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from wtforms import StringField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
@@ -25,6 +24,7 @@ from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
 from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action

@@ -12,7 +12,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
-from wtforms import SelectField, StringField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_opening import AccountOpening
@@ -43,6 +43,7 @@ from app.views.applications.list import (
     usual_columns,
     usual_filters,
 )
+from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter

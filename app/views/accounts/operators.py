@@ -12,7 +12,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
-from wtforms import BooleanField, StringField
+from wtforms import BooleanField
 
 from app.domain.errors import RuleError
 from app.domain.masking import mask_email, mask_phone
@@ -24,6 +24,7 @@ from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
 from app.security.roles import REPRESENTATIVE
 from app.views.applications.form import Required
+from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter

@@ -15,7 +15,7 @@ from flask_wtf import FlaskForm
 from markupsafe import Markup, escape
 from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import aliased
-from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, HiddenField, SelectField
 
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
@@ -33,6 +33,7 @@ from app.operations.records import announcements, clock
 from app.operations.records.announcements import Content
 from app.security.roles import ALL_ROLES, OFFICERS, REGISTRY_CHECKER, REGISTRY_MAKER
 from app.views.applications.form import Required, choices_of
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter

@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
-from wtforms import SelectField, StringField, TextAreaField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
@@ -24,6 +24,7 @@ from app.operations.records import clock, parameters
 from app.security.manager import permissions
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import Page, carried_out, current_actor

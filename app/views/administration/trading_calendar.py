@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
-from wtforms import BooleanField, StringField
+from wtforms import BooleanField
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
@@ -22,6 +22,7 @@ from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
 from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
+from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
 from app.views.page import Page, carried_out, current_actor

@@ -11,8 +11,10 @@ from markupsafe import Markup
 from sqlalchemy import or_, select
 from wtforms import Field
 
+from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account
+from app.models.account import has_part
 from app.views.applications.form import is_picking, sent
 
 MOST_FOUND = 20
@@ -51,7 +53,7 @@ class EnterprisesField(Field):
         asked = sent().get(f"{self.name}_asked") or ""
         self.asked = asked.replace("\x00", "").strip()[:500]
         ids = {int(text) for text in valuelist if re.fullmatch(r"[0-9]{1,9}", text)}
-        named = self.words if is_picking() else ()
+        named = map(folded, self.words) if is_picking() else ()
         self.data = list(
             db.session.scalars(
                 select(Account.id)
@@ -74,8 +76,8 @@ class EnterprisesField(Field):
         found = list(db.session.scalars(chosen))
         if self.words:
             fits = [
-                Account.member_no.startswith(word, autoescape=True)
-                | Account.name.contains(word, autoescape=True)
+                Account.member_no.startswith(folded(word), autoescape=True)
+                | has_part(Account.name, word)
                 for word in self.words
             ]
             others = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,16 +12,7 @@ from flask import g, request
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
-from wtforms import (
-    DateField,
-    FieldList,
-    Form,
-    FormField,
-    HiddenField,
-    SelectField,
-    StringField,
-    TextAreaField,
-)
+from wtforms import DateField, FieldList, Form, FormField, HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
 
@@ -32,6 +22,7 @@ from app.domain.workflow import Line, line_key
 from app.operations.applications import desk
 from app.operations.applications.engine import LONGEST_REASON, MOST_LINES
 from app.operations.records.catalogue import Titles
+from app.views.applications.texts import StringField, TextAreaField
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on")
@@ -99,7 +90,7 @@ class Required:
 
 
 class Typed:
-    """Refuses what is longer than ``most`` or what no keyboard writes."""
+    """Refuses what is longer than ``most``."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -116,10 +107,6 @@ def faults_of(text: str, most: int) -> Iterator[Any]:
     """Yield what stands against a text that may have ``most`` characters."""
     if len(text) > most:
         yield _("This is longer than %(most)d characters", most=most)
-    if any(
-        unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\r\n" for letter in text
-    ):
-        yield _("This holds characters that cannot be typed; please write it anew")
 
 
 class DayField(DateField):

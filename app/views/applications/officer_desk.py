@@ -12,8 +12,10 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
+from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account, Application
+from app.models.account import has_part
 from app.operations.records.actor import Actor
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped
@@ -84,8 +86,8 @@ def choose_account(page: Any, title: Any) -> Any:
     statement = scoped(select(Account).where(Account.kind == "enterprise"), Account.id, g.user)
     if asked:
         statement = statement.where(
-            Account.member_no.startswith(asked, autoescape=True)
-            | Account.name.contains(asked, autoescape=True)
+            Account.member_no.startswith(folded(asked), autoescape=True)
+            | has_part(Account.name, asked)
         )
     found = statement.order_by(Account.member_no).limit(MOST_ACCOUNTS)
     return page.render_template(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import threading
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -19,20 +19,20 @@ from reportlab.lib.colors import HexColor, white
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
-from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase import pdfmetrics, ttfonts
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Spacer, Table
 
 from app.domain.trading_day import BEIJING
 from app.models.attestation import Attestation
 from app.operations.compliance.attestations import CANCELLATION, shown_code
+from app.operations.records import glyphs
 
 # Certificates are documents of the People's Republic: Chinese, whatever language the pages speak.
 SYSTEM = "全国碳排放权注册登记系统"
 ISSUER = "全国碳排放权注册登记机构"
 TITLES = {CANCELLATION: "自愿注销证明", "compliance": "履约证明"}
-FONTS = Path(__file__).resolve().parents[2] / "static" / "vendor" / "fonts"
-REGULAR, BOLD = "CertificateRegular", "CertificateBold"
+REGULAR, BOLD, RARE = "CertificateRegular", "CertificateBold", "CertificateRare"
 WIDTH, HEIGHT = A4
 INK, SOFT, GREEN, PALE, GOLD, RED = map(
     HexColor, ("#1c2b33", "#5b6b73", "#0b5a55", "#e7f1ee", "#b08a3c", "#c0302a")
@@ -44,15 +44,58 @@ _loading = threading.Lock()
 def draw(attestation: Attestation, check_url: str) -> bytes:
     """Return the PDF; ``check_url`` is where anybody checks its code."""
     _load_fonts()
+    for text in _texts(attestation.content):
+        glyphs.require_drawable(text, TITLES[attestation.kind])
+        if glyphs.rare_ones(text):
+            _load_rare_font()
     pages = _build(attestation, check_url, pages=0)[1]
     return _build(attestation, check_url, pages=pages)[0]
+
+
+def _to_unicode(fontname: str, subset: Sequence[int]) -> str:
+    """Return the table by which a reader copies text: beyond the first plane in UTF-16, as PDF asks.
+
+    ReportLab (5.1) writes five hexadecimal digits there, and readers leave the character out.
+    """
+    return re.sub(
+        "<([0-9A-F]{5,6})>",
+        lambda match: f"<{chr(int(match[1], 16)).encode('utf-16-be').hex().upper()}>",
+        _as_reportlab_has_it(fontname, subset),
+    )
+
+
+_as_reportlab_has_it = ttfonts.makeToUnicodeCMap
+ttfonts.makeToUnicodeCMap = _to_unicode
 
 
 def _load_fonts() -> None:
     with _loading:
         if REGULAR not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont(BOLD, FONTS / "bold.ttf"))
-            pdfmetrics.registerFont(TTFont(REGULAR, FONTS / "regular.ttf"))
+            pdfmetrics.registerFont(TTFont(BOLD, glyphs.FONTS / "bold.ttf"))
+            pdfmetrics.registerFont(TTFont(REGULAR, glyphs.REGULAR))
+
+
+def _load_rare_font() -> None:
+    """Load the font of 30 MB that few certificates need."""
+    with _loading:
+        if RARE not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(TTFont(RARE, glyphs.RARE))
+
+
+def _texts(content: dict[str, Any]) -> list[str]:
+    """Return what people wrote of a certificate's facts."""
+    lines = [line["name"] for line in content["lines"]]
+    return [content["name"], content.get("reason") or "", *lines]
+
+
+def _written(text: str) -> str:
+    """Return a text as a paragraph takes it, rare characters in the font that has them."""
+    rare = glyphs.rare_ones(text)
+    if not rare:
+        return escape(text)
+    return "".join(
+        f'<font name="{RARE}">{each}</font>' if each in rare else escape(each) for each in text
+    )
 
 
 def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes, int]:
@@ -90,14 +133,14 @@ def _story(attestation: Attestation) -> list[Any]:
     words = _cancelled if attestation.kind == CANCELLATION else _complied
     story = [Paragraph(words(facts), body), Spacer(1, 12), _lines(facts)]
     if facts.get("reason"):
-        reason = f"注销原因：{escape(facts['reason'])}".replace("\n", "<br/>")
+        reason = f"注销原因：{_written(facts['reason'])}".replace("\n", "<br/>")
         story += [Spacer(1, 12), Paragraph(reason, _style(11, 19))]
     return story
 
 
 def _who(facts: dict[str, Any]) -> str:
     uscc = f"统一社会信用代码 {escape(facts['uscc'])}，" if facts.get("uscc") else ""
-    name = f'<font name="{BOLD}">{escape(facts["name"])}</font>'
+    name = f'<font name="{BOLD}">{_written(facts["name"])}</font>'
     return f"{name}（{uscc}会员编号 {escape(facts['member_no'])}）"
 
 
@@ -141,7 +184,7 @@ def _lines(facts: dict[str, Any]) -> Table:
     for place, line in enumerate(facts["lines"], start=1):
         texts = (str(place), line["code"], line["name"], str(line["vintage"]))
         rows.append(
-            [Paragraph(escape(each), cell) for each in texts]
+            [Paragraph(_written(each), cell) for each in texts]
             + [Paragraph(f"{line['quantity']:,}", number)]
         )
     rows.append(

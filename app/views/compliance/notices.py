@@ -12,7 +12,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, cast, func, select
-from wtforms import SelectMultipleField, StringField, TextAreaField
+from wtforms import SelectMultipleField
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.errors import RuleError
@@ -27,6 +27,7 @@ from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications.form import Required
 from app.views.applications.imports import chosen_table, template_file
 from app.views.applications.officer_desk import choose_account, chosen_account
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (
     COUNTING,

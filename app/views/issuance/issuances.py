@@ -12,7 +12,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
-from wtforms import SelectField, StringField
+from wtforms import SelectField
 
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
 from app.extensions import db
@@ -32,6 +32,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter

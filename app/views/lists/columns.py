@@ -101,7 +101,8 @@ class Column:
         here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate,
         unless the file ``has_types`` and says itself that a cell is text.
         """
-        guarded = _as_it_is if has_types else without_formula
+        safe = without_formula if self.kind != "code" else without_number
+        guarded = _as_it_is if has_types else safe
         if self.choices:
             whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
             return case(whens, value=value, else_=guarded(cast(value, String)))
@@ -136,6 +137,20 @@ def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
     is_suspicious = first.in_([literal(code) for code in _SUSPICIOUS])
     is_formula = value.regexp_match(_FORMULA)
     return case((is_suspicious & is_formula, literal("'").concat(value)), else_=value)
+
+
+def without_number(code: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Put a tab before a code of digits alone, which a spreadsheet would take for a number.
+
+    As a number it loses leading zeros and what follows the fifteenth digit.  A tab keeps it a text,
+    is not seen, and is trimmed as a blank by whoever imports it (docs/adr/0056).
+    """
+    code = type_coerce(code, String)
+    # The first character decides nearly always, as above.
+    is_number = func.ascii(code).between(literal(48), literal(57)) & (
+        func.ltrim(code, "0123456789") == ""
+    )
+    return case((is_number, literal("\t").concat(code)), else_=without_formula(code))
 
 
 def _as_it_is(value: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -13,7 +13,9 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, DateTime, literal, or_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from app.domain.texts import narrow
 from app.domain.trading_day import BEIJING
+from app.models.account import has_part
 
 LONGEST = 100  # Characters in one condition; far above every code and name.
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint.
@@ -252,8 +254,8 @@ _READERS: dict[str, Callable[[Filter, str], Any]] = {
     "quantity_range": _number,
 }
 _COMPARISONS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
-    "text": lambda column, value: column.ilike(f"%{like_literally(value)}%"),
-    "prefix": lambda column, value: column.like(f"{like_literally(value)}%"),
+    "text": has_part,
+    "prefix": lambda column, value: column.like(f"{like_literally(narrow(value))}%"),
     "exact": _equal,
     "number": _equal,
     "choice": _equal,

@@ -43,6 +43,7 @@ SLOTS = 3  # Exports at the same time, all servers of one database together.
 LONGEST = "10min"  # However slowly the receiver reads, a snapshot is not held open longer.
 CHUNK = 64 * 1024
 BOM = b"\xef\xbb\xbf"  # By it Excel knows UTF-8.
+END = b"\r\n"  # Of a line: RFC 4180, and Excel.
 _LOCK = 7_214_001  # Our number among advisory locks; the second key is the slot.
 _DIALECT = PGDialect_psycopg()
 # The settings are the transaction's; they come with the slot, so that they cost no statement.
@@ -183,14 +184,14 @@ class Download:
         pieces: list[bytes | bytearray | memoryview] = []
         size = 0
         for piece in self._copy:
-            pieces.append(piece)
+            pieces.append(piece[:-1])  # A row each; COPY ends it with a line feed alone.
             size += len(piece)
             if size >= CHUNK:
                 self._rows += len(pieces)
-                yield b"".join(pieces)
+                yield END.join([*pieces, b""])
                 pieces, size = [], 0
         self._rows += len(pieces)
-        yield b"".join(pieces)
+        yield END.join([*pieces, b""])
         self._result = "done"
         self.close()
 
@@ -265,5 +266,5 @@ def _count(statement: Select[Any]) -> Select[Any]:
 
 def _line(cells: Sequence[str]) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    csv.writer(buffer, lineterminator=END.decode()).writerow(cells)
     return buffer.getvalue().encode()

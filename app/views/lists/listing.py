@@ -23,6 +23,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain.errors import RuleError
+from app.domain.texts import require_showable
 from app.extensions import db, transaction
 from app.models import Preference
 from app.operations.applications import jobs
@@ -313,14 +315,14 @@ class ListPage(Page):
             return redirect(self._back())
         facts = self.bulk_facts([*names])
         state = _state(names, facts, self.bulk_state([*names]))
-        lacks_comment = action.needs_comment and not request.form.get("comment", "").strip()
+        problem = _wrong_comment(action)
         is_same = request.form.get("count") == str(len(names))
         is_same = is_same and request.form.get("state", state) == state
-        if not is_same or lacks_comment:
+        if not is_same or problem:
             if missing or (not is_same and "count" in request.form):
                 flash(self._changed(len(names), len(missing)), "warning")
-            if lacks_comment and "count" in request.form:
-                flash(gettext("%(field)s: please fill it in", field=str(action.comment)), "warning")
+            if problem and "count" in request.form:
+                flash(problem, "warning")
             return self.render_template(
                 "lists/bulk_question.html",
                 page=self,
@@ -694,3 +696,15 @@ def _beside(
     if backwards:
         return Found(rows[::-1], total, place.page, has_previous=has_more, has_next=True)
     return Found(rows, total, place.page, has_previous=True, has_next=has_more)
+
+
+def _wrong_comment(action: BulkAction) -> str:
+    """Return what is wrong with the text that came with the confirmation, or ""."""
+    typed = request.form.get("comment", "").strip()
+    if action.needs_comment and not typed:
+        return gettext("%(field)s: please fill it in", field=str(action.comment))
+    try:
+        require_showable(typed, action.comment)
+    except RuleError as error:
+        return str(error)
+    return ""

@@ -19,7 +19,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Integer, Select, case, cast, exists, func, literal, select
-from wtforms import SelectField, TextAreaField
+from wtforms import SelectField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.certificate_replacement import CertificateReplacement
@@ -36,6 +36,7 @@ from app.security.scope import scope_of
 from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.applications.texts import TextAreaField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter

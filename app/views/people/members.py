@@ -13,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
-from wtforms import SelectField, StringField, TextAreaField
+from wtforms import SelectField
 
 from app.domain.masking import mask_email, mask_phone
 from app.domain.regions import PROVINCES
@@ -32,6 +32,7 @@ from app.security.roles import (
     title_of,
 )
 from app.views.applications.form import Required, choices_of
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Action, Column, Filter
 from app.views.page import carried_out, current_actor

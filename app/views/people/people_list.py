@@ -12,13 +12,13 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
-from wtforms import StringField
 
 from app.domain.errors import NotFound, RuleError
 from app.extensions import transaction
 from app.models import LoginSession, Member
 from app.operations.accounts import operators
 from app.views.applications.form import Required
+from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.listing import Action, ListPage, back_url
 from app.views.page import current_actor

@@ -8,13 +8,14 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
-from wtforms import BooleanField, Field, IntegerField, SelectField, StringField
+from wtforms import BooleanField, Field, IntegerField, SelectField
 from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional
 
 from app.extensions import db
 from app.models.reference.dated import Dated
 from app.operations.records import clock
 from app.views.applications.form import DATE_INPUT, DayField, Typed, choices_of
+from app.views.applications.texts import StringField
 
 PLEASE_CHOOSE = _("Please choose")
 _NEEDED = InputRequired(_("Please fill this in"))

@@ -88,7 +88,9 @@ def test_the_dates_that_a_chinese_excel_has_built_in_are_dates(id_):
 
 
 def test_a_date_as_excel_writes_it_back_is_read():
-    table = given("05_date_as_excel_saves_csv.csv")
+    line = ["21042300028", "2021", "1000", "2026/12/31", "PE2026000001", ""]
+    content = "".join(",".join(each) + "\r\n" for each in (HEADINGS, line)).encode("gb18030")
+    table = read(content, "05_date_as_excel_saves_csv.csv")
 
     assert problems(table) == []
     assert f"{notice_import.moment(table.rows[0]['deadline']):%Y-%m-%d %H:%M}" == "2026-12-31 23:59"

@@ -108,6 +108,38 @@ def test_a_bulk_return_without_a_reason_asks_again(case, officer, sign_in):
     assert status(case) == "in_review"
 
 
+def test_a_bulk_return_for_a_reason_that_cannot_be_shown_asks_again(case, officer, sign_in):
+    browser = sign_in(officer)
+    form = {"action": "send_back", "id": str(case.id), "count": "1", "comment": "退\u202e回"}
+
+    assert "U+202E RIGHT-TO-LEFT OVERRIDE" in browser.post("/reviews/bulk", data=form).text
+    assert status(case) == "in_review"
+
+
+@pytest.mark.parametrize("decision", ["approve", "send_back"])
+def test_a_comment_that_cannot_be_shown_is_refused_beside_the_application(
+    case, officer, sign_in, decision
+):
+    form = {"decision": decision, "comment": "同\u202e意"}
+
+    answer = sign_in(officer).post(f"/reviews/{case.id}/decide", data=form)
+
+    assert answer.status_code == 400
+    assert "U+202E RIGHT-TO-LEFT OVERRIDE" in answer.text
+    assert status(case) == "in_review"
+
+
+def test_a_reason_that_cannot_be_shown_is_refused_in_its_field(plant, operator, cea, sign_in):
+    form = {"lines-0-choice": str(cea.id), "lines-0-quantity": "5", "submit": "1"}
+
+    answer = sign_in(operator).post(
+        "/voluntary-cancellations/new", data=form | {"reason": "碳\u202e中和"}
+    )
+
+    assert (answer.status_code, held(plant, cea)) == (400, (3000, 0, 0))
+    assert "U+202E RIGHT-TO-LEFT OVERRIDE" in answer.text
+
+
 def test_a_cancellation_without_a_reason_is_refused(plant, operator, cea, sign_in):
     form = {"lines-0-choice": str(cea.id), "lines-0-quantity": "5", "submit": "1"}
 

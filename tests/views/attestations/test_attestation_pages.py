@@ -9,6 +9,7 @@ import pypdf
 import pytest
 from sqlalchemy import select
 
+from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models import Attestation, OperationLog
 from app.operations.compliance import attestations
@@ -113,6 +114,46 @@ def test_its_font_travels_with_it(issued):
 
     assert len(embedded) >= 2
     assert all("/FontFile2" in font["/FontDescriptor"].get_object() for font in embedded)
+
+
+def _rare_fonts(content: bytes) -> int:
+    """Return how many times a page names the font of rare characters."""
+    fonts = [
+        each.get_object()
+        for page in pypdf.PdfReader(io.BytesIO(content)).pages
+        for each in page["/Resources"]["/Font"].values()
+    ]
+    return sum("HanaMin" in str(font["/BaseFont"]) for font in fonts)
+
+
+def test_rare_characters_of_a_name_are_drawn_in_a_font_that_has_them(app):
+    """GB 18030 has them, and people are registered with them."""
+    plant = factories.account("湖北𠮷㑇䶮囍能源有限公司", "42", uscc="914200001234567890")
+    found = _issue(plant, application="ZX202611200000123", reason="𬬻与𠮷")
+    content = drawing.draw(found, "https://x.example/verify/y")
+
+    assert "湖北𠮷㑇䶮囍能源有限公司" in words(content)
+    assert "𬬻与𠮷" in words(content)
+    assert _rare_fonts(content) >= 1
+    assert content == drawing.draw(found, "https://x.example/verify/y")
+
+
+def test_a_usual_certificate_carries_no_font_of_rare_ones(issued):
+    assert _rare_fonts(drawing.draw(issued, "https://x.example/verify/y")) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"name": "甲🙂厂"}, {"reason": "为了ꙮ"}])
+def test_what_no_font_draws_is_refused_before_there_is_a_certificate(plant, wrong):
+    with pytest.raises(RuleError, match=r"第 \d 个字符“.”（U\+(1F642|A66E)）无法印制在证明上"):
+        _issue(plant, application="ZX202611200000123", **{"reason": REASON, **wrong})
+    assert db.session.query(Attestation).count() == 0
+
+
+def test_a_certificate_is_never_drawn_with_a_box(issued):
+    db.session.expunge(issued)
+    issued.content = {**issued.content, "name": "甲🙂厂"}
+    with pytest.raises(RuleError, match="无法印制在证明上"):
+        drawing.draw(issued, "https://x.example/verify/y")
 
 
 def test_many_lines_take_more_pages_each_with_its_code(issued):

@@ -72,6 +72,10 @@ OF_ADMINISTRATORS = {
     ("OperationLogView", "log_id"),
     ("ParameterView", "name"),
     ("TradingCalendarView", "day"),
+    *(
+        (view, "id")
+        for view in ("SectorView", "CityView", "CategoryView", "VenueView", "TradeCodeView")
+    ),
 }
 # The account representative's own people: tests/views/accounts/test_operators.py asks for others' there.
 OF_REPRESENTATIVES = {("OperatorView", "member_id")}
