@@ -71,11 +71,7 @@ class AccountChangeView(ApplicationDesk):
         Column("reason", _("Reason for the application")),
         *usual_columns("status"),
     )
-    filters = tuple(
-        each
-        for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-        if each.name != "instrument"
-    )
+    filters = usual_filters(has_lines=False)
     help = (
         _("Fields marked with * must be filled in before the change can be submitted"),
         _("The old details hold until the registry has approved the new ones"),

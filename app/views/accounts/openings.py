@@ -29,6 +29,7 @@ from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
+    PLEASE_CHOOSE,
     ApplicationForm,
     Choosable,
     Filled,
@@ -37,12 +38,7 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import (
-    named_openings,
-    subject_of,
-    usual_columns,
-    usual_filters,
-)
+from app.views.applications.list import named_openings, subject_of, usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
@@ -69,7 +65,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return OfferedField(field.title, SECTORS, _("Please choose"))
+        return OfferedField(field.title, SECTORS, PLEASE_CHOOSE)
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
@@ -82,7 +78,7 @@ for _each in FIELDS:
         _FIELDS["province"] = SelectField(
             _("Province"),
             [Required()],
-            choices=choices_of(PROVINCES, _("Please choose")),
+            choices=choices_of(PROVINCES, PLEASE_CHOOSE),
             validate_choice=False,
         )
 
@@ -125,11 +121,7 @@ class AccountOpeningView(ImportDesk):
         *usual_columns("status"),
     )
     filters = (
-        *(
-            each
-            for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-            if each.name not in ("instrument", "member")
-        ),
+        *(each for each in usual_filters(has_lines=False) if each.name != "member"),
         Filter("member", _("Member"), on=("account", "member_no")),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
         Filter("letters", _("First letters"), kind="choice", on=("letters",), choices=LETTERS),
