@@ -39,6 +39,7 @@ from app.models import (
     SettlementRun,
     Venue,
 )
+from app.models.figures import line_draw
 from app.operations.accounts import details
 from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
@@ -87,6 +88,16 @@ def of_line(expression: Any, *conditions: Any) -> Any:
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
         .join(Venue, Venue.id == ApplicationLine.venue_id, isouter=True)
         .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
+        .scalar_subquery()
+    )
+
+
+def of_line_draw(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the total of a figure of `line_draw` over an application's lines; run as `of_line` is."""
+    return (
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )

@@ -8,7 +8,7 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, null, select
+from sqlalchemy import ColumnElement, Select, case, null, select
 from sqlalchemy.orm import aliased
 
 from app.domain.kinds.custody import CustodyDeposit
@@ -20,7 +20,7 @@ from app.operations.records.catalogue import CUSTODY_TYPES
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import PLEASE_CHOOSE, LinesForm, OfferedField
-from app.views.applications.list import SHOWN_STATUSES, usual_columns, usual_filters
+from app.views.applications.list import SHOWN_STATUSES, of_line_draw, usual_columns, usual_filters
 from app.views.chapters import CUSTODY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -38,14 +38,8 @@ class DepositForm(LinesForm):
 
 
 def returned(figure: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a figure of `line_draw` over a deposit's lines; for the rows shown alone."""
-    total = (
-        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
-        .where(line_draw.c.application_id == Application.id)
-        .correlate(Application)
-        .scalar_subquery()
-    )
-    return case((Application.status == Status.APPROVED, total), else_=null())
+    """Return a figure of `line_draw` over an approved deposit's lines."""
+    return case((Application.status == Status.APPROVED, of_line_draw(figure)), else_=null())
 
 
 class CustodyDepositView(ApplicationDesk):
