@@ -25,9 +25,9 @@ from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
-from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.views.accounts.revealing import RevealingDesk
 from app.views.applications.form import (
     PLEASE_CHOOSE,
     ApplicationForm,
@@ -92,7 +92,7 @@ class _OpeningForm(ApplicationForm):
 OpeningForm = type("OpeningForm", (_OpeningForm,), _FIELDS)
 
 
-class AccountOpeningView(ImportDesk):
+class AccountOpeningView(RevealingDesk, ImportDesk):
     """开户: what is to be opened, what was, and whether the first letters are out."""
 
     route_base = "/account-openings"
@@ -200,10 +200,8 @@ class AccountOpeningView(ImportDesk):
     # What was opened ----------------------------------------------------------------------------
 
     def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
-        """Personal data in clear, and the letters once more."""
+        """Beside personal data in clear, the letters once more."""
         yield from super().detail_actions(application, status)
-        if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
         invitation = _invitation_of(application)
         waits = invitation is not None and openings.lacks_something(invitation.member)
         if self.may("write") and waits:
@@ -213,22 +211,6 @@ class AccountOpeningView(ImportDesk):
                 method="post",
                 confirm=gettext("New codes are made, and those sent before lapse. Send them?"),
             )
-
-    @expose("/<int:id>/reveal", methods=["POST"])
-    @has_access
-    @permission_name("reveal")
-    def reveal(self, id: int) -> Any:
-        """Show the details with personal data in clear; who read them is on record."""
-        application = self.load(id)
-        with transaction():
-            personal_data.record_reading(
-                self.actor(),
-                [name for name in application.proposal if name in BY_NAME],
-                subject=application.number,
-                account_id=application.account_id,
-            )
-        detail = self.detail(*self.found(id), is_clear=True)
-        return self.render_template("parts/detail.html", detail=detail)
 
     @expose("/<int:id>/invite", methods=["POST"])
     @has_access
