@@ -1,4 +1,4 @@
-"""Registry accounts, what the exchange may do with them, and the trading venues."""
+"""Registry accounts, their details and switches, and the trading venues."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ class Account(Model):
     is_restricted: Mapped[bool] = mapped_column(
         Boolean, server_default="false"
     )  # 限制: debits refused
-    # 划转权限: whether the exchange may fetch registry holdings (manual 四-二).
+    # 划转权限: whether the exchange may start transfers to trading (manual 四-二).
     allows_exchange_transfer: Mapped[bool] = mapped_column(Boolean, server_default="false")
-    # Opened in a batch without its documents: they come with the first 账户信息修改 (manual 二-一).
+    # Opened in a batch without documents, which the first 账户信息修改 must attach (manual 二-一).
     lacks_documents: Mapped[bool] = mapped_column(Boolean, server_default="false")
-    # The application that opened it; one opens one (nothing refers back, or both would wait).
+    # The application that opened it; no foreign key, or the two rows would wait for each other.
     opening_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
-    # 操作复核: what one operator submits needs the yes of another one of the enterprise.
+    # 操作复核: a submission needs the approval of another operator of the enterprise.
     needs_colleague: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
 
-    # Who may receive what it has in custody (CustodyLink).
+    # The enterprises that may receive its custody (CustodyLink).
     receivers: Mapped[list[Account]] = relationship(
         secondary="custody_link",
         primaryjoin="Account.id == custody_link.c.account_id",
@@ -74,7 +74,7 @@ class Account(Model):
 
 
 class CustodyLink(Model):
-    """关联对方重点排放单位: an enterprise that may receive what another has in custody (manual 六-一-2)."""
+    """关联对方重点排放单位: an enterprise that may receive another's custody (manual 六-一-2)."""
 
     __tablename__ = "custody_link"
     __table_args__ = (
@@ -84,7 +84,7 @@ class CustodyLink(Model):
 
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
     receiver_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
-    application_id: Mapped[int] = mapped_column(BigInteger)  # the two officers' act
+    application_id: Mapped[int] = mapped_column(BigInteger)  # approved by two officers
     linked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     account: Mapped[Account] = relationship(foreign_keys=[account_id])
@@ -92,7 +92,7 @@ class CustodyLink(Model):
 
 
 class TransferPermissionChange(Model):
-    """One switch of 划转权限: the history is kept."""
+    """One change of 划转权限; append-only."""
 
     __tablename__ = "transfer_permission_change"
     __table_args__ = (
@@ -111,7 +111,7 @@ class TransferPermissionChange(Model):
 
 
 class ColleagueReviewChange(Model):
-    """One switch of 操作复核: the history is kept."""
+    """One change of 操作复核; append-only."""
 
     __tablename__ = "colleague_review_change"
     __table_args__ = (
@@ -130,7 +130,7 @@ class ColleagueReviewChange(Model):
 
 
 class Venue(Dated, Model):
-    """A trading venue (划转交易端) that allowances are moved to and from."""
+    """A trading venue (划转交易端)."""
 
     __tablename__ = "venue"
     __table_args__ = (Dated.ends_after_it_begins("venue"), {"extend_existing": True})
@@ -140,12 +140,12 @@ class Venue(Dated, Model):
     name: Mapped[str] = mapped_column(String(100))
 
     def __str__(self) -> str:
-        """Return what a select offers."""
+        """Return the label of a select's option."""
         return f"{self.code} {self.name}"
 
 
 class VenueInstrument(Dated, Model):
-    """The trade code of an instrument at a venue; without one it cannot be transferred there."""
+    """The trade code of an instrument at a venue, without which it cannot be transferred there."""
 
     __tablename__ = "venue_instrument"
     __table_args__ = (

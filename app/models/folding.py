@@ -1,4 +1,4 @@
-"""The SQL counterpart of `texts.folded`: a name as it is searched, kept beside the one registered."""
+"""The SQL counterpart of `texts.folded`, for generated columns and searches."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sqlalchemy.sql.elements import Label
 
 from app.domain.texts import FOLDS_FROM, FOLDS_TO, folded
 
-# Columns of ASCII letters and digits, kept as they are compared.
+# Columns of ASCII letters and digits, stored folded.
 CODES = frozenset({"member_no", "uscc", "code"})
 
 
 def folded_sql(column: str) -> str:
-    """Return the expression that a generated column is made by."""
-    # As PostgreSQL writes it back, so that schema and model can be compared.
+    """Return the expression of a generated column."""
+    # In the form PostgreSQL reports it, so that schema and model compare equal.
     return f"translate(NORMALIZE({column}, NFKC), '{FOLDS_FROM}'::text, '{FOLDS_TO}'::text)"
 
 
 def has_part(
     column: ColumnElement[Any] | InstrumentedAttribute[Any], typed: str
 ) -> ColumnElement[bool]:
-    """Return the condition that a name, code or text holds what was typed, both of them folded.
+    """Return the condition that a name, code or text contains ``typed``, both folded.
 
-    A column with a folded one beside it (``name_folded``) is searched there.
+    Uses the column's generated counterpart (``name_folded``) where there is one.
     """
     sought = folded(typed)
     found: Any = coercions.expect(roles.ExpressionElementRole, column)
