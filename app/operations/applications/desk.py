@@ -27,7 +27,7 @@ LONGEST_FORM = 100_000  # characters of a form that is kept unfinished
 _KEPT_FOR = timedelta(days=1)
 
 
-class Ending(Enum):
+class FormOutcome(Enum):
     """What became of a form."""
 
     SAVED = auto()
@@ -39,7 +39,7 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentForm:
     """A form as it was sent.
 
     ``version`` is the application's when the form was read, None where the form knows of none;
@@ -54,10 +54,10 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class FormResult:
     """The answer to a form: what became of it, of which application, and what stood against it."""
 
-    ending: Ending
+    ending: FormOutcome
     application_id: int = 0
     error: RuleError | None = None
 
@@ -91,7 +91,9 @@ class Changed(NotAllowed):
         self.version = case.version if case.status in EDITABLE else None
 
 
-def take(sent: Sent, actor: Actor, *, now: datetime, submits: bool, is_signed: bool) -> Taken:
+def take(
+    sent: SentForm, actor: Actor, *, now: datetime, submits: bool, is_signed: bool
+) -> FormResult:
     """Save a form with its files and submit it, or say what stands against that.
 
     Where the submission ``is_signed``, every check runs and is undone: nobody signs in vain.  What
@@ -105,24 +107,26 @@ def take(sent: Sent, actor: Actor, *, now: datetime, submits: bool, is_signed: b
         keep_files(
             sent.uploads or (), sent.removed, draft.request_key, draft.account_id, actor, now=now
         )
-        return Taken(Ending.REFUSED, error=error)
+        return FormResult(FormOutcome.REFUSED, error=error)
 
 
-def _take(sent: Sent, actor: Actor, now: datetime, *, submits: bool, is_signed: bool) -> Taken:
+def _take(
+    sent: SentForm, actor: Actor, now: datetime, *, submits: bool, is_signed: bool
+) -> FormResult:
     id_ = sent.application_id or engine.start([sent.draft], actor, now=now)[0]
     if not _save(id_, sent, actor, now, submits=submits):
-        return Taken(Ending.REPEATED, id_)
+        return FormResult(FormOutcome.REPEATED, id_)
     if not submits:
-        return Taken(Ending.SAVED, id_)
+        return FormResult(FormOutcome.SAVED, id_)
     try:
         with undone() if is_signed else db.session.begin_nested():
             engine.submit([id_], actor, now=now).one()
     except OutsideTradingHours as error:
-        return Taken(Ending.KEPT, id_, error)
-    return Taken(Ending.TO_SIGN if is_signed else Ending.SUBMITTED, id_)
+        return FormResult(FormOutcome.KEPT, id_, error)
+    return FormResult(FormOutcome.TO_SIGN if is_signed else FormOutcome.SUBMITTED, id_)
 
 
-def _save(id_: int, sent: Sent, actor: Actor, now: datetime, *, submits: bool) -> bool:
+def _save(id_: int, sent: SentForm, actor: Actor, now: datetime, *, submits: bool) -> bool:
     """Give an application the form's content and files; tells whether it still can have them.
 
     A form goes on with what it made or changed itself.  Raises Changed where somebody else, or
@@ -183,7 +187,7 @@ def _in_clear(proposal: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps({**proposal, **details.proposed(proposal)}))
 
 
-def _new_files(sent: Sent, files: Sequence[Any]) -> list[attachments.Upload]:
+def _new_files(sent: SentForm, files: Sequence[Any]) -> list[attachments.Upload]:
     """Return the uploads that are not with the application yet."""
     known = {(file.name, file.sha256) for file in files}
     return [
@@ -193,7 +197,7 @@ def _new_files(sent: Sent, files: Sequence[Any]) -> list[attachments.Upload]:
     ]
 
 
-def _brings_files(sent: Sent, files: Sequence[Any]) -> bool:
+def _brings_files(sent: SentForm, files: Sequence[Any]) -> bool:
     lets_go = {file.id for file in files} & set(sent.removed)
     return bool(lets_go or _new_files(sent, files))
 

@@ -96,7 +96,7 @@ def start(
 
     ``total`` is the number of items, at least one.  Raises what the kind's check raises.
     """
-    known = KINDS[kind]
+    known = JOB_KINDS[kind]
     assert actor.member_id is not None, "a job belongs to a person"
     assert total > 0
     if known.check:
@@ -131,7 +131,7 @@ def advance(job_id: int, *, now: datetime) -> bool:
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
     if job.state not in OPEN_STATES:
         return True
-    kind = KINDS[job.kind]
+    kind = JOB_KINDS[job.kind]
     work = Work(
         job_id=job.id,
         arguments=job.arguments,
@@ -248,7 +248,7 @@ def _review(work: Work) -> Chunk:
     )
 
 
-KINDS: dict[str, JobKind] = {
+JOB_KINDS: dict[str, JobKind] = {
     kind.code: kind
     for kind in (
         JobKind(

@@ -63,7 +63,7 @@ class NewNotice:
 
 
 @dataclass(slots=True)
-class Outcome:
+class NoticeOutcome:
     """What became of each notice: done, or the RuleError that stood against it."""
 
     done: list[int] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Standing:
+class LockedNotice:
     """A notice under lock, and what was surrendered for it, in tonnes."""
 
     id: int
@@ -192,37 +192,37 @@ def adjust(
     now: datetime,
     document_no: str,
     reason: str,
-) -> Outcome:
+) -> NoticeOutcome:
     """Set obligations anew, by notice, upon a document; the history is kept.
 
     Refused: what would sink beneath what was surrendered and not refunded (R83), or its CCER
     above the share; the way is 清缴退还 first.
     """
     _require_document(document_no, reason)
-    outcome, changed = Outcome(), []
-    for standing in lock(list(obligations), actor, outcome):
-        wanted = obligations[standing.id]
+    outcome, changed = NoticeOutcome(), []
+    for notice in lock(list(obligations), actor, outcome):
+        wanted = obligations[notice.id]
         try:
-            _require_covering(standing, wanted)
+            _require_not_below_surrendered(notice, wanted)
         except RuleError as error:
-            outcome.refused[standing.id] = error
+            outcome.refused[notice.id] = error
         else:
-            changed.append((standing, wanted))
+            changed.append((notice, wanted))
     if not changed:
         return outcome
     with _notice_errors():
         db.session.execute(
             _ADJUST,
             {
-                "ids": [standing.id for standing, _wanted in changed],
-                "obligations": [wanted for _standing, wanted in changed],
+                "ids": [notice.id for notice, _wanted in changed],
+                "obligations": [wanted for _notice, wanted in changed],
             },
         )
     _keep_history(changed, actor, now, document_no, reason)
-    attestations.lapse([standing.id for standing, _wanted in changed], actor, now)
+    attestations.lapse([notice.id for notice, _wanted in changed], actor, now)
     details = [{"before": s.obligation, "after": wanted} for s, wanted in changed]
     record("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
-    outcome.done = [standing.id for standing, _wanted in changed]
+    outcome.done = [notice.id for notice, _wanted in changed]
     return outcome
 
 
@@ -242,9 +242,9 @@ def change_scope(
     """
     _require_document(document_no, reason)
     _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
-    outcome = Outcome()
-    for standing in lock([notice_id], actor, outcome):
-        _require_nothing_contradicts(standing, instruments, offset_percent)
+    outcome = NoticeOutcome()
+    for notice in lock([notice_id], actor, outcome):
+        _require_nothing_contradicts(notice, instruments, offset_percent)
         held = NoticeInstrument.notice_id == notice_id
         before = db.session.scalars(select(NoticeInstrument.instrument_id).where(held)).all()
         db.session.execute(delete(NoticeInstrument).where(held))
@@ -253,12 +253,12 @@ def change_scope(
         db.session.execute(
             update(Notice).where(Notice.id == notice_id).values(offset_percent=offset_percent)
         )
-        _keep_history([(standing, standing.obligation)], actor, now, document_no, reason)
+        _keep_history([(notice, notice.obligation)], actor, now, document_no, reason)
         detail = {
-            "before": {"instruments": sorted(before), "percent": str(standing.offset_percent)},
+            "before": {"instruments": sorted(before), "percent": str(notice.offset_percent)},
             "after": {"instruments": sorted(set(instruments)), "percent": str(offset_percent)},
         }
-        record("notice.scope", [standing], actor, [detail], document_no)
+        record("notice.scope", [notice], actor, [detail], document_no)
         outcome.done = [notice_id]
     outcome.one()
     db.session.expire_all()
@@ -275,38 +275,38 @@ def _require_document(document_no: str, reason: str) -> None:
         raise RuleError(_("Enter the reason"), field="reason", code="reason_missing")
 
 
-def _require_covering(standing: Standing, wanted: int) -> None:
+def _require_not_below_surrendered(notice: LockedNotice, wanted: int) -> None:
     if not 0 <= wanted <= LARGEST_REQUEST:
         message = _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
         raise RuleError(message, field="obligation", code="quantity_too_large")
-    if wanted == standing.obligation:
+    if wanted == notice.obligation:
         raise RuleError(_("Nothing is changed yet"), field="obligation", code="unchanged")
-    if wanted < standing.surrendered:
-        raise _beneath(standing, wanted)
-    limit = int(wanted * standing.offset_percent / 100)
-    if limit < standing.offset_surrendered:
+    if wanted < notice.surrendered:
+        raise _below_surrendered(notice, wanted)
+    limit = int(wanted * notice.offset_percent / 100)
+    if limit < notice.offset_surrendered:
         raise RuleError(
             _(
                 "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than the"
                 " %(limit)s tonnes it could take then: refund them first (surrender refunds)",
-                used=f"{standing.offset_surrendered:,}",
+                used=f"{notice.offset_surrendered:,}",
                 limit=f"{limit:,}",
-                number=standing.number,
+                number=notice.number,
             ),
             field="obligation",
             code="offset_beneath",
         )
 
 
-def _beneath(standing: Standing, wanted: int) -> RuleError:
+def _below_surrendered(notice: LockedNotice, wanted: int) -> RuleError:
     return RuleError(
         _(
             "%(surrendered)s tonnes have been surrendered for notice %(number)s; to lower it to"
             " %(wanted)s tonnes, %(excess)s tonnes must be refunded first (surrender refunds)",
-            surrendered=f"{standing.surrendered:,}",
-            number=standing.number,
+            surrendered=f"{notice.surrendered:,}",
+            number=notice.number,
             wanted=f"{wanted:,}",
-            excess=f"{standing.surrendered - wanted:,}",
+            excess=f"{notice.surrendered - wanted:,}",
         ),
         field="obligation",
         code="beneath_surrendered",
@@ -314,28 +314,28 @@ def _beneath(standing: Standing, wanted: int) -> RuleError:
 
 
 def _require_nothing_contradicts(
-    standing: Standing, instruments: Sequence[int], percent: Decimal
+    notice: LockedNotice, instruments: Sequence[int], percent: Decimal
 ) -> None:
-    used = db.session.execute(_USED, {"id": standing.id, "kept": list(instruments)}).all()
+    used = db.session.execute(_USED, {"id": notice.id, "kept": list(instruments)}).all()
     if used:
         raise RuleError(
             _(
                 "%(instruments)s has been surrendered for notice %(number)s and must stay among what"
                 " it accepts",
                 instruments="、".join(row.name for row in used),
-                number=standing.number,
+                number=notice.number,
             ),
             field="instruments",
             code="scope_contradicts",
         )
-    limit = int(standing.obligation * percent / 100)
-    if limit < standing.offset_surrendered:
+    limit = int(notice.obligation * percent / 100)
+    if limit < notice.offset_surrendered:
         raise RuleError(
             _(
                 "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than"
                 " %(limit)s tonnes",
-                used=f"{standing.offset_surrendered:,}",
-                number=standing.number,
+                used=f"{notice.offset_surrendered:,}",
+                number=notice.number,
                 limit=f"{limit:,}",
             ),
             field="offset_percent",
@@ -346,7 +346,7 @@ def _require_nothing_contradicts(
 # Reading under lock ---------------------------------------------------------------------------
 
 
-def standing() -> Any:
+def surrender_figures() -> Any:
     """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes.
 
     Its sums keep the planner from adding up every notice before it joins them.
@@ -361,7 +361,7 @@ def standing() -> Any:
         )
         .where(notice_surrender.c.notice_id == Notice.id)
         .correlate(Notice)
-        .lateral("standing")
+        .lateral("figures")
     )
 
 
@@ -374,7 +374,7 @@ def _lock_accounts(accounts: set[int], actor: Actor) -> None:
         raise NotFound(_("There is no such account"))
 
 
-def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Standing]:
+def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> list[LockedNotice]:
     """Lock accounts, then notices, and read what was surrendered; what is not there is refused."""
     assert actor.account_id is None, "an enterprise changes no notice"
     accounts = db.session.scalars(
@@ -385,7 +385,7 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Stan
     for id_ in notice_ids:
         if id_ not in locked:
             outcome.refused[id_] = NotFound(_("There is no such compliance notice"))
-    figures = standing()
+    figures = surrender_figures()
     rows = db.session.execute(
         select(
             Notice.id,
@@ -402,14 +402,14 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Stan
         .where(Notice.id.in_(locked))
         .order_by(Notice.id)
     )
-    return [Standing(**row._mapping) for row in rows]
+    return [LockedNotice(**row._mapping) for row in rows]
 
 
 # Writing --------------------------------------------------------------------------------------
 
 
 def _keep_history(
-    changed: Sequence[tuple[Standing, int]],
+    changed: Sequence[tuple[LockedNotice, int]],
     actor: Actor,
     now: datetime,
     document_no: str,
@@ -434,7 +434,7 @@ def _keep_history(
 
 def record(
     action: str,
-    standings: Sequence[Standing],
+    notices: Sequence[LockedNotice],
     actor: Actor,
     details: Sequence[dict[str, Any]],
     document_no: str,
@@ -454,7 +454,7 @@ def record(
                 "account_id": each.account_id,
                 "detail": detail | document,
             }
-            for each, detail in zip(standings, details, strict=True)
+            for each, detail in zip(notices, details, strict=True)
         ],
     )
 

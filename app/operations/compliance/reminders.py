@@ -12,7 +12,7 @@ from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import AccountDetail, Member, Notice
-from app.operations.compliance.notices import Outcome, Standing, lock, record
+from app.operations.compliance.notices import LockedNotice, NoticeOutcome, lock, record
 from app.operations.records import outbox
 from app.operations.records.actor import Actor
 from app.operations.records.outbox import Message
@@ -20,29 +20,29 @@ from app.operations.records.outbox import Message
 MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
-def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
+def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeOutcome:
     """Write mail and text message to those who are behind: obligation, gap and deadline.
 
     Refused: who has fulfilled, who was reminded today, who has no address.
     """
-    outcome, messages, behind = Outcome(), {}, {}
-    standings = lock(notice_ids, actor, outcome)
-    addresses = _addresses({each.account_id for each in standings})
+    outcome, messages, behind = NoticeOutcome(), {}, {}
+    notices = lock(notice_ids, actor, outcome)
+    addresses = _addresses({each.account_id for each in notices})
     today = now.astimezone(BEIJING).date()
-    for standing in standings:
-        reminded = standing.reminded_at
-        if not standing.gap:
+    for notice in notices:
+        reminded = notice.reminded_at
+        if not notice.gap:
             why = _("The obligation is fulfilled")
         elif reminded and reminded.astimezone(BEIJING).date() == today:
             why = _("Was reminded today already")
-        elif not addresses.get(standing.account_id):
+        elif not addresses.get(notice.account_id):
             why = _("The account has no e-mail address and no telephone")
         else:
-            reached = addresses[standing.account_id]
-            messages[standing.id] = _reminder(standing, reached, today.isoformat())
-            behind[standing.id] = standing
+            reached = addresses[notice.account_id]
+            messages[notice.id] = _reminder(notice, reached, today.isoformat())
+            behind[notice.id] = notice
             continue
-        outcome.refused[standing.id] = RuleError(why, code="not_reminded")
+        outcome.refused[notice.id] = RuleError(why, code="not_reminded")
     outcome.refused |= _send(messages)
     outcome.done = [id_ for id_ in behind if id_ not in outcome.refused]
     if outcome.done:
@@ -76,15 +76,15 @@ def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
-def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
+def _reminder(notice: LockedNotice, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
     body = _(
         "Compliance notice %(number)s for %(year)s: %(obligation)s tonnes are due, %(gap)s tonnes are"
         " still missing. Please surrender them before %(deadline)s.",
-        number=standing.number,
-        year=standing.year,
-        obligation=f"{standing.obligation:,}",
-        gap=f"{standing.gap:,}",
-        deadline=f"{standing.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        number=notice.number,
+        year=notice.year,
+        obligation=f"{notice.obligation:,}",
+        gap=f"{notice.gap:,}",
+        deadline=f"{notice.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
     )
     return [
         Message(
@@ -92,11 +92,11 @@ def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) 
             address,
             body,
             "compliance_reminder",
-            subject=_("Reminder: compliance for %(year)s", year=standing.year)
+            subject=_("Reminder: compliance for %(year)s", year=notice.year)
             if channel == "mail"
             else "",
-            account_id=standing.account_id,
-            dedupe_key=f"reminder:{standing.id}:{day}:{channel}:{number}",
+            account_id=notice.account_id,
+            dedupe_key=f"reminder:{notice.id}:{day}:{channel}:{number}",
         )
         for number, (channel, address) in enumerate(reached)
     ]

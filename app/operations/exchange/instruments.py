@@ -20,7 +20,7 @@ from app.operations.records.actor import Actor
 
 LONGEST_NAME = 100
 FIRST_VINTAGE = 2019
-KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
+INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 _TRADE_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,19}")
 _NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # Two officers get two codes.
 
@@ -92,7 +92,7 @@ def _require_sound(new: NewInstrument, name: str, today: date) -> None:
             field="vintage",
             code="vintage_unknown",
         )
-    if new.kind not in KINDS:
+    if new.kind not in INSTRUMENT_KINDS:
         raise RuleError(_("Choose one of the types offered"), field="kind", code="kind_unknown")
     if bool(new.venue_id) != bool(new.trade_code):
         raise RuleError(
