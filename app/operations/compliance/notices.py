@@ -1,6 +1,6 @@
-"""履约通知书: issuing them, and changing what they ask for and what they accept.
+"""履约通知书: issuing them, and changing obligation and 履约范围.
 
-Each operation locks the accounts, then the notices, as the engine does before its applications.
+Each operation locks accounts, then notices, like the engine before its applications.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LATEST = 5  # years after the compliance year, for a deadline
 
 @dataclass(frozen=True, slots=True)
 class NewNotice:
-    """What is asked of an enterprise for a year, until when, and with which instruments."""
+    """A notice to be issued."""
 
     account_id: int
     year: int
@@ -64,13 +64,13 @@ class NewNotice:
 
 @dataclass(slots=True)
 class NoticeOutcome:
-    """What became of each notice: done, or the RuleError that stood against it."""
+    """The notices done, and the RuleError of each that was refused."""
 
     done: list[int] = field(default_factory=list)
     refused: dict[int, RuleError] = field(default_factory=dict)
 
     def one(self) -> int:
-        """Return the only notice, or raise what stood against it."""
+        """Return the only notice's id, or raise its error."""
         for error in self.refused.values():
             raise error
         (id_,) = self.done
@@ -79,7 +79,7 @@ class NoticeOutcome:
 
 @dataclass(slots=True)
 class LockedNotice:
-    """A notice under lock, and what was surrendered for it, in tonnes."""
+    """A locked notice with its surrendered and pending tonnes."""
 
     id: int
     number: str
@@ -96,7 +96,7 @@ class LockedNotice:
 
     @property
     def gap(self) -> int:
-        """The tonnes that are still missing."""
+        """缺口, in tonnes; pending surrenders are not deducted."""
         return max(self.obligation - self.surrendered, 0)
 
 
@@ -106,10 +106,10 @@ class LockedNotice:
 def issue(
     notices: Sequence[NewNotice], actor: Actor, *, now: datetime, import_id: int | None = None
 ) -> list[int]:
-    """Issue notices, all of them or none; returns their ids in the order given.
+    """Issue all notices or none; return their ids in the order given.
 
-    A province issues for its own enterprises.  Raises NotFound for an account out of scope and
-    RuleError where an enterprise has one for the year already or the content makes no sense.
+    Raises NotFound for an account out of scope, RuleError for invalid content and where an
+    enterprise has a notice for the year already.
     """
     offsets = _offsets({id_ for each in notices for id_ in each.instruments})
     for each in notices:
@@ -133,7 +133,7 @@ def issue(
 
 
 def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
-    """Raise RuleError where a notice makes no sense; ``offsets`` are the instruments that are CCER."""
+    """Raise RuleError for invalid content; ``offsets`` are the instruments that are CCER."""
     if not FIRST_YEAR <= notice.year <= now.astimezone(BEIJING).year:
         message = _(
             "The compliance year must lie between %(first)s and the current year", first=FIRST_YEAR
@@ -150,7 +150,7 @@ def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> N
 
 
 def _offsets(instruments: set[int]) -> frozenset[int]:
-    """Return which of these instruments are CCER.  Raises RuleError where one does not exist."""
+    """Return the CCER among these instruments.  Raises RuleError where one does not exist."""
     found = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
     if not instruments <= found.keys():
         raise RuleError(
@@ -193,10 +193,10 @@ def adjust(
     document_no: str,
     reason: str,
 ) -> NoticeOutcome:
-    """Set obligations anew, by notice, upon a document; the history is kept.
+    """Change obligations, by notice id, on the basis of a document; the history is kept.
 
-    Refused: what would sink beneath what was surrendered and not refunded (R83), or its CCER
-    above the share; the way is 清缴退还 first.
+    Refused where surrendered tonnes would exceed the new obligation (R83), or surrendered CCER its
+    share; that requires 清缴退还 first.
     """
     _require_document(document_no, reason)
     outcome, changed = NoticeOutcome(), []
@@ -236,9 +236,9 @@ def change_scope(
     document_no: str,
     reason: str,
 ) -> None:
-    """Set anew what a notice accepts (履约范围), while nothing approved contradicts it.
+    """Change a notice's 履约范围, unless approved surrenders contradict it.
 
-    What is merely under review is judged by the new scope when it is reviewed.
+    Surrenders under review are checked against the new scope on approval.
     """
     _require_document(document_no, reason)
     _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
@@ -343,13 +343,13 @@ def _require_nothing_contradicts(
         )
 
 
-# Reading under lock ---------------------------------------------------------------------------
+# Locking and reading --------------------------------------------------------------------------
 
 
 def surrender_figures() -> Any:
-    """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes.
+    """Return a lateral subquery of a notice's surrendered and pending tonnes.
 
-    Its sums keep the planner from adding up every notice before it joins them.
+    The sums make the planner evaluate the view per notice, not for all of them before the join.
     """
     return (
         select(
@@ -366,7 +366,7 @@ def surrender_figures() -> Any:
 
 
 def _lock_accounts(accounts: set[int], actor: Actor) -> None:
-    """Lock the enterprises' accounts by id.  Raises NotFound unless all are in scope."""
+    """Lock accounts in id order.  Raises NotFound unless all are in scope."""
     locked = db.session.scalars(
         _LOCK_ACCOUNTS, {"ids": sorted(accounts), "province": actor.province}
     ).all()
@@ -375,7 +375,7 @@ def _lock_accounts(accounts: set[int], actor: Actor) -> None:
 
 
 def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> list[LockedNotice]:
-    """Lock accounts, then notices, and read what was surrendered; what is not there is refused."""
+    """Lock accounts, then notices, and read their figures; missing ones are refused in ``outcome``."""
     assert actor.account_id is None, "an enterprise changes no notice"
     accounts = db.session.scalars(
         _LOCK_ACCOUNTS_OF, {"ids": list(notice_ids), "province": actor.province}
@@ -461,7 +461,7 @@ def record(
 
 @contextmanager
 def _notice_errors() -> Iterator[None]:
-    """Turn the database's refusal into a RuleError; anything else is a fault and passes."""
+    """Translate violations of the notices' constraints into RuleErrors; others propagate."""
     try:
         yield
     except IntegrityError as error:
@@ -572,7 +572,7 @@ _ADJUST = typed(
     obligations=BigInteger,
 )
 
-# Instruments of which something was surrendered and not refunded, and that would no longer count.
+# Instruments with surrendered tonnes that the new scope would exclude.
 _USED = typed(
     """
     SELECT i.code, i.name

@@ -1,4 +1,4 @@
-"""提醒: mail and text messages to those who are behind with a 履约通知书, in bulk."""
+"""提醒: reminders of unfulfilled 履约通知书 by mail and text message, in bulk."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
 def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeOutcome:
-    """Write mail and text message to those who are behind: obligation, gap and deadline.
+    """Send reminders with obligation, gap and deadline.
 
-    Refused: who has fulfilled, who was reminded today, who has no address.
+    Refused: fulfilled notices, those reminded today, accounts without any address.
     """
     outcome, messages, behind = NoticeOutcome(), {}, {}
     notices = lock(notice_ids, actor, outcome)
@@ -56,7 +56,7 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
 
 
 def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
-    """Return (channel, address) by account: the representative's, or else the members' own."""
+    """Return (channel, address) by account: the representative's, else the members' mail addresses."""
     found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
     details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
     for each in db.session.scalars(details):
@@ -103,7 +103,7 @@ def _reminder(notice: LockedNotice, reached: Sequence[tuple[str, str]], day: str
 
 
 def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
-    """Write all messages into the outbox; return what stood against whose."""
+    """Write all messages into the outbox; return the errors by notice."""
     every = [message for each in messages.values() for message in each]
     try:
         with db.session.begin_nested():
@@ -113,7 +113,7 @@ def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
     except RuleError:
         pass
     refused = {}
-    for id_, each in messages.items():  # One address is malformed: the others get theirs.
+    for id_, each in messages.items():  # singly, so that one malformed address fails alone
         try:
             outbox.send(*each)
         except RuleError as error:
