@@ -129,7 +129,7 @@ def send(
             introduction=introduction,
             number=member.username,
             steps="\n".join(_steps(token, codes)),
-            until=_written(ends),
+            until=_formatted(ends),
         ),
         purpose=purpose,
         has_secret=True,
@@ -183,7 +183,7 @@ def _sms(member: Member, phone: str, codes: Codes) -> outbox.Message:
             " with the reference number of the mail, valid until %(until)s. Tell it to nobody.",
             number=member.username,
             code=codes.code,
-            until=_written(codes.expires_at),
+            until=_formatted(codes.expires_at),
         ),
         purpose="certificate.code",
         has_secret=True,
@@ -192,5 +192,5 @@ def _sms(member: Member, phone: str, codes: Codes) -> outbox.Message:
     )
 
 
-def _written(moment: datetime) -> str:
+def _formatted(moment: datetime) -> str:
     return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M}"
