@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from app.extensions import transaction
+from app.installation import reference
 from app.operations.records import calendar
 
 # What installing writes, and tests leave alone.
@@ -49,14 +50,22 @@ class Tables:
             f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;"
             for name in self.columns
         )
+        changed = "".join(
+            f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
+            for name in ("sector", "category", "city")
+        )
         connection.execute(
             f"""
-            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            CREATE FUNCTION pg_temp.empty() RETURNS boolean LANGUAGE plpgsql AS $$
+            DECLARE edited boolean;
+            BEGIN
               {deletes}
               INSERT INTO account (id, member_no, name, kind)
                    VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
               DELETE FROM trading_day WHERE changed_by IS NOT NULL;
-              RETURN found;
+              edited := found;
+              {changed}
+              RETURN edited;
             END $$
             """
         )
@@ -67,6 +76,7 @@ class Tables:
         if edited:
             with transaction():
                 calendar.seed()
+                reference.seed()
 
     def keep(self) -> Callable[[], None]:
         """Keep what stands in the tables now; return a function that puts it back, the clock with it."""

@@ -123,7 +123,7 @@ _FOLDS = str.maketrans(FOLDS_FROM[: len(FOLDS_TO)], FOLDS_TO, FOLDS_FROM[len(FOL
 def folded(text: str) -> str:
     """Return the form in which a name or code is compared and searched; the original is stored.
 
-    Width, spaces, case, radicals and 〇/○ make no difference.  `models.folding.folded_sql` is the
+    Width, spaces, case, radicals and 〇/○ make no difference.  `models.account.folded_sql` is the
     same in SQL.
     """
     if text.isascii():

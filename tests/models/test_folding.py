@@ -10,7 +10,7 @@ from sqlalchemy import literal, select, text
 from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account
-from app.models.folding import folded_sql, has_part
+from app.models.account import folded_sql, has_part
 from tests.factories import account
 
 SAME = [

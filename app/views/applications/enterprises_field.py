@@ -14,7 +14,7 @@ from wtforms import Field
 from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account
-from app.models.folding import has_part
+from app.models.account import has_part
 from app.views.applications.form import is_picking, sent
 
 MOST_FOUND = 20

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from app.domain.texts import folded
 from app.extensions import db
 from app.models import Account, Application
-from app.models.folding import has_part
+from app.models.account import has_part
 from app.operations.records.actor import Actor
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped

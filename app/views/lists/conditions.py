@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from app.domain.texts import narrow
 from app.domain.trading_day import BEIJING
-from app.models.folding import has_part
+from app.models.account import has_part
 
 LONGEST = 100  # Characters in one condition; far above every code and name.
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint.

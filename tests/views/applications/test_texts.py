@@ -59,7 +59,7 @@ def test_an_announcement_names_the_character_and_keeps_what_was_typed(sign_in):
     browser = sign_in(member("registry_maker"))
     form = {"title": "公告", "text": f"第一行\n{OVERRIDE}", "audience": "everybody"}
     page = browser.post("/announcement-desk/new", data=form)
-    assert page.status_code == 400
+    assert page.status_code == 422
     assert "U+202E RIGHT-TO-LEFT OVERRIDE" in page.text
     assert "第一行" in page.text
     assert db.session.query(Announcement).count() == 0
