@@ -22,8 +22,8 @@ def step(work: jobs.Work) -> jobs.Chunk:
 
 def main() -> None:
     """Run a worker that ends with the process named, if any."""
-    jobs.KINDS["slow"] = jobs.JobKind("slow", "Slow", step)
-    worker.HEARTBEAT, worker.SILENCE, worker.REVIVAL = 1, 3, "* * * * * *"
+    jobs.JOB_KINDS["slow"] = jobs.JobKind("slow", "Slow", step)
+    worker.HEARTBEAT, worker.HEARTBEAT_TIMEOUT, worker.REVIVAL = 1, 3, "* * * * * *"
     worker.run(create_app(), parent=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
 
 

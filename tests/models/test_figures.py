@@ -8,7 +8,7 @@ from app.extensions import db, transaction
 from app.models import ApplicationLine, Notice
 from app.models.figures import line_draw, notice_surrender
 from app.operations.applications import engine
-from app.operations.compliance.notices import standing
+from app.operations.compliance.notices import surrender_figures
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import confirmed, entered, give, instrument, member
@@ -43,7 +43,7 @@ def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, ce
 
 # The views are of all notices and lines.  Whoever asks for some must not pay for all: where a filter
 # does not reach beneath the grouping, the plan adds up everything.
-FIGURES = standing()
+FIGURES = surrender_figures()
 ASKED = {
     "notices by id": (
         db.select(notice_surrender).where(

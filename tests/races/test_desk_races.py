@@ -11,7 +11,7 @@ from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Application
 from app.operations.applications import desk, engine, rows
-from app.operations.applications.desk import Changed, Ending, Sent
+from app.operations.applications.desk import Changed, FormOutcome, SentForm
 from app.operations.records.actor import Actor
 from tests.factories import at, draft, quantity
 
@@ -24,11 +24,11 @@ def save(plant, operator, cea):
     """Return a function that saves one page's content over the version that it was read with."""
     actor, account_id, what = Actor.of(operator), plant.id, cea.id
 
-    def act(made: int, tonnes: int, version: int | None, *, submits: bool = False) -> Ending:
+    def act(made: int, tonnes: int, version: int | None, *, submits: bool = False) -> FormOutcome:
         content = engine.Draft(KIND, account_id, (Line(what, tonnes),), f"page {tonnes}", "碳中和")
         with transaction():
             taken = desk.take(
-                Sent(content, made, version),
+                SentForm(content, made, version),
                 actor,
                 now=at("10:00"),
                 submits=submits,
@@ -56,7 +56,7 @@ def test_two_saves_at_once_on_one_draft_and_one_counts(together, operator, cea, 
         version = version_of(made)
         results = together(*(partial(save, made, tonnes, version) for tonnes in (20, 30)))
         assert [type(error) for error in results.failed] == [Changed]
-        (winner,) = [n for n, ending in enumerate(results.returned) if ending is Ending.SAVED]
+        (winner,) = [n for n, ending in enumerate(results.returned) if ending is FormOutcome.SAVED]
         assert saved(made) == (20, 30)[winner]
 
 

@@ -1,4 +1,4 @@
-"""What the rules look at, read once for a batch of applications: each question is one statement."""
+"""Reading the rules' Facts for a batch of applications, each in one statement."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SPENDABLE = sorted({kind.reserves[0] for kind in KINDS.values() if kind.reserve
 
 
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
-    """Read what the rules look at, once for the batch, after the locks.
+    """Read the Facts of a batch, after locking.
 
-    Holdings, and what was issued, are read of what is to be submitted alone: what is under review
-    holds its tonnes.
+    Holdings and issuances are read for drafts only: applications under review have their tonnes
+    reserved.
     """
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
     submitted = [case for case in cases if case.status is not Status.IN_REVIEW]
     rows = _holdings(submitted, moment.day)
-    accounts = [*rows, *_standing({case.account_id for case in reviewed})]
+    accounts = [*rows, *_account_flags({case.account_id for case in reviewed})]
     named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
         moment=moment,
@@ -52,8 +52,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
-        lacking_documents=_those(_LACKING_DOCUMENTS, cases, "account_change"),
-        duplicate_uscc=_those(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
+        lacking_documents=_matching(_LACKING_DOCUMENTS, cases, "account_change"),
+        duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
     )
@@ -74,10 +74,10 @@ def _categories(cases: Sequence[Case], today: date) -> frozenset[tuple[str, str]
     return catalogue().offered(today)
 
 
-def _standing(accounts: Collection[int]) -> Sequence[Any]:
+def _account_flags(accounts: Collection[int]) -> Sequence[Any]:
     if not accounts:
         return ()
-    return db.session.execute(_STANDING, {"accounts": list(accounts)}).all()
+    return db.session.execute(_ACCOUNT_FLAGS, {"accounts": list(accounts)}).all()
 
 
 def _instruments(ids: Collection[int]) -> Sequence[Any]:
@@ -138,8 +138,8 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
-def _those(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
-    """Return the cases of these kinds that a statement finds."""
+def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
+    """Return the cases of these kinds that a statement selects."""
     ids = [case.id for case in cases if case.kind in kinds]
     return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
@@ -171,7 +171,7 @@ _INSTRUMENTS = typed(
     ids=Integer,
 )
 
-_STANDING = typed(
+_ACCOUNT_FLAGS = typed(
     "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
     accounts=Integer,
 )
@@ -218,7 +218,7 @@ _ISSUED = typed(
     once=String,
 )
 
-# Accounts opened in a batch came without their documents (manual 二-三 说明).
+# Accounts opened in a batch lack their documents (manual 二-三 说明).
 _LACKING_DOCUMENTS = typed(
     """
     SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
@@ -228,8 +228,8 @@ _LACKING_DOCUMENTS = typed(
     ids=BigInteger,
 )
 
-# A proposal keeps [before, after] by field (operations/accounts/details.py).  Of two in one batch that
-# propose the same code, the first has it.
+# Proposals are [before, after] by field (operations/accounts/details.py).  Of two in one batch that
+# propose the same code, the first succeeds.
 _DUPLICATE_USCC = typed(
     """
     WITH proposed AS MATERIALIZED (

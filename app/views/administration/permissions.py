@@ -16,7 +16,7 @@ from flask_babel import lazy_gettext as _
 from app.extensions import transaction
 from app.operations.records import log
 from app.security.manager import permissions
-from app.security.permission_sheet import Line, sheet
+from app.security.permission_sheet import PermissionLine, sheet
 from app.security.roles import ADMINISTRATORS, ROLES
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page, current_actor
@@ -95,6 +95,6 @@ def header() -> list[str]:
     return [gettext("Page of the system"), gettext("Permission"), *roles]
 
 
-def cells(line: Line) -> list[str]:
+def cells(line: PermissionLine) -> list[str]:
     """Return a line's cells: a tick where the role may."""
     return [line.page, line.words, *("✓" if line.allows(code) else "" for code in ROLES)]

@@ -17,7 +17,7 @@ from app.domain.workflow import EDITABLE, Action, Status, line_key
 from app.extensions import transaction
 from app.models import Application
 from app.operations.applications import attachments, desk, engine
-from app.operations.applications.desk import Changed, Ending
+from app.operations.applications.desk import Changed, FormOutcome
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
@@ -228,7 +228,7 @@ class ApplicationDesk(ApplicationList):
             with transaction():
                 desk.keep_files(uploads, removed, key, account_id, actor, now=now)
             return None
-        form = desk.Sent(
+        form = desk.SentForm(
             draft,
             application.id if application else None,
             application_form.version_read(),
@@ -238,23 +238,23 @@ class ApplicationDesk(ApplicationList):
         submits = not (self.can_save_draft and "save" in request.form)
         with transaction():
             taken = desk.take(form, actor, now=now, submits=submits, is_signed=signing.is_asked())
-        if taken.error is not None and taken.ending is Ending.REFUSED:
+        if taken.error is not None and taken.ending is FormOutcome.REFUSED:
             return self._refused(filled, draft, taken.error)
         return self._answer(taken)
 
-    def _answer(self, taken: desk.Taken) -> Any:
+    def _answer(self, taken: desk.FormResult) -> Any:
         """Lead on from what became of a form."""
         id_ = taken.application_id
-        if taken.ending is Ending.TO_SIGN:
+        if taken.ending is FormOutcome.TO_SIGN:
             return signing.ask_for_submission(id_, self.actor())
-        if taken.ending is Ending.SAVED:
+        if taken.ending is FormOutcome.SAVED:
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
-        if taken.ending is Ending.KEPT:
+        if taken.ending is FormOutcome.KEPT:
             flash(str(taken.error), "danger")
             flash(gettext("Your entries are kept as a draft"), "info")
             return redirect(self.url("show", id=id_))
-        if taken.ending is Ending.REPEATED:
+        if taken.ending is FormOutcome.REPEATED:
             application = self.load(id_)
             flash(said_of(application), "info")
             if application.status not in _WITHDRAWABLE:

@@ -484,7 +484,7 @@ def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...
 def said_of(application: Application) -> str:
     """Say what was done to an application last, by whom and when."""
     event = history.last_event(application.id)
-    told = history.told(event) if event else ""
+    told = history.described(event) if event else ""
     return gettext("Application %(number)s: %(event)s", number=application.number, event=told)
 
 

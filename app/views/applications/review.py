@@ -222,7 +222,7 @@ class ReviewView(_ReviewList):
             gettext(
                 "Application %(number)s does not wait for your review any more: %(event)s",
                 number=application.number,
-                event=history.told(event),
+                event=history.described(event),
             ),
             "warning",
         )

@@ -128,7 +128,7 @@ class SigningView(Page):
         return redirect(_way_back())
 
 
-def _waiting(challenge: str) -> certificates.Waiting | None:
+def _waiting(challenge: str) -> certificates.PendingChallenge | None:
     """Return what waits for the member's signature; a renewal is signed on a page of its own."""
     waits = certificates.waiting(challenge, "sign")
     is_here = waits and waits.member_id == g.user.id and waits.payload["schema"] in _ACTS
@@ -186,7 +186,9 @@ def _sent(name: str) -> bytes:
         abort(400)
 
 
-def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+def _submit(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
     """提交: the rows are locked, put together anew, compared with what was signed, then submitted."""
     actor = current_actor()
     (id_,) = _ids([payload["application"]["number"]])
@@ -201,7 +203,7 @@ def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
 
 
 def _submit_all(
-    payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> Any:
     """提交 of all that the manifest names, or of none; one signature covers every event."""
     actor = current_actor()
@@ -234,7 +236,9 @@ def _view_of(kind: str) -> Any:
     )
 
 
-def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+def _review(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
     """通过 or 退回 on all that the manifest names; one signature covers every event."""
     actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
@@ -294,7 +298,7 @@ def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) 
 
 
 def _verified(
-    purpose: str, expected: Any, taken: certificates.Taken, content: bytes, cms: bytes
+    purpose: str, expected: Any, taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> int:
     certificate = certificates.verify_signed(
         content,

@@ -58,7 +58,7 @@ def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
 
 def notices() -> Any:
     """Return a SELECT of every notice with its figures; the figures are read for shown rows alone."""
-    figures = compliance.standing()
+    figures = compliance.surrender_figures()
     remaining = Notice.obligation - figures.c.surrendered - figures.c.pending
     return (
         select(

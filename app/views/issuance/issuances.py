@@ -67,7 +67,9 @@ class InstrumentForm(FlaskForm):
     vintage = StringField(
         _("Vintage"), [Required()], render_kw={"maxlength": 4, "inputmode": "numeric"}
     )
-    kind = SelectField(_("Type"), choices=choices_of(instruments.KINDS)[1:], validate_choice=False)
+    kind = SelectField(
+        _("Type"), choices=choices_of(instruments.INSTRUMENT_KINDS)[1:], validate_choice=False
+    )
     venue = SelectField(_("Trading venue"), validate_choice=False)
     trade_code = StringField(
         _("Trade code"), render_kw={"maxlength": 20, "placeholder": "CEA25", "autocomplete": "off"}
@@ -87,7 +89,7 @@ class InstrumentView(ListPage):
         Column("code", _("Instrument code"), kind="code"),
         Column("name", _("Instrument name")),
         Column("vintage", _("Vintage"), kind="code"),
-        Column("kind", _("Type"), choices=instruments.KINDS),
+        Column("kind", _("Type"), choices=instruments.INSTRUMENT_KINDS),
         Column("trade_code", _("Trade code"), kind="code"),
         Column("issued", _("Issued"), kind="quantity"),
         *(Column(key, title, kind="quantity") for key, (title, _b) in WHEREABOUTS.items()),
@@ -95,7 +97,7 @@ class InstrumentView(ListPage):
     filters = (
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
         Filter("name", _("Instrument name"), on=("name",)),
-        Filter("kind", _("Type"), kind="choice", choices=instruments.KINDS),
+        Filter("kind", _("Type"), kind="choice", choices=instruments.INSTRUMENT_KINDS),
         Filter("vintage", _("Vintage"), kind="number"),
     )
     help = (

@@ -220,7 +220,7 @@ class SignInView(Page):
         return page, 422 if error or form.errors else 200
 
 
-def _open(entered: sign_in.Entered) -> None:
+def _open(entered: sign_in.SignInResult) -> None:
     """Let the browser have the session; a renewed certificate ends the one before it."""
     session["token"] = entered.token
     with transaction():

@@ -46,7 +46,7 @@ def counting(monkeypatch) -> list[list[int]]:
         return Chunk(len(items) - len(refused), refused, {"last": items[-1]})
 
     monkeypatch.setitem(
-        jobs.KINDS, "toy", JobKind("toy", "Toy", step, permission=("can_bulk", "ReviewView"))
+        jobs.JOB_KINDS, "toy", JobKind("toy", "Toy", step, permission=("can_bulk", "ReviewView"))
     )
     return chunks
 
@@ -163,7 +163,7 @@ def test_a_fault_of_ours_ends_the_job_and_takes_its_chunk_back(app, officer, mon
         log.record(work.actor, "toy.item", subject="1")
         raise ZeroDivisionError
 
-    monkeypatch.setitem(jobs.KINDS, "broken", JobKind("broken", "Broken", step))
+    monkeypatch.setitem(jobs.JOB_KINDS, "broken", JobKind("broken", "Broken", step))
     job_id = begin(officer, kind="broken")
     with pytest.raises(ZeroDivisionError):
         work(app, job_id)
@@ -175,7 +175,7 @@ def test_a_fault_of_ours_ends_the_job_and_takes_its_chunk_back(app, officer, mon
 
 
 def test_a_step_that_gets_nowhere_is_a_fault(app, officer, monkeypatch):
-    monkeypatch.setitem(jobs.KINDS, "idle", JobKind("idle", "Idle", lambda work: Chunk()))
+    monkeypatch.setitem(jobs.JOB_KINDS, "idle", JobKind("idle", "Idle", lambda work: Chunk()))
     with pytest.raises(AssertionError, match="answers for each"):
         work(app, begin(officer, kind="idle"))
 
@@ -306,7 +306,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 
 def test_a_killed_worker_s_job_is_taken_up_by_another(app, officer, settings, monkeypatch):
-    monkeypatch.setitem(jobs.KINDS, "slow", JobKind("slow", "Slow", lambda work: Chunk()))
+    monkeypatch.setitem(jobs.JOB_KINDS, "slow", JobKind("slow", "Slow", lambda work: Chunk()))
     job_id = begin(officer, 12, "slow")
     with process(settings, "tests/faults/slow_worker.py") as first:
         wait_for(lambda: read(job_id).position >= 4)

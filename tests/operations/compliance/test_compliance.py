@@ -120,7 +120,7 @@ def refund(of, tonnes, notice, *, by, what=None):
 
 
 def figures(notice):
-    found = notices.standing()
+    found = notices.surrender_figures()
     row = db.session.execute(
         select(*found.c).select_from(Notice).join(found, text("true")).where(Notice.id == notice)
     ).one()

@@ -158,7 +158,7 @@ def test_a_format_that_leaves_the_figure_alone_is_read(value, code, expected):
 def test_a_format_that_shows_something_else_is_refused_with_both(value, code):
     found = cells.shown(value, "n", code, WINDOWS_EPOCH)
 
-    assert isinstance(found, cells.Refused)
+    assert isinstance(found, cells.UnreadableCell)
     assert str(value) in str(found.message)
     assert code[:5] in str(found.message)
 

@@ -312,7 +312,7 @@ def test_a_mail_is_sent_once_the_server_is_back(app, mails, mail_server, cluster
 
 
 def test_a_server_that_does_not_answer_is_left(app, mails, mail_server, monkeypatch):
-    monkeypatch.setattr(mail, "STEP", 0.3)
+    monkeypatch.setattr(mail, "REPLY_TIMEOUT", 0.3)
     mails.wait = 1
     write(MAIL)
     delivery.deliver(mail_server, "mail")
@@ -324,7 +324,7 @@ def test_a_server_that_does_not_answer_is_left(app, mails, mail_server, monkeypa
 
 
 def test_a_server_that_drips_is_cut_off(app, settings, monkeypatch):
-    monkeypatch.setattr(mail, "WHOLE", 0.5)
+    monkeypatch.setattr(mail, "MESSAGE_TIMEOUT", 0.5)
     cut_off = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_drip, args=(listener, cut_off), daemon=True).start()
