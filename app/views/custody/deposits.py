@@ -9,7 +9,6 @@ from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, null, select
-from sqlalchemy.orm import aliased
 
 from app.domain.kinds.custody import CustodyDeposit
 from app.domain.workflow import Status
@@ -29,6 +28,13 @@ from app.views.lists.listing import Conditions
 TYPE_FILTER = Filter(
     "type", _("Custody type"), kind="choice", on=("category",), choices=CUSTODY_TYPES
 )
+
+
+_FIGURES = {
+    "drawn": _("Returned quantity"),
+    "pending": _("Quantity being returned"),
+    "remaining": _("Quantity left in custody"),
+}
 
 
 class DepositForm(LinesForm):
@@ -91,54 +97,51 @@ class CustodyDepositView(ApplicationDesk):
         """Say who reviews it."""
         return gettext("The registry reviews it; the quantity is held until then")
 
-    def detail_lines(self, application: Application) -> dict[str, Any] | None:
-        """Show of an approved deposit what was returned and what is left, a line each."""
-        shown = super().detail_lines(application)
-        if shown is None or application.status != Status.APPROVED:
-            return shown
-        titles = (
-            _("Returned quantity"),
-            _("Quantity being returned"),
-            _("Quantity left in custody"),
-        )
-        columns = [{"label": each, "kind": "number", "unit": _("tonnes")} for each in titles]
-        figures = db.session.execute(
-            select(line_draw.c.drawn, line_draw.c.pending, line_draw.c.remaining)
-            .where(line_draw.c.application_id == application.id)
-            .order_by(line_draw.c.line_id)
-        )
-        rows = [[*row, *drawn] for row, drawn in zip(shown["rows"], figures, strict=True)]
-        return {**shown, "columns": [*shown["columns"], *columns], "rows": rows}
-
-    def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
-        """Add the returns that draw on it."""
-        found = super().detail_tables(application, **how)
+    def detail(self, application: Application, status: str = "", **how: Any) -> dict[str, Any]:
+        """Show of an approved deposit what was returned, by whom asked, and what is left."""
+        shown = super().detail(application, status, **how)
         if application.status == Status.APPROVED:
-            found.append(_table_of(_returns_of(application.id)))
-        return found
+            draws = _draws_on(application.id)
+            _add_figures(shown["lines"], {row.line_id: row for row in draws})
+            shown["tables"].append(_table_of([row for row in draws if row.id]))
+        return shown
 
 
-def _returns_of(application_id: int) -> Sequence[Any]:
-    source, drawing = aliased(ApplicationLine), aliased(Application)
-    return db.session.execute(
+def _draws_on(application_id: int) -> Sequence[Any]:
+    """Return the figures of a deposit's lines, each with the returns that draw on it or once without."""
+    returns = (
         select(
-            drawing.id,
-            drawing.number,
-            Account.name,
-            Instrument.code,
+            ApplicationLine.id.label("line_of_return"),
             ApplicationLine.source_line_id,
             ApplicationLine.quantity,
-            drawing.submitted_at,
-            drawing.status,
+            Application.id,
+            Application.number,
+            Application.submitted_at,
+            Application.status,
+            Account.name,
+            Instrument.code,
         )
-        .select_from(ApplicationLine)
-        .join(source, source.id == ApplicationLine.source_line_id)
-        .join(drawing, drawing.id == ApplicationLine.application_id)
+        .join(Application, Application.id == ApplicationLine.application_id)
         .join(Account, Account.id == ApplicationLine.account_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
-        .where(source.application_id == application_id, drawing.status != Status.DRAFT)
-        .order_by(ApplicationLine.id)
+        .where(Application.status != Status.DRAFT)
+        .subquery("returns")
+    )
+    return db.session.execute(
+        select(*(line_draw.c[each] for each in ("line_id", *_FIGURES)), returns)
+        .select_from(line_draw)
+        .outerjoin(returns, returns.c.source_line_id == line_draw.c.line_id)
+        .where(line_draw.c.application_id == application_id)
+        .order_by(returns.c.line_of_return)
     ).all()
+
+
+def _add_figures(lines: dict[str, Any], figures: dict[int, Any]) -> None:
+    """Add to the table of lines what was returned of each, what is being returned and what is left."""
+    columns = [{"label": each, "kind": "number", "unit": _("tonnes")} for each in _FIGURES.values()]
+    lines["columns"] += columns
+    for row, id_ in zip(lines["rows"], sorted(figures), strict=True):
+        row += [getattr(figures[id_], each) for each in _FIGURES]
 
 
 def _table_of(returns: Sequence[Any]) -> dict[str, Any]:
