@@ -156,4 +156,10 @@ def test_the_catalogue_is_whole():
         # Whoever reviews leaves tonnes in a bucket that the settling takes them from.
         if kind.reserves and kind.settles:
             assert kind.reserves[1] == kind.settles[0]
+        # Tonnes that nobody set aside are drawn from a document that brought them there, or issued.
+        if kind.settles and not kind.reserves:
+            assert kind.draws_on or kind.settles[0] is Bucket.ISSUED
+        if kind.draws_on:
+            source = KINDS[kind.draws_on]
+            assert (kind.reserves or kind.settles)[0] == (source.settles or source.reserves)[1]
     assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)
