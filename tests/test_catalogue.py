@@ -11,6 +11,7 @@ from babel.messages.catalog import Message
 from flask_babel import force_locale
 
 from app.domain.kinds import KINDS
+from app.domain.moves import Bucket
 from app.domain.workflow import Party
 from app.security.roles import ROLES
 from app.views.applications.desk import ApplicationDesk
@@ -126,6 +127,13 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
 def test_kinds_are_told_apart():
     assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)
     assert {code: kind.code for code, kind in KINDS.items()} == {code: code for code in KINDS}
+
+
+def test_the_glossary_has_every_kind_and_bucket():
+    words = {f"`{code}`" for code in KINDS}
+    words |= {f"`{each.column}` (`Bucket.{each.name}`, {each})" for each in Bucket}
+    glossary = (translations.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert {word for word in words if word not in glossary} == set()
 
 
 def test_the_menu_is_the_manual_s(app):

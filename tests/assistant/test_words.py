@@ -16,6 +16,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def test_every_kind_and_type_has_its_word():
+    assert {code for code, kind in KINDS.items() if kind.has_category} == CATEGORIES.keys()
     for kind in KINDS.values():
         assert CHINESE.search(word_of("kind", kind.code, ""))
         for category in CATEGORIES.get(kind.code, ()):

@@ -131,6 +131,7 @@ class World:
 MADE_ANEW = (
     300.0  # Seconds; what is made, certificates and guesses at a password, is then still young.
 )
+AFTER_WORLD = 3000  # What a test adds to the world is numbered from here on.
 _kept: list[tuple[float, World, Callable[[], None]]] = []
 
 
@@ -139,10 +140,12 @@ def lend_world(tables: Tables) -> World:
     if not _kept or time.monotonic() > _kept[0][0] + MADE_ANEW:
         began, made = time.monotonic(), make_world()
         _kept[:] = [(began, made, tables.keep())]
+        factories.number_anew(AFTER_WORLD)
         return made
     _began, world, put_back = _kept[0]
     db.session.rollback()
     put_back()
+    factories.number_anew(AFTER_WORLD)
     a, b = (
         replace(
             of, account=_now(of.account), member=_now(of.member), instrument=_now(of.instrument)

@@ -92,13 +92,16 @@ def kind(new: New) -> list[str]:
     catalogue = "app/domain/kinds/__init__.py"
     importing = f"from app.domain.kinds.{new.name} import {words['Class']}\n"
     _insert(catalogue, "from app.domain.kinds.rules import Facts", importing)
-    _insert(catalogue, "        RestrictionLifting,\n    )\n}", f"        {words['Class']},\n")
+    _insert(catalogue, "    )\n}", f"        {words['Class']},\n")
     _insert("tests/views/world.py", '        "restriction": (0, "", "")',
             f'        "{new.name}": (0, "", ""),\n')  # fmt: skip
     _insert("tests/views/lists/test_queries.py", '    "RestrictionView": "restriction"',
             f'    "{words["Class"]}View": "{new.name}",\n')  # fmt: skip
     _insert("tests/views/frame/test_scope.py", '    ("RestrictionView", "id")',
             f'    ("{words["Class"]}View", "id"),\n')  # fmt: skip
+    term = f"`{new.name}`, `{words['Class']}`, `/{words['path']}`"
+    _insert("docs/glossary.md", "| 账户限制 / 解除限制 |",
+            f"| {new.chinese} | {term} | – | number {new.prefix}…; two officers |\n")  # fmt: skip
     guide = f"### {new.chinese}\n\n一人经办、一人复核；办理条件待补充。\n\n"
     _insert("docs/guide/注册登记管理机构.md", "### 账户限制与解除限制", guide)
     _finish({

@@ -11,16 +11,14 @@ from sqlalchemy import BigInteger, Integer, String
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.rules import Notice, Source
-from app.domain.moves import Bucket
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
-_SPENDABLE = {
-    bucket: bucket.column for bucket in (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
-}
+# What a submission can take tonnes from.
+_SPENDABLE = sorted({kind.reserves[0] for kind in KINDS.values() if kind.reserves})
 
 
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
@@ -37,9 +35,9 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     return Facts(
         moment=moment,
         holdings={
-            (row.account_id, row.instrument_id, bucket): getattr(row, column)
+            (row.account_id, row.instrument_id, bucket): getattr(row, bucket.column)
             for row in rows
-            for bucket, column in _SPENDABLE.items()
+            for bucket in _SPENDABLE
         },
         instruments={row.instrument_id: row.instrument for row in named},
         offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
@@ -147,11 +145,10 @@ def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[i
 
 
 _HOLDINGS = typed(
-    """
+    f"""
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
-           v.venues, coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
-           coalesce(h.custody, 0) AS custody
+           v.venues, {", ".join(f"coalesce(h.{b.column}, 0) AS {b.column}" for b in _SPENDABLE)}
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
@@ -161,7 +158,7 @@ _HOLDINGS = typed(
                   WHERE greatest(t.valid_from, e.valid_from) <= :today
                     AND coalesce(least(t.disabled_from, e.disabled_from) > :today, true)
                   GROUP BY t.instrument_id) AS v ON v.instrument_id = i.id
-    """,
+    """,  # noqa: S608 - our own column names
     accounts=Integer,
     instruments=Integer,
 )

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from flask import request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
 from app.domain.masking import mask_of
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, DetailField
-from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
-from app.views.applications.desk import ApplicationDesk
+from app.views.accounts.revealing import RevealingDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action
-from app.views.page import current_actor
 
 
 def _field(field: DetailField) -> Any:
@@ -50,7 +44,7 @@ AccountChangeForm = type(
 )
 
 
-class AccountChangeView(ApplicationDesk):
+class AccountChangeView(RevealingDesk):
     """账户信息修改: what was proposed, 修改, and what became of it."""
 
     route_base = "/account-changes"
@@ -71,11 +65,7 @@ class AccountChangeView(ApplicationDesk):
         Column("reason", _("Reason for the application")),
         *usual_columns("status"),
     )
-    filters = tuple(
-        each
-        for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-        if each.name != "instrument"
-    )
+    filters = usual_filters(has_lines=False)
     help = (
         _("Fields marked with * must be filled in before the change can be submitted"),
         _("The old details hold until the registry has approved the new ones"),
@@ -139,28 +129,6 @@ class AccountChangeView(ApplicationDesk):
     def next_step(self, application: Application) -> Any:
         """Say who reviews it."""
         return gettext("The registry reviews it; the old details hold until then")
-
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
-        """Personal data can be read in clear by those who may; it is logged."""
-        yield from super().detail_actions(application, status)
-        if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
-
-    @expose("/<int:id>/reveal", methods=["POST"])
-    @has_access
-    @permission_name("reveal")
-    def reveal(self, id: int) -> Any:
-        """Show the proposal with its personal data in clear; who read it is on record."""
-        application = self.load(id)
-        with transaction():
-            personal_data.record_reading(
-                current_actor(),
-                list(application.proposal),
-                subject=application.number,
-                account_id=application.account_id,
-            )
-        detail = self.detail(*self.found(id), is_clear=True)
-        return self.render_template("parts/detail.html", detail=detail)
 
 
 def _shown(details: dict[str, str]) -> dict[str, str]:

@@ -25,10 +25,11 @@ from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
-from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.views.accounts.revealing import RevealingDesk
 from app.views.applications.form import (
+    PLEASE_CHOOSE,
     ApplicationForm,
     Choosable,
     Filled,
@@ -37,12 +38,7 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import (
-    named_openings,
-    subject_of,
-    usual_columns,
-    usual_filters,
-)
+from app.views.applications.list import named_openings, subject_of, usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
@@ -69,7 +65,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return OfferedField(field.title, SECTORS, _("Please choose"))
+        return OfferedField(field.title, SECTORS, PLEASE_CHOOSE)
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
@@ -82,7 +78,7 @@ for _each in FIELDS:
         _FIELDS["province"] = SelectField(
             _("Province"),
             [Required()],
-            choices=choices_of(PROVINCES, _("Please choose")),
+            choices=choices_of(PROVINCES, PLEASE_CHOOSE),
             validate_choice=False,
         )
 
@@ -96,7 +92,7 @@ class _OpeningForm(ApplicationForm):
 OpeningForm = type("OpeningForm", (_OpeningForm,), _FIELDS)
 
 
-class AccountOpeningView(ImportDesk):
+class AccountOpeningView(RevealingDesk, ImportDesk):
     """开户: what is to be opened, what was, and whether the first letters are out."""
 
     route_base = "/account-openings"
@@ -125,11 +121,7 @@ class AccountOpeningView(ImportDesk):
         *usual_columns("status"),
     )
     filters = (
-        *(
-            each
-            for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-            if each.name not in ("instrument", "member")
-        ),
+        *(each for each in usual_filters(has_lines=False) if each.name != "member"),
         Filter("member", _("Member"), on=("account", "member_no")),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
         Filter("letters", _("First letters"), kind="choice", on=("letters",), choices=LETTERS),
@@ -208,10 +200,8 @@ class AccountOpeningView(ImportDesk):
     # What was opened ----------------------------------------------------------------------------
 
     def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
-        """Personal data in clear, and the letters once more."""
+        """Beside personal data in clear, the letters once more."""
         yield from super().detail_actions(application, status)
-        if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
         invitation = _invitation_of(application)
         waits = invitation is not None and openings.lacks_something(invitation.member)
         if self.may("write") and waits:
@@ -221,22 +211,6 @@ class AccountOpeningView(ImportDesk):
                 method="post",
                 confirm=gettext("New codes are made, and those sent before lapse. Send them?"),
             )
-
-    @expose("/<int:id>/reveal", methods=["POST"])
-    @has_access
-    @permission_name("reveal")
-    def reveal(self, id: int) -> Any:
-        """Show the details with personal data in clear; who read them is on record."""
-        application = self.load(id)
-        with transaction():
-            personal_data.record_reading(
-                self.actor(),
-                [name for name in application.proposal if name in BY_NAME],
-                subject=application.number,
-                account_id=application.account_id,
-            )
-        detail = self.detail(*self.found(id), is_clear=True)
-        return self.render_template("parts/detail.html", detail=detail)
 
     @expose("/<int:id>/invite", methods=["POST"])
     @has_access

@@ -123,12 +123,7 @@ class AnnouncementView(ListPage):
     )
     filters = (
         Filter("title", _("Title")),
-        Filter(
-            "state",
-            _("Reading state"),
-            "choice",
-            choices={name: title for name, (title, _tone) in READING_STATES.items()},
-        ),
+        Filter("state", _("Reading state"), "choice", choices=READING_STATES),
         Filter("published_at", _("Published at"), "date_range"),
     )
     help = (
@@ -243,12 +238,7 @@ class AnnouncementDeskView(ListPage):
     )
     filters = (
         Filter("title", _("Title")),
-        Filter(
-            "state",
-            _("State"),
-            "choice",
-            choices={name: title for name, (title, _tone) in STATES.items()},
-        ),
+        Filter("state", _("State"), "choice", choices=STATES),
         Filter("published_at", _("Published at"), "date_range"),
         Filter("audience", _("Audience"), "choice", choices=AUDIENCES),
         Filter("province", _("Province"), "choice", choices=PLACES),

@@ -61,6 +61,9 @@ def choices_of(titles: Mapping[str, Any], nothing: Any = "") -> list[SelectChoic
     return [SelectChoice("", nothing), *(SelectChoice(*each) for each in titles.items())]
 
 
+PLEASE_CHOOSE = _("Please choose")
+
+
 class OfferedField(SelectField):
     """A choice of reference data: what is offered today, and what the row says already."""
 

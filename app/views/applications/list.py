@@ -39,6 +39,7 @@ from app.models import (
     SettlementRun,
     Venue,
 )
+from app.models.figures import line_draw
 from app.operations.accounts import details
 from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
@@ -55,6 +56,8 @@ SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
 }
+# What an application that is reviewed, and settles at once, goes through.
+REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
 ACTION_TONES = {
     Action.SAVE: "grey",
     Action.SUBMIT: "blue",
@@ -85,6 +88,16 @@ def of_line(expression: Any, *conditions: Any) -> Any:
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
         .join(Venue, Venue.id == ApplicationLine.venue_id, isouter=True)
         .where(ApplicationLine.application_id == Application.id, *conditions)
+        .correlate(Application)
+        .scalar_subquery()
+    )
+
+
+def of_line_draw(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the total of a figure of `line_draw` over an application's lines; run as `of_line` is."""
+    return (
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
         .correlate(Application)
         .scalar_subquery()
     )
@@ -475,17 +488,20 @@ def said_of(application: Application) -> str:
     return gettext("Application %(number)s: %(event)s", number=application.number, event=told)
 
 
-def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
-    """Return the query form that lists of applications share."""
+def usual_filters(
+    *statuses: str, has_lines: bool = True, with_settles_on: bool = False
+) -> tuple[Filter, ...]:
+    """Return the query form that lists of applications share, for the statuses or the usual ones."""
+    instrument = (Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),)
     found: tuple[Filter, ...] = (
         Filter("number", _("Application number"), kind="prefix", on=("number",)),
-        Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
+        *(instrument if has_lines else ()),
         Filter(
             "status",
             _("Status"),
             kind="choice",
             on=("status",),
-            choices={status: SHOWN_STATUSES[status] for status in statuses},
+            choices={status: SHOWN_STATUSES[status] for status in statuses or REVIEWED_STATUSES},
         ),
         Filter("created", _("Applied on"), kind="date_range", on=("created_at",)),
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),

@@ -35,7 +35,7 @@ class VoluntaryCancellationView(ApplicationDesk):
     form = LinesForm
     new_label = _("New voluntary cancellation")
     quantity_title = _("Cancellation quantity")
-    filters = usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
+    filters = usual_filters()
     form_columns = form_columns(_("Cancellation quantity"))
     confirm = _("A cancellation cannot be taken back once it is approved. Submit it for review?")
     help = (

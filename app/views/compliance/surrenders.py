@@ -82,7 +82,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     picker_title = _("Add instruments to surrender")
     filters = (
         *OF_NOTICE,
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
     )
     form_columns = form_columns(_("Submitted quantity"))
     confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
@@ -210,7 +210,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     picker_title = _("Choose what was surrendered")
     filters = (
         *OF_NOTICE,
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
     )
     picker_columns = (
         {"label": _("Application number"), "kind": "code"},

@@ -24,6 +24,7 @@ from app.operations.records import clock
 from app.operations.records.catalogue import ISSUANCE_TYPES
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
+    PLEASE_CHOOSE,
     Choosable,
     LinesForm,
     OfferedField,
@@ -39,7 +40,6 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Action as RowAction
 from app.views.lists.listing import Conditions, ListPage, back_url
 from app.views.page import carried_out, current_actor
-from app.views.sanctions.sanctions import CHOOSE
 
 # 各去向: what was issued is in one of these places (domain.md R11).
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
@@ -180,7 +180,7 @@ class InstrumentView(ListPage):
 class IssuanceForm(LinesForm):
     """配额发放."""
 
-    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, CHOOSE)
+    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, PLEASE_CHOOSE)
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
@@ -223,7 +223,7 @@ class IssuanceView(ImportDesk):
         *usual_columns("created_at", "status"),
     )
     filters = (
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
         Filter("type", _("Issuance type"), kind="choice", on=("category",), choices=ISSUANCE_TYPES),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )

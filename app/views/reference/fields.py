@@ -14,10 +14,9 @@ from wtforms.validators import DataRequired, InputRequired, NumberRange, Optiona
 from app.extensions import db
 from app.models.reference.dated import Dated
 from app.operations.records import clock
-from app.views.applications.form import DATE_INPUT, DayField, Typed, choices_of
+from app.views.applications.form import DATE_INPUT, PLEASE_CHOOSE, DayField, Typed, choices_of
 from app.views.applications.texts import StringField
 
-PLEASE_CHOOSE = _("Please choose")
 _NEEDED = InputRequired(_("Please fill this in"))
 _NOT_BLANK = DataRequired(_("Please fill this in"))
 _SMALLEST, _LARGEST = -(2**31), 2**31 - 1

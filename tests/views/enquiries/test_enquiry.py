@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from app.domain.moves import Bucket
+from app.domain.moves import HELD_BUCKETS, Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.operations.accounts import accounts
@@ -131,6 +132,25 @@ def test_every_bucket_counts_towards_the_total(browser, a, what):
         factories.give(a, what, tonnes, bucket)
     # What was surrendered or lies in custody is no longer held.
     assert figures(browser) == [(700, 21, 0, 300, 4000, 0, 5021)]
+
+
+def test_every_part_of_the_total_is_in_a_column(browser, a, what):
+    for n, bucket in enumerate(HELD_BUCKETS):
+        factories.give(a, what, 10**n, bucket)
+    ((*_columns, total),) = figures(browser)
+    assert total == 700 + sum(10**n for n in range(len(HELD_BUCKETS)))
+
+
+def test_what_is_frozen_is_what_its_parts_hold(world, sign_in):
+    """Every kind of application that holds something of what is frozen is listed behind the figure."""
+    officer = sign_in(world.officers["registry_checker"])
+    frozen, parts = Counter(), Counter()
+    for row in export(officer, "/holdings/"):
+        frozen[row["会员编号"], row["标的编码"]] += int(row["登记冻结量（吨）"])
+    for row in export(officer, "/holdings/frozen/"):
+        parts[row["会员编号"], row["标的编码"]] += int(row["占用量（吨）"])
+    assert +frozen == +parts
+    assert frozen.total() > 0
 
 
 def test_billions_are_shown_exactly(browser, a, what):
