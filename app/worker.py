@@ -90,7 +90,7 @@ PERIODIC = (
 def run(flask_app: Flask, *, parent: int = 0) -> None:
     """Run until stopped, or until the process ``parent`` ends."""
     if parent:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     queue = make_queue(flask_app)
     memory.settle()
     queue.run_worker(
@@ -115,7 +115,7 @@ def make_queue(flask_app: Flask) -> procrastinate.App:
         )(partial(_run_periodic, flask_app, each))
         queue.periodic(cron=each.cron)(task)
     revive = queue.task(name="revive", queue="periodic", queueing_lock="revive", pass_context=True)(
-        _revive
+        _requeue_stalled
     )
     queue.periodic(cron=REVIVAL)(revive)
     return queue
@@ -158,7 +158,7 @@ def _run_periodic(flask_app: Flask, each: Periodic, timestamp: int) -> None:
         db.session.remove()
 
 
-async def _revive(context: JobContext, timestamp: int) -> None:
+async def _requeue_stalled(context: JobContext, timestamp: int) -> None:
     """Requeue the tasks of dead workers."""
     manager = context.app.job_manager
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=HEARTBEAT_TIMEOUT):
@@ -176,7 +176,7 @@ def _connector(flask_app: Flask) -> procrastinate.PsycopgConnector:
     )
 
 
-def _die_with(parent: int) -> None:
+def _end_with_parent(parent: int) -> None:
     """End when the parent process has ended, even where it was killed."""
     while os.getppid() == parent:
         time.sleep(0.5)

@@ -12,17 +12,17 @@ FEWEST_HIDDEN = 4
 
 def mask_phone(number: str | None) -> str:
     """Show the first three and the last four digits: 138****1234."""
-    return _middle(number, 3, 4)
+    return _mask_middle(number, 3, 4)
 
 
 def mask_identity(number: str | None) -> str:
     """Show the first three and the last four characters of an identity or passport number."""
-    return _middle(number, 3, 4)
+    return _mask_middle(number, 3, 4)
 
 
 def mask_bank(number: str | None) -> str:
     """Show the first four and the last four digits of a bank account, without blanks."""
-    return _middle("".join((number or "").split()), 4, 4)
+    return _mask_middle("".join((number or "").split()), 4, 4)
 
 
 def mask_email(address: str | None) -> str:
@@ -77,7 +77,7 @@ def _masked_field(key: str, item: Any) -> Any:
     return masked(item)
 
 
-def _middle(text: str | None, first: int, last: int) -> str:
+def _mask_middle(text: str | None, first: int, last: int) -> str:
     """Hide the middle; a short text shows less, so that the rest cannot be guessed."""
     text = (text or "").strip()
     while first + last and len(text) - first - last < FEWEST_HIDDEN:

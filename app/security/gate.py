@@ -43,7 +43,7 @@ BEFORE_PASSWORD = PUBLIC | {"SignInView.change_password"}
 
 def init_app(app: Flask) -> None:
     """Register the check as the first before_request function."""
-    app.before_request(_stop)
+    app.before_request(_guard)
 
 
 def safe_next(target: str | None) -> str:
@@ -68,7 +68,7 @@ def came_from() -> str:
     return safe_next("/" + referrer.removeprefix(own)) if referrer.startswith(own) else ""
 
 
-def _stop() -> Response | None:
+def _guard() -> Response | None:
     if request.endpoint is None or request.endpoint == "static":
         return None  # leads to the 404
     g.user = current_user._get_current_object()

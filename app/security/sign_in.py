@@ -88,7 +88,7 @@ def finish(
 
 def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
     """Check a password; return the outcome, the member's id and the guess (`lockout`)."""
-    if not _can_be_a_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
+    if not _is_member_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
         lockout.take_a_guess("", ip)
         passwords.is_right(None, "")
         return "malformed", None, []
@@ -155,6 +155,6 @@ def _decoded(text: str) -> bytes:
     return decoded
 
 
-def _can_be_a_number(member_no: str) -> bool:
+def _is_member_number(member_no: str) -> bool:
     """Tell whether this is a possible member number, by the rule of registration."""
     return bool(re.fullmatch(r"[0-9A-Za-z_-]{1,32}", member_no))

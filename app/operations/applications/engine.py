@@ -390,7 +390,7 @@ def _awaited_party(case: Case) -> Party:
 def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
     require(case, action)
     awaited = _awaited_party(case)
-    # In 操作复核 only the submitter is barred: whoever entered it may be the second operator.
+    # In 操作复核 only the submitter is barred: the second operator may have entered it.
     barred = {case.submitted_by} if awaited is Party.COLLEAGUE else case.signers
     if actor.member_id is not None and actor.member_id in barred:
         raise NotAllowed(

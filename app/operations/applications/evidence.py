@@ -79,7 +79,7 @@ def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
         **_person(actor),
         "kind": kind,
         **(summed if summed["lines"] else {}),
-        **_came_with(found),
+        **_import_files(found),
         **_items(found),
     }
 
@@ -125,7 +125,7 @@ def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def _came_with(ids: Iterable[int]) -> dict[str, Any]:
+def _import_files(ids: Iterable[int]) -> dict[str, Any]:
     """Return the names of the applications' imported files."""
     rows = db.session.execute(
         select(ImportFile.id, ImportFile.name, ImportFile.sha256)

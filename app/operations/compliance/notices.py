@@ -113,7 +113,7 @@ def issue(
     """
     offsets = _offsets({id_ for each in notices for id_ in each.instruments})
     for each in notices:
-        require_sane(each, offsets, now)
+        require_valid(each, offsets, now)
     _lock_accounts({each.account_id for each in notices}, actor)
     made = {
         (row.account_id, row.year): row.id
@@ -132,7 +132,7 @@ def issue(
     return [id_ for id_ in ids if id_ is not None]
 
 
-def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
+def require_valid(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
     """Raise RuleError for invalid content; ``offsets`` are the instruments that are CCER."""
     if not FIRST_YEAR <= notice.year <= now.astimezone(BEIJING).year:
         message = _(
@@ -146,7 +146,7 @@ def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> N
     if not notice.year < day.year <= notice.year + LATEST:
         message = _("The deadline must lie after the compliance year, and within five years of it")
         raise RuleError(message, field="deadline", code="deadline_implausible")
-    _require_scope_sane(notice.instruments, notice.offset_percent, offsets)
+    _require_scope_valid(notice.instruments, notice.offset_percent, offsets)
 
 
 def _offsets(instruments: set[int]) -> frozenset[int]:
@@ -159,7 +159,7 @@ def _offsets(instruments: set[int]) -> frozenset[int]:
     return frozenset(id_ for id_ in instruments if found[id_] == "offset")
 
 
-def _require_scope_sane(
+def _require_scope_valid(
     instruments: Sequence[int], percent: Decimal, offsets: frozenset[int]
 ) -> None:
     if not set(instruments) - offsets:
@@ -241,7 +241,7 @@ def change_scope(
     Surrenders under review are checked against the new scope on approval.
     """
     _require_document(document_no, reason)
-    _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
+    _require_scope_valid(instruments, offset_percent, _offsets(set(instruments)))
     outcome = NoticeOutcome()
     for notice in lock([notice_id], actor, outcome):
         _require_nothing_contradicts(notice, instruments, offset_percent)

@@ -46,7 +46,7 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
     today = now.astimezone(BEIJING).date()
     name = new.name.strip()
-    _require_sound(new, name, today)
+    _require_valid(new, name, today)
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
@@ -74,7 +74,7 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     return instrument
 
 
-def _require_sound(new: NewInstrument, name: str, today: date) -> None:
+def _require_valid(new: NewInstrument, name: str, today: date) -> None:
     year = today.year
     if not name or len(name) > LONGEST_NAME:
         raise RuleError(

@@ -201,6 +201,6 @@ def _judge(table: Table, row: Row, notice: NewNotice, known: _Known, now: dateti
         message = _("The enterprise has a notice for this year already")
         table.refuse(row.number, "year", message)
     try:
-        compliance.require_sane(notice, known.offsets, now)
+        compliance.require_valid(notice, known.offsets, now)
     except RuleError as error:
         table.refuse(row.number, error.field, error.message)

@@ -78,7 +78,7 @@ def is_right(stored: str | None, password: str) -> bool:
         return False
     # HMAC pads its key with NULs: "secret" and "secret\0" would be equal.
     if not stored or "\0" in password:
-        check_password_hash(_nobodys_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
+        check_password_hash(_dummy_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
         return False
     return check_password_hash(stored, password)
 
@@ -191,5 +191,5 @@ def _earlier(member_id: int, count: int) -> list[str]:
 
 
 @cache
-def _nobodys_hash(method: str) -> str:
+def _dummy_hash(method: str) -> str:
     return generate_password_hash("nobody's password", method=method)

@@ -21,7 +21,7 @@ MORNING = time(10, 0)
 
 def now() -> datetime:
     """Return the business time, in Beijing.  Where adjustable, one query per request."""
-    return (datetime.now(UTC) + _ahead()).astimezone(BEIJING)
+    return (datetime.now(UTC) + _offset()).astimezone(BEIJING)
 
 
 def set_to(moment: datetime, actor: Actor) -> datetime:
@@ -48,7 +48,7 @@ def has_own_clock() -> bool:
     return bool(current_app.config["HAS_OWN_CLOCK"])
 
 
-def _ahead() -> timedelta:
+def _offset() -> timedelta:
     if not has_own_clock():
         return timedelta(0)
     if has_request_context():
