@@ -18,12 +18,12 @@ from app.extensions import db, transaction
 from app.models import Account, Member, TransferPermissionChange
 from app.security import manager, sessions
 from app.views.lists.listing import (
-    Action,
     BulkResult,
     Column,
     Conditions,
     Filter,
     ListPage,
+    RowAction,
     action,
     in_bulk,
 )
@@ -88,15 +88,15 @@ class ToyPage(ListPage):
             statement = statement.where(change.changed_at <= conditions.get("as_of"))
         return statement
 
-    def tools(self) -> Iterator[Action]:
+    def tools(self) -> Iterator[RowAction]:
         """Have one."""
-        yield Action("新增", "/toys/new")
+        yield RowAction("新增", "/toys/new")
 
-    def actions(self, row: Any) -> Iterator[Action]:
+    def actions(self, row: Any) -> Iterator[RowAction]:
         """Have one of each method."""
-        yield Action("详情", f"/toys/{row.id}?x=1")
+        yield RowAction("详情", f"/toys/{row.id}?x=1")
         if row.is_allowed:
-            yield Action(
+            yield RowAction(
                 "撤回", f"/toys/{row.id}/withdraw", method="post", confirm=f"撤回 {row.number}？"
             )
 

@@ -27,7 +27,7 @@ from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action
+from app.views.lists.listing import RowAction
 from app.views.page import current_actor
 
 
@@ -140,11 +140,13 @@ class AccountChangeView(ApplicationDesk):
         """Say who reviews it."""
         return gettext("The registry reviews it; the old details hold until then")
 
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Personal data can be read in clear by those who may; it is logged."""
         yield from super().detail_actions(application, status)
         if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
+            yield RowAction(
+                _("Show in clear"), self.url("reveal", id=application.id), method="post"
+            )
 
     @expose("/<int:id>/reveal", methods=["POST"])
     @has_access

@@ -47,7 +47,7 @@ from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 LETTERS = {
     "waiting": (_("Waiting to be sent"), "amber"),
@@ -207,15 +207,17 @@ class AccountOpeningView(ImportDesk):
 
     # What was opened ----------------------------------------------------------------------------
 
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Personal data in clear, and the letters once more."""
         yield from super().detail_actions(application, status)
         if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
+            yield RowAction(
+                _("Show in clear"), self.url("reveal", id=application.id), method="post"
+            )
         invitation = _invitation_of(application)
         waits = invitation is not None and openings.lacks_something(invitation.member)
         if self.may("write") and waits:
-            yield Action(
+            yield RowAction(
                 _("Send the letters again"),
                 self.url("invite", id=application.id),
                 method="post",

@@ -37,7 +37,7 @@ from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
 
 AUDIENCES = {
@@ -140,15 +140,15 @@ class AnnouncementView(ListPage):
         """Return what is out for the member."""
         return own(g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Read one."""
-        yield Action(_("Read"), url_for("AnnouncementView.show", id=row.id))
+        yield RowAction(_("Read"), url_for("AnnouncementView.show", id=row.id))
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """全部标为已读, where something is left."""
         if g.facts.unread:
             url = url_for("AnnouncementView.read_all")
-            yield Action(_("Mark all as read"), url, method="post", icon="checks")
+            yield RowAction(_("Mark all as read"), url, method="post", icon="checks")
 
     @expose("/<int:id>")
     @has_access
@@ -289,17 +289,17 @@ class AnnouncementDeskView(ListPage):
             .outerjoin(publisher, publisher.id == Announcement.published_by)
         )
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增."""
         if self.may("write"):
             url = url_for("AnnouncementDeskView.new")
-            yield Action(_("Write an announcement"), url, icon="plus")
+            yield RowAction(_("Write an announcement"), url, icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """详情, where everything else is offered, and 修改 of a draft."""
-        yield Action(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
+        yield RowAction(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
         if row.state == DRAFT and self.may("write"):
-            yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
+            yield RowAction(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
 
     @expose("/<int:id>")
     @has_access

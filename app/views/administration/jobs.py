@@ -19,7 +19,7 @@ from app.operations.applications import jobs
 from app.operations.records import clock
 from app.security.roles import ALL_ROLES
 from app.views.chapters import LAST, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
 STATES = {
@@ -80,9 +80,9 @@ class JobView(ListPage):
             Job.ended_at,
         ).where(Job.member_id == g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Open one."""
-        yield Action(_("Details"), url_for("JobView.show", job_id=row.id))
+        yield RowAction(_("Details"), url_for("JobView.show", job_id=row.id))
 
     @expose("/<int:job_id>")
     @has_access

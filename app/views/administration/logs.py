@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
 from app.security.roles import AUDITOR, SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 
 OUTCOMES = {
     "signed_in": (_("Signed in"), "green"),
@@ -210,10 +210,10 @@ class OperationLogView(ListPage):
             .outerjoin(Account, Account.id == OperationLog.account_id)
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer 详情."""
         if self.may("show"):
-            yield Action(_("Details"), url_for("OperationLogView.show", log_id=row.id))
+            yield RowAction(_("Details"), url_for("OperationLogView.show", log_id=row.id))
 
     @expose("/<int:log_id>")
     @has_access

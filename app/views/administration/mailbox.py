@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models import MailboxMessage
 from app.security.roles import ALL_ROLES
 from app.views.chapters import LAST, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 
 CHANNELS = {"mail": (_("Mail"), "blue"), "sms": (_("Text message"), "green")}
 
@@ -62,9 +62,9 @@ class MailboxView(ListPage):
             MailboxMessage.subject,
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Read one."""
-        yield Action(_("Read"), url_for("MailboxView.show", message_id=row.id))
+        yield RowAction(_("Read"), url_for("MailboxView.show", message_id=row.id))
 
     @expose("/<int:message_id>")
     @has_access

@@ -26,7 +26,7 @@ from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.applications.form import DATE_INPUT, Required, Typed
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import Page, carried_out, current_actor
 
 
@@ -179,9 +179,9 @@ class ParameterHistoryView(ListPage):
             Parameter.reason,
         ).outerjoin(Member, Member.id == Parameter.set_by)
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """Lead back to what is in force."""
-        yield Action(_("System parameters"), url_for("ParameterView.list"))
+        yield RowAction(_("System parameters"), url_for("ParameterView.list"))
 
 
 def _columns() -> list[dict[str, Any]]:

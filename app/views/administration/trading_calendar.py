@@ -24,7 +24,7 @@ from app.security.roles import SYSTEM_ADMIN
 from app.views.applications.form import Typed
 from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import Page, carried_out, current_actor
 
 
@@ -88,10 +88,10 @@ class TradingCalendarView(ListPage):
             query = query.where(TradingDay.day >= clock.now().date())
         return query
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer 修改."""
         if self.may("edit"):
-            yield Action(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
+            yield RowAction(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
 
     @expose("/<day>/edit", methods=["GET", "POST"])
     @has_access

@@ -27,8 +27,7 @@ from app.views.applications.choosable_lines import holdings_of
 from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.applications.list import SETTLED, ApplicationList, said_of, waits_for_colleague
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import back_url
+from app.views.lists.listing import RowAction, back_url
 from app.views.page import current_actor
 
 _WITHDRAWABLE = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)

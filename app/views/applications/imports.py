@@ -24,7 +24,7 @@ from app.operations.records import clock
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.lists.listing import Action, BulkResult, action
+from app.views.lists.listing import BulkResult, RowAction, action
 from app.views.lists.workbook import MEDIA_TYPE
 
 _MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
@@ -73,17 +73,17 @@ class ImportDesk(OfficerDesk):
         """Import a table."""
         return self.importer.take(table, self.actor(), now=clock.now(), is_signed=is_signed)
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增, and the import beside it."""
         yield from super().tools()
         if self.may("write"):
-            yield Action(self.import_label, self.url("import_table"), icon="file-upload")
+            yield RowAction(self.import_label, self.url("import_table"), icon="file-upload")
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """A draft leads to the import that it came with."""
         yield from super().actions(row)
         if self.may("write") and row.import_id and row.stored_status == Status.DRAFT:
-            yield Action(_("Import batch"), self.url("imported", import_id=row.import_id))
+            yield RowAction(_("Import batch"), self.url("imported", import_id=row.import_id))
 
     @expose("/import", methods=["GET", "POST"])
     @has_access

@@ -46,8 +46,7 @@ from app.security.scope import scoped_applications
 from app.views.applications import receivers
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 MOST_NAMED = 10  # instruments that a question about many applications names
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed

@@ -30,8 +30,7 @@ from app.views.applications.list import ApplicationList, named_openings, usual_f
 from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkResult, Conditions, action, in_bulk
+from app.views.lists.listing import BulkResult, Conditions, RowAction, action, in_bulk
 from app.views.page import current_actor
 
 # What an enterprise starts can need the yes of its own second operator, too.

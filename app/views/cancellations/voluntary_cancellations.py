@@ -19,8 +19,7 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import LinesForm
 from app.views.applications.list import usual_filters
 from app.views.chapters import CANCELLATIONS, MenuEntry
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 
 class VoluntaryCancellationView(ApplicationDesk):

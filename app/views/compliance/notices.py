@@ -39,8 +39,7 @@ from app.views.compliance.obligations import (
     shown_percent,
 )
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkResult, action
+from app.views.lists.listing import BulkResult, RowAction, action
 from app.views.page import current_actor
 
 

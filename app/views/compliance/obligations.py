@@ -27,8 +27,7 @@ from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
 DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"

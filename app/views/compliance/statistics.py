@@ -32,7 +32,7 @@ from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 from app.views.page import Page
 
 
@@ -273,10 +273,10 @@ class ComplianceGapView(NoticeList):
     )
     help = (_("Gap = obligation - surrendered; what is pending review still counts as missing"),)
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The way back to the statistics."""
         back = url_for("ComplianceStatisticsView.index")
-        yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
+        yield RowAction(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Leave out who has fulfilled."""

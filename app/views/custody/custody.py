@@ -48,8 +48,7 @@ from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import CUSTODY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage
+from app.views.lists.listing import Conditions, ListPage, RowAction
 
 STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
 TYPE_FILTER = Filter(

@@ -32,8 +32,7 @@ from app.domain.moves import (
     TRADING_BUCKETS,
     Bucket,
 )
-from app.domain.workflow import Action as Act
-from app.domain.workflow import Status
+from app.domain.workflow import Action, Status
 from app.models import (
     Account,
     Application,
@@ -53,7 +52,7 @@ from app.views.applications.list import SHOWN_STATUSES
 from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.sanctions.sanctions import DOCUMENT_COLUMNS, EXPIRY, UNTIL_COLUMN, expiry
 
 BUSINESS_TITLES = {
@@ -166,11 +165,11 @@ class HoldingView(ListPage):
             statement = statement.outerjoin(source, true()).where(exists().where(first))
         return statement
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Each holding leads to its entries on either side."""
         ids = {"account": row.account_id, "instrument": row.instrument_id}
-        yield Action(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
-        yield Action(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+        yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
+        yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
 
 
 def _standing(moment: Any) -> Any:
@@ -237,10 +236,10 @@ class _EntryView(ListPage):
     )
     help = (_("After of one entry is before of the next entry of the same part"),)
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The way back to the holdings that one came from."""
         holdings = back_url(url_for("HoldingView.list"))
-        yield Action(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
+        yield RowAction(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""
@@ -323,7 +322,7 @@ class _LineView(ListPage):
             select(func.max(ApplicationEvent.at))
             .where(
                 ApplicationEvent.application_id == Application.id,
-                ApplicationEvent.action == Act.APPROVE,
+                ApplicationEvent.action == Action.APPROVE,
             )
             .scalar_subquery()
         )
@@ -605,10 +604,10 @@ class FrozenPartView(ListPage):
         _("A freeze holds what is left of it until it is lifted by a document"),
     )
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The way back to the holdings that one came from."""
         holdings = back_url(url_for("HoldingView.list"))
-        yield Action(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
+        yield RowAction(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""

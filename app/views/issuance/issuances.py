@@ -36,8 +36,7 @@ from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
 from app.views.sanctions.sanctions import CHOOSE
 

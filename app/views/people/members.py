@@ -34,7 +34,7 @@ from app.security.roles import (
 from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter
+from app.views.lists.listing import Column, Filter, RowAction
 from app.views.page import carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
@@ -173,12 +173,12 @@ class MemberView(PeopleList):
         state = conditions.get("is_active")
         return query.where(Member.active.is_(state == "true")) if state else query
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增用户 stands first."""
         if self.may("add"):
-            yield Action(_("Add a member"), self.url("new"), icon="plus")
+            yield RowAction(_("Add a member"), self.url("new"), icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer what the administrator may do with somebody else."""
         if row.id == g.user.id:
             return
@@ -191,24 +191,24 @@ class MemberView(PeopleList):
                 question = _("Confirm the replacement for %(name)s? New codes are sent.")
                 yield self.act(_("Confirm the replacement"), "confirm", row, question)
         if self.may("edit"):
-            yield Action(_("Change role"), self.url("role", member_id=row.id))
+            yield RowAction(_("Change role"), self.url("role", member_id=row.id))
             question = _("Reset the password of %(name)s? The sessions end.")
             yield self.act(_("Reset password"), "reset", row, question, is_dangerous=True)
         if self.may("switch"):
             yield self.switch_action(row)
 
-    def _letting_in(self, row: Any) -> Iterable[Action]:
+    def _letting_in(self, row: Any) -> Iterable[RowAction]:
         """What 系统管理员 does: where letters go, and the first-sign-in link."""
-        yield Action(_("Contact details"), self.url("contact", member_id=row.id))
+        yield RowAction(_("Contact details"), self.url("contact", member_id=row.id))
         if row.lacks_password:
             question = _("Send %(name)s a new first-sign-in link? The one sent before lapses.")
             yield self.act(_("Send the link again"), "invite", row, question)
 
-    def _certifying(self, row: Any) -> Iterable[Action]:
+    def _certifying(self, row: Any) -> Iterable[RowAction]:
         """What 安全管理员 has sent or asks for; 系统管理员 confirms it."""
         yield from self.certificate_actions(row)
         if row.had_certificate:
-            yield Action(_("Ask for a replacement"), self.url("replace", member_id=row.id))
+            yield RowAction(_("Ask for a replacement"), self.url("replace", member_id=row.id))
 
     @expose("/new", methods=["GET", "POST"])
     @has_access

@@ -21,11 +21,11 @@ from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import (
-    Action,
     BulkResult,
     Column,
     Filter,
     ListPage,
+    RowAction,
     action,
     back_url,
     in_bulk,
@@ -85,11 +85,11 @@ class OnlineView(ListPage):
             .where(sessions.online())
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer 强退, but not for the administrator's own session."""
         login = current_login()
         if self.may("end") and not (login and login.id == row.id):
-            yield Action(
+            yield RowAction(
                 _("Force out"),
                 url_for("OnlineView.end", session_id=row.id),
                 method="post",
@@ -167,10 +167,10 @@ class LockView(ListPage):
             .where(found.c.member_no != "")
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer 解锁."""
         if self.may("unlock"):
-            yield Action(
+            yield RowAction(
                 _("Unlock"),
                 url_for("LockView.unlock", member_no=row.member_no),
                 method="post",

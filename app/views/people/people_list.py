@@ -20,7 +20,7 @@ from app.operations.accounts import operators
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action, ListPage, back_url
+from app.views.lists.listing import ListPage, RowAction, back_url
 from app.views.page import current_actor
 from app.views.people.certificates import HOLDINGS, change_action, holding
 
@@ -91,9 +91,9 @@ class PeopleList(ListPage):
 
     def act(
         self, label: Any, endpoint: str, row: Any, question: Any, *, is_dangerous: bool = False
-    ) -> Action:
+    ) -> RowAction:
         """Return a button that asks first, naming the member."""
-        return Action(
+        return RowAction(
             label,
             self.url(endpoint, member_id=row.id),
             method="post",
@@ -101,7 +101,7 @@ class PeopleList(ListPage):
             is_dangerous=is_dangerous,
         )
 
-    def certificate_actions(self, row: Any) -> Iterable[Action]:
+    def certificate_actions(self, row: Any) -> Iterable[RowAction]:
         """Offer the codes of a first certificate, and the change of the present one."""
         if row.is_active and not row.had_certificate:
             label = _("Send codes") if row.certificate == "none" else _("Send codes again")
@@ -110,7 +110,7 @@ class PeopleList(ListPage):
         if row.certificate_id:
             yield change_action(row)
 
-    def switch_action(self, row: Any) -> Action:
+    def switch_action(self, row: Any) -> RowAction:
         """Offer 停用 or 启用."""
         if row.is_active:
             question = _("Disable %(name)s? The sessions end, the certificates are suspended.")

@@ -26,12 +26,12 @@ from app.operations.records import clock, reference
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.lists.columns import Column
 from app.views.lists.listing import (
-    Action,
     BulkAction,
     BulkResult,
     Conditions,
     Filter,
     ListPage,
+    RowAction,
     action,
     back_url,
     in_bulk,
@@ -186,16 +186,16 @@ class ReferenceView(ListPage, ModelView):
                 statement = statement.add_columns(getattr(holder, column).label(_label(name)))
         return statement
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增, and the way back to all data."""
         if "new" in self.include_route_methods and self.may("edit"):
-            yield Action(_("New"), self.url("new"), icon="plus")
-        yield Action(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
+            yield RowAction(_("New"), self.url("new"), icon="plus")
+        yield RowAction(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """修改."""
         if "edit" in self.include_route_methods and self.may("edit"):
-            yield Action(_("Edit"), self.url("edit", id=row.id))
+            yield RowAction(_("Edit"), self.url("edit", id=row.id))
 
     def may_act(self, action: BulkAction, row: Any) -> bool:
         """Offer 停用 for what is in force."""

@@ -34,8 +34,7 @@ from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 SOON = timedelta(days=30)  # 到期提醒
 EXPIRY = {

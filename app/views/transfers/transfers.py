@@ -38,7 +38,7 @@ from app.views.applications.list import SETTLED, ApplicationList, usual_columns,
 from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.lists.listing import Conditions, ListPage, RowAction
 from app.views.page import current_actor
 
 CUT_OFF_RULES = (
@@ -234,13 +234,13 @@ class TransferPermissionView(ListPage):
         account = db.session.get_one(Account, g.user.account_id)
         return (_("On"), "green") if account.allows_exchange_transfer else (_("Off"), "grey")
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The switch: it names the state that it leads to."""
         if not self.may("switch"):
             return
         account = db.session.get_one(Account, g.user.account_id)
         is_on = account.allows_exchange_transfer
-        yield Action(
+        yield RowAction(
             _("Switch the transfer permission off")
             if is_on
             else _("Switch the transfer permission on"),
