@@ -38,10 +38,10 @@ from app.views.applications.form import (
 )
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import (
-    named_openings,
     subject_of,
     usual_columns,
     usual_filters,
+    with_opening_names,
 )
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
@@ -147,7 +147,7 @@ class AccountOpeningView(ImportDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what is proposed, and how far the letters are."""
-        named = named_openings(super().rows(conditions))
+        named = with_opening_names(super().rows(conditions))
         opened = select(Account.member_no, Account.opening_id).subquery("opened")
         return (
             named.add_columns(

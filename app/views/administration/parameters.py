@@ -23,7 +23,7 @@ from app.models.parameter import settings
 from app.operations.records import clock, parameters
 from app.security.manager import permissions
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
-from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.applications.form import DATE_INPUT, MaxLength, Required
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
@@ -35,7 +35,7 @@ class ParameterForm(FlaskForm):
 
     value = StringField(_("New value"), render_kw={"maxlength": 20, "autocomplete": "off"})
     effective_from = StringField(_("In force from"), render_kw=DATE_INPUT)
-    reason = TextAreaField(_("Reason"), [Required(), Typed(300)])
+    reason = TextAreaField(_("Reason"), [Required(), MaxLength(300)])
 
 
 class SwitchForm(ParameterForm):

@@ -21,7 +21,7 @@ from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
 from app.security.roles import SYSTEM_ADMIN
-from app.views.applications.form import Typed
+from app.views.applications.form import MaxLength
 from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
@@ -32,7 +32,7 @@ class DayForm(FlaskForm):
     """Whether the exchange trades on a day, and why."""
 
     is_trading = BooleanField(_("Trading day"))
-    note = StringField(_("Note"), [Typed(100)])
+    note = StringField(_("Note"), [MaxLength(100)])
 
 
 class TradingCalendarView(ListPage):

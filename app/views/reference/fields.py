@@ -14,7 +14,7 @@ from wtforms.validators import DataRequired, InputRequired, NumberRange, Optiona
 from app.extensions import db
 from app.models.reference.dated import Dated
 from app.operations.records import clock
-from app.views.applications.form import DATE_INPUT, DayField, Typed, choices_of
+from app.views.applications.form import DATE_INPUT, DayField, MaxLength, choices_of
 from app.views.applications.texts import StringField
 
 PLEASE_CHOOSE = _("Please choose")
@@ -84,7 +84,7 @@ def field_of(view: Any, name: str) -> Field:
             data.is_string,
             lambda: StringField(
                 title,
-                [Typed(typed["maxlength"]), Optional() if is_blank else _NOT_BLANK, *own],
+                [MaxLength(typed["maxlength"]), Optional() if is_blank else _NOT_BLANK, *own],
                 filters=[_plain],
                 render_kw=typed,
                 **more,
