@@ -1,4 +1,4 @@
-"""系统管理: who is signed in, and whose number is locked."""
+"""系统管理: 在线用户 and 解锁."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ METHODS = {
 
 
 class OnlineView(ListPage):
-    """在线用户: the sessions that are alive, and 强退."""
+    """在线用户: live sessions, and 强退."""
 
     route_base = "/online"
     title = _("Members online")
     menu = MenuEntry(ADMINISTRATION, 2)
     guide = {"administration": "在线用户"}
     grants = {SECURITY_ADMIN: "list export end bulk"}
-    account_column = None  # For the security administrator alone, who sees everybody.
+    account_column = None  # For the security administrator only.
     columns = (
         Column("member_no", _("Member number"), "code"),
         Column("name", _("Name")),
@@ -69,7 +69,6 @@ class OnlineView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the living sessions with their members."""
         return (
             select(
                 LoginSession.id,
@@ -86,7 +85,7 @@ class OnlineView(ListPage):
         )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """Offer 强退, but not for the administrator's own session."""
+        """强退, but not of the administrator's own session."""
         login = current_login()
         if self.may("end") and not (login and login.id == row.id):
             yield RowAction(
@@ -100,7 +99,7 @@ class OnlineView(ListPage):
     @action("end", _("Force out"), _("End the %(count)s ticked sessions?"), single=False)
     @in_bulk(is_dangerous=True)
     def end_many(self, ids: Sequence[int]) -> BulkResult:
-        """End the sessions; the administrator's own is left alone."""
+        """End the sessions, except the administrator's own."""
         login = current_login()
         result = BulkResult()
         for session_id in ids:
@@ -116,7 +115,6 @@ class OnlineView(ListPage):
     @has_access
     @permission_name("end")
     def end(self, session_id: int) -> Any:
-        """End one session at once."""
         with transaction():
             if not force_out(session_id, current_actor()):
                 abort(404)
@@ -125,14 +123,14 @@ class OnlineView(ListPage):
 
 
 class LockView(ListPage):
-    """解锁: member numbers with failures in the last minutes, and whether they are locked."""
+    """解锁: member numbers with recent failures, and whether they are locked."""
 
     route_base = "/locks"
     title = _("Locked members")
     menu = MenuEntry(ADMINISTRATION, 3)
     guide = {"administration": "登录解锁"}
     grants = {SECURITY_ADMIN: "list export unlock"}
-    account_column = None  # Numbers as typed; some belong to nobody.
+    account_column = None  # Numbers as typed, some of them unknown.
     key = ("member_no",)
     columns = (
         Column("member_no", _("Member number as typed"), "code"),
@@ -168,7 +166,6 @@ class LockView(ListPage):
         )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """Offer 解锁."""
         if self.may("unlock"):
             yield RowAction(
                 _("Unlock"),

@@ -34,7 +34,7 @@ LINES = [
 
 @pytest.fixture(autouse=True)
 def _unhurried():
-    attestation._guard.forget()
+    attestation._limit.clear()
 
 
 @pytest.fixture
@@ -239,17 +239,17 @@ def test_the_form_leads_to_the_codes_own_address(client, issued):
 
 
 def test_too_many_questions_are_asked_to_wait(client, issued, monkeypatch):
-    monkeypatch.setattr(attestation._guard, "most", 3)
+    monkeypatch.setattr(attestation._limit, "most", 3)
     codes = [client.get(f"/verify/{issued.code}").status_code for _ in range(5)]
 
     assert codes == [200, 200, 200, 429, 429]
 
 
 def test_addresses_that_ask_are_forgotten_in_the_end():
-    guard = attestation.Guard(most=1)
-    guard.KEPT = 5
+    limit = attestation.RateLimit(most=1)
+    limit.KEPT = 5
     for number in range(50):
-        assert guard.lets(f"192.0.2.{number}")
+        assert limit.allows(f"192.0.2.{number}")
 
-    assert len(guard._seen) == 5
-    assert not guard.lets("192.0.2.49")
+    assert len(limit._seen) == 5
+    assert not limit.allows("192.0.2.49")
