@@ -33,7 +33,7 @@ WITHOUT_APPLICATION = [
     f"fab {name}"
     for name in ("create-app", "create-addon", "collect-static", "babel-extract", "babel-compile")
 ]
-# Flask-Limiter's own lack what they need, which we do not install.
+# Flask-Limiter's own end by themselves where `rich`, which we do not ask for, is not installed.
 LIMITER = [f"limiter {name}" for name in ("config", "limits", "clear")]
 ARGUMENTS = {
     "fab create-user": ["--role", "security_admin", "--username", "X0001", "--firstname", "x",
@@ -89,7 +89,8 @@ def test_what_writes_past_us_is_refused_and_changes_nothing(app, path):
 @pytest.mark.parametrize("path", LIMITER)
 def test_the_limiter_has_no_commands_here(app, path):
     done = flask(app, *path.split())
-    assert (done.exit_code, "Missing dependencies" in done.output) == (1, True)
+    assert done.exit_code == 1
+    assert "Missing dependencies" in done.output or f"本系统不用 flask {path}" in done.output
 
 
 @pytest.mark.parametrize("path", WITHOUT_APPLICATION)
