@@ -1,4 +1,4 @@
-"""The Chinese catalogue is complete and fits its messages; every kind has its place everywhere."""
+"""The Chinese catalogue is complete and consistent; every kind is declared everywhere."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_text_of_the_code_is_translated():
 
 
 def test_every_text_in_the_catalogue_is_translated():
-    """Flask-AppBuilder's own texts stand in it, too: its messages reach people through ours."""
+    """Includes Flask-AppBuilder's texts, which reach people through ours."""
     known = translations.catalogue()
     assert [m.id for m in known if m.id and not translations.is_translated(known, m)] == []
 
@@ -68,7 +68,7 @@ def test_translations_keep_the_places_of_their_messages():
 
 
 def test_translations_are_chinese():
-    """A text copied over untranslated would count as translated; some are the same in both."""
+    """A copied text would count as translated; some are identical in both."""
     same = {"OpenID"}
     wrong = [
         text

@@ -1,4 +1,4 @@
-"""The schema as the migrations make it: from empty, without drift, down and up again, twice at once."""
+"""Migrations: from empty, without drift, down and up again, concurrently."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIGRATIONS = fingerprint.FOLDER
 
 @pytest.fixture
 def empty(cluster):
-    """The addresses of a database in which nothing is yet."""
+    """The addresses of an empty database."""
     name = f"migrations_{threading.get_ident()}"
     yield cluster.create_database(name)
     cluster.drop_database(name)
@@ -82,7 +82,7 @@ def upgrade(connection):
 
 
 def named_objects(connection) -> set[tuple[str, str]]:
-    """Return everything of ours in the schema but what Alembic keeps for itself."""
+    """Return every object of the schema except Alembic's."""
     rows = connection.execute(
         text("""
             SELECT 'relation', relname FROM pg_class WHERE relnamespace = 'public'::regnamespace

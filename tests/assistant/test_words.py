@@ -1,4 +1,4 @@
-"""The assistant knows the words of everything that the registry has signed."""
+"""The assistant has a title for everything that the registry has signed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_part_of_what_is_signed_has_its_word():
 
 
 def test_a_manifest_of_submissions_says_how_many_of_what_and_how_much():
-    """Of thousands of lines the sums come first, then the file, then the list."""
+    """Totals come first, then the file, then the list."""
     payload = {
         "schema": evidence.SUBMISSIONS,
         "member_no": "R0001",

@@ -1,4 +1,4 @@
-"""A worker with a slow kind of job that notices the dead soon (operations/applications/test_jobs.py)."""
+"""A worker with a slow kind of job that notices dead workers soon (operations/applications/test_jobs.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.web import create_app
 
 
 def step(work: jobs.Work) -> jobs.Chunk:
-    """Write a line of the operation log for each of two items, slowly."""
+    """Write a log row for each of two items, slowly."""
     items = work.next_items("items", 2)
     for item in items:
         log.record(work.actor, "toy.item", subject=str(item))

@@ -1,4 +1,4 @@
-"""Every command there is: ours, the libraries' that developers need, and all others, refused."""
+"""All commands: ours, those of libraries that developers need, and the rest, which are refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def paths(command: click.Command, *before: str) -> list[str]:
 
 
 def flask(app: Flask, *arguments: str) -> Result:
-    """Run `flask` as the shell does: no application is there before a command loads it."""
+    """Run `flask` as the shell does: no application exists before a command loads it."""
     settings = app.config["SETTINGS"]
     information = ScriptInfo(create_app=lambda: create_app(settings))
     run = contextvars.Context().run
@@ -94,7 +94,7 @@ def test_the_limiter_has_no_commands_here(app, path):
 
 
 @pytest.mark.parametrize("path", WITHOUT_APPLICATION)
-def test_what_cannot_be_refused_has_no_application(path):
+def test_commands_that_cannot_be_refused_load_no_application(path):
     group = FlaskGroup()
     group._load_plugin_commands()
     name, below = path.split()

@@ -1,4 +1,4 @@
-"""The views that add up: what is surrendered for a notice, and what is drawn from a line."""
+"""The aggregating views: surrendered by notice, drawn by line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of_line(application_id):
     return row.drawn, row.pending, row.remaining
 
 
-def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, cea):
+def test_pending_and_approved_draws_reduce_the_remainder(plant, cea):
     maker, checker = member("registry_maker"), member("registry_checker")
     freeze = entered("freeze", plant, maker, lines={cea: 400})
     confirmed(freeze, checker)
@@ -67,7 +67,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_a_question_about_some_reads_those_by_index(app, asked):
+def test_filtered_views_use_indexes(app, asked):
     statement, condition = ASKED[asked]
     query = statement.compile(db.engine, compile_kwargs={"literal_binds": True})
     db.session.execute(db.text("SET LOCAL enable_seqscan = off"))

@@ -33,12 +33,12 @@ def _field(field: DetailField) -> Any:
 
 
 class _AccountChangeForm(ApplicationForm):
-    """The fields of an account's details, in their order; ``known`` is what they hold so far."""
+    """The fields of account details; ``known`` are the current values."""
 
     known: dict[str, str]
 
 
-# A personal field that is left empty stays as it is: the page never holds its value.
+# Blank means unchanged: the page never contains personal data.
 AccountChangeForm = type(
     "AccountChangeForm", (_AccountChangeForm,), {each.name: _field(each) for each in FIELDS}
 )
@@ -80,7 +80,7 @@ class AccountChangeView(RevealingDesk):
         return db.session.get_one(Account, account_id).lacks_documents
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Name the account: number and day of opening never change."""
+        """Number and day of opening, which never change."""
         account = db.session.get_one(Account, account_id)
         return [
             (_("Member number"), account.member_no, "code"),
@@ -89,12 +89,12 @@ class AccountChangeView(RevealingDesk):
         ]
 
     def new_form(self, account_id: int) -> Any:
-        """Return the form with the details as they stand."""
+        """Return the form filled in with the current details."""
         known = account_details.current(account_id)
         return _prepared(self.form(data=_shown(known)), known)
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form with what was proposed before."""
+        """Return the form filled in with the proposal."""
         known = account_details.current(application.account_id)
         after = account_details.proposed(application.proposal)
         known |= {name: pair[1] for name, pair in after.items()}
@@ -102,10 +102,10 @@ class AccountChangeView(RevealingDesk):
         return _prepared(self.form(data=data), known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return what changes; raises RuleError where a field is wrong.
+        """Return the changed values.  Raises RuleError for an invalid field.
 
-        A personal field that is left empty keeps what it had, a draft's own proposal included; a
-        draft may lack what a submission needs.
+        A blank personal field keeps its value, of the draft's proposal too; a draft may lack what a
+        submission requires.
         """
         known = filled.form.known
         typed = {each.name: (filled.form[each.name].data or "").strip() for each in FIELDS}
@@ -127,7 +127,6 @@ class AccountChangeView(RevealingDesk):
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
     def next_step(self, application: Application) -> Any:
-        """Say who reviews it."""
         return gettext("The registry reviews it; the old details hold until then")
 
 
@@ -139,7 +138,7 @@ def _shown(details: dict[str, str]) -> dict[str, str]:
 
 
 def _prepared(form: Any, known: dict[str, str]) -> Any:
-    """Show beneath each personal field what is kept there, masked."""
+    """Show the stored value beneath each personal field, masked."""
     form.known = known
     for name, value in known.items():
         mask = mask_of(name)

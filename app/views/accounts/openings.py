@@ -1,4 +1,4 @@
-"""开户 (manual 二-一): enterprises by a table or one by one; another officer confirms them in 待办."""
+"""开户 (manual 二-一): enterprises entered singly or imported; another officer confirms them in 待办."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import named_openings, subject_of, usual_columns, usual_filters
+from app.views.applications.list import subject_of, usual_columns, usual_filters, with_opening_names
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 LETTERS = {
     "waiting": (_("Waiting to be sent"), "amber"),
@@ -84,7 +84,7 @@ for _each in FIELDS:
 
 
 class _OpeningForm(ApplicationForm):
-    """The details of an enterprise; ``known`` is what a draft holds of personal data."""
+    """The details of an enterprise; ``known`` are a draft's personal data."""
 
     known: dict[str, str]
 
@@ -138,8 +138,8 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add what is proposed, and how far the letters are."""
-        named = named_openings(super().rows(conditions))
+        """Add proposal and state of the letters."""
+        named = with_opening_names(super().rows(conditions))
         opened = select(Account.member_no, Account.opening_id).subquery("opened")
         return (
             named.add_columns(
@@ -160,22 +160,20 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
         return []
 
     def account_id(self) -> int:
-        """An opening stands under the registry's own account: there is no other yet."""
+        """Return the registry's own account: the new one does not exist yet."""
         return ISSUANCE_ACCOUNT_ID
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
 
     def choose(self) -> None:
-        """There is no enterprise to be chosen first."""
+        """No enterprise has to be chosen first."""
 
     def new_form(self, account_id: int) -> Any:
-        """Return the empty form."""
         return _prepared(self.form(), {})
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form with what was proposed; of personal data the page shows a mask."""
+        """Return the form filled in with the proposal, personal data masked."""
         known = {name: pair[1] for name, pair in details.proposed(application.proposal).items()}
         shown = {name: value for name, value in known.items() if not BY_NAME[name].is_personal}
         province = application.proposal.get("province", ["", ""])[1]
@@ -183,7 +181,7 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
         return _prepared(form, known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return the proposal; raises RuleError where a field is wrong."""
+        """Return the proposal.  Raises RuleError for an invalid field."""
         form = filled.form
         typed = {name: (form[name].data or "").strip() for name in (*BY_NAME, "province")}
         kept = {name: form.known.get(name, "") for name in BY_NAME if BY_NAME[name].is_personal}
@@ -197,15 +195,15 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
             )
         return {"reason": (form.reason.data or "").strip(), "proposal": proposal}
 
-    # What was opened ----------------------------------------------------------------------------
+    # Detail page ------------------------------------------------------------------------------
 
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Beside personal data in clear, the letters once more."""
         yield from super().detail_actions(application, status)
         invitation = _invitation_of(application)
         waits = invitation is not None and openings.lacks_something(invitation.member)
         if self.may("write") and waits:
-            yield Action(
+            yield RowAction(
                 _("Send the letters again"),
                 self.url("invite", id=application.id),
                 method="post",
@@ -216,7 +214,7 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
     @has_access
     @permission_name("write")
     def invite(self, id: int) -> Any:
-        """Have both letters written anew."""
+        """Send new letters; the former ones lapse."""
         application = self.load(id)
         invitation = _invitation_of(application)
         if invitation is None:
@@ -244,7 +242,7 @@ def _invitation_of(application: Application) -> Invitation | None:
 
 
 def _prepared(form: Any, known: dict[str, str]) -> Any:
-    """Show beneath each personal field what the draft keeps there, masked."""
+    """Show the draft's value beneath each personal field, masked."""
     form.known = known
     for name, value in known.items():
         mask = mask_of(name)

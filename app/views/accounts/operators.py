@@ -27,7 +27,7 @@ from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.page import carried_out, current_actor
 from app.views.people.people_list import (
@@ -123,17 +123,17 @@ class OperatorView(PeopleList):
         shown = case((Member.email.endswith(NO_ADDRESS), ""), else_=masked)
         return self.people(shown.label("email")).where(Member.account_id.is_not(None))
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增操作员 stands first."""
         if self.may("write"):
-            yield Action(_("Add an operator"), self.url("new"), icon="plus")
+            yield RowAction(_("Add an operator"), self.url("new"), icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer what the representative may do with an operator."""
         if not self.may("write") or row.id == g.user.id:
             return
         yield from self.certificate_actions(row)
-        yield Action(_("Change duties"), self.url("duties", member_id=row.id))
+        yield RowAction(_("Change duties"), self.url("duties", member_id=row.id))
         question = _("Reset %(name)s? The password no longer counts, and a new link is sent.")
         yield self.act(_("Reset"), "reset", row, question, is_dangerous=True)
         yield self.switch_action(row)

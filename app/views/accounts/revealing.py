@@ -14,18 +14,20 @@ from app.models import Application
 from app.operations.accounts.details import BY_NAME
 from app.operations.records import personal_data
 from app.views.applications.desk import ApplicationDesk
-from app.views.lists.listing import Action
+from app.views.lists.listing import RowAction
 from app.views.page import current_actor
 
 
 class RevealingDesk(ApplicationDesk):
     """A desk whose proposals are shown masked until somebody asks for them in clear."""
 
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
         """Personal data can be read in clear by those who may; it is logged."""
         yield from super().detail_actions(application, status)
         if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
+            yield RowAction(
+                _("Show in clear"), self.url("reveal", id=application.id), method="post"
+            )
 
     @expose("/<int:id>/reveal", methods=["POST"])
     @has_access

@@ -1,4 +1,4 @@
-"""权限表: which role may do what on which page; read-only, generated from the pages themselves."""
+"""权限表: the permissions of each role, generated from the pages; read-only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ class PermissionSheetView(Page):
     @has_access
     @permission_name("list")
     def list(self) -> Any:
-        """Show the sheet, a table a menu."""
         lines = sheet()
         columns = [
             {"label": title, "kind": "text" if at < 2 else "tick"}
@@ -73,7 +72,6 @@ class PermissionSheetView(Page):
     @has_access
     @permission_name("export")
     def export(self) -> Response:
-        """Give the sheet as CSV."""
         lines = sheet()
         with transaction():
             actor = current_actor()
@@ -90,7 +88,6 @@ class PermissionSheetView(Page):
 
 
 def header() -> list[str]:
-    """Return the titles of the sheet's columns."""
     roles = [str(role.title) for role in ROLES.values()]
     return [gettext("Page of the system"), gettext("Permission"), *roles]
 

@@ -23,8 +23,7 @@ from app.views.chapters import CUSTODY, MenuEntry
 from app.views.custody.links import named, receivers_of
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 DEPOSIT_COLUMNS: tuple[dict[str, Any], ...] = (
     {"label": _("Deposit number"), "kind": "code"},

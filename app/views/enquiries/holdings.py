@@ -18,7 +18,7 @@ from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 
 def what_holds(row: Any) -> str:
@@ -119,11 +119,11 @@ class HoldingView(ListPage):
             statement = statement.outerjoin(source, true()).where(exists().where(first))
         return statement
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Each holding leads to its entries on either side."""
         ids = {"account": row.account_id, "instrument": row.instrument_id}
-        yield Action(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
-        yield Action(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+        yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
+        yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
 
 
 def _standing(moment: Any) -> Any:
@@ -160,10 +160,10 @@ class OfHolding(ListPage):
     grants = {READERS: "list export"}
     account_column = "account_id"
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The way back to the holdings that one came from."""
         holdings = back_url(url_for("HoldingView.list"))
-        yield Action(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
+        yield RowAction(_("Back"), holdings, icon="arrow-back-up", keeps_place=False)
 
     def check(self, conditions: Conditions) -> None:
         """Another enterprise's holding does not exist."""

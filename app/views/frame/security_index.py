@@ -1,4 +1,4 @@
-"""安全指数: computed from facts that the server has, each with how to improve it."""
+"""安全指数: computed from facts known to the server, each with advice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.security.sessions import SessionFacts
 
 RENEW_BEFORE = timedelta(days=30)
 
-Item = tuple[str, bool, str]  # what is looked at, whether it is fine, how to improve it
+Item = tuple[str, bool, str]  # fact, whether it holds, advice
 
 
 def security_index(member: Any, login: Any, facts: SessionFacts) -> dict[str, Any]:

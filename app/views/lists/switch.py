@@ -16,7 +16,7 @@ from app.extensions import db, transaction
 from app.models import Account, Member
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.lists.listing import Conditions, ListPage, RowAction
 
 CHANGED_AT = Column("changed_at", _("Changed at"), kind="datetime")
 CHANGED_BY = (Column("changed_by", _("Changed by")), Column("ip", _("IP address"), kind="code"))
@@ -62,12 +62,12 @@ class SwitchPage(ListPage):
         """Return how the enterprise's switch stands; officers see many."""
         return self.states[self._is_on()] if g.user.account_id is not None else None
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """The button names the state that it leads to."""
         if not self.may("switch"):
             return
         is_on = self._is_on()
-        yield Action(
+        yield RowAction(
             self.labels[not is_on],
             self.url("switch", to="off" if is_on else "on"),
             method="post",

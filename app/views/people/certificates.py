@@ -35,7 +35,7 @@ from app.views.applications.texts import TextAreaField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
 
 STATES = {
@@ -95,10 +95,10 @@ def holding() -> list[Any]:
     ]
 
 
-def change_action(row: Any) -> Action:
+def change_action(row: Any) -> RowAction:
     """Lead from a person's row to the change of the present certificate."""
     label = _("Resume or revoke") if row.certificate == "suspended" else _("Suspend or revoke")
-    return Action(label, url_for("CertificateView.change", certificate_id=row.certificate_id))
+    return RowAction(label, url_for("CertificateView.change", certificate_id=row.certificate_id))
 
 
 def _waiting(state: str, shown: str) -> Select[Any]:
@@ -203,17 +203,17 @@ class CertificateView(ListPage):
             return statement.where(columns["account_id"] == g.user.account_id)
         return statement.where(columns["member_id"] == g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """What an officer may do with it."""
         is_own = row.member_id == g.user.id and row.state == "active"
         if is_own and self.may("renew") and row.days < RENEWAL_DAYS:
-            yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
+            yield RowAction(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
         if self.may("manage") and row.state in POSSIBLE and _keeps(row):
-            yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
+            yield RowAction(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
         may_replace = self.may("manage") and self.may("write", "CertificateReplacementView")
         if may_replace and row.account_id is not None:
             url = url_for("CertificateReplacementView.new", certificate=row.id)
-            yield Action(_("Replace"), url)
+            yield RowAction(_("Replace"), url)
 
     @expose("/<int:certificate_id>/change", methods=["GET", "POST"])
     @has_access

@@ -37,8 +37,7 @@ from app.views.chapters import ENQUIRIES, SANCTIONS, MenuEntry
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines, given_back
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 SOON = timedelta(days=30)  # 到期提醒
 EXPIRY = {

@@ -1,4 +1,4 @@
-"""任务: one's own jobs, how far they are, what failed; many rows at once become one."""
+"""任务: a member's own jobs, progress, failures; bulk operations that run as jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""信息查询: the holdings with their formula, now and at any past moment, and the entries behind them."""
+"""信息查询: holdings and their formula, now and in the past, and the entries behind them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def export(browser: FlaskClient, path: str, query: str = "") -> list[dict[str, s
 
 
 def figures(browser: FlaskClient, query: str = "") -> list[tuple[int, ...]]:
-    """Return the seven figures of each holding shown, which must obey the manual's formula."""
+    """Return the seven figures of each holding; asserts the manual's formula."""
     found = []
     for row in table(browser.get(f"/holdings/{query}").text):
         numbers = tuple(int(cell.replace(",", "")) for cell in row[-8:-1])
@@ -222,7 +222,7 @@ def test_entries_tell_before_change_and_after(browser, operator, what):
 
 
 def test_each_entry_goes_on_where_the_last_one_ended(browser, a, operator, what):
-    """Whatever happened: before + change = after, and after is the next one's before."""
+    """before + change = after, and after is the next entry's before."""
     actor = Actor.of(operator)
     first, second = submit(operator, what, 100), submit(operator, what, 30)
     with transaction():

@@ -1,4 +1,4 @@
-"""What stands around every page: who one is, what is open to one, the language, the 安全指数."""
+"""The frame of every page: header, menu, language, 安全指数."""
 
 from __future__ import annotations
 

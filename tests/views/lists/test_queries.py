@@ -1,4 +1,4 @@
-"""How many statements a page costs: few, and no more when there are ten times as many rows."""
+"""The number of statements per page: small, and independent of the number of rows."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
 
 
 def costs(app, browser: FlaskClient, addresses: list[str]) -> dict[str, int]:
-    """Return how many statements each address takes, once everything is warm."""
+    """Return the number of statements of each address, with warm caches."""
     found = {}
     for address in addresses:
         browser.get(address)
