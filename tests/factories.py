@@ -39,7 +39,7 @@ PASSWORD = "Correct-Horse-1"
 _number = itertools.count(1000)
 
 
-def number_anew(first: int = 1000) -> None:
+def reset_numbers(first: int = 1000) -> None:
     """Start the numbers again: what a test makes is named alike whatever ran before it.
 
     From 1000 on they sort alike as numbers and as texts, and do not collide with literals in tests.

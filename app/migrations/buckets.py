@@ -1,7 +1,7 @@
-"""Templates of the ledger's SQL over all buckets, and the migration step that adds a bucket.
+"""What the ledger's SQL says of every bucket, and the one step by which a migration adds another.
 
-A migration lists the buckets of its time in the order of their numbers, from 1; it must not read
-`app.domain.moves.Bucket`, which grows.  Example: a later migration adds `pledged` as number 13:
+A migration names the buckets of its own day, in the order of their numbers, 1 for the first; it
+never reads `app.domain.moves.Bucket`, which grows.  A later one adds `pledged`, say, as number 13:
 
     BUCKETS = ("available", ..., "issued", "pledged")
     upgrade:   buckets.add(op, BUCKETS)
@@ -19,12 +19,12 @@ POSTING = SQL / "0001" / "post_movements.sql"
 
 
 def run(op, statements: str, buckets: Sequence[str] = ()) -> None:
-    """Run SQL statements, rendered for the buckets."""
+    """Run SQL as it stands in a file, what it says of every bucket written out."""
     op.get_bind().exec_driver_sql(render(statements, buckets).replace("%", "%%"))
 
 
 def render(statements: str, buckets: Sequence[str]) -> str:
-    """Repeat each line with $bucket for every bucket ($n is its number), and expand the lists."""
+    """Repeat each line with $bucket for every bucket ($n is its number), and fill in the lists."""
     lines = []
     for line in statements.splitlines():
         if re.search(r"\$bucket\b", line):
@@ -57,13 +57,13 @@ def add(op, buckets: Sequence[str]) -> None:
 
 
 def remove(op, buckets: Sequence[str]) -> None:
-    """Remove the last of these buckets; the database refuses where a movement uses it."""
+    """Take the last of these buckets away; the database refuses where a movement names it."""
     _renew(op, buckets[:-1])
     op.execute(f"ALTER TABLE holding DROP COLUMN {buckets[-1]}")
 
 
 def _renew(op, buckets: Sequence[str]) -> None:
-    """Recreate the CHECKs and the posting function for these buckets."""
+    """Let the CHECKs and the function that posts know exactly these buckets."""
     for table, check in (("holding", "never_negative"), ("movement", "bucket_known")):
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {check}")
         condition = _lists(buckets)[check]

@@ -140,12 +140,12 @@ def restored_world(tables: Tables) -> World:
     if not _kept or time.monotonic() > _kept[0][0] + MAX_AGE:
         began, made = time.monotonic(), make_world()
         _kept[:] = [(began, made, tables.keep())]
-        factories.number_anew(AFTER_WORLD)
+        factories.reset_numbers(AFTER_WORLD)
         return made
     _began, world, put_back = _kept[0]
     db.session.rollback()
     put_back()
-    factories.number_anew(AFTER_WORLD)
+    factories.reset_numbers(AFTER_WORLD)
     a, b = (
         replace(
             of,

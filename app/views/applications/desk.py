@@ -238,7 +238,9 @@ class ApplicationDesk(ApplicationList):
         )
         submits = not (self.can_save_draft and "save" in request.form)
         with transaction():
-            taken = desk.take(form, actor, now=now, submits=submits, is_signed=signing.is_required())
+            taken = desk.take(
+                form, actor, now=now, submits=submits, is_signed=signing.is_required()
+            )
         if taken.error is not None and taken.ending is FormOutcome.REFUSED:
             return self._refused(filled, draft, taken.error)
         return self._answer(taken)
