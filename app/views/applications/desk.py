@@ -242,10 +242,10 @@ class ApplicationDesk(ApplicationList):
                 form, actor, now=now, submits=submits, is_signed=signing.is_required()
             )
         if taken.error is not None and taken.ending is FormOutcome.REFUSED:
-            return self._refused(filled, draft, taken.error)
-        return self._answer(taken)
+            return self._show_refusal(filled, draft, taken.error)
+        return self._redirect_after(taken)
 
-    def _answer(self, taken: desk.FormResult) -> Any:
+    def _redirect_after(self, taken: desk.FormResult) -> Any:
         """Lead on from what became of a form."""
         id_ = taken.application_id
         if taken.ending is FormOutcome.TO_SIGN:
