@@ -184,7 +184,7 @@ class Download:
         size = 0
         for piece in self._copy:
             pieces.append(piece[:-1])  # One row; COPY ends it with LF.
-            size += len(piece)
+            size += len(piece) + 1  # With the CR.
             if size >= CHUNK:
                 self._rows += len(pieces)
                 yield END.join([*pieces, b""])
