@@ -20,7 +20,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import PasswordField
+from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired
 
 from app.domain.errors import NotAllowed, RuleError
@@ -37,11 +37,11 @@ from app.security import captcha, certificates, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
 from app.security.roles import ALL_ROLES
-from app.views.applications.texts import StringField
 from app.views.page import Page, current_actor
 
 
 class SignInForm(FlaskForm):
+    # Nothing typed here is kept or shown: whatever is wrong gets the one answer.
     member_no = StringField(
         _("Member number"), [InputRequired(_("Please enter the member number"))]
     )
