@@ -81,7 +81,7 @@ class Titles(Mapping[str, Value]):
     def offered(self) -> dict[str, Value]:
         """Return the values in force today."""
         today = clock.now().date()
-        return {code: value for code, value in self.items() if value.is_offered(today)}
+        return {code: each for code, each in self._values().items() if each.is_offered(today)}
 
     def _values(self) -> Mapping[str, Value]:
         return catalogue().values.get(self.kind, {})
