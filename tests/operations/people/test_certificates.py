@@ -28,8 +28,8 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
 from tests.factories import member
-from tests.security.certified import make_authority
-from tests.signing import authority_folder, csr, signing
+from tests.security.certified import Holder, content_of, make_authority
+from tests.signing import authority_folder, csr, key_of, signing
 
 __all__ = ["authority_folder", "signing"]
 
@@ -305,7 +305,7 @@ def test_a_disabled_persons_certificate_is_neither_resumed_nor_renewed(codes, op
     with pytest.raises(RuleError, match="disabled"), transaction():
         certificates.resume(held.id, officer, now=NOW)
     with pytest.raises(RuleError, match="disabled"), transaction():
-        certificates.renew(held, csr(), Actor.of(operator), now=late)
+        certificates.renew(held, csr(), Actor.of(operator), now=late, content=b"", cms=b"")
 
 
 # Officers
@@ -428,8 +428,11 @@ def test_every_step_is_logged_with_before_and_after(codes, officer):
 
 
 def renewed(old, actor, now, request=None):
+    request = request or csr()
+    content = content_of({"payload": certificates.renewal_payload(old, request)})
+    cms = Holder(key_of(old.der), old.der).signature(content)
     with transaction():
-        return certificates.renew(old, request or csr(), actor, now=now)
+        return certificates.renew(old, request, actor, now=now, content=content, cms=cms)
 
 
 def test_renewal_opens_sixty_days_before_the_end(codes, operator):
