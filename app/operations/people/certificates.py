@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from app.models import (
 )
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
+from app.operations.records.seals import the_signer
 from app.pki import authority
 from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
 from app.pki.canonical import one_line
@@ -87,11 +88,6 @@ def the_authority() -> Authority:
     return authority_of(Path(current_app.config["CA_FOLDER"]), current_app.config["CA_URL"])
 
 
-def the_signer() -> Signer:
-    """Return the way to the signing process."""
-    return Signer(Path(current_app.config["CA_FOLDER"]))
-
-
 def suite() -> CryptoSuite:
     """Return the suite of what is made from now on; what there is says its own."""
     return SUITES[current_app.config["CRYPTO_SUITE"]]
@@ -117,11 +113,10 @@ def open_enrolment(
     _require_active(member)
     _require_two(member_id, actor, confirmed_by)
     let_lapse(member_id)
-    code, salt = _fresh_code(), secrets.token_bytes(16)
+    code = _fresh_code()
     row = CertificateEnrolment(
         reference=f"{secrets.randbelow(10**10):010}",
-        code_hash=suite().derive(code.encode(), salt),
-        salt=salt,
+        salt=secrets.token_bytes(16),
         suite=suite().name,
         member_id=member_id,
         assurance=assurance,
@@ -130,6 +125,7 @@ def open_enrolment(
         opened_at=now,
         expires_at=now + LIFETIME,
     )
+    row.code_hash = suite().derive(_bound(code, row), row.salt)
     db.session.add(row)
     db.session.flush()
     log.record(
@@ -441,7 +437,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
     In a transaction of its own, so that a wrong try counts whatever becomes of the request; the row
     stays locked while the code is derived, so that tries at once are counted one by one.
     """
-    typed = code.replace(" ", "").replace("-", "").upper()
+    typed = code.replace(" ", "").replace("-", "").upper()[:64]
     with db.engine.begin() as connection:
         found = connection.execute(
             select(
@@ -450,6 +446,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
                 CertificateEnrolment.salt,
                 CertificateEnrolment.suite,
                 CertificateEnrolment.tries,
+                *_BOUND,
             )
             .where(
                 CertificateEnrolment.reference == _reference(reference),
@@ -460,7 +457,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
         ).first()
         # Derived even where there is nothing to compare it with: the answer takes as long.
         chosen, salt = (SUITES[found.suite], found.salt) if found else (suite(), bytes(16))
-        derived = chosen.derive(typed[:64].encode("utf-8", "replace"), salt)
+        derived = chosen.derive(_bound(typed, found), salt)
         if found and hmac.compare_digest(derived, found.code_hash):
             found_id = found.id
         else:
@@ -471,6 +468,32 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
     if found_id is None:
         raise InvalidCodes
     return db.session.get_one(CertificateEnrolment, found_id, populate_existing=True)
+
+
+# What a code stands for: in a row that says anything else it is a wrong code.
+_BOUND = (
+    CertificateEnrolment.reference,
+    CertificateEnrolment.member_id,
+    CertificateEnrolment.assurance,
+    CertificateEnrolment.opened_by,
+    CertificateEnrolment.confirmed_by,
+    CertificateEnrolment.expires_at,
+)
+
+
+def _bound(code: str, row: Any) -> bytes:
+    """Return a code with what it stands for, under our secret key.
+
+    Who has the database alone can write a row, and no code that fits it.
+    """
+    told = [_spelt(getattr(row, column.key)) for column in _BOUND] if row else []
+    content = "\n".join(["certificate enrolment", code, *told]).encode("utf-8", "replace")
+    return hmac.digest(current_app.config["SECRET_KEY"].encode(), content, "sha256")
+
+
+def _spelt(value: Any) -> str:
+    """Write a value alike whatever time zone a connection tells its moments in."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _count(connection: Any, enrolment_id: int, tries: int) -> None:

@@ -19,6 +19,11 @@ from app.pki.signer import Signer
 from app.pki.suites import suite_of
 
 
+def the_signer() -> Signer:
+    """Return the way to the signing process."""
+    return Signer(_folder())
+
+
 def are_asked() -> bool:
     """Tell whether there is a seal: wherever certificates are, which is everywhere but in tests."""
     return bool(current_app.config["CERT_LOGIN"] != "off")
@@ -26,7 +31,7 @@ def are_asked() -> bool:
 
 def put_on(contents: Sequence[Mapping[str, Any]]) -> list[bytes]:
     """Return the seal for each content.  Raises SignerAbsent, SignerFailed."""
-    return Signer(_folder()).seal(contents)
+    return the_signer().seal(contents)
 
 
 def holds(content: Mapping[str, Any], seal: bytes | None) -> bool:

@@ -308,6 +308,31 @@ def test_a_disabled_persons_certificate_is_neither_resumed_nor_renewed(codes, op
         certificates.renew(held, csr(), Actor.of(operator), now=late, content=b"", cms=b"")
 
 
+# With the application's password
+
+
+@pytest.mark.parametrize("way", ["derived", "copied"])
+def test_a_row_of_the_databases_own_making_has_no_code_that_fits(
+    codes, operator, officer, checker, way
+):
+    """Whoever stole the password may add rows, and may know the codes of an own enrolment."""
+    own = enrolment(codes)
+    forged = {column.key: getattr(own, column.key) for column in own.__table__.columns}
+    forged |= {"reference": "0000000000", "member_id": checker.member_id}
+    forged |= {"opened_by": officer.member_id, "confirmed_by": operator.id}
+    del forged["id"]
+    if way == "derived":
+        forged["code_hash"] = certificates.suite().derive(codes.code.encode(), own.salt)
+    with transaction():
+        db.session.add(CertificateEnrolment(**forged))
+
+    with pytest.raises(InvalidCodes), transaction():
+        certificates.enrol("0000000000", codes.code, csr(), VISITOR, now=NOW)
+
+    assert count() == 0
+    assert enrolled(codes).member_id == operator.id
+
+
 # Officers
 
 
