@@ -72,7 +72,6 @@ class _Issued:
     member_no: str
     fingerprint: str
     ends: str
-    renews: str = ""
     is_revoked: bool = False
 
 
@@ -88,10 +87,7 @@ class _Known:
     def take(self, entry: dict[str, Any]) -> None:
         """Learn what an entry tells."""
         if entry["act"] in ("issue", "renew"):
-            made = _Issued(
-                entry["serial"], entry["member_no"], entry["fingerprint"], entry["ends"],
-                entry.get("renews", ""),
-            )  # fmt: skip
+            made = _Issued(entry["serial"], entry["member_no"], entry["fingerprint"], entry["ends"])
             self.issued[made.serial] = made
             self.of_member[made.member_no].append(made)
             self.keys.add(entry["key"])
@@ -139,7 +135,7 @@ class Acts:
             if enrolment["reference"] in self._known.references:
                 raise Refused("reference_used")
             earlier = self._known.living(enrolment["member_no"], now)
-            if earlier and (not by[1] or by[0] == by[1]):
+            if earlier and (not all(by) or by[0] == by[1]):
                 raise Refused("second_certificate")
             return self._certify(
                 "issue", request, enrolment["member_no"], enrolment["name"], now, earlier,
@@ -153,23 +149,24 @@ class Acts:
         An earlier successor that the person never came to use ends.  Raises PkiError.
         """
         request = self._acceptable(csr)
-        payload = parse(content)["payload"]
+        told = parse(content)
         with self._one_at_a_time:
             now = self._clock()
             member_no = require_usable(self._ours, certificate, usage=Usage.SIGN, at=now)
             old = x509.load_der_x509_certificate(certificate)
             known = self._known.issued.get(f"{old.serial_number:x}")
-            if known is None or known.fingerprint != hashlib.sha256(certificate).hexdigest():
+            if known is None or known.fingerprint != _digest(certificate):
                 raise Refused("unknown_certificate")
             if known.is_revoked:
                 raise Refused("revoked")
             cms.verify(content, signature, lambda _issuer, serial: _own(certificate, old, serial))
-            if payload != {
+            asked = {
                 "schema": RENEWAL,
                 "member_no": member_no,
                 "serial": known.serial,
-                "request_sha256": hashlib.sha256(csr).hexdigest(),
-            }:
+                "request_sha256": _digest(csr),
+            }
+            if (told["type"], told["payload"]) != ("renew", asked):
                 raise Refused("other_content")
             earlier = [s for s in self._known.living(member_no, now) if s != known.serial]
             return self._certify(

@@ -378,7 +378,9 @@ def test_its_own_clock_dates_a_certificate_which_is_no_authority(attacked):
 
 def test_a_living_person_gets_no_second_certificate(attacked):
     issued(attacked)
-    for number, by in enumerate(({}, {"confirmed_by": "R0001"}), start=2):
+    for number, by in enumerate(
+        ({}, {"confirmed_by": "R0001"}, {"opened_by": "", "confirmed_by": "R0001"}), start=2
+    ):
         told = enrolment(f"{number:010}", **by)
         assert refusal(attacked, "issue", enrolment=told, csr=csr()) == "second_certificate"
     replaced = issued(attacked, reference="0000000009", confirmed_by="R0002")
@@ -416,14 +418,14 @@ def test_an_enrolment_counts_once_and_a_key_once(folder):
         assert refusal(folder, "issue", enrolment=other, csr=request) == "key_used"
 
 
-def renewal(certificate, request, key=None, **changed):
+def renewal(certificate, request, key=None, act="renew", **changed):
     """Return what a holder sends to renew."""
     made = x509.load_der_x509_certificate(certificate)
     payload = {
         "schema": "certificate-renewal/1", "member_no": MEMBER, "serial": f"{made.serial_number:x}",
         "request_sha256": hashlib.sha256(request).hexdigest(),
     }  # fmt: skip
-    content = canonical({"type": "renew", "payload": payload | changed})
+    content = canonical({"type": act, "payload": payload | changed})
     holder = Holder(key or key_of(certificate), certificate)
     return {
         "certificate": certificate, "csr": request, "content": content,
@@ -438,6 +440,8 @@ def test_a_renewal_is_signed_by_the_certificate_that_is_renewed(attacked):
     for changed in ({"member_no": "R0001"}, {"serial": "1"}, {"request_sha256": "0" * 64}):
         asked = renewal(present, request, **changed)
         assert refusal(attacked, "renew", **asked) == "other_content"
+    another_act = renewal(present, request, act="submit")
+    assert refusal(attacked, "renew", **another_act) == "other_content"
     swapped = renewal(present, request) | {"csr": csr()}
     assert refusal(attacked, "renew", **swapped) == "other_content"
 

@@ -454,7 +454,7 @@ def test_every_step_is_logged_with_before_and_after(codes, officer):
 
 def renewed(old, actor, now, request=None):
     request = request or csr()
-    content = content_of({"payload": certificates.renewal_payload(old, request)})
+    content = content_of({"type": "renew", "payload": certificates.renewal_payload(old, request)})
     cms = Holder(key_of(old.der), old.der).signature(content)
     with transaction():
         return certificates.renew(old, request, actor, now=now, content=content, cms=cms)
