@@ -31,7 +31,7 @@ from config import ROOT, ConfigurationError, Settings, load
 
 
 def main() -> None:
-    """Bring everything up and serve until told to stop."""
+    """Start everything and serve until stopped."""
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def prepare(application: Flask, settings: Settings) -> None:
-    """Install and seed where that is ours to do, and leave no connection to be shared."""
+    """Install and seed outside production, and close all connections."""
     with application.app_context():
-        # A real registry is migrated on purpose, by `flask init` and its owner's login.
+        # In production `flask init` migrates, with the owner's credentials.
         if not settings.is_production:
             installation.install()
             if settings.cert_login != "off":
@@ -57,15 +57,15 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
             print_logins(demo.logins(), with_pin=settings.cert_login != "off")
-        # The workers open connections of their own: none may be shared across the fork.
+        # Connections must not be shared across the fork of the workers.
         for engine in db.engines.values():
             engine.dispose()
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[None]:
-    """Leave our number where `make reset` looks for it, for as long as we live."""
-    # gunicorn's own file would refuse to start where a killed server's number is in use again.
+    """Keep a pid file for `make reset`."""
+    # gunicorn's own refuses to start where a killed server's pid has been reused.
     settings.folder.mkdir(parents=True, exist_ok=True)
     file = settings.folder / f"server-{settings.port}.pid"
     file.write_text(str(os.getpid()))
@@ -78,9 +78,9 @@ def running(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def certified(settings: Settings) -> Iterator[None]:
-    """Have the signing process and the USBKey assistant beside the server.
+    """Run the signing process and the USBKey assistant beside the server.
 
-    A real registry has a service for the one, and its members have the other on their own machines.
+    In production the one is a service, and the other runs on members' machines.
     """
     if settings.is_production or settings.cert_login == "off":
         yield
@@ -108,7 +108,7 @@ def certified(settings: Settings) -> Iterator[None]:
 
 
 def assistant_arguments(settings: Settings) -> list[str]:
-    """Return what the demonstration's assistant is started with: our own addresses, soft keys."""
+    """Return the arguments of the demonstration's assistant: our origins, soft keys."""
     hosts = dict.fromkeys((bracketed(settings.host), "127.0.0.1", "localhost"))
     sites = [f"--site=http://{host}:{settings.port}" for host in hosts]
     port = f"--port={settings.assistant_port}"
@@ -118,10 +118,10 @@ def assistant_arguments(settings: Settings) -> list[str]:
 
 @contextlib.contextmanager
 def beside(settings: Settings, module: str, *arguments: str, log: Any = None) -> Iterator[None]:
-    """Run a program of ours until we are done; its input ends with us, however we end."""
+    """Run a module of ours as a child process, which ends when its stdin is closed by our end."""
     command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, "APP_PROFILE": settings.profile}
-    # In a group of its own: Ctrl-C stops the server first, which then stops its helpers.
+    # In its own process group, so that Ctrl-C stops the server first, which then stops its children.
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -142,9 +142,9 @@ def beside(settings: Settings, module: str, *arguments: str, log: Any = None) ->
 
 @contextlib.contextmanager
 def working(settings: Settings) -> Iterator[None]:
-    """Have a worker beside the server; a real registry has its own service for it.
+    """Run a worker beside the server; in production it is a service.
 
-    It ends with us, and by itself where we are killed.
+    It ends with this process, even where that is killed.
     """
     if not settings.has_own_worker:
         yield
@@ -168,7 +168,7 @@ def working(settings: Settings) -> Iterator[None]:
 
 
 class Server(BaseApplication):
-    """gunicorn within this process, so that the one command is also the one thing to stop."""
+    """gunicorn within this process, so that there is one process to stop."""
 
     def __init__(self, application: Flask, settings: Settings) -> None:
         self.flask_application = application
@@ -176,7 +176,7 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what differs from gunicorn's defaults."""
+        """Set the options that differ from gunicorn's defaults."""
         options: dict[str, Any] = {
             "bind": f"{bracketed(self.settings.host)}:{self.settings.port}",
             "worker_class": "gthread",
@@ -185,7 +185,7 @@ class Server(BaseApplication):
             "preload_app": True,
             "graceful_timeout": 5,
             "keepalive": 5,
-            # It would let any program of this user steer the server through a socket in his home.
+            # A control socket in the home folder, open to any program of this user.
             "control_socket_disable": True,
             "forwarded_allow_ips": "",
             "proc_name": "registry",
@@ -196,17 +196,17 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Return the application that was made before the workers were."""
+        """Return the application, created before the fork."""
         return self.flask_application
 
     def announce(self, _server: Any) -> None:
-        """Say where the registry is, once it can be reached."""
+        """Print the URL once the server listens."""
         address = f"http://{bracketed(self.settings.host)}:{self.settings.port}"
         print(f"\n  全国碳排放权注册登记系统: {address}    (Ctrl-C 停止)\n", flush=True)
 
 
 def print_logins(logins: list[dict[str, str]], *, with_pin: bool) -> None:
-    """Print a table of who may sign in, whose columns also line up below Chinese."""
+    """Print the table of logins, aligned for double-width characters."""
     rows = [("角色", "会员编号", "密码", "USBKey的PIN码")]
     rows += [(each["role"], each["login"], each["password"], demo_keys.PIN) for each in logins]
     if not with_pin:
@@ -219,19 +219,19 @@ def print_logins(logins: list[dict[str, str]], *, with_pin: bool) -> None:
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return a text's width in terminal columns."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def bracketed(host: str) -> str:
-    """Write an IPv6 address as it stands before a port."""
+    """Put an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def refuse_taken_port(host: str, port: str, name: str = "PORT") -> None:
-    """Say at once that a port is taken, and not after the database has been brought up."""
+    """Exit at once where a port is taken, before the database is started."""
     if not port.isdigit():
-        return  # The settings say what is wrong with it.
+        return  # refused by the settings
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Settings from the environment: a table with one declaration a variable, which `load` reads."""
+"""Settings from the environment: one declaration per variable, read by `load`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ APP_ROLE = "registry_app"
 
 
 class ConfigurationError(RuntimeError):
-    """The settings do not allow a start; the message says in both languages which and why."""
+    """The settings are invalid; the message says which and why, in both languages."""
 
 
-# What is wrong with a value, given also the settings declared before it; and how that is told.
+# (predicate of a value and the earlier settings that is true for an invalid one, Chinese message,
+# English message)
 Rule = tuple[Callable[[Any, Any], Any], str, str]
 
 
@@ -41,19 +42,19 @@ def setting(
     read: Callable[[str], Any] = str,
     is_secret: bool = False,
 ) -> Any:
-    """Declare a setting: its variable, the text that stands for none or an empty one, and its rules."""
+    """Declare a setting: variable, meaning, default for an unset or empty variable, and rules."""
     declared = {"variable": variable, "meaning": meaning, "default": default}
     return field(repr=not is_secret, metadata=declared | {"rules": rules, "read": read})
 
 
 def one_of(*words: str, english: str = "{name} cannot be {value}") -> Rule:
-    """Refuse every other word."""
+    """Require one of these words."""
     chinese = f"{{name}} 须为 {'、'.join(words)} 之一"
     return lambda value, known: value not in words, chinese, english
 
 
 def whole(least: int, most: int) -> Rule:
-    """Refuse what `_whole` did not read, and what lies outside."""
+    """Require an integer within these limits."""
     chinese = f"{{name}} 须为 {least} 到 {most} 的整数"
     english = f"{{name}} is a whole number of {least} to {most}"
     return lambda value, known: not least <= value <= most, chinese, english
@@ -92,7 +93,7 @@ def _keys(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _database(text: str) -> str | None:
-    """Choose our driver for a PostgreSQL address; None where it is no address."""
+    """Return the URL with our driver, or None for a malformed one."""
     try:
         url = make_url(text) if text else None
     except ArgumentError:
@@ -141,7 +142,7 @@ POSTGRESQL: Rule = (lambda value, known: value and not value.startswith("postgre
 
 
 def of_suite(name: str) -> Callable[[Any], str]:
-    """An authority and its members' keys are of one suite: the demonstration keeps two of each."""
+    """Return the default folder by suite, since an authority and its keys are of one suite."""
     return lambda known: str(
         known.folder / (name if known.crypto_suite == "intl" else f"{name}-{known.crypto_suite}")
     )
@@ -149,7 +150,7 @@ def of_suite(name: str) -> Callable[[Any], str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that differs between installations; a setting may ask for those above it."""
+    """The settings of an installation; defaults and rules may use those declared above."""
 
     # fmt: off
     profile: str = setting(
@@ -172,9 +173,9 @@ class Settings:
         SWITCH, read=_switch)
     trusted_hosts: tuple[str, ...] = setting(
         "TRUSTED_HOSTS", "names under which the site may be called, separated by commas",
-        # A foreign page cannot reach the demo by letting its own name point to this machine.
+        # Prevents DNS rebinding.
         lambda known: "" if known.is_production else f"127.0.0.1,localhost,[::1],{known.host}",
-        # What is signed names our address: it must not be one that a relaying site has sent us.
+        # Signed content names our origin, which must not come from a forged Host header.
         NEEDED, read=_names)
     trusted_proxies: int = setting(
         "TRUSTED_PROXIES", "how many reverse proxies stand before us (0: believe no forwarded address)",
@@ -256,7 +257,7 @@ class Settings:
 
     @property
     def is_production(self) -> bool:
-        """Tell whether this is the real registry, with its clock on the wall and TLS before it."""
+        """Tell whether this is production: wall clock and TLS."""
         return self.profile == "production"
 
     @property
@@ -271,12 +272,12 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of this profile's data, which nothing else shares."""
+        """Return the folder of this profile's data."""
         return folder_of(self.profile)
 
     @property
     def cookie_secure(self) -> bool:
-        """Tell whether cookies travel over TLS alone."""
+        """Tell whether cookies are restricted to TLS."""
         return self.is_production
 
     def flask_config(self) -> dict[str, Any]:
@@ -300,21 +301,21 @@ class Settings:
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
             "PERMANENT_SESSION_LIFETIME": timedelta(hours=self.session_absolute_hours),
-            # Cookies do not know ports: two demos on one machine need two names.  Browsers keep a
-            # __Host- cookie from being set by a neighbouring site, but only over TLS.
+            # Cookies are shared between ports: two demos on one machine need two names.  The prefix
+            # __Host- prevents sibling domains from setting the cookie, but requires TLS.
             "SESSION_COOKIE_NAME": "__Host-registry"
             if self.cookie_secure
             else f"registry_{self.profile}_{self.port}",
             "SESSION_COOKIE_SECURE": self.cookie_secure,
-            # A test's members are many and their passwords guard nothing.
+            # Fast hashes for tests.
             "FAB_PASSWORD_HASH_METHOD": "scrypt:1024:8:1" if self.profile == "test" else "scrypt",
         }
 
     def _engine_config(self) -> dict[str, Any]:
-        # The queue of jobs has a schema of its own.
+        # job_queue is the queue's schema.
         options = "-c timezone=Asia/Shanghai -c search_path=public,job_queue"
         if self.database_url == self.database_owner_url:
-            # Demo and test on a server of one's own with a single login: take the small role.
+            # Demo and test on an external server with a single login: drop to the application's role.
             options += f" -c role={APP_ROLE}"
         return {
             "SQLALCHEMY_DATABASE_URI": self.database_url,
@@ -323,7 +324,7 @@ class Settings:
                 "max_overflow": 10,
                 "pool_timeout": 10,
                 "pool_recycle": 1800,
-                "pool_pre_ping": True,  # A restarted database costs nobody an error page.
+                "pool_pre_ping": True,  # survive a restart of the database
                 "connect_args": {
                     "options": options,
                     "application_name": "registry",
@@ -333,36 +334,36 @@ class Settings:
         }
 
 
-# What no installation changes.
+# The same for all installations.
 FLASK_CONFIG: dict[str, Any] = {
     "TESTING": False,
     "MAX_CONTENT_LENGTH": 20 * 1024 * 1024,
-    # A signed manifest of ten thousand reviews comes in one field.
+    # A signed manifest of 10,000 reviews is one form field.
     "MAX_FORM_MEMORY_SIZE": 4 * 1024 * 1024,
     "SEND_FILE_MAX_AGE_DEFAULT": timedelta(hours=1),
-    # The session, not a clock, ends a form: nobody loses an hour's typing.
+    # Tokens live as long as the session, so that a form left open can still be sent.
     "WTF_CSRF_TIME_LIMIT": None,
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Lax",
     "SESSION_REFRESH_EACH_REQUEST": False,
-    "TRANSFER_CUT_OFF": time(15, 0),  # 登记转交易 is accepted before 15:00.
+    "TRANSFER_CUT_OFF": time(15, 0),  # for 登记转交易
     "BABEL_DEFAULT_LOCALE": "zh",
     "BABEL_DEFAULT_TIMEZONE": "Asia/Shanghai",
-    # Absolute: a relative folder would be looked for inside the package.
+    # Absolute, since a relative folder is resolved within the package.
     "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
     "LANGUAGES": {
         "zh": {"flag": "cn", "name": "中文"},
         "en": {"flag": "gb", "name": "English"},
     },
-    # Flask-AppBuilder's own tables, views, interfaces and conveniences that we do not want.
+    # Flask-AppBuilder, with the features we do not use switched off.
     "APP_NAME": "全国碳排放权注册登记系统",
-    "APP_THEME": "",  # Its other themes load fonts from foreign hosts.
+    "APP_THEME": "",  # other themes load fonts from other hosts
     "AUTH_TYPE": 1,  # AUTH_DB
     "AUTH_USER_REGISTRATION": False,
-    "AUTH_RATE_LIMITED": False,  # Its counters live in one process; ours in the database.
+    "AUTH_RATE_LIMITED": False,  # counts per process; app.security.lockout counts in the database
     "RATELIMIT_ENABLED": False,
-    "FAB_CREATE_DB": False,  # Alembic alone owns the schema.
-    "FAB_UPDATE_PERMS": False,  # `flask init` alone writes roles and permissions.
+    "FAB_CREATE_DB": False,  # Alembic owns the schema
+    "FAB_UPDATE_PERMS": False,  # only `flask init` writes roles and permissions
     "FAB_ADD_SECURITY_VIEWS": False,
     "FAB_ADD_SECURITY_PERMISSION_VIEW": False,
     "FAB_ADD_SECURITY_VIEW_MENU_VIEW": False,
@@ -379,9 +380,9 @@ FLASK_CONFIG: dict[str, Any] = {
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; starts the bundled PostgreSQL where no DATABASE_URL is given.
+    """Read the settings; starts the bundled PostgreSQL without a DATABASE_URL.
 
-    Raises ConfigurationError where they are wrong or, in production, where a secret is missing.
+    Raises ConfigurationError for invalid settings and, in production, for missing secrets.
     """
     known = SimpleNamespace(environ=environ)
     for each in fields(Settings):
@@ -402,7 +403,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _owner(known: Any) -> str:
-    """Return the owner's address where none is given: of the bundled PostgreSQL, or the application's."""
+    """Return the default of the owner's URL: the bundled PostgreSQL's, or the application's URL."""
     if known.is_production:
         return ""
     if known.environ.get("DATABASE_URL"):
@@ -424,7 +425,7 @@ def _personal_data(known: Any) -> str:
 
 
 def _kept(known: Any, name: str, text: str) -> str:
-    """Return the secret in a file that only we can read, made at the first call; production has none."""
+    """Return a generated secret from a private file, created at the first call; "" in production."""
     if known.is_production:
         return ""
     path: Path = known.folder / name
@@ -433,7 +434,7 @@ def _kept(known: Any, name: str, text: str) -> str:
         fresh = path.with_name(f"{name}.{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(text)
-        # Of two first starts at once one makes the file, and both read that one.
+        # Of two concurrent first starts one creates the file, and both read it.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(fresh)
         fresh.unlink()
@@ -442,7 +443,7 @@ def _kept(known: Any, name: str, text: str) -> str:
 
 @dataclass(frozen=True)
 class MailServer:
-    """What a MAIL_URL says: where to send mail, how the line is kept secret, as whom to sign in."""
+    """The parts of MAIL_URL: server, TLS mode and credentials."""
 
     host: str
     port: int
@@ -453,7 +454,7 @@ class MailServer:
 
     @classmethod
     def read(cls, text: str) -> MailServer:
-        """Read `smtp://user:password@host:port?tls=starttls&ca=/path`.  Raises ConfigurationError."""
+        """Parse `smtp://user:password@host:port?tls=starttls&ca=/path`.  Raises ConfigurationError."""
         wrong = refusal(
             "MAIL_URL 应为 smtp://用户:口令@主机:端口?tls=starttls|implicit|off",
             "MAIL_URL reads smtp://user:password@host:port?tls=starttls|implicit|off",
@@ -481,12 +482,12 @@ class MailServer:
 
 
 def refusal(chinese: str, english: str) -> ConfigurationError:
-    """Return the error that says one thing in both languages."""
+    """Return a bilingual error."""
     return ConfigurationError(f"{chinese}。{english[0].upper()}{english[1:]}.")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Tell whether a host is the loopback interface."""
     if host == "localhost":
         return True
     try:
@@ -496,5 +497,5 @@ def is_loopback(host: str) -> bool:
 
 
 def folder_of(profile: str) -> Path:
-    """Return the folder where a profile keeps its data."""
+    """Return the data folder of a profile."""
     return ROOT / "var" / profile

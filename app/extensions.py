@@ -1,4 +1,4 @@
-"""The database session, migrations and the transaction edge; knows nothing else of ours."""
+"""The database session, migrations, and transactions; imports nothing else of the application."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from flask_migrate import Migrate
 db = SQLA()
 migrate = Migrate(directory="app/migrations")
 
-# A lazy text claims to be HTML already, although what a person typed may stand in it: a refused
-# quantity, say.  Without the claim, templates escape it as they escape every text.
+# LazyString declares itself safe HTML, although typed input may be interpolated.  Without __html__
+# templates escape it.
 del LazyString.__html__
 
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Commit what happens inside, or roll all of it back.  Only edges (views, CLI) use it."""
+    """Commit, or roll back on an error.  For views, commands and the worker only."""
     try:
         yield
         db.session.commit()
@@ -28,7 +28,7 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Undo what happens inside, whatever comes of it: what is only tried before a person signs."""
+    """Roll back to a savepoint in any case: for trying an act before it is signed."""
     attempt = db.session.begin_nested()
     try:
         yield

@@ -1,7 +1,7 @@
-"""Commands that Flask and its libraries bring: the few that developers need; all others are refused.
+"""Commands of Flask and other libraries: refused, except a few for development.
 
-They write past our rules and our log: `flask fab reset-password` gave anybody a password of one
-letter (docs/adr/0047).
+They bypass rules and log: `flask fab reset-password` accepted a password of one letter
+(docs/adr/0047).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from flask.cli import FlaskGroup
 
 from config import refusal
 
-# For development; in production none of them is.
+# Allowed outside production.
 NEEDED = ("run", "shell", "routes", "db revision", "db current", "db heads", "db history")
 INSTEAD = {
     "run": "python app.py",
@@ -31,10 +31,10 @@ INSTEAD = {
 
 
 def refuse_foreign(app: Flask) -> None:
-    """Refuse the command that has just loaded the application, and those added to it, if foreign.
+    """Refuse the running command, and those registered with the application, unless allowed.
 
-    Flask finds the libraries' commands without the application, so none of ours can take their
-    place; but what reaches our database loads the application first, and comes by here.
+    Flask finds libraries' commands without the application, so they cannot be replaced; but a
+    command that uses the database loads the application and hence runs this.
     """
     allowed = () if app.config["SETTINGS"].is_production else NEEDED
     path = _running()
@@ -50,7 +50,7 @@ def refuse_foreign(app: Flask) -> None:
 
 
 def _running() -> str:
-    """Return the words behind `flask` of the command that loads the application."""
+    """Return the name of the running `flask` command."""
     context = click.get_current_context(silent=True)
     if context is None or not isinstance(context.find_root().command, FlaskGroup):
         return ""
@@ -62,7 +62,7 @@ def _running() -> str:
 
 
 def _refused(path: str) -> click.Command:
-    """Return a command that takes any arguments and refuses."""
+    """Return a command that refuses, whatever its arguments."""
 
     def refuse(arguments: tuple[str, ...]) -> None:
         raise _refusal(path)

@@ -1,4 +1,4 @@
-"""The web application: `create_app` puts it together."""
+"""The web application factory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from app.models import encrypted
 from app.security import appbuilder, gate, headers, production
 from app.views.frame import errors, frame
 
-LARGEST_ID = 2**31 - 1  # Most keys end here, and what no key can be is an address of nothing.
+LARGEST_ID = 2**31 - 1  # of integer keys; larger ids in a URL are a 404
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
-    """Make the application for these settings, or for the environment's.
+    """Create the application for these settings, or for the environment's.
 
-    Nothing is asked of the database, but before serving.  Raises ConfigurationError.
+    Queries the database only before serving.  Raises ConfigurationError.
     """
     settings = settings or config.load()
     app = Flask("app")
@@ -38,9 +38,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     gate.init_app(app)
     with app.app_context():
         _add_pages(app)
-    # After the gate: whose session is over is sent to sign in, not told of tokens.
+    # After the gate: an ended session redirects to sign-in, rather than failing the CSRF check.
     csrf = CSRFProtect(app)
-    # Programs ask it, no browser's session counts there, and it changes nothing.
+    # OCSP clients have no session, and it changes nothing.
     csrf.exempt(app.view_functions["AuthorityView.ocsp"])
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -57,7 +57,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
 
 def _set_keys(settings: config.Settings) -> None:
-    """Hand the keys of personal data to the column type that uses them."""
+    """Set the keys of personal data (app.models.encrypted)."""
     pairs = dict(settings.personal_data_keys)
     index = bytes.fromhex(pairs.pop("index"))
     secrets = {key_id: bytes.fromhex(text) for key_id, text in pairs.items()}
@@ -71,5 +71,5 @@ def _add_pages(app: Flask) -> None:
     frame.init_app(app)
     errors.init_app(app)
     views.register(builder)
-    # Where Flask-AppBuilder's decorators would send a stranger whom the gate let through.
+    # Where Flask-AppBuilder's decorators redirect anonymous users.
     builder.sm.auth_view = next(v for v in builder.baseviews if v.endpoint == "SignInView")

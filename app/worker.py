@@ -1,7 +1,7 @@
-"""The worker: a process beside the servers that delivers messages and works through jobs.
+"""The worker process: delivers messages, runs jobs and periodic tasks.
 
-Any number of workers may run; the queue (procrastinate, in PostgreSQL) gives each piece of work to
-one of them.  A worker that dies is noticed by its silence, and its work is taken up by another.
+Any number of workers may run; the queue (procrastinate, in PostgreSQL) assigns each task to one of
+them.  A dead worker is detected by its missing heartbeat, and its tasks are retried by another.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from config import Settings
 logger = logging.getLogger(__name__)
 
 CONCURRENCY = 4
-HEARTBEAT = 10  # Seconds between two signs of life,
-SILENCE = 30  # and those without one after which a worker counts as dead.
+HEARTBEAT = 10  # seconds
+HEARTBEAT_TIMEOUT = 30  # seconds without a heartbeat after which a worker is presumed dead
 REVIVAL = "* * * * * */15"
 
 
 class StoppedMidway(Exception):
-    """The worker was told to stop between two chunks; the job goes on in another."""
+    """The worker was stopped between two chunks; another one continues the job."""
 
 
-# What passes: the next try finds the database again, or another worker.
+# Temporary failures.
 _AGAIN = procrastinate.RetryStrategy(wait=5, retry_exceptions=[OperationalError, StoppedMidway])
 
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Something that is done again and again, by one worker at a time; ``cron`` ends in seconds."""
+    """A periodic task, run by one worker at a time; the last field of ``cron`` is seconds."""
 
     name: str
     cron: str
@@ -61,16 +61,16 @@ class Periodic:
 
 
 def publish_crl(_settings: Settings) -> None:
-    """Publish the certificates' revocation list where one is due."""
+    """Publish the revocation list where it is due."""
     try:
         with transaction():
             certificates.publish_crl_if_due(SYSTEM, now=datetime.now(UTC))
-    except PkiError as error:  # The signing process is away: the next turn finds it again.
+    except PkiError as error:  # no signing process; retried at the next run
         logger.warning("no revocation list: %s", error.code)
 
 
 def write_letters(_settings: Settings) -> None:
-    """Write the first letters of accounts that were opened, a few in each transaction."""
+    """Write the first letters of opened accounts, a few in each transaction."""
     written = LETTERS_AT_ONCE
     while written == LETTERS_AT_ONCE:
         with transaction():
@@ -88,9 +88,9 @@ PERIODIC = (
 
 
 def run(flask_app: Flask, *, parent: int = 0) -> None:
-    """Work until told to stop, or until the process ``parent`` is gone."""
+    """Run until stopped, or until the process ``parent`` ends."""
     if parent:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     queue = make_queue(flask_app)
     memory.settle()
     queue.run_worker(
@@ -98,7 +98,7 @@ def run(flask_app: Flask, *, parent: int = 0) -> None:
         delete_jobs="successful",
         shutdown_graceful_timeout=2,
         update_heartbeat_interval=HEARTBEAT,
-        stalled_worker_timeout=SILENCE,
+        stalled_worker_timeout=HEARTBEAT_TIMEOUT,
     )
 
 
@@ -109,20 +109,20 @@ def make_queue(flask_app: Flask) -> procrastinate.App:
         partial(_run_job, flask_app)
     )
     for each in PERIODIC:
-        # At most one that waits and one that runs: a slow server does not pile them up.
+        # At most one queued and one running, so that a slow server does not pile them up.
         task = queue.task(
             name=each.name, queue="periodic", queueing_lock=each.name, lock=each.name
         )(partial(_run_periodic, flask_app, each))
         queue.periodic(cron=each.cron)(task)
     revive = queue.task(name="revive", queue="periodic", queueing_lock="revive", pass_context=True)(
-        _revive
+        _requeue_stalled
     )
     queue.periodic(cron=REVIVAL)(revive)
     return queue
 
 
 def work_through(flask_app: Flask, job_id: int, is_to_stop: Callable[[], bool]) -> None:
-    """Carry a job to its end, a transaction for each chunk of items."""
+    """Run a job to its end, one transaction per chunk."""
     is_over = False
     while not is_over:
         if is_to_stop():
@@ -141,7 +141,7 @@ def _advance(job_id: int) -> bool:
             jobs.fail(job_id, str(error), now=clock.now())
         return True
     except OperationalError:
-        raise  # The database is away, or chose us to end a deadlock: the same chunk again.
+        raise  # connection lost or deadlock: the queue retries the chunk
     except BaseException:
         with transaction():
             jobs.fail(job_id, _("Something went wrong on our side"), now=clock.now())
@@ -158,10 +158,10 @@ def _run_periodic(flask_app: Flask, each: Periodic, timestamp: int) -> None:
         db.session.remove()
 
 
-async def _revive(context: JobContext, timestamp: int) -> None:
-    """Give the work of dead workers back to the queue."""
+async def _requeue_stalled(context: JobContext, timestamp: int) -> None:
+    """Requeue the tasks of dead workers."""
     manager = context.app.job_manager
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=SILENCE):
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=HEARTBEAT_TIMEOUT):
         await manager.retry_job(job)
 
 
@@ -176,8 +176,8 @@ def _connector(flask_app: Flask) -> procrastinate.PsycopgConnector:
     )
 
 
-def _die_with(parent: int) -> None:
-    """End with the process that started us, even where it was killed and could not say so."""
+def _end_with_parent(parent: int) -> None:
+    """End when the parent process has ended, even where it was killed."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)

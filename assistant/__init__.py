@@ -1,8 +1,8 @@
-"""The USBKey assistant (USBKey助手): a small local program that shows what is signed and asks the PIN.
+"""The USBKey assistant (USBKey助手): a local program that shows content, asks the PIN and signs.
 
-It runs beside the browser of the person who signs and listens on this machine's loopback address
-alone.  The registry's page opens it in a window of its own and hands over what is to be signed;
-the window shows it, asks which certificate and the PIN, and hands the signature back.
+It listens on the loopback interface of the member's machine.  The registry's page opens it in a
+window and passes the content, which the window shows; it asks for certificate and PIN, and returns
+the signature.
 """
 
-PORT = 17890  # documented, so that pages know where to find it
+PORT = 17890  # known to the registry's pages

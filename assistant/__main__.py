@@ -20,7 +20,7 @@ SOFT_PROFILES = ("demo", "test")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     options = _options(arguments)
     server = Server(
         options.port, Keyring(_tokens(options), SUITES[options.suite]), frozenset(options.site)
@@ -62,7 +62,7 @@ def _tokens(options: argparse.Namespace):  # type: ignore[no-untyped-def]
 
 
 def _origin(text: str) -> str:
-    """Read an origin as browsers write it: scheme, host and port, nothing behind."""
+    """Parse an origin: scheme, host and port only."""
     parts = urlsplit(text)
     is_local = parts.hostname in ("127.0.0.1", "localhost", "::1")
     is_known = parts.scheme == "https" or (parts.scheme == "http" and is_local)
@@ -72,7 +72,7 @@ def _origin(text: str) -> str:
 
 
 def _end_with_parent() -> None:
-    """Wait until whoever started us is gone, however it went, and go too."""
+    """End when stdin is closed by the end of the parent process."""
     while os.read(sys.stdin.fileno(), 1024):  # Unbuffered: no lock is held when we exit.
         pass
     os._exit(0)

@@ -1,7 +1,6 @@
-"""What a page asks to have signed: its shape, and how it reads in Chinese.
+"""Requests of pages for signatures: validation, and display in Chinese.
 
-The table is made from the payload that is signed, key by key; nothing is left out, and a page can
-hand over no words of its own to be shown instead.
+All of the payload is shown, key by key, and a page cannot supply labels of its own.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from assistant.words import TITLES, in_reading_order, label_of, word_of
 
 VERSION = 1
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes
-KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")  # No key can pose as one of our Chinese labels.
+KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")  # cannot imitate one of our Chinese labels
 DEEPEST = 6
 
 
 class RequestRefused(ValueError):
-    """What a page asked for is not something that we sign; the text is a code for the window."""
+    """The request is not acceptable; the argument is a code for the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing to sign, as a page of a known site asked for it."""
+    """One signature requested by a page of a known origin."""
 
     type: str
     origin: str
@@ -34,7 +33,7 @@ class Request:
     payload: dict[str, Any]
 
     def content(self, at: str) -> bytes:
-        """Return the bytes that are signed."""
+        """Return the canonical bytes to sign."""
         return canonical(
             {
                 "v": VERSION,
@@ -48,7 +47,7 @@ class Request:
 
 
 def read(message: dict[str, Any], origins: frozenset[str]) -> Request:
-    """Check what the window was handed; raises RequestRefused."""
+    """Validate a page's message.  Raises RequestRefused."""
     if set(message) != {"type", "origin", "challenge", "payload"}:
         raise RequestRefused("malformed")
     if message["origin"] not in origins:
@@ -70,12 +69,12 @@ def read(message: dict[str, Any], origins: frozenset[str]) -> Request:
 
 
 def describe(request: Request) -> list[dict[str, Any]]:
-    """Return the payload as blocks of rows and tables, in its own words and ours."""
+    """Return the payload as blocks of rows and tables, with Chinese labels."""
     return _blocks("", request.payload)
 
 
 def _blocks(title: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Describe an object: its plain values first, then what lies within it."""
+    """Describe an object: scalar values first, then nested ones."""
     keys = in_reading_order(values)
     plain = [key for key in keys if not _is_nested(values[key])]
     blocks: list[dict[str, Any]] = []
@@ -127,12 +126,12 @@ def _is_nested(value: Any) -> bool:
 
 
 def _named(key: str, values: dict[str, Any]) -> str:
-    """Write one of an object's plain values; a type is called as in the object's kind of application."""
+    """Format a scalar of an object; categories depend on the object's kind of application."""
     return _text(key, values[key], str(values.get("kind", "")))
 
 
 def _text(key: str, value: Any, kind: str = "") -> str:
-    """Write a plain value; a code that has a Chinese word gets it, and keeps the code beside it."""
+    """Format a scalar; a known code is shown with its Chinese word."""
     if value is None or value in ("", [], {}):
         return "（空）"
     if isinstance(value, bool):
@@ -143,7 +142,7 @@ def _text(key: str, value: Any, kind: str = "") -> str:
 
 
 def _is_readable(value: Any, depth: int) -> bool:
-    """Tell whether a table of this can be read: not too deep, and every key a plain word."""
+    """Tell whether a value can be displayed: not too deep, and every key matches KEY."""
     if isinstance(value, dict):
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in value):
             return False

@@ -1,7 +1,7 @@
-"""The keys within reach: what their certificates say, and the few things that are done with a PIN.
+"""The tokens at hand: their certificates, and the operations that need a PIN.
 
-A PIN is handed from the window to the token and forgotten.  The factory's PIN opens nothing but the
-change of the PIN (docs/adr/0032); a demonstration key, which protects nothing, keeps it.
+A PIN is passed from the window to the token and not stored.  The factory PIN is accepted only for
+changing the PIN (docs/adr/0032), except on demonstration keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from app.pki.tokens import (
 )
 
 TRIES_FILE = "tries.json"
-BLANK = "新USBKey"  # For whoever's account is opened in the demonstration.
+BLANK = "新USBKey"  # for new members of the demonstration
 WINDOW_CODES = (
     "pin_incorrect",
     "pin_locked",
@@ -49,14 +49,14 @@ WINDOW_CODES = (
 
 
 class KeyRefused(Exception):
-    """A token does not do what the window asks; `code` is for the window to put into words."""
+    """A token refused; the window words its `code`."""
 
     def __init__(self, code: str, tries_left: int | None = None) -> None:
         super().__init__(code)
         self.code, self.tries_left = code, tries_left
 
     def facts(self) -> dict[str, Any]:
-        """Return what the window is told."""
+        """Return the error for the window."""
         told: dict[str, Any] = {"error": self.code}
         return told if self.tries_left is None else {**told, "tries_left": self.tries_left}
 
@@ -70,7 +70,7 @@ class Held:
 
     @property
     def id(self) -> str:
-        """The fingerprint, by which the window names it."""
+        """The fingerprint, as id in the window."""
         return hashlib.sha256(self.key.der).hexdigest()
 
     def sign(self, data: bytes) -> bytes:
@@ -80,7 +80,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class MadeKey:
-    """A key that was made just now, and the request (CSR) in PEM that asks for its certificate."""
+    """A new key, and its certificate request in PEM."""
 
     label: str
     key_id: bytes
@@ -88,7 +88,7 @@ class MadeKey:
 
 
 class Keyring:
-    """Every token that is plugged in now, asked anew each time: keys come and go."""
+    """All tokens present, listed again at each call, since USBKeys come and go."""
 
     def __init__(
         self, find_tokens: Callable[[], list[TokenBackend]], suite: CryptoSuite = INTL
@@ -96,13 +96,13 @@ class Keyring:
         self._find_tokens, self._suite = find_tokens, suite
 
     def certificates(self) -> list[dict[str, Any]]:
-        """Return what the window shows of each certificate."""
+        """Return each certificate for display."""
         now = datetime.now(UTC)
         return [_shown(held, now) for held in self._held()]
 
     def tokens(self) -> list[dict[str, Any]]:
-        """Return what the window shows of each token."""
-        with _told():
+        """Return each token for display."""
+        with _translated_errors():
             return [
                 {"id": token.label, "name": token.label, "is_soft": _is_soft(token)}
                 for token in self._find_tokens()
@@ -117,19 +117,19 @@ class Keyring:
             return cms.sign(content, held, held.key.der, signed_at=at)
 
     def change_pin(self, label: str, pin: str, new_pin: str) -> None:
-        """Give a token another PIN.  Raises KeyRefused."""
-        with _told():
+        """Change a token's PIN.  Raises KeyRefused."""
+        with _translated_errors():
             self._token(label).change_pin(pin, new_pin)
 
     def make_key(self, label: str, pin: str, member_no: str) -> MadeKey:
-        """Make a key inside a token, and the request for its certificate."""
+        """Generate a key in a token, and the request for its certificate.  Raises KeyRefused."""
         token = self._token(label)
         with _opened(token, pin):
             key = token.generate_key(self._suite.key_kind, label=member_no)
             return MadeKey(label, key.key_id, request_for(token, key, member_no).decode())
 
     def store_certificate(self, made: MadeKey, pin: str, text: str) -> None:
-        """Put the certificate beside the key that it was issued for.  Raises KeyRefused."""
+        """Store the certificate of a key on its token.  Raises KeyRefused."""
         token = self._token(made.label)
         try:
             certificate = x509.load_pem_x509_certificate(text.encode())
@@ -139,13 +139,13 @@ class Keyring:
             token.store_certificate(made.key_id, certificate.public_bytes(Encoding.DER))
 
     def _held(self) -> list[Held]:
-        with _told():
+        with _translated_errors():
             return [
                 Held(token, key) for token in self._find_tokens() for key in token.certificates()
             ]
 
     def _token(self, label: str) -> TokenBackend:
-        with _told():
+        with _translated_errors():
             for token in self._find_tokens():
                 if token.label == label:
                     return token
@@ -153,7 +153,7 @@ class Keyring:
 
 
 def usb_keys(module: str, labels: list[str], state: Path) -> Callable[[], list[TokenBackend]]:
-    """Return a function that finds the tokens of a driver: those named, or all."""
+    """Return a function that lists the tokens of a driver, all or those with these labels."""
     counter = TryCounter(state / TRIES_FILE)
 
     def find() -> list[TokenBackend]:
@@ -164,15 +164,15 @@ def usb_keys(module: str, labels: list[str], state: Path) -> Callable[[], list[T
 
 
 def demo_keys(folder: Path) -> Callable[[], list[TokenBackend]]:
-    """Return a function that finds the demonstration's keys: a folder each, one PIN each.
+    """Return a function that lists the demonstration's tokens, one folder each.
 
-    There is always a blank one for the next newcomer.
+    There is always a blank one for a new member.
     """
     counter = TryCounter(folder / TRIES_FILE)
 
     def find() -> list[TokenBackend]:
         with LOCK:
-            _lay_out_a_blank(SoftwareToken(folder / BLANK, counter, is_demo=True))
+            _replace_used_blank(SoftwareToken(folder / BLANK, counter, is_demo=True))
         return [
             SoftwareToken(path.parent, counter, is_demo=True)
             for path in sorted(folder.glob("*/pin"))
@@ -181,8 +181,8 @@ def demo_keys(folder: Path) -> Callable[[], list[TokenBackend]]:
     return find
 
 
-def _lay_out_a_blank(blank: SoftwareToken) -> None:
-    """Call a blank key that has got a certificate by its holder's number, and make the next."""
+def _replace_used_blank(blank: SoftwareToken) -> None:
+    """Rename a blank token that got a certificate to its member's number, and create the next."""
     held = blank.certificates()
     if held:
         number = _member_no(x509.load_der_x509_certificate(held[-1].der)) or "USBKey"
@@ -204,16 +204,16 @@ def _labels(module: str) -> list[str]:
 
 @contextmanager
 def _opened(token: TokenBackend, pin: str) -> Iterator[None]:
-    """Open a token for one act; the factory's PIN is right and yet not enough."""
-    with _told(), unlocked(token, pin):
+    """Open a token for one operation.  Raises KeyRefused, also for the factory PIN."""
+    with _translated_errors(), unlocked(token, pin):
         if pin == FACTORY_PIN and not _is_soft(token):
             raise KeyRefused("pin_factory")
         yield
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Turn a token's refusal into a code for the window."""
+def _translated_errors() -> Iterator[None]:
+    """Translate a token's errors into codes for the window."""
     try:
         yield
     except PinIncorrect as error:
@@ -254,4 +254,4 @@ def _member_no(certificate: x509.Certificate) -> str:
     try:
         return member_no_of(certificate)
     except (x509.ExtensionNotFound, ValueError):
-        return ""  # Another authority's certificate: it can be shown, and the registry refuses it.
+        return ""  # of another authority: shown here, refused by the registry

@@ -1,8 +1,8 @@
-"""The window's server: this machine only, its own page only, JSON only, and nothing kept.
+"""The window's HTTP server: loopback only, its own page only, JSON only, nothing stored.
 
-Whoever attacks it is another page in the same browser.  So every request must name our own host (a
-foreign name that points to this machine is refused), must come from our own window (the browser
-says so in Sec-Fetch-Site and Origin), and must carry the token of a window that was opened.
+The attacker is another page in the same browser.  So every request must have our own Host (against
+DNS rebinding), must come from our own window (Sec-Fetch-Site and Origin), and must carry the token
+of an open window.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from assistant.keyring import KeyRefused, Keyring, MadeKey
 
 PAGES = Path(__file__).resolve().parent / "pages"
 FILES = {"/popup.css": "text/css", "/popup.js": "text/javascript"}
-LARGEST_REQUEST = 2 * 1024 * 1024  # a manifest of ten thousand reviews
+LARGEST_REQUEST = 2 * 1024 * 1024  # bytes; a manifest of 10,000 reviews
 WINDOWS = 32
 WINDOW_LIVES = 15 * 60  # seconds
 POLICY = (
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered; the text is a code for the window."""
+    """A refused request; `code` is for the window."""
 
     def __init__(self, status: HTTPStatus, code: str) -> None:
         super().__init__(code)
@@ -52,16 +52,16 @@ class Refused(Exception):
 
 @dataclass
 class Window:
-    """One opened window: it signs one request, the one that it shows."""
+    """An open window, which signs only the one request it shows."""
 
     opened: float
     request: contents.Request | None = None
-    made: MadeKey | None = None  # a key that waits for its certificate
+    made: MadeKey | None = None  # a key that awaits its certificate
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Server(ThreadingHTTPServer):
-    """The assistant on its port, with the windows that are open."""
+    """The assistant's server, with its open windows."""
 
     daemon_threads = True
 
@@ -73,7 +73,7 @@ class Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def open_window(self) -> str:
-        """Return the token of a new window; of too many, the oldest is forgotten."""
+        """Return the token of a new window; drops the oldest of too many."""
         token = secrets.token_urlsafe(32)
         now = time.monotonic()
         with self._lock:
@@ -84,7 +84,7 @@ class Server(ThreadingHTTPServer):
         return token
 
     def window(self, token: str) -> Window:
-        """Return an open window; raises Refused."""
+        """Return an open window.  Raises Refused."""
         with self._lock:
             window = self._windows.get(token)
         if window is None or time.monotonic() - window.opened > WINDOW_LIVES:
@@ -106,18 +106,18 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self._get)
 
     def do_POST(self) -> None:
-        """Carry out what the window asks for."""
+        """Carry out a request of the window."""
         self._answer(self._post)
 
     def log_message(self, *_words: Any) -> None:
-        """Write no log: it would tell when which certificate was used."""
+        """Write no log, which would disclose the use of certificates."""
 
     def _answer(self, work: Any) -> None:
         try:
             self._require_own_host()
             work()
         except Refused as refused:
-            self.close_connection = True  # What it still sends is not read.
+            self.close_connection = True  # discards the rest of the request
             self._send_json(refused.status, {"error": refused.code})
 
     def _require_own_host(self) -> None:
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _get(self) -> None:
         if self.path == "/ui":
-            # Opened as a page of its own, from anywhere: a window, never a frame and never a fetch.
+            # Only a top-level navigation, from anywhere: no frame, no fetch.
             if (self._header("Sec-Fetch-Dest"), self._header("Sec-Fetch-Mode")) != (
                 "document",
                 "navigate",
@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Content-Security-Policy": POLICY.format(nonce=nonce)}
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(), headers)
 
-    # What the window asks for
+    # Requests of the window
 
     def _post(self) -> None:
         if self._header("Sec-Fetch-Site") != "same-origin":
@@ -193,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         return message
 
     def _header(self, name: str) -> str:
-        """Return a header that stands there once, or nothing."""
+        """Return a header that occurs exactly once, or ""."""
         values = self.headers.get_all(name) or []
         return values[0] if len(values) == 1 else ""
 
@@ -217,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def take_request(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
-    """Take the one thing that this window is to sign; answer how it reads, and the certificates."""
+    """Accept the window's one request; return its description and the certificates."""
     request = contents.read(message, server.origins)
     with window.lock:
         if window.request is not None:
@@ -234,13 +234,13 @@ def take_request(server: Server, window: Window, message: dict[str, Any]) -> dic
 
 
 def list_keys(server: Server, window: Window, _message: dict[str, Any]) -> dict[str, Any]:
-    """Answer which certificates and which tokens there are now."""
+    """Return the certificates and tokens present."""
     _request_of(window)
     return {"certificates": server.keyring.certificates(), "tokens": server.keyring.tokens()}
 
 
 def sign(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
-    """Sign what the window shows, after which it signs nothing more."""
+    """Sign the window's request, once."""
     with window.lock:
         request = _request_of(window)
         at = datetime.now(UTC).replace(microsecond=0)
@@ -252,7 +252,7 @@ def sign(server: Server, window: Window, message: dict[str, Any]) -> dict[str, A
 
 
 def change_pin(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
-    """Give a token another PIN."""
+    """Change a token's PIN."""
     _request_of(window)
     words = (_word(message, name) for name in ("token", "pin", "new_pin"))
     server.keyring.change_pin(*words)
@@ -260,7 +260,7 @@ def change_pin(server: Server, window: Window, message: dict[str, Any]) -> dict[
 
 
 def enrol(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
-    """Make a key on a token, and answer the request for its certificate."""
+    """Generate a key on a token, and return its certificate request."""
     request = _request_of(window)
     if request.type != "enrol":
         raise Refused(HTTPStatus.BAD_REQUEST, "unknown_type")
@@ -274,7 +274,7 @@ def enrol(server: Server, window: Window, message: dict[str, Any]) -> dict[str, 
 
 
 def store(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
-    """Put the certificate that came back on the token where its key is."""
+    """Store the issued certificate on the key's token."""
     if window.made is None:
         raise Refused(HTTPStatus.CONFLICT, "no_request")
     words = _word(message, "pin"), _word(message, "certificate")

@@ -1,4 +1,4 @@
-"""The Chinese words for what is signed; a key that is not known is shown as it stands, never hidden."""
+"""Chinese labels of signed content; unknown keys are shown as they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from assistant.kinds import CATEGORIES, KINDS
 
-# What may be signed: the type that stands in the signed content, and the window's title.
+# The types of content that may be signed, with the window's titles.
 TITLES = {
     "login": "登录",
     "submit": "提交申请",
@@ -64,16 +64,16 @@ PLACES = {key: place for place, key in enumerate(LABELS)}
 
 
 def in_reading_order(keys: Iterable[str]) -> list[str]:
-    """Return the keys as people read them: known ones in the order above, then the others."""
+    """Return the keys in display order: known ones as above, then the others."""
     return sorted(keys, key=lambda key: PLACES.get(key, len(PLACES)))
 
 
 def label_of(key: str) -> str:
-    """Return the word for a key of the payload."""
+    """Return the label of a key."""
     return LABELS.get(key, key)
 
 
 def word_of(key: str, text: str, kind: str) -> str:
-    """Return the word for a value, or ""; a type is called as in its ``kind`` of application."""
+    """Return the word for a code, or ""; categories depend on ``kind``."""
     words = CATEGORIES.get(kind, {}) if key == "category" else VALUES.get(key, {})
     return words.get(text, "")

@@ -1,1 +1,1 @@
-"""Benchmarks: every figure stands beside a yardstick that was measured in the same run."""
+"""Benchmarks, each with a yardstick measured in the same run."""

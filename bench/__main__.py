@@ -28,9 +28,9 @@ CASES = (
 
 
 def main() -> int:
-    """Measure, print and keep; return 1 where a case left books that do not verify.
+    """Measure, print and save; return 1 where a case left a ledger that does not verify.
 
-    A figure that falls short is no error.
+    A missed aim is no error.
     """
     arguments = _arguments()
     began = time.monotonic()

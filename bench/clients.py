@@ -1,4 +1,4 @@
-"""Client processes, forked from this one, that do one thing over and over for some seconds."""
+"""Forked client processes that repeat an act for some seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Act = Callable[[], object]
 
 
 class Clients:
-    """Some processes, each with what its own ``prepare`` made; they wait until they are run."""
+    """Processes that wait to be run, each with the act that its ``prepare`` returned."""
 
     def __init__(self, count: int, prepare: Callable[[int], Act]) -> None:
         self.pipes, self.processes = [], []
@@ -26,7 +26,7 @@ class Clients:
             assert pipe.recv() == "ready"
 
     def rate(self, seconds: float, *, clients: int | None = None) -> float:
-        """Let the first clients act for some seconds at once; return acts a second."""
+        """Run the first clients concurrently for some seconds; return acts per second."""
         active = self.pipes[:clients]
         for pipe in active:
             pipe.send(seconds)
@@ -42,7 +42,7 @@ class Clients:
 
 @contextmanager
 def waiting(count: int, prepare: Callable[[int], Act]) -> Iterator[Clients]:
-    """Lend client processes."""
+    """Yield client processes and end them."""
     clients = Clients(count, prepare)
     try:
         yield clients

@@ -1,4 +1,4 @@
-"""The day-end over very many transfers in transit."""
+"""The day-end over many transfers in transit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ EVENING = datetime(2026, 11, 20, 15, 30, tzinfo=BEIJING)
 
 
 def roll(world: World, report: Report) -> None:
-    """Compare the day-end with one that updates the state of each transfer.
+    """Compare the day-end with updating the state of each transfer.
 
-    The yardstick is the bare UPDATE of the states, without moving anything.  Both are rolled back
-    after each round but the last of ours, so that every round has the same to do.
+    The yardstick is the bare UPDATE, without movements.  All rounds but our last are rolled back, so
+    that each does the same work.
     """
     rows = 60_000 if world.is_quick else 1_000_000
     _put_in_transit(world, rows)
@@ -62,7 +62,7 @@ def _update_states(world: World) -> float:
 
 
 def _put_in_transit(world: World, rows: int) -> None:
-    """Write submitted transfers of today with their postings, as the operation leaves them."""
+    """Insert submitted transfers of today with their postings, like the operation."""
     with world.superuser() as connection:
         for statement in _TRANSIT.split(";"):
             connection.execute(

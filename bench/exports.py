@@ -1,4 +1,4 @@
-"""A large CSV file through the server, beside psql's COPY of the very same statement."""
+"""Large exports through the server, compared with psql's COPY and XlsxWriter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATH = pages.LIST + "export.csv"
 
 @dataclass(slots=True)
 class _Seen:
-    """What one download showed."""
+    """Measurements of one download."""
 
     whole: float = 0.0  # seconds
     first: float = 0.0
@@ -33,8 +33,8 @@ class _Seen:
 def csv(world: World, report: Report) -> None:
     """Compare the transfer list's CSV through gunicorn with psql's COPY of the same SELECT.
 
-    The SELECT is the page's own, formula guard included.  The worker's memory is watched while it
-    serves; the first byte is the first piece of the body.
+    The SELECT is the page's, formula guard included.  Also measures the worker's peak memory and the
+    time to the first byte of the body.
     """
     rows = 120_000 if world.is_quick else 1_000_000
     pages.fill(world, rows)
@@ -73,7 +73,7 @@ def csv(world: World, report: Report) -> None:
 def xlsx(world: World, report: Report) -> None:
     """Compare the transfer list's XLSX through gunicorn with XlsxWriter's for rows of the same shape.
 
-    XlsxWriter is what most would take; it writes constant rows here, so that no database slows it.
+    XlsxWriter, the usual choice, writes constant rows, without a database.
     """
     rows = 20_000 if world.is_quick else 100_000
     pages.fill(world, rows)
@@ -113,13 +113,13 @@ def _xlsxwriter(rows: int) -> None:
 
 
 def _until(rows: int) -> str:
-    """The filled rows are a second apart, beginning with 2025: the day that holds the last of ours."""
+    """Return the day of the last row: rows are one second apart, from the start of 2025."""
     day = time.gmtime(time.mktime(time.strptime("2025-01-01", "%Y-%m-%d")) + rows)
     return time.strftime("%Y-%m-%d", day)
 
 
 def _statement(world: World, cookie: str, query: str) -> str:
-    """Return the statement that the page's export copies, its values written out."""
+    """Return the statement of the page's export, with literal values."""
     found: list[str] = []
 
     def note(connection, statement):

@@ -1,4 +1,4 @@
-"""django-hordak, a ledger that others use, in a database of its own in the same cluster."""
+"""django-hordak, a widely used ledger, in a database of its own in the same cluster."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def install(world: World) -> None:
     call_command("migrate", verbosity=0)
     for number in range(ACCOUNTS):
         Account.objects.create(name=str(number), type="AS", currencies=["EUR"])
-    connection.close()  # Each client opens its own.
+    connection.close()  # each client opens its own
 
 
 def transfers(number: int) -> Callable[[], object]:
-    """Return hordak's own transfer between two accounts, without any check of the balance."""
+    """Return hordak's transfer between two accounts, which does not check the balance."""
     from django.db import transaction
     from hordak.models import Account
     from moneyed import Money

@@ -1,4 +1,4 @@
-"""Interleaved rounds, medians and ratios, and how they are printed and kept."""
+"""Interleaved rounds, medians and ratios, and their report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(slots=True)
 class Figure:
-    """One line of the table: a median, and its ratio to the yardstick of the same rounds."""
+    """A median, and its ratio to the yardstick of the same rounds."""
 
     case: str
     value: float
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Report:
-    """What was measured so far."""
+    """The figures so far."""
 
     figures: list[Figure] = field(default_factory=list)
 
@@ -47,9 +47,9 @@ class Report:
         aim: str = "",
         note: str = "",
     ) -> Figure:
-        """Keep a case; ``to`` is the yardstick's name and its rounds, interleaved with ours.
+        """Add a case; ``to`` is the yardstick's name and rounds, interleaved with ours.
 
-        The ratio is the median of the rounds' ratios: a slow minute slows both.
+        The ratio is the median of the rounds' ratios, since a slow minute slows both.
         """
         ratio = None
         if to is not None:
@@ -73,14 +73,14 @@ class Report:
         return [asdict(figure) | {"is_met": figure.is_met} for figure in self.figures]
 
     def short(self) -> list[Figure]:
-        """Return what fell short of its aim."""
+        """Return the figures that missed their aim."""
         return [figure for figure in self.figures if figure.is_met is False]
 
 
 def interleaved(
     rounds: int, cases: dict[str, Callable[[], float]], *, warm_up: bool = False
 ) -> dict[str, list[float]]:
-    """Run the cases in turn, round after round, every second round backwards."""
+    """Run the cases in turn, in rounds of alternating order; return their seconds or rates."""
     found: dict[str, list[float]] = {name: [] for name in cases}
     if warm_up:
         for run in cases.values():
@@ -100,7 +100,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def say(words: str) -> None:
-    """Print a heading or a remark at once."""
+    """Print and flush."""
     print(words, flush=True)
     sys.stdout.flush()
 

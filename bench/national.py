@@ -1,7 +1,7 @@
-"""A registry of the nation's size, made up: `python -m bench.national` fills an empty demonstration.
+"""A synthetic registry of national size: `python -m bench.national` fills an empty demonstration.
 
-3,400 enterprises, a year of transfers and their papers, the same every time.  The statements are in
-national.sql; the triggers derive holdings and entries from the movements, and none is turned off.
+3,400 enterprises and a year of transfers with their documents, deterministic.  The statements are in
+national.sql; all triggers are active and derive holdings and entries from the movements.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from app.operations.people import passwords
 from app.web import create_app
 
 FIRST_DAY, LAST_DAY = date(2025, 11, 24), date(2026, 11, 20)  # a year of trading days
-RUNNING = 2025  # the compliance year that is not over
+RUNNING = 2025  # the current compliance year
 TRANSFERS = 0.6  # a trading day, for each enterprise
 TOTAL_ISSUED = 28_000_000_000  # tonnes, all vintages together
-PASSED_BEHIND = 0.03  # of the enterprises stay behind in a year that is over
+PASSED_BEHIND = 0.03  # share of enterprises with a 缺口 in a past year
 FIRST_ACCOUNT = 101
 SECTORS = {"power": 0.62, "cement": 0.28, "steel": 0.07, "aluminium": 0.03}
-SIZES = {"power": 1.0, "cement": 0.45, "steel": 5.0, "aluminium": 3.0}  # of emissions, relative
+SIZES = {"power": 1.0, "cement": 0.45, "steel": 5.0, "aluminium": 3.0}  # relative emissions
 SUFFIXES = {
     "power": ("发电", "热电", "能源发电", "洁净煤发电"),
     "cement": ("水泥", "特种水泥"),
     "steel": ("钢铁", "特钢"),
     "aluminium": ("铝业",),
 }
-# Places that are on no map.
+# Fictitious places.
 PLACES = (
     "云溪 星河 松涛 望海 听泉 揽月 栖霞湾 青禾 白鹭 长亭 晚晴 春汀 秋水 雪浪 竹影 鹿鸣 鹤汀 枫桥岭 兰皋 棠溪 "
     "梅坞 柳浦 桃源里 荷风 芦洲 雁回 燕来 鸥波 石泉湾 金穗 银杏坪 玉屏川 碧落 丹崖 紫塬 苍梧岭 沧浪 扶摇 "
     "凌云渡 朝晖 暮云 晨曦 霁月 清漪 澄江口 平沙 远岫 横波"
 ).split()
 _POWER, _ALL = ["power"], list(SECTORS)
-# Year, code, name, trade code, billions of tonnes, sectors, when it is counted off.
+# Year, code, name, trade code, billions of tonnes, sectors, day of surrender.
 VINTAGES = (
     (2020, "PE2021000025", "碳排放配额19-20", "CEA", 6.4, _POWER, date(2021, 12, 31)),
     (2021, "PE2023000031", "碳排放配额21", "CEA21", 3.6, _POWER, date(2023, 12, 29)),
@@ -67,7 +67,7 @@ ISSUES = (
     (6, date(2026, 4, 10), 0.7, "pre_allocation"), (6, date(2026, 9, 25), 0.3, "approved"),
     (7, date(2026, 7, 1), 1.0, "pre_allocation"),
 )  # fmt: skip
-CALLED_ON = date(2026, 9, 25)  # with the last issue of the running year come its notices
+CALLED_ON = date(2026, 9, 25)  # notices of the current year
 
 _parts = re.split(
     r"^-- (\w+): .*$", Path(__file__).with_suffix(".sql").read_text("utf-8"), flags=re.M
@@ -91,15 +91,15 @@ class Enterprise:
 
 
 def seed(owner_url: str, *, count: int = 3400, until: date = LAST_DAY) -> datetime:
-    """Fill an installed, empty registry; return 10:00 of the next trading day, where its clock stands.
+    """Fill an installed, empty registry, and set its clock to 10:00 of the next trading day.
 
-    All or nothing.  Raises RuleError where accounts are there already.  Needs an application context
-    for the password's hash.
+    Returns that time.  One transaction.  Raises RuleError where there are accounts.  Needs an
+    application context, for hashing the password.
     """
     address = owner_url.replace("+psycopg", "", 1)
     with psycopg.connect(address, cursor_factory=psycopg.ClientCursor) as connection:
         _require_empty(connection)
-        # One sort of thousands of entries a day; freed at the end of the transaction.
+        # For sorting thousands of entries a day.
         connection.execute("SET LOCAL work_mem = '128MB'; SET LOCAL synchronous_commit = off")
         connection.execute("SET LOCAL timezone = 'Asia/Shanghai'")
         days, morning = _trading_days(connection, until)
@@ -131,7 +131,7 @@ def _trading_days(connection: psycopg.Connection, until: date) -> tuple[list[dat
 
 
 def _open(connection: psycopg.Connection, all_: Sequence[Enterprise]) -> None:
-    """Write instruments, accounts and everybody who signs in."""
+    """Insert instruments, accounts and members."""
     _run(connection, "prepare")
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -160,7 +160,7 @@ def _open(connection: psycopg.Connection, all_: Sequence[Enterprise]) -> None:
 
 
 def _live(connection: psycopg.Connection, count: int, days: Sequence[date]) -> None:
-    """Let the years before pass, then each trading day: issues, transfers, day-end, surrender."""
+    """Insert the past years, then each trading day: issuance, transfers, day-end, surrender."""
     occasions = {day for _vintage, day, _share, _kind in ISSUES} | {row[-1] for row in VINTAGES}
     occasions -= {None}
     earlier = sorted(day for day in occasions if day < FIRST_DAY)
@@ -184,7 +184,7 @@ def _live(connection: psycopg.Connection, count: int, days: Sequence[date]) -> N
 def _write(
     connection: psycopg.Connection, name: str, days: Sequence[date], **values: object
 ) -> None:
-    """Make the papers of some days, and write them with what they move."""
+    """Generate the applications of some days, and insert them with their movements."""
     for day in days:
         _run(connection, name, day=day, **values)
         if connection.execute("SELECT 1 FROM paper LIMIT 1").fetchone():
@@ -196,7 +196,7 @@ def _run(connection: psycopg.Connection, name: str, **values: object) -> None:
 
 
 def enterprises(count: int) -> list[Enterprise]:
-    """Make up the enterprises; one is the manual's, so that its login works here too."""
+    """Generate the enterprises, including the manual's with its login."""
     chance = random.Random(2026)
     codes = sorted(chance.choices(list(PROVINCES), weights=range(60, 28, -1), k=count))
     sectors = chance.choices(_ALL, weights=list(SECTORS.values()), k=count)

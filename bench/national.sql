@@ -1,8 +1,8 @@
--- The nation's papers and postings, a statement after each heading; bench/national.py runs them.
--- Applications are written as drafts, get their lines, and then the state that they reached: every
--- trigger sees what it sees of the engine.  What happens is drawn by `chance`, the same every time.
+-- Synthetic national applications and postings, one statement per heading, run by bench/national.py.
+-- Applications are inserted as drafts, get lines, and are then updated to their final state, so that
+-- triggers run as with the engine.  `chance` is a deterministic random number.
 
--- prepare: the papers of one hour, what a paper moves and which events it has
+-- prepare: temporary tables of applications, their moves and events
 CREATE FUNCTION pg_temp.chance(VARIADIC key text[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
   SELECT (hashtextextended(array_to_string(key, ':'), 2026) & ((1::bigint << 53) - 1))::float8
          / (1::bigint << 53)
@@ -52,7 +52,7 @@ INSERT INTO event VALUES
   ('withdrawn', 1, 'save', ''), ('withdrawn', 2, 'submit', ''), ('withdrawn', 3, 'withdraw', ''),
   ('refused', 1, 'save', ''), ('refused', 2, 'refuse', '企业已关闭划转权限');
 
--- open: instruments, the venue, accounts, everybody who signs in, and each one's share of a vintage
+-- open: instruments, venue, accounts, members, and each account's share of a vintage
 INSERT INTO instrument (id, code, name, vintage, kind)
 SELECT id, code, name, year, 'allowance' FROM vintage ORDER BY id;
 INSERT INTO venue (id, code, name) VALUES (1, 'ZGW', '中股网');
@@ -84,7 +84,7 @@ SELECT e.id, v.id,
   JOIN vintage v ON v.id = e.vintage_id;
 ANALYZE enterprise, vintage, issue, allotment, account, ab_user;
 
--- issue: what is issued on a day, entered by the registry's first officer, confirmed by the second
+-- issue: the issuances of a day, entered by one officer, confirmed by another
 INSERT INTO paper (kind, account_id, status, reason, category, entered, decided, by_id, by_name,
                    reviewer_id, reviewer_name)
 SELECT 'issuance', a.account_id, 'approved', '按分配方案发放', i.category || ':' || a.vintage_id,
@@ -100,7 +100,7 @@ SELECT p.id, i.vintage_id, floor(a.quantity * i.share)
   JOIN allotment a USING (account_id, vintage_id);
 UPDATE paper SET category = split_part(category, ':', 1);
 
--- call_for: the running year's notices, and what will become of each
+-- call_for: the current year's notices, and how each will be fulfilled
 WITH called AS (
        INSERT INTO notice (number, account_id, year, obligation, deadline, issued_by, issued_at)
        SELECT 'LT' || v.year || lpad(a.account_id::text, 8, '0'), a.account_id, v.year,
@@ -121,7 +121,7 @@ SELECT date '2026-10-12' + floor(40 * pg_temp.chance('when', account_id::text)):
                (0.76, 0.80, 80, 'draft')) AS k (above, below, share, status)
     ON drawn >= above AND drawn < below;
 
--- surrender_due: those surrender for the running year whose day has come, the eldest instrument first
+-- surrender_due: surrenders for the current year that are due, oldest instrument first
 INSERT INTO paper (kind, account_id, status, reason, notice_id, entered, decided, by_id, by_name,
                    reviewer_id, reviewer_name)
 SELECT 'surrender', e.id, c.status, '年度履约', c.notice_id, %(day)s::date + time '16:00',
@@ -138,7 +138,7 @@ SELECT id, instrument_id, least(available, wanted - before)
  WHERE available > 0 AND wanted > before;
 DELETE FROM paper p WHERE NOT EXISTS (SELECT FROM paper_line WHERE paper_id = p.id);
 
--- close_year: notices of years that are over; nearly all surrendered what they owed
+-- close_year: notices of past years, nearly all fulfilled
 WITH owed AS (
        SELECT a.account_id, v.id AS vintage_id, v.year, a.quantity,
               floor(h.available * (0.90 + 0.09 * pg_temp.chance('has', v.code, a.account_id::text)))
@@ -173,7 +173,7 @@ INSERT INTO paper_line
 SELECT made.id, owed.vintage_id, owed.tonnes
   FROM made JOIN called ON called.id = made.notice_id JOIN owed USING (account_id, year);
 
--- transfers: one day's, both ways; mostly they go through, some are withdrawn, some refused
+-- transfers: one day's in both directions; some are withdrawn or refused
 CREATE TEMP TABLE asked ON COMMIT DROP AS
 WITH drawn AS (
        SELECT n, %(day)s::date + time '09:00' + n * interval '21000 s' / %(count)s AS at, e.*,
@@ -218,10 +218,10 @@ SELECT p.id, a.instrument_id, a.quantity FROM asked a JOIN paper p ON p.category
 UPDATE paper SET category = '';
 DROP TABLE asked;
 
--- analyze: nobody else sees these rows yet, and without their numbers every plan reads whole tables
+-- analyze: autovacuum does not see uncommitted rows, and plans need their statistics
 ANALYZE application, application_line, notice, holding, posting, movement;
 
--- write: the papers as the engine leaves them, and what they move in the order of time
+-- write: the applications like the engine's, and their movements in order of time
 ANALYZE paper, paper_line;
 INSERT INTO application (id, number, kind, account_id, reason, refusal, request_key, created_by, created_at,
                          category, notice_id)
@@ -269,7 +269,7 @@ UPDATE application a
 DROP TABLE step;
 TRUNCATE paper, paper_line;
 
--- day_end: what is in transit reaches the other side, one movement a holding
+-- day_end: settle the tonnes in transit, one movement a holding
 WITH due AS MATERIALIZED (
        SELECT account_id, instrument_id, pending_to_trading, pending_to_registry FROM holding
         WHERE pending_to_trading > 0 OR pending_to_registry > 0),
@@ -294,7 +294,7 @@ SELECT %(day)s, %(day)s::date + time '15:30', %(day)s::date + time '15:30', (SEL
        count(*) FILTER (WHERE pending_to_registry > 0), coalesce(sum(pending_to_registry), 0)
   FROM due;
 
--- finish: the next ids follow on ours, and the clock stands at the next trading morning
+-- finish: set the sequences, and the clock to the next trading morning
 SELECT setval(pg_get_serial_sequence(t, 'id'), greatest(last, 1))
   FROM (SELECT 'account' AS t, max(id) AS last FROM account UNION ALL SELECT 'ab_user', max(id) FROM ab_user
         UNION ALL SELECT 'ab_user_role', max(id) FROM ab_user_role

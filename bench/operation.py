@@ -1,4 +1,4 @@
-"""The whole operation, as a page calls it, in client processes."""
+"""Submitting a transfer through the whole operation, in client processes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def singles(world: World, report: Report) -> None:
 def hot(world: World, report: Report) -> None:
     """Compare 32 clients posting into one pocket one by one with the same in batches of 1,000.
 
-    This is the database path: what grouping can win where every transfer waits for one row.
+    Only the database path: the gain of batching where all transfers contend for one row.
     """
     hot_pocket = str(FIRST_ACCOUNT)
     single = ACROSS.replace(":target, 5 FROM made", f"{hot_pocket}, 5 FROM made").replace(
@@ -95,7 +95,7 @@ SELECT made.id, now(), 1, 1 + n % 100, :first + 1 + n % (:accounts - 1), 5, {FIR
 
 
 def _submissions(world: World, number: int) -> Callable[[], object]:
-    """Return what the form's 提交 does, for a random enterprise."""
+    """Return the submission of a transfer by a random enterprise."""
     chance, _context = random.Random(number), _forked(world)
 
     def submit() -> None:
@@ -133,7 +133,7 @@ def _postings(world: World, number: int) -> Callable[[], object]:
 
 
 def _forked(world: World) -> object:
-    """Enter the application in a new process: no connection may be shared with the old one."""
+    """Enter an application context in a forked process, with connections of its own."""
     context = world.app.app_context()
     context.push()
     db.session.remove()

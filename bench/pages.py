@@ -1,4 +1,4 @@
-"""List pages over a large table, in process and through the server, beside stock FAB's list."""
+"""List pages over a large table, in process and through the server, compared with stock FAB."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ OFFICER = "bench-officer"
 
 
 def fill(world: World, rows: int) -> None:
-    """Add closed applications of the past, without postings: lists do not look at those.
+    """Add closed applications of the past, without postings, which lists do not read.
 
-    The superuser copies them with the keys' own checks off; the benchmark is about reading.
+    Copied by the superuser without foreign key checks, since only reading is measured.
     """
     with world.superuser() as connection:
         present = connection.execute("SELECT count(*) FROM application").fetchone()[0]
@@ -67,8 +67,8 @@ SELECT id, 1 + id % {instruments}, 1 + id % 1000, 1 FROM made
 def lists(world: World, report: Report) -> None:
     """Compare the transfer list's first and deepest page with stock FAB's list of the same table.
 
-    Stock FAB is a ModelView with the same columns in an application of its own.  In process by
-    the test client; through gunicorn with 4 threads by 4 connections that ask again and again.
+    Stock FAB is a ModelView with the same columns in an application of its own.  In process with the
+    test client; through gunicorn (4 threads) with 4 connections.
     """
     rows = 1_000_000 if world.is_quick else 10_000_000
     fill(world, rows)
@@ -138,7 +138,7 @@ def as_of(world: World, report: Report) -> None:
 
 
 def _move_until(world: World, entries: int) -> None:
-    """Post movements until there are so many entries; the cases before this one left some."""
+    """Post movements up to this number of entries, including those of earlier cases."""
     with world.superuser() as connection:
         while True:
             present = connection.execute("SELECT count(*) FROM entry").fetchone()[0]
@@ -169,7 +169,7 @@ SELECT made.id, '{now}', 1 + n / {accounts} % {instruments}, 1, {first} + n % {a
 
 
 def _load(world: World, report: Report, ours: tuple, theirs: tuple) -> None:
-    """Compare pages a second of 4 connections."""
+    """Compare pages per second over 4 connections."""
     found = interleaved(
         world.rounds,
         {
@@ -184,7 +184,7 @@ def _load(world: World, report: Report, ours: tuple, theirs: tuple) -> None:
     )  # fmt: skip
 
 
-# Who asks -----------------------------------------------------------------------------------
+# Clients ------------------------------------------------------------------------------------
 
 
 def signed_in(world: World) -> str:
@@ -207,7 +207,7 @@ def signed_in(world: World) -> str:
 
 
 def in_process(world: World, cookie: str) -> Callable[[str], str]:
-    """Return a function that asks the application for a page, without a server."""
+    """Return a function that gets a page from the application, without a server."""
     browser = world.app.test_client(use_cookies=False)
 
     def get(path: str) -> str:
@@ -219,7 +219,7 @@ def in_process(world: World, cookie: str) -> Callable[[str], str]:
 
 
 def count_queries(world: World, act: Callable[[], object]) -> int:
-    """Return how many statements an act sends."""
+    """Return the number of statements of an act."""
     sent: list[str] = []
     with world.app.app_context():
         engine = db.engine
@@ -236,7 +236,7 @@ def count_queries(world: World, act: Callable[[], object]) -> int:
 
 
 class _Visitor:
-    """One connection that is kept open."""
+    """A persistent connection."""
 
     def __init__(self, port: int, cookie: str) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -276,12 +276,12 @@ def _pages_a_second(port: int, cookie: str, path: str, *, seconds: float) -> flo
     return sum(counts) / (time.perf_counter() - began)
 
 
-# What is asked ------------------------------------------------------------------------------
+# Servers ------------------------------------------------------------------------------------
 
 
 @contextmanager
 def served(world: World) -> Iterator[tuple[int, int]]:
-    """Serve the application under measurement; lend its port and its worker's process id."""
+    """Serve the application under measurement; yield port and worker's pid."""
     with _gunicorn(world, "bench.served:registry()", embedded.APP, "/sign-in") as found:
         yield found
 

@@ -1,4 +1,4 @@
-"""The database's posting path, by pgbench, against the least that a durable transfer can cost."""
+"""The database's posting path, by pgbench, compared with the minimal cost of a durable transfer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SELECT id, now(), :instrument, :quantity, {route} FROM made;
 ACROSS = _PICK + _POST.format(route=":source, 5, :target, 5")
 WITHIN = _PICK + _POST.format(route=":source, 1, :source, 5")
 
-# A thousand, drawn in the database: the same generator for the yardstick and for us.
+# 1,000 random movements, generated in the database for the yardstick and for us.
 _THOUSAND = """
   SELECT source, :first + (source - :first + 1 + random() * (:accounts - 2))::int %% :accounts AS target,
          1 + (random() * (:instruments - 1))::int AS instrument, 1 + (random() * 99)::bigint AS quantity
@@ -51,7 +51,7 @@ SELECT made.id, now(), instrument, quantity, {route} FROM made, ({thousand}) AS 
 """
 ACROSS_BATCH = _BATCH.format(route="source, 5, target, 5", thousand=_THOUSAND)
 WITHIN_BATCH = _BATCH.format(route="source, 1, source, 5", thousand=_THOUSAND)
-# As operations post them: each business document is a posting of its own.
+# Like operations: one posting per document.
 DOCUMENTS_BATCH = f"""
 WITH t AS MATERIALIZED (SELECT gen_random_uuid()::text AS key, * FROM ({_THOUSAND}) AS t),
      made AS (

@@ -1,4 +1,4 @@
-"""Bulk review: 10,000 applications in one go, against the loop that one would write first."""
+"""Bulk review of 10,000 applications, compared with a simple loop."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from app.operations.records.actor import SYSTEM, Actor
 from bench.measure import Report, interleaved, seconds
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
-ENTERPRISES = 3_400  # as many as the nation has: some apply several times on the last day
+ENTERPRISES = 3_400  # the national number; some apply several times
 OFFICER = Actor(None, "P42", "湖北主管部门", "127.0.0.1", province="42")
 
 
 def bulk(world: World, report: Report) -> None:
-    """Approve 10,000 surrenders at once, every check run, and the same number one by one."""
+    """Approve 10,000 surrenders at once, with all checks, and the same number one by one."""
     many, few = (2_000, 100) if world.is_quick else (10_000, 500)
     rounds = 2 if world.is_quick else 3
     with world.app.app_context():
@@ -44,7 +44,7 @@ def bulk(world: World, report: Report) -> None:
 
 
 def _give_notices(world: World) -> None:
-    """Let every enterprise owe as much as it holds."""
+    """Issue notices over all that each enterprise holds."""
     with world.superuser() as connection:
         connection.execute(
             f"""
@@ -58,7 +58,7 @@ def _give_notices(world: World) -> None:
 
 
 def _submit(world: World, wanted: int) -> list[int]:
-    """Submit as many surrenders, spread over the enterprises."""
+    """Submit this number of surrenders, spread over the enterprises."""
     notices = dict(db.session.execute(db.text("SELECT account_id, id FROM notice")).all())
     drafts = []
     for number in range(wanted):
@@ -89,7 +89,7 @@ def _at_once(ids: list[int]) -> None:
 
 
 def _one_by_one(ids: list[int]) -> None:
-    """Approve each by the objects of the ORM in its own transaction, as a first program would."""
+    """Approve each with ORM objects in its own transaction."""
     for id_ in ids:
         with transaction():
             row = db.session.scalars(

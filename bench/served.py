@@ -1,4 +1,4 @@
-"""What gunicorn serves during a measurement: the registry, and stock Flask-AppBuilder."""
+"""The applications served by gunicorn: the registry, and stock Flask-AppBuilder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def registry() -> Flask:
 
 
 def stock() -> Flask:
-    """Return a ModelView of the same table with the same columns, as the tutorial has it."""
+    """Return an application with a ModelView of the same table and columns, as in FAB's tutorial."""
     from flask_appbuilder import AppBuilder, ModelView
     from flask_appbuilder.models.sqla.base import SQLA
     from flask_appbuilder.models.sqla.interface import SQLAInterface
@@ -38,7 +38,7 @@ def stock() -> Flask:
         list_columns = [
             "number", "account.member_no", "account.name", "created_at", "settles_on", "status",
         ]  # fmt: skip
-        # Or its search form would load every line and every event that there is.
+        # Without this its search form would load all lines and events.
         search_columns = ["number", "status", "created_at", "settles_on"]
         base_order = ("id", "desc")
 

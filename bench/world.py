@@ -1,4 +1,4 @@
-"""A throw-away, durable cluster with an installed registry, and what the cases need around it."""
+"""A temporary, durable cluster with an installed registry, for the cases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EACH_HAS = 1_000_000_000  # tonnes, in 登记可用 and again in 交易持有
 
 @dataclass(slots=True)
 class World:
-    """The cluster, the application on it, and how large everything is."""
+    """The cluster, its application, and the sizes."""
 
     cluster: embedded.Cluster
     app: Flask
@@ -46,19 +46,19 @@ class World:
 
     @property
     def last_account(self) -> int:
-        """The last of the accounts that hold something."""
+        """The last account with holdings."""
         return FIRST_ACCOUNT + self.accounts - 1
 
     def superuser(self) -> psycopg.Connection:
-        """Open a connection that may do everything, outside of any transaction."""
+        """Open an autocommit connection as superuser."""
         return self.cluster.connect(embedded.DATABASE)
 
     def pgbench(
         self, script: str, *, clients: int, seconds: int | None = None, **variables
     ) -> float:
-        """Run a script for some seconds as the application's role; return transactions a second.
+        """Run a script for some seconds as the application's role; return transactions per second.
 
-        Statements are prepared.  :accounts, :first and :instruments are known to every script.
+        Statements are prepared; every script has :accounts, :first and :instruments.
         """
         known = {"accounts": self.accounts, "first": FIRST_ACCOUNT, "instruments": self.instruments}
         defined = [f"--define={name}={value}" for name, value in {**known, **variables}.items()]
@@ -82,7 +82,7 @@ class World:
         return float(rate)
 
     def run(self, program: str, *arguments: str, **options) -> str:
-        """Run one of PostgreSQL's programs as the application's role and return its words."""
+        """Run one of PostgreSQL's programs as the application's role and return its output."""
         environment = {**os.environ, **self.environment()}
         command = [str(embedded.programs() / program), *arguments]
         done = subprocess.run(
@@ -92,7 +92,7 @@ class World:
         return done.stdout
 
     def environment(self, role: str = embedded.APP) -> dict[str, str]:
-        """Return where PostgreSQL's own programs connect to."""
+        """Return the environment for PostgreSQL's programs to connect."""
         parts = psycopg.conninfo.conninfo_to_dict(self.cluster.url(role).replace("+psycopg", ""))
         return {
             "PGHOST": str(parts["host"]),
@@ -103,14 +103,14 @@ class World:
         }
 
     def faults(self) -> list[str]:
-        """Check the whole ledger and both logs; return what is wrong, the first hundred of each kind."""
+        """Verify the ledger and both logs; return the first hundred faults of each check."""
         with self.app.app_context():
             found = [*verification.verify_ledger().faults, *log.verify_log().faults]
             db.session.remove()
         return [f"{fault.check}: {fault.key}" for fault in found]
 
     def facts(self) -> dict[str, object]:
-        """Return what the figures depend on."""
+        """Return the conditions of the measurement."""
         with self.superuser() as connection:
             shown = {
                 name: connection.execute(f"SHOW {name}").fetchone()[0]
@@ -127,7 +127,7 @@ class World:
 
 @contextmanager
 def opened(*, is_quick: bool) -> Iterator[World]:
-    """Lend a world; nothing of it remains."""
+    """Yield a world, and remove it."""
     with embedded.throwaway(safe=True) as cluster:
         urls = cluster.urls()
         app = create_app(settings(urls.app, urls.owner))
@@ -154,7 +154,7 @@ def opened(*, is_quick: bool) -> Iterator[World]:
 
 
 def settings(app_url: str, owner_url: str) -> config.Settings:
-    """Return the settings of the program under measurement."""
+    """Return the settings of the application under measurement."""
     return config.load(
         {
             "APP_PROFILE": "test",
@@ -166,7 +166,7 @@ def settings(app_url: str, owner_url: str) -> config.Settings:
 
 
 def _fill(world: World) -> None:
-    """Open accounts, issue to each of each instrument, and give the yardsticks the same."""
+    """Open accounts, issue every instrument to each, and fill the yardsticks' tables alike."""
     script = (Path(__file__).parent / "yardsticks.sql").read_text(encoding="utf-8")
     sizes = {
         "first": FIRST_ACCOUNT,
@@ -178,7 +178,7 @@ def _fill(world: World) -> None:
     }
     with world.superuser() as connection:
         connection.execute(script)
-        # Values bound by the client: a statement with parameters of its own comes alone.
+        # Client-side binding, since several statements cannot have server-side parameters.
         psycopg.ClientCursor(connection).execute(_FILL, sizes)
         connection.execute("VACUUM ANALYZE")
 

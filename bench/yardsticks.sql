@@ -1,7 +1,7 @@
--- The yardsticks, in a schema of their own: the least that a durable transfer can cost here.
+-- The yardsticks, in a schema of their own: the minimal cost of a durable transfer.
 CREATE SCHEMA yardstick;
 
--- The floor: one empty durable insert.
+-- The floor: one durable insert of an empty row.
 CREATE TABLE yardstick.nothing (at timestamptz);
 
 -- Limit A: one call into one stored function: 2 balance updates, 1 journal row, 2 entries.
@@ -34,7 +34,7 @@ BEGIN
                            (_target, _instrument, _id, _quantity, _second);
 END $$;
 
--- The same for many in one statement: each balance moved once, each entry with what it left.
+-- The same for a batch in one statement: one update per balance, each entry with the new balance.
 CREATE FUNCTION yardstick.transfer_many(_sources int[], _targets int[], _instruments int[], _quantities bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

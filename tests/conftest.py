@@ -31,7 +31,7 @@ TRADING_MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday
 class FreshClient(FlaskClient):
     """Give every request its own `g`, as a real server does, even inside a test's app context.
 
-    Once `arm`ed, it sends the session's CSRF token with every request, as our forms do.
+    Once `arm`ed, it sends the session's CSRF token with every request.
     """
 
     csrf_token = ""
@@ -93,7 +93,7 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 @pytest.fixture
 def app(_installed: Flask, tables: Tables) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
-    factories.number_anew()
+    factories.reset_numbers()
     with _installed.app_context():
         with transaction():
             clock.set_to(TRADING_MORNING, SYSTEM)
@@ -105,7 +105,7 @@ def app(_installed: Flask, tables: Tables) -> Iterator[Flask]:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A browser that nobody has signed in with."""
+    """A browser without a session."""
     return app.test_client()
 
 
@@ -131,7 +131,7 @@ def plant(app: Flask) -> Account:
 
 @pytest.fixture
 def operator(plant: Account) -> Member:
-    """Who acts for the plant."""
+    """An operator of the plant."""
     return factories.member(of=plant)
 
 
@@ -165,30 +165,30 @@ def officer(maker: Member) -> Member:
 
 @pytest.fixture(scope="session")
 def tables(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Tables]:
-    """What the tests of this process write into."""
+    """The tables that tests write to."""
     with cluster.connect("registry") as connection:
         yield Tables(connection)
 
 
-# Whoever writes a ledger by hand, or tampers with it, says so there; after every other scenario of
-# the operations, of the races and of the screens the invariants hold.
-SOUND_AFTER = re.compile(
+# Modules after whose tests the invariants are asserted; those that manipulate the ledger are marked
+# "unsound" or are not listed.
+VERIFIED = re.compile(
     r"tests\.(operations|races|views)\.(\w+\.)?test_(account|applications|authority|colleague|compliance"
     r"|custody|issuance|openings|operators|races|reviews?|settlement|surrender|trading|transfer)"
 )
 
 
 @pytest.fixture(autouse=True)
-def _sound_afterwards(
+def _verify_afterwards(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Assert the invariants where a business was done, while a test's own kinds are known still."""
-    is_business = SOUND_AFTER.match(request.module.__name__) and "app" in request.fixturenames
-    # What is done without a lock, or by hand, goes wrong on purpose.
+    """Assert the invariants after business tests, while a test's own kinds are still registered."""
+    is_business = VERIFIED.match(request.module.__name__) and "app" in request.fixturenames
+    # Without a lock, or by hand, the result is wrong on purpose.
     if "without_the" in request.node.name or request.node.get_closest_marker("unsound"):
         is_business = False
     if is_business:
-        request.getfixturevalue("app")  # Still there when this looks.
+        request.getfixturevalue("app")  # Finalised after this fixture.
     yield
     if is_business:
         assert_sound()

@@ -1,4 +1,4 @@
-"""Deposits, links and returns (manual 六-一), as the tests of several folders need them; each commits."""
+"""Deposits, links and returns (manual 六-一) for several test modules; each function commits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shares = dict[Account, int]
 
 
 def parties(tonnes: int) -> SimpleNamespace:
-    """甲, 乙, 丙, 丁 as a to d, each with an operator of_a to of_d; the officers; what a holds."""
+    """甲, 乙, 丙, 丁 as a to d, their operators of_a to of_d, the officers, and a's holding."""
     found = SimpleNamespace()
     for name, title in {"a": "甲发电", "b": "乙发电", "c": "丙发电", "d": "丁发电"}.items():
         row = account(f"{title}有限公司")
@@ -67,7 +67,7 @@ def link(about: Account, others: list[Account], maker: Member, checker: Member) 
 
 
 def distribution(deposit: int, shares: Shares) -> tuple[Line, ...]:
-    """Return the lines that give of every instrument of a deposit these shares."""
+    """Return the lines that distribute every instrument of a deposit in these shares."""
     lines = db.session.scalars(
         db.select(ApplicationLine).where(ApplicationLine.application_id == deposit)
     ).all()
@@ -79,7 +79,7 @@ def distribution(deposit: int, shares: Shares) -> tuple[Line, ...]:
 
 
 def asked(by: Member, lines: tuple[Line, ...]) -> engine.Draft:
-    """Return what the member would save."""
+    """Return the draft of a return."""
     assert by.account_id is not None
     return engine.Draft(RETURN, by.account_id, lines, str(uuid4()), reason="返还")
 
@@ -92,7 +92,7 @@ def drafted(by: Member, lines: tuple[Line, ...]) -> int:
 
 
 def edited(id_: int, by: Member, lines: tuple[Line, ...]) -> None:
-    """Change a draft, or what was sent back."""
+    """Edit a draft or a returned application."""
     with transaction():
         engine.edit(id_, asked(by, lines), Actor.of(by), now=clock.now())
 

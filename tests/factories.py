@@ -1,4 +1,4 @@
-"""Plain functions that make what a test is about; each commits."""
+"""Functions that create test data; each commits."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ PASSWORD = "Correct-Horse-1"
 _number = itertools.count(1000)
 
 
-def number_anew() -> None:
+def reset_numbers(first: int = 1000) -> None:
     """Start the numbers again: what a test makes is named alike whatever ran before it.
 
-    From 1000 on they sort alike as numbers and as texts, and meet none that tests write out.
+    From 1000 on they sort alike as numbers and as texts, and do not collide with literals in tests.
     """
     global _number
-    _number = itertools.count(1000)
+    _number = itertools.count(first)
 
 
 def account(name: str = "甲发电有限公司", province: str = "42", **more: object) -> Account:
@@ -65,7 +65,7 @@ def account(name: str = "甲发电有限公司", province: str = "42", **more: o
 def instrument(
     name: str = "2021年5月17日增持的配额", *, trade_code: str | None = "CEA", vintage: int = 2020
 ) -> Instrument:
-    """Create an instrument; with a trade code it can be transferred to the one venue."""
+    """Create an instrument; with a trade code it is transferable to the one venue."""
     n = next(_number)
     with transaction():
         row = Instrument(code=f"PE2021{n:06d}", name=name, vintage=vintage)
@@ -133,14 +133,14 @@ def give(
 
 
 def issued_to(by: Account, quantity: int) -> Instrument:
-    """Create an instrument of which the account has so many tonnes available."""
+    """Create an instrument of which the account has this quantity available."""
     row = instrument()
     give(by, row, quantity)
     return row
 
 
 def offset(name: str = "CCER") -> Instrument:
-    """Create a CCER that was registered after 2024-01-22, so that notices may accept it."""
+    """Create a CCER registered after 2024-01-22, which notices may accept."""
     row = instrument(name, trade_code=None, vintage=2024)
     with transaction():
         row.kind = "offset"
@@ -180,7 +180,7 @@ def entered(
     submits: bool = True,
     **more: object,
 ) -> int:
-    """Enter an officer's application about an account, by a document where it needs one.
+    """Enter an officer's application about an account, with a document where the kind needs one.
 
     ``source`` is the application whose lines it draws on.
     """
@@ -218,13 +218,13 @@ def entered(
 
 
 def confirmed(application_id: int, by: Member) -> Case:
-    """Confirm what another officer entered."""
+    """Approve what another officer entered."""
     with transaction():
         return engine.approve([application_id], Actor.of(by), now=clock.now()).one()
 
 
 def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -> int:
-    """Return what the account holds in the bucket now, in tonnes."""
+    """Return the current balance of a bucket, in tonnes."""
     db.session.expire_all()
     holding = db.session.get(Holding, (of.id, what.id))
     return getattr(holding, bucket.column) if holding else 0
@@ -232,7 +232,7 @@ def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -
 
 @contextmanager
 def nothing_moves() -> Iterator[None]:
-    """Assert that what happens inside leaves every balance, movement and posting as it was."""
+    """Assert that the block changes no balance, movement or posting."""
     before = _ledger()
     yield
     assert _ledger() == before

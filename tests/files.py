@@ -1,4 +1,4 @@
-"""Small files of every kind that people upload, and of kinds that they had better not."""
+"""Small files of every kind that people upload, valid and malicious."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from PIL import Image
 
 
 def pdf(text: str = "x") -> bytes:
-    """Return the smallest thing that is a PDF."""
+    """Return a minimal PDF."""
     return f"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n% {text}\n%%EOF\n".encode()
 
 
 def image(form: str = "PNG") -> bytes:
-    """Return a picture of one colour."""
+    """Return a monochrome picture."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "#1560c2").save(buffer, form)
     return buffer.getvalue()
@@ -38,12 +38,12 @@ def xlsx() -> bytes:
 
 
 def docx(**more: bytes | str) -> bytes:
-    """Return what a DOCX is known by."""
+    """Return the parts that identify a DOCX."""
     return _with_types("wordprocessingml.document.main+xml", word_document__xml="x", **more)
 
 
 def ofd() -> bytes:
-    """Return what an OFD is known by."""
+    """Return the parts that identify an OFD."""
     return archive(OFD__xml="<ofd:OFD/>")
 
 

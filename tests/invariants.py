@@ -1,4 +1,4 @@
-"""What holds after every scenario, whatever happened in it."""
+"""The invariants of every scenario."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from app.operations.ledger.verification import verify_ledger
 
 
 def assert_sound() -> None:
-    """Assert that the ledger verifies, and that applications and the ledger tell the same.
+    """Assert that the ledger verifies, and that applications and ledger agree.
 
-    Conservation per instrument, no negative bucket, replay and balances, what open applications and
-    documents hold: `verify_ledger`.  Besides: what is in custody, agreements, and who reviewed.
+    `verify_ledger` covers conservation per instrument, non-negative buckets, replay, balances and what
+    open applications and documents hold.  In addition: custody, agreements, reviewers.
     """
     db.session.rollback()
     report = verify_ledger()
@@ -24,7 +24,7 @@ def assert_sound() -> None:
 
 
 def _custody_is_what_deposits_left() -> None:
-    """In custody is what approved deposits hold, less what is being returned and was returned."""
+    """Custody equals approved deposits less pending and approved returns."""
     wrong = db.session.execute(
         db.text(
             f"""
@@ -46,7 +46,7 @@ def _custody_is_what_deposits_left() -> None:
 
 
 def _nobody_reviewed_their_own() -> None:
-    """Who made or submitted an application is not among those who decided on it."""
+    """Whoever entered or submitted an application has not decided on it."""
     wrong = db.session.execute(
         db.text(
             """
@@ -67,9 +67,9 @@ def _nobody_reviewed_their_own() -> None:
 
 
 def _receivers_agreed() -> None:
-    """Every receiver of the lines is asked; beyond that step all of them have agreed.
+    """All receivers of the lines are asked; after that step all of them have agreed.
 
-    While it is their turn, at least one has not: the last agreement always leads on.
+    During it at least one has not: the last agreement advances the application.
     """
     asking = [code for code, kind in KINDS.items() if Party.RECEIVER in kind.reviews]
     steps = {code: KINDS[code].reviews.index(Party.RECEIVER) for code in asking}

@@ -1,4 +1,4 @@
-"""Enterprises whose accounts are to be opened, and what their representatives are sent."""
+"""Data of account openings, and the letters to representatives."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KEYS = tuple(each.key for each in opening_import.COLUMNS)
 
 
 def credit_code(number: int) -> str:
-    """Return the number-th credit code that passes its check."""
+    """Return the number-th valid credit code."""
     body = f"91420100MA4K{number:05d}"
     return body + uscc.calc_check_digit(body)
 
 
 def identity_no(number: int) -> str:
-    """Return an identity number that passes its check."""
+    """Return a valid identity number."""
     body = f"42010619800101{number % 1000:03d}"
     return body + ric.calc_check_digit(body + "0")
 
@@ -67,7 +67,7 @@ def as_csv(rows: Sequence[dict[str, str]]) -> bytes:
 
 
 def table(rows: Sequence[dict[str, str]], name: str = "开户.csv") -> Table:
-    """Read the rows as the page does, under whatever language is in force."""
+    """Read the rows as the page does, in the current language."""
     columns = opening_import.COLUMNS
     headings = [str(each.title) for each in columns]
     buffer = io.StringIO()
@@ -78,7 +78,7 @@ def table(rows: Sequence[dict[str, str]], name: str = "开户.csv") -> Table:
 
 
 def imported(rows: Sequence[dict[str, str]], by: Member) -> list[int]:
-    """Import a file; return the applications that wait for the second officer."""
+    """Import a file; return the applications that wait for approval."""
     with transaction():
         done = opening_import.take(table(rows), Actor.of(by), now=clock.now())
     query = db.select(Application.id).where(Application.import_id == done.import_id)
@@ -91,13 +91,13 @@ def confirm(ids: Sequence[int], by: Member) -> engine.Outcome:
 
 
 def write_letters() -> int:
-    """Let the worker write whatever waits."""
+    """Let the worker write pending letters."""
     with transaction():
         return openings.write_letters(now=datetime.now(UTC), most=1000)
 
 
 class Letters(NamedTuple):
-    """What a representative reads in both letters."""
+    """The contents of both letters."""
 
     token: str
     reference: str
@@ -107,7 +107,7 @@ class Letters(NamedTuple):
 
 
 def letters_of(member_no: str) -> Letters:
-    """Return what the last letters to a member say."""
+    """Return the contents of the last letters to a member."""
     db.session.rollback()
     rows = (
         db.session.query(OutboxMessage)
@@ -120,7 +120,6 @@ def letters_of(member_no: str) -> Letters:
 
 
 def read_letters(mail: str, sms: str) -> Letters:
-    """Find token and codes in the bodies."""
     token = re.search(r"#([\w-]{43})", mail)
     reference = re.search(r"(?<!\d)\d{10}(?!\d)", mail)
     code = re.search(r"(?<![0-9A-Z])[2-9A-HJ-KMNP-Z]{10}(?![0-9A-Z])", sms)

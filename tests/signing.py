@@ -1,4 +1,4 @@
-"""A real signing process over SoftHSM, for every test that needs the registry's authority."""
+"""A signing process over SoftHSM, for tests that need the registry's authority."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ needs_sm2 = pytest.mark.skipif(
 
 @contextmanager
 def running_authority(folder: Path) -> Iterator[Path]:
-    """Set up an authority in a folder, and run its signing process meanwhile."""
+    """Set up an authority in a folder and run its signing process."""
     python = [sys.executable, "-m"]
     subprocess.run([*python, "app.pki.ceremony", "demo", folder], cwd=ROOT, check=True)
     process = subprocess.Popen(

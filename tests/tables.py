@@ -1,4 +1,4 @@
-"""The tables that tests write: emptied after each, and put back as they stood where that is quicker."""
+"""The tables that tests write to: emptied after each test, or restored where that is faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTALLED = {
 
 
 class Tables:
-    """The tables of a registry; the append-only triggers stand aside for the superuser alone."""
+    """A registry's tables; a superuser bypasses the append-only triggers."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
@@ -79,7 +79,7 @@ class Tables:
                 reference.seed()
 
     def keep(self) -> Callable[[], None]:
-        """Keep what stands in the tables now; return a function that puts it back, the clock with it."""
+        """Snapshot the tables; return a function that restores them and the clock."""
         (moment,) = self.connection.execute("SELECT clock_timestamp()").fetchone() or ("",)
         parts = []
         for number, (name, columns) in enumerate(self.columns.items()):

@@ -1,4 +1,4 @@
-"""The audit of dependencies: tried each time, strict where it is answered, and never silent."""
+"""The audit of dependencies: strict where the service answers, reported where not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMPTY = '{"dependencies": [{"name": "jinja2", "version": "2.4.1", "vulns": []}]}
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Take pip-audit's place: answer its probe, and note what it is run with."""
+    """Replace pip-audit: answer its probe and record how it is run."""
     monkeypatch.delenv("AUDIT", raising=False)
     monkeypatch.delenv("AUDIT_URL", raising=False)
     seen: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""The benchmarks' own rule: a case that leaves books which do not verify fails the run."""
+"""The benchmarks: a case that leaves a ledger that does not verify fails the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench import __main__ as bench
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Return a function that runs two cases, which leave these faults, and tells code and words."""
+    """Return a function that runs two cases with these faults, and returns code and output."""
 
     def run_(*faults: list[str]) -> tuple[int, str]:
         left = iter(faults)

@@ -1,4 +1,4 @@
-"""The Chinese catalogue is complete and fits its messages; every kind has its place everywhere."""
+"""The Chinese catalogue is complete and consistent; every kind is declared everywhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from babel.messages.catalog import Message
 from flask_babel import force_locale
 
 from app.domain.kinds import KINDS
+from app.domain.moves import Bucket
 from app.domain.workflow import Party
 from app.security.roles import ROLES
 from app.views.applications.desk import ApplicationDesk
@@ -43,7 +44,7 @@ def test_every_text_of_the_code_is_translated():
 
 
 def test_every_text_in_the_catalogue_is_translated():
-    """Flask-AppBuilder's own texts stand in it, too: its messages reach people through ours."""
+    """Includes Flask-AppBuilder's texts, which reach people through ours."""
     known = translations.catalogue()
     assert [m.id for m in known if m.id and not translations.is_translated(known, m)] == []
 
@@ -67,7 +68,7 @@ def test_translations_keep_the_places_of_their_messages():
 
 
 def test_translations_are_chinese():
-    """A text copied over untranslated would count as translated; some are the same in both."""
+    """A copied text would count as translated; some are identical in both."""
     same = {"OpenID"}
     wrong = [
         text
@@ -126,6 +127,13 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
 def test_kinds_are_told_apart():
     assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)
     assert {code: kind.code for code, kind in KINDS.items()} == {code: code for code in KINDS}
+
+
+def test_the_glossary_has_every_kind_and_bucket():
+    words = {f"`{code}`" for code in KINDS}
+    words |= {f"`{each.column}` (`Bucket.{each.name}`, {each})" for each in Bucket}
+    glossary = (translations.ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert {word for word in words if word not in glossary} == set()
 
 
 def test_the_menu_is_the_manual_s(app):

@@ -1,4 +1,4 @@
-"""What a member's machine and the rules load: neither the web application nor a database."""
+"""The assistant and the rules load neither the web application nor a database."""
 
 from __future__ import annotations
 

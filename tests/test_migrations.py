@@ -1,4 +1,4 @@
-"""The schema as the migrations make it: from empty, without drift, down and up again, twice at once."""
+"""Migrations: from empty, without drift, down and up again, concurrently."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIGRATIONS = fingerprint.FOLDER
 
 @pytest.fixture
 def empty(cluster):
-    """The addresses of a database in which nothing is yet."""
+    """The addresses of an empty database."""
     name = f"migrations_{threading.get_ident()}"
     yield cluster.create_database(name)
     cluster.drop_database(name)
@@ -82,7 +82,7 @@ def upgrade(connection):
 
 
 def named_objects(connection) -> set[tuple[str, str]]:
-    """Return everything of ours in the schema but what Alembic keeps for itself."""
+    """Return every object of the schema except Alembic's."""
     rows = connection.execute(
         text("""
             SELECT 'relation', relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -261,12 +261,14 @@ def test_the_database_has_the_buckets_of_the_program_by_their_numbers(empty):
 
 def test_a_bucket_is_added_by_a_short_migration(empty):
     known = [bucket.column for bucket in Bucket]
+    number = len(known) + 1
+    issued = int(Bucket.ISSUED)
     with owner_of(empty) as connection:
         upgrade(connection)
         before = schema.of_catalogue(connection)
         operations = Operations(MigrationContext.configure(connection))
 
-        buckets.add(operations, [*known, "pledged"])
+        buckets.add(operations, [*known, "one_more"])
 
         connection.execute(
             text("INSERT INTO instrument (code, name, vintage) VALUES ('P', 'P', 1)")
@@ -275,7 +277,10 @@ def test_a_bucket_is_added_by_a_short_migration(empty):
             text("INSERT INTO account (member_no, name, province) VALUES ('A', 'A', '42')")
         )
         # Two in one statement, which go the way of many, and one alone.
-        for moves in (((30, 1, 12, 101, 1), (7, 101, 1, 101, 13)), ((3, 101, 1, 101, 13),)):
+        for moves in (
+            ((30, 1, issued, 101, 1), (7, 101, 1, 101, number)),
+            ((3, 101, 1, 101, number),),
+        ):
             rows = ", ".join(f"(1, now(), 1, {', '.join(map(str, each))})" for each in moves)
             connection.execute(
                 text(
@@ -283,14 +288,14 @@ def test_a_bucket_is_added_by_a_short_migration(empty):
                     f" from_bucket, to_account, to_bucket) VALUES {rows}"
                 )
             )
-        holdings = text("SELECT issued, available, pledged FROM holding ORDER BY account_id")
+        holdings = text("SELECT issued, available, one_more FROM holding ORDER BY account_id")
         assert connection.execute(holdings).all() == [(-30, 0, 0), (0, 20, 10)]
         last = text("SELECT bucket, delta, after FROM entry ORDER BY seq DESC, bucket DESC LIMIT 1")
-        assert connection.execute(last).all() == [(13, 3, 10)]
+        assert connection.execute(last).all() == [(number, 3, 10)]
         connection.rollback()
 
-        buckets.add(operations, [*known, "pledged"])
-        buckets.remove(operations, [*known, "pledged"])
+        buckets.add(operations, [*known, "one_more"])
+        buckets.remove(operations, [*known, "one_more"])
         assert schema.of_catalogue(connection) == before
 
 

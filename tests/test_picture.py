@@ -1,4 +1,4 @@
-"""The pictures in ARCHITECTURE.md are the imports' own."""
+"""The pictures in ARCHITECTURE.md match the imports."""
 
 from __future__ import annotations
 

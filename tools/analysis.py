@@ -1,13 +1,12 @@
 """Static analysis: bandit, semgrep with our own rules, and the audit of dependencies.
 
-    AUDIT=1 make check          an advisory service that does not answer is a fault, too
-    AUDIT_URL=https://… …       asks a mirror of one's own, which speaks OSV
+    AUDIT=1 make check          fail where the advisory service does not answer
+    AUDIT_URL=https://… …       use another service, with the OSV API
 
-The audit needs an advisory service within reach.  Without one pip-audit passes having looked at
-nothing, so it is first asked about a package whose faults everybody knows; where it names none,
-nothing can be learnt from it, and that is said.
-The tools live in an environment of their own (`tools/setup.py analysis`): semgrep's requirements
-contradict the program's.
+Without an advisory service pip-audit passes without having checked anything, so it is first tried on
+a package with known vulnerabilities; where it reports none, the audit is reported as not done.
+The tools have an environment of their own (`tools/setup.py analysis`), since semgrep's requirements
+conflict with the program's.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from subprocess import DEVNULL, PIPE
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "analysis" / "bin"
 RULES = "tools/semgrep/registry.yml"
-EXAMPLES = "tools/semgrep"  # What each rule finds and what it leaves alone, marked so.
-FAULTY = "jinja2==2.4.1\n"  # From 2010; its faults are in every list of advisories.
+EXAMPLES = "tools/semgrep"  # tests of our rules
+FAULTY = "jinja2==2.4.1\n"  # from 2010, with known vulnerabilities
 SCANNED = ["app", "assistant", "config.py", "app.py", "tools"]
 OFFLINE = ["semgrep", "scan", "--metrics=off", "--disable-version-check"]
 SEMGREP, TESTED = [*OFFLINE, "--config", RULES], [*OFFLINE, "--test"]
 
 
 def main() -> None:
-    """Run what can be run; end with 1 where something was found, or where nothing was looked at."""
+    """Run all tools; exit with 1 for findings, or where a tool checked nothing."""
     scanned = [each for each in SCANNED if (ROOT / each).exists()]
     is_clean = all(
         [
-            # ruff's S608 and S704 are B608 and B704, and know the reason of each exception.
+            # Covered by ruff's S608 and S704, where the exceptions are justified.
             run(
                 "bandit",
                 ["bandit", "-q", "-r", *scanned, "-ll", "-ii", "-s", "B608,B704", "-x", EXAMPLES],
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def run(name: str, command: list[str], silent: str = "") -> bool:
-    """Run a tool and show what it says where it fails, or where it does not say ``silent``."""
+    """Run a tool; show its output where it fails or lacks ``silent``."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     environment["SEMGREP_SEND_METRICS"] = "off"
     done = subprocess.run(
@@ -71,7 +70,7 @@ def run(name: str, command: list[str], silent: str = "") -> bool:
 
 
 def audit() -> bool:
-    """Ask for known faults of every pinned package, wherever an advisory service answers."""
+    """Check all pinned packages for known vulnerabilities, if an advisory service answers."""
     if not is_answered():
         is_required = os.environ.get("AUDIT") == "1"
         print("pip-audit: NO ADVISORY SERVICE ANSWERS, no package was looked up", end="")
@@ -85,13 +84,13 @@ def audit() -> bool:
 
 
 def service() -> list[str]:
-    """Return which advisory service is asked; pip-audit's own where nothing else is said."""
+    """Return pip-audit's options for AUDIT_URL, if set."""
     url = os.environ.get("AUDIT_URL", "")
     return ["-s", "osv", "--osv-url", url] if url else []
 
 
 def is_answered() -> bool:
-    """Tell whether the advisory service knows the faults of a package that has some."""
+    """Tell whether the advisory service reports the vulnerabilities of FAULTY."""
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "requirements.txt"
         probe.write_text(FAULTY)

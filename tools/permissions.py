@@ -1,7 +1,7 @@
-"""Write docs/permissions.md, the sheet of roles and permissions; `--check` only tells whether it is old.
+"""Write docs/permissions.md, the sheet of roles and permissions; `--check` only compares.
 
-The sheet is read from the pages themselves (app/security/permission_sheet.py), in Chinese.
-No database is asked.
+Generated from the registered pages (app/security/permission_sheet.py), in Chinese, without a
+database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "permissions.md"
 sys.path.insert(0, str(ROOT))
 
-# No connection is made; the addresses only have to be there.
+# Required settings; no connection is made.
 ENVIRONMENT = {
     "APP_PROFILE": "test",
     "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
@@ -28,7 +28,7 @@ HEAD = """# 权限表
 
 
 def main() -> None:
-    """Write the sheet, or with --check end with 1 where the file says something else."""
+    """Write the sheet, or with --check exit with 1 where the file differs."""
     text = written()
     if "--check" not in sys.argv:
         TARGET.write_text(text, encoding="utf-8")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def written() -> str:
-    """Return the sheet as Markdown, a table a menu."""
+    """Return the sheet as Markdown, one table per menu."""
     from flask_babel import force_locale
 
     import config

@@ -1,6 +1,6 @@
-"""Draw the imports of layers and rooms into ARCHITECTURE.md; `--check` only tells whether they are old.
+"""Draw the imports of layers and rooms into ARCHITECTURE.md; `--check` only compares.
 
-import-linter measures them; an arrow that a longer way implies is left out, as `tred` does.
+Imports are from import-linter; arrows implied by longer paths are left out (transitive reduction).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LINTER = Path(sys.executable).with_name("import-linter")
 
 
 def main() -> None:
-    """Write the pictures, or with --check end with 1 where the imports say something else."""
+    """Write the pictures, or with --check exit with 1 where they differ."""
     text = written()
     if "--check" not in sys.argv:
         TARGET.write_text(text, encoding="utf-8")
@@ -29,14 +29,14 @@ def main() -> None:
 
 
 def written() -> str:
-    """Return ARCHITECTURE.md with the pictures as the imports are now."""
+    """Return ARCHITECTURE.md with current pictures."""
     text = TARGET.read_text(encoding="utf-8")
     assert [name for _head, name, _end in PLACE.findall(text)] == list(DRAWN)
     return PLACE.sub(lambda found: found[1] + picture(arrows(found[2])) + found[3], text)
 
 
 def arrows(package: str) -> dict[str, set[str]]:
-    """Return what each part of a package imports of the others, as import-linter measures it."""
+    """Return the imports between a package's parts, by import-linter."""
     drawn = subprocess.run(
         [LINTER, "drawgraph", package],
         cwd=ROOT,
@@ -52,7 +52,7 @@ def arrows(package: str) -> dict[str, set[str]]:
 
 
 def picture(imports: dict[str, set[str]]) -> str:
-    """Return Mermaid's text of a graph without circles."""
+    """Return an acyclic graph in Mermaid."""
     lines = [
         f"  {source} --> {target}"
         for source in sorted(imports)

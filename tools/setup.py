@@ -46,7 +46,7 @@ FRONT_END = {
     "flatpickr/dist/flatpickr.min.js": "flatpickr/flatpickr.min.js",
     "flatpickr/dist/l10n/zh.js": "flatpickr/zh.js",
     "echarts/dist/echarts.common.min.js": "echarts/echarts.min.js",
-    # Not for pages: the fonts that certificates are written in.
+    # Not for pages: the font of attestations.
     "@expo-google-fonts/noto-serif-sc/400Regular/NotoSerifSC_400Regular.ttf": "fonts/regular.ttf",
     "@expo-google-fonts/noto-serif-sc/700Bold/NotoSerifSC_700Bold.ttf": "fonts/bold.ttf",
     "@expo-google-fonts/noto-serif-sc/LICENSE_FONT": "fonts/LICENSE",
@@ -94,7 +94,7 @@ def make_environment():
     say("creating the virtual environment in .venv")
     arguments = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     if subprocess.call(arguments, stdout=subprocess.DEVNULL) != 0:
-        # Debian and Ubuntu keep a part of the standard library in a package of its own.
+        # Separate package in Debian and Ubuntu.
         apt_install(["python3-venv"], why="to create a virtual environment")
         run(arguments)
     stamp.write_text(expected)
@@ -109,14 +109,14 @@ def install_packages(name):
         return
     say("installing the packages of " + name)
     pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    # No package's own code runs at set-up, but for the one that comes as source only.
+    # Wheels only, so that no package code runs at set-up, except the one without wheels.
     binary = ["--only-binary", ":all:", "--no-binary", "django-hordak"]
     run([*pip, "--no-input", "--require-hashes", *binary, "-r", str(requirements)])
     stamp.write_text(expected)
 
 
 def install_analysis():
-    """Install the tools of static analysis; their requirements contradict the program's."""
+    """Install the tools of static analysis, whose requirements conflict with the program's."""
     with only_one():
         make_environment()
         environment = VENV / "analysis"
@@ -151,7 +151,7 @@ def copy_front_end():
     for path in [*sources, ROOT / ".npmrc"]:
         shutil.copy(path, work)
     npm, environment = find_npm()
-    # No script of a package runs: we only want files.
+    # Without running packages' scripts.
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
     run(
         [npm, "ci", "--ignore-scripts", *quiet],
@@ -182,7 +182,7 @@ def copy_part(source, target):
 def fetch_rare_font():
     """Fetch the font of rare ideographs from Debian's package, without installing it.
 
-    Where that cannot be, everything works, and names with such characters are refused.
+    Optional: without it names with such characters are refused.
     """
     target = VENDOR / RARE_FONT["target"]
     if target.exists():
@@ -210,7 +210,7 @@ def fetch_rare_font():
 
 
 def find_npm():
-    """Return the npm to call and its environment; where there is none, pip brings one along."""
+    """Return npm and its environment; installs it with pip where there is none."""
     npm = shutil.which("npm")
     if npm and shutil.which("node"):
         return npm, None
@@ -229,7 +229,7 @@ def compile_translations():
         run([*babel, "-i", str(catalogue), "-o", str(compiled)])
 
 
-# What only the system's packages bring
+# System packages
 
 
 def install_system_packages():
@@ -239,7 +239,7 @@ def install_system_packages():
         missing.append("chromium")
     if not has_chinese_font():
         missing.append("fonts-noto-cjk")
-    # The token of the tests and of the demonstration, and who checks our certificates.
+    # SoftHSM for tests and demonstration, openssl to check certificates.
     missing += [
         package
         for package, program in (("softhsm2", "softhsm2-util"), ("openssl", "openssl"))
@@ -258,7 +258,7 @@ def has_chinese_font():
 
 
 def apt_install(packages, why):
-    """Install system packages where we may; otherwise end with the line that does it."""
+    """Install system packages where permitted; otherwise exit with the command to run."""
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if not shutil.which("apt-get") or (sudo and not is_allowed([*sudo, "true"])):
         sys.exit("install, %s: sudo apt-get install -y %s" % (why, " ".join(packages)))
@@ -269,7 +269,7 @@ def apt_install(packages, why):
 
 
 def is_allowed(arguments):
-    """Tell whether a program exists and succeeds, in silence."""
+    """Tell whether a command exists and succeeds, without output."""
     if not shutil.which(arguments[0]):
         return False
     return subprocess.run(arguments, capture_output=True, check=False).returncode == 0
@@ -279,7 +279,7 @@ def is_allowed(arguments):
 
 
 def reset():
-    """Stop whatever runs on this folder's data and remove the data."""
+    """Stop the processes that use this folder's data and remove the data."""
     for file in sorted(VAR.glob("*/server-*.pid")):
         stop_server(file)
     for lock in sorted(VAR.glob("*/users.lock")):
@@ -291,14 +291,14 @@ def reset():
 
 
 def stop_server(file):
-    """Ask the server that left this file to end, and wait until it has."""
+    """Stop the server of this pid file, and wait until it has ended."""
     try:
         pid = int(file.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (ValueError, OSError):
         return
     if b"app.py" not in command:
-        return  # The number belongs to another program by now.
+        return  # the pid was reused
     say("stopping the server")
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
@@ -307,12 +307,12 @@ def stop_server(file):
             time.sleep(0.2)
 
 
-# Small things
+# Helpers
 
 
 @contextlib.contextmanager
 def only_one():
-    """Let one set-up work at a time; a second one waits and then finds nothing to do."""
+    """Hold the lock of set-up; a second run waits and then finds nothing to do."""
     VAR.mkdir(exist_ok=True)
     with (VAR / "setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -329,17 +329,17 @@ def fingerprint(*parts):
 
 
 def read(path):
-    """Return a stamp's text, or nothing."""
+    """Return a stamp's text, or ""."""
     return path.read_text() if path.exists() else ""
 
 
 def say(words):
-    """Tell what takes time."""
+    """Print progress."""
     print("··· " + words, flush=True)
 
 
 def run(arguments, **options):
-    """Run a program and end with its code when it fails; its own words were printed already."""
+    """Run a program; exit with its code when it fails."""
     code = subprocess.call(arguments, **options)
     if code != 0:
         sys.exit("failed (%d): %s" % (code, " ".join(str(part) for part in arguments)))

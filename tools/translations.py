@@ -1,7 +1,7 @@
-"""Gather the texts of the code into the Chinese catalogue; `--check` only tells what is missing.
+"""Extract messages into the Chinese catalogue; `--check` only reports missing ones.
 
-The messages in the code are English.  Texts that are no longer used leave the catalogue, but those
-of Flask-AppBuilder that we translate ourselves stay, although our code never names them.
+Messages in the code are English.  Unused ones are removed, except Flask-AppBuilder's, which we
+translate although our code does not contain them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROJECT = {"project": "全国碳排放权注册登记系统", "version": "0.1", 
 
 
 def main() -> None:
-    """Write the catalogue anew, or with --check end with 1 where it is behind the code."""
+    """Update the catalogue, or with --check exit with 1 where it is outdated."""
     used, known = template(), catalogue()
     if "--check" in sys.argv:
         missing = [
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def template() -> Catalog:
-    """Return every text that the package marks for translation."""
+    """Return all messages of the package."""
     texts = Catalog(**PROJECT)
     found = extract_from_dir(ROOT / "app", METHODS, keywords=KEYWORDS)
     for _file, _line, text, _comments, _context in found:
@@ -57,7 +57,7 @@ def template() -> Catalog:
 
 
 def catalogue() -> Catalog:
-    """Return what has been translated so far."""
+    """Return the existing catalogue."""
     if not CATALOGUE.exists():
         return Catalog(locale="zh_Hans_CN", **PROJECT)
     with CATALOGUE.open("rb") as file:
@@ -65,14 +65,14 @@ def catalogue() -> Catalog:
 
 
 def appbuilder_texts() -> set[str]:
-    """Return the texts that Flask-AppBuilder marks for translation."""
+    """Return the messages of Flask-AppBuilder."""
     package = find_spec("flask_appbuilder")
     assert package is not None
     assert package.origin is not None
     folder = Path(package.origin).parent / "translations"
     texts = set()
     for path in folder.glob("*/LC_MESSAGES/messages.po"):
-        # Its dates are written in ways that the reader does not take; we need the texts alone.
+        # Drop the dates, whose format Babel cannot parse.
         lines = [line for line in path.read_bytes().splitlines(True) if b"-Date:" not in line]
         found = read_po(BytesIO(b"".join(lines)))
         texts |= {message.id for message in found if isinstance(message.id, str)}
@@ -80,7 +80,7 @@ def appbuilder_texts() -> set[str]:
 
 
 def is_translated(known: Catalog, message) -> bool:
-    """Tell whether the catalogue has a translation for a text, in its every form."""
+    """Tell whether a message is translated, all plural forms included."""
     entry = known.get(message.id)
     if entry is None or entry.fuzzy:
         return False
@@ -88,12 +88,12 @@ def is_translated(known: Catalog, message) -> bool:
 
 
 def write(texts: Catalog) -> None:
-    """Write the catalogue and its compiled form, in the order of the texts: merges stay small."""
+    """Write and compile the catalogue, sorted by message to keep merges small."""
     CATALOGUE.parent.mkdir(parents=True, exist_ok=True)
-    texts.fuzzy = False  # A catalogue whose header is marked fuzzy is not compiled at all.
+    texts.fuzzy = False  # a catalogue with a fuzzy header is not compiled
     texts.header_comment = "# 全国碳排放权注册登记结算系统：简体中文"
     texts.msgid_bugs_address = texts.last_translator = texts.language_team = "the project"
-    texts.revision_date = texts.creation_date  # Merges stay small.
+    texts.revision_date = texts.creation_date  # keeps merges small
     with CATALOGUE.open("wb") as file:
         write_po(file, texts, width=100, no_location=True, sort_output=True, omit_header=False)
     with CATALOGUE.with_suffix(".mo").open("wb") as file:

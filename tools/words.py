@@ -1,10 +1,9 @@
 """Write assistant/kinds.py: kinds of applications and the types that come with them, in Chinese.
 
-The assistant runs on members' machines without the registry, and shows what is signed in words of
-its own, never in a page's.
+The assistant runs without the registry on members' machines, and never takes labels from a page.
 
 words.py            write the file
-words.py --check    end with 1 where the file differs from the code
+words.py --check    exit with 1 where the file differs from the code
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mail by SMTP: one connection for a run, opened at the first message and anew after a failure."""
+"""Mail by SMTP: one connection per run, opened at the first message and again after a failure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 
-from app.delivery.transport import NotTaken, Refused, Unavailable
+from app.delivery.transport import DeliveryError, Refused, Unavailable
 from app.operations.records.outbox import Claimed
 from config import MailServer, Settings
 
-STEP = 20.0  # Seconds that the server may take for one answer,
-WHOLE = 120.0  # and for a whole message, however it drips.
+REPLY_TIMEOUT = 20.0  # seconds for one reply of the server
+MESSAGE_TIMEOUT = 120.0  # seconds for a whole message
 
 
 class MailTransport:
@@ -30,21 +30,21 @@ class MailTransport:
         self._connection: smtplib.SMTP | None = None
 
     def hand_over(self, message: Claimed) -> None:
-        """Send one mail.  A permanent answer about this mail refuses it, all else may pass."""
+        """Send one mail.  Raises Refused for a permanent error of this mail, Unavailable for any other."""
         try:
-            with self._in_time():
+            with self._deadline():
                 connection = self._connection or self._connect()
                 self._connection = connection
-                connection.send_message(self._written(message), self.sender, [message.recipient])
+                connection.send_message(self._mime_of(message), self.sender, [message.recipient])
         except smtplib.SMTPRecipientsRefused as error:
             code, words = next(iter(error.recipients.values()))
             self._reset()
-            raise _judged(code, words) from error
+            raise _classified(code, words) from error
         except smtplib.SMTPDataError as error:
             self._reset()
-            raise _judged(error.smtp_code, error.smtp_error) from error
+            raise _classified(error.smtp_code, error.smtp_error) from error
         except smtplib.SMTPResponseException as error:
-            # The server's opinion of us, not of the mail: its operator, or ours, can mend that.
+            # About the connection or the sender, not this mail: retry.
             self.close()
             raise Unavailable(str(error.smtp_code), _text(error.smtp_error)) from error
         except (smtplib.SMTPException, OSError, ValueError) as error:
@@ -52,7 +52,7 @@ class MailTransport:
             raise Unavailable(type(error).__name__, str(error)) from error
 
     def close(self) -> None:
-        """Hang up, politely where the server still listens."""
+        """Quit and close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(smtplib.SMTPException, OSError):
@@ -61,15 +61,15 @@ class MailTransport:
 
     def _connect(self) -> smtplib.SMTP:
         server = self.server
-        # The system's authorities unless the address names a file of its own.
+        # The system's CAs, unless MAIL_URL names a file.
         context = ssl.create_default_context(cafile=server.ca or None)
         if server.tls == "implicit":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=STEP, context=context
+                server.host, server.port, timeout=REPLY_TIMEOUT, context=context
             )
         else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=STEP)
-        self._connection = connection  # So that whatever fails now is closed.
+            connection = smtplib.SMTP(server.host, server.port, timeout=REPLY_TIMEOUT)
+        self._connection = connection  # for `close`, should the rest fail
         if server.tls == "starttls":
             connection.starttls(context=context)
         if server.user:
@@ -77,7 +77,7 @@ class MailTransport:
         return connection
 
     def _reset(self) -> None:
-        """Make the connection ready for the next mail, or drop it."""
+        """Reset the SMTP session for the next mail, or close it."""
         try:
             if self._connection is not None:
                 self._connection.rset()
@@ -85,9 +85,9 @@ class MailTransport:
             self.close()
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
-        """Cut the line when the whole takes too long: each single answer may come in time."""
-        clock = threading.Timer(WHOLE, self._cut)
+    def _deadline(self) -> Iterator[None]:
+        """Abort the connection after MESSAGE_TIMEOUT, even where each reply comes in time."""
+        clock = threading.Timer(MESSAGE_TIMEOUT, self._abort)
         clock.daemon = True
         clock.start()
         try:
@@ -95,14 +95,14 @@ class MailTransport:
         finally:
             clock.cancel()
 
-    def _cut(self) -> None:
-        held = self._connection.sock if self._connection else None
-        if held is not None:
+    def _abort(self) -> None:
+        open_socket = self._connection.sock if self._connection else None
+        if open_socket is not None:
             with contextlib.suppress(OSError):
-                held.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
 
-    def _written(self, message: Claimed) -> EmailMessage:
-        """Write the mail; its Message-ID is the same each time it is sent."""
+    def _mime_of(self, message: Claimed) -> EmailMessage:
+        """Compose the mail; its Message-ID is the same at each attempt."""
         address = Address(addr_spec=self.sender)
         mail = EmailMessage(policy=SMTP)
         mail["From"] = Address("全国碳排放权注册登记系统", addr_spec=self.sender)
@@ -115,7 +115,7 @@ class MailTransport:
         return mail
 
 
-def _judged(code: int, words: bytes | str) -> NotTaken:
+def _classified(code: int, words: bytes | str) -> DeliveryError:
     kind = Refused if 500 <= code < 600 else Unavailable
     return kind(str(code), _text(words))
 

@@ -1,4 +1,4 @@
-"""The demonstration's own mailbox, in place of people's."""
+"""The demonstration's mailbox, instead of real delivery."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from app.operations.records import outbox
 
 
 class MailboxTransport:
-    """Keeps messages where the demonstration shows them."""
+    """Stores messages for the demonstration's mailbox page."""
 
     def hand_over(self, message: outbox.Claimed) -> None:
-        """Put it there."""
+        """Store the message."""
         with transaction():
             outbox.put_in_mailbox(message)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""

@@ -1,12 +1,12 @@
-"""Text messages by an HTTP gateway: a JSON POST, signed, that names the message by its number.
+"""Text messages by an HTTP gateway: a signed JSON POST with the message's id.
 
     POST <SMS_URL>   Content-Type: application/json
     X-Registry-Time: 1763600000          seconds since 1970; the gateway refuses old ones
     X-Registry-Signature: hex of HMAC-SHA256(SMS_KEY, time + "." + body)
     {"id": "outbox-17", "to": "13800000000", "text": "…", "purpose": "activation_code"}
 
-2xx is taken; 409 is taken before, under the same id; other 4xx refuse the message, save those that
-speak of us (401, 403, 404, 408, 425, 429), and these and all else may pass.
+2xx is success, 409 a duplicate id.  Other 4xx refuse the message permanently, except those about
+the client (401, 403, 404, 408, 425, 429), which are retried like anything else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_US = {401, 403, 404, 408, 425, 429}
 
 
 class SmsTransport:
-    """Posts to the gateway of the settings."""
+    """Posts to the gateway at SMS_URL."""
 
     def __init__(self, settings: Settings) -> None:
         self.url, self.key = settings.sms_url, settings.sms_key.encode()
@@ -43,7 +43,7 @@ class SmsTransport:
         }
         body = json.dumps(content, ensure_ascii=False).encode()
         try:
-            # Its answer's words are not read: the status says all, and a body may drip for ever.
+            # The body is not read: the status suffices, and a body may never end.
             answer = self._pool.request(
                 "POST",
                 self.url,
@@ -63,7 +63,7 @@ class SmsTransport:
         raise kind(f"HTTP {status}")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._pool.clear()
 
     def _headers(self, body: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the ways out have in common, and which of them an installation uses."""
+"""The interface of transports, and their errors."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Protocol
 from app.operations.records.outbox import Claimed
 
 
-class NotTaken(Exception):
-    """The other side did not take a message: its code, and what it said."""
+class DeliveryError(Exception):
+    """A message was not accepted: the other side's code and reply."""
 
     def __init__(self, code: str, words: str = "") -> None:
         self.code, self.words = code, words
         super().__init__(code)
 
 
-class Refused(NotTaken):
-    """It will never take this one."""
+class Refused(DeliveryError):
+    """The message is refused permanently."""
 
 
-class Unavailable(NotTaken):
-    """It may take it later."""
+class Unavailable(DeliveryError):
+    """The failure may be temporary."""
 
 
 class Transport(Protocol):
-    """One way out."""
+    """A channel's delivery."""
 
     def hand_over(self, message: Claimed) -> None:
-        """Send a message.  Raises Refused or Unavailable; else the other side has taken it."""
+        """Send a message.  Raises Refused or Unavailable; returns once it is accepted."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

@@ -8,7 +8,7 @@ from datetime import datetime
 _DAY_FORMS = (
     re.compile(r"(?P<y>[0-9]{4})(?P<mark>[-/.])(?P<m>[0-9]{1,2})(?P=mark)(?P<d>[0-9]{1,2})"),
     re.compile(r"(?P<y>[0-9]{4})年(?P<m>[0-9]{1,2})月(?P<d>[0-9]{1,2})日?"),
-    # As an English spreadsheet writes it: the month is a word, so nothing can be mixed up.
+    # English spreadsheets; the month is a word, so day and month cannot be confused.
     re.compile(r"(?P<d>[0-9]{1,2})-(?P<name>[A-Za-z]{3})-(?P<y>[0-9]{4}|[0-9]{2})"),
 )
 _TIME = re.compile(
@@ -16,14 +16,14 @@ _TIME = re.compile(
     r"|[时點点](?P<min2>[0-9]{1,2})分(?:(?P<s2>[0-9]{1,2})秒)?)"
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_PIVOT = 30  # Of years in two digits: 29 is 2029, 30 is 1930, as spreadsheets have it.
+_PIVOT = 30  # two-digit years as in Excel: 29 is 2029, 30 is 1930
 
 
 def as_written(text: str) -> tuple[datetime, bool]:
     """Read a day, with or without a time; return it (without zone) and whether a time was written.
 
     The order is always year, month, day, unless the month is a word; 24:00 is the day's last second.
-    Raises ValueError for anything else, as 31.12.2026 and 12/31/2026, which could be two days.
+    Raises ValueError for anything else, e.g. 31.12.2026 or 12/31/2026, which are ambiguous.
     """
     typed = text.strip()
     for form in _DAY_FORMS:

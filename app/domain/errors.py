@@ -1,4 +1,4 @@
-"""What can be wrong with a request, worded for the person at the keyboard."""
+"""Errors of requests, with messages for users."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class RuleError(Exception):
-    """A rule of the registry refuses the act; nothing has changed.
+    """A rule refuses the request; nothing has changed.
 
-    ``code`` names the rule for machines and for the rule table; ``field`` names the form field
-    (or ``lines.<instrument_id>.quantity``) that the message belongs to, where there is one.
+    ``code`` identifies the rule (docs/rules.md); ``field`` the form field of the message, e.g.
+    ``lines.<instrument_id>.quantity``, or "".
     """
 
     code = "rule"
@@ -25,13 +25,13 @@ class RuleError(Exception):
 
 
 class NotAllowed(RuleError):
-    """The person may not do this to this object now."""
+    """The member may not do this to this object now."""
 
     code = "not_allowed"
 
 
 class NotFound(RuleError):
-    """There is no such object within the person's row scope."""
+    """No such object exists within the member's row scope."""
 
     code = "not_found"
 
@@ -43,6 +43,6 @@ class OutsideTradingHours(RuleError):
 
 
 class InsufficientQuantity(RuleError):
-    """More is asked for than the pocket holds, in tonnes."""
+    """The quantity exceeds the pocket's balance."""
 
     code = "insufficient_quantity"

@@ -1,4 +1,4 @@
-"""How personal data look to eyes that need not see them: 138****1234, 420***********1234."""
+"""Masks of personal data: 138****1234, 420***********1234."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 STAR = "*"
-# Fewer characters than this stay hidden whatever the rule would leave of them.
+# At least this many characters are hidden, whatever a mask would show.
 FEWEST_HIDDEN = 4
 
 
 def mask_phone(number: str | None) -> str:
-    """Leave the first three and the last four digits: 138****1234."""
-    return _middle(number, 3, 4)
+    """Show the first three and the last four digits: 138****1234."""
+    return _mask_middle(number, 3, 4)
 
 
 def mask_identity(number: str | None) -> str:
-    """Leave the first three and the last four characters of an identity number or a passport's."""
-    return _middle(number, 3, 4)
+    """Show the first three and the last four characters of an identity or passport number."""
+    return _mask_middle(number, 3, 4)
 
 
 def mask_bank(number: str | None) -> str:
-    """Leave the first four and the last four digits of a bank account, blanks left out."""
-    return _middle("".join((number or "").split()), 4, 4)
+    """Show the first four and the last four digits of a bank account, without blanks."""
+    return _mask_middle("".join((number or "").split()), 4, 4)
 
 
 def mask_email(address: str | None) -> str:
-    """Leave the first two characters of the name and the host: zh***@example.com."""
+    """Show the first two characters of the local part, and the host: zh***@example.com."""
     name, at, host = (address or "").partition("@")
     if not at:
         return STAR * 3 if name else ""
@@ -34,7 +34,7 @@ def mask_email(address: str | None) -> str:
     return f"{shown}{STAR * 3}@{host}"
 
 
-# Which rule a field follows, by the last part of its name.
+# Masks by the last part of a field's name.
 MASKS: Mapping[str, Callable[[str | None], str]] = {
     "phone": mask_phone,
     "mobile": mask_phone,
@@ -55,9 +55,9 @@ def mask_of(field: str) -> Callable[[str | None], str] | None:
 
 
 def masked(value: Any) -> Any:
-    """Mask what a record or a log would keep of personal data, however deep it lies.
+    """Mask personal data in a value to be logged, at any depth.
 
-    Mappings are masked by their keys; everything else stays as it is.
+    Values of mappings are masked by their keys; anything else is returned unchanged.
     """
     if isinstance(value, Mapping):
         return {key: _masked_field(str(key), item) for key, item in value.items()}
@@ -77,8 +77,8 @@ def _masked_field(key: str, item: Any) -> Any:
     return masked(item)
 
 
-def _middle(text: str | None, first: int, last: int) -> str:
-    """Hide the middle; a short text shows less, so that what is hidden cannot be guessed."""
+def _mask_middle(text: str | None, first: int, last: int) -> str:
+    """Hide the middle; a short text shows less, so that the rest cannot be guessed."""
     text = (text or "").strip()
     while first + last and len(text) - first - last < FEWEST_HIDDEN:
         first, last = max(first - 1, 0), max(last - 1, 0)

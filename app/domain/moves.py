@@ -18,7 +18,7 @@ LARGEST_REQUEST = 10**12  # Tonnes in one line: above the sum of all allowances 
 
 
 class Bucket(IntEnum):
-    """Where a quantity sits within an account and instrument; the value is stored."""
+    """The state of a quantity within an account and instrument; the value is stored."""
 
     AVAILABLE = 1  # 登记可用量
     RESERVED = 2  # held by an application under review; part of 登记冻结量
@@ -35,7 +35,7 @@ class Bucket(IntEnum):
 
     @property
     def column(self) -> str:
-        """The holding's column of this bucket."""
+        """The column of `holding`."""
         return self.name.lower()
 
 
@@ -66,7 +66,7 @@ BUCKET_TITLES = {
 
 
 class Stage(StrEnum):
-    """At which moment of a business a posting is made."""
+    """The step of a business that a posting belongs to."""
 
     SUBMISSION = "submission"
     WITHDRAWAL = "withdrawal"
@@ -85,7 +85,7 @@ STAGE_TITLES = {
 
 
 class Pocket(NamedTuple):
-    """A place that holds a quantity of one instrument."""
+    """An account, instrument and bucket: one cell of the holdings."""
 
     account_id: int
     instrument_id: int
@@ -94,7 +94,7 @@ class Pocket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A quantity (tonnes, > 0) that leaves one pocket and reaches another of the same instrument."""
+    """A quantity (tonnes, > 0) from one pocket to another of the same instrument."""
 
     source: Pocket
     target: Pocket
@@ -119,9 +119,9 @@ def within(
 
 @dataclass(frozen=True, slots=True)
 class PostingRequest:
-    """Moves that happen together or not at all, and the business they belong to.
+    """Moves that are posted together or not at all, and the business they belong to.
 
-    ``request_key`` is unique for ever: the same request posts once, whoever repeats it.
+    ``request_key`` is unique for ever, so that repeating a request posts nothing.
     """
 
     business: str

@@ -1,7 +1,7 @@
-"""The catalogue of 系统参数: what may be set, within which limits, and what holds until somebody does.
+"""The catalogue of 系统参数: each parameter's type, limits and default.
 
-A value holds from a day on and is never overwritten; app.models.parameter reads it and
-app.operations.parameters sets it.
+A value takes effect on a day and is never overwritten: app.models.parameter reads it,
+app.operations.records.parameters sets it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class ParameterSpec:
     title: Any
     kind: str
     default: int | time | bool
-    source: Any  # the rule, or the standard, that asks for it
+    source: Any  # the rule or standard that requires it
     unit: Any = ""
     least: int | time | None = None
     most: int | time | None = None
 
     def read(self, text: str) -> int | time | bool:
-        """Read a value as it was typed or stored.  Raises RuleError where it is none or out of limits."""
+        """Parse a typed or stored value.  Raises RuleError where it is malformed or out of limits."""
         value = _read(self.kind, text.strip())
         if value is None:
             raise RuleError(_WANTED[self.kind], field="value", code="parameter_shape")
@@ -51,13 +51,13 @@ class ParameterSpec:
         return value
 
     def written(self, value: Any) -> str:
-        """Write a value the way `read` reads it."""
+        """Format a value for `read`."""
         if self.kind == TIME:
             return f"{value:%H:%M}"
         return ("on" if value else "off") if self.kind == SWITCH else str(value)
 
     def shown(self, value: Any) -> str:
-        """Write a value for people, with its unit."""
+        """Format a value for display, with its unit."""
         if self.kind == SWITCH:
             return str(_("On") if value else _("Off"))
         return f"{self.written(value)} {self.unit}".strip()

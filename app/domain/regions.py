@@ -44,7 +44,7 @@ PROVINCES: Mapping[str, Any] = {
     "66": _("Xinjiang Production and Construction Corps"),
 }
 
-# As laws and letters call them; tables bring either.
+# The full names; imported tables use either.
 FULL_NAMES: Mapping[str, str] = {
     "11": "北京市", "12": "天津市", "13": "河北省", "14": "山西省", "15": "内蒙古自治区",
     "21": "辽宁省", "22": "吉林省", "23": "黑龙江省", "31": "上海市", "32": "江苏省", "33": "浙江省",
@@ -69,7 +69,7 @@ def province_of(typed: str) -> str:
 
 
 def offered() -> str:
-    """Return every province by its short and its full name, for who wrote another."""
+    """Return all provinces by short and full name, for the message about an unknown one."""
     return "、".join(
         f"{title}（{FULL_NAMES[code]}）" if code != "66" else f"兵团（{FULL_NAMES[code]}）"
         for code, title in PROVINCES.items()

@@ -1,6 +1,6 @@
-"""Roles: the row scope that each needs, and which exclude each other; app/security has their grants.
+"""Roles: the row scope each requires and their mutual exclusions; app/security has the grants.
 
-The database guards the same (migrations/sql/0005_operators.sql).
+The database enforces the same (app/migrations/sql/0001/members.sql).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ADMINISTRATORS = frozenset({"system_admin", "security_admin", "auditor"})
 
 
 def scope_for(account_id: int | None, province: str | None) -> str:
-    """Return the row scope that the roles of a member of this account or province must have."""
+    """Return the row scope that the roles of such a member must require."""
     return "account" if account_id else "province" if province else "all"
 
 
@@ -36,8 +36,8 @@ def require_compatible(
 ) -> None:
     """Raise RuleError unless one person may hold these roles together with this row scope.
 
-    The three administrators exclude each other and every business role; a role that sees one
-    account or one province must not be held by someone whose scope is everything.
+    三员 exclude each other and every business role; a role of an account or province cannot be
+    held by a member with national scope.
     """
     chosen = set(codes)
     if len(chosen) > 1 and chosen & ADMINISTRATORS:

@@ -1,4 +1,4 @@
-"""Texts that people type: what every field refuses, and how names and codes are compared."""
+"""Typed texts: the characters every field refuses, and the folding by which names are compared."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
 
-# What is refused -----------------------------------------------------------------------------------
+# Refused characters --------------------------------------------------------------------------------
 
-# Controls, formatting that nobody sees (bidirectional overrides, joiners, byte order marks),
+# Controls, invisible formatting (bidirectional overrides, joiners, byte order marks),
 # surrogates, private and unassigned characters, and the two separators that end a line.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Of other categories, and yet a page, a signed content and a PDF do not show them alike.
+# Characters of other categories that render blank in some fonts.
 _BLANK = frozenset(
     "\u034f\u115f\u1160\u1680\u17b4\u17b5\u2800\u3164\uffa0\ufffc\ufffd"
     "\u180b\u180c\u180d\u180f\U0001d159"
 )
-_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))  # They choose a glyph and are none.
+_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))  # variation selectors
 _LINE_MARKS = frozenset("\t\r\n")
-_USUAL = re.compile(r"[ -~\u3001-\u3011\u4e00-\u9fa5\uff01-\uff5e]*")  # No need to look closer.
+_USUAL = re.compile(r"[ -~\u3001-\u3011\u4e00-\u9fa5\uff01-\uff5e]*")  # fast path
 MOST_MARKS = 2  # Combining marks on one letter: Vietnamese needs two.
 
 _KINDS = {
@@ -40,14 +40,14 @@ _BIDIRECTIONAL = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FS
 
 @dataclass(frozen=True, slots=True)
 class Unshowable:
-    """A character that a text may not hold, and where: the first is at 1."""
+    """A refused character and its position, counted from 1."""
 
     position: int
     character: str
 
     @property
     def kind(self) -> Any:
-        """Return in words why it is refused."""
+        """Return the class of character, in words."""
         if is_mark(self.character):
             return _("too many marks upon one letter")
         if unicodedata.bidirectional(self.character) in _BIDIRECTIONAL:
@@ -56,7 +56,7 @@ class Unshowable:
 
     @property
     def message(self) -> Any:
-        """Return what is said of it beside its field."""
+        """Return the field's error message."""
         return _(
             "Character %(position)d is %(code)s %(name)s (%(kind)s), which cannot be typed or is not"
             " shown alike everywhere; please remove it",
@@ -68,7 +68,7 @@ class Unshowable:
 
 
 def is_hidden(character: str) -> bool:
-    """Tell whether a character is not shown alike by a page, a signed content and a PDF."""
+    """Tell whether a character may be invisible on a page, in signed content or in a PDF."""
     return (
         unicodedata.category(character) in HIDDEN_CATEGORIES
         or character in _BLANK
@@ -77,12 +77,12 @@ def is_hidden(character: str) -> bool:
 
 
 def is_mark(character: str) -> bool:
-    """Tell whether a character is drawn upon the one before."""
+    """Tell whether a character is a combining mark."""
     return unicodedata.category(character) in ("Mn", "Me") and not is_hidden(character)
 
 
 def unshowable(text: str, *, has_lines: bool = True) -> Unshowable | None:
-    """Return the first character that a text may not hold; ``has_lines`` lets tabs and line ends be."""
+    """Return the first refused character; ``has_lines`` allows tabs and line ends."""
     if _USUAL.fullmatch(text):
         return None
     marks = 0
@@ -96,7 +96,7 @@ def unshowable(text: str, *, has_lines: bool = True) -> Unshowable | None:
 
 
 def require_showable(text: str, title: Any, *, field: str = "") -> None:
-    """Raise RuleError, naming the field by its title, where a text holds what is not shown alike."""
+    """Raise RuleError, naming the field by its title, where a text holds a refused character."""
     found = unshowable(text)
     if found is not None:
         message = _("%(field)s: %(problem)s", field=title, problem=found.message)
@@ -105,8 +105,8 @@ def require_showable(text: str, title: Any, *, field: str = "") -> None:
 
 # How names and codes are compared ------------------------------------------------------------------
 
-# What the eye, an input method or copying from a PDF takes for one, beyond what NFKC makes of full and
-# half width, Kangxi radicals and compatibility ideographs; the radicals' supplement has no mapping there.
+# Look-alikes that NFKC keeps apart, which input methods and copying from PDF mix up; e.g. the CJK
+# radicals supplement, which has no compatibility mapping.
 _ALIKE = (
     "〇◯•・‧∙⋅–—―‐‑−"
     "⺁⺎⺑⺒⺓⺕⺜⺝⺟⺠⺩⺬⺮⺶⺷⺼⺽⻁⻄⻅⻆⻉⻊⻋⻑⻓⻔⻗⻘⻙⻚⻛⻜⻝⻢⻣⻤⻥⻦⻧⻨⻩⻪⻬⻮⻰⻳",
@@ -114,17 +114,17 @@ _ALIKE = (
     "厂兀尢巳幺彐日月母民王示竹羊羊肉臼虎西见角贝足车長长门雨青韦页风飞食马骨鬼鱼鸟卤麦黄黾齐齿龙龟",
 )
 _SMALL, _CAPITAL = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# What `translate` makes of what, in Python and in PostgreSQL: what has no counterpart is dropped.
+# Arguments of `translate`, in Python and PostgreSQL: characters without a counterpart are dropped.
 FOLDS_FROM = _ALIKE[0] + _SMALL + " \t\r\n"
 FOLDS_TO = _ALIKE[1] + _CAPITAL
 _FOLDS = str.maketrans(FOLDS_FROM[: len(FOLDS_TO)], FOLDS_TO, FOLDS_FROM[len(FOLDS_TO) :])
 
 
 def folded(text: str) -> str:
-    """Return a name or code as it is compared and searched; what is kept is what was registered.
+    """Return the form in which a name or code is compared and searched; the original is stored.
 
-    Width, brackets' width, spaces, case, radicals and 〇/○ make no difference.  The SQL function
-    ``folded`` says the same, so that an index can.
+    Width, spaces, case, radicals and 〇/○ make no difference.  `models.account.folded_sql` is the
+    same in SQL.
     """
     if text.isascii():
         return text.translate(_FOLDS)
@@ -132,11 +132,11 @@ def folded(text: str) -> str:
 
 
 def narrow(text: str) -> str:
-    """Return a code as its beginning is searched for: of half width and without blanks."""
+    """Return a code for a prefix search: half width, without blanks."""
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
-# What GB 18030-2000 had in the private area, and Unicode elsewhere since: files still bring it.
+# Characters that GB 18030-2000 mapped to the private use area, and Unicode has encoded since.
 _FROM_GB18030 = {
     0xE78D: 0xFE10, 0xE78E: 0xFE12, 0xE78F: 0xFE11, 0xE790: 0xFE13, 0xE791: 0xFE14, 0xE792: 0xFE15,
     0xE793: 0xFE16, 0xE794: 0xFE17, 0xE795: 0xFE18, 0xE796: 0xFE19, 0xE7C7: 0x1E3F, 0xE81E: 0x9FB4,
@@ -147,7 +147,7 @@ _FROM_GB18030 = {
 
 
 def from_gb18030(content: bytes) -> str:
-    """Decode a file; what was private in the edition of 2000 becomes what Unicode has since.
+    """Decode GB 18030, with the 2000 edition's private-use characters as later encoded in Unicode.
 
     Raises UnicodeDecodeError.
     """
@@ -155,5 +155,5 @@ def from_gb18030(content: bytes) -> str:
 
 
 def composed(text: str) -> str:
-    """Return a text in the composed form that is kept and signed (NFC)."""
+    """Return a text in NFC, the form that is stored and signed."""
     return unicodedata.normalize("NFC", text)

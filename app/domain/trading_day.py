@@ -1,4 +1,4 @@
-"""Trading days: when a transfer is accepted and on which day it settles."""
+"""Trading days: when a transfer is accepted and when it settles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEIJING = ZoneInfo("Asia/Shanghai")
 
 @dataclass(frozen=True, slots=True)
 class TradingMoment:
-    """A moment of business time and what the calendar says of its day."""
+    """A business time and its calendar day."""
 
     now: datetime
     is_trading_day: bool

@@ -1,4 +1,4 @@
-"""The one life of an application: its states, who may do what in each, and what a case carries."""
+"""The state machine of applications: states, actions, parties, and the case that rules check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.domain.errors import NotAllowed
 
 
 class Status(StrEnum):
-    """Where an application stands; the value is stored."""
+    """The state of an application; the value is stored."""
 
     DRAFT = "draft"  # 草稿
     IN_REVIEW = "in_review"  # 待审核
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 class Action(StrEnum):
-    """What somebody did to an application; the value is stored."""
+    """An action recorded as an event; the value is stored."""
 
     SAVE = "save"
     SUBMIT = "submit"
@@ -38,7 +38,7 @@ class Action(StrEnum):
 
 
 class Party(StrEnum):
-    """Who acts on an application."""
+    """The parties of an application."""
 
     APPLICANT = "applicant"  # 重点排放单位
     AUTHORITY = "authority"  # the applicant's provincial authority, 省级主管部门
@@ -78,7 +78,7 @@ ACTION_TITLES = {
     Action.DISCARD: _("Deleted draft"),
 }
 
-# Before the first of a kind's own reviews: where the enterprise asks for a second operator's yes.
+# The step of 操作复核, before the kind's own reviews.
 COLLEAGUE_STEP = -1
 
 EDITABLE = (Status.DRAFT, Status.RETURNED)
@@ -96,8 +96,8 @@ _ALLOWED = {
 class Line(NamedTuple):
     """One instrument of an application, in whole tonnes.
 
-    ``account_id`` is the enterprise that receives them where it is another one; ``source_line_id``
-    the earlier application's line that they are drawn from (a deposit, a freeze, a confiscation).
+    ``account_id`` is the receiving enterprise where it is not the applicant; ``source_line_id``
+    the earlier line it draws on (of a deposit, a freeze, a confiscation).
     """
 
     instrument_id: int
@@ -109,22 +109,22 @@ class Line(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells it from the other lines of its application, on forms and in messages."""
+        """The line's key within its application, in form fields and messages."""
         return line_key(self.instrument_id, self.source_line_id, self.account_id)
 
 
 def line_key(instrument_id: int, source_line_id: int | None, account_id: int | None) -> str:
-    """Return the key of a line: its instrument's id, or its source's; then its receiver's."""
+    """Return a line's key: the id of its source line or else its instrument, then its receiver's."""
     first = f"s{source_line_id}" if source_line_id else str(instrument_id)
     return f"{first}-{account_id}" if account_id else first
 
 
 @dataclass(slots=True)
 class Case:
-    """An application as the rules see it.
+    """An application as the rules read it.
 
-    ``receivers`` are the other enterprises concerned, ``agreed`` those of them who have said yes;
-    ``signers`` the persons who made, submitted or approved it this time: none of them reviews it.
+    ``receivers`` are the receiving enterprises, ``agreed`` those that have approved; ``signers``
+    the members who made, submitted or approved it this time, none of whom may review it.
     """
 
     id: int
@@ -152,12 +152,12 @@ class Case:
 
     @property
     def named_receivers(self) -> set[int]:
-        """The accounts that its lines name as receivers."""
+        """The receiving accounts of its lines."""
         return {line.account_id for line in self.lines if line.account_id}
 
 
 def require(case: Case, action: Action) -> None:
-    """Raise NotAllowed unless ``action`` may be done to the case in its status."""
+    """Raise NotAllowed unless the case's status permits ``action``."""
     if case.status not in _ALLOWED[action]:
         raise NotAllowed(
             _(

@@ -1,4 +1,4 @@
-"""Make an installation ready: migrate, privileges, calendar, roles; safe to repeat or run twice at once."""
+"""Installation: migrations, privileges, calendar, roles; safe to repeat and to run concurrently."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _LOCK = 7260000
 def install() -> None:
     """Bring schema, privileges, trading calendar and roles up to date.
 
-    The schema's owner does it, on a connection of its own; the application's role is only given
-    its privileges.  A second run, or one on another machine, waits and finds nothing to do.
-    Raises ConfigurationError where the owner's connection is not known.
+    Runs as the schema's owner, on a connection of its own.  A concurrent run waits and finds nothing
+    to do.  Raises ConfigurationError where the owner's URL is not configured.
     """
     settings = current_app.config["SETTINGS"]
     if not settings.database_owner_url:
@@ -64,7 +63,7 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def _migrate(connection: Connection) -> None:
-    """Bring the schema up to date; one that these migrations did not make is refused, not mended."""
+    """Migrate the schema.  Raises ConfigurationError for one that these migrations did not create."""
     schema.require_unchanged(connection)
     if schema.revision_of(connection) != schema.head():
         command.upgrade(alembic_config(connection), "head")
@@ -73,7 +72,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _app_role(settings: Settings) -> str:
-    """Return the role that the application connects as, made on a server of one's own."""
+    """Return the application's database role; see `_grant`."""
     user = make_url(settings.database_url).username
     owner = make_url(settings.database_owner_url).username
     return user if user and user != owner else APP_ROLE

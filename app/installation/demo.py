@@ -1,7 +1,7 @@
-"""The demonstration: the manual's enterprise, a few dozen more over the provinces, and all roles.
+"""The demonstration: the manual's enterprise, a few dozen others in the provinces, and all roles.
 
-Everything goes through the operations that the real registry uses, at business times of the past
-weeks, so that every list has rows and the ledger verifies.
+Everything goes through the registry's operations, at business times of the past weeks, so that every
+list has rows and the ledger verifies.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ SECTORS = {"power": "发电", "steel": "钢铁", "cement": "水泥", "aluminium"
 
 
 def _officer(number: str, name: str, role: str, province: str | None = None) -> NewMember:
-    """Return somebody of no enterprise, with addresses that are nobody's."""
+    """Return a member of no enterprise, with a reserved address and number."""
     phone = f"1380015{sum(map(ord, number)) % 1000:04}"
     email = f"{number.lower()}@registry.example.cn"
     return NewMember(number, name, role, province=province, email=email, phone=phone)
@@ -94,7 +94,7 @@ OFFICERS = (
 
 
 def seed_once() -> bool:
-    """Seed an empty registry; tell whether it did.  Two starts at once seed once."""
+    """Seed an empty registry; tell whether it did.  Concurrent starts seed once."""
     with transaction():
         db.session.execute(select(func.pg_advisory_xact_lock(7260004)))
         if db.session.scalar(select(Account.id).where(Account.member_no == MANUAL_MEMBER_NO)):
@@ -104,7 +104,7 @@ def seed_once() -> bool:
 
 
 def logins() -> list[dict[str, str]]:
-    """Return one login of each role, for people who try the demonstration."""
+    """Return one login of each role."""
     wanted = [
         ("重点排放单位", MANUAL_MEMBER_NO),
         ("重点排放单位经办", f"{MANUAL_MEMBER_NO}-01"),
@@ -221,7 +221,7 @@ def _issue(
     maker: Actor,
     checker: Actor,
 ) -> None:
-    """Issue every vintage on its own day; the manual's enterprise has the manual's 700 tonnes."""
+    """Issue every vintage on its day; the manual's enterprise gets the manual's 700 tonnes."""
     for each, instrument in zip(VINTAGES, instruments, strict=True):
         issued_on = date(2021, 5, 17) if each.year == 2020 else date(each.year + 1, 9, 18)
         at = datetime.combine(
@@ -247,7 +247,7 @@ def _issue(
 
 
 def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, checker: Actor) -> None:
-    """Give CCER to the manual's enterprise, and to one of each three others."""
+    """Issue CCER to the manual's enterprise, and to every third of the others."""
     drafts = [
         engine.Draft(
             "issuance",
@@ -277,7 +277,7 @@ def _confirm(ids: list[int], checker: Actor, at: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Documents:
-    """What the registry's two officers do upon authorities' documents at one moment."""
+    """Acts of the two officers on authorities' documents, at one time."""
 
     maker: Actor
     checker: Actor
@@ -310,7 +310,7 @@ def _act_by_documents(
     maker: Actor,
     checker: Actor,
 ) -> None:
-    """Freeze and lift in part, confiscate and refund in part, restrict; one freeze awaits its yes."""
+    """Freeze and unfreeze in part, confiscate and refund in part, restrict; one freeze is pending."""
     last = db.session.scalar(select(func.max(SettlementRun.day)))
     at = datetime.combine(last, time(16), tzinfo=BEIJING) if last else morning
     documents = _Documents(maker, checker, at)
@@ -396,7 +396,7 @@ def _live_some_days(
     chance: random.Random,
     today: date,
 ) -> None:
-    """Let the last trading days pass as they do: transfers of both directions, settled each evening."""
+    """Transfer in both directions on the last trading days, and settle each evening."""
     days = db.session.scalars(
         select(TradingDay.day)
         .where(TradingDay.day < today, TradingDay.is_trading)

@@ -1,4 +1,4 @@
-"""What the demonstration announces: three texts that are out, and a draft that awaits its second officer."""
+"""The demonstration's announcements: three published, and a draft for the second officer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.operations.records import announcements
 from app.operations.records.actor import Actor
 from app.operations.records.announcements import Content
 
-# Days before the demonstration begins, and what was published then.
+# (days before the demonstration begins, announcement)
 PUBLISHED = (
     (
         21,
@@ -56,7 +56,7 @@ WAITING = Content(
 
 
 def announce(maker: Actor, checker: Actor, morning: datetime) -> None:
-    """Write and publish, as the two officers do."""
+    """Write and publish the announcements."""
     for days, content in PUBLISHED:
         at = morning - timedelta(days=days, minutes=-35)
         made = announcements.write(content, maker, now=at - timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""What the demonstration shows of 履约: two years' notices, surrendered, pending, returned and missing."""
+"""The demonstration's 履约: two years' notices, surrendered, pending, returned and missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
 CURRENT = 2025
 CCER_PERCENT = Decimal(5)  # of the obligation, at most (管理办法 29)
 CCER_USED = 3  # per cent of it, by those of the passed year who hold enough
-# What becomes of the others' notices, in turn: how much of the obligation, in per cent, and how.
+# The other enterprises' surrenders, in turn: per cent of the obligation, and status.
 PASSED_COURSES = ((100, "approved"),) * 9 + ((60, "approved"),)
 CURRENT_COURSES = (
     (100, "approved"),
@@ -64,7 +64,7 @@ def comply(
     held = _held(vintage)
     obligations = {each.id: int(held[each.id] * 0.8) // 100 * 100 for each in others}
     obligations[manuals.id] = MANUALS_OBLIGATION
-    # domain.md R74: the years before 2025 accept every vintage as arrears, 2025 only the new ones.
+    # domain.md R74: years before 2025 accept every vintage, 2025 only the new ones.
     accepted = tuple(each.id for each in instruments if year < CURRENT or each.vintage >= CURRENT)
     accepted += (ccer.id,)
     deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
@@ -84,13 +84,13 @@ def comply(
 
 
 def _held(instrument: Instrument) -> dict[int, int]:
-    """Return what is available of an instrument, in tonnes, by account."""
+    """Return the available tonnes of an instrument, by account."""
     rows = select(Holding.account_id, Holding.available)
     return dict(db.session.execute(rows.where(Holding.instrument_id == instrument.id)).all())
 
 
 def _lines(of: _Year, account: int, share: int) -> tuple[Line, ...]:
-    """Return a share of the obligation in allowances; of a passed year with CCER, where it is held."""
+    """Return lines for a share of the obligation; of a past year with CCER, where held."""
     tonnes = of.obligations[account] * share // 100
     offset = of.obligations[account] * CCER_USED // 100 if of.year == PASSED else 0
     if not 0 < offset <= of.held_ccer.get(account, 0):

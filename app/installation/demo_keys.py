@@ -1,7 +1,7 @@
 """The demonstration's USBKeys: a soft key for each login, certified by the two codes as anybody's.
 
-They lie in a folder of their own, one token a member, all under the factory's PIN; a key that the
-authority or the database no longer knows, after one of them began anew, is made again.
+One folder with one token per member, all with the factory PIN; a key whose certificate the authority
+or the database does not know, after one of them was reset, is replaced.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PIN = FACTORY_PIN
 
 
 def issue(folder: Path) -> int:
-    """Give every demo login its key where it has none that counts; return how many were made.
+    """Give every demo login a key unless it has a valid one; return the number made.
 
-    Commits by itself, because the two codes are given and used in transactions of their own.
+    Commits by itself, since codes are issued and used in separate transactions.
     """
-    # A newcomer who has locked a key tries again after the next start.
+    # Unlocks all keys at each start.
     (folder / "tries.json").unlink(missing_ok=True)
     numbers = [login["login"] for login in demo.logins()]
     members = db.session.scalars(select(Member).where(Member.username.in_(numbers))).all()
@@ -41,14 +41,14 @@ def issue(folder: Path) -> int:
         _issue(folder / member.username, member)
     with transaction():
         now = datetime.now(UTC)
-        # Keys are made where the authority is another one, whose list is yet to come.
+        # A new authority has not published its list yet.
         if lacking or certificates.is_crl_due(now):
             certificates.publish_crl(SYSTEM, now=now)
     return len(lacking)
 
 
 def _keyed(folder: Path) -> set[int]:
-    """Return the members whose certificate on one of the keys would let them sign in now."""
+    """Return the members with a key whose certificate is valid for signing in."""
     ders = [path.read_bytes() for path in folder.glob("*/*.cer")]
     held = {hashlib.sha256(der).hexdigest(): der for der in ders}
     rows = db.session.scalars(

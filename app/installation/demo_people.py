@@ -1,4 +1,4 @@
-"""The demonstration's 账户管理: details made up and valid, two operators, and a pending change."""
+"""The demonstration's 账户管理: fictitious valid details, two operators, and a pending change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tell(
     password: str,
     at: datetime,
 ) -> None:
-    """Give every enterprise its details, the manual's its operators, and another a pending change."""
+    """Set all enterprises' details, the manual's operators, and another's pending change."""
     chance = random.Random(2022)  # noqa: S311 - the same demonstration every time
     for serial, enterprise in enumerate(enterprises, start=1):
         values, wrong = details.read(_details(enterprise, serial, chance))
@@ -68,7 +68,7 @@ def _name(chance: random.Random) -> str:
 
 
 def _appoint(enterprise: Account, password: str) -> None:
-    """Two operators: one enters, one reviews."""
+    """Register two operators, a maker and a checker."""
     number = enterprise.member_no
     people = (("王芳", "enterprise_maker"), ("刘强", "enterprise_checker"))
     operators = [
@@ -86,7 +86,7 @@ def _appoint(enterprise: Account, password: str) -> None:
 
 
 def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -> None:
-    """Another bank and another telephone, which the registry is asked for."""
+    """Submit a change of bank and telephone."""
     values, _wrong = details.read(
         {
             "representative_phone": "13900139000",

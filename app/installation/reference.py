@@ -1,4 +1,4 @@
-"""The reference data that every registry begins with; administrators go on from there."""
+"""The initial reference data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Category, City, Sector
 
-AS_INSTALLED = 0  # The version of a row that nobody has changed.
+AS_INSTALLED = 0  # version of an unchanged row
 
 # code: (name, name in English), by the kind of application that has them.
 SECTORS = {
@@ -49,7 +49,7 @@ _NO_CITY = re.compile("^(市辖区|县|市|林区)$")
 
 
 def seed() -> None:
-    """Add what is missing; what an administrator has changed or disabled stays. The caller commits."""
+    """Add missing rows; changed or disabled ones stay.  The caller commits."""
     _add(Sector, [{"code": code, **_names(names)} for code, names in SECTORS.items()])
     categories = [
         {"kind": kind, "code": code, **_names(names)}
@@ -61,21 +61,21 @@ def seed() -> None:
 
 
 def cities(province: str) -> list[dict[str, str]]:
-    """Return the prefectures of a province that exist today, as GB/T 2260 numbers them."""
+    """Return the current prefectures of a province, by GB/T 2260."""
     numbers = numdb.get("cn/loc")
     codes = [f"{province}{number:02d}00" for number in range(100)]
     found = []
     for code in codes:
         parts = numbers.info(code)
         name = _present(parts[1][1].get("county", "")) if len(parts) == 2 else ""
-        is_whole = code.endswith("0000") and not name.endswith("市")  # The province itself.
+        is_whole = code.endswith("0000") and not name.endswith("市")  # the province itself
         if name and not is_whole and not _NO_CITY.match(name):
             found.append({"province": province, "code": code, "name": name})
     return found
 
 
 def _present(history: str) -> str:
-    """Return the name that still holds of "[1994-1995]荆沙市,[1996-]荆州市"; "" where none does."""
+    """Return the current name of "[1994-1995]荆沙市,[1996-]荆州市", or ""."""
     for part in history.split(","):
         if match := re.fullmatch(r"(?:\[\d*-\])?([^\[\]]+)", part):
             return match[1]

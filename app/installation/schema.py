@@ -1,4 +1,4 @@
-"""Refuse a database whose schema is not the one that this program's migrations make."""
+"""Refusing a database whose schema differs from that of the migrations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MOST_NAMED = 5
 
 
 def check_before_serving(app: Flask, settings: Settings) -> None:
-    """Check the schema where pages are about to be served; commands may mend what they find.
+    """Check the schema before serving; commands run regardless, to correct it.
 
-    The demonstration's runner installs first, which checks as well.
+    Skipped under the demonstration's runner, which installs first.
     """
     context = click.get_current_context(silent=True)
     if context.info_name == "run" if context else settings.is_production:
@@ -36,14 +36,14 @@ def check_before_serving(app: Flask, settings: Settings) -> None:
 
 
 def head() -> str | None:
-    """Return the last revision that this program knows."""
+    """Return the latest revision."""
     return _scripts().get_current_head()
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return which revision a database is at, None before the first.
+    """Return a database's revision, None before the first.
 
-    Raises ConfigurationError for one that these migrations do not know.
+    Raises ConfigurationError for an unknown one.
     """
     if not connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL")):
         return None
@@ -56,7 +56,7 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def require_unchanged(connection: Connection) -> None:
-    """Raise ConfigurationError where the migrations that a database has run were edited since."""
+    """Raise ConfigurationError where migrations that the database has run were edited since."""
     revision = revision_of(connection)
     wanted = fingerprint.of_files(_scripts(), revision)
     if revision and fingerprint.noted_files(connection) != wanted:
@@ -64,7 +64,7 @@ def require_unchanged(connection: Connection) -> None:
 
 
 def require_expected(connection: Connection) -> None:
-    """Raise ConfigurationError where the last migration's tables, views or functions are not there."""
+    """Raise ConfigurationError unless tables, views and functions are those of the last migration."""
     found, expected = of_catalogue(connection), fingerprint.expected()
     wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
@@ -78,7 +78,7 @@ def of_catalogue(connection: Connection) -> dict[str, str]:
         str(index.name)
         for table in Model.metadata.tables.values()
         for index in table.indexes
-        if table.name != "ab_api_key"  # Known only once Flask-AppBuilder's API is imported.
+        if table.name != "ab_api_key"  # declared only by Flask-AppBuilder's API module
     }
     return fingerprint.of_catalogue(connection, indexes)
 

@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that `flask init` (or `flask db`) hands over."""
+"""Run the migrations on the connection that `flask init` (or `flask db`) passes."""
 
 from __future__ import annotations
 

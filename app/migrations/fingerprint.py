@@ -1,7 +1,7 @@
-"""Whether a database has the schema that the migrations make (docs/adr/0048).
+"""Digests that tell whether a database has the migrations' schema (docs/adr/0048).
 
-Of the catalogue only what PostgreSQL 15 to 18 tell alike is taken; what they write each in their own
-way (the text of a view) stands in the migrations' files, whose digest the database keeps.
+Only catalogue data that PostgreSQL 15 to 18 report alike are used; the rest, e.g. the text of views,
+is covered by the digest of the migration files, which the database stores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXPECTED = FOLDER / "schema.json"  # written by tools/schema.py
 
 
 def of_files(scripts: ScriptDirectory, revision: str | None) -> str:
-    """Return the digest of every file that a database at this revision has run."""
+    """Return the digest of all files that a database at this revision has run."""
     history = list(scripts.iterate_revisions(revision, "base")) if revision else []
     files = [
         file
@@ -31,21 +31,21 @@ def of_files(scripts: ScriptDirectory, revision: str | None) -> str:
 
 
 def note_files(connection: Connection, scripts: ScriptDirectory, revision: str | None) -> None:
-    """Let the database keep the digest of what it has run."""
+    """Store the digest of the files in the database."""
     connection.exec_driver_sql(
         f"COMMENT ON TABLE alembic_version IS '{of_files(scripts, revision)}'"
     )
 
 
 def noted_files(connection: Connection) -> str | None:
-    """Return the digest of what the database has run, as it was then."""
+    """Return the stored digest."""
     return connection.scalar(text("SELECT obj_description('alembic_version'::regclass)"))
 
 
 def of_catalogue(connection: Connection, indexes: Iterable[str]) -> dict[str, str]:
-    """Return a digest for every table, view and function; of the plain indexes those named count.
+    """Return a digest for every table, view and function, including the named plain indexes.
 
-    An index that somebody added makes nothing untrue, and is let be.
+    Other plain indexes are ignored: adding one is harmless.
     """
     lines: dict[str, list[str]] = {}
     for owner, line in connection.execute(_CATALOGUE, {"indexes": list(indexes)}):
@@ -54,7 +54,7 @@ def of_catalogue(connection: Connection, indexes: Iterable[str]) -> dict[str, st
 
 
 def expected() -> dict[str, str]:
-    """Return the digests of the schema that the last migration leaves."""
+    """Return the digests of the last migration's schema."""
     found: dict[str, str] = json.loads(EXPECTED.read_text(encoding="utf-8"))
     return found
 
@@ -63,7 +63,7 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-# Every version decompiles conditions alike but for blanks, brackets and the schema's name.
+# All versions decompile conditions alike, except for blanks, brackets and the schema's name.
 _CATALOGUE = text(r"""
     WITH ours AS (SELECT oid, relname, relkind FROM pg_class
                    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')

@@ -1,4 +1,4 @@
-"""The tables: columns, constraints, relationships and small properties."""
+"""The tables: columns, constraints and relationships."""
 
 from app.models.account import (
     Account,

@@ -1,4 +1,4 @@
-"""通知公告: what the registry tells its members, and who has read it."""
+"""通知公告: announcements of the registry to its members, and their readers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ EVERYBODY, ENTERPRISES, AUTHORITIES = "everybody", "enterprises", "authorities"
 
 
 class Announcement(Model):
-    """One announcement: a draft, then published by a second officer, perhaps withdrawn; never deleted.
+    """A draft, published by a second officer, possibly withdrawn, never deleted.
 
-    What is published stays as it is (trigger announcement_stays); only 置顶 still changes.
+    Once published only 置顶 can change (trigger announcement_stays).
     """
 
     __tablename__ = "announcement"
@@ -55,7 +55,7 @@ class Announcement(Model):
             "(withdrawn_at IS NULL) = (withdrawn_by IS NULL)", name="announcement_withdrawn"
         ),
         CheckConstraint("published_by <> written_by", name="announcement_by_two"),
-        # What members see, as they see it: the few that are out, pinned ones first.
+        # For the members' list: published ones, pinned first.
         Index(
             "announcement_out",
             "is_pinned",
@@ -68,12 +68,12 @@ class Announcement(Model):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     title: Mapped[str] = mapped_column(String(LONGEST_TITLE))
-    text: Mapped[str] = mapped_column(Text)  # plain, paragraphs apart by line breaks
+    text: Mapped[str] = mapped_column(Text)  # plain text, one paragraph per line
     audience: Mapped[str] = mapped_column(String(20))
     province: Mapped[str | None] = mapped_column(String(2))  # None: the whole country
     is_pinned: Mapped[bool] = mapped_column(Boolean, server_default="false")  # 置顶
     version: Mapped[int] = mapped_column(Integer, server_default="1")  # counts the edits
-    written_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))  # the last one who did
+    written_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))  # the last editor
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     published_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -82,7 +82,7 @@ class Announcement(Model):
 
 
 class AnnouncementReading(Model):
-    """That a member has opened an announcement, once; append-only."""
+    """A member's first opening of an announcement; append-only."""
 
     __tablename__ = "announcement_reading"
 
@@ -92,12 +92,12 @@ class AnnouncementReading(Model):
 
 
 def is_out() -> ColumnElement[bool]:
-    """Tell, as a condition on Announcement, that it is published and not withdrawn."""
+    """Return the condition that an Announcement is published and not withdrawn."""
     return Announcement.published_at.is_not(None) & Announcement.withdrawn_at.is_(None)
 
 
 def is_addressed_to(person: Any = Member) -> ColumnElement[bool]:
-    """Tell, as a condition on Announcement and on ``person``, a Member, that it is meant for them."""
+    """Return the condition that an Announcement is addressed to ``person``, a Member."""
     home = select(Account.province).where(Account.id == person.account_id).correlate(person)
     return and_(
         or_(
@@ -113,7 +113,7 @@ def is_addressed_to(person: Any = Member) -> ColumnElement[bool]:
 
 
 def is_read_by(person: Any = Member) -> ColumnElement[bool]:
-    """Tell, as a condition on Announcement and on ``person``, that the member has read it."""
+    """Return the condition that ``person``, a Member, has read an Announcement."""
     return (
         select(AnnouncementReading.read_at)
         .where(
@@ -126,7 +126,7 @@ def is_read_by(person: Any = Member) -> ColumnElement[bool]:
 
 
 def unread(person: Any = Member) -> ScalarSelect[int]:
-    """Count what ``person``, a Member of the statement, has not read: a column for any statement."""
+    """Return the number of ``person``'s unread announcements, as a column for any statement."""
     return (
         select(func.count())
         .select_from(Announcement)

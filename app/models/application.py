@@ -1,4 +1,4 @@
-"""Applications (业务申请) of every kind, their lines and what was done to them."""
+"""Applications (业务申请) of every kind, with their lines, parties and events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ACTIONS = ", ".join(f"'{action}'" for action in Action)
 
 
 class Application(Model):
-    """One application; a column that only some kinds need is nullable."""
+    """One application."""
 
     __tablename__ = "application"
     __table_args__ = (
@@ -110,17 +110,17 @@ class Application(Model):
     reason: Mapped[str] = mapped_column(String(500), server_default="")  # 申请原因
     refusal: Mapped[str] = mapped_column(String(500), server_default="")  # why a rule refused it
     request_key: Mapped[str] = mapped_column(String(80), unique=True)
-    form_key: Mapped[str | None] = mapped_column(String(80))  # of the form that changed it last
+    form_key: Mapped[str | None] = mapped_column(String(80))  # of the last form that changed it
     created_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     submitted_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     submitted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     settles_on: Mapped[date | None] = mapped_column(
         Date
-    )  # trading day whose day-end carries it out
+    )  # the trading day whose day-end settles it
     posting_id: Mapped[int | None] = mapped_column(BigInteger)  # of the last submission, to reverse
 
-    # What only some kinds need; domain/kinds says which.
+    # Used by some kinds only (domain/kinds).
     category: Mapped[str] = mapped_column(String(30), server_default="")
     document_no: Mapped[str] = mapped_column(String(100), server_default="")  # 文号
     authority: Mapped[str] = mapped_column(String(200), server_default="")  # 决定机关
@@ -168,7 +168,7 @@ class ApplicationLine(Model):
     instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
     quantity: Mapped[int] = mapped_column(BigInteger)
     venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
-    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))  # who receives it
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))  # the receiver
     source_line_id: Mapped[int | None] = mapped_column(ForeignKey("application_line.id"))
 
     application: Mapped[Application] = relationship(back_populates="lines")
@@ -179,7 +179,7 @@ class ApplicationLine(Model):
 
 
 class ApplicationParty(Model):
-    """Another enterprise that an application concerns, and whether it has agreed to it."""
+    """A receiving enterprise of an application, and whether it has agreed."""
 
     __tablename__ = "application_party"
     __table_args__ = (
@@ -196,7 +196,7 @@ class ApplicationParty(Model):
 
 
 class ApplicationEvent(Model):
-    """What somebody did to an application, from where and with which words; append-only."""
+    """An action on an application, with address and comment; append-only."""
 
     __tablename__ = "application_event"
     __table_args__ = (
@@ -219,9 +219,9 @@ class ApplicationEvent(Model):
 
 
 class UnfinishedForm(Model):
-    """What was typed into a form so far, kept for a day so that a page can be read again.
+    """The unsaved input of a form, kept for a day so that the page can be reloaded.
 
-    Not business data: nothing of it counts before the form is saved or submitted.
+    Not business data: it has no effect before the form is saved or submitted.
     """
 
     __tablename__ = "unfinished_form"
@@ -229,5 +229,5 @@ class UnfinishedForm(Model):
 
     member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
     request_key: Mapped[str] = mapped_column(String(80), primary_key=True)
-    content: Mapped[list[list[str]]] = mapped_column(JSONB)  # [name, value] as the form sent them
+    content: Mapped[list[list[str]]] = mapped_column(JSONB)  # the form's [name, value] pairs
     kept_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

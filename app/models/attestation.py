@@ -1,4 +1,4 @@
-"""Attestations (证明): what the registry certifies, with a code by which anybody can check it."""
+"""Attestations (证明) of the registry, which anybody can verify by their check code."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class Attestation(Model):
-    """One 自愿注销证明 or 履约证明, its facts frozen as they were on the day.
+    """One 自愿注销证明 or 履约证明, with its facts as of the day of issue.
 
-    A 履约证明 lapses once what it certifies holds no more; nothing else of a row ever changes.
+    A 履约证明 lapses when its notice is no longer fulfilled; no other column ever changes.
     """
 
     __tablename__ = "attestation"

@@ -33,7 +33,7 @@ class TradingDay(Model):
 
 
 class BusinessClock(Model):
-    """How far the demonstration's clock is from the wall's; production never reads it."""
+    """The offset of the demonstration's clock from the wall clock; production never reads it."""
 
     __tablename__ = "business_clock"
     __table_args__ = (CheckConstraint("id = 1", name="one_clock"), {"extend_existing": True})
@@ -43,7 +43,7 @@ class BusinessClock(Model):
 
 
 class SettlementRun(Model):
-    """The day-end settlement of one trading day: there is one, or none (结算规则 7)."""
+    """The day-end settlement of one trading day, run at most once (结算规则 7)."""
 
     __tablename__ = "settlement_run"
 

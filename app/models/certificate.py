@@ -1,4 +1,4 @@
-"""Certificates, the codes that lead to them, what was signed with them, and revocation lists."""
+"""Certificates, enrolments, signatures, signing challenges and revocation lists."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from app.models.member import Member
 
 
 class CertificateEnrolment(Model):
-    """A 参考号 with its 授权码: it lets one person fetch one certificate, once.
+    """A 参考号 with its 授权码, good for one certificate of one person.
 
-    The code itself is sent out and forgotten; what is kept can only confirm it.  A replacement that
-    an administrator has asked for, and another has yet to confirm, is a row without a code.
+    Only a hash of the code is stored.  A replacement that one administrator has requested and
+    another has yet to confirm is a row without a code.
     """
 
     __tablename__ = "certificate_enrolment"
@@ -56,9 +56,9 @@ class CertificateEnrolment(Model):
     reference: Mapped[str] = mapped_column(String(10), unique=True)  # 参考号
     code_hash: Mapped[bytes] = mapped_column(LargeBinary)  # scrypt of the 授权码
     salt: Mapped[bytes] = mapped_column(LargeBinary)
-    suite: Mapped[str] = mapped_column(String(10), server_default="intl")  # that derived the hash
+    suite: Mapped[str] = mapped_column(String(10), server_default="intl")  # of the hash
     member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
-    # Whether the key will be in a USBKey or in a file, as the registry knows the member.
+    # hard (the key will be in a USBKey) or soft (in a file)
     assurance: Mapped[str] = mapped_column(String(10), server_default="hard")
     state: Mapped[str] = mapped_column(String(10), server_default="open")
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # wrong codes so far
@@ -72,7 +72,7 @@ class CertificateEnrolment(Model):
 
 
 class Certificate(Model):
-    """A certificate that the registry issued to a person.  Only its state changes; revoked is final."""
+    """A certificate issued to a person.  Only its state changes; revoked is final."""
 
     __tablename__ = "certificate"
     __table_args__ = (
@@ -107,27 +107,29 @@ class Certificate(Model):
     suite: Mapped[str] = mapped_column(String(10), server_default="intl")
     assurance: Mapped[str] = mapped_column(String(10), server_default="hard")
     state: Mapped[str] = mapped_column(String(10), server_default="active")
-    reason: Mapped[str] = mapped_column(String(30), server_default="")  # RFC 5280's word
+    reason: Mapped[str] = mapped_column(String(30), server_default="")  # reason code, RFC 5280
     not_before: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     not_after: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # or suspended
+    revoked_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True)
+    )  # set on suspension, too
 
     member: Mapped[Member] = relationship(foreign_keys=[member_id])
     enrolment: Mapped[CertificateEnrolment | None] = relationship()
 
     @property
     def serial_number(self) -> int:
-        """Return the serial number as X.509 counts."""
+        """Return the serial number as an integer."""
         return int(self.serial, 16)
 
     def stands_at(self, now: datetime) -> bool:
-        """Tell whether it may be used at a time: neither revoked nor suspended, within its dates."""
+        """Tell whether it is valid at a time: neither revoked nor suspended, within its dates."""
         return self.state == "active" and self.not_before <= now <= self.not_after
 
 
 class Signature(Model):
-    """What a person signed, the signature, and which certificate and revocation list it stood on.
+    """Signed content, its signature, and the certificate and revocation list it was verified with.
 
     Append-only; a bulk review is one signature over a manifest, with a `SignatureEvent` for each
     application in it.
@@ -152,7 +154,7 @@ class Signature(Model):
     cms: Mapped[bytes] = mapped_column(LargeBinary)
     suite: Mapped[str] = mapped_column(String(10), server_default="intl")
     certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"))
-    crl_number: Mapped[int] = mapped_column(ForeignKey("crl.number"))  # the last one by then
+    crl_number: Mapped[int] = mapped_column(ForeignKey("crl.number"))  # the latest at that time
     signed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))  # as the signer claims
     recorded_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
@@ -165,7 +167,7 @@ class Signature(Model):
 class SignatureEvent(Model):
     """An event of an application that a signature covers; append-only.
 
-    ``content`` is the application's own at that time, canonical: a manifest names its digest alone.
+    ``content`` is the application's canonical content at that time; a manifest holds its digest.
     """
 
     __tablename__ = "signature_event"
@@ -181,7 +183,7 @@ class SignatureEvent(Model):
 
 
 class RevocationList(Model):
-    """A CRL as it was published; append-only, because old signatures are judged by the list of then."""
+    """A published CRL; append-only, since a signature is verified against the list of its time."""
 
     __tablename__ = "crl"
     __table_args__ = (
@@ -197,7 +199,7 @@ class RevocationList(Model):
 
 
 class Challenge(Model):
-    """Content that waits to be signed, for a short time and for one answer."""
+    """Content to be signed, valid for a short time and one answer."""
 
     __tablename__ = "challenge"
     __table_args__ = (
@@ -210,7 +212,7 @@ class Challenge(Model):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)  # random
     member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     purpose: Mapped[str] = mapped_column(String(10))
-    origin: Mapped[str] = mapped_column(String(200))  # scheme and host that asked
+    origin: Mapped[str] = mapped_column(String(200))  # scheme and host of the requesting page
     content: Mapped[bytes] = mapped_column(LargeBinary)
     digest: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,11 +1,11 @@
 """Personal data at rest: a column type that encrypts.
 
-The keys live outside the database: `create_app` sets where they come from (`set_keys`).  A stored
-value says which key and which cipher made it, so keys and ciphers can be changed (docs/adr/0018):
+The keys are kept outside the database and set by `create_app` (`set_keys`).  A stored value names
+its key and cipher suite, so that both can be changed (docs/adr/0018):
 
     p1:intl:2026a:<nonce, ciphertext and tag in base64>
 
-The column's own name is authenticated with it: a value moved to another column cannot be read.
+The column's name is authenticated data: a value moved to another column cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ SHAPE = re.compile(r"p1:(\w+):([\w-]{1,20}):([A-Za-z0-9+/=]+)")
 
 
 class PersonalDataUnreadable(RuntimeError):
-    """A stored value cannot be read: its key is not here, is another one, or the value was altered."""
+    """A stored value cannot be decrypted: its key is missing or wrong, or the value was altered."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of personal data, by id; the current one encrypts, the others only read.
+    """The keys of personal data, by id; the current one encrypts, all of them decrypt.
 
-    ``index`` is kept for finding equal values, which nothing does yet; it is never rotated.
+    ``index`` is reserved for a blind index, which does not exist yet; it is never rotated.
     """
 
     current: str
@@ -46,7 +46,7 @@ class Keys:
     suite: str = "intl"
 
     def __post_init__(self) -> None:
-        """Refuse keys that cannot work."""
+        """Validate the keys."""
         assert self.suite in SUITES
         assert self.current in self.secrets
         assert all(len(key) == KEY_BYTES for key in (*self.secrets.values(), self.index))
@@ -56,19 +56,19 @@ _provider: list[Callable[[], Keys]] = []
 
 
 def set_keys(provider: Callable[[], Keys]) -> None:
-    """Say where the keys come from; asked at every use, so that a test can change them."""
+    """Set the provider of the keys, which is called at every use so that tests can change them."""
     _provider[:] = [provider]
 
 
 def keys() -> Keys:
-    """Return the keys.  Raises PersonalDataUnreadable where nobody said where they are."""
+    """Return the keys.  Raises PersonalDataUnreadable where no provider was set."""
     if not _provider:
         raise PersonalDataUnreadable("no keys of personal data: set PERSONAL_DATA_KEY")
     return _provider[0]()
 
 
 class Encrypted(TypeDecorator[str]):
-    """Text that the database holds encrypted: ``mapped_column(Encrypted("account.phone"))``.
+    """Text that is encrypted in the database: ``mapped_column(Encrypted("account.phone"))``.
 
     Such a column cannot be searched or sorted.  None stays NULL, "" is encrypted like any other value.
     """
@@ -81,20 +81,18 @@ class Encrypted(TypeDecorator[str]):
         self.context = context
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Encrypt on the way in."""
         return None if value is None else encrypt(value, self.context)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """Decrypt on the way out."""
         return None if value is None else decrypt(value, self.context)
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """Compare with NULL alone: two encryptions of a value are never equal."""
+        """Allow comparison with NULL only: two encryptions of a value are never equal."""
         return self
 
 
 def encrypt(text: str, context: str) -> str:
-    """Encrypt a text under the current key; ``context`` is table.column, needed again to read it."""
+    """Encrypt a text under the current key; ``context`` is table.column, as `decrypt` needs it."""
     ring = keys()
     said = _associated(ring.suite, ring.current, context)
     sealed = SUITES[ring.suite].encrypt(
@@ -104,7 +102,7 @@ def encrypt(text: str, context: str) -> str:
 
 
 def decrypt(stored: str, context: str) -> str:
-    """Read what `encrypt` made.  Raises PersonalDataUnreadable, which says which key is missing."""
+    """Decrypt what `encrypt` returned.  Raises PersonalDataUnreadable, naming a missing key."""
     shape = SHAPE.fullmatch(stored)
     if not shape:
         raise PersonalDataUnreadable(f"{context}: not an encrypted value")
@@ -123,7 +121,7 @@ def decrypt(stored: str, context: str) -> str:
 
 
 def key_of(stored: str) -> str:
-    """Return the id of the key that made a stored value, or "" where none did."""
+    """Return the id of the key of a stored value, or "" where it is not encrypted."""
     shape = SHAPE.fullmatch(stored)
     return shape[2] if shape else ""
 
@@ -133,7 +131,7 @@ def _associated(suite: str, key_id: str, context: str) -> bytes:
 
 
 def _key(suite: str, key: bytes) -> bytes:
-    """Return the suite's own key: one key never serves two ciphers."""
+    """Derive the suite's key, so that no key is used with two ciphers."""
     if suite == "intl":
         return key
     length = SUITES[suite].key_length

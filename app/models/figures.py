@@ -1,6 +1,6 @@
-"""The database's views: what is surrendered for a notice, and what is drawn from a line.
+"""The database's views: surrendered tonnes of a notice, and tonnes drawn from a line.
 
-The statuses and kinds that count stand there, once (app/migrations/sql/0001/applications.sql).
+Only they define which statuses and kinds count (app/migrations/sql/0001/applications.sql).
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ LARGEST = 10 * 1024 * 1024  # bytes
 
 
 class Attachment(Model):
-    """One file; until its application is saved it is known by the form's request key.
+    """One file; until its application is saved it belongs to the form's request key.
 
-    Its content never changes, and it goes only while its application is a draft or returned:
-    privileges and the trigger submitted_attachments_stay see to that.
+    The content never changes, and the row can be deleted only while the application is a draft or
+    returned: privileges and the trigger submitted_attachments_stay enforce it.
     """
 
     __tablename__ = "attachment"
@@ -53,8 +53,8 @@ class Attachment(Model):
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     request_key: Mapped[str] = mapped_column(String(80), server_default="")
     category: Mapped[str] = mapped_column(String(40), server_default="")
-    name: Mapped[str] = mapped_column(String(200))  # as it was uploaded, Chinese and all
-    media_type: Mapped[str] = mapped_column(String(100))  # by its content, not by its name
+    name: Mapped[str] = mapped_column(String(200))  # of the upload
+    media_type: Mapped[str] = mapped_column(String(100))  # detected from the content
     size: Mapped[int] = mapped_column(Integer)  # bytes
     sha256: Mapped[str] = mapped_column(String(64))
     content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
@@ -63,9 +63,9 @@ class Attachment(Model):
 
 
 class ImportFile(Model):
-    """One file that was imported; append-only.
+    """An imported file; append-only.
 
-    ``attempt`` counts on where everything that the earlier one brought was withdrawn.
+    ``attempt`` counts imports of the same content, allowed once all drafts of the last are withdrawn.
     """
 
     __tablename__ = "import_file"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class Instrument(Model):
-    """A kind of unit that can be held: one tonne of CO2e each (条例 30)."""
+    """A kind of unit, one tonne of CO2e each (条例 30)."""
 
     __tablename__ = "instrument"
     __table_args__ = (
@@ -23,5 +23,5 @@ class Instrument(Model):
     kind: Mapped[str] = mapped_column(String(20), server_default="allowance")
 
     def __str__(self) -> str:
-        """Return what a select offers."""
+        """Return the label of a select's option."""
         return f"{self.code} {self.name}"

@@ -49,9 +49,9 @@ def _bucket() -> Mapped[int]:
 
 
 class Holding(Model):
-    """What an account holds of an instrument, in tonnes, one column a bucket.
+    """The balances of an account and instrument, in tonnes, one column a bucket.
 
-    The database writes it when a movement is inserted; the program only reads it.
+    Written by the trigger on ``movement`` only.
     """
 
     __tablename__ = "holding"
@@ -77,7 +77,7 @@ class Holding(Model):
     surrendered: Mapped[int] = _bucket()
     cancelled: Mapped[int] = _bucket()
     confiscated: Mapped[int] = _bucket()
-    issued: Mapped[int] = _bucket()  # minus what was issued; the issuance account only
+    issued: Mapped[int] = _bucket()  # minus the issued tonnes; issuance account only
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")  # entries so far
     moved_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=text("'-infinity'")
@@ -104,9 +104,13 @@ class Posting(Model):
     business: Mapped[str] = mapped_column(String(40))  # the kind's code
     stage: Mapped[str] = mapped_column(String(20))
     request_key: Mapped[str] = mapped_column(String(120), unique=True)
-    document: Mapped[str] = mapped_column(String(60), server_default="")  # number shown to people
+    document: Mapped[str] = mapped_column(
+        String(60), server_default=""
+    )  # document number shown to users
     application_id: Mapped[int | None] = mapped_column(BigInteger)
-    reverses_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)  # nothing twice
+    reverses_id: Mapped[int | None] = mapped_column(
+        BigInteger, unique=True
+    )  # a posting is reversed once
     member_id: Mapped[int | None] = mapped_column(Integer)
     recorded_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
@@ -114,7 +118,7 @@ class Posting(Model):
 
 
 class Movement(Model):
-    """A quantity that left one pocket and reached another.  Inserting it is posting it."""
+    """A quantity moved between two pockets.  Inserting it is posting it."""
 
     __tablename__ = "movement"
     __table_args__ = (
@@ -140,14 +144,14 @@ class Movement(Model):
     from_bucket: Mapped[int] = mapped_column(SmallInteger)
     to_account: Mapped[int] = mapped_column(Integer)
     to_bucket: Mapped[int] = mapped_column(SmallInteger)
-    # Set by the database alone: which transaction wrote it, so that sealing misses no late commit.
+    # The writing transaction, set by the database, so that sealing misses no late commit.
     recorded_xid: Mapped[int] = mapped_column(
         TransactionId, server_default=text("pg_current_xact_id()")
     )
 
 
 class Entry(Model):
-    """One line of 持仓流水: how a movement changed one bucket of one holding, and what it left.
+    """One line of 持仓流水: a movement's change of one bucket of a holding, and the new balance.
 
     ``seq`` is the holding's own gapless order; ``at`` never runs backwards along it.
     """
@@ -165,7 +169,7 @@ class Entry(Model):
 
 
 class SealedBlock(Model):
-    """A stretch of movements under a hash that includes the previous block's: nothing is rewritten."""
+    """A range of movements under a hash that includes the previous block's."""
 
     __tablename__ = "sealed_block"
 

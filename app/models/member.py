@@ -1,4 +1,4 @@
-"""People: members who sign in, their sessions, their failures and their settings."""
+"""Members, their sessions, sign-in failures, passwords, invitations and settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.models.account import Account
 from app.models.encrypted import Encrypted
 from app.models.ledger import TransactionId
 
-NO_ADDRESS = "@members.invalid"  # stands for the address of somebody who has given none
+NO_ADDRESS = "@members.invalid"  # domain of the placeholder where no address was given
 
 
 class Member(User):
@@ -50,12 +50,12 @@ class Member(User):
         DateTime(timezone=True), server_default=func.now()
     )
 
-    # An enterprise's operator's own; the representative's stands with the account's details.
+    # Of operators and officers; a representative's is in the account's details.
     phone: Mapped[str | None] = mapped_column(Encrypted("ab_user.phone"), deferred=True)
 
     account: Mapped[Account | None] = relationship(foreign_keys=[account_id])
 
-    # Not stored: the serial number of the certificate behind this request's session, for the log.
+    # Not stored: serial number of the session's certificate, for the operation log.
     certificate_serial = ""
 
     @property
@@ -64,7 +64,7 @@ class Member(User):
         return "" if self.email.endswith(NO_ADDRESS) else self.email
 
 
-# The roles of an enterprise's people who may say yes or no to what another one has submitted.
+# Enterprise roles that may review a colleague's submission.
 REVIEWING_ROLES = ("enterprise", "enterprise_checker")
 
 
@@ -86,12 +86,12 @@ def reviewers_of(session: Any, account_id: int) -> list[int]:
 
 
 def lock_numbers(session: Any) -> None:
-    """Let one transaction at a time give member numbers and addresses: each is one person's."""
+    """Serialise the assignment of member numbers and addresses until the transaction ends."""
     session.execute(text("SELECT pg_advisory_xact_lock(7260010)"))
 
 
 def require_free_address(session: Any, email: str) -> None:
-    """Raise RuleError where an address is another member's already, or is about to be."""
+    """Raise RuleError where an address is another member's; takes `lock_numbers`."""
     lock_numbers(session)
     if session.scalar(select(Member.id).where(Member.email == email)) is not None:
         raise RuleError(
@@ -100,7 +100,7 @@ def require_free_address(session: Any, email: str) -> None:
 
 
 class LoginSession(Model):
-    """A signed-in browser; ending the row ends the session at once."""
+    """A session; ending the row takes effect at the next request."""
 
     __tablename__ = "login_session"
     __table_args__ = (
@@ -121,7 +121,7 @@ class LoginSession(Model):
         String(20), server_default="password"
     )  # password (tests alone), certificate, or soft_certificate
     certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"))
-    # What the header shows, found once at sign-in: the success before this one, and what failed since.
+    # For the header: the previous successful sign-in, and the failures since.
     previous_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     previous_ip: Mapped[str] = mapped_column(String(45), server_default="")
     failures_since: Mapped[int] = mapped_column(Integer, server_default="0")
@@ -130,7 +130,7 @@ class LoginSession(Model):
 
 
 class LoginRecord(Model):
-    """One attempt to sign in, good or bad (登录日志); append-only."""
+    """One sign-in attempt, successful or not (登录日志); append-only."""
 
     __tablename__ = "login_record"
     __table_args__ = (
@@ -153,7 +153,7 @@ class LoginRecord(Model):
 
 
 class LoginFailure(Model):
-    """A failed attempt that counts towards a lock, per member number typed and per address."""
+    """A failed attempt that counts towards a lock, per typed member number or per address."""
 
     __tablename__ = "login_failure"
     __table_args__ = (Index("login_failure_key", "key", "at"), {"extend_existing": True})
@@ -164,12 +164,12 @@ class LoginFailure(Model):
 
     @staticmethod
     def key_of(member_no: str) -> str:
-        """Return the key under which the failures of a member number count."""
+        """Return the key of a member number's failures."""
         return f"member:{member_no}"
 
 
 class Captcha(Model):
-    """A 验证码 that waits for its answer, which is not kept; one use."""
+    """An unanswered 验证码, usable once; its answer is not stored."""
 
     __tablename__ = "captcha"
 
@@ -178,7 +178,7 @@ class Captcha(Model):
 
 
 class PasswordRecord(Model):
-    """A password hash that a member had, so that the last ones are not used again."""
+    """A former password hash of a member, to prevent reuse."""
 
     __tablename__ = "password_record"
     __table_args__ = (Index("password_record_member", "member_id", "id"), {"extend_existing": True})
@@ -190,7 +190,7 @@ class PasswordRecord(Model):
 
 
 class Preference(Model):
-    """A member's own setting, such as the columns shown on a list."""
+    """A member's setting, e.g. the columns shown on a list."""
 
     __tablename__ = "preference"
 
@@ -200,10 +200,10 @@ class Preference(Model):
 
 
 class Invitation(Model):
-    """A member who was let in by two officers, or an operator by the account representative.
+    """The first-sign-in link of a member, whom two officers or the account representative registered.
 
-    The worker writes the officers' letters; each link can be used once.  The link's token
-    is in the mail alone; what is kept can only confirm it.
+    The worker writes the letters of an opening.  A link can be used once; only a hash of its token
+    is stored.
     """
 
     __tablename__ = "invitation"
@@ -217,13 +217,15 @@ class Invitation(Model):
 
     member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
     opened_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
-    # Nobody where the account representative has appointed an operator: the certificate takes two.
+    # None for an operator, whom the account representative appoints alone.
     confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     written_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    failure: Mapped[str] = mapped_column(String(200), server_default="")  # why none was written
+    failure: Mapped[str] = mapped_column(
+        String(200), server_default=""
+    )  # why no letter was written
 
     member: Mapped[Member] = relationship(foreign_keys=[member_id])

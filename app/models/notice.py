@@ -1,4 +1,4 @@
-"""履约通知书: what an enterprise must surrender for a year, until when, and with what (manual 五-一)."""
+"""履约通知书: an enterprise's obligation for a year, its deadline and 履约范围 (manual 五-一)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Notice(Model):
     year: Mapped[int] = mapped_column(SmallInteger)  # 履约年度
     obligation: Mapped[int] = mapped_column(BigInteger)  # 应履约量, tonnes
     deadline: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    # The share of the obligation that CCER may fulfil; 0 where none is allowed (管理办法 29).
+    # Maximum share of CCER in the obligation, in per cent (管理办法 29).
     offset_percent: Mapped[Decimal] = mapped_column(Numeric(5, 2), server_default="0")
     import_id: Mapped[int | None] = mapped_column(ForeignKey("import_file.id"))
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
@@ -57,7 +57,7 @@ class Notice(Model):
 
     @property
     def offset_limit(self) -> int:
-        """The tonnes of CCER that may be surrendered, rounded down (domain.md 11.9)."""
+        """The maximum of CCER in tonnes, rounded down (domain.md 11.9)."""
         return int(self.obligation * self.offset_percent / 100)
 
 

@@ -1,4 +1,4 @@
-"""操作日志: who did what, when, from where, with which result; append-only, and sealed into a chain."""
+"""操作日志: who did what, when, from where, with which result; append-only, sealed into a chain."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from app.models.ledger import TransactionId
 
 
 class OperationLog(Model):
-    """One act, written in the same transaction as what it did.
+    """One act, logged in its own transaction.
 
-    It names members and accounts without a constraint: a log does not depend on what it tells of.
+    Without foreign keys: the log does not depend on the rows it names (docs/adr/0046).
     """
 
     __tablename__ = "operation_log"
@@ -40,12 +40,12 @@ class OperationLog(Model):
     member_id: Mapped[int | None]
     member_no: Mapped[str] = mapped_column(String(128), server_default="")
     ip: Mapped[str] = mapped_column(String(45), server_default="")
-    # The serial number of the certificate that the member signed in with, in hex; "" without one.
+    # Serial number, in hex, of the session's certificate; "" without one.
     certificate: Mapped[str] = mapped_column(String(64), server_default="")
     action: Mapped[str] = mapped_column(
         String(60)
     )  # transfer.submit, list.export, calendar.change ...
-    subject: Mapped[str] = mapped_column(String(120), server_default="")  # what it was done to
+    subject: Mapped[str] = mapped_column(String(120), server_default="")  # object of the act
     account_id: Mapped[int | None]
     result: Mapped[str] = mapped_column(String(20), server_default="done")
     detail: Mapped[Any] = mapped_column(JSONB, server_default="{}")
@@ -55,13 +55,13 @@ class OperationLog(Model):
 
 
 class LogBlock(Model):
-    """A sealed stretch of 操作日志 and 登录日志; its root includes the root before it."""
+    """A sealed range of 操作日志 and 登录日志; its root includes the previous root."""
 
     __tablename__ = "log_block"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     from_xid: Mapped[int] = mapped_column(TransactionId)
-    to_xid: Mapped[int] = mapped_column(TransactionId)  # the first that is not in it
+    to_xid: Mapped[int] = mapped_column(TransactionId)  # exclusive
     rows: Mapped[int] = mapped_column(BigInteger)
     previous: Mapped[bytes] = mapped_column(LargeBinary)
     root: Mapped[bytes] = mapped_column(LargeBinary)
@@ -69,7 +69,7 @@ class LogBlock(Model):
 
 
 class LogSeal(Model):
-    """The digest that a row of a log had when its block was sealed, so that a fault names the row."""
+    """The digest of a log row at sealing, so that verification can name an altered row."""
 
     __tablename__ = "log_seal"
     __table_args__ = (Index("log_seal_block", "block_id"), {"extend_existing": True})

@@ -1,4 +1,4 @@
-"""系统参数: values of app.domain.parameters with the day from which they hold; append-only."""
+"""系统参数: values of app.domain.parameters with their effective day; append-only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from app.models.calendar import BusinessClock
 
 
 class Parameter(Model):
-    """One setting of a parameter: from a day on, until another one takes over."""
+    """A value of a parameter from a day on, until a later one."""
 
     __tablename__ = "parameter"
     __table_args__ = (
@@ -50,22 +50,22 @@ class Parameter(Model):
 
 
 def setting(session: Any, name: str) -> Any:
-    """Return the value of a parameter that holds today.
+    """Return today's value of a parameter.
 
-    ``session`` is a session or a connection.  All are read in one statement, once a request.
+    ``session`` is a session or a connection.  All parameters are read once a request.
     """
     return settings(session)[name]
 
 
 def settings(session: Any) -> Mapping[str, Any]:
-    """Return the values that hold today, by name; see `setting`."""
+    """Return today's values by name; see `setting`."""
     if has_request_context() and "parameters" in g:
         return g.parameters
     return keep(session.scalar(select(stored_today())))
 
 
 def keep(stored: Mapping[str, str] | None) -> Mapping[str, Any]:
-    """Take what `stored_today` found for the rest of this request."""
+    """Cache the result of `stored_today` for the rest of this request."""
     found = read(stored or {})
     if has_request_context():
         g.parameters = found
@@ -73,13 +73,13 @@ def keep(stored: Mapping[str, str] | None) -> Mapping[str, Any]:
 
 
 def forget() -> None:
-    """Have the next one who asks read again: something was set."""
+    """Drop the cache, after a parameter was set."""
     if has_request_context():
         g.pop("parameters", None)
 
 
 def stored_today() -> ScalarSelect[Any]:
-    """Select what was set and holds today, as JSON: it fits into any statement as a column."""
+    """Return today's stored values as JSON, as a column for any statement."""
     latest = (
         select(Parameter.name, Parameter.value)
         .ext(distinct_on(Parameter.name))
@@ -91,20 +91,20 @@ def stored_today() -> ScalarSelect[Any]:
 
 
 def read(stored: Mapping[str, str]) -> dict[str, Any]:
-    """Return every parameter's value: what was set, or what holds until somebody does."""
+    """Return every parameter's value: the stored one or the default."""
     found: dict[str, Any] = {}
     for name, spec in PARAMETERS.items():
         found[name] = default_of(name)
         if name in stored:
             try:
                 found[name] = spec.read(stored[name])
-            except RuleError:  # Limits became narrower since; the safe value is the default.
+            except RuleError:  # The limits have been narrowed since.
                 current_app.logger.error("parameter %s is out of its limits", name)
     return found
 
 
 def default_of(name: str) -> Any:
-    """Return what holds until a parameter is set; the environment may say so for three of them."""
+    """Return a parameter's default, which the environment may set for three of them."""
     config = current_app.config
     match name:
         case "transfer_cut_off":
@@ -118,7 +118,7 @@ def default_of(name: str) -> Any:
 
 
 def _today() -> Any:
-    """Tell the business day in Beijing, in the database's own time."""
+    """Return the SQL expression of the business day in Beijing."""
     now = func.now()
     if current_app.config["HAS_OWN_CLOCK"]:
         ahead = select(BusinessClock.ahead).scalar_subquery()

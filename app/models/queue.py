@@ -1,4 +1,4 @@
-"""What a worker does later: jobs (任务) and their failures, messages and the attempts to send them."""
+"""The worker's input: jobs (任务) and their failures, messages and delivery attempts."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from app.models.member import Member
 
 
 class Job(Model):
-    """One piece of work that a member started.
+    """A background job of a member.
 
-    ``position`` is how many items have been dealt with; it is committed together with them, so a
-    job that is taken up again goes on exactly there.
+    ``position`` is the number of items done, committed together with them, so that an interrupted
+    job resumes exactly there.
     """
 
     __tablename__ = "job"
@@ -67,7 +67,7 @@ class Job(Model):
 
 
 class JobFailure(Model):
-    """An item of a job that a rule stood against, and why."""
+    """An item of a job that a rule refused, and why."""
 
     __tablename__ = "job_failure"
     __table_args__ = (Index("job_failure_of", "job_id", "id"), {"extend_existing": True})
@@ -81,10 +81,10 @@ class JobFailure(Model):
 
 
 class OutboxMessage(Model):
-    """A mail or a text message, written in the transaction of the act it tells of.
+    """A mail or text message, written in the transaction of the act it reports.
 
-    ``due_at`` is when a worker may next take it: after a failure the next try, while it is being
-    sent the end of the worker's claim.
+    ``due_at`` is when a worker may next claim it: the time of the next retry, or the end of the
+    current claim.
     """
 
     __tablename__ = "outbox_message"
@@ -121,7 +121,7 @@ class OutboxMessage(Model):
 
 
 class OutboxAttempt(Model):
-    """How one attempt to send a message ended; append-only."""
+    """The result of one attempt to deliver a message; append-only."""
 
     __tablename__ = "outbox_attempt"
     __table_args__ = (
@@ -142,7 +142,7 @@ class OutboxAttempt(Model):
 
 
 class MailboxMessage(Model):
-    """What the demonstration delivered to its own mailbox in place of people's."""
+    """A message delivered to the demonstration's mailbox."""
 
     __tablename__ = "mailbox_message"
 

@@ -1,1 +1,1 @@
-"""Keys, certificates, signatures and tokens: pure code that knows no web and no database."""
+"""Keys, certificates, signatures and tokens, independent of web and database."""

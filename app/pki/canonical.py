@@ -1,7 +1,7 @@
-"""The one form in which content is signed: the same content is the same bytes, everywhere.
+"""Canonical JSON: the form in which content is signed, the same bytes everywhere.
 
-JSON with sorted keys, UTF-8, no spaces; texts, whole numbers, yes and no, nothing, lists and
-tables alone.  What could look the same and differ, or be read in two ways, has no such form.
+Sorted keys, UTF-8, no spaces; only strings, integers, booleans, null, arrays and objects.  Content
+that could look alike and differ, or be parsed in two ways, is invalid.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from flask_babel import lazy_gettext as _
 from app.domain.texts import is_hidden
 from app.pki.errors import ContentInvalid
 
-LARGEST = 2**53 - 1  # Beyond it other languages round.
+LARGEST = 2**53 - 1  # larger integers are rounded in other languages
 DEEPEST = 20
 
 
 def canonical(content: Any) -> bytes:
-    """Return the bytes that are signed.  Raises ContentInvalid, which names the rule in `code`."""
+    """Return the canonical bytes.  Raises ContentInvalid, with the violated rule in `code`."""
     _check(content, DEEPEST)
     return json.dumps(
         content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
@@ -28,21 +28,21 @@ def canonical(content: Any) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """Return the content of bytes that are in canonical form.  Raises ContentInvalid otherwise."""
+    """Parse canonical bytes.  Raises ContentInvalid where they are not canonical."""
     try:
         content = json.loads(data.decode())
         same = canonical(content) == data
     except (ValueError, RecursionError):
         raise _invalid("not_json") from None
-    if not same:  # Other spacing or order, or a key twice.
+    if not same:  # spacing, order, or a duplicate key
         raise _invalid("not_canonical")
     return content
 
 
 def one_line(text: str) -> str:
-    """Return a person's text as it can be signed: composed, in one line, without what is invisible.
+    """Normalise a text for signing: NFC, one line, without hidden characters.
 
-    What a page shows of a signed text is this form too.
+    Pages show signed texts in this form, too.
     """
     spaced = " ".join(text.split())
     visible = "".join(c for c in spaced if not is_hidden(c))

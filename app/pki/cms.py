@@ -1,7 +1,6 @@
-"""Detached signatures in the form that openssl and other programs verify: CMS (RFC 5652, GM/T 0010).
+"""Detached CMS signatures (RFC 5652, GM/T 0010).
 
-Both sides are deliberately narrow: one signer, SHA-256 or better, signed attributes in DER order,
-and nothing that we would have to ignore.
+Deliberately strict: one signer, SHA-256 or better, signed attributes in DER order, no optional parts.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from asn1crypto import algos, cms, core, parser, x509
 from app.pki.errors import PkiError, SignatureRefused
 from app.pki.suites import SUITES, CryptoSuite, suite_of
 
-LARGEST = 64 * 1024  # A signature with its certificate is 2 kB.
+LARGEST = 64 * 1024  # bytes; a signature with its certificate has about 2 kB
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 
 
 class _ContentInfo(core.Sequence):
-    """The outermost layer, whatever names the suite gives to its content."""
+    """ContentInfo, with the suite's content types."""
 
     _fields = [
         ("content_type", core.ObjectIdentifier),
@@ -32,24 +31,24 @@ class _ContentInfo(core.Sequence):
 
 
 class _Encapsulated(core.Sequence):
-    """What a detached signature says of its content: the type and nothing else."""
+    """EncapsulatedContentInfo of a detached signature: the type only."""
 
     _fields = [("content_type", core.ObjectIdentifier)]
 
 
 class Signer(Protocol):
-    """Whatever signs with one private key: a token, the signing process, a key in memory."""
+    """A signer with one private key: in a token, the signing process or memory."""
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature over the data (its digest is taken by the signer)."""
+        """Hash and sign the data."""
 
 
 class HasDer(Protocol):
-    """A certificate as somebody keeps it, with its bytes."""
+    """A certificate of the caller's type, with its DER."""
 
     @property
     def der(self) -> bytes:
-        """The certificate."""
+        """The certificate in DER."""
 
 
 Kept = TypeVar("Kept", bound=HasDer)
@@ -57,15 +56,15 @@ Kept = TypeVar("Kept", bound=HasDer)
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[Kept]):
-    """A signature that holds; whether its certificate may sign this is another question."""
+    """A valid signature; the certificate's validity is not checked."""
 
-    certificate: Kept  # as find_certificate gave it
-    signed_at: datetime  # what the signer claims
+    certificate: Kept  # as returned by find_certificate
+    signed_at: datetime  # claimed by the signer
     suite: CryptoSuite
 
 
 def sign(content: bytes, signer: Signer, certificate: bytes, *, signed_at: datetime) -> bytes:
-    """Return the detached CMS signature over the content; the certificate (DER) goes with it."""
+    """Return the detached CMS signature over the content, including the certificate (DER)."""
     owner = x509.Certificate.load(certificate)
     spki = owner.public_key.dump()
     suite = suite_of(spki)
@@ -92,17 +91,16 @@ def sign(content: bytes, signer: Signer, certificate: bytes, *, signed_at: datet
 def verify(
     content: bytes, der: bytes, find_certificate: Callable[[bytes, int], Kept | None]
 ) -> Verified[Kept]:
-    """Check a detached signature over the content, strictly and in order.
+    """Verify a detached signature over the content.
 
-    `find_certificate(issuer_name_der, serial)` gives the certificate from our own records, or None:
-    the one inside the message is never looked at.  Raises SignatureRefused, whose `code` names the
-    first check that failed.
+    `find_certificate(issuer_name_der, serial)` returns the certificate from our records or None; the
+    one inside the message is ignored.  Raises SignatureRefused, with the failed check in `code`.
     """
     try:
         return _verified(content, der, find_certificate)
     except PkiError:
         raise
-    # What asn1crypto throws at bytes that are no CMS, wherever it meets them.
+    # asn1crypto's exceptions for malformed input.
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError,
             RecursionError):  # fmt: skip
         raise SignatureRefused("malformed") from None
@@ -124,7 +122,7 @@ def _verified(
     _require(suite_of(spki) is suite, "suite")
     algorithm = info["signature_algorithm"]["algorithm"].dotted
     wanted = suite.cms.signatures[suite.key_type(spki), digest]
-    # Older programs name the digest beside the algorithm alone.
+    # Older programs state rsaEncryption, without the digest.
     also = RSA_ENCRYPTION if suite.key_type(spki) == "rsa" else wanted
     _require(algorithm in (wanted, also), "signature_algorithm")
     suite.verify(spki, info["signature"].native, _as_set(info["signed_attrs"]), digest)
@@ -132,7 +130,7 @@ def _verified(
 
 
 def _signed_data(der: bytes) -> tuple[CryptoSuite, Any]:
-    """Return the message's suite and its SignedData; nothing may come before, inside or after."""
+    """Return the message's suite and SignedData.  Refuses trailing and superfluous parts."""
     outer = _ContentInfo.load(der, strict=True)
     named = outer["content_type"].dotted
     suite = next((suite for suite in SUITES.values() if suite.cms.signed_data == named), None)
@@ -157,14 +155,14 @@ def _only_signer(suite: CryptoSuite, signed_data: Any) -> Any:
 
 
 def _signed_attributes(suite: CryptoSuite, info: Any) -> tuple[str, dict[str, Any]]:
-    """Return the digest's name and the attributes, each there once with one value."""
+    """Return the digest's name and the attributes, each once with one value."""
     digest = suite.cms.digests.get(info["digest_algorithm"]["algorithm"].dotted)
     if digest is None:
         raise SignatureRefused("digest")
     signed = info["signed_attrs"]
     _require(bool(signed.contents), "no_signed_attributes")
     parts = [attribute.dump() for attribute in signed]
-    _require(parts == sorted(parts), "attributes_order")  # DER: one reading for every program
+    _require(parts == sorted(parts), "attributes_order")  # DER
     _require(_as_set(signed) == parser.emit(0, 1, 17, b"".join(parts)), "attributes_form")
     found: dict[str, Any] = {}
     for attribute in signed:
@@ -218,7 +216,7 @@ def _wrapped(
 
 
 def _as_set(attributes: cms.CMSAttributes) -> bytes:
-    """Return the attributes as they are signed: tagged as the SET that they are (RFC 5652, 5.4)."""
+    """Return the attributes as they are signed: with an explicit SET OF tag (RFC 5652, 5.4)."""
     return b"\x31" + bytes(attributes.dump())[1:]
 
 

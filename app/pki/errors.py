@@ -1,4 +1,4 @@
-"""What can be wrong with a signature, a certificate, a key or a token."""
+"""Errors of signatures, certificates, keys and tokens."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from app.domain.errors import RuleError
 
 
 class PkiError(RuleError):
-    """Something of the public-key parts refuses; `code` says precisely what."""
+    """Base of the PKI's errors; `code` identifies the cause."""
 
     code = "pki"
 
 
 class ContentInvalid(PkiError):
-    """The content has no canonical form; `code` says what stands against it."""
+    """The content has no canonical form; `code` says why."""
 
     code = "content"
 
 
 class SignatureRefused(PkiError):
-    """A signature or its wrapping is not acceptable; `code` says at which check it failed."""
+    """A signature is not acceptable; `code` names the failed check."""
 
     code = "signature"
 
@@ -41,7 +41,7 @@ class RequestRefused(PkiError):
 
 
 class SuiteMissing(PkiError):
-    """The algorithms are not installed on this machine."""
+    """The suite's library is not installed."""
 
     code = "suite_missing"
 
@@ -50,13 +50,13 @@ class SuiteMissing(PkiError):
 
 
 class TokenError(PkiError):
-    """The token does not do what it was asked."""
+    """The token failed."""
 
     code = "token"
 
 
 class TokenAbsent(TokenError):
-    """There is no such token, or its driver cannot be loaded."""
+    """No such token is present, or its driver cannot be loaded."""
 
     code = "token_absent"
 
@@ -65,7 +65,7 @@ class TokenAbsent(TokenError):
 
 
 class PinIncorrect(TokenError):
-    """The PIN is wrong; `tries_left` more may be tried."""
+    """The PIN is wrong; `tries_left` more tries are allowed."""
 
     code = "pin_incorrect"
 
@@ -75,7 +75,7 @@ class PinIncorrect(TokenError):
 
 
 class PinLocked(TokenError):
-    """Too many wrong PINs; nothing but unlocking by the registry helps."""
+    """Too many wrong PINs; only the registry can unlock the token."""
 
     code = "pin_locked"
 
@@ -102,7 +102,7 @@ class KeyMissing(TokenError):
 
 
 class SignerAbsent(PkiError):
-    """The process that owns the registry's signing key does not answer."""
+    """The signing process does not answer."""
 
     code = "signer_absent"
 
@@ -113,7 +113,7 @@ class SignerAbsent(PkiError):
 
 
 class SignerFailed(PkiError):
-    """The signing process answered that it could not sign; its own log says why."""
+    """The signing process could not sign; its log says why."""
 
     code = "signer_failed"
 

@@ -1,4 +1,4 @@
-"""The request for a certificate (PKCS#10), signed inside the token that holds the key."""
+"""Certificate requests (PKCS#10), signed in the token."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from app.pki.tokens import GeneratedKey, TokenBackend
 
 
 def request_for(token: TokenBackend, key: GeneratedKey, name: str) -> bytes:
-    """Return the request (PEM) for a key of an open token; it proves that the key is there.
+    """Return the request (PEM) for a key of an open token, which proves possession.
 
-    The name is for the eye: the authority takes the subject from its own records.
+    The name is informative: the authority takes the subject from its records.
     """
     info = csr.CertificationRequestInfo(
         {

@@ -1,8 +1,8 @@
-"""SM2, of which cryptography knows nothing: keys, and what an SM2 authority signs.
+"""SM2, which cryptography does not support: keys, and the signatures of an SM2 authority.
 
-The private keys are tongsuopy's, the extra `gm`.  Certificates and lists are put together by
-cryptography's builders all the same, under a key of the moment, and then signed anew with SM2.
-The user id is the usual one of GM/T 0009, 1234567812345678: tongsuopy offers no other.
+Private keys are tongsuopy's (extra `gm`).  Certificates and lists are built with cryptography's
+builders, signed with a throw-away key, and then signed again with SM2.  The user id is the default
+of GM/T 0009, 1234567812345678; tongsuopy supports no other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.pki.errors import SignatureRefused, SuiteMissing
 
 CURVE = "1.2.156.10197.1.301"
 SIGNATURE = "1.2.156.10197.1.501"  # SM2 with SM3
-# A public key in DER: this, and the two coordinates of its point.
+# DER of a public key up to the coordinates of its point.
 PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")
 COORDINATES = 64
 
@@ -28,29 +28,27 @@ COORDINATES = 64
 
 
 class PublicKey(ec.EllipticCurvePublicKey):
-    """An SM2 public key as cryptography's builders take one: they ask for its bytes alone."""
+    """An SM2 public key for cryptography's builders, which only read its bytes."""
 
     def __init__(self, spki: bytes) -> None:
         self.spki = spki
 
     @property
     def curve(self) -> ec.EllipticCurve:
-        """Return a curve of the same size; cryptography has no name for this one."""
+        """Return a curve of the same size, since cryptography has no SM2 curve."""
         return ec.SECP256R1()
 
     @property
     def key_size(self) -> int:
-        """Return the size in bits."""
         return 256
 
     def public_bytes(self, _encoding: Any, format: PublicFormat) -> bytes:
-        """Return the key in DER, or its point."""
         if format is PublicFormat.SubjectPublicKeyInfo:
             return self.spki
         return self.spki[len(PREFIX) - 1 :]
 
     def public_numbers(self) -> NoReturn:
-        """Refuse: what would use them takes the key for one of another curve."""
+        """Refuse: callers would assume another curve."""
         raise TypeError("an SM2 key")
 
     def verify(self, *_: Any) -> NoReturn:
@@ -71,7 +69,7 @@ class PublicKey(ec.EllipticCurvePublicKey):
 
 
 class RemoteKey:
-    """An SM2 private key behind a function that signs."""
+    """An SM2 private key whose signatures come from a function."""
 
     def __init__(self, public: PublicKey, sign: Callable[[bytes], bytes]) -> None:
         self._public, self.sign = public, sign
@@ -89,19 +87,19 @@ class PrivateKey:
 
     @classmethod
     def generate(cls) -> PrivateKey:
-        """Make one."""
+        """Generate a key."""
         curves, _hashes, _files = _tongsuopy()
         return cls(curves.generate_private_key(curves.SM2()))
 
     @classmethod
     def opened(cls, kept: bytes, passphrase: str | None) -> PrivateKey:
-        """Return what `kept` wrote, or openssl.  Raises ValueError for another passphrase."""
+        """Load PKCS#8 PEM of `kept` or openssl.  Raises ValueError for a wrong passphrase."""
         _curves, _hashes, files = _tongsuopy()
         password = None if passphrase is None else passphrase.encode()
         return cls(files.load_pem_private_key(kept, password))
 
     def kept(self, passphrase: str | None) -> bytes:
-        """Return the key in PKCS#8, PEM, under a passphrase with SM4 or without one."""
+        """Return the key as PKCS#8 PEM, encrypted with SM4 where there is a passphrase."""
         _curves, _hashes, files = _tongsuopy()
         hidden = files.NoEncryption()
         if passphrase is not None:
@@ -118,20 +116,20 @@ class PrivateKey:
         return PublicKey(self._key.public_key().public_bytes(files.Encoding.DER, form))
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature over the data, with SM3 and the usual user id."""
+        """Return the signature over the data, with SM3 and the default user id."""
         curves, digests, _files = _tongsuopy()
         found: bytes = self._key.sign(data, curves.ECDSA(digests.SM3()))
         return found
 
 
 def verify(spki: bytes, signature: bytes, data: bytes) -> None:
-    """Raise SignatureRefused unless the key signed the data, under the usual user id."""
+    """Raise SignatureRefused unless the key signed the data, with the default user id."""
     curves, digests, files = _tongsuopy()
     from tongsuopy.crypto import exceptions
 
     try:
         files.load_der_public_key(spki).verify(signature, data, curves.ECDSA(digests.SM3()))
-    # A malformed signature is an error inside the library, not an invalid one.
+    # The library raises errors for malformed signatures.
     except (
         exceptions.InvalidSignature, exceptions.InternalError, exceptions.UnsupportedAlgorithm,
         ValueError,
@@ -140,7 +138,7 @@ def verify(spki: bytes, signature: bytes, data: bytes) -> None:
 
 
 def is_private(key: Any) -> bool:
-    """Tell whether a key that signs is one of these."""
+    """Tell whether a private key is SM2."""
     return isinstance(key, RemoteKey | PrivateKey)
 
 
@@ -153,21 +151,21 @@ def _tongsuopy() -> tuple[Any, Any, Any]:
     return curves, hashes, serialization
 
 
-# What an SM2 authority signs
+# Signatures of an SM2 authority
 
 
 def signed_certificate(draft: bytes, key: Any) -> bytes:
-    """Return a certificate with SM2's names and signature in place of the draft's."""
+    """Return the draft with SM2's algorithm identifiers and signature."""
     return _signed(asn1.Certificate.load(draft), "tbs_certificate", "signature_value", key)
 
 
 def signed_list(draft: bytes, key: Any) -> bytes:
-    """Return a revocation list with SM2's names and signature in place of the draft's."""
+    """The same for a revocation list."""
     return _signed(crl.CertificateList.load(draft), "tbs_cert_list", "signature", key)
 
 
 def signed_answer(draft: bytes, key: Any, key_id: bytes) -> bytes:
-    """Return an OCSP answer with SM2's names, responder and signature in place of the draft's."""
+    """The same for an OCSP response, with its responder id."""
     answer = ocsp.OCSPResponse.load(draft)
     basic = answer.basic_ocsp_response
     basic["tbs_response_data"]["responder_id"] = ocsp.ResponderId("by_key", key_id)
@@ -178,7 +176,7 @@ def signed_answer(draft: bytes, key: Any, key_id: bytes) -> bytes:
 
 def _signed(made: Any, content: str, signature: str, key: Any) -> bytes:
     algorithm = {"algorithm": SIGNATURE}
-    if content != "tbs_response_data":  # That one does not name its algorithm a second time.
+    if content != "tbs_response_data":  # which has no inner algorithm identifier
         made[content]["signature"] = algorithm
     made["signature_algorithm"] = algorithm
     made[signature] = key.sign(made[content].dump())

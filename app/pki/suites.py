@@ -1,7 +1,7 @@
-"""The algorithms, behind one interface: `intl` (SHA-256, ECDSA or RSA, AES) and `gm` (SM3, SM2, SM4).
+"""The crypto suites: `intl` (SHA-256, ECDSA or RSA, AES) and `gm` (SM3, SM2, SM4).
 
-The name of the suite is stored with every certificate and signature, so that what was signed under
-one suite can still be verified after another has become the default.
+The suite's name is stored with every certificate and signature, so that they can be verified after
+the default has changed.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ LARGEST_RSA = 8192
 
 @dataclass(frozen=True)
 class CmsNames:
-    """Object identifiers in a CMS message of a suite."""
+    """The object identifiers of a suite's CMS messages."""
 
     data: str
     signed_data: str
-    # The digest that we write, then the others that we accept, each with its name in hashlib.
+    # The digest we write, then others we accept, with their hashlib names.
     digests: Mapping[str, str]
-    # The signature algorithm for each key type and digest.
+    # Signature algorithms by key type and digest.
     signatures: Mapping[tuple[str, str], str]
 
 
 class CryptoSuite(Protocol):
-    """What a set of algorithms offers."""
+    """The interface of a suite."""
 
     name: str
     digest_name: str
-    key_kind: str  # of the keys that are made where nobody asks for another
+    key_kind: str  # default of new keys
     cms: CmsNames
 
     def digest(self, data: bytes) -> bytes:
-        """Return the digest of the data."""
+        """Hash the data."""
 
     def key_type(self, spki: bytes) -> str:
-        """Return what kind of key it is (rsa, ec, sm2).  Raises SignatureRefused for one too weak."""
+        """Return rsa, ec or sm2.  Raises SignatureRefused for a weak or unsupported key."""
 
     def verify(self, spki: bytes, signature: bytes, data: bytes, digest: str = "") -> None:
-        """Raise SignatureRefused unless the key signed the data (with another digest, by name)."""
+        """Raise SignatureRefused unless the key signed the data; `digest` names another digest."""
 
     def encrypt(self, key: bytes, plain: bytes, about: bytes = b"") -> bytes:
-        """Return nonce, ciphertext and tag; `about` is bound to them, not hidden in them."""
+        """Return nonce, ciphertext and tag; `about` is authenticated data."""
 
     def decrypt(self, key: bytes, sealed: bytes, about: bytes = b"") -> bytes:
-        """Return what was encrypted.  Raises PkiError where a bit or `about` differs."""
+        """Decrypt.  Raises PkiError where the ciphertext or `about` was altered."""
 
     def derive(self, secret: bytes, salt: bytes) -> bytes:
-        """Return 32 bytes that take long to compute from a password or code."""
+        """Derive 32 bytes from a password or code with a slow function."""
 
     @property
     def key_length(self) -> int:
-        """Return the length of an encryption key, in bytes."""
+        """Return the length of encryption keys, in bytes."""
 
 
 class International:
@@ -120,7 +120,6 @@ class International:
             raise SignatureRefused("signature_wrong") from None
 
     def encrypt(self, key: bytes, plain: bytes, about: bytes = b"") -> bytes:
-        """Seal with AES-256-GCM."""
         nonce = os.urandom(NONCE)
         return nonce + AESGCM(key).encrypt(nonce, plain, about)
 
@@ -132,7 +131,7 @@ class International:
             raise _unreadable() from None
 
     def derive(self, secret: bytes, salt: bytes) -> bytes:
-        """Return the scrypt of a secret; about 60 ms and 32 MB."""
+        """scrypt; takes about 60 ms and 32 MB."""
         return Scrypt(salt=salt, length=32, n=2**15, r=8, p=1).derive(secret)
 
 
@@ -157,20 +156,18 @@ class ChineseNational:
         return found.finalize()
 
     def key_type(self, spki: bytes) -> str:
-        """Return sm2, for a key in its one form: its point is not compressed."""
+        """Return sm2; the point must not be compressed."""
         if not spki.startswith(sm2.PREFIX) or len(spki) != len(sm2.PREFIX) + sm2.COORDINATES:
             raise SignatureRefused("key_weak")
         return "sm2"
 
     def verify(self, spki: bytes, signature: bytes, data: bytes, digest: str = "") -> None:
-        """Raise SignatureRefused unless the key signed the data, under the usual SM2 user id."""
         self.key_type(spki)
         if digest not in ("", "sm3"):
             raise SignatureRefused("digest")
         sm2.verify(spki, signature, data)
 
     def encrypt(self, key: bytes, plain: bytes, about: bytes = b"") -> bytes:
-        """Seal with SM4-GCM."""
         nonce = os.urandom(NONCE)
         cipher = Cipher(algorithms.SM4(key), modes.GCM(nonce)).encryptor()
         cipher.authenticate_additional_data(about)
@@ -187,7 +184,7 @@ class ChineseNational:
             raise _unreadable() from None
 
     def derive(self, secret: bytes, salt: bytes) -> bytes:
-        """Return the PBKDF2 with HMAC-SM3 of a secret; about 600 ms."""
+        """PBKDF2 with HMAC-SM3; takes about 600 ms."""
         try:
             return hashlib.pbkdf2_hmac("sm3", secret, salt, 600_000, 32)
         except ValueError:
@@ -211,7 +208,7 @@ def suite_of(spki: bytes) -> CryptoSuite:
 
 
 def public_key(spki: bytes) -> Any:
-    """Return a public key as certificates are made for one, whatever its suite."""
+    """Return a public key for certificate builders, of either suite."""
     return sm2.PublicKey(spki) if _is_sm2(spki) else load_der_public_key(spki)
 
 
@@ -226,7 +223,7 @@ def _is_sm2(spki: bytes) -> bool:
 
 
 def _public_key(spki: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
-    """Return a key that is strong enough.  Raises SignatureRefused."""
+    """Load a public key.  Raises SignatureRefused for one too weak."""
     try:
         key = load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm):

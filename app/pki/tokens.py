@@ -1,7 +1,7 @@
-"""Where private keys live: a USBKey or other PKCS#11 token, or a file for the demonstration.
+"""Tokens: USBKeys and other PKCS#11 tokens, and key files for the demonstration.
 
-SoftHSM and python-pkcs11 destroy tokens when threads meet inside them, and hold one login per
-process: every call goes through one lock, and a token is opened, used and closed in one hand.
+SoftHSM and python-pkcs11 corrupt tokens on concurrent access, and have one login per process: all
+calls hold one lock, and a token is opened, used and closed under it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from app.pki.errors import (
     TokenError,
 )
 
-# One for the whole process and every token in it.
+# For all tokens of the process.
 LOCK = threading.RLock()
 TRIES = 5
 FACTORY_PIN = "1234"
@@ -70,55 +70,54 @@ class TokenCertificate:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKey:
-    """A key that has just been made inside a token."""
+    """A key generated in a token."""
 
     key_id: bytes
     spki: bytes
 
 
 class TokenBackend(Protocol):
-    """What we ask of a token.  All raise TokenError and its kin, and nothing else."""
+    """The interface of tokens.  All methods raise TokenError or its subclasses only."""
 
     label: str
-    assurance: str  # hard, or soft for a key that can be copied
+    assurance: str  # hard, or soft where keys can be copied
 
     def certificates(self) -> list[TokenCertificate]:
-        """Return the certificates on it; no PIN is asked for."""
+        """Return the certificates, without a PIN."""
 
     def tries_left(self) -> int:
-        """Return how many wrong PINs it still takes; 0 is locked."""
+        """Return the remaining PIN tries; 0 is locked."""
 
     def open(self, pin: str) -> None:
-        """Unlock it for this process.  Raises PinIncorrect, PinLocked, TokenAbsent."""
+        """Log in.  Raises PinIncorrect, PinLocked, TokenAbsent."""
 
     def close(self) -> None:
-        """Lock it again; harmless where it is locked."""
+        """Log out; idempotent."""
 
     def sign(self, key_id: bytes, data: bytes) -> bytes:
-        """Return the signature over the data: with SHA-256 (ECDSA, PKCS#1 1.5), or SM2 with SM3."""
+        """Sign the data: ECDSA or PKCS#1 1.5 with SHA-256, or SM2 with SM3."""
 
     def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
-        """Make a key that never leaves the token: p256, rsa3072 or sm2."""
+        """Generate a non-extractable key: p256, rsa3072 or sm2."""
 
     def store_certificate(self, key_id: bytes, der: bytes) -> None:
         """Put the certificate of a key beside it."""
 
     def change_pin(self, old: str, new: str) -> None:
-        """Choose another PIN.  Raises PinIncorrect, PinLocked, PinRefused."""
+        """Change the PIN.  Raises PinIncorrect, PinLocked, PinRefused."""
 
 
 class TryCounter:
-    """How often a wrong PIN was given, kept in a file that outlives the process.
+    """A counter of wrong PINs in a file.
 
-    SoftHSM and simple keys never lock.  A try counts before it is made, so that killing the process
-    in between gives no free guess.
+    SoftHSM and simple USBKeys never lock.  A try is counted before it is made, so that killing the
+    process gives no free guess.
     """
 
     def __init__(self, path: Path, limit: int = TRIES) -> None:
         self.path, self.limit = path, limit
 
     def left(self, name: str) -> int:
-        """Return how many tries are left."""
         return max(0, self.limit - self._read().get(name, 0))
 
     def spend(self, name: str) -> None:
@@ -128,7 +127,7 @@ class TryCounter:
         self._write({**self._read(), name: self._read().get(name, 0) + 1})
 
     def reset(self, name: str) -> None:
-        """Forget the tries, after the right PIN."""
+        """Reset the counter, after the right PIN."""
         self._write({key: count for key, count in self._read().items() if key != name})
 
     def _read(self) -> dict[str, int]:
@@ -136,7 +135,7 @@ class TryCounter:
             return dict(json.loads(self.path.read_text()))
         except FileNotFoundError:
             return {}
-        except ValueError:  # A counter that was tampered with is no counter.
+        except ValueError:  # damaged or tampered with
             raise PinLocked from None
 
     def _write(self, counts: dict[str, int]) -> None:
@@ -145,7 +144,7 @@ class TryCounter:
 
 @contextmanager
 def unlocked(token: TokenBackend, pin: str) -> Iterator[TokenBackend]:
-    """Open a token, and close it whatever happens inside; no other thread gets in between."""
+    """Open a token under the lock, and close it at the end."""
     with LOCK:
         token.open(pin)
         try:
@@ -155,13 +154,13 @@ def unlocked(token: TokenBackend, pin: str) -> Iterator[TokenBackend]:
 
 
 def require_good_pin(new: str, old: str = "") -> None:
-    """Raise PinRefused for a PIN that is too short, odd, the factory's or the one before."""
+    """Raise PinRefused for a PIN that is malformed, the factory PIN or the former one."""
     if not GOOD_PIN.fullmatch(new) or not new.isascii() or new == old or len(set(new)) < 3:
         raise PinRefused
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file at once and for good, readable by its owner alone."""
+    """Replace a file atomically and durably, readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -183,7 +182,7 @@ class Pkcs11Token:
 
     def certificates(self) -> list[TokenCertificate]:
         """Return the certificates on it."""
-        with _asked(), self._reading() as session:
+        with _translated_errors(), self._reading() as session:
             found = session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE})
             return [TokenCertificate(row[Attribute.ID], row[Attribute.VALUE]) for row in found]
 
@@ -194,8 +193,8 @@ class Pkcs11Token:
 
     def open(self, pin: str) -> None:
         """Unlock it."""
-        with _asked():
-            self.close()  # A second login would succeed with any PIN.
+        with _translated_errors():
+            self.close()  # a second login would succeed with any PIN
             token = self._token()
             self.counter.spend(self.label)
             try:
@@ -211,12 +210,12 @@ class Pkcs11Token:
         with LOCK:
             session, self._session = self._session, None
             if session is not None:
-                with suppress(pkcs11.PKCS11Error):  # Pulled out: it is locked.
+                with suppress(pkcs11.PKCS11Error):  # removed, hence locked
                     session.close()
 
     def sign(self, key_id: bytes, data: bytes) -> bytes:
         """Return the signature over the data."""
-        with _asked():
+        with _translated_errors():
             key = self._private_key(key_id)
             if key.key_type is KeyType.RSA:
                 return bytes(key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS))
@@ -226,24 +225,24 @@ class Pkcs11Token:
             return encode_dss_signature(r, s)
 
     def spki(self, key_id: bytes) -> bytes:
-        """Return the public key that belongs to an id."""
-        with _asked():
+        """Return the public key of an id, in DER."""
+        with _translated_errors():
             return _spki_of(
                 self._open_session().get_key(object_class=ObjectClass.PUBLIC_KEY, id=key_id)
             )
 
     def generate_key(self, kind: str = "p256", *, label: str = "") -> GeneratedKey:
-        """Make a key that never leaves the token.
+        """Generate a non-extractable key.
 
-        PKCS#11 has no mechanisms for SM2, and SoftHSM none at all: a maker's private numbers would
-        be used here, and in `sign` (docs/operations.md).
+        PKCS#11 has no standard mechanisms for SM2, and SoftHSM has none: a vendor's mechanism
+        numbers would be used here, and in `sign` (docs/operations.md).
         """
         assert kind in KEY_KINDS
         if kind == "sm2":
             raise TokenError(_("This USBKey makes no SM2 keys"), code="no_sm2")
         key_id = secrets.token_bytes(8)
         common = {"id": key_id, "label": label or key_id.hex(), "store": True}
-        with _asked():
+        with _translated_errors():
             session = self._open_session()
             if kind == "rsa3072":
                 public, _private = session.generate_keypair(KeyType.RSA, 3072, **common)
@@ -257,7 +256,7 @@ class Pkcs11Token:
 
     def store_certificate(self, key_id: bytes, der: bytes) -> None:
         """Put the certificate of a key beside it."""
-        with _asked():
+        with _translated_errors():
             if x509.Certificate.load(der).public_key.dump() != self.spki(key_id):
                 raise KeyMissing
             self._open_session().create_object(
@@ -273,7 +272,7 @@ class Pkcs11Token:
     def change_pin(self, old: str, new: str) -> None:
         """Choose another PIN."""
         require_good_pin(new, old)
-        with LOCK, unlocked(self, old), _asked():
+        with LOCK, unlocked(self, old), _translated_errors():
             self._open_session().set_pin(old, new)
 
     def _token(self) -> Any:
@@ -290,9 +289,9 @@ class Pkcs11Token:
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
-        """Give the open session, or one without a login.
+        """Yield the open session, or one without a login.
 
-        The driver logs out when any session closes, so the open one is never doubled.
+        The driver logs out when any session closes, so there is never a second one.
         """
         if self._session is not None:
             yield self._session
@@ -305,9 +304,9 @@ class Pkcs11Token:
 
 
 class SoftwareToken:
-    """A folder of PKCS#12 files, PKCS#8 for SM2, under one PIN: for the demonstration alone.
+    """A folder of PKCS#12 files, PKCS#8 for SM2, under one PIN; for the demonstration only.
 
-    Four digits over a copied file fall in seconds, so nobody else may use it.
+    A four-digit PIN does not protect a file that can be copied.
     """
 
     assurance = "soft"
@@ -320,7 +319,7 @@ class SoftwareToken:
         self._pin: str | None = None
 
     def certificates(self) -> list[TokenCertificate]:
-        """Return the certificates; they lie beside the keys."""
+        """Return the certificates."""
         return [
             TokenCertificate(bytes.fromhex(path.stem), path.read_bytes())
             for path in sorted(self.folder.glob("*.cer"))
@@ -369,7 +368,7 @@ class SoftwareToken:
             write_private(self.folder / f"{key_id.hex()}.cer", der)
 
     def change_pin(self, old: str, new: str) -> None:
-        """Choose another PIN: every key is written anew."""
+        """Re-encrypt every key with another PIN."""
         require_good_pin(new, old)
         with unlocked(self, old):
             held = {path: self._key(bytes.fromhex(path.stem)) for path in self._files()}
@@ -378,7 +377,7 @@ class SoftwareToken:
             write_private(self.folder / "pin", _pin_record(new))
 
     def initialize(self, pin: str) -> None:
-        """Make it, empty, with its first PIN."""
+        """Create an empty token with its first PIN."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self.folder / "pin", _pin_record(pin))
 
@@ -422,7 +421,7 @@ class SoftwareToken:
 
 
 def new_key(kind: str) -> Any:
-    """Make a key in memory: p256, rsa3072 or sm2."""
+    """Generate a key in memory: p256, rsa3072 or sm2."""
     if kind == "sm2":
         return sm2.PrivateKey.generate()
     if kind == "rsa3072":
@@ -431,11 +430,11 @@ def new_key(kind: str) -> Any:
 
 
 def load_key(kept: bytes, passphrase: str | None = None) -> Any:
-    """Return a private key that `kept` wrote, or openssl.  Raises ValueError for another passphrase."""
+    """Load PKCS#8 PEM of `kept` or openssl.  Raises ValueError for a wrong passphrase."""
     password = None if passphrase is None else passphrase.encode()
     try:
         return load_pem_private_key(kept, password)
-    # cryptography knows neither SM2 nor the SM4 that such a key is kept under.
+    # cryptography supports neither SM2 nor its encryption with SM4.
     except (ValueError, TypeError, UnsupportedAlgorithm):
         try:
             return sm2.PrivateKey.opened(kept, passphrase)
@@ -444,7 +443,7 @@ def load_key(kept: bytes, passphrase: str | None = None) -> Any:
 
 
 def kept(key: Any, passphrase: str | None = None) -> bytes:
-    """Return a private key in PKCS#8, PEM, under a passphrase or without one."""
+    """Return a private key as PKCS#8 PEM, encrypted where there is a passphrase."""
     if sm2.is_private(key):
         return bytes(key.kept(passphrase))
     hidden = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
@@ -468,8 +467,8 @@ def spki_of(key: Any) -> bytes:
 
 
 @contextmanager
-def _asked() -> Iterator[None]:
-    """Hold the lock, and turn the driver's errors, whose texts are empty, into ours."""
+def _translated_errors() -> Iterator[None]:
+    """Hold the lock, and translate the driver's errors, whose messages are empty."""
     with LOCK:
         try:
             yield
@@ -502,7 +501,7 @@ def _sha256(data: bytes) -> bytes:
 
 def _spki_of(public: Any) -> bytes:
     if public.key_type is KeyType.RSA:
-        # The driver's own form of an RSA key lacks the algorithm around it.
+        # The driver encodes RSA keys without the algorithm identifier.
         return bytes(
             keys.PublicKeyInfo(
                 {
@@ -522,5 +521,5 @@ def _pin_record(pin: str, salt: bytes = b"") -> bytes:
 
 
 def _encodable(pin: str) -> str:
-    """Return a PIN without halves of characters, which no encoding has: it is wrong anyhow."""
+    """Replace lone surrogates, which cannot be encoded; such a PIN is wrong anyway."""
     return pin.encode("utf-8", "replace").decode()

@@ -1,1 +1,1 @@
-"""Who: sign-in, sessions, roles, row scope, headers and what keeps Flask-AppBuilder in bounds."""
+"""Sign-in, sessions, roles, row scope, response headers, and our subclasses of Flask-AppBuilder."""

@@ -1,4 +1,4 @@
-"""Our Flask-AppBuilder: its factory, menu and permissions, and none of its own pages."""
+"""Flask-AppBuilder without its own pages: only factory, menu and permissions."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from app.security.manager import RegistrySecurityManager, locale
 
 
 class RegistryAppBuilder(AppBuilder):
-    """Registers the views it is given, and nothing besides.
+    """Registers only the views it is given.
 
-    Stock, it adds /back (an open redirect by history), /lang (state changed by GET), the menu,
-    OpenAPI and security APIs, user and role pages, and static files of another look.
+    Stock FAB adds /back (an open redirect), /lang (a GET that changes state), the menu, OpenAPI and
+    security APIs, user and role pages, and its static files.
     """
 
     def init_app(self, app: Flask, session: Any) -> None:
-        """Set up, then take the choice of language out of the session cookie."""
+        """Set up, and remove FAB's choice of language from the session cookie."""
         super().init_app(app, session)
         get_babel(app).locale_selector = locale
 
     def _add_admin_views(self) -> None:
-        """Add none; app.views.register adds every view."""
+        """Add none: app.views.register adds every view."""
 
     def _add_global_static(self) -> None:
-        """Serve none of its scripts and styles, and offer none of its templates."""
+        """Serve none of FAB's static files or templates."""
 
     def add_limits(self, baseview: Any) -> None:
-        """Have no limits per process."""
+        """Add none: FAB's rate limits count per process."""
 
     @property
     def get_url_for_index(self) -> str:
-        """Return the home page, which FAB's own code may redirect to."""
+        """Return the home page, for FAB's redirects."""
         return "/"
 
 

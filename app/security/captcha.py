@@ -1,6 +1,6 @@
-"""验证码: a few digits to be read or heard; the answer stays on the server and serves once.
+"""验证码: a few digits as image or audio, usable once.
 
-It is kept nowhere: it follows from the id and SECRET_KEY, and the table says which ids still wait.
+The answer is not stored: it is derived from the id and SECRET_KEY; the table holds the unused ids.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from app.models import Captcha
 
 LIFETIME = timedelta(minutes=3)
 LENGTH = 4
-ALPHABET = "023456789"  # Digits can be spoken, too; a slanted 1 looks like a 7.
+ALPHABET = "023456789"  # digits, for the audio; no 1, which looks like a 7 when slanted
 INKS = ((24, 58, 120, 255), (16, 92, 84, 255), (112, 40, 48, 255), (72, 52, 120, 255))
 
 
 def issue() -> str:
-    """Make a new one and return its id, which the browser may know; commits by itself."""
+    """Create a captcha and return its id, which is not secret; commits by itself."""
     captcha_id = secrets.token_urlsafe(24)
     with db.engine.begin() as connection:
         connection.execute(delete(Captcha).where(Captcha.created_at < func.now() - LIFETIME))
@@ -32,14 +32,14 @@ def issue() -> str:
 
 
 def use(captcha_id: str, typed: str) -> bool:
-    """Tell whether the answer is right; whatever it was, this code can never be used again."""
+    """Tell whether the answer is right; the captcha is used up either way."""
     with db.engine.begin() as connection:
         is_in_time = connection.scalar(
             delete(Captcha)
             .where(Captcha.id == captcha_id)
             .returning(Captcha.created_at >= func.now() - LIFETIME)
         )
-    # Chinese input methods type full-width digits easily; they are the same answer.
+    # Chinese input methods may produce full-width digits.
     typed = unicodedata.normalize("NFKC", typed[:20]).strip().casefold()
     right = answer(captcha_id, current_app.config["SECRET_KEY"])
     is_right = hmac.compare_digest(right.encode(), typed.encode())
@@ -47,7 +47,7 @@ def use(captcha_id: str, typed: str) -> bool:
 
 
 def answer_of(captcha_id: str) -> str | None:
-    """Return the answer of a code that still waits, to draw or speak it."""
+    """Return the answer of an unused captcha, to draw or speak it."""
     with db.engine.connect() as connection:
         waits = connection.scalar(
             select(Captcha.id).where(
@@ -58,7 +58,7 @@ def answer_of(captcha_id: str) -> str | None:
 
 
 def answer(captcha_id: str, key: str) -> str:
-    """Return the answer of an id, which nobody can work out who lacks the SECRET_KEY."""
+    """Derive the answer from an id and the SECRET_KEY."""
     digest = hmac.digest(key.encode(), f"captcha:{captcha_id}".encode(), "sha256")
     rest, digits = int.from_bytes(digest), ""
     for _ in range(LENGTH):
@@ -68,14 +68,14 @@ def answer(captcha_id: str, key: str) -> str:
 
 
 def draw(digits: str) -> bytes:
-    """Return a PNG of the answer, twice as large as it is shown: people have to read it."""
-    from captcha.image import ImageCaptcha  # Loads a font library: only where it is needed.
+    """Return a PNG of the answer, at twice its displayed size."""
+    from captcha.image import ImageCaptcha  # slow: loads a font library
 
     artist = ImageCaptcha(width=248, height=80, font_sizes=(58, 64, 70))
     artist.character_rotate = (-22, 22)
     artist.character_warp_dx = artist.character_warp_dy = (0.05, 0.2)
     artist.word_offset_dx = 0.1
-    # The library makes dark ink transparent; ours is to stand out from the paper.
+    # The library makes dark ink transparent; keep the contrast.
     artist.lookup_table = [min(255, brightness * 8) for brightness in range(256)]
     picture = artist.generate(digits, bg_color=(244, 246, 250), fg_color=secrets.choice(INKS))
     return picture.getvalue()

@@ -1,8 +1,8 @@
-"""The second step of signing in, and the check of whatever a member has signed with a USBKey.
+"""Certificate sign-in, and verification of signatures made with members' USBKeys.
 
-The member's certificate is asked for after the right password, in one of two ways: the USBKey
-assistant signs a challenge (`agent`), or the browser has shown the certificate while the connection
-was made (`mtls`).  Both end at the same checks: chain, dates, use, our own table, this very member.
+After the password the member's certificate is required: either the USBKey assistant signs a
+challenge (`agent`), or the browser presented it in the TLS handshake (`mtls`).  Both are checked
+alike: chain, validity, key usage, state in our table, and the member.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LIFETIME = {"login": timedelta(seconds=120), "sign": timedelta(minutes=15)}
 VERSION = 1
 LARGEST_CONTENT = 2 * 1024 * 1024
 PARTS = {"v", "type", "origin", "challenge", "payload", "at"}
-# What was not there at the check, in the member's words; all else says no more than that it failed.
+# The reasons that members are told; any other failure has one generic message.
 REASONS = {
     "no_challenge": _("The time for choosing the certificate is over; please sign in again"),
     "no_certificate": _("The browser has shown no certificate of this registry"),
@@ -51,23 +51,23 @@ REASONS = {
 
 
 class Step(NamedTuple):
-    """What follows the right password: a session at once, or a challenge that must be signed first."""
+    """The next step after the password: a session's method, or a challenge to sign."""
 
     method: str = ""
     certificate: Certificate | None = None
     challenge: str = ""
 
 
-class Taken(NamedTuple):
-    """A challenge that has just been used up: whose it was, and what was to be signed."""
+class UsedChallenge(NamedTuple):
+    """A challenge that was just used up, with its member and canonical payload."""
 
     challenge: str
     member_id: int
     payload: bytes
 
 
-class Waiting(NamedTuple):
-    """A challenge that a member has yet to sign."""
+class PendingChallenge(NamedTuple):
+    """A challenge that awaits the member's signature."""
 
     member_id: int
     member_no: str
@@ -76,9 +76,9 @@ class Waiting(NamedTuple):
 
 
 def second_step(member: Member) -> Step:
-    """Return what signing in still asks for, or the certificate that the browser has shown.
+    """Return a challenge to sign, or the certificate that the browser presented.
 
-    Raises CertificateRefused, whose `code` says why, where that certificate does not count.
+    Raises CertificateRefused, with the reason in `code`, where that certificate is not acceptable.
     """
     way = current_app.config["CERT_LOGIN"]
     if way == "agent":
@@ -91,12 +91,12 @@ def second_step(member: Member) -> Step:
 
 
 def method_of(certificate: Certificate) -> str:
-    """Return how a session is opened with it: a key in a file is not worth as much as a USBKey."""
+    """Return the session's sign-in method, which tells soft certificates apart."""
     return "certificate" if certificate.assurance == "hard" else "soft_certificate"
 
 
 def login_payload(member: Member) -> dict[str, Any]:
-    """Return what a member signs to sign in."""
+    """Return the payload of a sign-in challenge."""
     return {
         "schema": "login/1",
         "member_no": member.username,
@@ -105,9 +105,9 @@ def login_payload(member: Member) -> dict[str, Any]:
 
 
 def ask(member_id: int, purpose: str, payload: Mapping[str, Any]) -> str:
-    """Make a challenge, good once and for a short time, and return it; the caller commits.
+    """Create a challenge, valid once for LIFETIME, and return it; the caller commits.
 
-    `purpose` is login, or sign for submissions and reviews; `payload` is what is to be signed.
+    `purpose` is login, or sign for submissions and reviews; `payload` is to be signed.
     """
     value = secrets.token_urlsafe(32)
     content = canonical(dict(payload))
@@ -127,8 +127,8 @@ def ask(member_id: int, purpose: str, payload: Mapping[str, Any]) -> str:
     return value
 
 
-def waiting(challenge: str, purpose: str = "login") -> Waiting | None:
-    """Return what waits to be signed, or None where the time is over."""
+def waiting(challenge: str, purpose: str = "login") -> PendingChallenge | None:
+    """Return a pending challenge, or None where it is used or expired."""
     left = func.extract("epoch", Challenge.expires_at - func.now())
     row = db.session.execute(
         select(Challenge.member_id, Member.username, Challenge.content, left)
@@ -139,13 +139,13 @@ def waiting(challenge: str, purpose: str = "login") -> Waiting | None:
             Challenge.expires_at > func.now(),
         )
     ).first()
-    return Waiting(row[0], row[1], parse(row[2]), int(row[3])) if row else None
+    return PendingChallenge(row[0], row[1], parse(row[2]), int(row[3])) if row else None
 
 
-def take(challenge: str, purpose: str) -> Taken:
-    """Use a challenge up, committed whatever comes after.
+def take(challenge: str, purpose: str) -> UsedChallenge:
+    """Use up a challenge, in a transaction of its own.
 
-    Raises SignatureRefused where there is none that still waits.
+    Raises SignatureRefused where none is pending.
     """
     with db.engine.begin() as connection:
         row = connection.execute(
@@ -160,7 +160,7 @@ def take(challenge: str, purpose: str) -> Taken:
         ).first()
     if row is None or not row[3] or row[2] != own_origin() or row[0] is None:
         raise SignatureRefused("no_challenge")
-    return Taken(challenge, row[0], row[1])
+    return UsedChallenge(challenge, row[0], row[1])
 
 
 def verify_signed(
@@ -170,14 +170,13 @@ def verify_signed(
     member_id: int,
     purpose: str,
     expected_payload: Any,
-    taken: Taken | None = None,
+    taken: UsedChallenge | None = None,
 ) -> Certificate:
-    """Check what a member signed, and return the certificate that it was signed with.
+    """Verify a member's signature and return its certificate.
 
-    `purpose` is login, submit, review or renew; `expected_payload` is what the server itself has
-    put together from its own rows.  The challenge that the content names is used up first, unless
-    the caller has taken it, so that nothing counts twice.  Raises PkiError, whose `code` says which
-    check failed.
+    `purpose` is login, submit, review or renew; `expected_payload` is built by the server from its
+    own rows.  To prevent replay, the content's challenge is used up first, unless the caller passes
+    it as `taken`.  Raises PkiError, whose `code` names the failed check.
     """
     signed = _read(content)
     taken = taken or take(str(signed["challenge"]), "login" if purpose == "login" else "sign")
@@ -187,30 +186,30 @@ def verify_signed(
     payload = canonical(signed["payload"])
     _require(payload == taken.payload == canonical(expected_payload), "other_content")
     row = cms.verify(content, signature, _find_certificate).certificate
-    # Signing in and renewing have the member's row instead, which comes before the certificate.
+    # Signing in and renewing lock the member's row instead, which precedes certificates.
     holds = purpose in ("submit", "review")
     return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN, holds=holds)
 
 
 def signed_at(content: bytes) -> datetime:
-    """Return when the signer claims to have signed content that was verified."""
+    """Return the signer's claimed time of signing, from verified content."""
     moment = _moment(parse(content)["at"])
     assert moment is not None, "only verified content is asked"
     return moment
 
 
 def reason_of(error: RuleError) -> str:
-    """Return what the member is told."""
+    """Return the member's message for a refusal."""
     return str(REASONS.get(error.code) or _("The certificate was not accepted; sign in again"))
 
 
 def own_origin() -> str:
-    """Return our address as the browser of this request knows it; TRUSTED_HOSTS vouches for it."""
+    """Return this request's scheme and host, which TRUSTED_HOSTS has checked."""
     return request.host_url.rstrip("/")
 
 
 def _read(content: bytes) -> dict[str, Any]:
-    """Read signed content that is in canonical form and has all parts, and no others."""
+    """Parse signed content: canonical form, exactly the expected parts."""
     _require(0 < len(content) <= LARGEST_CONTENT, "size")
     try:
         signed = parse(content)
@@ -222,7 +221,7 @@ def _read(content: bytes) -> dict[str, Any]:
 
 
 def _moment(text: Any) -> datetime | None:
-    """Read a moment with its zone, or return None for anything else."""
+    """Parse a time with its zone, or return None."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -231,18 +230,18 @@ def _moment(text: Any) -> datetime | None:
 
 
 def _find_certificate(_issuer: bytes, serial: int) -> Certificate | None:
-    """Find a certificate in our own table; the one in the message is never looked at."""
+    """Find a certificate in our table; the one inside the message is ignored."""
     return db.session.scalar(select(Certificate).where(Certificate.serial == f"{serial:x}"))
 
 
 def _usable(row: Certificate, member_id: int, usage: Usage, *, holds: bool = False) -> Certificate:
-    """Return the certificate where it may be used now, for this, by this member.
+    """Return the certificate.  Raises CertificateRefused unless this member may use it for this now.
 
-    Held, it cannot be suspended or revoked before the caller commits.
+    With ``holds`` it cannot be suspended or revoked before the caller commits.
     """
     now = datetime.now(UTC)
     member_no = require_usable(_authority(), row.der, usage=usage, at=now)
-    # Read anew: a certificate that was revoked a moment ago does not count.
+    # It may just have been revoked.
     db.session.refresh(row, ["state"], with_for_update={"read": True} if holds else None)
     if row.state != "active":
         raise _refused(row.state)
@@ -253,12 +252,12 @@ def _usable(row: Certificate, member_id: int, usage: Usage, *, holds: bool = Fal
 
 
 def _authority() -> Authority:
-    """Return the authority that issued the members' certificates; its key is elsewhere."""
+    """Return the authority that issued the members' certificates."""
     return authority_of(Path(current_app.config["CA_FOLDER"]), current_app.config["CA_URL"])
 
 
 def _shown_certificate() -> Certificate:
-    """Return our row of the certificate that came with the connection.  Raises CertificateRefused."""
+    """Return the row of the TLS client certificate.  Raises CertificateRefused."""
     der = _from_proxy() if current_app.config["CERT_PROXY_SECRET"] else _from_connection()
     if der is None:
         raise _refused("no_certificate")
@@ -270,7 +269,7 @@ def _shown_certificate() -> Certificate:
 
 
 def _from_proxy() -> bytes | None:
-    """Read the header of the proxy that knows our secret; from anybody else it says nothing."""
+    """Read the client certificate from the headers of a proxy that sent CERT_PROXY_SECRET."""
     secret, given = current_app.config["CERT_PROXY_SECRET"], request.headers.get("X-Proxy-Secret")
     if not hmac.compare_digest((given or "").encode(), secret.encode()):
         return None
@@ -284,7 +283,7 @@ def _from_proxy() -> bytes | None:
 
 
 def _from_connection() -> bytes | None:
-    """Read the certificate off the connection, where gunicorn itself speaks TLS."""
+    """Read the client certificate where gunicorn terminates TLS."""
     line = request.environ.get("gunicorn.socket")
     return line.getpeercert(binary_form=True) if isinstance(line, ssl.SSLSocket) else None
 

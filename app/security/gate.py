@@ -1,4 +1,4 @@
-"""The gate before every page: signed in, unless the page is public; an own password, before all else."""
+"""The check before every page: signed in unless the page is public, and no password change pending."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from werkzeug.wrappers import Response
 from app.operations.people import passwords
 from app.operations.people.sessions import ENDINGS
 
-# Whoever adds an endpoint here says why a stranger needs it.
+# Every endpoint here needs a reason to be reachable without signing in.
 PUBLIC = frozenset(
     {
         "static",
         "SignInView.login",
         "SignInView.captcha_image",
         "SignInView.captcha_audio",
-        "SignInView.certificate",  # The second step; it needs the first one's challenge.
-        "SignInView.logout",  # Without a session it only leads to the sign-in page.
-        # Whoever verifies a certificate or a signature, without being a member.
+        "SignInView.certificate",  # second step; needs the challenge of the first
+        "SignInView.logout",  # without a session it only redirects to the sign-in page
+        # For verifying certificates and signatures outside the registry.
         "AuthorityView.crl",
         "AuthorityView.chain",
         "AuthorityView.ocsp",
-        # Whoever is shown a certificate checks it, and has no account here.
+        # For third parties who check an attestation.
         "VerifyView.ask",
         "VerifyView.check",
-        # Whose account was opened has no password yet; the mail's link and the two codes let them in.
+        # For new members, who have no password yet: protected by the link and the two codes.
         "FirstSignInView.choose",
         "EnrolmentView.ask",
         "EnrolmentView.begin",
         "EnrolmentView.issue",
         "EnrolmentView.done",
-        "AppearanceView.choose",  # Theme and language, in the visitor's own cookies.
+        "AppearanceView.choose",  # theme and language, in cookies
     }
 )
-# What remains open to a member who must choose a password first.
+# Open to a member who has to change the password first.
 BEFORE_PASSWORD = PUBLIC | {"SignInView.change_password"}
 
 
 def init_app(app: Flask) -> None:
-    """Put the gate before everything else that looks at a request."""
-    app.before_request(_stop)
+    """Register the check as the first before_request function."""
+    app.before_request(_guard)
 
 
 def safe_next(target: str | None) -> str:
-    """Return a path of our own site to go on to, or "" for anything else."""
+    """Return the target where it is a path of this site, or ""."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return ""
     if any(ord(character) < 33 or character == "\\" for character in target):
@@ -62,15 +62,15 @@ def safe_next(target: str | None) -> str:
 
 
 def came_from() -> str:
-    """Return the path of the page that sent this request, where it was one of ours, or ""."""
+    """Return the referring page's path on this site, or ""."""
     own = request.host_url
     referrer = request.referrer or ""
     return safe_next("/" + referrer.removeprefix(own)) if referrer.startswith(own) else ""
 
 
-def _stop() -> Response | None:
+def _guard() -> Response | None:
     if request.endpoint is None or request.endpoint == "static":
-        return None  # An unknown address gets its 404.
+        return None  # leads to the 404
     g.user = current_user._get_current_object()
     if current_user.is_authenticated:
         g.reason_to_change = passwords.must_be_changed(g.user, datetime.now(UTC))
@@ -85,9 +85,9 @@ def _stop() -> Response | None:
 def _to_sign_in() -> Response:
     ending = g.get("ending", "")
     if ending:
-        session.clear()  # So that it is said once.
+        session.clear()  # shows the message once
         flash(str(ENDINGS[ending]), "warning")
-    # A form that was posted cannot be posted again by going there.
+    # A POST cannot be repeated by a redirect.
     target = request.full_path.rstrip("?") if request.method == "GET" else ""
     target = "" if target == "/" else safe_next(target)
     return redirect(url_for("SignInView.login", next=target or None))

@@ -1,4 +1,4 @@
-"""What every answer tells the browser: no foreign code, no frames, no copies kept."""
+"""Security headers of every response: CSP, no framing, no caching."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
-    # The certificate assistant will be a popup of ours that has to reach back (ADR 6).
+    # The USBKey assistant is a popup that posts to its opener (ADR 15).
     "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -24,13 +24,13 @@ ALWAYS = {
 
 
 def init_app(app: Flask) -> None:
-    """Set the headers of every answer, and offer `csp_nonce()` to templates."""
+    """Set the headers of every response, and add `csp_nonce()` to templates."""
     app.after_request(_set)
     app.jinja_env.globals["csp_nonce"] = csp_nonce
 
 
 def csp_nonce() -> str:
-    """Return the number that lets this page's own inline script run."""
+    """Return the CSP nonce of this response, for its inline script."""
     if "csp_nonce" not in g:
         g.csp_nonce = secrets.token_urlsafe(16)
     return g.csp_nonce

@@ -1,4 +1,4 @@
-"""How many guesses a member number and an address have: counted in the database, before each guess."""
+"""Lockout: failed sign-ins per member number and address, counted in the database before each guess."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PER_ADDRESS = 50
 
 
 def window(session: Any) -> timedelta:
-    """Return for how long a failure counts (系统参数)."""
+    """Return how long a failure counts (系统参数)."""
     return timedelta(minutes=setting(session, "lock_minutes"))
 
 
@@ -26,10 +26,10 @@ def per_member(session: Any) -> int:
 
 
 def take_a_guess(member_no: str, ip: str) -> list[int] | None:
-    """Take one of the guesses that are left, or return None where there are none.
+    """Take one of the remaining guesses and return its rows' ids, or None where none remains.
 
-    The guess counts as a failure, committed, before the password is looked at, so that guesses made
-    at the same time cannot outnumber the limit.  `forgive` gives it back after a right one.
+    It is committed as a failure before the password is checked, so that concurrent guesses cannot
+    exceed the limit.  `forgive` gives it back after a success.
     """
     with db.engine.begin() as connection:
         limits = {LoginFailure.key_of(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
@@ -37,18 +37,18 @@ def take_a_guess(member_no: str, ip: str) -> list[int] | None:
 
 
 def take_a_guess_from(ip: str) -> list[int] | None:
-    """Take one of the guesses that an address has left, where no member is named; or return None."""
+    """The same for an address alone, where no member is named."""
     with db.engine.begin() as connection:
         return _take(connection, {f"ip:{ip}": PER_ADDRESS})
 
 
 def give_back(guess: Sequence[int]) -> None:
-    """Give back a guess that was no failure; the caller commits."""
+    """Delete a guess that was no failure; the caller commits."""
     db.session.execute(delete(LoginFailure).where(LoginFailure.id.in_(guess)))
 
 
 def forgive(member_no: str, guess: Sequence[int]) -> None:
-    """Give a guess back and clear the member's failures, after a success; the caller commits."""
+    """After a success delete the guess and the member's failures; the caller commits."""
     db.session.execute(
         delete(LoginFailure).where(
             LoginFailure.id.in_(guess) | (LoginFailure.key == LoginFailure.key_of(member_no))
@@ -57,7 +57,7 @@ def forgive(member_no: str, guess: Sequence[int]) -> None:
 
 
 def failures() -> Select[tuple[str, int, datetime]]:
-    """Select (member number, failures in the window) of everyone who has any."""
+    """Select member number, failures within the window, and the last one's time."""
     return (
         select(
             func.substr(LoginFailure.key, len("member:") + 1).label("member_no"),
@@ -78,14 +78,14 @@ def _take(connection: Connection, limits: Mapping[str, int]) -> list[int] | None
     counts = _count(connection, list(limits), since)
     if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
         return None
-    # Each guess deletes the expired failures, so the table holds no more than a window's.
+    # Each guess deletes the expired failures, which bounds the table.
     connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
     rows = insert(LoginFailure).values([{"key": key} for key in limits])
     return list(connection.scalars(rows.returning(LoginFailure.id)))
 
 
 def _lock(connection: Connection, keys: Sequence[str]) -> None:
-    # Held until the guess is committed.  Every caller takes them in the same order.
+    # Held until the guess is committed; all callers lock in the same order.
     for key in keys:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 

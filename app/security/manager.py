@@ -1,4 +1,4 @@
-"""Who is asking and what they may do: loaded once per request, two queries, and kept in `g`."""
+"""The member of a request and their permissions: two queries a request, cached in `g`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ MENU_ACCESS = "menu_access"
 
 
 class RegistrySecurityManager(SecurityManager):
-    """Flask-AppBuilder's security manager with its doors closed.
+    """Flask-AppBuilder's security manager, reduced to reading.
 
-    It registers no view and no API, makes no JWTs and no limiter, knows a member by a row of
-    `login_session` alone, and reads a member's permissions in one query.
+    It registers no views or APIs, creates no JWTs and no limiter, identifies a member by a row of
+    `login_session`, and reads permissions in one query.
     """
 
     user_model = Member
 
     def register_views(self) -> None:
-        """Register nothing: the pages we want are in our own catalogue of views."""
+        """Register none: app.views.register adds every view."""
 
     def create_jwt_manager(self, app: Any) -> None:
-        """Have none: a token would sign in without captcha, lock or session row."""
+        """Create none: a token would bypass captcha, lock and session row."""
 
     def create_limiter(self, app: Any) -> None:
-        """Have none: its counters live in one process; app.security.lockout counts for all."""
+        """Create none: its counters are per process; app.security.lockout counts in the database."""
 
     def create_login_manager(self, app: Any) -> LoginManager:
-        """Know members by our session row, never by the number in Flask-Login's own cookie."""
+        """Identify members by our session row, not by the id in Flask-Login's cookie."""
         login_manager = LoginManager(app)
         login_manager.session_protection = None
         login_manager.request_loader(_load_member)
@@ -46,14 +46,14 @@ class RegistrySecurityManager(SecurityManager):
 
     @staticmethod
     def before_request() -> None:
-        """Leave `g.user` to app.security.gate, which runs first."""
+        """Do nothing: app.security.gate sets `g.user`."""
 
     def has_access(self, permission_name: str, view_name: str) -> bool:
         """Tell whether the member of this request holds a permission on a view."""
         return (permission_name, view_name) in permissions()
 
     def is_item_public(self, permission_name: str, view_name: str) -> bool:
-        """Tell that nothing is public by permission; app.security.gate lists what is."""
+        """Return False: app.security.gate lists what is public."""
         return False
 
     def get_user_menu_access(self, menu_names: Iterable[str] | None = None) -> set[str]:
@@ -62,7 +62,7 @@ class RegistrySecurityManager(SecurityManager):
         return mine if menu_names is None else mine & set(menu_names)
 
 
-# Each would write members, roles or permissions past our rules and our log, and commit by itself.
+# FAB's methods that would write members, roles or permissions without our rules and our log.
 WRITES = """
     add_user update_user delete_user reset_password update_user_auth_stat noop_user_update
     add_register_user del_register_user
@@ -88,7 +88,7 @@ for _name in WRITES:
 
 
 def permissions() -> frozenset[tuple[str, str]]:
-    """Return what the member of this request may do, as (permission, view) pairs."""
+    """Return the member's permissions as (permission, view) pairs."""
     if "permissions" not in g:
         g.permissions = _load_permissions() if current_user.is_authenticated else frozenset()
     return g.permissions
@@ -100,35 +100,35 @@ def current_login() -> LoginSession | None:
 
 
 def _load_member(_request: Any) -> Member | None:
-    """Return the member behind the cookie's token, or None and, in `g.ending`, why no longer."""
+    """Return the member of the cookie's session; else None, with the reason in `g.ending`."""
     token = session.get("token")
     if not isinstance(token, str):
         return None
-    standing = sessions.find(token)
-    if standing and standing.is_stale and not standing.ending:
-        # Once a minute: note it and read again, since the commit lets go of what was read.
-        sessions.note_seen(standing.login.id)
+    state = sessions.find(token)
+    if state and state.is_stale and not state.ending:
+        # Once a minute; the commit expires the loaded rows.
+        sessions.note_seen(state.login.id)
         db.session.commit()
-        standing = sessions.find(token)
-    if standing is None or standing.ending:
-        _forget(standing)
+        state = sessions.find(token)
+    if state is None or state.ending:
+        _forget(state)
         return None
-    g.login = standing.login
-    g.facts = standing.facts
-    return standing.login.member
+    g.login = state.login
+    g.facts = state.facts
+    return state.login.member
 
 
-def _forget(standing: sessions.Standing | None) -> None:
-    """Let go of a session that is over, and write so where nobody has."""
-    if standing and not standing.login.ended_at:
-        end([standing.login.id], standing.ending)
+def _forget(state: sessions.SessionState | None) -> None:
+    """Clear the cookie of an ended session, and record the end where it is not yet recorded."""
+    if state and not state.login.ended_at:
+        end([state.login.id], state.ending)
         db.session.commit()
     session.clear()
-    g.ending = standing.ending if standing else ""
+    g.ending = state.ending if state else ""
 
 
 def _load_permissions() -> frozenset[tuple[str, str]]:
-    """Read roles and permissions in one query; the roles are put on the member, too."""
+    """Read permissions and, onto the member, roles, in one query."""
     member = current_user._get_current_object()
     roles, held = permissions_of(member.id)
     set_committed_value(member, "roles", roles)
@@ -136,7 +136,7 @@ def _load_permissions() -> frozenset[tuple[str, str]]:
 
 
 def locale() -> str:
-    """Choose the language of this request: the cookie's, where we speak it."""
+    """Return the language of this request: the cookie's, where supported."""
     known = current_app.config["LANGUAGES"]
     chosen = request.cookies.get("lang", "") if has_request_context() else ""
     return chosen if chosen in known else current_app.config["BABEL_DEFAULT_LOCALE"]

@@ -1,4 +1,4 @@
-"""权限表: every page and every act on it, and which role may do it, read from the pages themselves."""
+"""权限表: which role holds which permission on which page, read from the registered pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from app.security.gate import PUBLIC
 from app.security.roles import ROLES
 
-# What a permission lets one do; a test finds the permission that has no words.
+# Descriptions of permissions; a test finds one that is missing.
 WORDS = {
     "index": _("See"),
     "list": _("See the list"),
@@ -44,8 +44,8 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One permission on one page, with the addresses that ask for it."""
+class PermissionLine:
+    """One permission on one page, with the URL rules that require it."""
 
     menu: str
     page: str
@@ -55,33 +55,30 @@ class Line:
 
     @property
     def words(self) -> str:
-        """Say in words what it lets one do."""
+        """Return its description."""
         if not self.permission:
             return gettext("Open to everybody, signed in or not")
         return str(WORDS.get(self.permission, self.permission))
 
     def allows(self, role: str) -> bool:
-        """Tell whether a role may do it."""
+        """Tell whether a role holds it."""
         asked = (f"can_{self.permission}", self.view)
         return not self.permission or asked in ROLES[role].permissions()
 
 
 def permission_of(app: Flask, endpoint: str) -> tuple[str, str]:
-    """Return the permission, without "can_", and the view that an endpoint asks for.
-
-    A public one asks for "".
-    """
+    """Return an endpoint's permission, without "can_" ("" for a public one), and its view."""
     blueprint, _dot, name = endpoint.partition(".")
     view = _views(app)[blueprint]
     if endpoint in PUBLIC:
         return "", view.class_permission_name
-    # An endpoint without @has_access would be open to everybody who is signed in.
+    # Without @has_access it would be open to every signed-in member.
     assert hasattr(getattr(view, name), "_permission_name"), f"{endpoint} asks for no permission"
     return view.get_method_permission(name), view.class_permission_name
 
 
-def sheet() -> list[Line]:
-    """Return every line, in the order of the menus; generated from the map of addresses."""
+def sheet() -> list[PermissionLine]:
+    """Return every line in the menus' order, generated from the URL map."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for method, rule, endpoint in addresses(app):
@@ -89,7 +86,7 @@ def sheet() -> list[Line]:
         found.setdefault((view, permission), []).append((method, rule))
     places = {view: (number, menu, page) for number, (view, menu, page) in enumerate(_places(app))}
     lines = [
-        Line(*_named(places, view, app), view, permission, tuple(sorted(asked)))
+        PermissionLine(*_named(places, view, app), view, permission, tuple(sorted(asked)))
         for (view, permission), asked in found.items()
     ]
     order = list(WORDS)
@@ -106,7 +103,7 @@ def sheet() -> list[Line]:
 
 
 def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:
-    """Yield method, rule and endpoint of every address but the static files'."""
+    """Yield method, rule and endpoint of every URL rule but the static files'."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint != "static":
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -114,7 +111,7 @@ def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:
 
 
 def _places(app: Flask) -> Iterator[tuple[str, str, str]]:
-    """Yield (view, menu, page) of every page that a menu names, in the menus' order."""
+    """Yield (view, menu, page) of every menu entry, in the menus' order."""
     for category in app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
         for item in category.childs or [category]:
             if item.baseview:

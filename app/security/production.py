@@ -1,4 +1,4 @@
-"""What the real registry refuses to start with."""
+"""Checks without which a production installation does not start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from config import Settings, refusal
 
 
 def check_before_serving(app: Flask, settings: Settings, default_password: str) -> None:
-    """Run the checks where the real registry is about to serve; commands may mend what they find."""
+    """Run the checks when production is about to serve; commands run regardless, to correct faults."""
     context = click.get_current_context(silent=True)
     if settings.is_production and (context is None or context.info_name == "run"):
         with app.app_context():
@@ -26,7 +26,7 @@ def check_before_serving(app: Flask, settings: Settings, default_password: str) 
 
 
 def check_production(app: Flask, default_password: str) -> None:
-    """Raise ConfigurationError where the installation is not fit to be the real registry."""
+    """Raise ConfigurationError where the installation is not fit for production."""
     if not app.config["CAPTCHA_ENABLED"]:
         raise refusal("生产环境不得关闭验证码", "the captcha cannot be off in production")
     if len(app.config["SECRET_KEY"] or "") < 32:
@@ -53,7 +53,7 @@ def check_production(app: Flask, default_password: str) -> None:
 
 
 def _suite_of_authority(app: Flask) -> str:
-    """Return the suite that certificates are issued in, or "" before the authority is set up."""
+    """Return the suite of the authority, or "" before it is set up."""
     try:
         return authority_of(Path(app.config["CA_FOLDER"])).suite.name
     except SignerAbsent:
@@ -73,10 +73,10 @@ def _owns_tables() -> bool:
 
 
 def _default_passwords(default: str) -> list[str]:
-    """Return the member numbers found with the default password.
+    """Return the numbers of members found to have the default password.
 
-    Hashes are salted: members share one only where a batch got a common first password, so one
-    comparison answers for the batch.  Besides those, the first members of each role are tried.
+    Hashes are salted, so only members registered as a batch share one, which is compared once.
+    Otherwise only the first members of each role are checked.
     """
     first = (
         select(

@@ -1,9 +1,8 @@
-"""Roles: what they are called, and what the pages grant them.
+"""Roles: their titles and the permissions that pages grant them.
 
-Each page declares what it grants to whom, and `flask init` writes that to the database
-(`sync_roles`), which guards the exclusions and the row scope that a role needs
-(migrations/sql/0001/members.sql, which names the roles).  A menu entry shows to whoever may open
-the page behind it.
+Each page declares its grants, and `flask init` writes them to the database (`sync_roles`), which
+enforces the exclusions and row scopes of roles (migrations/sql/0001/members.sql).  A menu entry is
+shown to the roles that may open its page.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from sqlalchemy import text
 from app.domain import roles as domain
 from app.security.manager import MENU_ACCESS
 
-# Whom a page grants something to: codes of roles, with spaces between.
+# Recipients of grants: codes of roles, separated by spaces.
 REPRESENTATIVE = "enterprise"
-APPLICANTS = f"{REPRESENTATIVE} enterprise_maker"  # Who enters and submits for an enterprise.
+APPLICANTS = f"{REPRESENTATIVE} enterprise_maker"  # who enter and submit for an enterprise
 ENTERPRISES = f"{APPLICANTS} enterprise_checker"
 PROVINCE = "province"
 REGISTRY_MAKER, REGISTRY_CHECKER = "registry_maker", "registry_checker"
 OFFICERS = f"{REGISTRY_MAKER} {REGISTRY_CHECKER}"
 AUTHORITIES = f"{PROVINCE} {OFFICERS}"
-# An enterprise's maker reviews nothing: who enters does not decide.
+# A maker never reviews.
 REVIEWERS = f"{REPRESENTATIVE} enterprise_checker {AUTHORITIES}"
-READERS = f"{ENTERPRISES} {AUTHORITIES}"  # Everybody with business here, within their row scope.
+READERS = f"{ENTERPRISES} {AUTHORITIES}"  # all business roles
 SYSTEM_ADMIN, SECURITY_ADMIN, AUDITOR = "system_admin", "security_admin", "auditor"
 ADMINISTRATORS = " ".join(code for code in domain.SCOPES if code in domain.ADMINISTRATORS)
 ALL_ROLES = f"{READERS} {ADMINISTRATORS}"
@@ -37,7 +36,7 @@ ALL_ROLES = f"{READERS} {ADMINISTRATORS}"
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """One role: what it is called, and the guide that is written for it."""
+    """One role: code, title, and its guide."""
 
     code: str
     title: Any
@@ -45,16 +44,16 @@ class RoleSpec:
 
     @property
     def scope(self) -> str:
-        """Return the row scope that the role needs: account, province or all."""
+        """Return the row scope that the role requires: account, province or all."""
         return domain.SCOPES[self.code]
 
     @property
     def is_administrator(self) -> bool:
-        """Tell whether it is one of the three administrators', which exclude every other role."""
+        """Tell whether it is one of 三员, which exclude every other role."""
         return self.code in domain.ADMINISTRATORS
 
     def permissions(self) -> frozenset[tuple[str, str]]:
-        """Return the (permission, view) pairs that the pages grant it, as Flask-AppBuilder names them."""
+        """Return its granted (permission, view) pairs, in Flask-AppBuilder's names."""
         return current_app.extensions["grants"][self.code]
 
 
@@ -62,7 +61,7 @@ ROLES = {
     role.code: role
     for role in (
         RoleSpec("enterprise", _("Emitting enterprise"), "enterprise"),
-        # The representative's colleagues: who enters and submits, and who says yes or no to it.
+        # The representative's colleagues.
         RoleSpec("enterprise_maker", _("Enterprise operator (maker)"), "enterprise"),
         RoleSpec("enterprise_checker", _("Enterprise operator (checker)"), "enterprise"),
         RoleSpec("province", _("Provincial authority"), "province"),
@@ -76,7 +75,7 @@ ROLES = {
 
 
 def gather(pages: Iterable[Any]) -> None:
-    """Keep, for this application, what its pages grant each role."""
+    """Store the grants of the pages, by role, in the application."""
     found: dict[str, set[tuple[str, str]]] = {code: set() for code in ROLES}
     for page in pages:
         for codes, permissions in page.grants.items():
@@ -93,15 +92,14 @@ def codes_of(member: Any) -> list[str]:
 
 
 def title_of(member: Any) -> str:
-    """Return what a member's roles are called."""
+    """Return the titles of a member's roles."""
     return "、".join(str(ROLES[code].title) for code in codes_of(member))
 
 
 def sync_roles(session: Any) -> None:
-    """Write roles and permissions to the database, and remove what is no longer granted.
+    """Write roles and grants to the database, and delete grants no longer declared.
 
-    ``session`` belongs to the schema's owner; safe to repeat and to run from two machines at once.
-    The caller commits.
+    ``session`` is the schema owner's; safe to repeat and to run concurrently.  The caller commits.
     """
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('sync_roles', 0))"))
     granted = {(code, *pair) for code, role in ROLES.items() for pair in role.permissions()}
@@ -133,7 +131,7 @@ def _registered() -> set[tuple[str, str]]:
 
 
 def _menu_grants() -> set[tuple[str, str]]:
-    """Return (role, menu entry) for every entry whose page the role may open, and its category."""
+    """Return (role, menu entry) for every entry whose page the role may open, and for its category."""
     found = set()
     for category in current_app.appbuilder.menu.get_list():  # type: ignore[attr-defined]
         for item in category.childs or [category]:
@@ -144,12 +142,12 @@ def _menu_grants() -> set[tuple[str, str]]:
 
 
 def may_open(role: RoleSpec, view: Any) -> bool:
-    """Tell whether a role may open the page that a menu entry leads to."""
+    """Tell whether a role may open a menu entry's page."""
     permission = f"can_{view.get_method_permission(view.default_view)}"
     return (permission, view.class_permission_name) in role.permissions()
 
 
-# Set-based; the parallel arrays are unnested side by side.
+# Set-based: parallel arrays, unnested together.
 _SYNC = """
 INSERT INTO ab_role (id, name)
 SELECT nextval('ab_role_id_seq'), name FROM unnest(CAST(:roles AS text[])) AS name

@@ -1,4 +1,4 @@
-"""Row scope (全国 / 省 / 本单位): which accounts' rows a member may see, decided in this one place."""
+"""Row scope (全国 / 省 / 本单位): the one place that decides which rows a member may see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.security.roles import ROLES, codes_of
 
 
 def scoped(statement: Select, account_column: SQLColumnExpression[Any], member: Any) -> Select:
-    """Restrict a statement to the row scope of the member, by the account that rows belong to."""
+    """Restrict a statement to the member's row scope, by the column of the rows' account."""
     match scope_of(member):
         case "account":
             return statement.where(account_column == member.account_id)
@@ -29,7 +29,7 @@ def scoped(statement: Select, account_column: SQLColumnExpression[Any], member: 
 
 
 def in_scope(account_id: int | None, member: Any) -> bool:
-    """Tell whether the member may see what belongs to this account."""
+    """Tell whether an account is in the member's row scope."""
     match scope_of(member):
         case "account":
             return account_id is not None and account_id == member.account_id
@@ -43,9 +43,9 @@ def in_scope(account_id: int | None, member: Any) -> bool:
 
 
 def require_scope(account_id: int | None, member: Any) -> None:
-    """Raise NotFound unless the member may see what belongs to this account.
+    """Raise NotFound unless the account is in the member's row scope.
 
-    What lies outside one's scope is said not to exist, so that numbers cannot be probed.
+    Not a refusal, so that numbers cannot be probed.
     """
     if not in_scope(account_id, member):
         raise NotFound(_("There is no such record"))
@@ -57,9 +57,9 @@ def scoped_applications(
     account: SQLColumnExpression[Any],
     member: Any,
 ) -> Select:
-    """Restrict a statement to the member's row scope, and the applications that ask the member.
+    """Restrict a statement to applications in the member's row scope, or with them as receiver.
 
-    An enterprise that is to receive something sees the application once it is submitted (R105).
+    A receiving enterprise sees the application once it is submitted (R105).
     """
     if scope_of(member) != "account":
         return scoped(statement, account, member)
@@ -69,7 +69,7 @@ def scoped_applications(
         .where(
             ApplicationParty.account_id == member.account_id,
             Application.status != Status.DRAFT,
-            Application.step >= 0,  # The applicant's second operator has agreed, where one has to.
+            Application.step >= 0,  # past 操作复核, where required
         )
     )
     return statement.where(or_(account == member.account_id, id_.in_(asked)))
@@ -90,8 +90,8 @@ def require_application(application_id: int, member: Any) -> None:
 def scope_of(member: Any) -> str:
     """Return account (本单位), province (省), all (全国) or "" (nothing).
 
-    Everything is for those alone whose every role says so: an enterprise's member whose account is
-    missing is a mistake in the data, not a registry officer.
+    National scope requires that every role has it: an enterprise's member without an account is a
+    data error, not a registry officer.
     """
     if member is None or not getattr(member, "is_authenticated", True):
         return ""

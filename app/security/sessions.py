@@ -1,4 +1,4 @@
-"""Signed-in browsers, one row each: a session lives in `login_session`, the cookie holds its token."""
+"""Sessions: rows of `login_session`, found by the token in the cookie."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from app.models.parameter import keep, settings, stored_today
 from app.models.reference.version import catalogue_version, keep_version
 from app.operations.people.sessions import ENDINGS, end_all
 
-SEEN_EVERY = timedelta(minutes=1)  # how often a busy session writes that it was seen
+SEEN_EVERY = timedelta(minutes=1)  # minimum interval between updates of seen_at
 
 
-class Facts(NamedTuple):
-    """What 安全指数 looks at, and what waits to be read or asked for, found with the session."""
+class SessionFacts(NamedTuple):
+    """Inputs of 安全指数 and of the header's counts, read together with the session."""
 
     has_own_password: bool
     certificate_until: datetime | None  # None where the session began without one
     has_phone: bool  # on file for the member's account
-    has_second_person: bool  # another member of the account who can sign in
-    may_be_asked: bool = False  # an application names the account, or waits for its second person
+    has_second_person: bool  # another member of the account can sign in
+    may_be_asked: bool = False  # the account is a receiver, or has an application in 操作复核
     unread: int = 0  # announcements
 
 
-class Standing(NamedTuple):
-    """What one request finds out about its session: the row, and why it no longer counts."""
+class SessionState(NamedTuple):
+    """The session of a request: its row, and the reason where it has ended."""
 
     login: LoginSession
     ending: str  # a key of ENDINGS; "" while the session lives
-    is_stale: bool  # it was last noted as seen long enough ago to note it again
-    facts: Facts
+    is_stale: bool  # seen_at is due for an update
+    facts: SessionFacts
 
 
 def begin(
@@ -60,13 +60,11 @@ def begin(
     method: str = "password",
     certificate_id: int | None = None,
 ) -> str:
-    """Open the member's session and end the older ones; return the token for the cookie.
+    """Open a session and end the member's older ones; return the token for the cookie.
 
-    Raises NotAllowed for a member who was disabled meanwhile.  The row is what the header shows, too:
-    the success before this one, and the failures since.
+    Raises NotAllowed for a member who was disabled meanwhile.
     """
-    # The member's row is the lock: of two sign-ins at once, the later one ends the earlier; of a
-    # sign-in and being disabled at once, either the session is ended or none is opened.
+    # The lock on the member's row serialises concurrent sign-ins, and sign-in with disabling.
     member = db.session.get_one(
         Member, member_id, with_for_update={"key_share": True}, populate_existing=True
     )
@@ -109,8 +107,8 @@ def begin(
     return token
 
 
-def find(token: str) -> Standing | None:
-    """Find the session of a token with its member and account, and the parameters, in one query."""
+def find(token: str) -> SessionState | None:
+    """Read a token's session with member, account and parameters, in one query."""
     row = db.session.execute(
         select(
             catalogue_version(),
@@ -144,11 +142,11 @@ def find(token: str) -> Standing | None:
         ending = "certificate"
     else:
         ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
-    return Standing(login, ending, unseen > SEEN_EVERY, Facts(has_own_password, *facts))
+    return SessionState(login, ending, unseen > SEEN_EVERY, SessionFacts(has_own_password, *facts))
 
 
 def _of_the_account() -> tuple[ColumnElement[bool], ...]:
-    """Return whether it has a phone, another person, and something to review: most have nothing."""
+    """Return the columns of SessionFacts about the account."""
     colleague = aliased(Member)
     has_phone = exists().where(
         AccountDetail.account_id == Member.account_id,
@@ -169,7 +167,7 @@ def _of_the_account() -> tuple[ColumnElement[bool], ...]:
 
 
 def note_seen(login_id: int) -> None:
-    """Write that the session is in use; the caller commits."""
+    """Update seen_at; the caller commits."""
     db.session.execute(
         update(LoginSession)
         .where(LoginSession.id == login_id, LoginSession.ended_at.is_(None))
@@ -178,7 +176,7 @@ def note_seen(login_id: int) -> None:
 
 
 def online() -> ColumnElement[bool]:
-    """Tell, as a condition on LoginSession, which sessions are alive (在线用户)."""
+    """Return the condition that a LoginSession is alive (在线用户)."""
     idle, absolute = _limits(settings(db.session))
     return (
         LoginSession.ended_at.is_(None)
@@ -188,7 +186,7 @@ def online() -> ColumnElement[bool]:
 
 
 def _limits(values: Mapping[str, int]) -> tuple[timedelta, timedelta]:
-    """Return after how long without activity a session ends, and after how long in any case."""
+    """Return the idle and the absolute time-out."""
     return (
         timedelta(minutes=values["session_idle_minutes"]),
         timedelta(hours=values["session_absolute_hours"]),

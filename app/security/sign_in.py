@@ -1,4 +1,4 @@
-"""One attempt to sign in: count it, judge it, write it down, and open the session."""
+"""Sign-in: count the attempt, check the password, log the result, open the session."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ REFUSED = "certificate_refused"
 
 
 class BadForm(ValueError):
-    """What was posted is not what a page of ours posts."""
+    """The posted form is not one of our pages'."""
 
 
-class Entered(NamedTuple):
-    """How far signing in has led: to a session's token, or to a challenge to be signed."""
+class SignInResult(NamedTuple):
+    """A session's token, or a challenge to be signed first."""
 
     member: Member
     token: str = ""
@@ -32,13 +32,12 @@ class Entered(NamedTuple):
     challenge: str = ""
 
 
-def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Entered | None:
-    """Sign in with a number and a password; return how far that leads, or None.
+def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> SignInResult | None:
+    """Sign in with member number and password; return None on failure.
 
-    None for everything that is wrong: an unknown or disabled member, a wrong password, a lock.
-    Each takes the time of one password check, and each is written to 登录日志.  Raises
-    CertificateRefused where the certificate that the browser has shown does not count, and
-    NotAllowed for a member who is disabled at the same time.
+    Unknown or disabled member, wrong password and lock are not told apart, take the time of one
+    password check each, and are written to 登录日志.  Raises CertificateRefused for an unacceptable
+    TLS client certificate, and NotAllowed for a member who is disabled concurrently.
     """
     outcome, member_id, guess = judge(member_no, password, ip=ip)
     if outcome != "signed_in":
@@ -51,19 +50,20 @@ def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> Enter
             member = db.session.get_one(Member, member_id)
             step = certificates.second_step(member)
             if step.challenge:
-                return Entered(member, challenge=step.challenge)
+                return SignInResult(member, challenge=step.challenge)
             return _begin(member, step.method, step.certificate, ip, user_agent)
     except (PkiError, NotAllowed):
         record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
         raise
 
 
-def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent: str) -> Entered:
-    """Sign in with the signed challenge, both in base64; return the opened session.
+def finish(
+    challenge: str, content: str, signature: str, *, ip: str, user_agent: str
+) -> SignInResult:
+    """Sign in with the signed challenge; content and signature are base64.
 
-    The challenge is used up whatever comes after.  Raises BadForm for what no page of ours sends;
-    PkiError, whose `code` says why, for a signature that does not count; NotAllowed for a member
-    who is disabled.
+    The challenge is used up in any case.  Raises BadForm for malformed input, PkiError (`code` says
+    why) for an invalid signature, and NotAllowed for a disabled member.
     """
     member_id, member_no = None, ""
     try:
@@ -87,13 +87,13 @@ def finish(challenge: str, content: str, signature: str, *, ip: str, user_agent:
 
 
 def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
-    """Take a guess at a member's password; return the outcome, the member and the guess taken."""
-    if not _can_be_a_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
+    """Check a password; return the outcome, the member's id and the guess (`lockout`)."""
+    if not _is_member_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
         lockout.take_a_guess("", ip)
         passwords.is_right(None, "")
         return "malformed", None, []
     guess = lockout.take_a_guess(member_no, ip)
-    with db.engine.connect() as connection:  # Not held while the password is compared.
+    with db.engine.connect() as connection:  # released before the slow comparison
         member = connection.execute(
             select(Member.id, Member.password, Member.active).where(Member.username == member_no)
         ).first()
@@ -111,10 +111,10 @@ def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, l
 def record(
     member_no: str, outcome: str, *, ip: str, user_agent: str, member_id: int | None = None
 ) -> None:
-    """Write a failed attempt to 登录日志, committed whatever comes after it."""
+    """Write a failed attempt to 登录日志, in a transaction of its own."""
     typed = printable(member_no)
     if member_id is None and passwords.could_be_one(typed):
-        typed = f"{typed[:2]}***"  # In the wrong field, it would be in the log for good.
+        typed = f"{typed[:2]}***"  # a password typed into the wrong field must not be logged
     with db.engine.begin() as connection:
         connection.execute(
             insert(LoginRecord).values(
@@ -129,7 +129,7 @@ def record(
 
 
 def printable(text: str) -> str:
-    """Make what a stranger typed fit to be stored and shown: no NUL, no line breaks, no tricks."""
+    """Make untrusted text fit to be stored and shown: no control or bidirectional characters."""
     return re.sub(
         r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", "?", text
     )
@@ -137,12 +137,12 @@ def printable(text: str) -> str:
 
 def _begin(
     member: Member, method: str, certificate: Certificate | None, ip: str, user_agent: str
-) -> Entered:
+) -> SignInResult:
     certificate_id = certificate.id if certificate else None
     token = sessions.begin(
         member.id, ip=ip, user_agent=user_agent, method=method, certificate_id=certificate_id
     )
-    return Entered(member, token, certificate_id)
+    return SignInResult(member, token, certificate_id)
 
 
 def _decoded(text: str) -> bytes:
@@ -155,6 +155,6 @@ def _decoded(text: str) -> bytes:
     return decoded
 
 
-def _can_be_a_number(member_no: str) -> bool:
-    """Tell whether a member could have this number: what registration allows, nothing else."""
+def _is_member_number(member_no: str) -> bool:
+    """Tell whether this is a possible member number, by the rule of registration."""
     return bool(re.fullmatch(r"[0-9A-Za-z_-]{1,32}", member_no))

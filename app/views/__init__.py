@@ -1,4 +1,4 @@
-"""The pages, a room a subject: found by walking the rooms, each with what it declares about itself."""
+"""The pages, one room per subject, discovered by walking the rooms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.views.page import Page
 
 
 def pages() -> Iterator[type[Page]]:
-    """Yield every page of every room: the classes that name an address of their own."""
+    """Yield every page: the classes with a `route_base` of their own."""
     for found in walk_packages(__path__, f"{__name__}."):
         module = import_module(found.name)
         for each in vars(module).values():
@@ -28,7 +28,7 @@ def pages() -> Iterator[type[Page]]:
 
 
 def register(builder: Any) -> None:
-    """Add every page, with the manual's menus in the manual's order; gather what each declares."""
+    """Register every page, in the order of the manual's menus, and gather the grants."""
     is_production = current_app.config["PROFILE"] == "production"
     found = [page for page in pages() if page.in_production or not is_production]
     for page in sorted((page for page in found if page.menu), key=_place):
@@ -47,13 +47,13 @@ def _place(page: type[Page]) -> tuple[int, int]:
 
 
 def _entry(page: type[Page]) -> dict[str, Any]:
-    """Return icon and chapter of an entry, as Flask-AppBuilder's add_view takes them."""
+    """Return the arguments for Flask-AppBuilder's add_view."""
     assert page.menu
     chapter = page.menu.chapter
     if not chapter.title:
         return {"icon": page.menu.icon}
     return {
-        # The first chapter has no title; in the database the rights to the menu have these names.
+        # Menu permissions have these names in the database; the first chapter has no title.
         "category": f"menu-{CHAPTERS.index(chapter) - 1}",
         "category_label": chapter.title,
         "category_icon": chapter.icon,

@@ -1,4 +1,4 @@
-"""The chapters of the menu, in the manual's words and order; a page names its chapter and place itself."""
+"""The chapters of the menu, in the manual's words and order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Chapter:
-    """A part of the menu that folds; without a title its entries stand by themselves."""
+    """A collapsible group of the menu; without a title its entries are top-level."""
 
     title: Any = ""
     icon: str = ""
@@ -18,9 +18,9 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """Where a page stands in the menu, counted from 1; its title is the entry's label.
+    """A page's place in the menu, counted from 1; its title is the label.
 
-    ``icon`` is for an entry that stands by itself.
+    ``icon`` is for a top-level entry.
     """
 
     chapter: Chapter

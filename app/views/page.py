@@ -1,4 +1,4 @@
-"""The base of our pages: who acts, what they may do here, the page's own addresses, and its small forms."""
+"""The base of our pages: current actor, permissions, addresses, small forms."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ from app.views.chapters import MenuEntry
 
 
 class Page(BaseView):
-    """A page of the registry, which declares here what belongs to it.
+    """A page of the registry, with the declarations that belong to it.
 
-    One instance serves all threads: nothing of a request is kept on it.
+    One instance serves all threads: never keep request state on it.
     """
 
     title: Any = ""
     menu: ClassVar[MenuEntry | None] = None
-    # By guide, the section that tells about this page: its anchor, made from the heading.
+    # By guide, the anchor of the section about this page.
     guide: ClassVar[Mapping[str, str]] = {}
-    # By roles (app/security/roles.py), what they may do here, without Flask-AppBuilder's "can_".
+    # By roles (app/security/roles.py), their permissions, without Flask-AppBuilder's "can_".
     grants: ClassVar[Mapping[str, str]] = {}
-    in_production = True  # Whether a real registry has it, too.
+    in_production = True  # False: only in the demonstration.
 
     def may(self, permission: str, page: str = "") -> bool:
-        """Tell whether the member holds a permission on this page, or on another one by its name."""
+        """Tell whether the member has a permission on this page, or on another one by name."""
         return (f"can_{permission}", page or self.class_permission_name) in permissions()
 
     def url(self, method: str, /, **arguments: Any) -> str:
-        """Return the address of one of this page's methods."""
         return url_for(f"{self.endpoint}.{method}", **arguments)
 
     def form_page(
         self, title: Any, form: Any, *, cancel_url: str, refused: int = 400, **shown: Any
     ) -> Any:
-        """Show a small form; ``refused`` is the status where something in it is wrong.
+        """Render a small form; ``refused`` is the status where it has errors.
 
-        ``shown`` are facts, help, submit_label, confirm and quick, as parts/form.html reads them.
+        ``shown`` are facts, help, submit_label, confirm and quick, see parts/form.html.
         """
         shown.setdefault("submit_label", gettext("Save"))
         page = self.render_template(
@@ -59,9 +58,9 @@ def current_actor() -> Actor:
 
 
 def carried_out(form: Any, act: Callable[[], Any], usual: str) -> Any:
-    """Carry out what a form asks for and return what that gives, True for nothing.
+    """Run ``act`` and return its result, True for None.
 
-    Returns None where a rule refuses it: that stands at its field, or at the usual one.
+    Returns None where a rule refuses it: the message is put at its field, or at the ``usual`` one.
     """
     try:
         with transaction():

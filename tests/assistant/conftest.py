@@ -1,4 +1,4 @@
-"""An assistant on a free port, with keys that a little authority of the tests has certified."""
+"""An assistant on a free port, with keys certified by a test authority."""
 
 from __future__ import annotations
 
@@ -38,8 +38,6 @@ LOGIN = {
 
 
 class Authority:
-    """Certifies keys as the registry does."""
-
     def __init__(self) -> None:
         self.authority = make_authority("试验CA")
 
@@ -50,7 +48,7 @@ class Authority:
         )
 
     def put_on(self, token: TokenBackend, member_no: str, name: str, *, pin: str = PIN) -> bytes:
-        """Make a key on a token and its certificate beside it; return the certificate (DER)."""
+        """Make a key on a token, with its certificate; return the certificate (DER)."""
         with unlocked(token, pin):
             key = token.generate_key(label=member_no)
             der = self.certify(key.spki, member_no, name).public_bytes(Encoding.DER)
@@ -59,7 +57,7 @@ class Authority:
 
 
 class Caller:
-    """Whoever sends requests to the assistant, with the headers that he likes."""
+    """A client of the assistant with arbitrary headers."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -88,7 +86,7 @@ class Caller:
         return found[1]
 
     def headers(self, window: str, **changed: str | None) -> dict[str, str]:
-        """Return what the window's own script sends, with changes; None leaves a header out."""
+        """Return the headers of the window's script, with changes; None removes one."""
         headers = {
             "Origin": self.own,
             "Sec-Fetch-Site": "same-origin",

@@ -1,4 +1,4 @@
-"""The assistant runs on members' machines: of the registry it knows the public-key parts alone."""
+"""The assistant runs on members' machines and imports only the public-key parts of the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PINs: wrong ones are counted and lock, the factory's must go, and a key's request comes back."""
+"""PINs: wrong ones are counted and lock the key; factory PINs must be changed; making a key."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def test_a_site_is_an_origin_over_tls(site, capsys):
 
 @pytest.fixture
 def usb_key(softhsm, tmp_path) -> Pkcs11Token:
-    """A member's USBKey as it comes from the factory."""
+    """A member's USBKey with the factory PIN."""
     return Pkcs11Token(MODULE, softhsm("UKEY-21042300007"), TryCounter(tmp_path / "tries.json"))
 
 
 @pytest.fixture
 def usb_caller(serve, usb_key, tmp_path) -> Caller:
-    """An assistant that finds whatever the driver knows."""
+    """An assistant with the real driver."""
     return serve(Keyring(usb_keys(MODULE, [], tmp_path)))
 
 

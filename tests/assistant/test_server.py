@@ -1,4 +1,4 @@
-"""The assistant refuses whatever does not come from its own window, and shows what it signs."""
+"""The assistant refuses requests from outside its own window, and shows what it signs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_there_is_nothing_else_to_fetch(caller, path):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_foreign_name_for_this_machine_is_refused(caller, host, method):
-    """DNS rebinding: a foreign name that has come to point here still stands in Host."""
+    """DNS rebinding: the foreign name is still in Host."""
     port = caller.server.server_address[1]
     headers = {**WINDOW, "Host": host.format(port=port), "Content-Length": "0"}
     status, _headers, text = caller.send(method, "/ui", headers)

@@ -1,4 +1,4 @@
-"""The assistant knows the words of everything that the registry has signed."""
+"""The assistant has a title for everything that the registry has signed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def test_every_kind_and_type_has_its_word():
+    assert {code for code, kind in KINDS.items() if kind.has_category} == CATEGORIES.keys()
     for kind in KINDS.values():
         assert CHINESE.search(word_of("kind", kind.code, ""))
         for category in CATEGORIES.get(kind.code, ()):
@@ -45,7 +46,7 @@ def test_every_part_of_what_is_signed_has_its_word():
 
 
 def test_a_manifest_of_submissions_says_how_many_of_what_and_how_much():
-    """Of thousands of lines the sums come first, then the file, then the list."""
+    """Totals come first, then the file, then the list."""
     payload = {
         "schema": evidence.SUBMISSIONS,
         "member_no": "R0001",

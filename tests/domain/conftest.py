@@ -1,4 +1,4 @@
-"""The rules speak English here, whether or not another test has opened the application."""
+"""The rules are tested in English, even after another test has opened the application."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from flask_babel import force_locale
 
 @pytest.fixture(autouse=True)
 def _in_english():
-    """Messages are matched as the code writes them; the catalogue has a test of its own."""
+    """Messages are matched by msgid; the catalogue has its own test."""
     with force_locale("en"):
         yield

@@ -1,4 +1,4 @@
-"""What each kind of application asks for, judged without a database."""
+"""The rules of each kind of application, without a database."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_application_without_lines_is_refused():
         KINDS["registry_to_trading"].judge(empty, facts())
 
 
-def test_the_exchange_fetches_only_from_whoever_permits_it():
+def test_the_exchange_needs_the_transfer_permission():
     with pytest.raises(NotAllowed, match="permission off") as refusal:
         judge("exchange_registry_to_trading", facts())
     assert refusal.value.code == "transfer_not_permitted"
@@ -113,18 +113,18 @@ def test_the_exchange_fetches_only_from_whoever_permits_it():
     assert judge("exchange_registry_to_trading", facts(permitted=frozenset({PLANT}))) == FRIDAY
 
 
-def test_the_permission_is_not_asked_for_the_way_home():
+def test_a_transfer_to_the_registry_needs_no_permission():
     known = facts()
 
     assert judge("trading_to_registry", known, Line(CEA, 200)) == FRIDAY
     assert known.holdings[PLANT, CEA, Bucket.TRADING] == 0
 
 
-def test_a_restricted_account_may_bring_its_tonnes_home():
+def test_a_restricted_account_may_transfer_to_the_registry():
     assert judge("trading_to_registry", facts(restricted=frozenset({PLANT}))) == FRIDAY
 
 
-def test_more_than_is_held_in_trading_cannot_come_home():
+def test_a_transfer_to_the_registry_is_limited_by_the_trading_holding():
     with pytest.raises(InsufficientQuantity, match="only 200"):
         judge("trading_to_registry", facts(), Line(CEA, 201))
 
@@ -156,4 +156,10 @@ def test_the_catalogue_is_whole():
         # Whoever reviews leaves tonnes in a bucket that the settling takes them from.
         if kind.reserves and kind.settles:
             assert kind.reserves[1] == kind.settles[0]
+        # Tonnes that nobody set aside are drawn from a document that brought them there, or issued.
+        if kind.settles and not kind.reserves:
+            assert kind.draws_on or kind.settles[0] is Bucket.ISSUED
+        if kind.draws_on:
+            source = KINDS[kind.draws_on]
+            assert (kind.reserves or kind.settles)[0] == (source.settles or source.reserves)[1]
     assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)

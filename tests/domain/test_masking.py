@@ -1,4 +1,4 @@
-"""What is left of personal data for eyes that need not see them."""
+"""Masking of personal data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_middle_is_hidden(mask, text, shown):
 
 @pytest.mark.parametrize("mask", [mask_phone, mask_identity, mask_bank])
 @pytest.mark.parametrize("length", range(1, 12))
-def test_of_a_short_number_no_more_than_a_few_are_shown(mask, length):
+def test_a_short_number_shows_few_digits(mask, length):
     text = "123456789012"[:length]
     shown = mask(text)
     assert len(shown) == length

@@ -1,4 +1,4 @@
-"""Quantities as people type them, and what a move can be."""
+"""Parsing of quantities, and valid moves."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_anything_else_is_refused_with_its_own_message(typed, code):
     assert str(refusal.value)
 
 
-def test_the_message_shows_what_was_typed_but_not_all_of_a_novel():
+def test_the_message_shows_a_long_input_shortened():
     with pytest.raises(RuleError, match=r"x{30}$"):
         whole_tonnes("x" * 400)
 
@@ -113,7 +113,7 @@ def test_a_move_leaves_one_pocket_for_another():
         (Pocket(1, 1, Bucket.AVAILABLE), Pocket(1, 1, Bucket.AVAILABLE), 1),
     ],
 )
-def test_an_impossible_move_is_our_mistake(source, target, quantity):
+def test_an_impossible_move_fails_an_assertion(source, target, quantity):
     with pytest.raises(AssertionError):
         Move(source, target, quantity)
 

@@ -1,4 +1,4 @@
-"""The catalogue of parameters: what it takes, and what it refuses."""
+"""The catalogue of parameters: valid and invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free text: one rule for every field, and each of its refusals names the character."""
+"""Free text: one rule for every field; a refusal names the character."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.pki.errors import ContentInvalid
 
 @pytest.fixture(autouse=True)
 def _context(app):
-    """Messages are put into words."""
+    """Messages need an application context."""
 
 
 HIDDEN = {
@@ -38,7 +38,7 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("character", HIDDEN, ids=lambda each: f"{ord(each):04X}")
-def test_what_is_not_shown_alike_is_refused_by_field_character_and_place(character):
+def test_an_ambiguous_character_is_refused_with_field_and_position(character):
     with pytest.raises(RuleError) as refusal:
         require_showable(f"甲厂{character}乙", "申请原因", field="reason")
 
@@ -54,7 +54,7 @@ def test_what_is_refused_is_not_signed_either(character):
     assert "".join(one_line(f"甲{character}乙").split()) == "甲乙"
 
 
-def test_marks_that_are_heaped_on_a_letter_are_refused():
+def test_stacked_combining_marks_are_refused():
     assert unshowable("tiếng Việt, ñ, e\u0301\u0302") is None
     found = unshowable("Z\u0301\u0301\u0301\u0301")
     assert (found.position, str(found.kind)) == (4, "too many marks upon one letter")
@@ -82,7 +82,7 @@ def test_a_field_of_one_line_takes_no_line_ends():
 
 
 def test_every_printable_character_of_gb_18030_may_be_written():
-    """Its ideographs, in all planes, and none of what Unicode has as private."""
+    """All of its ideographs, and no private-use characters."""
     two = [
         bytes([a, b]) for a in range(0x81, 0xFF) for b in [*range(0x40, 0x7F), *range(0x80, 0xFF)]
     ]

@@ -55,7 +55,7 @@ def test_the_cut_off_is_beijings_whatever_the_zone_of_the_clock():
         TradingMoment(on_the_hour, True, time(15, 0)).accepting_day()
 
 
-def test_the_hour_is_a_setting():
+def test_the_cut_off_is_a_parameter():
     at_half_past_three = datetime(2026, 11, 20, 15, 30, tzinfo=BEIJING)
 
     assert TradingMoment(at_half_past_three, True, time(17, 0)).accepting_day() == FRIDAY

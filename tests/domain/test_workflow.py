@@ -1,4 +1,4 @@
-"""The one life of an application: every status against every action."""
+"""The life of an application: every status against every action."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_nothing_can_be_done_to_a_final_application():
     assert not {(status, action) for status, action in ALLOWED if status in FINAL}
 
 
-def test_whatever_is_open_can_be_taken_back():
+def test_every_open_application_can_be_withdrawn():
     assert all((status, Action.WITHDRAW) in ALLOWED for status in OPEN)
 
 

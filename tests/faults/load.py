@@ -1,4 +1,4 @@
-"""A load of submissions and withdrawals that tells what was committed, until it is killed."""
+"""A load of submissions and withdrawals that reports each commit, until it is killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web import create_app
 
 
 def main() -> None:
-    """Work in four threads; arguments: account, venue, day and hour, instruments."""
+    """Run four threads; arguments: account, venue, day and hour, instruments."""
     account, venue, now, *instruments = sys.argv[1:]
     app = create_app(config.load(os.environ))
     moment = datetime.fromisoformat(now).replace(tzinfo=BEIJING)
@@ -30,7 +30,7 @@ def main() -> None:
     applicant = Actor(member_id=None, member_no="load", name="负载", account_id=int(account))
 
     def work() -> None:
-        with ending(), app.app_context():
+        with exit_on_failure(), app.app_context():
             for n in range(1_000_000):
                 draft = engine.Draft(
                     "registry_to_trading", int(account), lines, str(uuid4()), "负载"
@@ -38,11 +38,11 @@ def main() -> None:
                 with transaction():
                     made = engine.start([draft], applicant, now=moment)
                     engine.submit(made, applicant, now=moment).one()
-                tell("submitted", made[0])
+                report("submitted", made[0])
                 if n % 4 == 3:
                     with transaction():
                         engine.withdraw(made, applicant, now=moment).one()
-                    tell("withdrawn", made[0])
+                    report("withdrawn", made[0])
                 db.session.remove()
 
     for _ in range(4):
@@ -51,8 +51,8 @@ def main() -> None:
 
 
 @contextmanager
-def ending() -> Iterator[None]:
-    """End the whole program where a thread fails, so that nobody waits for a load that is over."""
+def exit_on_failure() -> Iterator[None]:
+    """Exit the whole program where a thread fails."""
     try:
         yield
     finally:
@@ -60,8 +60,8 @@ def ending() -> Iterator[None]:
         os._exit(1)
 
 
-def tell(what: str, id_: int) -> None:
-    """Say in one write what is committed by now."""
+def report(what: str, id_: int) -> None:
+    """Report a commit in a single write."""
     os.write(1, f"{what} {id_}\n".encode())
 
 

@@ -1,4 +1,4 @@
-"""A worker with a slow kind of job that notices the dead soon (operations/applications/test_jobs.py)."""
+"""A worker with a slow kind of job that notices dead workers soon (operations/applications/test_jobs.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.web import create_app
 
 
 def step(work: jobs.Work) -> jobs.Chunk:
-    """Write a line of the operation log for each of two items, slowly."""
+    """Write a log row for each of two items, slowly."""
     items = work.next_items("items", 2)
     for item in items:
         log.record(work.actor, "toy.item", subject=str(item))
@@ -22,8 +22,8 @@ def step(work: jobs.Work) -> jobs.Chunk:
 
 def main() -> None:
     """Run a worker that ends with the process named, if any."""
-    jobs.KINDS["slow"] = jobs.JobKind("slow", "Slow", step)
-    worker.HEARTBEAT, worker.SILENCE, worker.REVIVAL = 1, 3, "* * * * * *"
+    jobs.JOB_KINDS["slow"] = jobs.JobKind("slow", "Slow", step)
+    worker.HEARTBEAT, worker.HEARTBEAT_TIMEOUT, worker.REVIVAL = 1, 3, "* * * * * *"
     worker.run(create_app(), parent=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
 
 

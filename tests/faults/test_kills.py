@@ -1,4 +1,4 @@
-"""Killed in mid-load: what was told is there, what was not is whole or absent, the ledger verifies."""
+"""Killed under load: reported commits are there, others are complete or absent, the ledger verifies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.factories import account, give, instrument, venue
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "test" * 10
-TOLD = 60  # How much is committed before the blow.
+COMMITS = 60  # Before the kill.
 
 
 @contextmanager
 def load(urls, plant, instruments):
-    """Run the load on a database, and end it at the latest when the test does."""
+    """Run the load on a database until the end of the block."""
     environment = {
         **os.environ,
         "APP_PROFILE": "test",
@@ -42,7 +42,7 @@ def load(urls, plant, instruments):
         env=environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # The database goes away under it: it complains at length.
+        stderr=subprocess.DEVNULL,  # It logs the loss of the database.
         text=True,
     )
     try:
@@ -61,8 +61,8 @@ def holdings():
     return plant, instruments
 
 
-def told(process, many: int) -> list[tuple[str, int]]:
-    """Read what the load committed, until there is so much of it."""
+def read_commits(process, many: int) -> list[tuple[str, int]]:
+    """Read this many reported commits."""
     lines = []
     for _ in range(many):
         line = process.stdout.readline()
@@ -71,7 +71,7 @@ def told(process, many: int) -> list[tuple[str, int]]:
     return _read(lines)
 
 
-def rest_of(process) -> list[tuple[str, int]]:
+def read_rest(process) -> list[tuple[str, int]]:
     process.wait(timeout=60)
     return _read(line for line in process.stdout if line.endswith("\n"))
 
@@ -80,8 +80,8 @@ def _read(lines) -> list[tuple[str, int]]:
     return [(what, int(id_)) for what, id_ in map(str.split, lines)]
 
 
-def prove(committed: list[tuple[str, int]]) -> None:
-    """Everything that was told is there, and whatever is there is whole."""
+def assert_intact(committed: list[tuple[str, int]]) -> None:
+    """Reported commits exist, and everything that exists is complete."""
     db.session.rollback()
     found = {row.id: row.status for row in db.session.query(Application)}
     submitted = {id_ for what, id_ in committed if what == "submitted"}
@@ -90,7 +90,7 @@ def prove(committed: list[tuple[str, int]]) -> None:
     assert all(found[id_] == "withdrawn" for id_ in withdrawn)
     # No drafts: a request is committed as a whole, with its movements, or not at all.
     assert set(found.values()) <= {"pending_settlement", "withdrawn"}
-    assert len(found) - len(submitted) <= 4  # At most one untold a thread.
+    assert len(found) - len(submitted) <= 4  # At most one unreported per thread.
     report = verify_ledger()
     assert report.faults == []
     assert report.postings == 3 + len(found) + list(found.values()).count("withdrawn")
@@ -99,13 +99,13 @@ def prove(committed: list[tuple[str, int]]) -> None:
 def test_a_program_killed_in_mid_load_leaves_a_ledger_that_verifies(app, cluster):
     plant, instruments = holdings()
     with load(cluster.urls(), plant, instruments) as process:
-        committed = told(process, TOLD)
+        committed = read_commits(process, COMMITS)
         os.kill(process.pid, signal.SIGKILL)
-        committed += rest_of(process)
+        committed += read_rest(process)
         # Its connections end when the server notices; what they had begun is taken back then.
         _wait_for_others_to_end(cluster)
 
-    prove(committed)
+    assert_intact(committed)
 
 
 def _wait_for_others_to_end(cluster) -> None:
@@ -122,19 +122,19 @@ def _wait_for_others_to_end(cluster) -> None:
 
 
 def test_a_database_killed_in_mid_load_comes_back_with_all_that_was_committed():
-    """A durable cluster, stopped as by a power cut, recovers from its log."""
+    """A durable cluster, killed as by a power cut, recovers from its WAL."""
     with embedded.throwaway(safe=True) as cluster, _application(cluster) as _app:
         plant, instruments = holdings()
         with load(cluster.urls(), plant, instruments) as process:
-            committed = told(process, TOLD)
+            committed = read_commits(process, COMMITS)
             cluster.stop(immediately=True)
             process.kill()
-            committed += rest_of(process)
+            committed += read_rest(process)
         db.session.remove()
         db.engine.dispose()
         cluster.start()
 
-        prove(committed)
+        assert_intact(committed)
 
 
 @contextmanager

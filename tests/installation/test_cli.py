@@ -1,4 +1,4 @@
-"""The commands, as scripts call them: through the shell, with a database given by its address."""
+"""The commands as called by scripts: through the shell, with a database given by its address."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ pytestmark = pytest.mark.xdist_group("commands")
 
 @dataclass
 class Shell:
-    """A shell whose commands work on one database."""
+    """Runs commands on one database."""
 
     cluster: embedded.Cluster
     database: str
     more: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run `flask` with the arguments."""
         urls = self.cluster.urls(self.database)
         environment = {
             **os.environ,
@@ -61,7 +60,7 @@ class Shell:
         )
 
     def says(self, *arguments: str) -> str:
-        """Return what a command prints, which must succeed."""
+        """Return the output of a command, which must succeed."""
         done = self.run(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -71,7 +70,7 @@ class Shell:
             return connection.execute(statement).fetchall()
 
     def holding(self) -> dict[str, int]:
-        """Return what the manual's enterprise holds of the manual's instrument."""
+        """Return the manual's enterprise's holding of the manual's instrument."""
         buckets = ("available", "pending_to_trading", "trading", "pending_to_registry")
         (row,) = self.rows(
             f"SELECT {', '.join(buckets)} FROM holding h JOIN account a ON a.id = h.account_id"
@@ -100,7 +99,7 @@ def seeded(template: Shell) -> Shell:
 
 @pytest.fixture
 def shell(cluster: embedded.Cluster, seeded: Shell) -> Iterator[Shell]:
-    """A shell on a copy of its own of the seeded registry."""
+    """A shell on a private copy of the seeded registry."""
     name = f"cli_{next(_number)}"
     cluster.create_database(name, SEEDED)
     yield Shell(cluster, name)
@@ -140,7 +139,7 @@ def test_the_demo_holds_what_the_manual_shows(seeded):
 
 
 def test_the_demo_lets_ccer_be_tried(seeded):
-    """The manual's enterprise may offset 5 % of 600 tonnes, and holds more than that."""
+    """The manual's enterprise may offset 5 % of 600 tonnes, and holds more."""
     assert seeded.rows(
         "SELECT n.year, n.obligation, n.offset_percent, h.available FROM notice n"
         " JOIN notice_instrument s ON s.notice_id = n.id"
@@ -178,7 +177,7 @@ def test_the_clock_is_shown_and_set(shell):
 
 @pytest.fixture
 def refused(app):
-    """Return a function that calls a command that must refuse, and returns why."""
+    """Return a function that calls a command that must be refused, and returns the message."""
 
     def call(*arguments: str) -> str:
         done = app.test_cli_runner().invoke(args=arguments)

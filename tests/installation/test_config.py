@@ -1,4 +1,4 @@
-"""Settings: what each profile takes from the environment, and what makes production refuse."""
+"""Settings: what each profile reads from the environment, and what production refuses."""
 
 from __future__ import annotations
 

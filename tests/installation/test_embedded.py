@@ -1,4 +1,4 @@
-"""The bundled PostgreSQL: any folder, many users of one server, kills, taken ports, passwords."""
+"""The bundled PostgreSQL: folders, several users of one server, kills, taken ports, passwords."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder whose name is as awkward as a user's may be."""
+    """A folder with an awkward name."""
     awkward = tmp_path / "碳 市场's data"
     awkward.mkdir()
     yield awkward
@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 
 class User:
-    """A process of its own that uses the server until it is told to leave."""
+    """A process that uses the server until told to leave."""
 
     def __init__(self, folder):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -189,7 +189,7 @@ def test_the_application_may_create_nothing(cluster):
     assert ask(cluster.url("registry_owner"), "SELECT current_user") == "registry_owner"
 
 
-def test_a_real_server_waits_for_the_disk_and_a_throwaway_one_does_not(cluster):
+def test_only_a_throwaway_server_runs_without_fsync(cluster):
     assert ask(cluster.url("postgres"), "SHOW fsync") == "off"
     with embedded.throwaway(safe=True) as safe:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -217,7 +217,7 @@ def test_a_database_is_copied_from_a_template(cluster):
 
 
 def has_ended(process):
-    """The last file goes a moment before the process does."""
+    """The pid file is removed shortly before the process ends."""
     for _ in range(50):
         if not embedded._command(process):
             return True

@@ -1,4 +1,4 @@
-"""The benchmark's nation at a small scale: the same code, a month of it, and what it leaves behind."""
+"""The benchmark's nation at a small scale: a month of it, and the result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOVEMENTS = 2_326
 
 @pytest.fixture
 def morning(app: Flask) -> datetime:
-    """The morning after a nation of 50 enterprises lived until the end of the first year."""
+    """The morning after 50 enterprises lived through the first year."""
     url = app.config["SETTINGS"].database_owner_url
     return national.seed(url, count=50, until=UNTIL)
 
@@ -51,7 +51,7 @@ def test_the_ledger_of_a_nation_verifies(morning: datetime) -> None:
     assert log.verify_log().is_sound
 
 
-def test_a_nation_has_everything_it_needs(morning: datetime) -> None:
+def test_a_nation_has_instruments_members_and_valid_codes(morning: datetime) -> None:
     assert db.session.scalar(select(func.count()).select_from(Instrument)) == 7
     members = db.session.scalar(select(func.count()).select_from(Member))
     assert members == 50 + len(PROVINCES) + len(OFFICERS)
@@ -126,7 +126,7 @@ def test_the_year_that_is_over_has_its_notices(morning: datetime) -> None:
     assert of_2024.gap == of_2024.obligation - of_2024.surrendered > 0
 
 
-def test_the_running_year_has_every_course(app: Flask) -> None:
+def test_the_running_year_has_applications_in_every_status(app: Flask) -> None:
     url = app.config["SETTINGS"].database_owner_url
     national.seed(url, count=50)
     report = verification.verify_ledger()
@@ -144,7 +144,7 @@ def test_the_running_year_has_every_course(app: Flask) -> None:
 
 
 def _whole(year: int) -> Share:
-    """Return how the nation stands in a year."""
+    """Return the national compliance figures of a year."""
     officer = db.session.scalars(select(Member).filter_by(username="R0001")).one()
     found = [each for each in shares(officer) if each.year == year]
     return next(each for each in found if each.province is None and each.sector is None)
@@ -158,8 +158,8 @@ def test_a_registry_that_is_not_empty_is_left_alone(app: Flask, morning: datetim
 
 
 @pytest.mark.parametrize("code", ["91350100M000100Y43", "91420100MA4K2X7R0A"])
-def test_the_check_knows_right_from_wrong(code: str) -> None:
-    """The first is the example of the standard; the second was made up."""
+def test_the_check_character_of_credit_codes(code: str) -> None:
+    """The first is the example of the standard; the second is invented."""
     assert _is_unified_code(code) is code.startswith("9135")
 
 

@@ -1,4 +1,4 @@
-"""`flask new`: what it writes passes every gate as it stands, and production writes no code."""
+"""`flask new`: its output passes every gate; not available in production."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GATES = (
 
 @pytest.fixture
 def scratch(tmp_path):
-    """A copy of the tree, in which commands run as a developer runs them."""
+    """A copy of the working tree in which commands run."""
     copy = tmp_path / "registry"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
     environment = {

@@ -1,4 +1,4 @@
-"""A server, a Chromium and visitors for the journeys; a page that complains fails its journey."""
+"""A server, a Chromium and visitors for the journeys; console errors fail a journey."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ def _demo_site(cluster: embedded.Cluster, _template: None) -> Iterator[Site]:
 
 @pytest.fixture
 def site(_test_site: Site) -> Site:
-    """The registry in its test profile, freshly seeded: 10:00 of a trading day."""
-    _test_site.begin_anew()
+    """The registry in its test profile, freshly seeded, at 10:00 of a trading day."""
+    _test_site.reset()
     return _test_site
 
 
 @pytest.fixture
 def demo_site(_demo_site: Site) -> Site:
     """The registry as `make run` starts it, with its 验证码."""
-    _demo_site.begin_anew()
+    _demo_site.reset()
     return _demo_site
 
 
 @pytest.fixture
 def demo_worker(demo_site: Site) -> Iterator[None]:
     """The demonstration's worker, for as long as one journey lasts."""
-    with demo_site.working():
+    with demo_site.worker():
         yield
 
 
@@ -94,7 +94,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Album:
-    """Where this journey's pictures go."""
+    """Folder of the pictures of this journey."""
     folder = Path(os.environ.get("PICTURE_FOLDER") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return Album(folder)
@@ -102,7 +102,7 @@ def album(tmp_path: Path) -> Album:
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Visit]:
-    """Return a function that opens a browser of one's own, on a site."""
+    """Return a function that opens a separate browser context on a site."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

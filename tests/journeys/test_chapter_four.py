@@ -111,7 +111,7 @@ def test_a_transfer_of_100_of_700(site, member, album, tmp_path):
 
 
 def _take_another_back(page: Page, album) -> None:
-    """撤回: the tonnes come back at once."""
+    """撤回: the tonnes are available again at once."""
     begin(page)
     fill(page, "250", "提交错误")
     submit(page)
@@ -179,7 +179,7 @@ def _read_the_books(page: Page, album, folder, before: str) -> None:
 
 
 def test_bad_quantities_are_told_at_the_field(site, member, album):
-    """Each is refused with its reason, what was typed stays, and nothing moves."""
+    """Each is refused with its reason, the input is kept, and nothing moves."""
     page = member(MEMBER)
     begin(page)
     for typed, said in {

@@ -1,4 +1,4 @@
-"""The guide shows pictures that are there, and keeps none that it does not show."""
+"""The pictures of the guide exist, and no unused ones are kept."""
 
 from __future__ import annotations
 

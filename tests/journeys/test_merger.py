@@ -44,7 +44,7 @@ def send(page: Page) -> None:
 
 
 def review(page: Page, member_no: str, comment: str, decision: str = "通过") -> None:
-    """待办, 审核, 审核意见, 通过 or 退回: of the row that names the applicant."""
+    """待办, 审核, 审核意见, 通过 or 退回, of the row with the applicant."""
     open_from_menu(page, "待办")
     line_of(page, member_no).get_by_role("link", name="审核").first.click()
     page.get_by_label("审核意见").fill(comment)
@@ -85,7 +85,7 @@ def name_of(page: Page) -> str:
 
 
 def todo(page: Page, label: str) -> str:
-    """Return what the header says waits of a kind."""
+    """Return the to-do count of a kind in the header."""
     page.locator(".top-bar summary").filter(has_text="待办").click()
     return page.locator(".top-bar").get_by_role("link", name=label).inner_text()
 
@@ -149,7 +149,7 @@ def test_a_goes_into_b(site, member, album):
 
 
 def test_a_is_split_into_b_and_c_which_refuses_once(site, member, album):
-    """C sends it back; A changes the shares; B, who had agreed, is asked anew."""
+    """C sends it back; A changes the shares; B, who had agreed, has to agree again."""
     page, maker, checker = member(SPLIT), member(MAKER), member(CHECKER)
     of_b, of_c = member(B), member(C)
     b, c = name_of(of_b), name_of(of_c)

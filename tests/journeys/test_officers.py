@@ -1,4 +1,4 @@
-"""省级主管部门, 注册登记管理机构 and the administrators: what each sees, and how far."""
+"""省级主管部门, 注册登记管理机构 and the administrators: what each sees, and its scope."""
 
 from __future__ import annotations
 

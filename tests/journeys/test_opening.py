@@ -1,4 +1,4 @@
-"""From a table of enterprises to evidence that openssl verifies: letters, certificate, signatures."""
+"""From a table of enterprises to evidence verified by openssl: letters, certificate, signatures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARRIVES_WITHIN = 60  # seconds: the worker writes every three, delivers every th
 
 
 def until_shown(page: Page, find: Callable[[], int]) -> None:
-    """Look again and again until something has arrived."""
+    """Poll until something has arrived."""
     ends = time.monotonic() + ARRIVES_WITHIN
     while not find():
         assert time.monotonic() < ends, "nothing arrived"
@@ -46,7 +46,7 @@ def read_mailbox(page: Page) -> Letters:
 
 
 def import_table(page: Page, folder: Path, album) -> None:
-    """The maker imports a table, after one with a mistake in it, and signs it at the second try."""
+    """Import a table after one with an error, and sign at the second try."""
     page.goto("/account-openings/")
     page.get_by_role("link", name="导入开户信息").click()
     rows = [

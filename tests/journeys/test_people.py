@@ -20,7 +20,7 @@ PASSWORD = "Bright-Morning-7"
 
 
 def letter(page: Page, recipient: str, number: int = 1) -> str:
-    """Read the latest letter to somebody, once so many were delivered to the demonstration."""
+    """Read the latest letter to a recipient, once this many were delivered."""
     page.goto(f"/demo/mailbox/?recipient={recipient}")
     links = page.get_by_role("link", name="查看")
     until_shown(page, lambda: links.count() >= number)
@@ -54,7 +54,7 @@ def fetch_certificate(page: Page, letters: Letters, member_no: str, name: str) -
 
 
 def enter(page: Page, site, member_no: str) -> None:
-    """Sign in with the password and the certificate that are the person's own now."""
+    """Sign in with the person's new password and certificate."""
     page.goto("/login/")
     page.get_by_label("会员编号").fill(member_no)
     page.get_by_label("密码", exact=True).fill(PASSWORD)
@@ -70,7 +70,7 @@ def row_of(page: Page, member_no: str):
 
 
 def press(page: Page, member_no: str, label: str) -> None:
-    """Press a button of a row and answer what it asks."""
+    """Press a button of a row and confirm."""
     row_of(page, member_no).get_by_role("button", name=label, exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="确定").click()
     expect(page.locator("main .message-success").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""Personal data at rest: what the database holds, which key reads it, and what a wrong one says."""
+"""Personal data at rest: stored form, key selection, errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _decoded(stored: str) -> bytes:
     return base64.b64decode(stored.rpartition(":")[2])
 
 
-def test_nothing_stays_nothing_and_an_empty_text_an_empty_text(ring, person):
+def test_null_and_empty_text_round_trip(ring, person):
     ring(NEW)
     engine, table = person
     with engine.begin() as connection:

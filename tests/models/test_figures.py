@@ -1,4 +1,4 @@
-"""The views that add up: what is surrendered for a notice, and what is drawn from a line."""
+"""The aggregating views: surrendered by notice, drawn by line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.extensions import db, transaction
 from app.models import ApplicationLine, Notice
 from app.models.figures import line_draw, notice_surrender
 from app.operations.applications import engine
-from app.operations.compliance.notices import standing
+from app.operations.compliance.notices import surrender_figures
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import confirmed, entered, give, instrument, member
@@ -28,7 +28,7 @@ def of_line(application_id):
     return row.drawn, row.pending, row.remaining
 
 
-def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, cea):
+def test_pending_and_approved_draws_reduce_the_remainder(plant, cea):
     maker, checker = member("registry_maker"), member("registry_checker")
     freeze = entered("freeze", plant, maker, lines={cea: 400})
     confirmed(freeze, checker)
@@ -43,7 +43,7 @@ def test_what_is_asked_for_remains_no_longer_and_what_is_done_is_drawn(plant, ce
 
 # The views are of all notices and lines.  Whoever asks for some must not pay for all: where a filter
 # does not reach beneath the grouping, the plan adds up everything.
-FIGURES = standing()
+FIGURES = surrender_figures()
 ASKED = {
     "notices by id": (
         db.select(notice_surrender).where(
@@ -67,7 +67,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_a_question_about_some_reads_those_by_index(app, asked):
+def test_filtered_views_use_indexes(app, asked):
     statement, condition = ASKED[asked]
     query = statement.compile(db.engine, compile_kwargs={"literal_binds": True})
     db.session.execute(db.text("SET LOCAL enable_seqscan = off"))

@@ -1,4 +1,4 @@
-"""Names are compared after one folding, and PostgreSQL folds as Python does."""
+"""Names are compared folded, and PostgreSQL folds as Python does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAMPLES = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_what_looks_the_same_is_the_same(one, other):
+def test_names_that_look_alike_are_equal(one, other):
     assert folded(one) == folded(other)
 
 
@@ -42,7 +42,7 @@ def test_what_looks_the_same_is_the_same(one, other):
     ("one", "other"),
     [("甲厂", "乙厂"), ("一厂", "—厂"), ("甲0", "甲O"), ("末", "未"), ("零", "〇")],
 )
-def test_what_is_another_name_stays_another(one, other):
+def test_different_names_stay_different(one, other):
     assert folded(one) != folded(other)
 
 

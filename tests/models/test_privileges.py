@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: the application's role, and the schema's owner."""
+"""What the database itself refuses, to the application's role and to the owner of the schema."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def cea(plant):
 
 @pytest.fixture
 def attempt(cluster, plant, cea):
-    """Return a function that runs a statement as a role and gives back the refusal."""
+    """Return a function that runs a statement as a role and returns the refusal."""
     known = {"plant": plant.id, "cea": cea.id}
     before = _ledger(cluster)
 
@@ -254,8 +254,8 @@ def test_a_reversal_that_moves_nothing_is_refused_at_commit(attempt):
     assert "does not reverse posting" in str(error)
 
 
-def test_no_privilege_adds_a_movement_to_a_posting_unseen(cluster, plant, cea):
-    """The role must insert movements; one slipped into an old posting is named by verification."""
+def test_a_movement_added_to_an_old_posting_is_detected(cluster, plant, cea):
+    """The role must insert movements; verification names one added to an old posting."""
     url = cluster.url(embedded.APP).replace("+psycopg", "")
     with psycopg.connect(url) as connection:
         statement = MOVEMENT.replace(
@@ -277,8 +277,7 @@ def test_a_final_application_never_changes(cluster, attempt, final):
         assert error.diag.constraint_name == "final_states_stay"
 
 
-def test_two_movements_of_one_statement_follow_one_another(plant, cea):
-    """The order of a batch is the order of its movements: out, and then further."""
+def test_movements_of_one_statement_are_applied_in_order(plant, cea):
     other = account("乙水泥有限公司")
     with transaction():
         db.session.execute(

@@ -30,7 +30,7 @@ _serial = itertools.count(1001)
 
 @dataclass
 class Person:
-    """Somebody with a key in memory and a certificate."""
+    """A key in memory and a certificate."""
 
     key: Any
     der: bytes
@@ -41,7 +41,7 @@ class Person:
 
 
 def person(key: Any = None, serial: int = 0, name: str = "甲发电有限公司") -> Person:
-    """Make a certificate for a key; the tests of CMS look no further than at its key."""
+    """Make a certificate for a key; the tests of CMS use only its key."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -104,6 +104,6 @@ def usbkey(softhsm, tmp_path) -> Pkcs11Token:
 
 @pytest.fixture(autouse=True)
 def _in_english() -> Iterator[None]:
-    """Match messages as the code writes them, whatever an earlier test left behind."""
+    """Messages are matched by msgid."""
     with force_locale("en") if has_app_context() else nullcontext():
         yield

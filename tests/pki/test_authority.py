@@ -1,4 +1,4 @@
-"""The authority: openssl verifies what it makes, and it refuses what it must not sign."""
+"""The authority: openssl verifies its output, and it refuses invalid requests."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def der(certificate) -> bytes:
 
 @pytest.fixture
 def openssl(tmp_path):
-    """Return a function that runs openssl in a folder and gives back how it ended and what it said."""
+    """Return a function that runs openssl in a folder and returns exit code and output."""
 
     def run(*arguments):
         done = subprocess.run(
@@ -176,7 +176,7 @@ def test_a_request_whose_signature_is_broken_is_refused():
 
 
 def test_a_request_with_somebody_elses_key_is_refused():
-    """Whoever asks must hold the key: the signature is another key's."""
+    """The signature is another key's: no proof of possession."""
     mine, theirs = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     data = csr(mine, hashes.SHA256()).public_bytes(Encoding.DER)
     swapped = data.replace(spki_of(mine), spki_of(theirs))
@@ -227,7 +227,7 @@ def test_an_authority_that_the_root_did_not_certify_is_refused(ours):
 
 
 def test_a_member_cannot_issue(ours):
-    """A leaf is no authority: what its key signs is refused."""
+    """A leaf is no authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = issued(ours, key)
     below = Authority(ours.root, leaf, key)
@@ -307,7 +307,7 @@ def test_an_expired_list_satisfies_nobody(ours, openssl, tmp_path):
 
 @pytest.fixture
 def responder(ours):
-    """An OCSP responder on loopback with a table; gives (address, table)."""
+    """An OCSP responder on loopback: (address, table)."""
     table: dict[int, Revocation | bool] = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -407,7 +407,7 @@ def test_nothing_is_said_of_another_authoritys_certificates(ours):
 
 
 def test_a_token_holds_the_authoritys_key(softhsm, tmp_path, openssl):
-    """Certificates, lists, answers and CMS, all signed inside SoftHSM, by RSA and by P-256."""
+    """Certificates, lists, OCSP and CMS are signed inside SoftHSM, by RSA and P-256."""
     token = Pkcs11Token(MODULE, softhsm("REGISTRY"), TryCounter(tmp_path / "tries"))
     for kind in ("p256", "rsa3072"):
         with unlocked(token, "1234"):
@@ -425,7 +425,7 @@ def test_a_token_holds_the_authoritys_key(softhsm, tmp_path, openssl):
         assert authority.require_usable(ours, der(leaf), usage=Usage.SIGN, at=NOW)
 
 
-def test_a_key_elsewhere_gives_nothing_away():
+def test_a_remote_key_has_no_private_part():
     for key in (ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)):
         remote = remote_key(spki_of(key), lambda data, key=key: sign_with(key, data))
         with pytest.raises(TypeError, match="never leaves"):

@@ -1,4 +1,4 @@
-"""The signed form: one content, one sequence of bytes, and nothing that could be read in two ways."""
+"""The signed form: one content, one sequence of bytes, no ambiguity."""
 
 from __future__ import annotations
 

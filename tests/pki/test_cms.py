@@ -1,4 +1,4 @@
-"""Signatures over content: what openssl says of ours, and every attack on a message refused."""
+"""CMS signatures: openssl agrees with ours, and every manipulation is refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_another_library_signed_is_read(key, algorithm):
 
 
 def foreign(signer: Person, algorithm, *options) -> bytes:
-    """Let cryptography sign."""
+    """Sign with the cryptography library."""
     detached = options or (pkcs7.PKCS7Options.DetachedSignature,)
     return (
         pkcs7.PKCS7SignatureBuilder()
@@ -106,7 +106,7 @@ def test_every_changed_byte_of_the_content_is_noticed(alice, message):
 
 
 def test_a_changed_byte_of_the_message_never_makes_another_signature(alice, message):
-    """What is ignored, the certificate sent along, may differ; the verdict names our own record."""
+    """The enclosed certificate is ignored: the result names our stored one."""
     for n in range(len(message)):
         changed = message[:n] + bytes([message[n] ^ 1]) + message[n + 1 :]
         try:
@@ -167,7 +167,7 @@ def test_a_stranger_is_unknown(alice, message):
 
 
 def test_an_impostor_with_the_same_issuer_and_serial_is_refused(alice):
-    """The certificate inside the message is the impostor's; the one we know is Alice's."""
+    """The message encloses the impostor's certificate; we know Alice's."""
     serial = x509.load_der_x509_certificate(alice.der).serial_number
     mallory = person(serial=serial)
     forged = cms.sign(CONTENT, mallory, mallory.der, signed_at=AT)
@@ -199,7 +199,7 @@ def opened(der: bytes):
 
 
 def resigned(signer: Person, change) -> bytes:
-    """Sign a message whose parts a function has changed beforehand, as its own signer could."""
+    """Sign a message whose parts a function has changed, as its signer could."""
     info, signed_data = opened(cms.sign(CONTENT, signer, signer.der, signed_at=AT))
     signer_info = signed_data["signer_infos"][0]
     change(signer_info)

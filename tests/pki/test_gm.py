@@ -1,4 +1,4 @@
-"""The suite gm from end to end: SM2 keys, an SM2 authority, and openssl's word on all that it signs."""
+"""The suite gm end to end: SM2 keys, an SM2 authority, all verified by openssl."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def member(ours, tmp_path) -> Holder:
 
 @pytest.fixture
 def openssl(tmp_path):
-    """Return a function that runs openssl in a folder; it answers whether that went well."""
+    """Return a function that runs openssl in a folder and returns whether it succeeded."""
 
     def run(*arguments, **files: bytes) -> bool:
         for name, content in files.items():
@@ -125,7 +125,7 @@ def has_signed(openssl, key: x509.Certificate, signature: bytes, data: bytes, us
 
 @pytest.mark.parametrize("purpose", ["sslclient", "smimesign", "any"])
 def test_openssl_verifies_the_chain(ours, member, openssl, purpose):
-    """openssl gives the user id to the certificate in question alone: one step after the other."""
+    """openssl applies the user id to the leaf alone: verify step by step."""
     leaf = x509.load_der_x509_certificate(member.der)
     parts = {"root": pem(ours.root), "issuing": pem(ours.certificate), "leaf": pem(leaf)}
     strictly = ["-x509_strict", "-purpose", purpose]
@@ -138,7 +138,7 @@ def test_openssl_verifies_the_chain(ours, member, openssl, purpose):
 
 
 def test_the_profile_is_that_of_every_member(ours, member):
-    """The suite changes keys and signatures, and nothing else of a certificate."""
+    """The suite changes nothing but keys and signatures."""
     found = x509.load_der_x509_certificate(member.der)
     usual = issued_internationally(replace(international(), url=ours.url))
     assert found.subject.rfc4514_string() == usual.subject.rfc4514_string()
@@ -245,7 +245,7 @@ def test_requests_that_are_not_what_they_should_be_are_refused(openssl, tmp_path
 
 
 def test_a_key_has_one_form_alone(openssl, tmp_path):
-    """A key that is written in two ways would have two fingerprints, and be certified twice."""
+    """A second encoding would have a second fingerprint and be certified twice."""
     request = asn1_csr.CertificationRequest.load(
         x509.load_pem_x509_csr(openssls_request(openssl, tmp_path)).public_bytes(Encoding.DER)
     )
@@ -264,7 +264,7 @@ def test_a_key_has_one_form_alone(openssl, tmp_path):
 
 
 def test_openssl_verifies_the_list_as_far_as_it_can(ours, openssl):
-    """openssl takes no user id for a list: its signature is verified over the list's own bytes."""
+    """openssl takes no user id for a list: verify the signature over its bytes."""
     lines = [Revocation(77 + n, NOW, "keyCompromise") for n in range(3)]
     der = authority.make_crl(ours, 5, lines, now=NOW)
     made = x509.load_der_x509_crl(der)

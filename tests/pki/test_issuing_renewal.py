@@ -1,4 +1,4 @@
-"""The drill: the issuing certificate is renewed under the root, and nothing of before is lost."""
+"""Renewal of the issuing certificate under the root: earlier signatures still verify."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ceremony.renew(place, (offline / "root.key").read_bytes(),
 
 
 def renew(place, now=LATER):
-    """Renew in a process of its own: a token is opened in one process alone."""
+    """Renew in a separate process: only one process may open a token."""
     return subprocess.run(
         [sys.executable, "-c", RENEW, str(place), now.isoformat()],
         cwd=ROOT, capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""The signing process: one owner, a private socket, and life after kill -9."""
+"""The signing process: one owner, a private socket, recovery after kill -9."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def python(*arguments, **more):
 
 @pytest.fixture
 def folder(tmp_path):
-    """An authority's folder with its keys in files: quick, and the socket is the same."""
+    """An authority with its keys in files, which is faster."""
     place = tmp_path / "authority"
     ceremony.establish(place, "a long passphrase", now=NOW)
     return place
@@ -66,7 +66,7 @@ def softhsm_folder(tmp_path):
 
 
 def in_softhsm(place):
-    """Set up in a process of its own, as people do: a token is opened in one process alone."""
+    """Set up in a separate process: only one process may open a token."""
     done = python("app.pki.ceremony", "demo", place)
     assert done.returncode == 0, done.stderr
     assert json.loads((place / "signer.json").read_text())["backend"] == "pkcs11"
@@ -98,7 +98,7 @@ def serving(place, wait=True, at=None, group=""):
 
 
 def signs(place) -> bool:
-    """Tell whether the seal signs, and verify what it signed."""
+    """Tell whether the seal signs and verifies."""
     client = Signer(place)
     try:
         key, (signature,) = client.keys()[SEAL], client.seal([HEAD])
@@ -174,7 +174,7 @@ def test_without_the_process_it_is_said_in_words(folder, tmp_path):
     assert not Signer(tmp_path / "nowhere").is_ready()
 
 
-def test_a_killed_process_leaves_nothing_in_the_way(folder):
+def test_a_killed_process_can_be_restarted(folder):
     for _ in range(2):
         with serving(folder) as process:
             assert signs(folder)
@@ -260,7 +260,7 @@ def test_a_key_file_that_others_can_read_is_not_used(tmp_path):
         struct.pack(">I", 100) + b"too little",
     ],
 )
-def test_nonsense_on_the_socket_ends_no_service(tmp_path, sent):
+def test_malformed_requests_do_not_stop_the_service(tmp_path, sent):
     place = tmp_path / "authority"
     ceremony.establish(place, "a long passphrase", now=NOW)
     with serving(place):
@@ -272,7 +272,7 @@ def test_nonsense_on_the_socket_ends_no_service(tmp_path, sent):
             Signer(place)._ask("sign", data=b"x", key="root")
 
 
-def test_a_folder_deep_below_is_reached(tmp_path):
+def test_the_socket_works_in_a_folder_with_a_long_path(tmp_path):
     place = tmp_path.joinpath(*["一个很长的文件夹名称"] * 8, "authority")
     ceremony.establish(place, "a long passphrase", now=NOW)
     assert len(os.fsencode(place)) > 200

@@ -1,4 +1,4 @@
-"""Both suites do what they say, and refuse weak keys."""
+"""Both suites: digests, encryption, signatures; weak keys are refused."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_weak_and_foreign_keys_verify_nothing(key):
 
 @pytest.fixture
 def sm2(tmp_path):
-    """An SM2 key that openssl made: its files and its public half."""
+    """An SM2 key made by openssl: its files and the public key."""
     key, public = tmp_path / "sm2.pem", tmp_path / "sm2.pub"
     openssl("genpkey", "-algorithm", "SM2", "-out", key)
     openssl("pkey", "-in", key, "-pubout", "-outform", "DER", "-out", public)
@@ -153,7 +153,7 @@ def test_openssl_verifies_our_sm2_signatures(tmp_path):
 
 
 def test_sm4_is_openssls(tmp_path):
-    """openssl's program has no GCM: the block cipher beneath is compared."""
+    """openssl's command has no GCM: compare the block cipher."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     key, block = bytes(range(16)), bytes(range(16, 32))

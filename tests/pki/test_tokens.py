@@ -1,4 +1,4 @@
-"""Tokens: a real SoftHSM as the USBKey, and files for the demonstration."""
+"""Tokens: SoftHSM as USBKey, and key files for the demonstration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def token(request):
 
 
 class Certified:
-    """A certificate for a token's key: only its key matters here."""
+    """A certificate for a token's key."""
 
     def __init__(self, spki: bytes) -> None:
         from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -118,7 +118,7 @@ def test_tries_outlive_the_process(usbkey, tmp_path):
 
 
 def test_a_try_counts_before_the_token_is_asked(usbkey, monkeypatch):
-    """Whoever kills the program at the right moment gains no guess."""
+    """Killing the program gains no guess."""
 
     class Killed(BaseException):
         pass
@@ -142,7 +142,7 @@ def test_a_counter_that_was_tampered_with_locks(usbkey, tmp_path):
 
 
 def test_an_open_token_still_asks_for_the_right_pin(token):
-    """A second login of a process succeeds with any PIN, were the first one not ended."""
+    """While logged in, a second login would accept any PIN."""
     token.open(PIN)
     with pytest.raises(PinIncorrect):
         token.open("9999")
@@ -228,7 +228,7 @@ def test_the_old_pin_is_asked_when_it_is_changed(token):
 
 
 def test_threads_take_turns(usbkey):
-    """Without the lock SoftHSM crashes the process, or destroys the token."""
+    """Without the lock SoftHSM crashes or destroys the token."""
     with unlocked(usbkey, PIN):
         made = usbkey.generate_key()
     faults = []

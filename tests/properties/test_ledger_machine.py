@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, the registry holds what a few lines of Python say it holds."""
+"""Random sequences of operations: the registry agrees with a simple model in Python."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Registry(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(data=st.data())
     def press_the_button_again(self, data):
-        """The same request is the same application, and moves nothing twice."""
+        """The same request key gives the same application, and moves nothing twice."""
         key, party, lines = data.draw(st.sampled_from(self.keys))
         with transaction():
             (made,) = self._start("registry_to_trading", party, lines, key)
@@ -283,7 +283,7 @@ class Registry(RuleBasedStateMachine):
         self.held[party, what, target] += tonnes
 
     def _try(self, party, what, source, tonnes, move) -> bool:
-        """Post a move that may lack its tonnes; tell whether it had them."""
+        """Post a move that may lack tonnes; return whether it succeeded."""
         if self.held[party, what, source] >= tonnes:
             self._post(move)
             return True

@@ -1,4 +1,4 @@
-"""Real threads, each with an application context, a session and a connection of its own."""
+"""Threads, each with its own application context, session and connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.factories import issued_to
 
 @dataclass
 class Results:
-    """What each thread gave back or failed with, in the order they were named."""
+    """Result or exception of each thread, in order."""
 
     returned: list[Any] = field(default_factory=list)
     failed: list[BaseException] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Results:
 
 @pytest.fixture
 def together(app) -> Callable[..., Results]:
-    """Return a function that runs its arguments at once, and collects how each of them ended."""
+    """Return a function that runs its arguments concurrently and collects the results."""
 
     def run(*acts: Callable[[], Any]) -> Results:
         db.session.rollback()
@@ -61,13 +61,13 @@ def together(app) -> Callable[..., Results]:
 
 @pytest.fixture
 def cea(plant):
-    """An instrument of which the plant holds 100 beforehand: a fresh holding would serialise."""
+    """An instrument of which the plant already holds 100: a new holding would serialise."""
     return issued_to(plant, 100)
 
 
 @contextmanager
 def without(module: Any, name: str, *taken_out: str):
-    """Run with words taken out of a module's SQL statement."""
+    """Run with words removed from a module's SQL statement."""
     original = getattr(module, name)
     changed = str(original)
     for words in taken_out:
@@ -83,14 +83,14 @@ def without(module: Any, name: str, *taken_out: str):
 
 @pytest.fixture
 def without_account_lock():
-    """Take the lock on the applicants' accounts out of the engine."""
+    """Remove the lock on the applicants' accounts from the engine."""
     with without(rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"):
         yield
 
 
 @pytest.fixture
 def without_any_lock_on_applications():
-    """Take both locks out of the engine: the accounts' and the applications'."""
+    """Remove both locks from the engine: the accounts' and the applications'."""
     with (
         without(rows, "_LOCK_ACCOUNTS", "FOR NO KEY UPDATE"),
         without(rows, "_LOCK_APPLICATIONS", "FOR UPDATE"),
@@ -100,7 +100,7 @@ def without_any_lock_on_applications():
 
 @pytest.fixture
 def posting_function(cluster):
-    """Return a function that takes words out of post_movements() until the test is over."""
+    """Return a function that removes words from post_movements() for the rest of the test."""
     names = [bucket.column for bucket in Bucket]
     whole = buckets.render(buckets.POSTING.read_text(encoding="utf-8"), names)
 

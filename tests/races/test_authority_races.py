@@ -1,4 +1,4 @@
-"""Authorities' documents beside themselves and others; without its lock each race goes wrong."""
+"""Concurrent freezes, liftings and issuances; without its lock each race fails."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_of_two_freezes_of_60_against_100_exactly_one_wins(together, plant, cea,
 def test_without_the_account_lock_both_freezes_pass_the_check(
     together, plant, cea, maker, without_account_lock
 ):
-    """The ledger still refuses the second one, but it cannot say the figure."""
+    """The ledger still refuses the second one, but without the figure."""
     for _ in range(TRIES):
         results = two_freezes(together, plant, cea, maker)
         assert (quantity(plant, cea), quantity(plant, cea, Bucket.FROZEN)) == (40, 60)
@@ -104,7 +104,7 @@ def two_liftings(together, plant, cea, maker, freeze):
 
 
 def drawn(freeze):
-    """Return the tonnes that are drawn of a freeze by what is in review or approved."""
+    """Return the tonnes drawn from a freeze, pending and approved."""
     db.session.rollback()
     return db.session.scalar(
         db.text(
@@ -132,7 +132,7 @@ def test_of_two_liftings_of_60_of_100_exactly_one_wins(together, plant, cea, mak
 def test_without_the_engines_lock_the_database_still_refuses_the_second_lifting(
     together, plant, cea, maker, freeze, without_account_lock
 ):
-    """Our own check is passed by both; the guard on the source's lines lets one of them in."""
+    """Both pass the engine's check; the trigger on the source's lines refuses one."""
     for _ in range(TRIES):
         results = two_liftings(together, plant, cea, maker, freeze)
         assert drawn(freeze) == 60
@@ -145,7 +145,7 @@ def test_without_the_engines_lock_the_database_still_refuses_the_second_lifting(
 
 
 def test_past_the_engine_nobody_draws_more_than_there_is(together, plant, cea, maker, freeze):
-    """Two statements that only write states: the database alone keeps the sum."""
+    """Two statements that only write the status: the database alone keeps the sum."""
     ids = [
         entered("unfreeze", plant, maker, lines={cea: 60}, source=freeze, submits=False)
         for _ in range(2)
@@ -275,7 +275,7 @@ def test_of_two_allocations_at_once_one_is_issued(together, plant, cea, maker):
 def test_without_the_engines_lock_the_database_refuses_the_second_allocation(
     together, plant, maker, without_account_lock
 ):
-    """Our own check is passed by both; the guard on the account's row lets one of them in."""
+    """Both pass the engine's check; the guard on the account's row refuses one."""
     for _ in range(TRIES):
         _ids, results = two_allocations(together, plant, instrument(), maker)
         assert codes(results) == ["issued_before"]

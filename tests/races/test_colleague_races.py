@@ -1,4 +1,4 @@
-"""操作复核 under threads: two colleagues at once, the yes beside the withdrawal and beside the day-end."""
+"""操作复核 under concurrency: two colleagues, withdrawal, day-end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.factories import account, at, member, quantity, submitted
 
 @pytest.fixture
 def colleagues(plant, operator):
-    """Three people besides the representative who may say yes; 操作复核 is on."""
+    """Three reviewers besides the representative, with 操作复核 on."""
     found = [member("enterprise_checker", of=plant) for _each in range(3)]
     with transaction():
         accounts.ask_colleagues(plant.id, Actor.of(operator), asks=True, now=clock.now())
@@ -68,7 +68,7 @@ def test_without_the_locks_more_than_one_counts(
 
 
 @pytest.mark.parametrize("other", ["withdraw", "send_back"])
-def test_the_yes_beside_its_opposite_ends_in_one_of_them(
+def test_agreeing_and_its_opposite_at_once_end_in_one_of_them(
     together, plant, operator, cea, case, colleagues, other
 ):
     by = Actor.of(operator) if other == "withdraw" else Actor.of(colleagues[1])
@@ -87,7 +87,7 @@ def test_the_yes_beside_its_opposite_ends_in_one_of_them(
     assert verify_ledger().is_sound
 
 
-def test_the_yes_and_the_day_end_meet_without_loss(together, plant, cea, case, colleagues):
+def test_agreement_and_day_end_at_once_lose_nothing(together, plant, cea, case, colleagues):
     day = at("15:30").astimezone(BEIJING)
 
     def settle() -> None:
@@ -152,7 +152,7 @@ def test_one_address_is_one_persons_at_once_too(together, plant, operator):
 def test_the_last_two_who_may_review_are_not_disabled_at_once(
     together, plant, operator, colleagues
 ):
-    """Of three checkers and the representative, the four never sink below two while it is on."""
+    """Of four reviewers two remain while 操作复核 is on."""
     actor = Actor.of(operator)
 
     def disable(id_: int) -> None:

@@ -1,6 +1,6 @@
-"""存管返还 when several act at once: one deposit drawn on twice, and receivers who answer together.
+"""Concurrent returns: one deposit drawn on twice, and receivers who answer together.
 
-Each lock is shown to matter: without it the same race goes wrong.
+Without its lock each race fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.custody import (
 from tests.factories import give, quantity
 from tests.invariants import assert_sound
 
-TRIES = 25  # How often a race is run before we believe that a lock makes no difference.
+TRIES = 25  # Repetitions before a race counts as harmless without the lock.
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def withdraws(id_, actor):
         return engine.withdraw([id_], actor, now=clock.now()).one()
 
 
-IN_VAIN = 0.5  # Seconds that are always waited, since the lock keeps the other away.
+LOCKED_OUT = 0.5  # Seconds; with the lock the barrier always times out.
 
 
 @contextmanager
-def facing_each_other(monkeypatch, patience):
-    """Let nobody decide before all have read what they decide by; a lock keeps all but one away."""
+def deciding_together(monkeypatch, patience):
+    """Let all read their facts before any decides; with the lock only one gets that far."""
     all_read = threading.Barrier(2)
     real = engine.gather
 
@@ -97,12 +97,12 @@ def two_returns(together, party, monkeypatch, patience=60.0):
         drafted(party.of_a, distribution(party.deposit, {party.b: 200_000})),
         drafted(party.of_a, distribution(party.deposit, {party.c: 100_001})),
     ]
-    with facing_each_other(monkeypatch, patience):
+    with deciding_together(monkeypatch, patience):
         return together(*(partial(submits, id_, actor) for id_ in ids))
 
 
 def test_of_two_returns_of_one_deposit_exactly_one_is_taken(together, party, monkeypatch):
-    results = two_returns(together, party, monkeypatch, IN_VAIN)
+    results = two_returns(together, party, monkeypatch, LOCKED_OUT)
 
     assert [type(error) for error in results.failed] == [InsufficientQuantity]
     # The loser is told the figure, since it waited for the winner.
@@ -115,7 +115,7 @@ def test_of_two_returns_of_one_deposit_exactly_one_is_taken(together, party, mon
 def test_without_the_account_lock_the_database_still_takes_one_alone(
     together, party, monkeypatch, without_account_lock
 ):
-    """Both pass our own check; `draws_stay_within` refuses the second."""
+    """Both pass the engine's check; `draws_stay_within` refuses the second."""
     results = two_returns(together, party, monkeypatch)
 
     assert len(results.failed) == 1
@@ -135,14 +135,14 @@ def to_both(party):
 
 def both_agree(together, party, made, monkeypatch, patience=60.0):
     actors = Actor.of(party.of_b), Actor.of(party.of_c)
-    with facing_each_other(monkeypatch, patience):
+    with deciding_together(monkeypatch, patience):
         return together(*(partial(approves, made, actor) for actor in actors))
 
 
 def test_b_and_c_agree_at_once_and_it_goes_one_step_on(together, party, monkeypatch):
     made = to_both(party)
 
-    results = both_agree(together, party, made, monkeypatch, IN_VAIN)
+    results = both_agree(together, party, made, monkeypatch, LOCKED_OUT)
 
     assert results.failed == []
     assert sorted(case.step for case in results.returned) == [0, 1]
@@ -157,7 +157,7 @@ def test_b_and_c_agree_at_once_and_it_goes_one_step_on(together, party, monkeypa
 def test_without_the_locks_an_agreement_is_overlooked(
     together, party, monkeypatch, without_any_lock_on_applications
 ):
-    """Each sees the other still missing, so that nobody leads on and nobody is asked any more."""
+    """Each sees the other missing, so that neither advances the application."""
     made = to_both(party)
 
     both_agree(together, party, made, monkeypatch)
@@ -169,7 +169,7 @@ def test_without_the_locks_an_agreement_is_overlooked(
 
 
 def test_b_agrees_while_c_refuses(together, party):
-    """Whoever is first, it is back with A; what B agreed to is void."""
+    """In either order it is back with A, and B's agreement is void."""
     for _ in range(5):
         made = to_both(party)
 
@@ -188,10 +188,10 @@ def test_b_agrees_while_c_refuses(together, party):
         withdraws(made, Actor.of(party.of_a))
 
 
-def test_without_the_locks_the_yes_undoes_the_no(
+def test_without_the_locks_an_agreement_overrides_a_refusal(
     together, party, monkeypatch, without_any_lock_on_applications
 ):
-    """The yes that was decided before the no is written after it, and the tonnes are gone already."""
+    """The agreement is decided before and written after the refusal: the tonnes are released already."""
     made = to_both(party)
     written = threading.Event()
     real = engine.rows.record
@@ -245,12 +245,12 @@ def test_the_registry_approves_twice_at_once_and_it_is_paid_once(together, party
 def test_without_the_locks_both_officers_believe_they_may(
     together, party, monkeypatch, without_any_lock_on_applications
 ):
-    """What keeps it from being paid twice then is the posting's key alone."""
+    """Only the posting's key prevents a second payment."""
     officers = [Actor.of(each) for each in (party.maker, party.checker)]
     made = returning(party.of_a, party.deposit, {party.b: 1000})
     approves(made, Actor.of(party.of_b))
 
-    with facing_each_other(monkeypatch, 60):
+    with deciding_together(monkeypatch, 60):
         results = together(*(partial(approves, made, officer) for officer in officers))
 
     assert [getattr(error, "code", "") for error in results.failed] != ["wrong_status"]
@@ -258,7 +258,7 @@ def test_without_the_locks_both_officers_believe_they_may(
 
 
 def test_a_withdraws_while_the_last_receiver_agrees(together, party):
-    """Either order is possible, and either leaves nothing held for an application that is over."""
+    """In either order nothing stays reserved for a finished application."""
     for _ in range(5):
         made = returning(party.of_a, party.deposit, {party.b: 5})
 
@@ -274,7 +274,7 @@ def test_a_withdraws_while_the_last_receiver_agrees(together, party):
 
 
 def test_a_submits_again_while_c_still_answers_the_first_time(together, party):
-    """C's answer meets the new submission or none: it never counts for what C has not been asked."""
+    """C's answer counts for the submission that C has read, or not at all."""
     for _ in range(5):
         made = to_both(party)
         refuses(made, Actor.of(party.of_b))

@@ -1,4 +1,4 @@
-"""Two forms about one draft, saved at the same moment: one counts, the other is told."""
+"""Two forms about one draft, saved concurrently: one is saved, the other is told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Application
 from app.operations.applications import desk, engine, rows
-from app.operations.applications.desk import Changed, Ending, Sent
+from app.operations.applications.desk import Changed, FormOutcome, SentForm
 from app.operations.records.actor import Actor
 from tests.factories import at, draft, quantity
 
@@ -21,14 +21,14 @@ TRIES = 12
 
 @pytest.fixture
 def save(plant, operator, cea):
-    """Return a function that saves one page's content over the version that it was read with."""
+    """Return a function that saves content over the version it was loaded with."""
     actor, account_id, what = Actor.of(operator), plant.id, cea.id
 
-    def act(made: int, tonnes: int, version: int | None, *, submits: bool = False) -> Ending:
+    def act(made: int, tonnes: int, version: int | None, *, submits: bool = False) -> FormOutcome:
         content = engine.Draft(KIND, account_id, (Line(what, tonnes),), f"page {tonnes}", "碳中和")
         with transaction():
             taken = desk.take(
-                Sent(content, made, version),
+                SentForm(content, made, version),
                 actor,
                 now=at("10:00"),
                 submits=submits,
@@ -56,12 +56,12 @@ def test_two_saves_at_once_on_one_draft_and_one_counts(together, operator, cea, 
         version = version_of(made)
         results = together(*(partial(save, made, tonnes, version) for tonnes in (20, 30)))
         assert [type(error) for error in results.failed] == [Changed]
-        (winner,) = [n for n, ending in enumerate(results.returned) if ending is Ending.SAVED]
+        (winner,) = [n for n, ending in enumerate(results.returned) if ending is FormOutcome.SAVED]
         assert saved(made) == (20, 30)[winner]
 
 
 def test_without_the_version_the_last_of_two_saves_wins_unseen(together, operator, cea, save):
-    """Which is what the version is for: a form that knows none is not held up."""
+    """A form without a version is not refused."""
     made = draft(KIND, operator, {cea: 1})
     results = together(*(partial(save, made, tonnes, None) for tonnes in (20, 30)))
     assert results.failed == []
@@ -70,7 +70,7 @@ def test_without_the_version_the_last_of_two_saves_wins_unseen(together, operato
 def test_without_the_locks_both_saves_count(
     together, operator, cea, save, without_any_lock_on_applications, monkeypatch
 ):
-    """Both see the version they were read with, as soon as they look at the same time."""
+    """Both see the version they were loaded with."""
     seen = rows.lock
 
     def lock_slowly(ids, actor):

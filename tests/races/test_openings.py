@@ -1,4 +1,4 @@
-"""Openings at once: one account a code, one yes an application, and no member number twice."""
+"""Concurrent openings: one account per code, one approval per application, unique member numbers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_two_imports_of_one_code_at_once_make_one_application(app, together, mak
 
 
 def test_the_database_refuses_two_openings_of_one_code_whoever_writes(app, maker):
-    """Without the locks and the rule, the index alone still stands."""
+    """Without locks and rule the unique index remains."""
     made = []
     for number in (1, 2):
         proposal, _wrong = opening_import.judge(enterprise(1, name=f"第{number}名有限公司"))

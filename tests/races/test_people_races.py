@@ -1,4 +1,4 @@
-"""停用 under threads: beside the same person's sign-in, and beside what the person is just signing."""
+"""停用 beside the same person's sign-in, and beside what the person is just signing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def living(person: Member) -> int:
 
 
 def test_no_session_outlives_being_disabled_at_once(together, officer):
-    """Without the lock the session would wait for the day when the member is enabled again."""
+    """Without the lock the session would work again once the member is enabled."""
     out = threading.Event()
 
     def come_in() -> None:
@@ -70,7 +70,7 @@ def test_of_several_at_once_none_stays_signed_in(together, officer):
 
 @pytest.fixture
 def decision(officer, operator, cea, signing, key_of, sign_in):
-    """An application that waits, and the signed yes of its reviewer, ready to be sent."""
+    """A waiting application, and its reviewer's signed approval, not yet sent."""
     case = submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和")
     browser, key = sign_in(officer), key_of(officer)
     place = browser.post(f"/reviews/{case.id}/decide", data={"decision": "approve"}).location
@@ -81,7 +81,7 @@ def decision(officer, operator, cea, signing, key_of, sign_in):
 def test_what_is_being_signed_counts_before_its_signer_is_out(
     together, officer, decision, monkeypatch
 ):
-    """Without the lock on the certificate a person who is out already would still have agreed."""
+    """Without the lock on the certificate a disabled person would still have agreed."""
     case_id, send = decision
     checked, order = threading.Event(), []
     keep = evidence.keep

@@ -1,4 +1,4 @@
-"""Everything runs beside itself.  Each lock is shown to matter: without it the same race goes wrong."""
+"""Concurrent operations; without its lock each race fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, at, draft, give, instrument, member, quantity, venue
 
 KIND = "registry_to_trading"
-TRIES = 25  # How often a race is run before we believe that a lock makes no difference.
+TRIES = 25  # Repetitions before a race counts as harmless without the lock.
 
 
 def submit(application_id, actor, now=None):
@@ -92,7 +92,7 @@ def test_of_two_requests_of_60_against_100_exactly_one_wins(together, plant, ope
 def test_without_the_account_lock_both_pass_the_check(
     together, plant, operator, cea, without_account_lock
 ):
-    """The database still refuses the second one, but only after our own check was passed."""
+    """The database still refuses the second one, after the engine's check."""
     for _ in range(TRIES):
         results = two_of_sixty(together, operator, cea)
         assert quantity(plant, cea) == 40
@@ -104,7 +104,7 @@ def test_without_the_account_lock_both_pass_the_check(
 
 
 def overdraw(together, plant, cea):
-    """Give 100 and ask the ledger, past the engine, for 60 twice."""
+    """Give 100 and post 60 twice, past the engine."""
     return together(*(partial(post, to_trading(plant.id, cea.id, 60)) for _ in range(2)))
 
 
@@ -152,7 +152,7 @@ def test_entries_of_a_hot_holding_are_gapless(together, plant, cea):
 
 
 def crosswise(together, plant, instruments, rounds=12):
-    """Two threads post to the same holdings, one upwards and one downwards."""
+    """Two threads post to the same holdings in opposite order."""
     moves = [to_trading(plant.id, what.id, 1) for what in instruments]
 
     def work(ordered):
@@ -178,7 +178,9 @@ def test_overlapping_batches_in_opposite_order_do_not_deadlock(together, plant, 
     assert verify_ledger().is_sound
 
 
-def test_without_the_order_of_the_lock_they_do(together, plant, instruments, posting_function):
+def test_without_the_order_of_locks_overlapping_batches_deadlock(
+    together, plant, instruments, posting_function
+):
     """Locked as they come, each batch waits for what the other holds."""
     posting_function(
         """  PERFORM FROM holding
@@ -202,7 +204,7 @@ def test_without_the_order_of_the_lock_they_do(together, plant, instruments, pos
 
 
 def test_submissions_of_overlapping_accounts_do_not_deadlock(together, plant, cea, operator):
-    """The exchange's machine acts for many accounts at once, in whatever order they come."""
+    """The exchange acts for many accounts in any order."""
     parties = [plant, *(account(f"企业{n}") for n in range(12))]
     for party in parties[1:]:
         give(party, cea, 100)
@@ -235,7 +237,7 @@ def test_submissions_of_overlapping_accounts_do_not_deadlock(together, plant, ce
 
 
 def exchange_of_tonnes(together, plant, other, cea, rounds=15):
-    """Single movements and batches go both ways between two accounts at once."""
+    """Single movements and batches in both directions between two accounts."""
     there = Move(Pocket(plant, cea, Bucket.AVAILABLE), Pocket(other, cea, Bucket.AVAILABLE), 1)
     back = Move(Pocket(other, cea, Bucket.AVAILABLE), Pocket(plant, cea, Bucket.AVAILABLE), 1)
 
@@ -254,7 +256,7 @@ def exchange_of_tonnes(together, plant, other, cea, rounds=15):
 
 @pytest.fixture
 def other(plant, cea):
-    """A second account with 100 tonnes of the same."""
+    """A second account with 100 tonnes of the same instrument."""
     row = account("乙水泥有限公司")
     give(row, cea, 100)
     return row
@@ -271,7 +273,7 @@ def test_single_movements_and_batches_cross_without_deadlock(together, plant, ot
 def test_without_the_ledgers_lock_its_entries_collide(
     together, plant, other, cea, posting_function
 ):
-    """Two postings that read the same holding would go on from the same entry."""
+    """Two postings continue from the same entry."""
     posting_function(
         """  PERFORM FROM holding
     WHERE (account_id, instrument_id) IN (
@@ -324,8 +326,8 @@ def give_to(account_id, cea_id):
 # Against the day-end -----------------------------------------------------------------------
 
 
-def test_submission_and_settlement_meet_without_loss(together, plant, operator, cea):
-    """Whoever is first: a transfer is settled, or refused since the day is over; never in between."""
+def test_submission_and_settlement_at_once_lose_nothing(together, plant, operator, cea):
+    """A transfer is settled, or refused because the day is closed."""
     actor = Actor.of(operator)
     ids = [draft(KIND, operator, {cea: 10}) for _ in range(5)]
 
@@ -339,7 +341,7 @@ def test_submission_and_settlement_meet_without_loss(together, plant, operator, 
     assert verify_ledger().is_sound
 
 
-def test_withdrawal_and_settlement_meet_without_loss(together, plant, operator, cea):
+def test_withdrawal_and_settlement_at_once_lose_nothing(together, plant, operator, cea):
     actor = Actor.of(operator)
     ids = [submit(draft(KIND, operator, {cea: 10}), actor).id for _ in range(5)]
 
@@ -355,7 +357,7 @@ def test_withdrawal_and_settlement_meet_without_loss(together, plant, operator, 
 def test_without_the_days_lock_a_transfer_slips_through(
     together, plant, operator, cea, monkeypatch
 ):
-    """It is accepted for the day while that day is being settled, and stays in transit for ever."""
+    """It is accepted while its day is being settled, and stays in transit for ever."""
     monkeypatch.setattr(calendar, "share_transfers", lambda: None)
     monkeypatch.setattr(calendar, "stop_transfers", lambda: None)
     judging, settled = threading.Event(), threading.Event()
@@ -382,7 +384,7 @@ def test_without_the_days_lock_a_transfer_slips_through(
     assert "application_hold" in verify_ledger().totals
 
 
-def test_with_the_days_lock_it_does_not(together, plant, operator, cea, monkeypatch):
+def test_with_the_days_lock_no_transfer_slips_through(together, plant, operator, cea, monkeypatch):
     real = engine.gather
 
     def slowly(cases, moment):
@@ -413,7 +415,7 @@ def test_a_day_settled_by_two_at_once_is_settled_once(together, plant, operator,
 
 
 def test_without_the_days_lock_the_second_run_fails(together, plant, operator, cea, monkeypatch):
-    """The day's own key still keeps it from being settled twice; the lock gives a quiet answer."""
+    """The primary key of the day still prevents a second settlement; the lock avoids the error."""
     monkeypatch.setattr(calendar, "stop_transfers", lambda: None)
     real, all_there = settlement._require_due, threading.Barrier(2)
 
@@ -466,7 +468,7 @@ def test_the_same_submission_twice_at_once_moves_once(together, plant, operator,
 def test_without_locks_the_request_key_still_moves_once(
     together, plant, operator, cea, without_any_lock_on_applications
 ):
-    """The ledger's key is the second line of defence; the lock gives the clear answer."""
+    """The ledger's key is the second line of defence; the lock gives a clear refusal."""
     actor = Actor.of(operator)
     for _ in range(TRIES):
         made = draft(KIND, operator, {cea: 1})

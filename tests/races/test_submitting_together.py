@@ -1,4 +1,4 @@
-"""Two who submit, or withdraw, one import at once; without its lock the race goes wrong."""
+"""Concurrent submission and withdrawal of one import; without its lock the race fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Surrenders beside each other and beside changes of their notice; each lock is shown to matter."""
+"""Concurrent surrenders, and changes of their notice; without its lock each race fails."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def narrow(notice, instruments, actor):
 
 @pytest.fixture
 def due(plant, cea, maker):
-    """100 tonnes are due, and the plant holds 1,000: the holding is not what stops anybody."""
+    """An obligation of 100 tonnes; the plant holds 1,000, so that the holding is no limit."""
     give(plant, cea, 900)
     return issue(plant, [cea], 100, by=maker)
 

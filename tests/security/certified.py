@@ -1,4 +1,4 @@
-"""An authority of the tests, members with keys and certificates, and what they sign."""
+"""A test authority, members with keys and certificates, and their signatures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORIGIN = "http://localhost"
 
 @dataclass
 class Holder:
-    """Somebody with a key and a certificate of it."""
+    """A key and its certificate."""
 
     key: Any
     der: bytes
@@ -73,7 +73,7 @@ def issue(
     now: datetime | None = None,
     serial: int | None = None,
 ) -> Holder:
-    """Give a member number a certificate, whether or not there is such a member."""
+    """Issue a certificate for a member number, existing or not."""
     key = new_key(authority.suite.key_kind)
     request = pki.Request(key.public_key(), spki_of(key))
     certificate = pki.issue(
@@ -87,7 +87,7 @@ def issue(
 def register(
     member_no: str, holder: Holder, *, assurance: str = "hard", **columns: Any
 ) -> Certificate:
-    """Write a certificate into our table, committed."""
+    """Insert a certificate into the table, committed."""
     member_id = db.session.query(Member.id).filter_by(username=member_no).scalar()
     count = db.session.query(CertificateEnrolment).count()
     certificate = x509.load_der_x509_certificate(holder.der)

@@ -1,4 +1,4 @@
-"""People of the tests, and a browser for each: a client that fills in forms the way a person does."""
+"""Test members, and a browser for each that fills in forms as a person does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Browser:
         return self.client.get(path, environ_base={"REMOTE_ADDR": self.address}, **more)
 
     def post(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> TestResponse:
-        """Send a form without its token: what a foreign page could do."""
+        """Send a form without a CSRF token, as a foreign page could."""
         return self.client.post(
             path, data=data or {}, environ_base={"REMOTE_ADDR": self.address}, **more
         )
@@ -57,7 +57,7 @@ class Browser:
         return self.get("/").status_code == 200
 
     def captcha(self) -> tuple[str, str]:
-        """Return id and answer of the waiting 验证码; the answer is known to the server alone."""
+        """Return id and answer of the current 验证码."""
         with self.client.session_transaction() as session:
             captcha_id = session["captcha"]
         with self.app.app_context():
@@ -124,7 +124,7 @@ def count(app: Flask) -> Callable[..., int]:
 
 @pytest.fixture
 def member_of(app: Flask) -> Callable[[str], Member]:
-    """Read a member as the database has it now."""
+    """Read a member from the database."""
 
     def read(member_no: str) -> Member:
         with app.app_context():
@@ -148,7 +148,7 @@ def execute(app: Flask) -> Callable[..., None]:
 
 
 def messages(response: TestResponse) -> list[str]:
-    """Return what the page says to the person."""
+    """Return the messages on the page."""
     return [unescape(text) for text in re.findall(r'message-body"><p>(.*?)</p>', response.text)]
 
 

@@ -1,4 +1,4 @@
-"""二（二） 账户登录, second step: the certificate; every way around it is refused."""
+"""二（二） 账户登录, second step: the certificate; every bypass is refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def holder(app, authority, agent) -> Holder:
 
 
 def step_of(browser, *, sign_in: bool = True) -> dict[str, object]:
-    """Enter number and password, and return what the page asks to have signed."""
+    """Enter number and password, and return what has to be signed."""
     if sign_in:
         answer = browser.sign_in()
         assert (answer.status_code, answer.location) == (302, STEP)
@@ -82,7 +82,7 @@ def answer(browser, holder, **changed):
 
 
 def refused(browser, response, said, count, words: str = FAILED) -> None:
-    """Require that nobody is signed in, that the page says why, and that 登录日志 knows."""
+    """Assert that nobody is signed in, that the page says why, and that 登录日志 has the reason."""
     assert (response.status_code, response.location) == (302, "/login/")
     assert words in said(browser.get("/login/"))[0]
     assert not browser.is_signed_in()
@@ -112,7 +112,7 @@ def test_the_password_alone_opens_nothing(browser, holder, count):
         assert browser.get(path).location.startswith("/login/")
 
 
-def test_one_goes_on_to_where_one_wanted(browser, holder):
+def test_sign_in_continues_to_the_requested_page(browser, holder):
     browser.sign_in(next="/holdings/")
     content = content_of(step_of(browser, sign_in=False))
     assert send(browser, content, holder.signature(content)).location == "/holdings/"
@@ -121,7 +121,7 @@ def test_one_goes_on_to_where_one_wanted(browser, holder):
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example/", "/login/certificate"]
 )
-def test_nobody_is_led_astray(browser, holder, target):
+def test_foreign_redirect_targets_are_ignored(browser, holder, target):
     browser.sign_in(next=target)
     content = content_of(step_of(browser, sign_in=False))
     assert send(browser, content, holder.signature(content)).location == "/"
@@ -215,7 +215,7 @@ def test_what_was_signed_for_another_site_is_refused(browser, holder, said, coun
 
 
 def test_a_relay_that_calls_us_by_its_own_name_gets_no_further(browser, holder, app, monkeypatch):
-    """TRUSTED_HOSTS: the origin that we compare with is never one that a stranger chose."""
+    """TRUSTED_HOSTS: the origin compared is never chosen by a client."""
     monkeypatch.setitem(app.config, "TRUSTED_HOSTS", ["localhost"])
     answered = browser.client.get("/login/", headers={"Host": "evil.example"})
     assert answered.status_code == 400
@@ -623,7 +623,7 @@ def test_without_the_step_nobody_signs_in_but_in_tests(browser, app, monkeypatch
 
 
 def _expire(app) -> None:
-    """Let time pass for every challenge; the program itself may only add and delete them."""
+    """Let all challenges expire; the application may only insert and delete them."""
     with app.app_context():
         for row in db.session.scalars(select(Challenge)).all():
             values = {c.name: getattr(row, c.name) for c in Challenge.__table__.columns}

@@ -1,4 +1,4 @@
-"""What stands around the application: gunicorn's doors, the proxy's headers, the address it listens on."""
+"""Deployment: gunicorn, proxy headers, listen address."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DEPLOY = config.ROOT / "deploy"
 
 @pytest.fixture
 def runner():
-    """The runner, app.py, whose name the package has taken."""
+    """app.py, whose name the package has taken."""
     spec = importlib.util.spec_from_file_location("runner", config.ROOT / "app.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_server_opens_no_other_door(app, settings, runner):
+def test_the_server_has_no_control_socket_and_trusts_no_forwarder(app, settings, runner):
     server = runner.Server(app, settings)
     assert server.cfg.settings["control_socket_disable"].get() is True
     assert server.cfg.forwarded_allow_ips == []

@@ -1,4 +1,4 @@
-"""Every page that a role can open: its headers, its scripts, hostile words in rows, rules and addresses."""
+"""Every page of every role: headers, scripts, and hostile input in rows, rules and addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.security.roles import ROLES
 from tests import factories
 from tests.factories import nothing_moves
 from tests.views.frame.test_url_map import addresses_with_rules
-from tests.views.world import lend_world, list_pages
+from tests.views.world import list_pages, restored_world
 
 # What a name or a reason may hold: markup, templates, formats, an override of direction, a formula.
 HOSTILE = [
@@ -49,11 +49,11 @@ QUANTITIES = [
 
 @pytest.fixture
 def world(app, tables):
-    return lend_world(tables)
+    return restored_world(tables)
 
 
 class Reader(HTMLParser):
-    """Notes what a strict policy would stop, and what must not be there."""
+    """Collects what the content security policy would block, and forbidden elements."""
 
     def __init__(self, nonce: str) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ def test_only_whole_tonnes_are_a_quantity(app, sign_in, plant, typed):
 
 
 def test_every_state_change_has_one_entry_in_the_log(app, world):
-    """One for each event but the saving of a draft: by the same person, with the same words."""
+    """One for each event except saving a draft, by the same person."""
     events = read("""
         SELECT a.number, a.kind || '.' || e.action, e.member_id, e.ip, e.comment
           FROM application_event e JOIN application a ON a.id = e.application_id

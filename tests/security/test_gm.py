@@ -1,4 +1,4 @@
-"""An installation of the suite gm: the same tests of signed acts, and signing in with an SM2 key."""
+"""An installation with the suite gm: signed acts, and sign-in with an SM2 key."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def authority():
 
 
 def without_digests(folder: Path) -> None:
-    """Leave the auditor's script nothing but what was signed."""
+    """Remove the digests from the auditor's script."""
     script = folder / "verify.sh"
     lines = script.read_text().splitlines()
     script.write_text("\n".join(line for line in lines if not line.startswith("same '")))
@@ -73,7 +73,7 @@ def test_signatures_say_their_suite(bundle):
 
 
 def test_the_script_finds_what_each_of_its_steps_is_for(bundle, authority, operator):
-    """Certificate, list, time and signature, each replaced by a genuine one that does not belong."""
+    """Certificate, list, time and signature, each replaced by a genuine but unrelated one."""
     without_digests(bundle)
     assert complaints(bundle) == []
     now, name = datetime.now(UTC), "01-submit"
@@ -107,7 +107,7 @@ def test_the_script_finds_what_each_of_its_steps_is_for(bundle, authority, opera
 
 @pytest.fixture
 def keyring(app, people, authority, monkeypatch, tmp_path) -> Keyring:
-    """The assistant with a soft key, certified by the two codes as anybody's."""
+    """The assistant with a soft key, enrolled by the two codes."""
     monkeypatch.setitem(app.config, "CERT_LOGIN", "agent")
     monkeypatch.setitem(app.config, "CRYPTO_SUITE", "gm")
     monkeypatch.setattr(certificates, "_authority", lambda: authority)

@@ -1,4 +1,4 @@
-"""Flask-AppBuilder's own manager writes past our rules: none of its writing methods does."""
+"""The writing methods of Flask-AppBuilder's manager would bypass our rules: all of them refuse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READING = {"get_user_permissions", "_get_user_permission_view_menus"}
 
 
 def functions():
-    """Yield FAB's methods, as they are before ours take their place."""
+    """Yield FAB's original methods."""
     for name in dir(SecurityManager):
         found = inspect.getattr_static(SecurityManager, name)
         found = getattr(found, "__func__", found)

@@ -23,7 +23,7 @@ def mails(app, people, execute):
     return read
 
 
-def test_the_first_sign_in_ever_is_no_news(browser, mails):
+def test_the_first_sign_in_sends_no_mail(browser, mails):
     assert browser.sign_in().status_code == 302
     assert mails() == []
 

@@ -1,4 +1,4 @@
-"""No password, PIN or code in any log: a day of signing in and changing is lived, then all is searched."""
+"""No password, PIN or code in any log or table."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def everything(cluster):
     return read
 
 
-def holders_of(secret: str, texts: dict[str, str]) -> list[str]:
-    """Return the columns that hold a secret, as text or as bytes."""
+def columns_with(secret: str, texts: dict[str, str]) -> list[str]:
+    """Return the columns that contain a secret, as text or bytes."""
     return [
         where
         for where, text in texts.items()
@@ -48,8 +48,8 @@ def holders_of(secret: str, texts: dict[str, str]) -> list[str]:
     ]
 
 
-def live_a_day(app, browser, new_browser, people) -> dict[str, str]:
-    """Sign in wrongly and rightly, change a password, have one reset; return the secrets used."""
+def use_secrets(app, browser, new_browser, people) -> dict[str, str]:
+    """Sign in wrongly and rightly, change and reset passwords; return the secrets used."""
     browser.sign_in(ENTERPRISE, WRONG)
     browser.sign_in("21042399999", WRONG)
     browser.sign_in()
@@ -75,13 +75,13 @@ def test_no_table_and_no_log_holds_a_secret(
     app, browser, new_browser, people, everything, caplog, cluster
 ):
     caplog.set_level(logging.DEBUG)
-    secrets = live_a_day(app, browser, new_browser, people)
+    secrets = use_secrets(app, browser, new_browser, people)
 
     texts = everything()
     assert texts["login_record.member_no"]
     assert texts["operation_log.action"].count("password.") >= 3
     for name, secret in secrets.items():
-        holders = holders_of(secret, texts)
+        holders = columns_with(secret, texts)
         assert holders == [], f"{name} is in {holders}"
         assert secret not in caplog.text, f"{name} is in the program's log"
     for path in cluster.folder.rglob("*log*"):

@@ -1,4 +1,4 @@
-"""The real registry refuses to start with what only a demonstration may have."""
+"""Production refuses to start with what only a demonstration may have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT = "Known-To-All-2026"
 
 @pytest.fixture
 def fit(app, people, monkeypatch):
-    """An installation that may start, with a password of each member's own."""
+    """An installation that may start."""
     monkeypatch.setitem(app.config, "CAPTCHA_ENABLED", True)
     monkeypatch.setitem(app.config, "TESTING", False)
     return app
@@ -102,7 +102,7 @@ def test_production_settings_are_checked_before_serving(app, people, settings):
 
 
 def test_behind_a_proxy_the_address_that_it_saw_counts(app, settings):
-    """The last entry is the proxy's own; what stands before it may be invented."""
+    """The last entry is the proxy's; earlier ones may be forged."""
     behind = create_app(dataclasses.replace(settings, trusted_proxies=1))
     seen = []
     behind.before_request_funcs.setdefault(None, []).insert(

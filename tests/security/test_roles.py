@@ -1,4 +1,4 @@
-"""Roles: who may hold which together, in Python and again in the database; and writing the table."""
+"""Roles: exclusions, in Python and in the database; and writing the table of roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions: what ends one ends it at once, and a cookie kept from before is worth nothing."""
+"""Sessions: how they end; a cookie from before is worthless."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_just_before_the_limit_it_lives(app, browser, execute):
     assert browser.is_signed_in()
 
 
-def test_being_seen_is_written_once_a_minute(browser, execute, app):
+def test_the_last_activity_is_written_once_a_minute(browser, execute, app):
     browser.sign_in()
     execute(update(LoginSession).values(seen_at=func.now() - timedelta(seconds=50)))
     seen = lambda: _scalar(app, select(func.now() - LoginSession.seen_at))  # noqa: E731

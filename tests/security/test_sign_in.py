@@ -1,4 +1,4 @@
-"""Signing in: what is refused, that all refusals look alike, and that guesses are limited."""
+"""Signing in: refusals look alike, and guesses are limited."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_forwarded_address_is_not_believed(browser, count):
 
 
 def test_guesses_at_the_same_time_do_not_outnumber_the_limit(app, new_browser, count, monkeypatch):
-    """Fails when the advisory lock in lockout is taken out: the count is then read too early."""
+    """Fails without the advisory lock in lockout: the count is then read too early."""
     compared = []
     is_right = passwords.is_right
 
@@ -207,7 +207,7 @@ def test_guesses_at_the_same_time_do_not_outnumber_the_limit(app, new_browser, c
 
 
 def test_every_refusal_takes_one_comparison(browser, monkeypatch):
-    """Unknown, wrong and locked cost the same work, so that time tells nothing."""
+    """Unknown, wrong and locked take the same time."""
     costs = []
     check = passwords.check_password_hash
     monkeypatch.setattr(
@@ -225,7 +225,7 @@ def test_every_refusal_takes_one_comparison(browser, monkeypatch):
     assert len(set(costs)) == 1
 
 
-def test_what_was_typed_is_written_down_without_tricks(browser, app):
+def test_control_characters_are_replaced_in_the_log(browser, app):
     browser.sign_in("x\r\nroot signed in\x00\u202e", "Wrong-Horse-1")
 
     with app.app_context():
@@ -286,7 +286,7 @@ class TestCaptcha:
         return browser.captcha()
 
     def send(self, browser, answer, **fields):
-        """Send the form of the page that is open; opening it again would make another 验证码."""
+        """Send the form of the current page; opening it again would make another 验证码."""
         form = {"member_no": ENTERPRISE, "password": PASSWORD, "captcha": answer, **fields}
         return browser.post("/login/", {"csrf_token": browser.open_token, **form})
 
@@ -300,7 +300,7 @@ class TestCaptcha:
         assert self.send(browser, f" {wide} ").status_code == 302
 
     def test_the_answer_is_kept_nowhere(self, app, browser):
-        """It follows from the id, but for nobody without the SECRET_KEY."""
+        """It is derived from the id with the SECRET_KEY."""
         captcha_id, answer = self.answer(browser)
         assert set(Captcha.__table__.columns.keys()) == {"id", "created_at"}
         assert answer == captcha.answer(captcha_id, app.config["SECRET_KEY"])
@@ -320,7 +320,7 @@ class TestCaptcha:
         assert count(LoginSession) == count(LoginFailure) == 0
         assert count(LoginRecord, LoginRecord.outcome == "wrong_captcha") == 1
 
-    def test_it_serves_once_even_where_the_cookie_is_sent_again(self, app, browser, count):
+    def test_it_is_accepted_once_even_with_a_replayed_cookie(self, app, browser, count):
         _id, answer = self.answer(browser)
         cookie = browser.client.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
         assert self.send(browser, answer, password="Wrong-Horse-1").status_code == 422
@@ -392,11 +392,11 @@ class TestCaptcha:
             assert dict(session) == {"captcha": captcha_id, "csrf_token": session["csrf_token"]}
         assert f'value="{answer}"' not in page.text
 
-    def test_without_one_there_is_nothing_to_draw(self, browser):
+    def test_without_one_there_is_no_image(self, browser):
         assert browser.get("/login/captcha.png").status_code == 404
         assert browser.get("/login/captcha.wav").status_code == 404
 
-    def test_looking_does_not_use_it_up(self, browser):
+    def test_fetching_the_image_does_not_consume_it(self, browser):
         _id, answer = self.answer(browser)
         for _ in range(3):
             browser.get("/login/captcha.png")

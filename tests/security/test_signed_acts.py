@@ -1,4 +1,4 @@
-"""Signed submissions and reviews: the person's own key over content that the server puts together anew."""
+"""Signed submissions and reviews: the member's key over content that the server rebuilds."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_one_signature_decides_on_many(signing, sign_in, operator, officer, plan
 def test_a_manifest_of_many_runs_as_a_job_that_compares_each_again(
     signing, sign_in, operator, officer, plant, cea, key_of, monkeypatch
 ):
-    """What was changed after it was signed for stays as it is, and the job says so."""
+    """Items changed after the signature are skipped and reported."""
     monkeypatch.setattr("app.views.applications.signing.JOB_FROM", 2)
     made = [
         factories.submitted("voluntary_cancellation", operator, {cea: 10}, reason="碳中和").id
@@ -415,7 +415,7 @@ def test_a_changed_byte_in_any_file_of_the_evidence_fails(bundle):
 
 
 def test_the_signatures_alone_find_a_changed_byte(bundle):
-    """Whoever also writes the new digest into the script is found by what was signed."""
+    """Also where the digest in the script was replaced."""
     script = bundle / "verify.sh"
     kept = [line for line in script.read_text().splitlines() if not line.startswith("same '")]
     script.write_text("\n".join(kept))
@@ -437,7 +437,7 @@ def test_the_signatures_alone_find_a_changed_byte(bundle):
 
 
 def test_another_content_than_the_reviewed_one_fails_however_well_signed(bundle, key_of, operator):
-    """The applicant alone cannot put another application under a reviewer's yes."""
+    """The applicant alone cannot replace what a reviewer approved."""
     holder = key_of(operator)  # A second certificate of the same person.
     content = json.loads((bundle / "01-submit.json").read_bytes())
     content["payload"]["application"]["reason"] = "其他"
@@ -489,7 +489,7 @@ def test_each_submission_is_kept_as_it_was_signed_then(
 def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
     signing, submit, decide, cea, tmp_path, changed, code, monkeypatch
 ):
-    """Somebody wrote to the database, and to the program; another name may come lawfully."""
+    """Database and program were manipulated; a changed name is legitimate."""
     monkeypatch.setattr(evidence, "altered", lambda ids: set())
     made = submit(cea)
     with transaction():
@@ -505,7 +505,7 @@ def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
 
 @pytest.fixture
 def tamper(cluster):
-    """Return a function that does as the superuser what nobody may do, every trigger put aside."""
+    """Return a function that runs statements as superuser, all triggers disabled."""
 
     def act(statement: str, id_: int) -> None:
         with cluster.connect("registry") as connection:
@@ -526,7 +526,7 @@ def tamper(cluster):
 def test_what_its_submitter_did_not_sign_is_not_approved_but_can_be_sent_back(
     signing, submit, officer, sign_in, key_of, plant, cea, tamper, statement
 ):
-    """Somebody wrote to the database between submission and review: that one alone is refused."""
+    """Changed in the database between submission and review: only this one is refused."""
     forged, sound = submit(cea, 100), submit(cea, 200)
     tamper(statement, forged.id)
     browser, key = sign_in(officer), key_of(officer)

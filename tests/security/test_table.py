@@ -1,4 +1,4 @@
-"""The page of attacks (docs/security-tests.md) names a test for each, and each exists."""
+"""docs/security-tests.md names a test for each attack, and each exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""开户 to the first signed-in act over real channels: a mail server, a text gateway, a USBKey, the log."""
+"""开户 to the first signed-in act over real channels: mail server, text gateway, USBKey, log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.operations.records.test_outbox import KEY, gateway, mail_server, mail
 from tests.security.certified import Holder
 from tests.security.conftest import Browser
 from tests.security.test_certificate_sign_in import content_of, send, step_of
-from tests.security.test_no_secrets import everything, holders_of
+from tests.security.test_no_secrets import columns_with, everything
 from tests.signing import authority_folder, csr, signing
 
 __all__ = ["authority_folder", "everything", "gateway", "mail_server", "mails", "signing"]
@@ -36,7 +36,7 @@ VISITOR = "203.0.113.20"
 
 @pytest.fixture
 def work(app, mail_server, gateway, signing):
-    """Return a function that lets the worker do once what it does every few seconds."""
+    """Return a function that runs one round of the worker."""
     settings = replace(mail_server, sms_url=gateway.url, sms_key=KEY)
 
     def once(*names: str) -> None:
@@ -49,7 +49,7 @@ def work(app, mail_server, gateway, signing):
 
 @pytest.fixture
 def lines():
-    """Return the request lines that a server writes into its access log, referrers included."""
+    """Return the request lines of an access log, with referrers."""
     seen: list[str] = []
 
     def note(_app, **_more) -> None:
@@ -156,19 +156,19 @@ def test_from_the_table_to_a_log_that_names_the_certificate(
     assert (record.member_no, record.ip) == (member_no, VISITOR)
 
     # While they waited to be sent the codes stood in the outbox alone; afterwards nowhere.
-    assert holders_of(letters.code, written) == ["outbox_message.body"]
-    assert holders_of(letters.token, written) == ["outbox_message.body"]
+    assert columns_with(letters.code, written) == ["outbox_message.body"]
+    assert columns_with(letters.token, written) == ["outbox_message.body"]
     secrets = [letters.token, letters.code, PASSWORD, LATER, MISTYPED, *sessions]
     texts, logs = everything(), files_of(cluster)
     for secret in secrets:
-        assert holders_of(secret, texts) == [], secret
+        assert columns_with(secret, texts) == [], secret
         assert [name for name, text in logs.items() if secret in text] == []
         assert secret not in caplog.text + "".join(lines)
     assert not any(re.search(rf"\b{answer}\b", caplog.text) for answer in answers)
 
 
 def files_of(cluster) -> dict[str, str]:
-    """Return what PostgreSQL wrote about what it was asked."""
+    """Return the log files of PostgreSQL."""
     found = {path.name: path for path in cluster.folder.rglob("*log*") if path.is_file()}
     assert found
     return {name: path.read_text(errors="replace") for name, path in found.items()}

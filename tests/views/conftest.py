@@ -1,4 +1,4 @@
-"""The people and browsers of tests/security serve here, too."""
+"""Reuses the members and browsers of tests/security."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.security.conftest import (  # noqa: F401 - fixtures are found by thei
 )
 from tests.tables import Tables
 from tests.views import toys
-from tests.views.world import World, lend_world
+from tests.views.world import World, restored_world
 
 
 @pytest.fixture
 def world(app: Flask, tables: Tables) -> World:
-    return lend_world(tables)
+    return restored_world(tables)
 
 
 @pytest.fixture
 def desk(sign_in: Callable[[Member], FlaskClient], maker: Member) -> FlaskClient:
-    """The browser of the registry's officer who enters things."""
+    """The browser of the registry's maker."""
     return sign_in(maker)
 
 

@@ -1,4 +1,4 @@
-"""Pages of no business of ours, so that the list page is tested by itself."""
+"""Pages without business, for testing the list page alone."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.extensions import db, transaction
 from app.models import Account, Member, TransferPermissionChange
 from app.security import manager, sessions
 from app.views.lists.listing import (
-    Action,
     BulkResult,
     Column,
     Conditions,
     Filter,
     ListPage,
+    RowAction,
     action,
     in_bulk,
 )
@@ -35,7 +35,7 @@ YES_NO = {True: "是", False: "否"}
 
 
 class ToyPage(ListPage):
-    """Switches of a permission: ties, empty values, two joined names, times, numbers."""
+    """Switches of a permission: ties, NULLs, two joined names, times, numbers."""
 
     route_base = "/toys"
     title = "玩具"
@@ -69,7 +69,6 @@ class ToyPage(ListPage):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return them, until a moment if one is asked for."""
         change = TransferPermissionChange
         statement = select(
             change.id,
@@ -88,21 +87,20 @@ class ToyPage(ListPage):
             statement = statement.where(change.changed_at <= conditions.get("as_of"))
         return statement
 
-    def tools(self) -> Iterator[Action]:
-        """Have one."""
-        yield Action("新增", "/toys/new")
+    def tools(self) -> Iterator[RowAction]:
+        yield RowAction("新增", "/toys/new")
 
-    def actions(self, row: Any) -> Iterator[Action]:
-        """Have one of each method."""
-        yield Action("详情", f"/toys/{row.id}?x=1")
+    def actions(self, row: Any) -> Iterator[RowAction]:
+        """One of each method."""
+        yield RowAction("详情", f"/toys/{row.id}?x=1")
         if row.is_allowed:
-            yield Action(
+            yield RowAction(
                 "撤回", f"/toys/{row.id}/withdraw", method="post", confirm=f"撤回 {row.number}？"
             )
 
 
 class BulkToyPage(ToyPage):
-    """The same with something to do to many."""
+    """The same with a bulk operation."""
 
     route_base = "/bulk-toys"
     bulk_name = "number"
@@ -112,14 +110,14 @@ class BulkToyPage(ToyPage):
     @action("forget", "清除", "确定清除所选 %(count)s 条？", single=False)
     @in_bulk(is_dangerous=True)
     def forget(self, ids: Sequence[int]) -> BulkResult:
-        """Refuse every third."""
+        """Refuse every third row."""
         self.got.append(("forget", list(ids)))
         refused = {id_: "每逢三的倍数不行" for id_ in ids if id_ % 3 == 0}
         return BulkResult(done=[id_ for id_ in ids if id_ not in refused], refused=refused)
 
 
 class OpenToyPage(ToyPage):
-    """The same, of no account."""
+    """The same without an account."""
 
     route_base = "/open-toys"
     account_column = None
@@ -132,7 +130,7 @@ _GRANTS = frozenset(
 
 
 def make_app(settings: Any, client_class: Any) -> Flask:
-    """Make an application that has the toy pages as well."""
+    """Make an application with the toy pages."""
     app = create_app(settings)
     app.config["TESTING"] = True
     app.test_client_class = client_class
@@ -143,14 +141,14 @@ def make_app(settings: Any, client_class: Any) -> Flask:
 
 
 def close(app: Flask) -> None:
-    """Give its connections back."""
+    """Dispose of its connections."""
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
 
 
 def grant(monkeypatch: Any, grants: frozenset[tuple[str, str]] = _GRANTS) -> None:
-    """Let everyone who is signed in open the toy pages."""
+    """Allow the toy pages to every member."""
     load = manager._load_permissions
     monkeypatch.setattr(manager, "_load_permissions", lambda: load() | grants)
 
@@ -165,7 +163,7 @@ def open_browser(app: Flask, member: Member) -> FlaskClient:
 
 
 def switches(accounts: Sequence[Account], count: int, by: Member, **more: Any) -> list[int]:
-    """Write rows that share their times and numbers with others, and return their ids."""
+    """Insert rows with ties in times and numbers, and return their ids."""
     rows = [
         {
             "account_id": accounts[number % len(accounts)].id,
@@ -187,7 +185,7 @@ def switches(accounts: Sequence[Account], count: int, by: Member, **more: Any) -
 
 @contextmanager
 def counting(app: Flask) -> Iterator[list[str]]:
-    """Collect the statements that run."""
+    """Collect the statements executed."""
     seen: list[str] = []
     with app.app_context():
         engine = db.engine
@@ -203,7 +201,7 @@ def counting(app: Flask) -> Iterator[list[str]]:
 
 
 def table(page: str) -> list[list[str]]:
-    """Read the body of the list's table as texts."""
+    """Return the texts of the list's table body."""
     body = page[page.index('id="list-table"') :].partition("<tbody>")[2].partition("</tbody>")[0]
     return [
         [
@@ -220,6 +218,6 @@ def numbers(page: str) -> list[int]:
 
 
 def link(page: str, label: str) -> str | None:
-    """Return where a pager's link or a named link leads to."""
+    """Return the address of a link."""
     found = re.search(rf'<a[^>]*href="([^"]*)"[^>]*aria-label="{label}"', page)
     return unescape(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Two enterprises of two provinces with something in every list, and a person of every role."""
+"""Two enterprises of two provinces with rows in every list, and a member of every role."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TITLES = {
 
 @dataclass
 class Enterprise:
-    """An account, its operator, and what the tests may ask for."""
+    """An account, its operator, and the ids of its records."""
 
     account: Account
     member: Member
@@ -91,7 +91,7 @@ class Enterprise:
 
     @property
     def asked(self) -> int:
-        """A return that waits for this enterprise's yes."""
+        """A return that waits for this enterprise's agreement."""
         waits = ApplicationParty.agreed_at.is_(None) & (Application.status == "in_review")
         found = (
             select(Application.id)
@@ -106,7 +106,7 @@ class Enterprise:
 
     @property
     def marks(self) -> list[str]:
-        """Texts that stand on a page only where something of this enterprise is shown."""
+        """Texts that appear on a page only where this enterprise's data are shown."""
         numbers = db.session.scalars(
             select(Application.number).where(Application.account_id == self.account.id)
         )
@@ -128,38 +128,44 @@ class World:
         return self.a.member if role == "enterprise" else self.officers[role]
 
 
-MADE_ANEW = (
+MAX_AGE = (
     300.0  # Seconds; what is made, certificates and guesses at a password, is then still young.
 )
+AFTER_WORLD = 3000  # What a test adds to the world is numbered from here on.
 _kept: list[tuple[float, World, Callable[[], None]]] = []
 
 
-def lend_world(tables: Tables) -> World:
-    """Make the world, or put the last one of this process back: that takes a hundredth of the time."""
-    if not _kept or time.monotonic() > _kept[0][0] + MADE_ANEW:
+def restored_world(tables: Tables) -> World:
+    """Make the world, or restore this process's last one, which takes a hundredth of the time."""
+    if not _kept or time.monotonic() > _kept[0][0] + MAX_AGE:
         began, made = time.monotonic(), make_world()
         _kept[:] = [(began, made, tables.keep())]
+        factories.reset_numbers(AFTER_WORLD)
         return made
     _began, world, put_back = _kept[0]
     db.session.rollback()
     put_back()
+    factories.reset_numbers(AFTER_WORLD)
     a, b = (
         replace(
-            of, account=_now(of.account), member=_now(of.member), instrument=_now(of.instrument)
+            of,
+            account=_reloaded(of.account),
+            member=_reloaded(of.member),
+            instrument=_reloaded(of.instrument),
         )
         for of in (world.a, world.b)
     )
-    officers = {role: _now(row) for role, row in world.officers.items()}
+    officers = {role: _reloaded(row) for role, row in world.officers.items()}
     return replace(world, a=a, b=b, officers=officers)
 
 
-def _now(row: Any) -> Any:
-    """Return a row of an earlier test as this one's session reads it."""
+def _reloaded(row: Any) -> Any:
+    """Return a row of an earlier test in the current session."""
     return db.session.get_one(type(row), inspect(row).identity)
 
 
 def make_world() -> World:
-    """Make it, through the operations; everything is committed."""
+    """Make it by operations; everything is committed."""
     officers = _officers()
     a = _enterprise("甲发电有限公司", "42", "EXA")
     b = _enterprise("乙水泥有限公司", "31", "EXB")
@@ -172,7 +178,7 @@ def make_world() -> World:
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
     for number, of in enumerate((a, b), start=1):
-        _let_in(of, number, officers["registry_maker"])
+        _certify_and_enter(of, number, officers["registry_maker"])
     for province in ("province", "province:31"):
         _certify(officers[province])
     officers |= _operators(a)
@@ -205,8 +211,8 @@ def _announce(officers: dict[str, Member]) -> tuple[int, int]:
     return made, draft
 
 
-def _let_in(of: Enterprise, number: int, maker: Member) -> None:
-    """Give the operator a certificate; enter an opening and a replacement, a draft of each, too."""
+def _certify_and_enter(of: Enterprise, number: int, maker: Member) -> None:
+    """Certify the operator; enter an opening and a replacement, and a draft of each."""
     row = _certify(of.member)
     actor = Actor.of(maker)
     for kind in ("account_opening", "certificate_replacement"):
@@ -247,7 +253,7 @@ def _operators(of: Enterprise) -> dict[str, Member]:
 
 
 def _account_changes(by: Member) -> tuple[int, int]:
-    """Propose new details twice: a draft, and one that the registry is asked for."""
+    """Propose new details twice: a draft and a submitted one."""
     actor, proposal = Actor.of(by), {"bank_name": ["", "中国银行"]}
     drafts = [
         engine.Draft("account_change", by.account_id, (), str(uuid4()), proposal=proposal)
@@ -260,7 +266,7 @@ def _account_changes(by: Member) -> tuple[int, int]:
 
 
 def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
-    """Carry out every kind that two officers enter and confirm, and leave a draft of each."""
+    """Approve one application of every kind for two officers, and leave a draft of each."""
     what = of.instrument
     lines = {
         "issuance": (5, "", "approved"),
@@ -284,9 +290,9 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
 
 
 def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) -> None:
-    """Let each deposit and return to a third enterprise, which returns something to each in turn.
+    """Let each enterprise deposit and return to a third one, which returns something to each in turn.
 
-    A draft of each kind is there, too.
+    With a draft of each kind.
     """
     third, what = factories.account("丙新能源有限公司", "11"), factories.instrument()
     factories.give(third, what, 100)
@@ -315,7 +321,7 @@ def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> 
 
 
 def _job(member: Member) -> None:
-    """Let a member have had a job in which something failed."""
+    """Add a job with a failure."""
     with transaction():
         job = Job(
             kind="review",
@@ -335,7 +341,7 @@ def _job(member: Member) -> None:
 
 
 def _letter() -> None:
-    """Put a letter to nobody in particular into the demonstration's mailbox."""
+    """Put a letter into the demonstration's mailbox."""
     with transaction():
         outbox.send(outbox.Message("mail", "rep@plant.example", "您好", "notice", subject="通知"))
         message = outbox.claim("mail")
@@ -382,7 +388,7 @@ def _cancelling(enterprise: Enterprise) -> int:
 
 
 def _comply(of: Enterprise, maker: Member, province: Member) -> None:
-    """Issue two notices, surrender for them in every state, and refund something."""
+    """Issue two notices, with surrenders in every status and a refund."""
     registry, reviewer = Actor.of(maker), Actor.of(province)
     wanted = [
         compliance.NewNotice(of.account.id, year, tonnes, DEADLINE, (of.instrument.id,))
@@ -441,7 +447,7 @@ def fill(enterprise: Enterprise, prefix: str) -> None:
 
 
 def _ask(enterprise: Enterprise, prefix: str) -> None:
-    """Let the exchange ask for a tonne each way."""
+    """Request a tonne in each direction as the exchange."""
     requests = [
         trading.TransferRequest(
             f"{prefix}-{direction}",

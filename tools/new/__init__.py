@@ -1,4 +1,4 @@
-"""Write the files of a new reference page or kind of application: plain code for a person to go on from.
+"""Generate the files of a new reference page or kind of application, as a start.
 
 `flask new reference NAME` and `flask new kind NAME` call it; docs/fab-developers.md shows them.
 """
@@ -23,17 +23,17 @@ _GENERATORS = ("tools/translations.py", "tools/words.py", "tools/rules.py", "too
 
 
 class NotPossible(Exception):
-    """It cannot be written; the argument says why."""
+    """The files cannot be generated; the argument says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """What is asked for: a name in snake_case, and what it is called in both languages."""
+    """The input: a name in snake_case, and its titles in both languages."""
 
     name: str
     title: str
     chinese: str
-    prefix: str = ""  # of a kind's numbers
+    prefix: str = ""  # of the kind's application numbers
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", self.name):
@@ -41,7 +41,7 @@ class New:
 
     @property
     def words(self) -> dict[str, str]:
-        """Return what the templates name."""
+        """Return the templates' variables."""
         camel = "".join(part.capitalize() for part in self.name.split("_"))
         path = self.name.replace("_", "-")
         return {
@@ -52,7 +52,7 @@ class New:
 
 
 def reference(new: New) -> list[str]:
-    """Write a page of reference data: model, migration, privileges, page, texts, guide, test."""
+    """Generate a page of reference data: model, migration, privileges, page, texts, guide, test."""
     versions = ROOT / "app" / "migrations" / "versions"
     revisions = sorted(
         re.findall(r'^revision = "(\d+)"', "\n".join(map(_read, versions.glob("*.py"))), re.M)
@@ -81,7 +81,7 @@ def reference(new: New) -> list[str]:
 
 
 def kind(new: New) -> list[str]:
-    """Write a kind that one officer enters and another confirms: kind, page, texts, guide, tests."""
+    """Generate a kind reviewed by a second officer: kind, page, texts, guide, tests."""
     kinds = "\n".join(map(_read, (ROOT / "app" / "domain" / "kinds").glob("*.py")))
     if not re.fullmatch("[A-Z]{2}", new.prefix) or f'prefix = "{new.prefix}"' in kinds:
         raise NotPossible("--prefix 须为未使用的两个大写字母 / two capital letters of its own")
@@ -92,13 +92,16 @@ def kind(new: New) -> list[str]:
     catalogue = "app/domain/kinds/__init__.py"
     importing = f"from app.domain.kinds.{new.name} import {words['Class']}\n"
     _insert(catalogue, "from app.domain.kinds.rules import Facts", importing)
-    _insert(catalogue, "        RestrictionLifting,\n    )\n}", f"        {words['Class']},\n")
+    _insert(catalogue, "    )\n}", f"        {words['Class']},\n")
     _insert("tests/views/world.py", '        "restriction": (0, "", "")',
             f'        "{new.name}": (0, "", ""),\n')  # fmt: skip
     _insert("tests/views/lists/test_queries.py", '    "RestrictionView": "restriction"',
             f'    "{words["Class"]}View": "{new.name}",\n')  # fmt: skip
     _insert("tests/views/frame/test_scope.py", '    ("RestrictionView", "id")',
             f'    ("{words["Class"]}View", "id"),\n')  # fmt: skip
+    term = f"`{new.name}`, `{words['Class']}`, `/{words['path']}`"
+    _insert("docs/glossary.md", "| 账户限制 / 解除限制 |",
+            f"| {new.chinese} | {term} | – | number {new.prefix}…; two officers |\n")  # fmt: skip
     guide = f"### {new.chinese}\n\n一人经办、一人复核；办理条件待补充。\n\n"
     _insert("docs/guide/注册登记管理机构.md", "### 账户限制与解除限制", guide)
     _finish({
@@ -110,7 +113,7 @@ def kind(new: New) -> list[str]:
 
 
 def _places(chapter: str) -> int:
-    """Return how many entries a chapter of the menu has."""
+    """Return the number of menu entries of a chapter."""
     pages = "\n".join(map(_read, (ROOT / "app" / "views").rglob("*.py")))
     return len(re.findall(rf"MenuEntry\({chapter}, \d+\)", pages))
 
@@ -124,7 +127,7 @@ def _filled(template: str, words: Mapping[str, str]) -> str:
 
 
 def _write_new(files: Mapping[str, str], words: Mapping[str, str]) -> None:
-    """Write all files, or none where one is there already."""
+    """Write all files, or none where one exists."""
     for name in files:
         if (ROOT / name).exists():
             raise NotPossible(f"文件已存在 / it is there already: {name}")
@@ -133,7 +136,7 @@ def _write_new(files: Mapping[str, str], words: Mapping[str, str]) -> None:
 
 
 def _insert(file: str, before: str, text: str) -> None:
-    """Insert a text before the line on which another one begins."""
+    """Insert a text before the line that begins with another."""
     path = ROOT / file
     content = _read(path)
     if content.count(before) != 1:
@@ -142,7 +145,7 @@ def _insert(file: str, before: str, text: str) -> None:
 
 
 def _finish(chinese: Mapping[str, str]) -> None:
-    """Sort the imports, and write anew what is generated: catalogue, words, rules, permissions."""
+    """Sort imports and regenerate translations, words, rules and permissions."""
     for command in (["check", "--fix", "-q"], ["format", "-q"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, check=True)
     subprocess.run([sys.executable, _GENERATORS[0]], cwd=ROOT, check=True, capture_output=True)

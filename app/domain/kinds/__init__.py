@@ -1,4 +1,4 @@
-"""The catalogue of kinds: an application of any kind lives one life, a kind is data."""
+"""The catalogue of kinds: one life cycle for all applications, each kind is data."""
 
 from app.domain.kinds.account_change import AccountChange
 from app.domain.kinds.account_opening import AccountOpening

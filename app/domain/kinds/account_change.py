@@ -30,7 +30,7 @@ CODE_IS_FREE = Rule(
 
 
 class AccountChange(Kind):
-    """The old value stays until the new one is approved, phone and e-mail included (domain.md 11.11)."""
+    """The old values stay in force until approval, phone and e-mail included (domain.md 11.11)."""
 
     code = "account_change"
     title = _("Account detail change")

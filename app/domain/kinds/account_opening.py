@@ -9,7 +9,7 @@ from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import BOTH, Rule, Violation
 from app.domain.workflow import Party
 
-# Without these nobody could be told of the account, nor could it be anybody's.
+# Needed to identify the account's holder and to reach its representative.
 NEEDED = ("name", "uscc", "province", "representative_phone", "representative_email")
 
 HAS_DETAILS = Rule(
@@ -21,9 +21,9 @@ HAS_DETAILS = Rule(
 
 
 class AccountOpening(Kind):
-    """There is no account before the second officer's yes: what is to be opened is the proposal.
+    """The account is created on the second officer's approval; until then it is a proposal.
 
-    The application stands under the registry's own account (docs/adr/0039).
+    The application belongs to the registry's own account (docs/adr/0039).
     """
 
     code = "account_opening"

@@ -24,7 +24,7 @@ from app.domain.workflow import Case, Party
 
 
 class _ByDocument(Kind):
-    """An act of two officers upon an authority's document; no restriction stands against it."""
+    """Entered and confirmed by two officers on an authority's document; restricted accounts included."""
 
     started_by = Party.REGISTRY
     reviews = (Party.REGISTRY,)
@@ -33,7 +33,7 @@ class _ByDocument(Kind):
 
 
 class Freeze(_ByDocument):
-    """冻结: what is available is frozen from the first officer's submission on (domain.md 11.7)."""
+    """冻结: available tonnes are frozen from the first officer's submission (domain.md 11.7)."""
 
     code = "freeze"
     title = _("Freeze")
@@ -44,7 +44,7 @@ class Freeze(_ByDocument):
 
 
 class Unfreeze(_ByDocument):
-    """解冻: part or all of one freeze; documents are independent of each other (R115)."""
+    """解冻: releases part or all of one freeze; freezes are independent of each other (R115)."""
 
     code = "unfreeze"
     title = _("Unfreeze")
@@ -65,7 +65,7 @@ class Confiscation(_ByDocument):
 
 
 class ConfiscationRefund(_ByDocument):
-    """收缴退还: what was taken under a document goes back to whom it was taken from."""
+    """收缴退还: returns confiscated tonnes to the account they were taken from."""
 
     code = "confiscation_refund"
     title = _("Confiscation refund")
@@ -77,7 +77,7 @@ class ConfiscationRefund(_ByDocument):
 def _restrict(case: Case, facts: Facts) -> Violation | None:
     if case.account_id in facts.restricted:
         return Violation()
-    facts.restricted |= {case.account_id}  # Of two in one batch the first restricts it.
+    facts.restricted |= {case.account_id}  # Later cases of the batch see it restricted.
     return None
 
 
@@ -88,7 +88,7 @@ def _lift(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
-# Asked again on approval: two documents may have been entered meanwhile.
+# Checked again on approval: another document may have been entered meanwhile.
 NOT_RESTRICTED_YET = Rule(
     "restricted_already", _("The account is restricted already"), _restrict, at=BOTH
 )
@@ -106,7 +106,7 @@ class Restriction(_ByDocument):
 
 
 class RestrictionLifting(_ByDocument):
-    """解除限制: the account works as before."""
+    """解除限制: debits are allowed again."""
 
     code = "restriction_lifting"
     title = _("Lifting of a restriction")

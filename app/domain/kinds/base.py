@@ -1,4 +1,4 @@
-"""What a kind of application is: data alone."""
+"""The base of all kinds: class attributes that the engine reads."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party
 
 
 class Hold(NamedTuple):
-    """That a line's tonnes are added to a bucket (sign 1) or gone from it (-1)."""
+    """A bucket that a line's tonnes are added to (sign 1) or taken from (-1)."""
 
-    is_approved: bool  # or, before that, from the submission on
+    is_approved: bool  # applies once approved; else while the application is open
     bucket: Bucket
     sign: int
-    at_receiver: bool = False  # in the account that the line names, where it names one
+    at_receiver: bool = False  # in the line's receiving account, where it names one
 
 
 class Kind:
-    """A kind of application (业务申请): who starts it, who agrees, what moves when.
+    """A kind of application (业务申请): who starts it, who reviews it, and what moves when.
 
-    Its lines leave the applicant's account, or the issuance account where they are issued, and
-    reach the line's receiver on approval, or the applicant where a line names none.
+    Lines debit the applicant's account (an issuance: the issuance account) and, on approval,
+    credit the line's receiver, or the applicant where a line names none.
     """
 
     code: ClassVar[str]
     title: ClassVar[Any]
     prefix: ClassVar[str]  # of the application's number
     started_by: ClassVar[Party] = Party.APPLICANT
-    reviews: ClassVar[tuple[Party, ...]] = ()  # A step of RECEIVER needs every receiver's yes.
+    reviews: ClassVar[tuple[Party, ...]] = ()  # a RECEIVER step needs every receiver's approval
     has_lines: ClassVar[bool] = True
     reserves: ClassVar[tuple[Bucket, Bucket] | None] = None  # on submission
     settles: ClassVar[tuple[Bucket, Bucket] | None] = None  # on the last approval
     settles_at_day_end: ClassVar[bool] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
-    draws_on: ClassVar[str] = ""  # the kind whose approved lines its own lines draw from
-    has_category: ClassVar[bool] = False  # one of those that administrators keep for the kind
-    rules: ClassVar[tuple[Rule, ...]] = ()  # besides those that follow from the data above
+    draws_on: ClassVar[str] = ""  # code of the kind whose approved lines its lines draw on
+    has_category: ClassVar[bool] = False  # one of the kind's rows in the table category
+    rules: ClassVar[tuple[Rule, ...]] = ()  # besides those derived from the attributes above
 
     @cached_property
     def guards(self) -> tuple[Rule, ...]:
-        """Every rule of this kind, in the order in which they are asked."""
+        """Every rule of this kind, in the order of checking."""
         return (
             *((HAS_LINES,) if self.has_lines else ()),
             *((HAS_CATEGORY,) if self.has_category else ()),
@@ -63,7 +63,7 @@ class Kind:
 
     @cached_property
     def holds(self) -> tuple[Hold, ...]:
-        """What a line of an application adds to buckets while it is open, and what once it is approved."""
+        """What a line adds to buckets while its application is open, and once it is approved."""
         found = []
         if self.reserves:
             for is_approved in (False, True):
@@ -79,10 +79,10 @@ class Kind:
         return tuple(each for each in found if each._replace(sign=-each.sign) not in found)
 
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
-        """Ask every rule of a submission (or of an approval) and set its tonnes aside.
+        """Check every rule of a submission or approval, deducting its tonnes from ``facts``.
 
-        Returns the day it settles on, for kinds that settle at day-end; where a second operator has
-        to agree first, the day is found then.  Raises RuleError.
+        Returns the settlement day of kinds that settle at day-end, None while a second operator has
+        yet to approve.  Raises RuleError.
         """
         submits = action is Action.SUBMIT
         settles_on = None
@@ -94,13 +94,13 @@ class Kind:
         return settles_on
 
     def settling_day(self, facts: Facts) -> date | None:
-        """Return the trading day that carries out what is accepted now; raises OutsideTradingHours."""
+        """Return the trading day on which a transfer accepted now settles; raises OutsideTradingHours."""
         return facts.moment.accepting_day() if self.settles_at_day_end else None
 
     def reserving(self, case: Case) -> tuple[Move, ...]:
         """The moves of a submission, within the applicant's account.
 
-        What the day-end would carry out is merely held while it waits for a second operator.
+        A transfer that awaits a second operator is reserved, not yet in transit.
         """
         if self.reserves is None:
             return ()

@@ -1,4 +1,4 @@
-"""证书补办: new codes for somebody whose USBKey is lost or broken, by two officers (security.md 4)."""
+"""证书补办: two officers replace the certificate of a lost or broken USBKey (security.md 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HAS_HOLDER = Rule(
 
 
 class CertificateReplacement(Kind):
-    """The old certificate counts until the new one is fetched, unless it is revoked before."""
+    """The old certificate is valid until the new one is issued, unless it is revoked before."""
 
     code = "certificate_replacement"
     title = _("Certificate replacement")

@@ -31,7 +31,7 @@ LINK_IS_NEW = Rule("linked_already", _("These enterprises are linked already"), 
 
 
 class CustodyDeposit(Kind):
-    """存管: A's assets are kept by the registry under A's name; all that is available may go (11.2)."""
+    """存管: moves available tonnes, up to all of them, to custody under A's name (domain.md 11.2)."""
 
     code = "custody_deposit"
     title = _("Custody deposit")
@@ -44,7 +44,7 @@ class CustodyDeposit(Kind):
 
 
 class CustodyLink(Kind):
-    """关联对方重点排放单位: two officers link A with the enterprises that may receive its assets."""
+    """关联对方重点排放单位: links A with the enterprises that may receive its assets."""
 
     code = "custody_link"
     title = _("Link of enterprises")
@@ -57,7 +57,7 @@ class CustodyLink(Kind):
 
 
 class CustodyReturn(Kind):
-    """存管返还: what is in custody goes to linked enterprises, each of which agrees, then the registry."""
+    """存管返还: custody goes to linked enterprises; every one approves, then the registry."""
 
     code = "custody_return"
     title = _("Return from custody")

@@ -1,4 +1,4 @@
-"""发放 (manual 三): allowances come into being in an enterprise's account."""
+"""发放 (manual 三): allowances are created in an enterprise's account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.domain.kinds.rules import BOTH, Facts, Rule, Violation
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Case, Party
 
-# What an enterprise is given once for an instrument; more of it is a supplementary issue.
+# Issued once per enterprise and instrument; any more is a supplementary issue.
 ONCE = ("pre_allocation", "approved")
 
 TO_AN_ENTERPRISE = Rule(
@@ -39,7 +39,7 @@ ISSUED_ONCE = Rule(
 
 
 class Issuance(Kind):
-    """Entered by one officer, confirmed by another; the source of every tonne."""
+    """The only kind that creates tonnes."""
 
     code = "issuance"
     title = _("Issuance")

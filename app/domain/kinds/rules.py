@@ -1,4 +1,4 @@
-"""The rules that guard applications, as data: code, message, when they are asked, how a violation is found.
+"""The rules of applications, as data: code, message, the actions that check it, and the check.
 
 ``docs/rules.md`` is generated from them (tools/rules.py): which rule guards which kind at which step.
 """
@@ -18,13 +18,13 @@ from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Action, Case
 
 SUBMISSION = (Action.SUBMIT,)
-BOTH = (Action.SUBMIT, Action.APPROVE)  # Asked again when it is approved: much may have changed.
+BOTH = (Action.SUBMIT, Action.APPROVE)  # Facts may change between submission and approval.
 LONGEST_FREEZE_YEARS = 3
 
 
 @dataclass(slots=True)
 class Notice:
-    """A 履约通知书 as the rules see it, in tonnes; what is pending counts no draft."""
+    """The facts of a 履约通知书, in tonnes; ``pending`` excludes drafts."""
 
     account_id: int
     number: str
@@ -39,7 +39,7 @@ class Notice:
 
 @dataclass(slots=True)
 class Source:
-    """An earlier application's line that others draw from, and the tonnes that are left of it."""
+    """An earlier application's line that others draw on, and its remaining tonnes."""
 
     account_id: int
     instrument_id: int
@@ -51,10 +51,10 @@ class Source:
 
 @dataclass(slots=True)
 class Facts:
-    """What the rules may look at when they judge a batch of cases, read once for the batch.
+    """The data that the rules read, loaded once for a batch of cases.
 
-    Quantities run down as cases of the same batch are accepted, so that two cases cannot both
-    count on the same tonnes.
+    Quantities are reduced as cases of the batch are accepted, so that two cases cannot use the
+    same tonnes.
     """
 
     moment: TradingMoment
@@ -63,16 +63,16 @@ class Facts:
     offsets: frozenset[int] = frozenset()  # instruments that are CCER, not allowances
     restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
-    permitted: frozenset[int] = frozenset()  # accounts that let the exchange fetch holdings
+    permitted: frozenset[int] = frozenset()  # accounts whose 划转权限 is on
     linked: frozenset[tuple[int, int]] = frozenset()  # (depositor, receiver)
     needs_second_operator: frozenset[int] = frozenset()  # accounts
     notices: Mapping[int, Notice] = field(default_factory=dict)
     sources: Mapping[int, Source] = field(default_factory=dict)  # by line
-    lacking_documents: frozenset[int] = frozenset()  # cases that lack attachments they need
+    lacking_documents: frozenset[int] = frozenset()  # cases without a required attachment
     duplicate_uscc: frozenset[int] = frozenset()  # cases that propose another account's credit code
-    # (account, instrument, issuance type) -> the application that issues it, or is about to
+    # (account, instrument, category) -> number of the issuance, approved or pending
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
-    categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) that is offered today
+    categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) in force today
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
@@ -81,7 +81,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Where a rule is broken, and the figures its message names."""
+    """The field that violates a rule, and the figures of its message."""
 
     field: str = ""
     values: Mapping[str, Any] | None = None
@@ -89,9 +89,9 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; ``check`` returns its Violation by a case, or None where it is kept.
+    """One rule; ``check`` returns the case's Violation, or None.
 
-    A rule that sets quantities aside does so when it is kept: it stands last.
+    A check that deducts quantities from the facts does so on success; such a rule comes last.
     """
 
     code: str
@@ -101,7 +101,7 @@ class Rule:
     error: type[RuleError] = RuleError
 
     def require(self, case: Case, facts: Facts) -> None:
-        """Raise the rule's error where the case breaks it."""
+        """Raise the rule's error where the case violates it."""
         violation = self.check(case, facts)
         if violation is not None:
             message = str(self.message)
@@ -114,7 +114,7 @@ def _when(condition: bool, field: str = "", **values: Any) -> Violation | None:
     return Violation(field, values) if condition else None
 
 
-# What every application keeps --------------------------------------------------------------
+# Every application -------------------------------------------------------------------------
 
 HAS_LINES = Rule(
     "no_lines",
@@ -141,7 +141,7 @@ NOT_RESTRICTED = Rule(
 
 
 def takes(bucket: Bucket) -> Rule:
-    """Return the rule that the tonnes of every line are there; it sets them aside, or none."""
+    """Return the rule that the bucket covers every line; it deducts all of them or none."""
 
     def check(case: Case, facts: Facts) -> Violation | None:
         left: dict[tuple[int, int, Bucket], int] = {}
@@ -208,7 +208,7 @@ TERM_IS_BOUNDED = Rule(
 
 
 def draws_on(kind: str) -> Rule:
-    """Return the rule that every line draws on an approved line of that kind, within what is left."""
+    """Return the rule that each line draws on an approved line of that kind, within its remainder."""
 
     def check(case: Case, facts: Facts) -> Violation | None:
         left: dict[int, int] = {}

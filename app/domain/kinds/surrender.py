@@ -52,7 +52,7 @@ def _above_offset_limit(case: Case, facts: Facts) -> Violation | None:
 
 
 def _above_due(case: Case, facts: Facts) -> Violation | None:
-    """Count what is pending against a submission, and only what is surrendered against an approval."""
+    """On submission deduct surrendered and pending tonnes, on approval surrendered ones only."""
     notice = facts.notices[case.notice_id or 0]
     is_approval = case.status is Status.IN_REVIEW
     total = sum(line.quantity for line in case.lines)
@@ -89,7 +89,7 @@ IS_ELIGIBLE = Rule(
     _ineligible,
     at=BOTH,
 )
-# domain.md 11.9: floor(5 % x 应履约量), approved and pending ones counted.
+# domain.md 11.9: floor(5 % x 应履约量), approved and pending surrenders together.
 WITHIN_OFFSET_LIMIT = Rule(
     "offset_limit",
     _(
@@ -119,7 +119,7 @@ REFUNDS_THIS_NOTICE = Rule(
 
 
 class Surrender(Kind):
-    """Held while the provincial authority reviews it; approved, it counts for the notice for good."""
+    """Reserved while the provincial authority reviews it; surrendered for the notice on approval."""
 
     code = "surrender"
     title = _("Surrender")
@@ -132,7 +132,7 @@ class Surrender(Kind):
 
 
 class SurrenderRefund(Kind):
-    """清缴退还: the decision that goes before an obligation is lowered beneath what was surrendered (R83)."""
+    """清缴退还: required before an obligation can be lowered below the surrendered quantity (R83)."""
 
     code = "surrender_refund"
     title = _("Surrender refund")

@@ -43,7 +43,7 @@ IS_PERMITTED = Rule(
 
 
 class RegistryToTrading(Kind):
-    """登记发起登记转交易: takes effect on submission, reaches trading at day-end (manual 四-一)."""
+    """登记发起登记转交易: in transit from submission, in trading after the day-end (manual 四-一)."""
 
     code = "registry_to_trading"
     title = _("Registry to trading, started by the registry side")
@@ -54,7 +54,7 @@ class RegistryToTrading(Kind):
 
 
 class ExchangeRegistryToTrading(RegistryToTrading):
-    """交易发起登记转交易: only while the enterprise permits it (manual 四-二, 四-四)."""
+    """交易发起登记转交易: allowed while 划转权限 is on (manual 四-二, 四-四)."""
 
     code = "exchange_registry_to_trading"
     title = _("Registry to trading, started by the trading side")
@@ -64,7 +64,7 @@ class ExchangeRegistryToTrading(RegistryToTrading):
 
 
 class TradingToRegistry(Kind):
-    """交易发起交易转登记: leaves trading at once, available in the registry after day-end (manual 四-三)."""
+    """交易发起交易转登记: leaves trading at once, available after the day-end (manual 四-三)."""
 
     code = "trading_to_registry"
     title = _("Trading to registry, started by the trading side")
@@ -72,4 +72,4 @@ class TradingToRegistry(Kind):
     started_by = Party.EXCHANGE
     reserves = (Bucket.TRADING, Bucket.PENDING_TO_REGISTRY)
     settles_at_day_end = True
-    debits = False  # It brings tonnes home; a restriction is about taking them away.
+    debits = False  # It credits the registry side, which a restriction allows.

@@ -1,4 +1,4 @@
-"""自愿注销: an enterprise cancels allowances for good (manual 六-二, 管理办法 19)."""
+"""自愿注销: an enterprise permanently cancels allowances (manual 六-二, 管理办法 19)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.workflow import Party
 
 
 class VoluntaryCancellation(Kind):
-    """Held while the registry reviews it; approved, it leaves the national total and never returns."""
+    """Reserved while the registry reviews it; final on approval."""
 
     code = "voluntary_cancellation"
     title = _("Voluntary cancellation")

@@ -1,4 +1,4 @@
--- What the application's role may do; run by the owner at every `flask init`.  {app} is the role.
+-- Privileges of the application's role {app}; run by the owner at every `flask init`.
 GRANT USAGE ON SCHEMA public TO {app};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
@@ -6,7 +6,7 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting) TO {app};
 GRANT EXECUTE ON FUNCTION seal_log(), log_root(bytea, bigint, xid8, xid8), log_digest(operation_log), log_digest(login_record) TO {app};
 
--- The ledger: a posting and its movements may be added; everything else is derived.
+-- The ledger: only postings and movements are inserted; triggers derive the rest.
 GRANT INSERT (business, stage, request_key, document, application_id, reverses_id, member_id)
    ON posting TO {app};
 GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket, to_account, to_bucket)
@@ -14,7 +14,7 @@ GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket
 
 -- Append-only records.
 GRANT INSERT ON application_event, transfer_permission_change, colleague_review_change, settlement_run TO {app};
--- When a log row was written, and by which transaction, is the database's to say.
+-- Time and transaction of log rows are set by the database.
 REVOKE INSERT ON operation_log, login_record FROM {app};
 GRANT INSERT (member_id, member_no, ip, certificate, action, subject, account_id, result, detail)
    ON operation_log TO {app};
@@ -24,18 +24,18 @@ GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app}
 GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
 GRANT UPDATE (lapsed_at) ON attestation TO {app};
 
--- Business tables that live on; nothing of them is deleted but the parts of a draft or of a notice.
+-- Mutable business tables; only parts of drafts and notices can be deleted.
 GRANT INSERT, UPDATE ON account, account_detail, invitation, instrument, venue, venue_instrument, application, application_line,
                 application_party, notice, trading_day, business_clock, ab_user, preference TO {app};
 GRANT INSERT ON notice_instrument, attachment TO {app};
--- A file's content never changes; only which application it belongs to, once that exists.
+-- Of attachments only the application can be set; the content never changes.
 REVOKE UPDATE ON attachment FROM {app};
 GRANT UPDATE (application_id, account_id, request_key) ON attachment TO {app};
--- What was typed and not saved yet is no record: it goes after a day.
+-- Unsaved input is deleted after a day.
 GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
 
--- Reference data are disabled, never deleted; which version the catalogue has is a trigger's to say.
+-- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
 GRANT INSERT, UPDATE ON sector, category, city TO {app};
 
 -- Signing in.
@@ -43,23 +43,23 @@ GRANT INSERT, UPDATE ON login_session TO {app};
 GRANT INSERT, DELETE ON login_failure, captcha TO {app};
 GRANT INSERT ON password_record TO {app};
 
--- Roles are assigned by the security administrator; what a role may do is written by init alone.
+-- Roles are assigned by the security administrator; only `flask init` writes their permissions.
 GRANT INSERT, DELETE ON ab_user_role TO {app};
 
--- Messages and jobs; what was attempted and what failed is only added to.
+-- Messages and jobs; attempts and failures are append-only.
 GRANT INSERT, UPDATE ON outbox_message, job TO {app};
 GRANT INSERT ON outbox_attempt, job_failure, mailbox_message TO {app};
--- The queue is a library's, in a schema of its own (docs/adr/0016-outbox-and-jobs.md).
+-- The queue's library has a schema of its own (docs/adr/0016-outbox-and-jobs.md).
 GRANT USAGE ON SCHEMA job_queue TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA job_queue TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA job_queue TO {app};
 
--- Certificates: only their state changes; what was signed and the lists are only added to.
+-- Of certificates only the state changes; signatures and revocation lists are append-only.
 GRANT INSERT ON certificate, certificate_enrolment, signature, signature_event, crl TO {app};
 GRANT UPDATE (state, reason, revoked_at) ON certificate TO {app};
 GRANT UPDATE (state, tries, used_at) ON certificate_enrolment TO {app};
 GRANT INSERT, DELETE ON challenge TO {app};
 
--- Announcements are withdrawn, never deleted; that one has been read is only added.
+-- Announcements are withdrawn, never deleted; readings are append-only.
 GRANT INSERT, UPDATE ON announcement TO {app};
 GRANT INSERT ON announcement_reading TO {app};

@@ -1,4 +1,4 @@
-"""What every table of reference data has."""
+"""The columns common to all tables of reference data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import date
 from sqlalchemy import CheckConstraint, ColumnElement, Date, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-# 碳排放权交易管理办法（试行） came into force: what was here before anybody said since when.
+# 碳排放权交易管理办法（试行） came into force: the start of values installed without one.
 BEGINNING = "2021-02-01"
 
 
 class Dated:
-    """A value that holds from a day on until it is disabled; ``version`` 0 is as installed.
+    """A value in force from a day until it is disabled; ``version`` 0 is as installed.
 
-    Every change raises the version, so that the later of two editors is told.
+    Every change increments the version, so that concurrent edits are detected.
     """
 
     valid_from: Mapped[date] = mapped_column(Date, server_default=BEGINNING, sort_order=90)
@@ -23,7 +23,7 @@ class Dated:
 
     @classmethod
     def in_force(cls, day: date) -> ColumnElement[bool]:
-        """Return the condition that a value holds on a day."""
+        """Return the condition that a value is in force on a day."""
         disabled = cls.disabled_from  # type: ignore[attr-defined]
         return (cls.valid_from <= day) & (disabled.is_(None) | (disabled > day))  # type: ignore[operator]
 

@@ -10,7 +10,7 @@ from app.models.reference.dated import Dated
 
 
 class Sector(Dated, Model):
-    """行业: what an enterprise is counted under."""
+    """行业: an enterprise's sector."""
 
     __tablename__ = "sector"
     __table_args__ = (Dated.ends_after_it_begins("sector"), {"extend_existing": True})
@@ -22,7 +22,7 @@ class Sector(Dated, Model):
 
 
 class Category(Dated, Model):
-    """原因与文书类别: a type that applications of one kind may have."""
+    """原因与文书类别: a type of applications of one kind."""
 
     __tablename__ = "category"
     __table_args__ = (

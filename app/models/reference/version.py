@@ -1,4 +1,4 @@
-"""Which version of the catalogue holds: learnt by each request, so that no process keeps an old one."""
+"""The version of the catalogue, read by each request so that no process uses a stale one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class ReferenceVersion(Model):
-    """One row that every change of the catalogue raises, so that no process keeps an old one."""
+    """A single row, incremented by every change of the catalogue."""
 
     __tablename__ = "reference_version"
     __table_args__ = (CheckConstraint("is_only", name="one_version"), {"extend_existing": True})
@@ -21,11 +21,11 @@ class ReferenceVersion(Model):
 
 
 def keep_version(version: int) -> None:
-    """Take what `catalogue_version` found for the rest of this request."""
+    """Cache the result of `catalogue_version` for the rest of this request."""
     if has_request_context():
         g.catalogue_version = version
 
 
 def catalogue_version() -> ScalarSelect[Any]:
-    """Select the catalogue's version: it fits into any statement as a column."""
+    """Return the catalogue's version, as a column for any statement."""
     return select(ReferenceVersion.version).scalar_subquery()

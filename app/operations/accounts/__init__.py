@@ -1,1 +1,1 @@
-"""Accounts: details, openings, restrictions and links, the operators of an enterprise."""
+"""Accounts: details, openings, restrictions, links and operators."""

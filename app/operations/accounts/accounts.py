@@ -1,4 +1,4 @@
-"""Accounts: 划转权限, 限制 and its lifting, and which enterprises are linked."""
+"""Accounts: 划转权限, 操作复核, 限制 and 关联."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ from app.operations.records.actor import Actor
 
 
 def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now: datetime) -> None:
-    """Switch 划转权限: whether the trading side may fetch registry holdings (manual 四-二).
+    """Switch 划转权限: whether the exchange may start transfers to trading (manual 四-二).
 
-    The history is kept.  Raises RuleError where the account is in that state already, so that
-    pressing twice writes one change.
+    Raises RuleError where the account is in that state already.
     """
     account = db.session.get_one(Account, account_id, with_for_update=True, populate_existing=True)
     if account.allows_exchange_transfer == allowed:
@@ -60,11 +59,10 @@ def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now
 
 
 def ask_colleagues(account_id: int, actor: Actor, *, asks: bool, now: datetime) -> None:
-    """Switch 操作复核: whether what one operator submits needs another operator's yes first.
+    """Switch 操作复核: whether submissions need another operator's approval first.
 
-    The history is kept; what waits already still needs its yes.  Raises RuleError where the account
-    is in that state already, or where fewer than two people could say yes: the second of them must
-    not be the one who submitted.
+    Pending applications still need it.  Raises RuleError where the account is in that state
+    already, or has fewer than two members who may review: a submitter cannot be the reviewer.
     """
     account = db.session.get_one(Account, account_id, with_for_update=True, populate_existing=True)
     if account.needs_colleague == asks:
@@ -96,11 +94,11 @@ def ask_colleagues(account_id: int, actor: Actor, *, asks: bool, now: datetime) 
         account_id=account_id,
         is_on=asks,
     )
-    _tell_of_review(account, actor, asks=asks, now=now)
+    _notify_of_review(account, actor, asks=asks, now=now)
 
 
-def _tell_of_review(account: Account, actor: Actor, *, asks: bool, now: datetime) -> None:
-    """Write to the representative and to every operator: without the review one key is enough."""
+def _notify_of_review(account: Account, actor: Actor, *, asks: bool, now: datetime) -> None:
+    """Notify the representative and every operator, since without it one USBKey suffices."""
     detail = db.session.get(AccountDetail, account.id)
     found = db.session.scalars(
         select(Member.email).where(Member.account_id == account.id, Member.active.is_(True))
@@ -133,17 +131,17 @@ def _tell_of_review(account: Account, actor: Actor, *, asks: bool, now: datetime
 
 
 def restrict(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """限制: debits of these accounts are refused from now on; credits and surrender are not."""
+    """限制: refuse debits of these accounts, except surrender."""
     _set_restricted(cases, is_restricted=True)
 
 
 def lift(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Lift the restriction: the accounts work as before."""
+    """解除限制: lift the restriction of these accounts."""
     _set_restricted(cases, is_restricted=False)
 
 
 def link(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """关联: the receivers may get from now on what the applicant has in custody (manual 六-一-2)."""
+    """关联: let the receivers receive the applicant's custody (manual 六-一-2)."""
     rows = [
         {
             "account_id": case.account_id,

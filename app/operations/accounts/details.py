@@ -1,4 +1,4 @@
-"""The details of an account: their fields as data, what is wrong with one, and how they change."""
+"""Account details: their fields as data, validation, proposals and changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LONGEST_SHOWN = 64  # of a member's name
 _OFFERED = LazyString(lambda: "、".join(map(str, SECTORS.offered().values())))
 
 
-# What a value must be: each returns it as it is kept, or raises ValueError.
+# Validators: each returns the normalised value or raises ValueError.
 
 
 def _plain(text: str) -> str:
@@ -53,7 +53,7 @@ def _credit_code(text: str) -> str:
 
 
 def _phone(text: str) -> str:
-    """Codes and letters go there by text message: a landline takes none."""
+    """Require a mobile number, since codes are sent there by text message."""
     number = phonenumbers.parse(text, "CN")
     mobile = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
     if phonenumbers.number_type(number) not in mobile or number.extension:
@@ -64,7 +64,7 @@ def _phone(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    """The form alone is judged: no name server is asked, and letters are sent in ASCII."""
+    """Check the syntax only, without DNS; the address must be ASCII."""
     found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
     return found.ascii_email or found.normalized
 
@@ -72,8 +72,8 @@ def _email(text: str) -> str:
 def _identity(text: str) -> str:
     """GB 11643-1999: 18 characters with a day of birth and a check character.
 
-    `ric.validate` would also ask whether the county existed in the year of birth, and refuse people
-    whose number was given to them later, after their county had been formed.
+    Not `ric.validate`, which requires that the county existed in the year of birth: numbers may be
+    assigned later.
     """
     number = str(ric.compact(text.upper()))
     if not re.fullmatch("[0-9]{17}[0-9X]", number) or number[-1] != ric.calc_check_digit(number):
@@ -91,16 +91,16 @@ def _bank_account(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DetailField:
-    """One field of an account's details; ``read`` returns a value as it is kept or raises ValueError."""
+    """One field of the details; ``read`` returns the normalised value or raises ValueError."""
 
     name: str
     title: Any
     longest: int = 100
     is_required: bool = True
     read: Callable[[str], str] = _plain
-    wrong: Any = ""  # what to say where ``read`` refuses
+    wrong: Any = ""  # message where ``read`` refuses
     is_personal: bool = False  # encrypted at rest, masked on screen
-    of_account: bool = False  # a column of the account itself
+    of_account: bool = False  # a column of `account`
 
 
 FIELDS: tuple[DetailField, ...] = (
@@ -161,12 +161,12 @@ FIELDS: tuple[DetailField, ...] = (
 PERSON = (
     "representative",
     "representative_identity_no",
-)  # Whoever changes these is another person.
+)  # A change of these means another person.
 BY_NAME: Mapping[str, DetailField] = {field.name: field for field in FIELDS}
 
 
 def current(account_id: int) -> dict[str, str]:
-    """Return the details of an account as they stand, by field; what is unknown is ""."""
+    """Return the details of an account by field; missing ones are ""."""
     both = select(Account, AccountDetail).where(Account.id == account_id)
     joined = both.outerjoin(AccountDetail, AccountDetail.account_id == Account.id)
     account, detail = db.session.execute(joined.execution_options(populate_existing=True)).one()
@@ -179,10 +179,9 @@ def current(account_id: int) -> dict[str, str]:
 def read(
     typed: Mapping[str, str], before: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Judge what somebody typed, by field; return (the values as they are kept, what is wrong).
+    """Validate typed details; return (normalised values, messages), by field.
 
-    Every wrong field is named with its limit; a required field must not be empty.  A sector that is
-    no longer offered may stay as it was ``before``.
+    A sector no longer in force is accepted where it is unchanged from ``before``.
     """
     values: dict[str, str] = {}
     wrong: dict[str, str] = {}
@@ -220,41 +219,41 @@ def _value(field: DetailField, typed: str) -> str:
 
 
 def wrong_value(field: DetailField, typed: str) -> str:
-    """Return what is said of a value that ``read`` refuses, with what was read."""
+    """Return the message about a refused value, quoting it."""
     return gettext("%(wrong)s (read: %(typed)s)", wrong=field.wrong, typed=typed[:LONGEST_SHOWN])
 
 
 def propose(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return what changes as a proposal keeps it: field -> [before, after], personal data encrypted."""
+    """Return the changes as a proposal: field -> [before, after], personal data encrypted."""
     return {
-        name: [_seal(name, before.get(name, "")), _seal(name, value)]
+        name: [_encrypt(name, before.get(name, "")), _encrypt(name, value)]
         for name, value in values.items()
         if value != before.get(name, "")
     }
 
 
 def proposed(proposal: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
-    """Return a proposal in clear: field -> (before, after), in the order of the fields."""
+    """Decrypt a proposal: field -> (before, after), in the order of FIELDS."""
     return {
-        field.name: (_open(field.name, pair[0]), _open(field.name, pair[1]))
+        field.name: (_decrypt(field.name, pair[0]), _decrypt(field.name, pair[1]))
         for field in FIELDS
         if (pair := proposal.get(field.name))
     }
 
 
-def _seal(name: str, value: str) -> str:
+def _encrypt(name: str, value: str) -> str:
     return encrypt(value, f"proposal.{name}") if BY_NAME[name].is_personal else value
 
 
-def _open(name: str, value: str) -> str:
+def _decrypt(name: str, value: str) -> str:
     return decrypt(value, f"proposal.{name}") if BY_NAME[name].is_personal else value
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Put approved changes in force; the documents of a batch opening are there now, too.
+    """Apply approved changes, which also supply the documents that a batch opening lacked.
 
-    Raises RuleError where another account has the credit code by now (登记管理规则 7).  The account
-    representative is told by mail: at the old address and at the new one, where that changes, too.
+    Raises RuleError where another account has the credit code by now (登记管理规则 7).  Notifies the
+    account representative, at the old and the new address.
     """
     for case in cases:
         pairs = proposed(case.proposal)
@@ -262,28 +261,28 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         addresses = {current(case.account_id)["representative_email"]}
         account = db.session.get_one(Account, case.account_id)
         if any(pairs.get(name, ("", ""))[0] for name in PERSON):
-            _end_the_former(account, actor)
+            _revoke_former_representative(account, actor)
         set_details(case.account_id, after)
         account.lacks_documents = False
         addresses.add(after.get("representative_email", ""))
-        _tell(account, sorted(addresses - {""}), list(after), case.number, now)
+        _notify_representative(account, sorted(addresses - {""}), list(after), case.number, now)
     db.session.flush()
 
 
-def _end_the_former(account: Account, actor: Actor) -> None:
-    """Revoke what the former representative holds; sessions end with it, and codes lapse.
+def _revoke_former_representative(account: Account, actor: Actor) -> None:
+    """Revoke the former representative's certificates, with sessions and open codes.
 
-    The new one gets a certificate by 补发证书, which two officers agree to.
+    The new one gets a certificate by 证书补办.
     """
     own = db.session.scalar(select(Member.id).where(Member.username == account.member_no))
     if own is not None:
         certificates.revoke_all(own, "affiliationChanged", actor, now=letters.real_time())
 
 
-def _tell(
+def _notify_representative(
     account: Account, addresses: Sequence[str], names: Sequence[str], number: str, now: datetime
 ) -> None:
-    """Write to the representative which details have changed; the values stand in no mail."""
+    """Notify the representative which fields have changed, without their values."""
     body = gettext(
         "The details of account %(number)s were changed at %(time)s by application %(application)s:"
         " %(fields)s. If your enterprise did not apply for it, call the service telephone"
@@ -310,13 +309,13 @@ def _tell(
 
 
 def set_details(account_id: int, values: Mapping[str, str]) -> None:
-    """Write details that have been judged by `read`; a member's shown name follows the account's."""
+    """Write details validated by `read`, and update the representative's name and address."""
     _require_free_code(account_id, values.get("uscc", ""))
     account = db.session.get_one(Account, account_id)
     for name, value in values.items():
         if BY_NAME[name].of_account:
             setattr(account, name, value)
-    _let_representative_follow(account, values)
+    _update_representative(account, values)
     rest = {name: value for name, value in values.items() if not BY_NAME[name].of_account}
     if rest:
         statement = insert(AccountDetail).values(account_id=account_id, **rest)
@@ -325,8 +324,8 @@ def set_details(account_id: int, values: Mapping[str, str]) -> None:
         )
 
 
-def _let_representative_follow(account: Account, values: Mapping[str, str]) -> None:
-    """The representative signs in with the 会员编号: name and address are the account's."""
+def _update_representative(account: Account, values: Mapping[str, str]) -> None:
+    """Copy name and address to the representative's member (username = 会员编号)."""
     db.session.flush()
     own = Member.username == account.member_no
     if values.get("name"):
@@ -334,7 +333,7 @@ def _let_representative_follow(account: Account, values: Mapping[str, str]) -> N
             update(Member).where(own).values(first_name=values["name"][:LONGEST_SHOWN])
         )
     address = values.get("representative_email")
-    if address:  # One address is one person's; where it is another's, the member keeps the old one.
+    if address:  # unique among members; unchanged where another member has it
         taken = select(Member.id).where(Member.email == address)
         db.session.execute(update(Member).where(own, ~taken.exists()).values(email=address))
 

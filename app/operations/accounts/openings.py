@@ -1,7 +1,7 @@
-"""开户 (manual 二-一): what a confirmation opens, the first letters, and the first sign-in.
+"""开户 (manual 二-一): opening accounts, the first letters, and the first sign-in.
 
-Confirming opens accounts in set-based SQL; what takes long, the two codes of each person, is left to
-the worker (`write_letters`), which writes both letters in one transaction a person.
+Confirmation opens accounts in set-based SQL; the worker derives the codes, which is slow, and writes
+both letters in one transaction per member (`write_letters`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LETTERS_AT_ONCE = 10
 
 
 class InvalidLink(RuleError):
-    """The first-sign-in link leads nowhere, or no longer; why is not said."""
+    """The first-sign-in link is unknown, used or expired; which one is not disclosed."""
 
     code = "invalid_link"
 
@@ -44,14 +44,14 @@ class InvalidLink(RuleError):
         )
 
 
-# What a confirmation does -------------------------------------------------------------------
+# Confirmation -------------------------------------------------------------------------------
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Open the accounts of confirmed applications, with a member and an invitation each."""
     details = {case.id: _details(case) for case in cases}
     numbers = dict(zip(details, _next_numbers(len(cases), now), strict=True))
-    accounts = _open(details, numbers, now)
+    accounts = _insert_accounts(details, numbers, now)
     db.session.execute(
         insert(AccountDetail),
         [
@@ -85,7 +85,7 @@ def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
 
 
 def _next_numbers(count: int, now: datetime) -> list[str]:
-    """Return new member numbers: YYMMDD of the opening and a serial of the day, without gaps."""
+    """Return new member numbers: YYMMDD of the opening and a gapless serial of the day."""
     lock_numbers(db.session)
     day = f"{now.astimezone(BEIJING):%y%m%d}"
     last = db.session.scalar(_LAST_NUMBER, {"shape": f"^{day}[0-9]{{5}}$"}) or 0
@@ -94,7 +94,7 @@ def _next_numbers(count: int, now: datetime) -> list[str]:
     return [f"{day}{serial:05}" for serial in range(last + 1, last + count + 1)]
 
 
-def _open(
+def _insert_accounts(
     details: Mapping[int, Mapping[str, str]], numbers: Mapping[int, str], now: datetime
 ) -> dict[int, int]:
     """Insert the accounts; return their ids by application."""
@@ -121,7 +121,7 @@ def _register(
     numbers: Mapping[int, str],
     accounts: Mapping[int, int],
 ) -> dict[str, int]:
-    """Register the account representatives, who have no password yet; return ids by number."""
+    """Register the account representatives, without passwords; return ids by number."""
     addresses = [values["representative_email"] for values in details.values()]
     used = set(db.session.scalars(select(Member.email).where(Member.email.in_(addresses))))
     newcomers = []
@@ -133,7 +133,7 @@ def _register(
                 values["name"][:LONGEST_MEMBER_NAME],
                 "enterprise",
                 accounts[id_],
-                # One address is one member's; the letters go to the account's, whoever else has it.
+                # Unique among members; letters use the account's address anyway.
                 email="" if address in used else address,
             )
         )
@@ -148,14 +148,14 @@ _LAST_NUMBER = text("""
 """)
 
 
-# The letters, and the first sign-in ---------------------------------------------------------
+# Letters and first sign-in ------------------------------------------------------------------
 
 
 def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
-    """Write both letters of those who wait longest; return how many were dealt with.
+    """Write both letters of the oldest pending invitations; return the number processed.
 
-    `now` is real time, as certificates count it.  Several workers share the work.  Where a rule
-    stands against a letter, the invitation says why and is left alone.
+    `now` is real time.  Workers may run it concurrently.  A RuleError is stored in the invitation,
+    which is then skipped.
     """
     waiting = db.session.scalars(
         select(Invitation)
@@ -167,7 +167,7 @@ def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
     for invitation in waiting:
         attempt = db.session.begin_nested()
         try:
-            _write(invitation, now)
+            _write_letters_of(invitation, now)
             attempt.commit()
         except RuleError as error:
             attempt.rollback()
@@ -177,14 +177,14 @@ def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
 
 
 def lacks_something(member: Member) -> bool:
-    """Tell whether a person has yet to choose a password, or to fetch a first certificate."""
+    """Tell whether a member lacks a password or a first certificate."""
     return member.password is None or not letters.has_had_certificate(member.id)
 
 
 def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
-    """Have the letters written once more, with what is still lacking; those sent before lapse.
+    """Have the letters written again, with what is still lacking; earlier ones become invalid.
 
-    The registry's officers do it.  In place of a certificate that there was, two give a replacement.
+    For the registry's officers.  A certificate that existed needs 证书补办 instead.
     """
     invitation = db.session.get(Invitation, member_id, with_for_update=True, populate_existing=True)
     if invitation is None or invitation.confirmed_by is None:
@@ -201,8 +201,8 @@ def invite_again(member_id: int, actor: Actor, *, now: datetime) -> None:
     db.session.flush()
 
 
-def _write(invitation: Invitation, now: datetime) -> None:
-    """Give a person what is lacking: link and 参考号 by mail, 授权码 by text message."""
+def _write_letters_of(invitation: Invitation, now: datetime) -> None:
+    """Send a member what is lacking: link and 参考号 by mail, 授权码 by text message."""
     member = db.session.get_one(
         Member, invitation.member_id, with_for_update=True, populate_existing=True
     )
@@ -227,7 +227,7 @@ def _write(invitation: Invitation, now: datetime) -> None:
 
 
 def _open_enrolment(invitation: Invitation, now: datetime) -> Codes:
-    """Open the first certificate's enrolment in the names of both officers."""
+    """Open the enrolment of the first certificate, in the names of both officers."""
     officers = [
         Actor.of(db.session.get_one(Member, id_))
         for id_ in (invitation.opened_by, invitation.confirmed_by)
@@ -243,10 +243,10 @@ def _open_enrolment(invitation: Invitation, now: datetime) -> Codes:
 
 
 def redeem(token: str, *, ip: str, now: datetime) -> Member:
-    """Use a first-sign-in link up and return whose it was; of several at once, one finds it.
+    """Use up a first-sign-in link and return its member; of concurrent uses one succeeds.
 
-    The caller gives the member a password in the same transaction: where that is refused, the link
-    still stands.  Raises InvalidLink, for who has been given a password meanwhile, too.
+    The caller sets the password in the same transaction, so that a refusal leaves the link valid.
+    Raises InvalidLink, also where the member has a password by now.
     """
     found = db.session.execute(
         update(Invitation)

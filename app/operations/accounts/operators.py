@@ -1,8 +1,7 @@
-"""操作员管理: the account representative appoints the enterprise's operators and lets them go.
+"""操作员管理: the account representative appoints and disables the enterprise's operators.
 
-The representative is the account's first member, whose number is the 会员编号; an operator's is the
-same with two digits after it.  What an operator does is an act of the enterprise and of the person
-(登记管理规则 12).
+The representative's number is the 会员编号; an operator's has two more digits.  Acts of an operator
+are acts of the enterprise and of the person (登记管理规则 12).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from app.operations.records.actor import Actor
 
 MAKER, CHECKER = "enterprise_maker", "enterprise_checker"
 MOST = 99  # of one enterprise: two digits
-# A form's fields and the details whose reading they share.
+# Form fields, validated like these details.
 _READ_AS = {
     "name": "representative",
     "phone": "representative_phone",
@@ -36,7 +35,7 @@ _READ_AS = {
 
 
 def read(name: str, phone: str, email: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Judge what was typed about a person; return (the values as they are kept, what is wrong)."""
+    """Validate typed values; return (normalised values, messages), by field."""
     typed = dict(zip(_READ_AS.values(), (name, phone, email), strict=True))
     values, wrong = details.read(typed)
     if len(values.get("representative", "")) > LONGEST_MEMBER_NAME:
@@ -53,10 +52,10 @@ def read(name: str, phone: str, email: str) -> tuple[dict[str, str], dict[str, s
 def add(
     actor: Actor, *, name: str, phone: str, email: str, roles: Sequence[str], now: datetime
 ) -> Member:
-    """Register an operator of the actor's enterprise, and write both first letters.
+    """Register an operator of the actor's enterprise, and send both first letters.
 
-    Takes values that `read` has judged.  Raises RuleError where the address is another member's or
-    the numbers are used up.
+    Takes values validated by `read`.  Raises RuleError where the address is another member's or the
+    numbers are used up.
     """
     account = _account(actor)
     _require_roles(roles)
@@ -71,12 +70,12 @@ def add(
         account_id=account.id,
         roles=sorted(roles),
     )
-    _let_in(member, account, actor, now)
+    _send_letters(member, account, actor, now)
     return member
 
 
 def set_roles(member_id: int, roles: Sequence[str], actor: Actor) -> Member:
-    """Let an operator have these roles in place of those held."""
+    """Replace an operator's roles."""
     account, _member = _operator(member_id, actor)
     _require_roles(roles)
     member = members.set_roles(member_id, roles, actor)
@@ -85,7 +84,7 @@ def set_roles(member_id: int, roles: Sequence[str], actor: Actor) -> Member:
 
 
 def disable(member_id: int, actor: Actor) -> Member:
-    """Keep an operator out, unless too few would be left to review."""
+    """停用: disable an operator.  Raises RuleError where 操作复核 would lack reviewers."""
     account, _member = _operator(member_id, actor)
     member = members.disable(member_id, actor)
     _require_reviewers(account)
@@ -93,23 +92,23 @@ def disable(member_id: int, actor: Actor) -> Member:
 
 
 def enable(member_id: int, actor: Actor) -> Member:
-    """Let an operator in again."""
+    """启用: enable an operator."""
     _operator(member_id, actor)
     return members.enable(member_id, actor)
 
 
 def reset(member_id: int, actor: Actor, *, now: datetime) -> Member:
-    """Take an operator's password away and write a new link."""
+    """重置: remove an operator's password and send a link to choose one."""
     account, _member = _operator(member_id, actor)
     member = members.reset(member_id, actor, first=None)
-    _let_in(member, account, actor, now)
+    _send_letters(member, account, actor, now)
     return member
 
 
 def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
-    """Have the codes of a first certificate sent, with a link where there is no password yet.
+    """Send the codes of a first certificate, with a link where there is no password.
 
-    Those sent before lapse.  After a loss it is the registry that sends, by two officers.
+    Earlier codes become invalid.  A lost certificate needs 证书补办.
     """
     account, member = _operator(member_id, actor)
     if letters.has_had_certificate(member.id):
@@ -117,7 +116,7 @@ def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
             gettext("The operator has had a certificate; the registry sends a replacement"),
             code="two_officers",
         )
-    _let_in(member, account, actor, now)
+    _send_letters(member, account, actor, now)
     return member
 
 
@@ -125,7 +124,7 @@ def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
 
 
 def _account(actor: Actor) -> Account:
-    """Lock the account that the actor represents; operators manage nobody."""
+    """Lock the actor's account.  Raises NotFound unless the actor is its representative."""
     account = actor.account_id and db.session.get(
         Account, actor.account_id, with_for_update=True, populate_existing=True
     )
@@ -152,7 +151,7 @@ def _require_roles(roles: Sequence[str]) -> None:
 
 
 def _require_reviewers(account: Account) -> None:
-    """Where every submission needs a colleague's yes, somebody has to be left to give it."""
+    """Raise RuleError where 操作复核 is on and too few reviewers are left."""
     if account.needs_colleague and len(reviewers_of(db.session, account.id)) < 2:
         raise RuleError(
             gettext(
@@ -167,7 +166,7 @@ def _require_reviewers(account: Account) -> None:
 
 
 def _next_number(account: Account) -> str:
-    """Return the next number; those of people who have left are not given again."""
+    """Return the next number; numbers are not reused."""
     numbers = db.session.scalars(select(Member.username).where(Member.account_id == account.id))
     shape = re.compile(rf"{re.escape(account.member_no)}-([0-9]{{2}})")
     last = max((int(found[1]) for each in numbers if (found := shape.fullmatch(each))), default=0)
@@ -178,8 +177,8 @@ def _next_number(account: Account) -> str:
     return f"{account.member_no}-{last + 1:02}"
 
 
-def _let_in(member: Member, account: Account, actor: Actor, now: datetime) -> None:
-    """Write what is still lacking: the link to choose a password, the codes of a first certificate."""
+def _send_letters(member: Member, account: Account, actor: Actor, now: datetime) -> None:
+    """Send what is lacking: the link to choose a password, the codes of a first certificate."""
     token, codes = "", None
     if member.password is None:
         token = letters.fresh_link(member, actor, now=now)

@@ -1,1 +1,1 @@
-"""The one engine of applications, their rows, effects, evidence, attachments and jobs."""
+"""Applications: engine, rows, effects, evidence, attachments and jobs."""

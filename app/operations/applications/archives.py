@@ -1,4 +1,4 @@
-"""Files from outside: their name, and what a zip (XLSX, DOCX, OFD) holds, before anything opens it."""
+"""Checks of uploaded files: safe names, and sane zip archives (XLSX, DOCX, OFD)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.domain.texts import is_hidden
 LONGEST_NAME = 200
 MOST_PARTS = 2_000
 MOST_BYTES = 100 * 1024 * 1024  # unpacked, all parts together
-BOMB_RATIO = 200  # Texts pack well, but not like this.
+BOMB_RATIO = 200  # above the compression of real documents
 BOMB_SIZE = 5 * 1024 * 1024
 
 
 def clean_name(name: str) -> str:
-    """Return a file's name without folders and control characters, short enough, its ending kept."""
+    """Return a file's name without path and hidden characters, shortened, with its extension."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
     # A right-to-left mark would let exe.pdf read as fdp.exe.
     name = "".join(each for each in name if not is_hidden(each))
@@ -32,15 +32,15 @@ def clean_name(name: str) -> str:
 
 
 def ending_of(name: str) -> str:
-    """Return what a name ends with, in small letters and with its dot: ".pdf", or ""."""
+    """Return a name's extension in lower case, ".pdf", or ""."""
     _stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot else ""
 
 
 def open_archive(content: bytes) -> zipfile.ZipFile:
-    """Open a zip whose declared sizes are sane; reading a part never yields more than it declares.
+    """Open a zip with sane declared sizes, which zipfile enforces on reading.
 
-    Raises RuleError for a bomb, an encrypted or a broken one.
+    Raises RuleError for a zip bomb, an encrypted or a damaged archive.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))

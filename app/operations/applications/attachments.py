@@ -1,4 +1,4 @@
-"""Attachments (附件): taken in by their content, kept with the application, let go while it is a draft."""
+"""Attachments (附件): checking uploads by content, and adding and removing them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from app.operations.records.actor import Actor
 from app.operations.records.log import record
 
 MOST = 20  # of one application
-FIELD = "attachments"  # The name of the form's file field,
-REMOVED = "removed_attachment"  # and of the boxes that are ticked to let a file go.
+FIELD = "attachments"  # name of the form's file field
+REMOVED = "removed_attachment"  # name of the checkboxes that remove files
 PDF, PNG, JPEG = "application/pdf", "image/png", "image/jpeg"
 OFFICE = "application/vnd.openxmlformats-officedocument."
 DOCX, XLSX = OFFICE + "wordprocessingml.document", OFFICE + "spreadsheetml.sheet"
@@ -42,7 +42,7 @@ TYPES = {
     ".xlsx": XLSX,
     ".ofd": OFD,
 }
-# What makes a zip one of ours: a part that must be there, and its type as the archive declares it.
+# Recognition of zip-based types: a required part, and its declared content type.
 _PARTS = {
     DOCX: ("word/document.xml", b"wordprocessingml.document.main+xml"),
     XLSX: ("xl/workbook.xml", b"spreadsheetml.sheet.main+xml"),
@@ -56,7 +56,7 @@ _PDF_ACTS = re.compile(rb"/(JavaScript|Launch)\b")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that has been looked at and may be kept."""
+    """A file that was checked and accepted."""
 
     name: str
     media_type: str
@@ -65,9 +65,9 @@ class Upload:
 
 
 def from_request(files: Any, field: str = FIELD, category: str = "") -> list[Upload]:
-    """Return the files of a form's field (``request.files``), each looked at.
+    """Check and return the files of a form's field (``request.files``).
 
-    Raises RuleError, for ``field``, that names the first file that is not accepted.
+    Raises RuleError, for ``field``, naming the first file that is not accepted.
     """
     chosen = [each for each in files.getlist(field) if each.filename]
     if len(chosen) > MOST:
@@ -79,12 +79,12 @@ def from_request(files: Any, field: str = FIELD, category: str = "") -> list[Upl
 
 
 def removed_from(form: Any) -> list[int]:
-    """Return the ids of the attachments that a form (``request.form``) lets go."""
+    """Return the ids of the attachments that a form (``request.form``) removes."""
     return [int(each) for each in form.getlist(REMOVED) if re.fullmatch(r"[0-9]{1,18}", each)]
 
 
 def look_at(name: str, content: bytes, category: str = "", *, field: str = FIELD) -> Upload:
-    """Return a file as it may be kept: its type is its content's, and its name says the same.
+    """Check a file, whose type is detected from the content and must match the name's extension.
 
     Raises RuleError naming the file: empty, too large, of a type that is not accepted, named as
     another type, with macros, damaged, or packed beyond reason.
@@ -107,15 +107,15 @@ def change(
     remove: Sequence[int] = (),
     request_key: str = "",
 ) -> None:
-    """Add files to a draft or returned application, let others go, and take in those that wait.
+    """Add and remove files of a draft or returned application, and adopt those of the form.
 
-    ``request_key`` names the form whose files were kept before the application existed.
-    Raises NotFound outside the actor's scope, NotAllowed unless it is the actor's and can be
-    edited, RuleError when it would have too many files.
+    ``request_key`` is the key of the form whose files were stored before the application existed.
+    Raises NotFound outside the actor's scope, NotAllowed unless it is the actor's and editable,
+    RuleError for too many files.
     """
     case = _lock(application_id, actor)
     if request_key:
-        claim = update(Attachment).where(_is_waiting(request_key, actor))
+        claim = update(Attachment).where(_is_of_form(request_key, actor))
         db.session.execute(claim.values(application_id=case.id, account_id=case.account_id))
     if remove:
         gone = delete(Attachment).where(
@@ -125,7 +125,7 @@ def change(
             _record(actor, "attachment.remove", case.number, case.account_id, name)
     place = {"application_id": case.id, "account_id": case.account_id, "request_key": request_key}
     _insert(add, place, actor, now)
-    _require_few(Attachment.application_id == case.id)
+    _require_at_most(Attachment.application_id == case.id)
     for each in add:
         _record(actor, "attachment.add", case.number, case.account_id, each.name)
 
@@ -133,28 +133,28 @@ def change(
 def keep(
     uploads: Sequence[Upload], request_key: str, account_id: int, actor: Actor, *, now: datetime
 ) -> None:
-    """Keep files of a form that cannot be saved yet, so that nobody has to choose them again.
+    """Store the files of a form that cannot be saved yet, so that they need not be chosen again.
 
-    Raises RuleError when the form would have too many.
+    Raises RuleError for too many files.
     """
     assert request_key
     _insert(uploads, {"account_id": account_id, "request_key": request_key}, actor, now)
-    _require_few((Attachment.request_key == request_key) & Attachment.application_id.is_(None))
+    _require_at_most((Attachment.request_key == request_key) & Attachment.application_id.is_(None))
 
 
 def of_form(request_key: str, actor: Actor, application_id: int | None = None) -> list[Attachment]:
-    """Return the files of the application that a form changes, then those the form itself keeps."""
+    """Return the files of the form's application, then those stored with the form."""
     kept = Attachment.application_id == application_id if application_id else false()
-    waits = _is_waiting(request_key, actor) if request_key else false()
-    found = select(Attachment).where(kept | waits)
+    unsaved = _is_of_form(request_key, actor) if request_key else false()
+    found = select(Attachment).where(kept | unsaved)
     return list(
         db.session.scalars(found.order_by(Attachment.application_id.is_(None), Attachment.id))
     )
 
 
 def drop(ids: Sequence[int], request_key: str, actor: Actor) -> None:
-    """Let go files that the actor's form keeps."""
-    gone = delete(Attachment).where(Attachment.id.in_(ids), _is_waiting(request_key, actor))
+    """Delete files stored with the actor's form."""
+    gone = delete(Attachment).where(Attachment.id.in_(ids), _is_of_form(request_key, actor))
     db.session.execute(gone.execution_options(synchronize_session=False))
 
 
@@ -165,9 +165,9 @@ def of_application(application_id: int) -> list[Attachment]:
 
 
 def read(attachment_id: int) -> Attachment:
-    """Return a file with its content, which is still what was uploaded; the caller checks the scope.
+    """Return a file with its content; the caller checks the scope.
 
-    Raises NotFound, and RuleError when the content no longer has its hash.
+    Raises NotFound, and RuleError where the content no longer matches its hash.
     """
     found = db.session.get(Attachment, attachment_id, options=[undefer(Attachment.content)])
     if found is None:
@@ -177,7 +177,7 @@ def read(attachment_id: int) -> Attachment:
     return found
 
 
-# What a file is ---------------------------------------------------------------------------------
+# Type detection ---------------------------------------------------------------------------------
 
 
 def _type_of(name: str, content: bytes) -> str:
@@ -196,14 +196,14 @@ def _type_of(name: str, content: bytes) -> str:
 
 
 def _sniffed(content: bytes) -> str:
-    """Return the type that the content has, or "" for every other; damaged ones are refused."""
+    """Return the content's type, or "" for an unsupported one.  Raises RuleError for a damaged file."""
     if content.startswith(b"PK\x03\x04"):
         return _sniffed_archive(content)
     try:
         found = {each.mime_type for each in puremagic.magic_string(content)}
     except (puremagic.PureError, ValueError):
         return ""
-    for media_type, prove in ((PDF, _prove_pdf), (PNG, _prove_image), (JPEG, _prove_image)):
+    for media_type, prove in ((PDF, _check_pdf), (PNG, _check_image), (JPEG, _check_image)):
         if media_type in found:
             prove(content)
             return media_type
@@ -228,8 +228,8 @@ def _sniffed_archive(content: bytes) -> str:
     return ""
 
 
-def _prove_pdf(content: bytes) -> None:
-    """Refuse a cut PDF and one that plainly acts; a compressed one may hide it, so none is shown."""
+def _check_pdf(content: bytes) -> None:
+    """Refuse truncated PDFs and those with visible actions; compressed ones may hide some."""
     if b"%%EOF" not in content[-2048:]:
         raise RuleError(_("the file is damaged and cannot be opened"), code="file_broken")
     if _PDF_ACTS.search(content):
@@ -237,7 +237,7 @@ def _prove_pdf(content: bytes) -> None:
         raise RuleError(message, code="file_macros")
 
 
-def _prove_image(content: bytes) -> None:
+def _check_image(content: bytes) -> None:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             image.verify()
@@ -253,7 +253,7 @@ def _prove_image(content: bytes) -> None:
 
 
 def _lock(application_id: int, actor: Actor) -> Case:
-    """Lock account and application, and return what may be edited by the actor."""
+    """Lock account and application, and return the case.  Raises unless the actor may edit it."""
     cases = rows.lock([application_id], actor)
     if not cases:
         raise NotFound(_("There is no such record"))
@@ -266,7 +266,7 @@ def _lock(application_id: int, actor: Actor) -> Case:
     return case
 
 
-def _is_waiting(request_key: str, actor: Actor) -> ColumnElement[bool]:
+def _is_of_form(request_key: str, actor: Actor) -> ColumnElement[bool]:
     return (
         (Attachment.request_key == request_key)
         & Attachment.application_id.is_(None)
@@ -291,7 +291,7 @@ def _insert(
         db.session.execute(insert(Attachment).values({**place, **values}))
 
 
-def _require_few(condition: Any) -> None:
+def _require_at_most(condition: Any) -> None:
     if db.session.scalar(select(func.count(Attachment.id)).where(condition)) > MOST:
         raise _too_many(FIELD)
 

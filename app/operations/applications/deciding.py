@@ -1,4 +1,4 @@
-"""Deciding on applications: 通过 or 退回, by a page, by a signature or by a job."""
+"""Decisions on applications (通过, 退回), for pages, signatures and jobs alike."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ APPROVE, SEND_BACK = DECISIONS = ("approve", "send_back")
 
 
 def checked_comment(decision: str, comment: str) -> str:
-    """Return the comment of a decision as it is kept.
+    """Return the normalised comment of a decision.
 
-    Raises RuleError for the field ``comment``: too long, untypable, or missing on sending back.
+    Raises RuleError for the field ``comment``: too long, unshowable, or missing on sending back.
     """
     return engine.review_comment(comment, is_required=decision == SEND_BACK)
 
@@ -31,10 +31,10 @@ def decide(
     comment: str,
     signature: int | None = None,
 ) -> engine.Outcome:
-    """Approve applications or send them back; ``signature`` is the id of the manifest signed for it.
+    """Approve applications or send them back; ``signature`` is the id of the signed manifest.
 
-    What is signed for is covered with the signature, and refused where it was changed since.
-    Per item: done, or the RuleError that stood against it.  Raises RuleError for the comment.
+    With a signature, applications changed since are refused and the others bound to it.  Returns
+    per item done or its RuleError.  Raises RuleError for the comment.
     """
     comment = checked_comment(decision, comment)
     verb = engine.approve if decision == APPROVE else engine.send_back

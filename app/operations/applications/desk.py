@@ -1,4 +1,4 @@
-"""The applicant's desk: what becomes of a form that was sent, and of what was typed before."""
+"""The applicant's desk: saving and submitting forms, and storing unsaved input."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from app.operations.accounts import details
 from app.operations.applications import attachments, engine, history, rows
 from app.operations.records.actor import Actor
 
-LONGEST_FORM = 100_000  # characters of a form that is kept unfinished
+LONGEST_FORM = 100_000  # characters of stored unsaved input
 _KEPT_FOR = timedelta(days=1)
 
 
-class Ending(Enum):
-    """What became of a form."""
+class FormOutcome(Enum):
+    """The result of a submitted form."""
 
     SAVED = auto()
     SUBMITTED = auto()
-    TO_SIGN = auto()  # Everything was tried and undone; the draft waits for the signature.
-    KEPT = auto()  # Refused outside trading hours, and kept as a draft (domain.md 11.1).
-    REPEATED = auto()  # The same form was sent before, and its application is on its way.
+    TO_SIGN = auto()  # submission tried and rolled back; the draft awaits the signature
+    KEPT = auto()  # outside trading hours, saved as a draft (domain.md 11.1)
+    REPEATED = auto()  # the same form was submitted before
     REFUSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A form as it was sent.
+class SentForm:
+    """A form from a request.
 
-    ``version`` is the application's when the form was read, None where the form knows of none;
-    ``uploads`` is None on pages that take no files.
+    ``version`` is the application's when the form was loaded, or None; ``uploads`` is None on pages
+    without attachments.
     """
 
     draft: engine.Draft
@@ -54,25 +54,25 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """The answer to a form: what became of it, of which application, and what stood against it."""
+class FormResult:
+    """The outcome of a form, its application, and the error."""
 
-    ending: Ending
+    ending: FormOutcome
     application_id: int = 0
     error: RuleError | None = None
 
 
 class Changed(NotAllowed):
-    """The application is not what the form was about any more; nothing was saved.
+    """The application was changed since the form was loaded; nothing was saved.
 
-    ``version`` is the one to read before the form is sent again, None where it is too late;
-    ``is_there`` tells whether there is anything left to look at.
+    ``version`` is the one to compare with before sending again, None where it cannot be edited any
+    more; ``is_there`` is False for a deleted draft.
     """
 
     code = "changed_meanwhile"
 
     def __init__(self, case: Case, event: ApplicationEvent) -> None:
-        said = {"number": case.number, "event": history.told(event)}
+        said = {"number": case.number, "event": history.described(event)}
         if case.status not in EDITABLE:
             message = _(
                 "This application can no longer be changed; %(number)s: %(event)s. What is below"
@@ -91,11 +91,13 @@ class Changed(NotAllowed):
         self.version = case.version if case.status in EDITABLE else None
 
 
-def take(sent: Sent, actor: Actor, *, now: datetime, submits: bool, is_signed: bool) -> Taken:
-    """Save a form with its files and submit it, or say what stands against that.
+def take(
+    sent: SentForm, actor: Actor, *, now: datetime, submits: bool, is_signed: bool
+) -> FormResult:
+    """Save a form with its files and, with ``submits``, submit it.
 
-    Where the submission ``is_signed``, every check runs and is undone: nobody signs in vain.  What
-    is refused leaves its files with the form, so that nobody has to choose them again.
+    With ``is_signed`` the submission is checked and rolled back, to be repeated with the signature.
+    The files of a refused form are stored with it, so that they need not be chosen again.
     """
     try:
         with db.session.begin_nested():
@@ -105,35 +107,37 @@ def take(sent: Sent, actor: Actor, *, now: datetime, submits: bool, is_signed: b
         keep_files(
             sent.uploads or (), sent.removed, draft.request_key, draft.account_id, actor, now=now
         )
-        return Taken(Ending.REFUSED, error=error)
+        return FormResult(FormOutcome.REFUSED, error=error)
 
 
-def _take(sent: Sent, actor: Actor, now: datetime, *, submits: bool, is_signed: bool) -> Taken:
+def _take(
+    sent: SentForm, actor: Actor, now: datetime, *, submits: bool, is_signed: bool
+) -> FormResult:
     id_ = sent.application_id or engine.start([sent.draft], actor, now=now)[0]
     if not _save(id_, sent, actor, now, submits=submits):
-        return Taken(Ending.REPEATED, id_)
+        return FormResult(FormOutcome.REPEATED, id_)
     if not submits:
-        return Taken(Ending.SAVED, id_)
+        return FormResult(FormOutcome.SAVED, id_)
     try:
         with undone() if is_signed else db.session.begin_nested():
             engine.submit([id_], actor, now=now).one()
     except OutsideTradingHours as error:
-        return Taken(Ending.KEPT, id_, error)
-    return Taken(Ending.TO_SIGN if is_signed else Ending.SUBMITTED, id_)
+        return FormResult(FormOutcome.KEPT, id_, error)
+    return FormResult(FormOutcome.TO_SIGN if is_signed else FormOutcome.SUBMITTED, id_)
 
 
-def _save(id_: int, sent: Sent, actor: Actor, now: datetime, *, submits: bool) -> bool:
-    """Give an application the form's content and files; tells whether it still can have them.
+def _save(id_: int, sent: SentForm, actor: Actor, now: datetime, *, submits: bool) -> bool:
+    """Write the form's content and files to the application; False for a repeated form.
 
-    A form goes on with what it made or changed itself.  Raises Changed where somebody else, or
-    another form, came between; the same content does no harm.
+    A form may overwrite its own changes.  Raises Changed where another member or form has changed
+    the application to other content.
     """
     cases = engine.hold([id_], actor) if submits else rows.lock([id_], actor)
     if not cases:
         raise NotFound(_("There is no such application"))
     (case,) = cases
     files = attachments.of_application(id_)
-    is_same, (form_key, event) = _says(case, sent.draft), _last(id_)
+    is_same, (form_key, event) = _has_content_of(case, sent.draft), _last_change(id_)
     if case.status not in EDITABLE:
         if case.status is Status.DISCARDED or not is_same or _brings_files(sent, files):
             raise Changed(case, event)
@@ -141,8 +145,8 @@ def _save(id_: int, sent: Sent, actor: Actor, now: datetime, *, submits: bool) -
     goes_on = form_key == sent.draft.request_key and event.action == Action.SAVE
     knows_none = sent.version is None and sent.application_id is not None
     is_current = knows_none or sent.version == case.version
-    does_no_harm = is_same and case.status is Status.DRAFT
-    if not (goes_on or is_current or does_no_harm):
+    is_unchanged_draft = is_same and case.status is Status.DRAFT
+    if not (goes_on or is_current or is_unchanged_draft):
         raise Changed(case, event)
     if not (goes_on and is_same):
         engine.edit(id_, sent.draft, actor, now=now)
@@ -152,8 +156,8 @@ def _save(id_: int, sent: Sent, actor: Actor, now: datetime, *, submits: bool) -
     return True
 
 
-def _last(id_: int) -> tuple[str, ApplicationEvent]:
-    """Return which form an application was changed with, and what was done to it last."""
+def _last_change(id_: int) -> tuple[str, ApplicationEvent]:
+    """Return the key of the last form that changed an application, and its last event."""
     row = db.session.execute(
         select(Application.form_key, Application.request_key).where(Application.id == id_)
     ).one()
@@ -162,15 +166,15 @@ def _last(id_: int) -> tuple[str, ApplicationEvent]:
     return row.form_key or row.request_key, event
 
 
-def _says(case: Case, draft: engine.Draft) -> bool:
-    """Tell whether an application says what a draft says, its files aside."""
+def _has_content_of(case: Case, draft: engine.Draft) -> bool:
+    """Tell whether an application has a draft's content, files aside."""
     lines = {line._replace(id=0) for line in case.lines}
-    # Receivers with lines of their own are written down on submission.
+    # Receivers named by lines are stored on submission.
     named = frozenset() if KINDS[case.kind].has_lines else case.receivers
     return (
         lines == set(draft.lines)
         and named == frozenset(draft.receivers)
-        and _in_clear(case.proposal) == _in_clear(draft.proposal)
+        and _decrypted(case.proposal) == _decrypted(draft.proposal)
         and all(getattr(case, name) == getattr(draft, name) for name in _CONTENT)
     )
 
@@ -178,13 +182,13 @@ def _says(case: Case, draft: engine.Draft) -> bool:
 _CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on", "notice_id")
 
 
-def _in_clear(proposal: Mapping[str, Any]) -> Any:
-    """Return a proposal as it can be compared: what is encrypted differs each time."""
+def _decrypted(proposal: Mapping[str, Any]) -> Any:
+    """Decrypt a proposal for comparison, since ciphertexts of equal values differ."""
     return json.loads(json.dumps({**proposal, **details.proposed(proposal)}))
 
 
-def _new_files(sent: Sent, files: Sequence[Any]) -> list[attachments.Upload]:
-    """Return the uploads that are not with the application yet."""
+def _new_files(sent: SentForm, files: Sequence[Any]) -> list[attachments.Upload]:
+    """Return the uploads that the application does not have yet."""
     known = {(file.name, file.sha256) for file in files}
     return [
         each
@@ -193,20 +197,20 @@ def _new_files(sent: Sent, files: Sequence[Any]) -> list[attachments.Upload]:
     ]
 
 
-def _brings_files(sent: Sent, files: Sequence[Any]) -> bool:
+def _brings_files(sent: SentForm, files: Sequence[Any]) -> bool:
     lets_go = {file.id for file in files} & set(sent.removed)
     return bool(lets_go or _new_files(sent, files))
 
 
 def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
-    """Delete a draft with its files.  Raises what `engine.discard` raises."""
+    """Delete a draft with its files.  Raises like `engine.discard`."""
     files = [file.id for file in attachments.of_application(application_id)]
     if files:
         attachments.change(application_id, actor, now=now, remove=files)
     return engine.discard(application_id, actor, now=now)
 
 
-# What was typed, before it is saved ---------------------------------------------------------
+# Unsaved input ------------------------------------------------------------------------------
 
 
 def keep_files(
@@ -218,14 +222,14 @@ def keep_files(
     *,
     now: datetime,
 ) -> None:
-    """Keep files with a form that cannot be saved yet, and let go those that it lets go."""
+    """Store the files of a form that cannot be saved yet, and delete those it removes."""
     attachments.drop(removed, request_key, actor)
     if uploads:
         attachments.keep(uploads, request_key, account_id, actor, now=now)
 
 
 def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Actor) -> bool:
-    """Keep what a form sent for a day; tells whether it could be kept."""
+    """Store a form's input for a day; tell whether it was possible."""
     size = sum(len(name) + len(value) for name, value in content)
     if size > LONGEST_FORM or not _is_text(content):
         return False
@@ -242,12 +246,12 @@ def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Acto
 
 
 def typed(request_key: str, member_id: int) -> list[tuple[str, str]]:
-    """Return what a form of this member sent, or nothing."""
+    """Return the stored input of a member's form, or []."""
     kept = db.session.get(UnfinishedForm, (member_id, request_key))
     return [(name, value) for name, value in kept.content] if kept else []
 
 
 def _is_text(content: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether PostgreSQL can keep it: neither NUL nor half a character."""
+    """Tell whether PostgreSQL can store it: no NUL, no lone surrogates."""
     whole = "".join(name + value for name, value in content)
     return "\x00" not in whole and not any("\ud800" <= letter <= "\udfff" for letter in whole)

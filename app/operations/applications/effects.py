@@ -1,4 +1,4 @@
-"""What the last approval does besides moving tonnes: one function a kind, over many cases at once."""
+"""Effects of the last approval besides moving tonnes: one function a kind, over many cases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EFFECTS: dict[str, Effect] = {
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Do what the approved cases' kinds ask for, in the transaction of the approval."""
+    """Carry out the effects of approved cases, in the transaction of the approval."""
     for code in dict.fromkeys(case.kind for case in cases):
         if code in EFFECTS:
             EFFECTS[code]([case for case in cases if case.kind == code], actor, now)

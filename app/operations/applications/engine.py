@@ -1,4 +1,4 @@
-"""The one engine: every application of every kind lives its life through these verbs.
+"""The engine: all state changes of applications of every kind.
 
 Lock order: transfers (shared), applicants' accounts, applications, holdings; each in key order.
 """
@@ -40,13 +40,13 @@ MOST_LINES = 200
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of each application of a batch: done, or the RuleError that stood against it."""
+    """The applications of a batch that are done, and those refused with their RuleErrors."""
 
     done: list[Case] = field(default_factory=list)
     refused: list[tuple[Case, RuleError]] = field(default_factory=list)
 
     def one(self) -> Case:
-        """Return the only case, or raise what stood against it: one is a batch of one."""
+        """Return the only case of a batch of one, or raise its error."""
         for _case, error in self.refused:
             raise error
         (case,) = self.done
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class NoneSubmitted(RuleError):
-    """What is submitted together was refused together; ``refused`` says what stood against it."""
+    """A joint submission was refused as a whole; ``refused`` holds the errors."""
 
     code = "none_submitted"
 
@@ -73,7 +73,7 @@ class NoneSubmitted(RuleError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody asks for; ``request_key`` makes asking twice harmless."""
+    """The content of an application; ``request_key`` makes its creation idempotent."""
 
     kind: str
     account_id: int
@@ -88,11 +88,11 @@ class Draft:
     notice_id: int | None = None
     import_id: int | None = None
     proposal: Mapping[str, Any] = field(default_factory=dict)
-    receivers: tuple[int, ...] = ()  # the other enterprises concerned, where no line names them
+    receivers: tuple[int, ...] = ()  # receiving enterprises, where the kind has no lines
 
 
 def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
-    """Save drafts; a request key seen before yields the application it made then.
+    """Save drafts; an existing request key yields its application.
 
     Returns the ids in the order of ``drafts``.  Raises RuleError for a malformed draft and
     NotFound where the account or the key's application is not the actor's.
@@ -104,14 +104,14 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
             raise NotFound(_("There is no such account"))
         _require_starter(draft.kind, draft.account_id, actor)
     made = rows.insert(drafts, actor, now)
-    return [made.get(draft.request_key) or _made_before(draft) for draft in drafts]
+    return [made.get(draft.request_key) or _existing_id(draft) for draft in drafts]
 
 
 def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> Case:
     """Replace the content of a draft or of an application that was sent back.
 
-    Raises RuleError for malformed content, NotFound outside the actor's scope and NotAllowed in
-    any other status.
+    Raises RuleError for malformed content, NotFound outside the actor's scope, NotAllowed in any
+    other status.
     """
     _require_known_categories([draft])
     _require_well_formed(draft)
@@ -129,35 +129,32 @@ def edit(application_id: int, draft: Draft, actor: Actor, *, now: datetime) -> C
 
 
 def hold(application_ids: Sequence[int], actor: Actor) -> list[Case]:
-    """Lock applications, in the engine's order, until the transaction ends: what is signed stays."""
+    """Lock applications, in the engine's order, until the transaction ends."""
     calendar.share_transfers()
     return rows.lock(application_ids, actor)
 
 
 def submit(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
-    """Submit drafts: every check runs, and the tonnes leave their bucket at once.
+    """Submit drafts: check every rule and reserve the tonnes.
 
-    Per item: done, or the RuleError that stood against it (wrong status, restricted account,
-    outside trading hours, not enough tonnes, the kind's own rules).
+    Returns per item done or its RuleError (wrong status, restricted account, outside trading hours,
+    not enough tonnes, the kind's own rules).
     """
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = gather(cases, calendar.moment_at(now))
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_judge, case, facts, actor))
+        _attempt(outcome, case, partial(_judge, case, facts, actor))
     _reserve(outcome.done, Stage.SUBMISSION, actor, now)
     with posting.ledger_errors():
-        rows.call_parties(outcome.done)
+        rows.reset_agreements(outcome.done)
         rows.record(outcome.done, Action.SUBMIT, actor, now)
     return outcome
 
 
 def submit_all(application_ids: Sequence[int], actor: Actor, *, now: datetime) -> list[Case]:
-    """Submit drafts together: all, or none where a rule stands against one.
-
-    Raises NoneSubmitted; nothing has changed then.
-    """
+    """Submit all drafts or none.  Raises NoneSubmitted, having changed nothing."""
     with db.session.begin_nested():
         outcome = submit(application_ids, actor, now=now)
         if outcome.refused:
@@ -168,14 +165,14 @@ def submit_all(application_ids: Sequence[int], actor: Actor, *, now: datetime) -
 def withdraw(
     application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
 ) -> Outcome:
-    """Take applications back before they take effect; the recorded posting is reversed."""
+    """Withdraw applications before they take effect; their posting is reversed."""
     require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     closed = _last_closed_day()
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_require_withdrawable, case, closed, actor))
+        _attempt(outcome, case, partial(_require_withdrawable, case, closed, actor))
     _reverse_postings(outcome.done, Stage.WITHDRAWAL, actor, now)
     for case in outcome.done:
         case.status = Status.WITHDRAWN
@@ -186,11 +183,10 @@ def withdraw(
 def approve(
     application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str = ""
 ) -> Outcome:
-    """Record a reviewer's yes on each application that awaits it; the last yes carries it out.
+    """Record a reviewer's approval of each application; the last one carries it out.
 
-    Per item: done, or the RuleError that stood against it (already decided, not this party's
-    turn, submitted by the same person, no longer what was signed on submission, restricted
-    meanwhile, outside trading hours).
+    Returns per item done or its RuleError (already decided, another party's turn, submitted by the
+    same person, altered since it was signed, restricted meanwhile, outside trading hours).
     """
     require_showable(comment, _("Review comment"), field="comment")
     calendar.share_transfers()
@@ -199,7 +195,11 @@ def approve(
     altered = evidence.altered([case.id for case in cases])
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_agree, case, facts, actor, is_altered=case.id in altered))
+        _attempt(
+            outcome,
+            case,
+            partial(_record_approval, case, facts, actor, is_altered=case.id in altered),
+        )
     _move_to_transit(
         [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
     )
@@ -221,15 +221,15 @@ def approve(
 def send_back(
     application_ids: Sequence[int], actor: Actor, *, now: datetime, comment: str
 ) -> Outcome:
-    """Return applications to their initiator, who may change and submit them again.
+    """Send applications back to their initiator, who may change and submit them again.
 
-    A reason is required.  The reserved tonnes go back: the recorded posting is reversed.
+    A comment is required.  The posting is reversed.
     """
     comment = review_comment(comment, is_required=True)
     cases = rows.lock(application_ids, actor)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _try(outcome, case, partial(_require_reviewer, case, actor, Action.SEND_BACK))
+        _attempt(outcome, case, partial(_require_reviewer, case, actor, Action.SEND_BACK))
     _reverse_postings(outcome.done, Stage.SENT_BACK, actor, now)
     for case in outcome.done:
         case.status, case.step, case.posting_id = Status.RETURNED, 0, None
@@ -238,7 +238,7 @@ def send_back(
 
 
 def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: datetime) -> None:
-    """Keep a machine's drafts that a rule refused, each with its reason; nothing moves."""
+    """Store refused requests of a machine, each with its reason."""
     for case, _error in refused:
         require(case, Action.SUBMIT)
         case.status, case.settles_on = Status.REFUSED, None
@@ -247,10 +247,10 @@ def refuse(refused: Sequence[tuple[Case, RuleError]], actor: Actor, *, now: date
 
 
 def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
-    """Delete a draft that was never submitted: its content goes, its number and history stay.
+    """Delete the content of a draft that was never submitted; its number and history stay.
 
-    Raises NotFound outside the actor's scope, and NotAllowed where it is not the actor's, was
-    submitted, or came with a file, whose drafts are withdrawn together.
+    Raises NotFound outside the actor's scope, NotAllowed where it is not the actor's, was submitted
+    or was imported (imported drafts are withdrawn together).
     """
     cases = rows.lock([application_id], actor)
     for _case, error in _missing([application_id], cases):
@@ -271,7 +271,7 @@ def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
 
 
 def review_comment(comment: str, *, is_required: bool) -> str:
-    """Return a review comment as it is kept.  Raises RuleError, for the field ``comment``."""
+    """Return a normalised review comment.  Raises RuleError for the field ``comment``."""
     if len(comment) > LONGEST_REASON or "\x00" in comment:
         message = _("A review comment has at most %(most)d characters", most=LONGEST_REASON)
         raise RuleError(message, field="comment")
@@ -310,7 +310,7 @@ def _require_well_formed(draft: Draft) -> None:
 
 
 def _require_known_categories(drafts: Sequence[Draft]) -> None:
-    """Refuse what no kind has; whether it is still offered is asked on submission."""
+    """Refuse unknown categories; whether one is in force is checked on submission."""
     named = [draft for draft in drafts if draft.category]
     known = catalogue().values if named else {}
     if any(draft.category not in known.get(draft.kind, ()) for draft in named):
@@ -320,10 +320,9 @@ def _require_known_categories(drafts: Sequence[Draft]) -> None:
 
 
 def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
-    """Only the applicant speaks for itself, and only the registry for the registry.
+    """Raise NotAllowed unless the actor may act as the party that starts this kind.
 
-    Who may see an application does not act in its name.  The system's own runs, which no person
-    can start as such, are the exception.
+    Row scope is not enough.  SYSTEM, as whom no person can act, is exempt.
     """
     started_by = KINDS[kind].started_by
     if actor == SYSTEM:
@@ -350,8 +349,8 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     _advance(case)
 
 
-def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
-    """Take one yes: a step is over when all whom it asks have given theirs."""
+def _record_approval(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
+    """Record one approval; the step ends with the approval of all whom it asks."""
     kind = KINDS[case.kind]
     _require_reviewer(case, actor, Action.APPROVE)
     if is_altered:
@@ -360,20 +359,20 @@ def _agree(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
             code="altered",
         )
     kind.judge(case, facts, Action.APPROVE)
-    turn = _turn(case)
-    if turn is Party.RECEIVER:
+    awaited = _awaited_party(case)
+    if awaited is Party.RECEIVER:
         assert actor.account_id is not None
         case.agreed |= {actor.account_id}
         if case.agreed < case.receivers:
             return
-    if turn is Party.COLLEAGUE:  # The hour of the second operator's yes counts.
+    if awaited is Party.COLLEAGUE:  # The cut-off applies to the second operator's approval.
         case.settles_on = kind.settling_day(facts)
     case.step += 1
     _advance(case)
 
 
 def _advance(case: Case) -> None:
-    """Let a case wait for its step's party, or take effect where there is none."""
+    """Set the status for the case's step: in review, pending settlement, or approved."""
     kind = KINDS[case.kind]
     if case.step < len(kind.reviews):
         case.status = Status.IN_REVIEW
@@ -383,25 +382,25 @@ def _advance(case: Case) -> None:
         case.status = Status.APPROVED
 
 
-def _turn(case: Case) -> Party:
-    """Return whose yes or no a case under review waits for."""
+def _awaited_party(case: Case) -> Party:
+    """Return the party whose decision a case under review awaits."""
     return Party.COLLEAGUE if case.step == COLLEAGUE_STEP else KINDS[case.kind].reviews[case.step]
 
 
 def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
     require(case, action)
-    turn = _turn(case)
-    # Who entered what a colleague then changed and submitted is the other of the two.
-    barred = {case.submitted_by} if turn is Party.COLLEAGUE else case.signers
+    awaited = _awaited_party(case)
+    # In 操作复核 only the submitter is barred: the second operator may have entered it.
+    barred = {case.submitted_by} if awaited is Party.COLLEAGUE else case.signers
     if actor.member_id is not None and actor.member_id in barred:
         raise NotAllowed(
             _("Nobody reviews what they entered, submitted or approved before"),
             code="own_application",
         )
-    is_asked = party(actor) is turn
-    if turn is Party.RECEIVER:
+    is_asked = party(actor) is awaited
+    if awaited is Party.RECEIVER:
         is_asked = actor.account_id in case.receivers - case.agreed
-    if turn is Party.COLLEAGUE:
+    if awaited is Party.COLLEAGUE:
         is_asked = actor.account_id == case.account_id and actor.member_id is not None
     if not is_asked:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
@@ -426,13 +425,13 @@ def _require_withdrawable(case: Case, closed: date | None, actor: Actor) -> None
 
 
 def party(actor: Actor) -> Party:
-    """Return which party of a review a person speaks for, by row scope."""
+    """Return the party of a review that a member acts as, by row scope."""
     if actor.account_id is not None:
         return Party.RECEIVER
     return Party.AUTHORITY if actor.province is not None else Party.REGISTRY
 
 
-def _try(outcome: Outcome, case: Case, step: Callable[[], None]) -> None:
+def _attempt(outcome: Outcome, case: Case, step: Callable[[], None]) -> None:
     try:
         step()
     except RuleError as error:
@@ -442,7 +441,7 @@ def _try(outcome: Outcome, case: Case, step: Callable[[], None]) -> None:
 
 
 def _missing(ids: Iterable[int], cases: Iterable[Case]) -> list[tuple[Case, RuleError]]:
-    """What is not there, or not in the actor's scope, is not found: the two look the same."""
+    """Return a NotFound for each id that does not exist or is out of scope, which look the same."""
     found = {case.id for case in cases}
     return [
         (
@@ -461,7 +460,7 @@ def _last_closed_day() -> date | None:
     return db.session.scalar(text("SELECT max(day) FROM settlement_run"))
 
 
-def _made_before(draft: Draft) -> int:
+def _existing_id(draft: Draft) -> int:
     found = db.session.execute(
         select(Application.id, Application.account_id, Application.kind).where(
             Application.request_key == draft.request_key
@@ -489,7 +488,7 @@ def _posting(case: Case, moves: tuple[Any, ...], stage: Stage, actor: Actor) -> 
 
 
 def _reserve(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -> None:
-    """Let the tonnes leave their buckets, and note by which posting each case's did."""
+    """Post the moves of submission, and note each case's posting."""
     requests = [
         _posting(case, KINDS[case.kind].reserving(case), stage, actor)
         for case in cases

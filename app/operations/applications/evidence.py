@@ -1,9 +1,8 @@
-"""What is signed of applications and reviews, and the folder by which an auditor verifies it alone.
+"""Signed content of applications and reviews, and the folder for an auditor to verify it.
 
-The content of an application is put together from its own rows, in the one canonical form
-(app/pki/canonical.py): the applicant signs it on submission; who submits many at once, and every
-reviewer, signs a manifest that names each application with the digest of that content
-(docs/adr/0019).
+The content of an application is composed from its rows, in canonical form (app/pki/canonical.py).
+The applicant signs it on submission; bulk submissions and all reviews sign a manifest of numbers
+and digests of contents (docs/adr/0019).
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an application says: ``values`` are signed, ``text`` is their canonical form."""
+    """An application's content: ``values`` and their canonical form ``text``."""
 
     values: dict[str, Any]
     text: bytes
 
     @property
     def item(self) -> dict[str, str]:
-        """Return the line of a manifest that stands for it."""
+        """Return its item in a manifest."""
         return {
             "number": self.values["number"],
             "sha256": hashlib.sha256(self.text).hexdigest(),
@@ -59,15 +58,15 @@ class Content:
 
 
 def submission(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
-    """Return what the applicant signs on 提交 of one application."""
+    """Return the payload for 提交 of one application."""
     (content,) = found.values()
     return {"schema": SUBMISSION, **_person(actor), "application": content.values}
 
 
 def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
-    """Return what is signed on 提交 of many of one kind: one manifest, and what they add up to.
+    """Return the payload for 提交 of many of one kind: a manifest with totals.
 
-    No enterprise is named: each one's evidence is handed out with the manifest.
+    It names no enterprise, since it is part of each one's evidence.
     """
     (kind,) = {content.values["kind"] for content in found.values()}
     summed = {
@@ -80,7 +79,7 @@ def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
         **_person(actor),
         "kind": kind,
         **(summed if summed["lines"] else {}),
-        **_came_with(found),
+        **_import_files(found),
         **_items(found),
     }
 
@@ -88,7 +87,7 @@ def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
 def review(
     found: Mapping[int, Content], decision: str, comment: str, actor: Actor
 ) -> dict[str, Any]:
-    """Return what a reviewer signs on 通过 or 退回: one manifest, however many applications."""
+    """Return the payload for 通过 or 退回: one manifest for any number of applications."""
     return {
         "schema": REVIEW,
         **_person(actor),
@@ -99,9 +98,9 @@ def review(
 
 
 def contents(ids: Sequence[int]) -> dict[int, Content]:
-    """Return the content of applications by id, in one statement; what is empty is left out.
+    """Return the content of applications by id, in one statement; empty values are left out.
 
-    Quantities are texts of decimal digits, in tonnes; of personal data a digest alone is signed.
+    Quantities are strings of decimal digits, in tonnes; personal data are replaced by digests.
     """
     found = {}
     for row in db.session.execute(_CONTENTS, {"ids": list(ids)}):
@@ -115,7 +114,7 @@ def _items(found: Mapping[int, Content]) -> dict[str, Any]:
 
 
 def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Add the lines up by instrument."""
+    """Total the lines by instrument."""
     names: dict[str, str] = {}
     tonnes: Counter[str] = Counter()
     for line in lines:
@@ -126,8 +125,8 @@ def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def _came_with(ids: Iterable[int]) -> dict[str, Any]:
-    """Name the imported files that applications came with, as their importer knows them."""
+def _import_files(ids: Iterable[int]) -> dict[str, Any]:
+    """Return the names of the applications' imported files."""
     rows = db.session.execute(
         select(ImportFile.id, ImportFile.name, ImportFile.sha256)
         .where(
@@ -149,7 +148,7 @@ def keep(
     purpose: str,
     signed_at: Any,
 ) -> int:
-    """Keep a verified signature; `cover` then says for which events.  Returns its id."""
+    """Store a verified signature and return its id; `cover` binds it to events."""
     return certificates.keep_signature(
         certificate, content, cms, purpose=purpose, signed_at=signed_at
     ).id
@@ -160,8 +159,8 @@ def cover(
 ) -> None:
     """Bind a signature to the actor's last event of each application, in the act's transaction.
 
-    What the application said when it was signed for is kept with it: the act may change it, and so
-    may a later one, as another name of the enterprise does.
+    The signed content is stored with it, since later acts may change the application's content,
+    e.g. by renaming the enterprise.
     """
     values = {
         "signature": signature_id,
@@ -173,7 +172,7 @@ def cover(
 
 
 def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
-    """Return the contents of applications that still are what the signed manifest names."""
+    """Return the contents of those applications that still match the signed manifest."""
     signed = parse(db.session.get_one(Signature, signature_id).content)["payload"]["items"]
     digests = {item["number"]: item["sha256"] for item in signed}
     return {
@@ -184,10 +183,9 @@ def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
 
 
 def altered(ids: Sequence[int]) -> set[int]:
-    """Return which applications no longer say what was signed when they were last submitted.
+    """Return the applications whose content differs from that signed on their last submission.
 
-    Names may differ, for an enterprise may have another one since; what no person signed is not
-    judged.
+    Names are ignored, since enterprises may be renamed, and so are unsigned submissions.
     """
     signed = {row.id: row.content for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
     if not signed:
@@ -200,7 +198,7 @@ def altered(ids: Sequence[int]) -> set[int]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Compare two contents but for the names in them, as `alike` of the auditor's script does."""
+    """Compare two contents without names, like `alike` in the auditor's script."""
     return one == other or _NAMES.sub("", one) == _NAMES.sub("", other)
 
 
@@ -209,7 +207,7 @@ def _person(actor: Actor) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Make texts fit to be signed, and leave out what is empty."""
+    """Normalise texts for signing, and leave out empty values."""
     if isinstance(value, str):
         return one_line(value)
     if isinstance(value, dict):
@@ -224,11 +222,10 @@ def _plain(value: Any) -> Any:
 
 
 def export(number: str, folder: Path) -> list[Path]:
-    """Write everything by which an application's signatures are verified with openssl alone.
+    """Write the files to verify an application's signatures with openssl alone.
 
-    For each signature: the signed content, the signature, the certificate and the revocation list
-    of its day, and what the application said then; the authority's chain, and a script of openssl
-    commands.  Raises NotFound.
+    For each signature the signed content, the signature, its certificate and revocation list, and
+    the application's content then; the authority's chain, and a script.  Raises NotFound.
     """
     application = db.session.scalar(select(Application).where(Application.number == number))
     if application is None:

@@ -1,4 +1,4 @@
-"""What the rules look at, read once for a batch of applications: each question is one statement."""
+"""Reading the rules' Facts for a batch of applications, each in one statement."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ from sqlalchemy import BigInteger, Integer, String
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.rules import Notice, Source
-from app.domain.moves import Bucket
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
-_SPENDABLE = {
-    bucket: bucket.column for bucket in (Bucket.AVAILABLE, Bucket.TRADING, Bucket.CUSTODY)
-}
+# What a submission can take tonnes from.
+_SPENDABLE = sorted({kind.reserves[0] for kind in KINDS.values() if kind.reserves})
 
 
 def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
-    """Read what the rules look at, once for the batch, after the locks.
+    """Read the Facts of a batch, after locking.
 
-    Holdings, and what was issued, are read of what is to be submitted alone: what is under review
-    holds its tonnes.
+    Holdings and issuances are read for drafts only: applications under review have their tonnes
+    reserved.
     """
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
     submitted = [case for case in cases if case.status is not Status.IN_REVIEW]
     rows = _holdings(submitted, moment.day)
-    accounts = [*rows, *_standing({case.account_id for case in reviewed})]
+    accounts = [*rows, *_account_flags({case.account_id for case in reviewed})]
     named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
         moment=moment,
         holdings={
-            (row.account_id, row.instrument_id, bucket): getattr(row, column)
+            (row.account_id, row.instrument_id, bucket): getattr(row, bucket.column)
             for row in rows
-            for bucket, column in _SPENDABLE.items()
+            for bucket in _SPENDABLE
         },
         instruments={row.instrument_id: row.instrument for row in named},
         offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
@@ -54,8 +52,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
-        lacking_documents=_those(_LACKING_DOCUMENTS, cases, "account_change"),
-        duplicate_uscc=_those(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
+        lacking_documents=_matching(_LACKING_DOCUMENTS, cases, "account_change"),
+        duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
     )
@@ -76,10 +74,10 @@ def _categories(cases: Sequence[Case], today: date) -> frozenset[tuple[str, str]
     return catalogue().offered(today)
 
 
-def _standing(accounts: Collection[int]) -> Sequence[Any]:
+def _account_flags(accounts: Collection[int]) -> Sequence[Any]:
     if not accounts:
         return ()
-    return db.session.execute(_STANDING, {"accounts": list(accounts)}).all()
+    return db.session.execute(_ACCOUNT_FLAGS, {"accounts": list(accounts)}).all()
 
 
 def _instruments(ids: Collection[int]) -> Sequence[Any]:
@@ -140,18 +138,17 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
-def _those(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
-    """Return the cases of these kinds that a statement finds."""
+def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
+    """Return the cases of these kinds that a statement selects."""
     ids = [case.id for case in cases if case.kind in kinds]
     return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
 
 _HOLDINGS = typed(
-    """
+    f"""
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
-           v.venues, coalesce(h.available, 0) AS available, coalesce(h.trading, 0) AS trading,
-           coalesce(h.custody, 0) AS custody
+           v.venues, {", ".join(f"coalesce(h.{b.column}, 0) AS {b.column}" for b in _SPENDABLE)}
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
@@ -161,7 +158,7 @@ _HOLDINGS = typed(
                   WHERE greatest(t.valid_from, e.valid_from) <= :today
                     AND coalesce(least(t.disabled_from, e.disabled_from) > :today, true)
                   GROUP BY t.instrument_id) AS v ON v.instrument_id = i.id
-    """,
+    """,  # noqa: S608 - our own column names
     accounts=Integer,
     instruments=Integer,
 )
@@ -174,7 +171,7 @@ _INSTRUMENTS = typed(
     ids=Integer,
 )
 
-_STANDING = typed(
+_ACCOUNT_FLAGS = typed(
     "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
     accounts=Integer,
 )
@@ -221,7 +218,7 @@ _ISSUED = typed(
     once=String,
 )
 
-# Accounts opened in a batch came without their documents (manual 二-三 说明).
+# Accounts opened in a batch lack their documents (manual 二-三 说明).
 _LACKING_DOCUMENTS = typed(
     """
     SELECT a.id FROM application a JOIN account c ON c.id = a.account_id
@@ -231,8 +228,8 @@ _LACKING_DOCUMENTS = typed(
     ids=BigInteger,
 )
 
-# A proposal keeps [before, after] by field (operations/accounts/details.py).  Of two in one batch that
-# propose the same code, the first has it.
+# Proposals are [before, after] by field (operations/accounts/details.py).  Of two in one batch that
+# propose the same code, the first succeeds.
 _DUPLICATE_USCC = typed(
     """
     WITH proposed AS MATERIALIZED (

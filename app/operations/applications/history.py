@@ -1,4 +1,4 @@
-"""The last thing that was done to an application, and how it is told to whoever comes after."""
+"""The last event of an application, and its description."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from app.models import ApplicationEvent
 
 
 def last_event(application_id: int, *actions: Action) -> ApplicationEvent | None:
-    """Return the last event of an application, of these actions where some are named."""
+    """Return the last event of an application, of these actions if any are given."""
     found = select(ApplicationEvent).where(ApplicationEvent.application_id == application_id)
     if actions:
         found = found.where(ApplicationEvent.action.in_(actions))
     return db.session.scalars(found.order_by(ApplicationEvent.id.desc()).limit(1)).one_or_none()
 
 
-def told(event: ApplicationEvent) -> str:
-    """Say who did what, and when."""
+def described(event: ApplicationEvent) -> str:
+    """Describe an event: action, person and time."""
     return _(
         "%(action)s by %(who)s at %(at)s",
         action=str(ACTION_TITLES[Action(event.action)]),

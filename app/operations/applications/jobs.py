@@ -1,8 +1,8 @@
-"""Jobs: work that takes longer than a request should, chunk by chunk, each in its own transaction.
+"""Background jobs, run in chunks, each in its own transaction.
 
-A kind of job is data: the permission it needs and one function that deals with the next items.  What
-it does and how far it is are committed together, so a job whose worker died is taken up where it was
-and no item is dealt with twice (docs/adr/0016-outbox-and-jobs.md).
+A kind of job is data: a permission and a function that processes the next items.  Results and
+position are committed together, so that a job whose worker died resumes without processing an item
+twice (docs/adr/0016-outbox-and-jobs.md).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
-TASK, QUEUE = "run_job", "jobs"  # What the queue calls them; app/worker.py has the task.
+TASK, QUEUE = "run_job", "jobs"  # names in the queue; the task is in app/worker.py
 CHUNK = 2_000
 OPEN_STATES = ("queued", "running")
 
-# It only writes rows, on the connection of the caller's transaction: it has none of its own.
+# For enqueuing on the connection of the caller's transaction; never opened.
 _queue = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item that a rule stood against."""
+    """An item that a rule refused."""
 
     item: int | None
     reason: str
@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Chunk:
-    """What became of the items just dealt with; ``result`` is added to the job's."""
+    """The result of a chunk; ``result`` is added to the job's."""
 
     done: int = 0
     failures: Sequence[Failure] = ()
@@ -54,7 +54,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a kind's function needs to know: whose job, what is asked, how far it is."""
+    """The input of a kind's function: actor, arguments and position."""
 
     job_id: int
     arguments: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Work:
     now: datetime
 
     def next_items(self, name: str = "ids", most: int = CHUNK) -> list[Any]:
-        """Return the next items of a list among the arguments."""
+        """Return the next items of a list argument."""
         return self.arguments[name][self.position : self.position + most]
 
 
@@ -72,15 +72,15 @@ class Work:
 class JobKind:
     """One kind of job.
 
-    ``step`` deals with the next items and answers for each of them: done and failures together say
-    how many they were.  ``permission`` is asked for again before every step.
+    ``step`` processes the next items; its done and failures must add up to their number.
+    ``permission`` is checked before every step.
     """
 
     code: str
     title: Any
     step: Callable[[Work], Chunk]
     permission: tuple[str, str] | None = None  # ("can_bulk", "ReviewView")
-    check: Callable[[Mapping[str, Any]], None] | None = None  # Raises RuleError at the start.
+    check: Callable[[Mapping[str, Any]], None] | None = None  # of the arguments; raises RuleError
 
 
 def start(
@@ -92,11 +92,11 @@ def start(
     now: datetime,
     title: str = "",
 ) -> int:
-    """Write a job and put it into the queue, both in the caller's transaction; returns its id.
+    """Write a job and enqueue it, in the caller's transaction; return its id.
 
-    ``total`` is the number of items, at least one.  Raises what the kind's check raises.
+    ``total`` is the number of items, at least one.  Raises RuleError of the kind's check.
     """
-    known = KINDS[kind]
+    known = JOB_KINDS[kind]
     assert actor.member_id is not None, "a job belongs to a person"
     assert total > 0
     if known.check:
@@ -123,15 +123,15 @@ def start(
 
 
 def advance(job_id: int, *, now: datetime) -> bool:
-    """Deal with the next items of a job; tells whether the job is over.
+    """Process the next chunk of a job; tell whether the job is finished.
 
-    The job's row is locked first, so that two workers never work on one job.  Raises RuleError
-    where its member may no longer do this; the caller rolls back and calls `fail`.
+    Locks the job's row, so that no two workers run it.  Raises RuleError where the member has lost
+    the permission; the caller rolls back and calls `fail`.
     """
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
     if job.state not in OPEN_STATES:
         return True
-    kind = KINDS[job.kind]
+    kind = JOB_KINDS[job.kind]
     work = Work(
         job_id=job.id,
         arguments=job.arguments,
@@ -156,7 +156,7 @@ def advance(job_id: int, *, now: datetime) -> bool:
 
 
 def fail(job_id: int, reason: str, *, now: datetime) -> None:
-    """End a job that cannot go on; what it has done stays done."""
+    """Mark a job as failed; committed chunks stay."""
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
     if job.state in OPEN_STATES:
         job.state, job.error, job.ended_at = "failed", reason[:500], now
@@ -164,9 +164,9 @@ def fail(job_id: int, reason: str, *, now: datetime) -> None:
 
 
 def abort(job_id: int, actor: Actor, *, now: datetime) -> None:
-    """Stop a job of one's own after the items just being dealt with.
+    """Stop the actor's own job after the running chunk.
 
-    Raises NotFound for another member's job and NotAllowed where it is over.
+    Raises NotFound for another member's job and NotAllowed for a finished one.
     """
     job = db.session.scalars(
         select(Job).where(Job.id == job_id, Job.member_id == actor.member_id).with_for_update()
@@ -188,7 +188,7 @@ def _enqueue(job_id: int) -> None:
 
 
 def _actor(job: Job, kind: JobKind) -> Actor:
-    """Rebuild the actor as the database knows the member now, with the address kept."""
+    """Return the actor by the member's current data and the job's address."""
     member = db.session.get_one(Member, job.member_id, populate_existing=True)
     if not member.active:
         raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
@@ -227,7 +227,7 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
 
 
 def _review(work: Work) -> Chunk:
-    """通过 or 退回 the next applications, as ReviewView does with a few."""
+    """通过 or 退回 of the next applications."""
     outcome = deciding.decide(
         work.next_items(),
         work.arguments["action"],
@@ -248,7 +248,7 @@ def _review(work: Work) -> Chunk:
     )
 
 
-KINDS: dict[str, JobKind] = {
+JOB_KINDS: dict[str, JobKind] = {
     kind.code: kind
     for kind in (
         JobKind(

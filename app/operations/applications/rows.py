@@ -1,6 +1,6 @@
-"""The rows of applications, many at a time: saved, read under lock, and written back.
+"""Set-based reading, locking and writing of applications.
 
-Each function is one statement, whatever the number of applications.
+Each function takes a fixed number of statements, whatever the number of applications.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LONGEST_COMMENT = 500
 
 
 def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]:
-    """Save drafts with their lines and parties; return the new ids by request key.
+    """Insert drafts with lines and parties; return the new ids by request key.
 
-    A key that is there already is left out.
+    Existing keys are skipped.
     """
     lines = [(draft.request_key, line) for draft in drafts for line in draft.lines]
     parties = [(draft.request_key, each) for draft in drafts for each in draft.receivers]
@@ -45,7 +45,7 @@ def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]
 
 
 def replace(application_id: int, draft: Any) -> None:
-    """Give an application that can be edited another content, lines and parties included."""
+    """Replace the content of an editable application, lines and parties included."""
     db.session.execute(
         _REPLACE,
         {
@@ -61,8 +61,8 @@ def replace(application_id: int, draft: Any) -> None:
 def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
     """Lock the applicants' accounts, then the applications in scope; return them by id.
 
-    In scope is what belongs to the actor's own account or province, and what asks the actor's
-    enterprise as a receiver.
+    In scope are those of the actor's account or province, and those with the actor's enterprise as
+    a receiver.
     """
     scope = {"ids": list(ids), "account": actor.account_id, "province": actor.province}
     accounts = db.session.scalars(_LOCK_ACCOUNTS, scope).all()
@@ -74,7 +74,7 @@ def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
 
 
 def _case(row: Any) -> Case:
-    """Make a case of a locked row, whose columns stand in the order of its fields."""
+    """Return the case of a locked row, whose first columns are in the order of Case's fields."""
     case = Case(*row)
     case.status = Status(row.status)
     case.proposal = row.proposal or {}
@@ -85,8 +85,8 @@ def _case(row: Any) -> Case:
     return case
 
 
-def call_parties(cases: Iterable[Case]) -> None:
-    """Ask every receiver anew: agreements to an earlier submission lapse (manual 六-一-3)."""
+def reset_agreements(cases: Iterable[Case]) -> None:
+    """Reset the receivers' agreements, which hold for one submission (manual 六-一-3)."""
     asked = [
         (case.id, account)
         for case in cases
@@ -95,7 +95,7 @@ def call_parties(cases: Iterable[Case]) -> None:
     ]
     if asked:
         db.session.execute(
-            _CALL,
+            _RESET_AGREEMENTS,
             {
                 "ids": [id_ for id_, _account in asked],
                 "accounts": [account for _id, account in asked],
@@ -104,7 +104,7 @@ def call_parties(cases: Iterable[Case]) -> None:
 
 
 def record_agreement(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Note a receiver's yes."""
+    """Record a receiver's agreement."""
     if not cases or actor.account_id is None:
         return
     db.session.execute(
@@ -126,7 +126,7 @@ def record(
     comment: str = "",
     comments: Sequence[str] = (),
 ) -> None:
-    """Write the state that each case has reached, its event and its 操作日志 row, in one statement."""
+    """Write each case's state, event and 操作日志 row, in one statement."""
     if not cases:
         return
     own: list[str | None] = [each[:LONGEST_COMMENT] for each in comments]
@@ -279,7 +279,7 @@ _ADD_LINES = typed(
     **_LINE_TYPES,
 )
 
-# The list of ids is gone through once: joined to the accounts, it would be for each of them.
+# MATERIALIZED: the ids are looked up once, not once for each account.
 _LOCK_ACCOUNTS = typed(
     """
     WITH asked AS MATERIALIZED (SELECT id, account_id FROM application WHERE id = ANY(:ids))
@@ -295,8 +295,7 @@ _LOCK_ACCOUNTS = typed(
     ids=BigInteger,
 )
 
-# A receiver is asked from the submission on: another enterprise's draft does not exist for it, nor
-# what the applicant's second operator has not agreed to.
+# Receivers see an application from its submission, and after 操作复核 where required.
 _LOCK_APPLICATIONS = typed(
     """
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
@@ -329,7 +328,7 @@ _LOCK_APPLICATIONS = typed(
     accounts=Integer,
 )
 
-_CALL = typed(
+_RESET_AGREEMENTS = typed(
     """
     WITH asked AS (SELECT * FROM unnest(:ids, :accounts) AS w (application_id, account_id)),
          gone AS (

@@ -1,1 +1,1 @@
-"""履约: notices and how they stand, reminders, attestations."""
+"""履约: notices, reminders and attestations."""

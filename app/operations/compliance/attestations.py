@@ -1,4 +1,4 @@
-"""Attestations (证明): issued once for what has become final, found again by their check code."""
+"""Attestations (证明): issuing them once, lapsing, and finding them by check code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from app.operations.records.columns import typed
 
 CANCELLATION, COMPLIANCE = "cancellation", "compliance"
 PREFIXES = {CANCELLATION: "ZXZM", COMPLIANCE: "LYZM"}
-# No letter or digit that can be taken for another; 16 of 30 are 78 bits, which nobody guesses.
+# Without look-alikes; 16 of 30 characters are 78 bits.
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """What is to be certified, as it is now: these facts are kept and never read again."""
+    """The facts of an attestation, a snapshot that is stored."""
 
     kind: str
     account_id: int
@@ -44,7 +44,7 @@ class Certified:
 def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Issue 自愿注销证明 for approved cancellations, in the transaction of the approval.
 
-    What has one already keeps it.
+    Idempotent.
     """
     found = db.session.execute(_CANCELLED, {"ids": [case.id for case in cases]}).all()
     certified = []
@@ -61,17 +61,17 @@ def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) ->
 
 
 def certify_compliance(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Issue 履约证明 for the notices that these approved surrenders fulfilled; the others wait."""
+    """Issue 履约证明 for the notices that these approved surrenders fulfilled."""
     notices = {case.notice_id for case in cases if case.notice_id}
     issue(_fulfilled(notices, now), actor, now)
 
 
 def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
-    """Return the 履约证明 of a notice, issued now where it has none that holds.
+    """Return the valid 履约证明 of a notice, issuing one where there is none.
 
     Raises RuleError unless the notice is fulfilled.
     """
-    # Whoever refunds or adjusts holds this account, too: nobody certifies what is just taken away.
+    # Refunds and adjustments lock the account, too.
     db.session.execute(_LOCK_ACCOUNT_OF, {"id": notice_id})
     if of_notice(notice_id) is None:
         fulfilled = _fulfilled([notice_id], now)
@@ -132,21 +132,21 @@ def _drafted(certified: Sequence[Certified], now: datetime) -> list[Attestation]
 
 
 def refunded(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Let the 履约证明 of the notices lapse for which these approved refunds gave something back."""
+    """Lapse the 履约证明 of the notices of these approved refunds."""
     lapse([case.notice_id for case in cases if case.notice_id], actor, now)
 
 
 def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
-    """Let the 履约证明 of these notices lapse: what was surrendered or asked for is another now.
+    """Lapse the 履约证明 of these notices, whose surrendered quantity or obligation has changed.
 
-    No more is ever surrendered than a notice asks for, so that whatever takes from the one or
-    adds to the other ends the fulfilment.  The caller holds the accounts.
+    A notice is never surrendered for beyond its obligation, so that any such change ends the
+    fulfilment.  The caller holds the accounts' locks.
     """
     db.session.execute(_LAPSE, {"notices": list(notices), **actor.as_parameters(now)})
 
 
 def find(code: str) -> Attestation | None:
-    """Return the attestation that a check code names, however it was typed, or None."""
+    """Return the attestation of a check code, ignoring case and separators, or None."""
     code = re.sub(r"[^0-9A-Z]", "", code.upper())
     if len(code) != CODE_LENGTH:
         return None
@@ -162,13 +162,13 @@ def load(attestation_id: int) -> Attestation:
 
 
 def of_application(application_id: int) -> Attestation | None:
-    """Return the attestation that an application brought, if it has."""
+    """Return the attestation of an application, or None."""
     found = select(Attestation).where(Attestation.application_id == application_id)
     return db.session.scalars(found).one_or_none()
 
 
 def of_notice(notice_id: int) -> Attestation | None:
-    """Return the 履约证明 of a notice that holds, if it has one."""
+    """Return the valid 履约证明 of a notice, or None."""
     found = select(Attestation).where(
         Attestation.notice_id == notice_id, Attestation.lapsed_at.is_(None)
     )
@@ -181,7 +181,7 @@ def is_vouched(attestation: Attestation) -> bool:
 
 
 def shown_code(code: str) -> str:
-    """Return a check code in groups of four, as people read it."""
+    """Return a check code in groups of four."""
     return "-".join(code[place : place + 4] for place in range(0, len(code), 4))
 
 
@@ -245,7 +245,7 @@ _CANCELLED = typed(
     ids=BigInteger,
 )
 
-# The notices that are fulfilled by what was surrendered for them, less what a refund gave back.
+# Notices fulfilled by surrenders less refunds.
 _FULFILLED = typed(
     """
     SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline,

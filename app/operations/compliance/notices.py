@@ -1,6 +1,6 @@
-"""履约通知书: issuing them, and changing what they ask for and what they accept.
+"""履约通知书: issuing them, and changing obligation and 履约范围.
 
-Each operation locks the accounts, then the notices, as the engine does before its applications.
+Each operation locks accounts, then notices, like the engine before its applications.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LATEST = 5  # years after the compliance year, for a deadline
 
 @dataclass(frozen=True, slots=True)
 class NewNotice:
-    """What is asked of an enterprise for a year, until when, and with which instruments."""
+    """A notice to be issued."""
 
     account_id: int
     year: int
@@ -63,14 +63,14 @@ class NewNotice:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of each notice: done, or the RuleError that stood against it."""
+class NoticeOutcome:
+    """The notices done, and the RuleError of each that was refused."""
 
     done: list[int] = field(default_factory=list)
     refused: dict[int, RuleError] = field(default_factory=dict)
 
     def one(self) -> int:
-        """Return the only notice, or raise what stood against it."""
+        """Return the only notice's id, or raise its error."""
         for error in self.refused.values():
             raise error
         (id_,) = self.done
@@ -78,8 +78,8 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Standing:
-    """A notice under lock, and what was surrendered for it, in tonnes."""
+class LockedNotice:
+    """A locked notice with its surrendered and pending tonnes."""
 
     id: int
     number: str
@@ -96,7 +96,7 @@ class Standing:
 
     @property
     def gap(self) -> int:
-        """The tonnes that are still missing."""
+        """缺口, in tonnes; pending surrenders are not deducted."""
         return max(self.obligation - self.surrendered, 0)
 
 
@@ -106,14 +106,14 @@ class Standing:
 def issue(
     notices: Sequence[NewNotice], actor: Actor, *, now: datetime, import_id: int | None = None
 ) -> list[int]:
-    """Issue notices, all of them or none; returns their ids in the order given.
+    """Issue all notices or none; return their ids in the order given.
 
-    A province issues for its own enterprises.  Raises NotFound for an account out of scope and
-    RuleError where an enterprise has one for the year already or the content makes no sense.
+    Raises NotFound for an account out of scope, RuleError for invalid content and where an
+    enterprise has a notice for the year already.
     """
     offsets = _offsets({id_ for each in notices for id_ in each.instruments})
     for each in notices:
-        require_sane(each, offsets, now)
+        require_valid(each, offsets, now)
     _lock_accounts({each.account_id for each in notices}, actor)
     made = {
         (row.account_id, row.year): row.id
@@ -132,8 +132,8 @@ def issue(
     return [id_ for id_ in ids if id_ is not None]
 
 
-def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
-    """Raise RuleError where a notice makes no sense; ``offsets`` are the instruments that are CCER."""
+def require_valid(notice: NewNotice, offsets: frozenset[int], now: datetime) -> None:
+    """Raise RuleError for invalid content; ``offsets`` are the instruments that are CCER."""
     if not FIRST_YEAR <= notice.year <= now.astimezone(BEIJING).year:
         message = _(
             "The compliance year must lie between %(first)s and the current year", first=FIRST_YEAR
@@ -146,11 +146,11 @@ def require_sane(notice: NewNotice, offsets: frozenset[int], now: datetime) -> N
     if not notice.year < day.year <= notice.year + LATEST:
         message = _("The deadline must lie after the compliance year, and within five years of it")
         raise RuleError(message, field="deadline", code="deadline_implausible")
-    _require_scope_sane(notice.instruments, notice.offset_percent, offsets)
+    _require_scope_valid(notice.instruments, notice.offset_percent, offsets)
 
 
 def _offsets(instruments: set[int]) -> frozenset[int]:
-    """Return which of these instruments are CCER.  Raises RuleError where one does not exist."""
+    """Return the CCER among these instruments.  Raises RuleError where one does not exist."""
     found = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
     if not instruments <= found.keys():
         raise RuleError(
@@ -159,7 +159,7 @@ def _offsets(instruments: set[int]) -> frozenset[int]:
     return frozenset(id_ for id_ in instruments if found[id_] == "offset")
 
 
-def _require_scope_sane(
+def _require_scope_valid(
     instruments: Sequence[int], percent: Decimal, offsets: frozenset[int]
 ) -> None:
     if not set(instruments) - offsets:
@@ -192,37 +192,37 @@ def adjust(
     now: datetime,
     document_no: str,
     reason: str,
-) -> Outcome:
-    """Set obligations anew, by notice, upon a document; the history is kept.
+) -> NoticeOutcome:
+    """Change obligations, by notice id, on the basis of a document; the history is kept.
 
-    Refused: what would sink beneath what was surrendered and not refunded (R83), or its CCER
-    above the share; the way is 清缴退还 first.
+    Refused where surrendered tonnes would exceed the new obligation (R83), or surrendered CCER its
+    share; that requires 清缴退还 first.
     """
     _require_document(document_no, reason)
-    outcome, changed = Outcome(), []
-    for standing in lock(list(obligations), actor, outcome):
-        wanted = obligations[standing.id]
+    outcome, changed = NoticeOutcome(), []
+    for notice in lock(list(obligations), actor, outcome):
+        wanted = obligations[notice.id]
         try:
-            _require_covering(standing, wanted)
+            _require_not_below_surrendered(notice, wanted)
         except RuleError as error:
-            outcome.refused[standing.id] = error
+            outcome.refused[notice.id] = error
         else:
-            changed.append((standing, wanted))
+            changed.append((notice, wanted))
     if not changed:
         return outcome
     with _notice_errors():
         db.session.execute(
             _ADJUST,
             {
-                "ids": [standing.id for standing, _wanted in changed],
-                "obligations": [wanted for _standing, wanted in changed],
+                "ids": [notice.id for notice, _wanted in changed],
+                "obligations": [wanted for _notice, wanted in changed],
             },
         )
     _keep_history(changed, actor, now, document_no, reason)
-    attestations.lapse([standing.id for standing, _wanted in changed], actor, now)
+    attestations.lapse([notice.id for notice, _wanted in changed], actor, now)
     details = [{"before": s.obligation, "after": wanted} for s, wanted in changed]
     record("notice.adjust", [s for s, _wanted in changed], actor, details, document_no)
-    outcome.done = [standing.id for standing, _wanted in changed]
+    outcome.done = [notice.id for notice, _wanted in changed]
     return outcome
 
 
@@ -236,15 +236,15 @@ def change_scope(
     document_no: str,
     reason: str,
 ) -> None:
-    """Set anew what a notice accepts (履约范围), while nothing approved contradicts it.
+    """Change a notice's 履约范围, unless approved surrenders contradict it.
 
-    What is merely under review is judged by the new scope when it is reviewed.
+    Surrenders under review are checked against the new scope on approval.
     """
     _require_document(document_no, reason)
-    _require_scope_sane(instruments, offset_percent, _offsets(set(instruments)))
-    outcome = Outcome()
-    for standing in lock([notice_id], actor, outcome):
-        _require_nothing_contradicts(standing, instruments, offset_percent)
+    _require_scope_valid(instruments, offset_percent, _offsets(set(instruments)))
+    outcome = NoticeOutcome()
+    for notice in lock([notice_id], actor, outcome):
+        _require_nothing_contradicts(notice, instruments, offset_percent)
         held = NoticeInstrument.notice_id == notice_id
         before = db.session.scalars(select(NoticeInstrument.instrument_id).where(held)).all()
         db.session.execute(delete(NoticeInstrument).where(held))
@@ -253,12 +253,12 @@ def change_scope(
         db.session.execute(
             update(Notice).where(Notice.id == notice_id).values(offset_percent=offset_percent)
         )
-        _keep_history([(standing, standing.obligation)], actor, now, document_no, reason)
+        _keep_history([(notice, notice.obligation)], actor, now, document_no, reason)
         detail = {
-            "before": {"instruments": sorted(before), "percent": str(standing.offset_percent)},
+            "before": {"instruments": sorted(before), "percent": str(notice.offset_percent)},
             "after": {"instruments": sorted(set(instruments)), "percent": str(offset_percent)},
         }
-        record("notice.scope", [standing], actor, [detail], document_no)
+        record("notice.scope", [notice], actor, [detail], document_no)
         outcome.done = [notice_id]
     outcome.one()
     db.session.expire_all()
@@ -275,38 +275,38 @@ def _require_document(document_no: str, reason: str) -> None:
         raise RuleError(_("Enter the reason"), field="reason", code="reason_missing")
 
 
-def _require_covering(standing: Standing, wanted: int) -> None:
+def _require_not_below_surrendered(notice: LockedNotice, wanted: int) -> None:
     if not 0 <= wanted <= LARGEST_REQUEST:
         message = _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
         raise RuleError(message, field="obligation", code="quantity_too_large")
-    if wanted == standing.obligation:
+    if wanted == notice.obligation:
         raise RuleError(_("Nothing is changed yet"), field="obligation", code="unchanged")
-    if wanted < standing.surrendered:
-        raise _beneath(standing, wanted)
-    limit = int(wanted * standing.offset_percent / 100)
-    if limit < standing.offset_surrendered:
+    if wanted < notice.surrendered:
+        raise _below_surrendered(notice, wanted)
+    limit = int(wanted * notice.offset_percent / 100)
+    if limit < notice.offset_surrendered:
         raise RuleError(
             _(
                 "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than the"
                 " %(limit)s tonnes it could take then: refund them first (surrender refunds)",
-                used=f"{standing.offset_surrendered:,}",
+                used=f"{notice.offset_surrendered:,}",
                 limit=f"{limit:,}",
-                number=standing.number,
+                number=notice.number,
             ),
             field="obligation",
             code="offset_beneath",
         )
 
 
-def _beneath(standing: Standing, wanted: int) -> RuleError:
+def _below_surrendered(notice: LockedNotice, wanted: int) -> RuleError:
     return RuleError(
         _(
             "%(surrendered)s tonnes have been surrendered for notice %(number)s; to lower it to"
             " %(wanted)s tonnes, %(excess)s tonnes must be refunded first (surrender refunds)",
-            surrendered=f"{standing.surrendered:,}",
-            number=standing.number,
+            surrendered=f"{notice.surrendered:,}",
+            number=notice.number,
             wanted=f"{wanted:,}",
-            excess=f"{standing.surrendered - wanted:,}",
+            excess=f"{notice.surrendered - wanted:,}",
         ),
         field="obligation",
         code="beneath_surrendered",
@@ -314,28 +314,28 @@ def _beneath(standing: Standing, wanted: int) -> RuleError:
 
 
 def _require_nothing_contradicts(
-    standing: Standing, instruments: Sequence[int], percent: Decimal
+    notice: LockedNotice, instruments: Sequence[int], percent: Decimal
 ) -> None:
-    used = db.session.execute(_USED, {"id": standing.id, "kept": list(instruments)}).all()
+    used = db.session.execute(_USED, {"id": notice.id, "kept": list(instruments)}).all()
     if used:
         raise RuleError(
             _(
                 "%(instruments)s has been surrendered for notice %(number)s and must stay among what"
                 " it accepts",
                 instruments="、".join(row.name for row in used),
-                number=standing.number,
+                number=notice.number,
             ),
             field="instruments",
             code="scope_contradicts",
         )
-    limit = int(standing.obligation * percent / 100)
-    if limit < standing.offset_surrendered:
+    limit = int(notice.obligation * percent / 100)
+    if limit < notice.offset_surrendered:
         raise RuleError(
             _(
                 "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than"
                 " %(limit)s tonnes",
-                used=f"{standing.offset_surrendered:,}",
-                number=standing.number,
+                used=f"{notice.offset_surrendered:,}",
+                number=notice.number,
                 limit=f"{limit:,}",
             ),
             field="offset_percent",
@@ -343,13 +343,13 @@ def _require_nothing_contradicts(
         )
 
 
-# Reading under lock ---------------------------------------------------------------------------
+# Locking and reading --------------------------------------------------------------------------
 
 
-def standing() -> Any:
-    """Return the figures of a notice as a lateral subquery: what is surrendered and pending, in tonnes.
+def surrender_figures() -> Any:
+    """Return a lateral subquery of a notice's surrendered and pending tonnes.
 
-    Its sums keep the planner from adding up every notice before it joins them.
+    The sums make the planner evaluate the view per notice, not for all of them before the join.
     """
     return (
         select(
@@ -361,12 +361,12 @@ def standing() -> Any:
         )
         .where(notice_surrender.c.notice_id == Notice.id)
         .correlate(Notice)
-        .lateral("standing")
+        .lateral("figures")
     )
 
 
 def _lock_accounts(accounts: set[int], actor: Actor) -> None:
-    """Lock the enterprises' accounts by id.  Raises NotFound unless all are in scope."""
+    """Lock accounts in id order.  Raises NotFound unless all are in scope."""
     locked = db.session.scalars(
         _LOCK_ACCOUNTS, {"ids": sorted(accounts), "province": actor.province}
     ).all()
@@ -374,8 +374,8 @@ def _lock_accounts(accounts: set[int], actor: Actor) -> None:
         raise NotFound(_("There is no such account"))
 
 
-def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Standing]:
-    """Lock accounts, then notices, and read what was surrendered; what is not there is refused."""
+def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> list[LockedNotice]:
+    """Lock accounts, then notices, and read their figures; missing ones are refused in ``outcome``."""
     assert actor.account_id is None, "an enterprise changes no notice"
     accounts = db.session.scalars(
         _LOCK_ACCOUNTS_OF, {"ids": list(notice_ids), "province": actor.province}
@@ -385,7 +385,7 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Stan
     for id_ in notice_ids:
         if id_ not in locked:
             outcome.refused[id_] = NotFound(_("There is no such compliance notice"))
-    figures = standing()
+    figures = surrender_figures()
     rows = db.session.execute(
         select(
             Notice.id,
@@ -402,14 +402,14 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: Outcome) -> list[Stan
         .where(Notice.id.in_(locked))
         .order_by(Notice.id)
     )
-    return [Standing(**row._mapping) for row in rows]
+    return [LockedNotice(**row._mapping) for row in rows]
 
 
 # Writing --------------------------------------------------------------------------------------
 
 
 def _keep_history(
-    changed: Sequence[tuple[Standing, int]],
+    changed: Sequence[tuple[LockedNotice, int]],
     actor: Actor,
     now: datetime,
     document_no: str,
@@ -434,7 +434,7 @@ def _keep_history(
 
 def record(
     action: str,
-    standings: Sequence[Standing],
+    notices: Sequence[LockedNotice],
     actor: Actor,
     details: Sequence[dict[str, Any]],
     document_no: str,
@@ -454,14 +454,14 @@ def record(
                 "account_id": each.account_id,
                 "detail": detail | document,
             }
-            for each, detail in zip(standings, details, strict=True)
+            for each, detail in zip(notices, details, strict=True)
         ],
     )
 
 
 @contextmanager
 def _notice_errors() -> Iterator[None]:
-    """Turn the database's refusal into a RuleError; anything else is a fault and passes."""
+    """Translate violations of the notices' constraints into RuleErrors; others propagate."""
     try:
         yield
     except IntegrityError as error:
@@ -572,7 +572,7 @@ _ADJUST = typed(
     obligations=BigInteger,
 )
 
-# Instruments of which something was surrendered and not refunded, and that would no longer count.
+# Instruments with surrendered tonnes that the new scope would exclude.
 _USED = typed(
     """
     SELECT i.code, i.name

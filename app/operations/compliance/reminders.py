@@ -1,4 +1,4 @@
-"""提醒: mail and text messages to those who are behind with a 履约通知书, in bulk."""
+"""提醒: reminders of unfulfilled 履约通知书 by mail and text message, in bulk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import AccountDetail, Member, Notice
-from app.operations.compliance.notices import Outcome, Standing, lock, record
+from app.operations.compliance.notices import LockedNotice, NoticeOutcome, lock, record
 from app.operations.records import outbox
 from app.operations.records.actor import Actor
 from app.operations.records.outbox import Message
@@ -20,29 +20,29 @@ from app.operations.records.outbox import Message
 MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
-def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome:
-    """Write mail and text message to those who are behind: obligation, gap and deadline.
+def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeOutcome:
+    """Send reminders with obligation, gap and deadline.
 
-    Refused: who has fulfilled, who was reminded today, who has no address.
+    Refused: fulfilled notices, those reminded today, accounts without any address.
     """
-    outcome, messages, behind = Outcome(), {}, {}
-    standings = lock(notice_ids, actor, outcome)
-    addresses = _addresses({each.account_id for each in standings})
+    outcome, messages, behind = NoticeOutcome(), {}, {}
+    notices = lock(notice_ids, actor, outcome)
+    addresses = _addresses({each.account_id for each in notices})
     today = now.astimezone(BEIJING).date()
-    for standing in standings:
-        reminded = standing.reminded_at
-        if not standing.gap:
+    for notice in notices:
+        reminded = notice.reminded_at
+        if not notice.gap:
             why = _("The obligation is fulfilled")
         elif reminded and reminded.astimezone(BEIJING).date() == today:
             why = _("Was reminded today already")
-        elif not addresses.get(standing.account_id):
+        elif not addresses.get(notice.account_id):
             why = _("The account has no e-mail address and no telephone")
         else:
-            reached = addresses[standing.account_id]
-            messages[standing.id] = _reminder(standing, reached, today.isoformat())
-            behind[standing.id] = standing
+            reached = addresses[notice.account_id]
+            messages[notice.id] = _reminder(notice, reached, today.isoformat())
+            behind[notice.id] = notice
             continue
-        outcome.refused[standing.id] = RuleError(why, code="not_reminded")
+        outcome.refused[notice.id] = RuleError(why, code="not_reminded")
     outcome.refused |= _send(messages)
     outcome.done = [id_ for id_ in behind if id_ not in outcome.refused]
     if outcome.done:
@@ -56,7 +56,7 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> Outcome
 
 
 def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
-    """Return (channel, address) by account: the representative's, or else the members' own."""
+    """Return (channel, address) by account: the representative's, else the members' mail addresses."""
     found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
     details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
     for each in db.session.scalars(details):
@@ -76,15 +76,15 @@ def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
-def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
+def _reminder(notice: LockedNotice, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
     body = _(
         "Compliance notice %(number)s for %(year)s: %(obligation)s tonnes are due, %(gap)s tonnes are"
         " still missing. Please surrender them before %(deadline)s.",
-        number=standing.number,
-        year=standing.year,
-        obligation=f"{standing.obligation:,}",
-        gap=f"{standing.gap:,}",
-        deadline=f"{standing.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        number=notice.number,
+        year=notice.year,
+        obligation=f"{notice.obligation:,}",
+        gap=f"{notice.gap:,}",
+        deadline=f"{notice.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
     )
     return [
         Message(
@@ -92,18 +92,18 @@ def _reminder(standing: Standing, reached: Sequence[tuple[str, str]], day: str) 
             address,
             body,
             "compliance_reminder",
-            subject=_("Reminder: compliance for %(year)s", year=standing.year)
+            subject=_("Reminder: compliance for %(year)s", year=notice.year)
             if channel == "mail"
             else "",
-            account_id=standing.account_id,
-            dedupe_key=f"reminder:{standing.id}:{day}:{channel}:{number}",
+            account_id=notice.account_id,
+            dedupe_key=f"reminder:{notice.id}:{day}:{channel}:{number}",
         )
         for number, (channel, address) in enumerate(reached)
     ]
 
 
 def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
-    """Write all messages into the outbox; return what stood against whose."""
+    """Write all messages into the outbox; return the errors by notice."""
     every = [message for each in messages.values() for message in each]
     try:
         with db.session.begin_nested():
@@ -113,7 +113,7 @@ def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
     except RuleError:
         pass
     refused = {}
-    for id_, each in messages.items():  # One address is malformed: the others get theirs.
+    for id_, each in messages.items():  # singly, so that one malformed address fails alone
         try:
             outbox.send(*each)
         except RuleError as error:

@@ -1,1 +1,1 @@
-"""What the exchange asks of the registry, and the instruments that are traded."""
+"""Transfers requested by the exchange, and instruments."""

@@ -1,4 +1,4 @@
-"""Instruments (标的): the registry creates them, the system gives their code (domain.md section 7)."""
+"""Instruments (标的): created by the registry, coded by the system (domain.md section 7)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.operations.records.actor import Actor
 
 LONGEST_NAME = 100
 FIRST_VINTAGE = 2019
-KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
+INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 _TRADE_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,19}")
-_NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # Two officers get two codes.
+_NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # serialises the numbering
 
 
 @dataclass(frozen=True, slots=True)
 class NewInstrument:
-    """What an officer says of an instrument; without a trade code it cannot be transferred."""
+    """An instrument to be created; without a trade code it cannot be transferred."""
 
     name: str
     vintage: int
@@ -39,14 +39,14 @@ class NewInstrument:
 def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     """Create an instrument under the next code of this year: PE, the year, six digits.
 
-    Raises RuleError for a name that is missing or taken, a vintage that cannot be, an unknown kind
-    or venue, and half a trade code; NotAllowed where the actor is not of the registry.
+    Raises RuleError for a missing or existing name, an impossible vintage, an unknown kind or
+    venue, and a trade code without venue or vice versa; NotAllowed unless the actor is the registry.
     """
     if engine.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
     today = now.astimezone(BEIJING).date()
     name = new.name.strip()
-    _require_sound(new, name, today)
+    _require_valid(new, name, today)
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
@@ -74,7 +74,7 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     return instrument
 
 
-def _require_sound(new: NewInstrument, name: str, today: date) -> None:
+def _require_valid(new: NewInstrument, name: str, today: date) -> None:
     year = today.year
     if not name or len(name) > LONGEST_NAME:
         raise RuleError(
@@ -92,7 +92,7 @@ def _require_sound(new: NewInstrument, name: str, today: date) -> None:
             field="vintage",
             code="vintage_unknown",
         )
-    if new.kind not in KINDS:
+    if new.kind not in INSTRUMENT_KINDS:
         raise RuleError(_("Choose one of the types offered"), field="kind", code="kind_unknown")
     if bool(new.venue_id) != bool(new.trade_code):
         raise RuleError(

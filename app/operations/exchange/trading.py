@@ -1,4 +1,4 @@
-"""What the exchange's machine asks of the registry: transfers that the trading side starts."""
+"""Transfers that the exchange's system starts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ KIND_OF_DIRECTION = {
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """One transfer as the exchange asks for it, in whole tonnes.
+    """One transfer requested by the exchange, in whole tonnes.
 
-    ``request_no`` is the exchange's own number: the same number is carried out once.
+    ``request_no`` is the exchange's number; each is carried out once.
     """
 
     request_no: str
@@ -41,20 +41,19 @@ class TransferRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the exchange is told of one request."""
+    """The response to one request."""
 
     request_no: str
-    number: str  # of our application; "" where none could be kept
+    number: str  # of our application; "" where none could be created
     status: str
     refusal: str = ""
 
 
 def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
-    """Carry out the exchange's transfers, each on its own merits; refusals are kept and listed.
+    """Carry out the exchange's transfers independently; refused ones are stored as applications.
 
-    A request number seen before is answered with what became of it then; with other content it is
-    refused.  What names an unknown member, instrument or venue cannot be kept and is answered with
-    the reason alone.
+    A repeated request number returns its first result, or a refusal where the content differs.
+    A request that names an unknown member, instrument or venue is refused without an application.
     """
     drafts: dict[str, engine.Draft] = {}
     names = _names(requests)
@@ -79,7 +78,7 @@ def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> 
 
 
 def _known_content(requests: Sequence[TransferRequest]) -> dict[str, engine.Draft]:
-    """Read what was asked for under these numbers before."""
+    """Read the content of earlier requests with these numbers."""
     keys = [_key(request.request_no) for request in requests]
     rows = db.session.execute(
         select(
@@ -130,7 +129,7 @@ def _carry_out(drafts: dict[str, engine.Draft], now: datetime) -> dict[str, Answ
 
 
 def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
-    """Read the ids behind the codes of a batch, in three queries."""
+    """Read the ids of the codes of a batch, in three queries."""
     found: dict[tuple[str, str], int] = {}
     for what, column, key, codes in (
         ("member", Account.member_no, Account.id, {request.member_no for request in requests}),

@@ -1,1 +1,1 @@
-"""Tables from outside: read, checked, and turned into drafts or notices."""
+"""Imports: reading and checking tables, and creating drafts or notices from them."""

@@ -1,4 +1,4 @@
-"""The allocation table (配额分配表): one file of rows becomes issuances that wait for the second officer."""
+"""The allocation table (配额分配表): imports a file as issuances for the second officer's review."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ COLUMNS = (
 
 @dataclass(slots=True)
 class _Known:
-    """What the registry knows of what the rows name."""
+    """Accounts, instruments and issuances that the rows refer to."""
 
     accounts: dict[str, Account]
     instruments: dict[str, int]
@@ -78,9 +78,9 @@ def take(
     declared: int | None = None,
     is_signed: bool = False,
 ) -> batches.Imported:
-    """Make one issuance an enterprise and type, as `imports.take` says.
+    """Create one issuance per enterprise and type; see `batches.take`.
 
-    ``declared`` is the sum of all rows as the paper says it.
+    ``declared`` is the total that the document states, in tonnes.
     """
 
     def drafts_of(import_id: int) -> list[engine.Draft]:
@@ -101,7 +101,7 @@ def take(
 
 
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:
-    """Judge every row, and put those of one enterprise and type together."""
+    """Check every row, and group lines by enterprise and type."""
     known = _known(table.rows)
     types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.offered().items()}
     seen: dict[tuple[int, int, str], int] = {}
@@ -145,9 +145,7 @@ def _account(table: Table, row: Row, known: _Known) -> Account | None:
         message = _("There is no enterprise %(number)s", number=row["member_no"])
         table.refuse(row.number, "member_no", message)
         return None
-    if (
-        row["uscc"] and folded(row["uscc"]) != account.uscc
-    ):  # May be left empty: number and name agree.
+    if row["uscc"] and folded(row["uscc"]) != account.uscc:  # empty is allowed
         table.refuse(row.number, "uscc", _("This is not the enterprise's registered code"))
     if folded(row["name"]) != folded(account.name):
         message = _(
@@ -168,7 +166,7 @@ def _quantity(table: Table, row: Row, key: str) -> int | None:
 
 
 def _check_sum(table: Table, row: Row, quantity: int | None) -> None:
-    """Issued is what was approved less what was pre-allocated (domain.md R22, R36)."""
+    """Require issued = approved - pre-allocated (domain.md R22, R36)."""
     if not row["verified"] and not row["given"]:
         return
     if not row["verified"] or not row["given"]:
@@ -215,7 +213,7 @@ def _check_once(
 
 
 def _known(rows: Iterable[Row]) -> _Known:
-    """Read everything that the rows name, in three statements."""
+    """Read all rows' references, in three statements."""
     numbers = {folded(row["member_no"]) for row in rows}
     codes = {folded(row["code"]) for row in rows}
     accounts = db.session.scalars(

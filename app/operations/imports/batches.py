@@ -1,4 +1,4 @@
-"""What an imported file brings: drafts until they are submitted together, or withdrawn together."""
+"""The drafts of an imported file, which are submitted or withdrawn together."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from app.operations.imports import tables
 from app.operations.imports.tables import Table
 from app.operations.records.actor import Actor
 
-# One import of a kind at a time: what may come once is looked for once.
+# One import of a kind at a time, so that the checks for duplicates are reliable.
 _LOCKS = {"allocation": 7260008, "account_opening": 7260009}
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import made."""
+    """The import's id and its applications."""
 
     import_id: int
     applications: list[int]
@@ -34,7 +34,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An imported file, what became of its applications, and their tonnes."""
+    """An imported file with its applications by status, and their tonnes."""
 
     file: ImportFile
     statuses: Counter[str]
@@ -50,11 +50,11 @@ def take(
     now: datetime,
     is_signed: bool,
 ) -> Imported:
-    """Make drafts of a table and submit all of them; one bad row and nothing is made.
+    """Create drafts from a table and submit them, all or none.
 
-    ``drafts_of`` reads the rows, given the import's id.  What ``is_signed`` is submitted only with
-    the signature: it is tried, and stays drafts.  Raises RuleError where the file was imported before
-    or rows are bad, which then stand in ``table.problems``; the caller rolls back.
+    ``drafts_of`` reads the rows, given the import's id.  With ``is_signed`` the submission is only
+    tried, and the drafts await the signature.  Raises RuleError where the file was imported before,
+    or for bad rows (``table.problems``); the caller rolls back.
     """
     if engine.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
@@ -74,7 +74,7 @@ def _require_clear(table: Table) -> None:
 
 
 def _submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool) -> None:
-    """Submit all, or try it and undo it: nobody signs in vain.  Raises what stood against the first."""
+    """Submit all, or try it and roll back.  Raises the first application's error."""
     try:
         with undone() if only_tries else nullcontext():
             engine.submit_all(ids, actor, now=now)
@@ -83,7 +83,7 @@ def _submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool
 
 
 def find(import_id: int, kind: str) -> Batch:
-    """Return a file that was imported.  Raises NotFound where there is none of this kind."""
+    """Return an imported file.  Raises NotFound where there is none of this kind."""
     file = db.session.get(ImportFile, import_id)
     if file is None or file.kind != kind:
         raise NotFound("no such import")
@@ -98,12 +98,12 @@ def find(import_id: int, kind: str) -> Batch:
 
 
 def awaits_submission() -> ColumnElement[bool]:
-    """Return the condition that an application came with a file and was not submitted yet."""
+    """Return the condition that an Application is an imported draft."""
     return and_(Application.import_id.is_not(None), Application.status == Status.DRAFT)
 
 
 def drafts(import_id: int) -> list[int]:
-    """Return the applications of a file that were not submitted yet."""
+    """Return the ids of a file's drafts."""
     return list(
         db.session.scalars(
             select(Application.id)
@@ -114,9 +114,9 @@ def drafts(import_id: int) -> list[int]:
 
 
 def withdraw(import_id: int, actor: Actor, *, now: datetime) -> int:
-    """Withdraw the drafts that a file brought, so that it may be imported again; returns how many.
+    """Withdraw a file's drafts, so that it may be imported again; return their number.
 
-    What was submitted meanwhile stays.  Raises RuleError.
+    Submitted ones stay.  Raises RuleError.
     """
     engine.hold(drafts(import_id), actor)
     outcome = engine.withdraw(drafts(import_id), actor, now=now)

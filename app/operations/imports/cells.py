@@ -1,4 +1,4 @@
-"""What a spreadsheet's cell shows: its value as its number format puts it before a person's eyes."""
+"""The displayed text of spreadsheet cells: their values under their number formats."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from openpyxl.utils.datetime import from_excel
 from app.domain import texts
 
 LONGEST = 1_000
-LONGEST_TOLD = 40  # of what was read, in a message
+LONGEST_TOLD = 40  # characters of a cell quoted in a message
 EXACT = 2**53  # XLSX keeps numbers as doubles.
-# The formats that a Chinese Excel has built in (ECMA-376, 18.8.30); a file names them by number alone.
+# Built-in formats of Chinese Excel (ECMA-376, 18.8.30), which files refer to by number.
 _YEAR_MONTH, _MONTH_DAY = 'yyyy"年"m"月"', 'm"月"d"日"'
 _TIME, _SECONDS = 'h"时"mm"分"', 'h"时"mm"分"ss"秒"'
 EAST_ASIAN = {
@@ -36,20 +36,20 @@ _PLACES = re.compile(
 )
 _UNITS = frozenset(
     {"", "吨", "t", "tCO2", "tCO2e", "元", "¥", "￥", "$", "年"}
-)  # They change no figure.
+)  # no effect on the figure
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.I)
 _SCIENTIFIC = re.compile(r"[+-]?[0-9](\.[0-9]+)?E\+[0-9]+", re.I)
 _ERROR = re.compile(r"#(N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|#+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A cell that cannot be read, with what is wrong with it."""
+class UnreadableCell:
+    """A cell that cannot be read, and why."""
 
     message: Any
 
 
-Cell = str | Refused
+Cell = str | UnreadableCell
 
 
 def format_of(book: Any, style_id: int) -> str:
@@ -61,14 +61,14 @@ def format_of(book: Any, style_id: int) -> str:
 
 
 def shown(value: Any, data_type: str, code: str, epoch: Any) -> Cell:
-    """Return what a cell shows, as a person would type it, or why that cannot be told.
+    """Return the text a cell displays, as one would type it, or why it cannot be determined.
 
-    ``data_type`` is openpyxl's, ``code`` the number format, ``epoch`` the workbook's first day.
+    ``data_type`` is openpyxl's, ``code`` the number format, ``epoch`` the workbook's date system.
     """
     if value is None:
         return ""
     if data_type == "f":
-        return Refused(_("This is a formula; please enter its value"))
+        return UnreadableCell(_("This is a formula; please enter its value"))
     if data_type == "e":
         return _error(str(value))
     match value:
@@ -87,39 +87,41 @@ def shown(value: Any, data_type: str, code: str, epoch: Any) -> Cell:
 
 
 def text(value: str) -> Cell:
-    """Return a text as it was typed, or why it is none that can be taken."""
+    """Return a text cell, or why it is refused."""
     typed = value.replace("\xa0", " ").strip()
     if typed.startswith(("=", "＝")):
-        return Refused(_("This is a formula; please enter its value"))
+        return UnreadableCell(_("This is a formula; please enter its value"))
     if len(typed) > LONGEST:
-        return Refused(_("This is longer than %(most)d characters", most=LONGEST))
+        return UnreadableCell(_("This is longer than %(most)d characters", most=LONGEST))
     unshowable = texts.unshowable(typed)
     if unshowable is not None:
-        return Refused(unshowable.message)
+        return UnreadableCell(unshowable.message)
     if _ERROR.fullmatch(typed):
         return _error(typed)
     if _SCIENTIFIC.fullmatch(typed):
-        return _lost(typed)
+        return _digits_lost(typed)
     return texts.composed(typed)
 
 
-def _error(told: str) -> Refused:
-    return Refused(_("This is a spreadsheet's error value: %(told)s", told=told))
+def _error(told: str) -> UnreadableCell:
+    return UnreadableCell(_("This is a spreadsheet's error value: %(told)s", told=told))
 
 
-def _lost(told: str) -> Refused:
-    return Refused(_("The number has lost digits; please format the column as text"))
+def _digits_lost(told: str) -> UnreadableCell:
+    return UnreadableCell(_("The number has lost digits; please format the column as text"))
 
 
-def _hidden(told: str) -> Refused:
-    return Refused(_("The cell's format hides what it holds: %(told)s", told=told[:LONGEST_TOLD]))
+def _hidden(told: str) -> UnreadableCell:
+    return UnreadableCell(
+        _("The cell's format hides what it holds: %(told)s", told=told[:LONGEST_TOLD])
+    )
 
 
 # Dates ----------------------------------------------------------------------------------------------
 
 
 def _moment(value: float, code: str, epoch: Any) -> Cell:
-    """Read a serial number as the day, and the time, that the format shows of it."""
+    """Convert a serial number to the date, with time where the format shows it."""
     shows = "".join(each.lower() for kind, each in _sections(code)[0] if kind == "code")
     has_day = any(letter in shows for letter in "ydeg") or not any(c in shows for c in "hs")
     try:
@@ -130,7 +132,7 @@ def _moment(value: float, code: str, epoch: Any) -> Cell:
     if not isinstance(found, datetime) or value < 1 or is_elapsed:
         if has_day or is_elapsed or not isinstance(found, time):
             told = f"{value:.10g}"
-            return Refused(
+            return UnreadableCell(
                 _("The number %(told)s is no day, though its format is a date's", told=told)
             )
         return found.isoformat(timespec="seconds")
@@ -151,14 +153,14 @@ def _written(moment: datetime) -> str:
 
 def _number(value: float, code: str) -> Cell:
     if not math.isfinite(value) or abs(value) > EXACT:
-        return _lost(str(value))
+        return _digits_lost(str(value))
     exact = Decimal(repr(value))
     plain = _plain(exact)
     if code in ("General", "@", ""):
         return plain
-    seen = _seen(exact, code)
-    if seen is None:
-        return Refused(
+    formatted = _formatted(exact, code)
+    if formatted is None:
+        return UnreadableCell(
             _(
                 "The cell holds %(told)s, and its format (%(code)s) shows something else;"
                 " please format the column as text and enter what is meant",
@@ -166,19 +168,19 @@ def _number(value: float, code: str) -> Cell:
                 code=code[:LONGEST_TOLD],
             )
         )
-    return seen
+    return formatted
 
 
 def _plain(exact: Decimal) -> str:
-    """Write a number with all its digits and no more."""
+    """Format a number exactly, without an exponent."""
     return f"{exact:f}".rstrip("0").rstrip(".") if "." in f"{exact:f}" else f"{exact:f}"
 
 
-def _seen(exact: Decimal, code: str) -> str | None:
-    """Return what a number format makes of a number, None where it is not the number itself.
+def _formatted(exact: Decimal, code: str) -> str | None:
+    """Return the number in its format, or None where that misrepresents the number.
 
-    Per cent is written out (0.05 as 5%).  Thousands left out, digits rounded away, a sign dropped,
-    words that are units (万), fractions and conditions are not.
+    Percentages are supported (0.05 is 5%); scaling by thousands, rounding, a dropped sign, units
+    as literals (万), fractions and conditions are not.
     """
     sections = _sections(code)
     place = 1 if exact < 0 else 2 if exact == 0 else 0
@@ -188,12 +190,12 @@ def _seen(exact: Decimal, code: str) -> str | None:
     marks = "".join(text_ for kind, text_ in section if kind == "code")
     words = "".join(text_ for kind, text_ in section if kind == "word").strip()
     if exact == 0 and (words + marks).strip(" ?") == "-":
-        return "0"  # An accountant's zero.
+        return "0"  # shown as a dash in accounting formats
     percents = marks.count("%")
     signs = marks.replace("%", "").strip(" +-()$¥￥").removeprefix("General")
     is_general = "General" in marks
     match = _PLACES.fullmatch(signs)
-    if match is None or (not signs and not is_general) or _is_torn(section):
+    if match is None or (not signs and not is_general) or _has_text_between_digits(section):
         return None
     if words.strip("-() ") not in _UNITS or match["scale"] or match["late"]:
         return None
@@ -207,8 +209,8 @@ def _seen(exact: Decimal, code: str) -> str | None:
     return f"{'-' if exact < 0 else ''}{whole.zfill(width)}{dot}{rest}{'%' * percents}"
 
 
-def _is_torn(section: list[tuple[str, str]]) -> bool:
-    """Tell whether words stand between the digits, as in 0000-00-00."""
+def _has_text_between_digits(section: list[tuple[str, str]]) -> bool:
+    """Tell whether literals stand between digits, as in 0000-00-00."""
     kinds = "".join(
         "d" if kind == "code" and text_ in "0#?" else "w" if kind == "word" else ""
         for kind, text_ in section

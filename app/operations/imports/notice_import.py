@@ -1,4 +1,4 @@
-"""履约通知书 from a table: every row is read and checked before one notice is issued, all or none."""
+"""Import of 履约通知书 from a table, all rows or none."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _END_OF_DAY = time(23, 59, 59)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the rows refer to, read once for the whole table."""
+    """The rows' references, read once for the whole table."""
 
     accounts: Mapping[str, tuple[int, str | None]]  # member number -> id, province
     instruments: Mapping[str, int]  # code -> id
@@ -65,9 +65,9 @@ class _Known:
 
 
 def import_table(table: Table, actor: Actor, *, now: datetime) -> int:
-    """Issue a notice for every row; returns how many.  What is wrong stands in the table's problems.
+    """Issue a notice for every row and return their number, or 0 with ``table.problems``.
 
-    Nothing is issued while there is a problem.  Raises RuleError for a file imported before.
+    Raises RuleError for a file imported before.
     """
     notices = read(table, actor, now=now)
     if not table.is_clear:
@@ -77,7 +77,7 @@ def import_table(table: Table, actor: Actor, *, now: datetime) -> int:
 
 
 def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
-    """Return what the rows ask for; refuse in the table each cell that does not fit."""
+    """Return the rows' notices; wrong cells are added to ``table.problems``."""
     known = _known(table.rows)
     seen: dict[tuple[str, str], int] = {}
     notices = []
@@ -95,7 +95,7 @@ def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
 
 
 def moment(text: str) -> datetime:
-    """Read a deadline: a day stands for its end, and 24:00 for 23:59:59.  Raises RuleError."""
+    """Parse a deadline: a day without time means its end, 24:00 is 23:59:59.  Raises RuleError."""
     try:
         begin, has_time = as_written(text)
     except ValueError as error:
@@ -117,7 +117,7 @@ def moment(text: str) -> datetime:
 
 
 def percent(text: str) -> Decimal:
-    """Read a share in per cent, with at most two decimals; empty is 0.  Raises RuleError."""
+    """Parse a percentage with at most two decimals; empty is 0.  Raises RuleError."""
     typed = text.strip().replace("％", "%").removesuffix("%").rstrip()
     if not typed:
         return Decimal(0)
@@ -132,7 +132,7 @@ def percent(text: str) -> Decimal:
 
 
 def tonnes(text: str) -> int:
-    """Read an obligation, which may also be 0.  Raises RuleError."""
+    """Parse an obligation, in tonnes, 0 included.  Raises RuleError."""
     return 0 if text.strip() == "0" else whole_tonnes(text, field="obligation")
 
 
@@ -163,10 +163,10 @@ def _known(rows: Sequence[Row]) -> _Known:
 
 
 def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | None:
-    """Read one row, every cell of it; None where one cannot be read."""
+    """Return one row's notice, or None where a cell cannot be read."""
     earlier = len(table.problems)
     account, province = known.accounts.get(folded(row["member_no"]), (0, None))
-    # Another province's enterprises do not exist.
+    # An account out of scope is reported as unknown.
     if not account or (actor.province is not None and province != actor.province):
         table.refuse(row.number, "member_no", _("There is no such enterprise"))
     if not re.fullmatch(r"[0-9]{4}", row["year"]):
@@ -180,7 +180,7 @@ def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | 
     values = {}
     for key, reader in read_by.items():
         if not row[key] and key != "offset_percent":
-            continue  # That it is missing, or why it cannot be read, is said already.
+            continue  # reported already
         try:
             values[key] = reader(row[key])
         except RuleError as error:
@@ -196,11 +196,11 @@ def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | 
 
 
 def _judge(table: Table, row: Row, notice: NewNotice, known: _Known, now: datetime) -> None:
-    """Ask of one row what `compliance.issue` asks of each notice."""
+    """Check one row by the rules of `notices.issue`."""
     if (notice.account_id, notice.year) in known.issued:
         message = _("The enterprise has a notice for this year already")
         table.refuse(row.number, "year", message)
     try:
-        compliance.require_sane(notice, known.offsets, now)
+        compliance.require_valid(notice, known.offsets, now)
     except RuleError as error:
         table.refuse(row.number, error.field, error.message)

@@ -1,4 +1,4 @@
-"""Enterprises whose accounts are to be opened: by a file, or one by one; a second officer confirms."""
+"""Applications for account openings, by file or singly."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ COLUMNS = (
 
 
 def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Judge the details of an enterprise; return (the proposal, what is wrong by field).
+    """Check the details of an enterprise; return (proposal, messages by field).
 
-    Sector and province may be given by their names.  Personal data are encrypted in the proposal.
+    Sector and province may be names.  Personal data are encrypted in the proposal.
     """
     told = dict(typed)
     told["sector"] = _sector_of(told.get("sector", ""))
@@ -75,7 +75,7 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _sector_of(typed: str) -> str:
-    """Return the code of a sector's name; anything else as it is."""
+    """Return the code of a sector's name; anything else unchanged."""
     by_title = {folded(str(title)): code for code, title in SECTORS.items()}
     return by_title.get(folded(typed), typed.strip())
 
@@ -83,7 +83,7 @@ def _sector_of(typed: str) -> str:
 def draft(
     proposal: Mapping[str, Any], request_key: str, *, reason: str = "", import_id: int | None = None
 ) -> engine.Draft:
-    """Return the application that asks for an account; it stands under the registry's own."""
+    """Return the application for an account, which belongs to the registry's own account."""
     return engine.Draft(
         kind=AccountOpening.code,
         account_id=ISSUANCE_ACCOUNT_ID,
@@ -96,7 +96,7 @@ def draft(
 
 
 def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> batches.Imported:
-    """Make an application of each row, as `imports.take` says."""
+    """Create an application per row; see `batches.take`."""
     reason = gettext("Imported from %(name)s", name=table.name)
 
     def drafts_of(import_id: int) -> list[engine.Draft]:
@@ -109,7 +109,7 @@ def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) 
 
 
 def _read(table: Table) -> dict[int, dict[str, Any]]:
-    """Judge every row: its cells, the rows above it, and the registry's own accounts."""
+    """Check every row: its cells, and duplicates of earlier rows and existing accounts."""
     known = _taken([folded(row["uscc"]) for row in table.rows])
     seen: dict[str, int] = {}
     found = {}
@@ -137,7 +137,7 @@ def _require_first(table: Table, row: Row, seen: dict[str, int], known: Mapping[
 
 
 def _taken(codes: Sequence[str]) -> dict[str, str]:
-    """Return which credit codes have an account, or an application that asks for one."""
+    """Return the credit codes that have an account or a pending opening."""
     proposed = func.jsonb_extract_path_text(Application.proposal, "uscc", "1")
     opening = select(proposed, Application.number).where(
         Application.kind == AccountOpening.code,

@@ -1,4 +1,4 @@
-"""Tables as files: an uploaded CSV or XLSX read into rows of text, with every problem by its place."""
+"""Reading uploaded CSV and XLSX files into rows of text, with problems by row and column."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.extensions import db
 from app.models import Application, ImportFile
 from app.operations.applications.archives import clean_name, ending_of, open_archive
 from app.operations.imports import cells
-from app.operations.imports.cells import LONGEST_TOLD, Cell, Refused
+from app.operations.imports.cells import LONGEST_TOLD, Cell, UnreadableCell
 from app.operations.records.actor import Actor
 
 LARGEST = 10 * 1024 * 1024  # bytes
@@ -39,18 +39,18 @@ MOST_COLUMNS = 50
 LAST_LINE = (
     100_000  # Blank rows before it are skipped, however many; what stands below is not read.
 )
-MOST_PROBLEMS = 500  # Whoever has more of them has the wrong file.
+MOST_PROBLEMS = 500  # more suggest the wrong file
 # What openpyxl may parse, at 10 µs an element: 10,000 rows of 12 cells, each with its own text, have
 # half a million.  Bytes are bounded by `open_archive`.
 MOST_ELEMENTS = 1_000_000
 TOO_SMALL = 0.5  # points of a row's height, characters of a column's width
-DELIMITERS = ",;\t"  # As Excel writes them by region, and as "Unicode text".
-# Sheets that programs add by themselves.
+DELIMITERS = ",;\t"  # Excel's by region, and of "Unicode text"
+# Hidden sheets that spreadsheet programs add.
 _HOUSEKEEPING = ("WpsReserved_", "_xlws_", "_xltb_")
 FORMS = ("csv", "xlsx")
 CHOOSE = _("Please choose a file")
 NOTES = _("How to fill in")  # the template's second sheet
-# What a workbook made by no spreadsheet program makes openpyxl stumble over.
+# openpyxl's exceptions for malformed workbooks.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError, KeyError, ValueError,
     TypeError, IndexError, AttributeError, EOFError, OSError, NotImplementedError, OverflowError,
@@ -59,18 +59,18 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class ImportColumn:
-    """A column of an import: its heading in the file, and what the template says of it."""
+    """A column of an import: its heading, and its notes in the template."""
 
     key: str
     title: Any
     example: str = ""
     note: Any = ""
-    is_required: bool = True  # Whether a row without it is refused.
+    is_required: bool = True  # an empty cell is refused
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and where: the row as a spreadsheet numbers it (0: the whole file)."""
+    """An error and its place: the row as in the spreadsheet (0: the whole file)."""
 
     row: int
     column: str
@@ -79,7 +79,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of text: its number in the file, and its cells by the columns' keys; "" is empty."""
+    """A row: its number in the file, and its cells by column key; "" is empty."""
 
     number: int
     cells: dict[str, str]
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass(slots=True)
 class Table:
-    """What was read; it may be imported only while there are no problems."""
+    """The rows of a file; importable only without problems."""
 
     name: str
     sha256: str
@@ -100,21 +100,21 @@ class Table:
 
     @property
     def is_clear(self) -> bool:
-        """Whether nothing is wrong."""
+        """Tell whether there are no problems."""
         return not self.problems
 
     def refuse(self, row: int, key: str, message: Any) -> None:
-        """Add a problem at a row's column; ``key`` "" is for the row as a whole."""
+        """Add a problem at a row and column; ``key`` "" is the whole row."""
         if len(self.problems) < MOST_PROBLEMS:
             title = next((str(each.title) for each in self.columns if each.key == key), key)
             self.problems.append(Problem(row, title, message))
 
 
 def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> Table:
-    """Read a CSV (UTF-8, GB 18030 or UTF-16) or XLSX file; what is wrong with it stands in ``problems``.
+    """Read a CSV (UTF-8, GB 18030 or UTF-16) or XLSX file; errors are added to ``problems``.
 
-    Each cell is read as it is shown, numbers in plain digits and dates as YYYY-MM-DD; what is hidden, or
-    shown otherwise than it is held, is refused, and so is a formula, whatever its result (ADR 52).
+    Each cell is read as displayed, numbers in plain digits and dates as YYYY-MM-DD; hidden cells,
+    formulas, and values that their format misrepresents are refused (docs/adr/0054).
     """
     content = stream.read(LARGEST + 1)
     table = Table(clean_name(filename), hashlib.sha256(content).hexdigest(), columns)
@@ -128,10 +128,10 @@ def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> T
 
 
 def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
-    """Note that a file is imported, in the same transaction as what it brings; returns its id.
+    """Record an import, in the transaction of its rows; return its id.
 
-    Raises RuleError when the same file was imported before (by its content, not by its name) and
-    not all of what it brought was withdrawn.
+    Raises RuleError when a file of the same content was imported before and not all its drafts
+    were withdrawn.
     """
     assert table.is_clear, "a table with problems is not imported"
     earlier = _last_import(kind, table)
@@ -168,13 +168,13 @@ def _last_import(kind: str, table: Table) -> ImportFile | None:
 
 
 def _was_withdrawn(import_id: int) -> bool:
-    """Tell whether a file brought applications, and all of them were withdrawn."""
+    """Tell whether an import created applications, all of which were withdrawn."""
     statuses = select(Application.status).where(Application.import_id == import_id).distinct()
     return list(db.session.scalars(statuses)) == [Status.WITHDRAWN]
 
 
 def template(columns: Sequence[ImportColumn], form: str) -> bytes:
-    """Return a file to fill in: headings (* is required) and an example row; ``form`` is csv or xlsx."""
+    """Return a template: headings (* is required) and an example row; ``form`` is csv or xlsx."""
     assert form in FORMS
     headings = [("*" if each.is_required else "") + str(each.title) for each in columns]
     example = [each.example for each in columns]
@@ -190,18 +190,17 @@ def template(columns: Sequence[ImportColumn], form: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line of a file: its number as a spreadsheet counts, its cells, and why it may not be taken."""
+    """A line of a file: its number as in the spreadsheet, its cells, and what is hidden of it."""
 
     number: int
     cells: list[Cell]
     hidden: bool = False
-    hidden_columns: frozenset[int] = frozenset()  # places
-    merged: str = ""  # instead of cells: which ones are merged
+    hidden_columns: frozenset[int] = frozenset()  # indexes
+    merged: str = ""  # instead of cells: a merged range
 
 
 def _lines(table: Table, content: bytes) -> Iterator[_Line]:
-    """Yield the lines of a file; blank ones may be left out.  What is wrong with the file as a whole is
-    refused in the table."""
+    """Yield the lines of a file, possibly without blank ones; its errors are added to the table."""
     if not content:
         raise RuleError(_("The file is empty"), code="file_empty")
     if len(content) > LARGEST:
@@ -250,7 +249,7 @@ def _lines_of_workbook(table: Table, content: bytes) -> Iterator[_Line]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's, of what it leaves out
-            # Read-only: what is unpacked goes by once and is not kept as objects.
+            # Read-only mode streams the rows instead of keeping objects.
             book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, keep_links=False)
             sheet = _sheet_of(table, book)
             if sheet is not None:
@@ -262,13 +261,13 @@ def _lines_of_workbook(table: Table, content: bytes) -> Iterator[_Line]:
 
 
 def _require_parsable(archive: zipfile.ZipFile) -> None:
-    """Refuse what is no plain workbook, and what would take minutes and memory to parse."""
+    """Refuse archives that are no plain workbook or too large to parse."""
     names = set(archive.namelist())
     if "[Content_Types].xml" not in names or "xl/vbaProject.bin" in names:
         raise RuleError(_("This is no plain XLSX workbook"), code="file_type")
     elements = 0
     try:
-        for name in names:  # A manifest may call any part what it likes: pictures count, too.
+        for name in names:  # all parts, since the manifest may declare any as a sheet
             with archive.open(name) as part:
                 while piece := part.read(1024 * 1024):
                     elements += piece.count(b"<") - piece.count(b"</")
@@ -284,7 +283,7 @@ def _require_parsable(archive: zipfile.ZipFile) -> None:
 
 
 def _sheet_of(table: Table, book: Any) -> Any:
-    """Return the first sheet that is seen; any other that holds something is refused by name."""
+    """Return the first visible sheet; any other with content is refused by name."""
     seen = [each for each in book.worksheets if each.sheet_state == "visible"]
     if not seen:
         table.refuse(0, "", _("Every sheet of the workbook is hidden"))
@@ -308,14 +307,14 @@ def _sheet_of(table: Table, book: Any) -> Any:
 
 
 def _is_notes(sheet: Any) -> bool:
-    """Tell whether a sheet is the template's own, in whichever language it was fetched."""
+    """Tell whether a sheet is the template's notes, in any language."""
     return sheet.title in {str(NOTES), "填写说明", "How to fill in"}
 
 
 def _lines_of_sheet(book: Any, sheet: Any) -> Iterator[_Line]:
-    """Yield the rows that hold something, each cell as it is shown, and what is hidden of them."""
+    """Yield the non-empty rows, each cell as displayed, with what is hidden of them."""
     with sheet._get_source() as source:
-        # Its own reading of dates would turn a number that its format shows as a time, say, into one.
+        # The low-level parser: openpyxl would convert numbers with a time format to times.
         parser = WorkSheetParser(source, sheet._shared_strings, epoch=book.epoch)
         for number, found in parser.parse():
             line: list[Cell] = []
@@ -330,11 +329,11 @@ def _lines_of_sheet(book: Any, sheet: Any) -> Iterator[_Line]:
                 row = parser.row_dimensions.pop(str(number), {})
                 yield _Line(number, line, _is_hidden(row, "ht"), _hidden_columns(parser))
         for merged in parser.merged_cells.mergeCell if parser.merged_cells else ():
-            yield _Line(0, [], merged=merged.ref)  # They stand behind the rows.
+            yield _Line(0, [], merged=merged.ref)  # in the XML after the rows
 
 
 def _is_hidden(attributes: Mapping[str, str], size: str) -> bool:
-    """Tell whether a row or column is hidden, or drawn too small to be seen."""
+    """Tell whether a row or column is hidden, or too small to be seen."""
     return attributes.get("hidden") in ("1", "true") or float(attributes.get(size, 1)) < TOO_SMALL
 
 
@@ -357,7 +356,7 @@ def _refuse_merged(table: Table, ref: str) -> None:
 
 
 def _take(table: Table, lines: Iterator[_Line]) -> None:
-    """Take the first line as headings and the others as rows."""
+    """Read the first line as headings and the others as rows."""
     first = next(lines, _Line(1, []))
     places = _places(table, first.cells if first.number == 1 else [])
     if places is None:
@@ -398,7 +397,7 @@ def _refuse_hidden_row(table: Table, line: _Line) -> None:
 
 
 def _places(table: Table, line: Sequence[Cell]) -> dict[str, int] | None:
-    """Return where each column stands by the headings, or None when they are wrong."""
+    """Return each column's index by the headings, or None when they are wrong."""
     earlier = len(table.problems)
     headings = [_heading(cell if isinstance(cell, str) else "?") for cell in line]
     while headings and not headings[-1]:
@@ -424,7 +423,7 @@ def _places(table: Table, line: Sequence[Cell]) -> dict[str, int] | None:
 
 
 def _heading(text: str) -> str:
-    """Return a heading as it is compared: without star and blanks, brackets of one width."""
+    """Normalise a heading: without star and blanks, brackets of one width."""
     return texts.folded(text).lstrip("*")
 
 
@@ -433,7 +432,7 @@ def _row(table: Table, number: int, line: Sequence[Cell], places: dict[str, int]
     for column in table.columns:
         place = places.get(column.key, len(line))
         cell = line[place] if place < len(line) else ""
-        if isinstance(cell, Refused):
+        if isinstance(cell, UnreadableCell):
             table.refuse(number, column.key, cell.message)
         elif not cell and column.is_required:
             table.refuse(number, column.key, _("Please fill this in"))
@@ -454,7 +453,7 @@ def _workbook(
     sheet.title = str(_("Data"))
     _write_sheet(sheet, [headings, example])
     for number in range(1, len(columns) + 1):
-        # As text a long code keeps its digits; rows that are filled in later follow the column.
+        # Text format keeps the digits of long codes; set on the column for rows added later.
         sheet.column_dimensions[get_column_letter(number)].number_format = "@"
     words = {True: str(_("Required")), False: str(_("Optional"))}
     notes = [
@@ -468,7 +467,7 @@ def _workbook(
 
 
 def _write_sheet(sheet: Any, lines: Iterable[Sequence[str]]) -> None:
-    """Write lines of text under a bold, frozen heading, each column as wide as it needs."""
+    """Write lines under a bold, frozen heading, with fitting column widths."""
     for number, line in enumerate(lines, start=1):
         for place, text in enumerate(line, start=1):
             cell = sheet.cell(number, place, text)

@@ -1,1 +1,1 @@
-"""The one posting path, the day-end that rolls the buckets, and the verification of the books."""
+"""Posting, day-end settlement, and verification of the ledger."""

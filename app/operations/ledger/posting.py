@@ -1,4 +1,4 @@
-"""The one posting path: every movement of every business is inserted here and nowhere else."""
+"""The one posting path: all movements are inserted here."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _REVERSE = typed(
     bindparam("member_id", type_=Integer),
 )
 
-# The quantity in transit is the bucket less what was submitted for a later day.
+# In transit for the day: the bucket's balance less transfers submitted for later days.
 _ROLL = typed(
     """
     WITH later AS (
@@ -128,10 +128,10 @@ _ROLL = typed(
 
 
 def post(requests: Sequence[PostingRequest], *, at: datetime) -> dict[str, int]:
-    """Post every request, or none of them; returns the posting's id by request key.
+    """Post all requests or none; return posting ids by request key.
 
-    ``at`` is the business time.  Raises InsufficientQuantity where a pocket would go below zero
-    and RuleError where a request key was posted before; the transaction is then over.
+    ``at`` is the business time.  Raises InsufficientQuantity where a pocket would become negative
+    and RuleError for a request key posted before; the transaction is then aborted.
     """
     assert requests
     with ledger_errors():
@@ -143,9 +143,9 @@ def post(requests: Sequence[PostingRequest], *, at: datetime) -> dict[str, int]:
 def reverse(
     posting_ids: Sequence[int], *, stage: Stage, at: datetime, member_id: int | None
 ) -> dict[int, int]:
-    """Post the exact opposite of each posting; returns the new id by the reversed one.
+    """Post the exact opposite of each posting; return new ids by reversed ids.
 
-    Nothing is computed anew, and no posting is reversed twice: that raises RuleError.
+    Raises RuleError where a posting was reversed before.
     """
     assert posting_ids
     with ledger_errors():
@@ -158,10 +158,10 @@ def reverse(
 
 
 def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> Any:
-    """Roll what is in transit for ``day`` (or earlier) to where it goes, one movement a holding.
+    """Move tonnes in transit for ``day`` or earlier to their target bucket, one movement a holding.
 
-    Returns a row: posting_id (None where nothing was in transit) and, for each direction, the
-    holdings and tonnes moved.
+    Returns a row: posting_id (None where nothing was in transit), and holdings and tonnes moved in
+    each direction.
     """
     to_registry_kinds = [
         kind.code
@@ -184,7 +184,7 @@ def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> An
 
 @contextmanager
 def ledger_errors() -> Iterator[None]:
-    """Turn the database's refusals into RuleErrors; anything else is a fault and passes."""
+    """Translate violations of the ledger's constraints into RuleErrors; others propagate."""
     try:
         yield
     except IntegrityError as error:

@@ -1,4 +1,4 @@
-"""Day-end settlement: what was in transit reaches the other side (domain.md 6.4, 结算规则 7)."""
+"""Day-end settlement of the tonnes in transit (domain.md 6.4, 结算规则 7)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUSINESS = "day_end"
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a day-end did; quantities in tonnes."""
+    """The result of a day-end; quantities in tonnes."""
 
     day: date
     was_settled_before: bool
@@ -34,14 +34,14 @@ class Settlement:
 def settle_day(day: date, actor: Actor, *, now: datetime) -> Settlement:
     """Settle one trading day: 登记待划转 → 交易持有, 交易待划转 → 登记可用, for every holding.
 
-    A day settled before is left as it is.  Transfers submitted for a later day stay in transit.
-    Everything happens in the caller's one transaction, so a failed run leaves nothing.  Raises
-    RuleError for a non-trading day, before the close of the day, or behind a later settled day.
+    Idempotent.  Transfers submitted for a later day stay in transit.  Runs in the caller's
+    transaction.  Raises RuleError for a non-trading day, before the day's cut-off, or where a later
+    day is settled.
     """
     calendar.stop_transfers()
     before = db.session.get(SettlementRun, day)
     if before is not None:
-        return _told(before, was_settled_before=True)
+        return _result(before, was_settled_before=True)
     _require_due(day, now)
     rolled = posting.roll(day, business=BUSINESS, at=now, member_id=actor.member_id)
     run = SettlementRun(
@@ -62,7 +62,7 @@ def settle_day(day: date, actor: Actor, *, now: datetime) -> Settlement:
         to_trading=run.to_trading_quantity,
         to_registry=run.to_registry_quantity,
     )
-    return _told(run, was_settled_before=False)
+    return _result(run, was_settled_before=False)
 
 
 def last_closed_day() -> date | None:
@@ -95,7 +95,7 @@ def _require_due(day: date, now: datetime) -> None:
         )
 
 
-def _told(run: SettlementRun, *, was_settled_before: bool) -> Settlement:
+def _result(run: SettlementRun, *, was_settled_before: bool) -> Settlement:
     return Settlement(
         day=run.day,
         was_settled_before=was_settled_before,

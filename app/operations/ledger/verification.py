@@ -1,4 +1,4 @@
-"""Prove the ledger from its own records: every figure recomputed, every offending key named."""
+"""Verify the ledger: recompute every figure from its records and name the offending keys."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import COLLEAGUE_STEP
 from app.extensions import db
 
-MOST_KEYS = 100  # named per check; `totals` counts them all
+MOST_KEYS = 100  # named per check
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is not as the records say: which check, and the key that offends."""
+    """A failed check, and the offending key."""
 
     check: str
     key: str
@@ -27,10 +27,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """What was counted and what was found wrong; ``totals`` is the number of faults by check.
+    """Counts and faults; ``totals`` is the number of faults by check, ``faults`` the first of each.
 
-    ``last_root`` is the last sealed block's, in hex: compared with one noted elsewhere, it shows
-    that the chain itself was not replaced.
+    ``last_root`` is the last sealed block's root, in hex: compare it with a copy kept elsewhere to
+    show that the chain was not replaced.
     """
 
     holdings: int = 0
@@ -45,15 +45,15 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Tell whether nothing was found wrong."""
+        """Tell whether there are no faults."""
         return not self.totals
 
 
 def verify_ledger() -> Report:
-    """Recompute the whole ledger and return what was counted and what does not agree.
+    """Recompute the whole ledger and report.
 
-    Reads one consistent snapshot on a connection of its own, so it may run beside everything
-    else; nothing is written.  What the caller has not committed is not seen.
+    Reads one snapshot on a connection of its own, without the caller's uncommitted changes; takes
+    no locks and writes nothing.
     """
     with db.engine.connect().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -74,15 +74,15 @@ def _run(check: str, connection: Connection, report: Report) -> None:
         report.totals[name] = total
 
 
-# A posting may bring tonnes here that belongs to no application.
+# Buckets that postings without an application may credit.
 _ALSO_POSTED = {Bucket.CUSTODY, Bucket.SURRENDERED}
 
 
 def _holds() -> dict[str, list[Any]]:
-    """Return, as columns, what each kind's applications hold while they are open and once approved.
+    """Return, as columns, the buckets that open and approved applications of each kind hold.
 
-    Only of the buckets that are proved by applications: where open ones wait, and what a later
-    document can draw upon, which is kept there by approved ones.
+    Only buckets whose balances applications must explain: those of open applications, and those
+    that later applications draw on.
     """
     drawing = [kind.reserves or kind.settles for kind in KINDS.values() if kind.draws_on]
     kept = {route[0] for route in drawing if route} - _ALSO_POSTED
@@ -113,7 +113,7 @@ _COUNTS = text("""
              AS last_root
 """)
 
-# Every check yields (name, key) rows; the first keys are named, all are counted.
+# Every check yields (name, key) rows; all are counted, the first MOST_KEYS named.
 _NAMED = """
     SELECT name, key, total
       FROM (SELECT name, key, count(*) OVER (PARTITION BY name) AS total,
@@ -268,8 +268,8 @@ _SEALS = """
       FROM block WHERE from_xid <> previous_to OR to_xid <= from_xid
 """
 
-# Settled is derived: an application of a closed day holds nothing any more.  A transfer that waits for
-# a second operator is merely reserved.
+# Settled is derived: an application of a closed day holds nothing.  A transfer in 操作复核 is reserved,
+# not in transit.
 _APPLICATIONS = f"""
     WITH hold AS (
            SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:waits_in_reserve AS bool[]),
@@ -305,7 +305,7 @@ _APPLICATIONS = f"""
        AND is_kept = (bucket = ANY(:kept))
 """  # noqa: S608 - our own column names and numbers
 
-# What the database's guards keep within, asked of the same views.
+# The limits that triggers enforce, checked with the same views.
 _LIMITS = """
     SELECT 'line_draw', concat('line ', line_id, ': holds ', quantity, ', drawn ', drawn + pending)
       FROM line_draw

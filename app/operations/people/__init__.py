@@ -1,1 +1,1 @@
-"""Members and what lets them in: certificates, letters with links and codes, replacements."""
+"""Members: registration, passwords, sessions, certificates and their letters."""

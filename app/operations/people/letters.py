@@ -1,7 +1,7 @@
-"""The letters that let a person in: the first-sign-in link, and the two codes of a certificate.
+"""The letters with the first-sign-in link and the two codes of a certificate.
 
-Link and 参考号 go by mail, the 授权码 by text message, so that one stolen letter lets nobody in.
-Certificates and links count real time, the database's, not the business clock's.
+Link and 参考号 go by mail, the 授权码 by text message, so that one intercepted letter is not enough.
+Links and certificates use the database's real time, not the business clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LINK_LIFETIME = timedelta(days=14)
 
 
 class Reach(NamedTuple):
-    """How a person is called, and where both letters go."""
+    """A member's name, mail address and telephone."""
 
     person: str
     mail: str
@@ -37,9 +37,9 @@ class Reach(NamedTuple):
 
 
 def reach_of(member: Member) -> Reach:
-    """Return where letters to a member go: a representative's stand with the account's details.
+    """Return a member's contact; a representative's is in the account's details.
 
-    Raises RuleError where one of the two cannot go anywhere.
+    Raises RuleError where address or telephone is missing.
     """
     account = db.session.get(Account, member.account_id) if member.account_id else None
     if account is not None and account.member_no == member.username:
@@ -62,19 +62,19 @@ def reach_of(member: Member) -> Reach:
 
 
 def real_time() -> datetime:
-    """Return the time by which codes and links count."""
+    """Return the database's time, by which codes and links expire."""
     real: datetime = db.session.scalar(select(func.now()))
     return real
 
 
 def has_had_certificate(member_id: int) -> bool:
-    """Tell whether a certificate was ever issued to a person."""
+    """Tell whether a certificate was ever issued to a member."""
     held = select(Certificate.id).where(Certificate.member_id == member_id).limit(1)
     return db.session.scalar(held) is not None
 
 
 def first_codes(member: Member, actor: Actor) -> Codes:
-    """Open the enrolment of a first certificate.  Raises RuleError after one: that takes two."""
+    """Open the enrolment of a first certificate.  Raises RuleError where there was one before."""
     if has_had_certificate(member.id):
         raise RuleError(
             gettext(
@@ -87,7 +87,7 @@ def first_codes(member: Member, actor: Actor) -> Codes:
 
 
 def fresh_link(member: Member, actor: Actor, *, now: datetime) -> str:
-    """Make the link by which somebody chooses a password; one written before lapses."""
+    """Create the token of a link to choose a password, and invalidate earlier ones."""
     token, real = secrets.token_urlsafe(32), real_time()
     values = {
         "opened_by": actor.member_id,
@@ -114,7 +114,7 @@ def send(
     codes: Codes | None = None,
     purpose: str = "member.invitation",
 ) -> None:
-    """Write the mail with the link and the 参考号, and the text message with the 授权码."""
+    """Send link and 参考号 by mail and the 授权码 by text message."""
     reach = reach_of(member)
     ends = codes.expires_at if codes else real_time() + LINK_LIFETIME
     mail = outbox.Message(
@@ -129,7 +129,7 @@ def send(
             introduction=introduction,
             number=member.username,
             steps="\n".join(_steps(token, codes)),
-            until=_written(ends),
+            until=_formatted(ends),
         ),
         purpose=purpose,
         has_secret=True,
@@ -140,20 +140,20 @@ def send(
 
 
 def assurance() -> str:
-    """Return where a person's key will be: in a USBKey, or, in a demonstration, in a file."""
+    """Return hard (USBKey), or soft (key file) in a demonstration."""
     return "hard" if current_app.config["PROFILE"] == "production" else "soft"
 
 
 def hash_of(token: str) -> str:
-    """Return what is kept of a link's token: it can only confirm it."""
+    """Return the stored hash of a link's token."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def _steps(token: str, codes: Codes | None) -> list[str]:
-    """Say what is to be done, in order."""
+    """Return the instructions, in order."""
     site, steps = current_app.config["SITE_URL"], []
     if token:
-        # The token stands behind "#", which no browser sends to a server: it is in no log.
+        # In the fragment, which browsers do not send, so that no log holds the token.
         steps.append(
             gettext(
                 "First sign-in: open %(site)s/first-sign-in/#%(token)s and choose your own"
@@ -183,7 +183,7 @@ def _sms(member: Member, phone: str, codes: Codes) -> outbox.Message:
             " with the reference number of the mail, valid until %(until)s. Tell it to nobody.",
             number=member.username,
             code=codes.code,
-            until=_written(codes.expires_at),
+            until=_formatted(codes.expires_at),
         ),
         purpose="certificate.code",
         has_secret=True,
@@ -192,5 +192,5 @@ def _sms(member: Member, phone: str, codes: Codes) -> outbox.Message:
     )
 
 
-def _written(moment: datetime) -> str:
+def _formatted(moment: datetime) -> str:
     return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M}"

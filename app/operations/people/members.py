@@ -1,7 +1,7 @@
-"""Members: registering them, letting them in and keeping them out, their passwords and roles.
+"""Members: registration, disabling and enabling, passwords and roles.
 
-Whoever it is about, officer, administrator or operator, an act leaves the same behind: the row, the
-sessions, the certificates and the log.  The callers say who may do it to whom; they commit.
+The one place for officers, administrators and operators alike: it keeps row, sessions, certificates
+and log consistent (docs/adr/0049).  Callers check who may act on whom, and commit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from app.operations.records.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """Who is to be registered; neither account nor province means the registry itself."""
+    """A member to register; without account and province, one of the registry."""
 
     member_no: str
     name: str
@@ -47,7 +47,7 @@ class NewMember:
 def register_member(newcomer: NewMember, password: str | None, *, must_change: bool = True) -> int:
     """Register one member and return the id.
 
-    Raises RuleError for a bad role, and for a number or an address that is another member's.
+    Raises RuleError for incompatible roles and for another member's number or address.
     """
     lock_numbers(db.session)
     number = newcomer.member_no
@@ -65,10 +65,9 @@ def register_member(newcomer: NewMember, password: str | None, *, must_change: b
 def register_members(
     newcomers: Sequence[NewMember], password: str | None, *, must_change: bool = True
 ) -> dict[str, int]:
-    """Register members who share a first password; return their ids by member number.
+    """Register members with a common first password; return their ids by member number.
 
-    Without one each chooses an own by a link.  The password is hashed once, so that thousands take
-    a second.
+    With None each chooses a password by a link.  The password is hashed once for the whole batch.
     """
     for newcomer in newcomers:
         require_compatible(
@@ -98,14 +97,13 @@ def register_members(
     return ids
 
 
-# Letting in and keeping out ---------------------------------------------------------------------
+# Access ------------------------------------------------------------------------------------------
 
 
 def disable(member_id: int, actor: Actor) -> Member:
-    """停用: keep a member out.  The sessions end, the certificates are suspended, open codes lapse.
+    """停用: disable a member, end the sessions, suspend the certificates, invalidate open codes.
 
-    The same for officers, administrators and operators.  Who signs or signs in at once has done so
-    before, or is refused.
+    A concurrent signature or sign-in either precedes it or is refused.
     """
     member = _other(member_id, actor)
     member.active = False
@@ -117,7 +115,7 @@ def disable(member_id: int, actor: Actor) -> Member:
 
 
 def enable(member_id: int, actor: Actor) -> Member:
-    """启用: let a member in again; the certificates stay suspended until their keeper resumes them."""
+    """启用: enable a member; the certificates stay suspended until they are resumed."""
     member = _other(member_id, actor)
     member.active = True
     db.session.flush()
@@ -126,10 +124,10 @@ def enable(member_id: int, actor: Actor) -> Member:
 
 
 def reset(member_id: int, actor: Actor, *, first: str | None) -> Member:
-    """重置: take the password away, in favour of a first one that has to be changed at once.
+    """重置: replace the password by ``first``, which has to be changed at sign-in.
 
-    Without one the member chooses an own by a link.  The caller tells the password or has the link
-    sent.  The sessions end, and so does a lock.
+    With None the member chooses one by a link.  The caller hands over password or link.  Ends the
+    sessions and a lock.
     """
     member = _other(member_id, actor)
     if first is None:
@@ -143,7 +141,7 @@ def reset(member_id: int, actor: Actor, *, first: str | None) -> Member:
 
 
 def set_roles(member_id: int, codes: Sequence[str], actor: Actor) -> Member:
-    """Give a member these roles in place of those held; the sessions end.  Raises RuleError."""
+    """Replace a member's roles and end the sessions.  Raises RuleError."""
     member = _other(member_id, actor)
     require_compatible(codes, account_id=member.account_id, province=member.province)
     before = sorted(role.name for role in member.roles)
@@ -155,7 +153,7 @@ def set_roles(member_id: int, codes: Sequence[str], actor: Actor) -> Member:
 
 
 def unlock(member_no: str, actor: Actor) -> bool:
-    """解锁: let a number sign in again at once; tell whether there were failures to forget."""
+    """解锁: delete a number's sign-in failures; tell whether there were any."""
     if not _forget_failures(member_no):
         return False
     log.record(actor, "member.unlock", subject=member_no)
@@ -163,7 +161,7 @@ def unlock(member_no: str, actor: Actor) -> bool:
 
 
 def give_roles(codes: Mapping[int, Sequence[str]]) -> None:
-    """Write the roles of members, by id, in place of those held; the caller has judged them."""
+    """Replace members' roles, by id, without checks."""
     db.session.execute(delete(assoc_user_role).where(assoc_user_role.c.user_id.in_(codes)))
     ids = {name: role_id for role_id, name in db.session.execute(select(Role.id, Role.name))}
     rows = [
@@ -175,15 +173,15 @@ def give_roles(codes: Mapping[int, Sequence[str]]) -> None:
 
 
 def require_other(member_id: int, actor: Actor) -> None:
-    """Raise RuleError where somebody acts on the own account."""
+    """Raise RuleError where the actor is the member."""
     if member_id == actor.member_id:
         raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
 
 
 def permissions_of(member_id: int) -> tuple[list[Role], frozenset[tuple[str, str]]]:
-    """Return a member's roles, and what they allow as (permission, view) pairs, in one query.
+    """Return a member's roles, and their (permission, view) pairs, in one query.
 
-    Groups are left out on purpose: roles are given to a member, where the exclusions are checked.
+    FAB's groups are ignored on purpose: exclusions are checked on a member's own roles.
     """
     rows = db.session.execute(
         select(Role, Permission.name, ViewMenu.name)
@@ -201,10 +199,10 @@ def permissions_of(member_id: int) -> tuple[list[Role], frozenset[tuple[str, str
 
 
 def _other(member_id: int, actor: Actor) -> Member:
-    """Lock somebody else's row.  Raises NotFound, and RuleError for the own account.
+    """Lock another member's row.  Raises NotFound, and RuleError for the actor's own.
 
-    Not its key, which signatures and events refer to: whoever signs meanwhile holds the certificate
-    and would wait for this row, while `disable` waits for the certificate.
+    FOR NO KEY UPDATE: a concurrent signer holds the certificate and references this row, while
+    `disable` waits for the certificate; a full lock would deadlock.
     """
     member = db.session.get(
         Member, member_id, with_for_update={"key_share": True}, populate_existing=True
@@ -221,7 +219,7 @@ def _forget_failures(member_no: str) -> int:
 
 
 def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:
-    """Log an act in an administrator's words, or as the representative's on an operator."""
+    """Log an act, as an administrator's or as the representative's on an operator."""
     if actor.account_id is not None:
         action = f"operator.{action.partition('.')[2]}"
     log.record(actor, action, subject=member.username, account_id=member.account_id, **detail)

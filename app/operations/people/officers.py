@@ -1,7 +1,7 @@
-"""系统管理: how officers, provinces and administrators are let in, and how they get certificates.
+"""系统管理: registering officers, provinces and administrators, and issuing their codes.
 
-One administrator registers a person (系统管理员), another has the codes sent (安全管理员): nobody
-lets in alone, and nobody acts on the own account (docs/adr/0043).
+系统管理员 registers a member and 安全管理员 has the codes sent, so that it takes two, neither of whom
+is the member (docs/adr/0043).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LONGEST_REASON = 200
 
 
 def add(newcomer: NewMember, actor: Actor, *, now: datetime) -> None:
-    """Register an officer, a province or an administrator, and write the first-sign-in link.
+    """Register an officer, a province or an administrator, and send the first-sign-in link.
 
-    Enterprises' people come by openings and by their representatives.
+    Enterprises' members are registered by openings and by their representatives.
     """
     if not NUMBER.fullmatch(newcomer.member_no):
         raise RuleError(
@@ -55,7 +55,7 @@ def add(newcomer: NewMember, actor: Actor, *, now: datetime) -> None:
 
 
 def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:
-    """Write the first-sign-in link to somebody who has no password; one written before lapses."""
+    """Send a new first-sign-in link to a member without a password; earlier ones become invalid."""
     member = _officer(member_id, actor)
     if member.password is not None:
         raise RuleError(gettext("The member has a password already"), code="has_password")
@@ -66,7 +66,7 @@ def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:
 
 
 def send_codes(member_id: int, actor: Actor) -> Member:
-    """Have the codes of a first certificate sent; those sent before lapse."""
+    """Send the codes of a first certificate; earlier ones become invalid."""
     member = _officer(member_id, actor)
     codes = letters.first_codes(member, actor)
     letters.send(member, _subject(), _introduction(member), codes=codes)
@@ -74,9 +74,9 @@ def send_codes(member_id: int, actor: Actor) -> Member:
 
 
 def ask_replacement(member_id: int, actor: Actor, *, reason: str) -> Member:
-    """Ask for a certificate in place of a lost one; nothing is sent before another has confirmed it.
+    """Request the replacement of a certificate, which another administrator has to confirm.
 
-    The row stands among the enrolments and holds no code: nothing that is typed can fit it.
+    Stored as an enrolment without a code, which no input can match.
     """
     member = _officer(member_id, actor)
     if not letters.has_had_certificate(member.id):
@@ -109,7 +109,7 @@ def ask_replacement(member_id: int, actor: Actor, *, reason: str) -> Member:
 
 
 def confirm_replacement(member_id: int, actor: Actor) -> Member:
-    """Confirm what another has asked for; then both letters go out in the names of both."""
+    """Confirm another administrator's request and send both letters, in the names of both."""
     member = _officer(member_id, actor)
     asked_by = db.session.scalar(
         select(CertificateEnrolment.opened_by).where(
@@ -125,8 +125,8 @@ def confirm_replacement(member_id: int, actor: Actor) -> Member:
 
 
 def set_contact(member_id: int, email: str, phone: str, actor: Actor) -> Member:
-    """Write where a member's letters go; the address of before is told, too."""
-    lock_numbers(db.session)  # Before the member: an opening takes both in this order.
+    """Set a member's address and telephone; the former address is notified, too."""
+    lock_numbers(db.session)  # before the member, as an opening does
     member = _officer(member_id, actor)
     if email != member.email:
         require_free_address(db.session, email)
@@ -139,7 +139,7 @@ def set_contact(member_id: int, email: str, phone: str, actor: Actor) -> Member:
 
 
 def _officer(member_id: int, actor: Actor) -> Member:
-    """Lock a member who belongs to no enterprise and is somebody else."""
+    """Lock a member of no enterprise who is not the actor."""
     member = db.session.get(Member, member_id, with_for_update=True, populate_existing=True)
     if member is None or member.account_id is not None:
         raise NotFound(gettext("There is no such record"))

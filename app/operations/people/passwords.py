@@ -1,4 +1,4 @@
-"""Passwords: how they are stored, compared and chosen."""
+"""Passwords: policy, hashing, comparison and changing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.models.parameter import setting, settings
 
 LONGEST = 128
 
-# The stems that guessing programs try first; digits and signs around them do not help.
+# Common stems, refused with any digits and punctuation around them.
 COMMON = (
     "password passw0rd p@ssword p@ssw0rd admin administrator qwerty qwertyuiop asdfgh zxcvbn 1qaz2wsx "
     "1q2w3e4r abc123 abcd1234 iloveyou welcome letmein monkey dragon master woaini woaini1314 5201314 "
@@ -51,7 +51,7 @@ def policy() -> list[str]:
 
 
 def must_be_changed(member: Member, now: datetime) -> str:
-    """Tell why the member has to choose a password before anything else: first, expired, or "".
+    """Return why the member has to change the password first: first, expired, or "".
 
     `now` is real time here and in `is_expired`, not the business clock.
     """
@@ -62,13 +62,13 @@ def must_be_changed(member: Member, now: datetime) -> str:
 
 
 def is_expired(changed_at: datetime, values: Mapping[str, Any], now: datetime) -> bool:
-    """Tell whether a password of that day has reached its longest age."""
+    """Tell whether a password set at that time has exceeded its maximum age."""
     days = values["password_max_age_days"]
     return bool(days) and now - changed_at > timedelta(days=days)
 
 
 def hash_of(password: str) -> str:
-    """Hash a password the way that this installation is set to."""
+    """Hash a password with the configured method."""
     return generate_password_hash(password, method=current_app.config["FAB_PASSWORD_HASH_METHOD"])
 
 
@@ -76,15 +76,15 @@ def is_right(stored: str | None, password: str) -> bool:
     """Compare a password with a stored hash; a missing hash takes the same time and is wrong."""
     if len(password) > LONGEST:
         return False
-    # The hash pads its key with NULs, so that "secret" and "secret\0" would be the same to it.
+    # HMAC pads its key with NULs: "secret" and "secret\0" would be equal.
     if not stored or "\0" in password:
-        check_password_hash(_nobodys_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
+        check_password_hash(_dummy_hash(current_app.config["FAB_PASSWORD_HASH_METHOD"]), password)
         return False
     return check_password_hash(stored, password)
 
 
 def choose(member: Member, password: str, *, must_change: bool = False) -> None:
-    """Give the member a new password; raises RuleError naming the rule that refuses it.
+    """Set a member's password.  Raises RuleError naming the violated rule.
 
     The caller holds the member's row and commits.
     """
@@ -105,7 +105,7 @@ def choose(member: Member, password: str, *, must_change: bool = False) -> None:
 
 
 def take_away(member: Member) -> None:
-    """Leave the member without a password, to choose one by a link; it counts among the last ones.
+    """Remove the member's password, which still counts as one of the last ones.
 
     The caller holds the member's row and commits.
     """
@@ -116,14 +116,14 @@ def take_away(member: Member) -> None:
 
 
 def first_password() -> str:
-    """Make a password that can be read out over the telephone: three groups, no look-alikes."""
+    """Generate a password for reading out: three groups, no look-alikes."""
     kinds = ("ABCDEFGHJKMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789")
     groups = ("".join(secrets.choice(kinds[n % 3]) for n in range(5)) for _ in range(3))
     return "-".join(groups)
 
 
 def require_strong(password: str, member: Any) -> None:
-    """Raise RuleError where a password breaks a rule that needs no history."""
+    """Raise RuleError where a password violates a rule other than that on history."""
     values = settings(db.session)
     if not values["password_shortest"] <= len(password) <= LONGEST:
         raise _weak(
@@ -191,5 +191,5 @@ def _earlier(member_id: int, count: int) -> list[str]:
 
 
 @cache
-def _nobodys_hash(method: str) -> str:
+def _dummy_hash(method: str) -> str:
     return generate_password_hash("nobody's password", method=method)

@@ -1,4 +1,4 @@
-"""证书补办 of enterprises' people: what the second officer's yes does."""
+"""证书补办 of enterprises' members: the effect of the second officer's approval."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.operations.records.actor import Actor
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Give new codes in the name of both officers."""
+    """Send new codes, in the names of both officers."""
     for case in cases:
         number = case.proposal["member_no"]
         member = db.session.scalars(select(Member).where(Member.username == number)).one()
@@ -25,7 +25,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
 
 
 def send(member: Member, first: Actor, second: Actor) -> None:
-    """Open a replacement in the name of two, and write both letters to the member."""
+    """Open a replacement in the names of two officers, and send both letters to the member."""
     codes = certificates.open_enrolment(
         member.id,
         first,

@@ -1,4 +1,4 @@
-"""How sessions end, and why; app/security/sessions.py begins and finds them."""
+"""Ending sessions; app/security/sessions.py begins and finds them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.models import LoginSession
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
-# Why a session ended, and what its browser is told at its next request.
+# Reasons of an end, with the message shown at the browser's next request.
 ENDINGS = {
     "signed_out": _("You have signed out."),
     "idle": _("You were signed out after a time without activity."),
@@ -26,18 +26,18 @@ ENDINGS = {
 
 
 def end(login_ids: Sequence[int], reason: str) -> int:
-    """End the sessions that still live, and return how many did."""
+    """End those of the sessions that are alive; return their number."""
     return _end(LoginSession.id.in_(login_ids), reason)
 
 
 def end_all(member_id: int, reason: str, *, but: int | None = None) -> int:
-    """End a member's sessions, but one where that is to go on; return how many ended."""
+    """End a member's sessions, except ``but``; return their number."""
     found = LoginSession.member_id == member_id
     return _end(found if but is None else found & (LoginSession.id != but), reason)
 
 
 def force_out(login_id: int, actor: Actor) -> bool:
-    """强退: end a session that is alive and record it; tell whether there was one."""
+    """强退: end a live session and log it; tell whether there was one."""
     if not end([login_id], "forced"):
         return False
     login = db.session.get_one(LoginSession, login_id)

@@ -1,1 +1,1 @@
-"""What every verb needs: who acts, when, under which parameters, and the trail it leaves."""
+"""Shared by all operations: actor, clock, calendar, parameters, reference data, log and outbox."""

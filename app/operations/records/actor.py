@@ -1,4 +1,4 @@
-"""Who acts and from where, as operations record it."""
+"""The actor of an operation, as it is recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person or machine behind an act.
+    """The member or machine that acts.
 
     Row scope: ``account_id`` is 本单位, ``province`` is 省, neither is 全国 (the registry).
     """
@@ -20,11 +20,11 @@ class Actor:
     ip: str = ""
     account_id: int | None = None
     province: str | None = None
-    certificate: str = ""  # serial number, in hex, of the certificate signed in with
+    certificate: str = ""  # serial number, in hex, of the session's certificate
 
     @classmethod
     def of(cls, member: Any, ip: str = "", certificate: str = "") -> Actor:
-        """Make the actor of a signed-in member, with the certificate that the session began with."""
+        """Return the actor of a signed-in member, with the certificate of the session."""
         return cls(
             member_id=member.id,
             member_no=member.username,
@@ -36,7 +36,7 @@ class Actor:
         )
 
     def as_parameters(self, now: datetime) -> dict[str, Any]:
-        """Return who acts, from where and when, as the parameters of statements that record it."""
+        """Return member, address, certificate and time as parameters of an SQL statement."""
         return {
             "at": now,
             "member": self.member_id,
@@ -47,6 +47,6 @@ class Actor:
         }
 
 
-# Machines have no 会员编号; the logs show these words in its place.
+# Machines have no 会员编号; logs show this instead.
 SYSTEM = Actor(member_id=None, member_no="系统", name="系统")
 EXCHANGE = Actor(member_id=None, member_no="交易系统", name="交易系统")

@@ -1,6 +1,6 @@
-"""通知公告: one officer writes, another publishes; members read; nothing is ever deleted.
+"""通知公告: one officer writes, another publishes; nothing is deleted.
 
-Reading is no act on the registry and stands in no log: its own row says who read what, and when.
+Reading is recorded in `announcement_reading`, not in the operation log.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AUDIENCES = (EVERYBODY, ENTERPRISES, AUTHORITIES)
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an announcement says, and to whom; ``province`` None is the whole country."""
+    """An announcement's text and audience; ``province`` None is the whole country."""
 
     title: str
     text: str
@@ -46,8 +46,8 @@ class Content:
 
 
 def write(content: Content, actor: Actor, *, now: datetime) -> int:
-    """Keep a new draft and return its id.  Raises RuleError naming the field that is wrong."""
-    content = _sane(content)
+    """Save a new draft and return its id.  Raises RuleError naming the wrong field."""
+    content = _valid(content)
     made = insert(Announcement).values(
         **asdict(content), written_by=actor.member_id, written_at=now
     )
@@ -57,8 +57,8 @@ def write(content: Content, actor: Actor, *, now: datetime) -> int:
 
 
 def edit(id_: int, content: Content, actor: Actor, *, version: int, now: datetime) -> None:
-    """Change a draft that stands as it was when ``version`` was read."""
-    content = _sane(content)
+    """Change a draft.  Raises RuleError where its version is no longer ``version``."""
+    content = _valid(content)
     row = _draft(id_, version)
     before = row.title
     _set(row, **asdict(content), version=version + 1, written_by=actor.member_id, written_at=now)
@@ -66,7 +66,7 @@ def edit(id_: int, content: Content, actor: Actor, *, version: int, now: datetim
 
 
 def publish(id_: int, actor: Actor, *, version: int, now: datetime) -> None:
-    """Publish a draft as it was read.  Raises NotAllowed for who wrote it last."""
+    """Publish a draft at ``version``.  Raises NotAllowed for its last editor."""
     row = _draft(id_, version)
     if row.written_by == actor.member_id:
         raise NotAllowed(
@@ -77,24 +77,24 @@ def publish(id_: int, actor: Actor, *, version: int, now: datetime) -> None:
 
 
 def withdraw(id_: int, actor: Actor, *, now: datetime) -> None:
-    """Take an announcement back, or give a draft up; it stays on record."""
-    row = _standing(id_)
+    """Withdraw an announcement or draft; the row stays."""
+    row = _lock_unless_withdrawn(id_)
     _set(row, withdrawn_by=actor.member_id, withdrawn_at=now)
     _log("withdraw", id_, row.title, actor)
 
 
 def pin(id_: int, actor: Actor, *, is_pinned: bool) -> None:
-    """Put an announcement above the others (置顶), or no longer."""
-    row = _standing(id_)
+    """Pin an announcement (置顶), or unpin it."""
+    row = _lock_unless_withdrawn(id_)
     before = row.is_pinned
     _set(row, is_pinned=is_pinned)
     _log("pin", id_, row.title, actor, before=before, after=is_pinned)
 
 
 def mark_read(member_id: int, *, now: datetime, ids: Sequence[int] | None = None) -> list[int]:
-    """Note that a member has read these announcements, or all; return those that were unread.
+    """Mark these announcements, or all, as read by a member; return those that were unread.
 
-    What is not addressed to the member is passed over.  Twice, or at the same time, is once.
+    Skips those not addressed to the member.  Idempotent, also concurrently.
     """
     addressed = (
         select(Announcement.id, Member.id, literal(now))
@@ -113,8 +113,8 @@ def mark_read(member_id: int, *, now: datetime, ids: Sequence[int] | None = None
     return list(db.session.scalars(noted))
 
 
-def _sane(content: Content) -> Content:
-    """Return the content without blanks around it.  Raises RuleError where it cannot be used."""
+def _valid(content: Content) -> Content:
+    """Return the content, stripped.  Raises RuleError where it is not valid."""
     title, text = content.title.strip(), content.text.replace("\r\n", "\n").strip()
     for field, typed, most in (("title", title, LONGEST_TITLE), ("text", text, LONGEST_TEXT)):
         if not typed:
@@ -137,8 +137,8 @@ def _sane(content: Content) -> Content:
 
 
 def _draft(id_: int, version: int) -> Announcement:
-    """Lock a draft.  Raises RuleError where it is none any more, or was changed since it was read."""
-    row = _standing(id_)
+    """Lock a draft.  Raises RuleError where it is no draft any more, or its version differs."""
+    row = _lock_unless_withdrawn(id_)
     if row.published_at is not None:
         raise RuleError(
             _("What is published is changed no more: withdraw it and write another one"),
@@ -152,8 +152,8 @@ def _draft(id_: int, version: int) -> Announcement:
     return row
 
 
-def _standing(id_: int) -> Announcement:
-    """Lock an announcement that is not withdrawn.  The lock makes two officers take turns."""
+def _lock_unless_withdrawn(id_: int) -> Announcement:
+    """Lock an announcement.  Raises RuleError where it is withdrawn."""
     row = db.session.scalars(
         select(Announcement)
         .where(Announcement.id == id_)

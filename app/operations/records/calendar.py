@@ -1,4 +1,4 @@
-"""The trading calendar: what the table says of a day, seeding it and editing it."""
+"""The trading calendar: reading, seeding and editing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.models import SettlementRun, TradingDay
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
-# Asked at every submission, so made once.
+# Prepared once, since every submission runs it.
 _MOMENT = text("""
     SELECT coalesce((SELECT is_trading FROM trading_day WHERE day = :day), false),
            EXISTS (SELECT FROM settlement_run WHERE day >= :day),
@@ -33,7 +33,7 @@ PROVISIONAL_NOTE = "暂定，以国务院办公厅放假通知为准"
 
 
 def cut_off(day: date) -> time:
-    """Return the hour of a trading day before which transfers are accepted (domain.md 11.1)."""
+    """Return a day's cut-off, before which transfers are accepted (domain.md 11.1)."""
     stored = db.session.execute(_MOMENT, {"day": day}).one()[2]
     return _hour(stored)
 
@@ -43,7 +43,7 @@ def _hour(stored: str | None) -> time:
 
 
 def moment_at(now: datetime) -> TradingMoment:
-    """Return the moment with what the calendar and the day-end runs say of its day."""
+    """Return a time with its day's entry in the calendar and whether the day is settled."""
     day = now.astimezone(BEIJING).date()
     is_trading, is_closed, stored = db.session.execute(_MOMENT, {"day": day}).one()
     return TradingMoment(now, is_trading, _hour(stored), is_closed)
@@ -96,21 +96,21 @@ def change_day(day: date, *, is_trading: bool, note: str, actor: Actor) -> None:
 
 
 def share_transfers() -> None:
-    """Hold the current trading day open until this transaction ends: settlement waits for it."""
+    """Take the shared transfer lock: the day-end waits until this transaction ends."""
     db.session.execute(_SHARE)
 
 
 def stop_transfers() -> None:
-    """Wait for transfers under way and keep new ones out until this transaction ends."""
+    """Take the exclusive transfer lock: waits for running transfers and blocks new ones."""
     db.session.execute(_STOP)
 
 
 def seed(until: date | None = None) -> int:
-    """Add the days that the table lacks, up to ``until``, and correct provisional ones once known.
+    """Add missing days up to ``until``, and correct provisional ones; return the days written.
 
-    Weekends never trade, make-up working weekends included; holidays come from the maintained
-    library as far as it knows them, later years are provisional.  Days that somebody edited, and
-    days up to the last settled one, are left alone.  Returns the days written.
+    Weekends never trade, make-up working weekends included; holidays come from a maintained
+    library, years it does not know are provisional.  Edited days, and days up to the last settled
+    one, are left unchanged.
     """
     last = until or date(max(chinese_calendar.constants.workdays).year + 1, 12, 31)
     days = [FIRST_DAY + timedelta(n) for n in range((last - FIRST_DAY).days + 1)]

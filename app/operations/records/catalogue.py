@@ -1,7 +1,7 @@
-"""The reference data that pages and rules know by code, kept by each process until they change.
+"""The reference data that pages and rules use by code, cached by each process.
 
-Every request learns the catalogue's version with its session, in a statement that runs anyway, so
-that asking costs nothing and no process shows what another one has changed.
+Every request reads the catalogue's version in the statement that reads its session, so that a
+stale cache is detected without a query of its own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from app.models import Category, Sector
 from app.models.reference.version import catalogue_version
 from app.operations.records import clock
 
-SECTOR = "sector"  # Sectors stand among the categories under a kind that no application has.
+SECTOR = "sector"  # The pseudo kind of sectors in the catalogue.
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value: its name in both languages and the days on which it is offered."""
+    """One value: its name in both languages and the days on which it is in force."""
 
     name: str
     name_en: str
@@ -37,19 +37,19 @@ class Value:
         return (self.name_en if is_english else "") or self.name
 
     def is_offered(self, day: date) -> bool:
-        """Tell whether it may be chosen on a day."""
+        """Tell whether it is in force on a day."""
         return self.valid_from <= day and (self.disabled_from is None or day < self.disabled_from)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Every value by kind and code, as of one version; disabled ones keep their names here."""
+    """All values by kind and code, disabled ones included, as of one version."""
 
     version: int
     values: Mapping[str, Mapping[str, Value]]
 
     def offered(self, day: date) -> frozenset[tuple[str, str]]:
-        """Return (kind, code) of what may be chosen on a day, as the rules ask for it."""
+        """Return (kind, code) of the values in force on a day, for Facts."""
         return frozenset(
             (kind, code)
             for kind, values in self.values.items()
@@ -61,26 +61,25 @@ class Catalogue:
 class Titles(Mapping[str, Value]):
     """The titles of one kind's values by code, as columns, filters and fields take them.
 
-    It may stand in a class body: nothing is read before somebody asks.
+    Lazy, so that it can be used in a class body.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
     def __getitem__(self, code: str) -> Value:
-        """Return a value, disabled or not: history shows its name."""
+        """Return a value, disabled or not."""
         return self._values()[code]
 
     def __iter__(self) -> Iterator[str]:
-        """Walk the codes in the order in which they were added."""
+        """Iterate over the codes in the order of their addition."""
         return iter(self._values())
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self._values())
 
     def offered(self) -> dict[str, Value]:
-        """Return what may be chosen today."""
+        """Return the values in force today."""
         today = clock.now().date()
         return {code: value for code, value in self.items() if value.is_offered(today)}
 
@@ -96,7 +95,7 @@ CUSTODY_TYPES = Titles("custody_deposit")
 
 
 def catalogue() -> Catalogue:
-    """Return the catalogue as it stands; it is read again only where its version has changed."""
+    """Return the catalogue, reloaded where its version has changed."""
     version = g.get("catalogue_version") if has_request_context() else None
     if version is None:
         version = db.session.scalar(select(catalogue_version()))
@@ -107,7 +106,7 @@ def catalogue() -> Catalogue:
 
 
 def _read() -> Catalogue:
-    """Read version and values in one statement, and on a connection that sees committed rows alone."""
+    """Read version and values in one statement, on a connection of its own: committed rows only."""
     columns = ("id", "code", "name", "name_en", "valid_from", "disabled_from")
     sectors = select(literal(SECTOR).label("kind"), *(getattr(Sector, each) for each in columns))
     categories = select(Category.kind, *(getattr(Category, each) for each in columns))

@@ -1,4 +1,4 @@
-"""Business time: the wall clock in production, a clock of its own in the demo and in tests."""
+"""Business time: the wall clock in production, an adjustable clock in demo and tests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MORNING = time(10, 0)
 
 
 def now() -> datetime:
-    """Return the business time, in Beijing.  One query per request where the clock is its own."""
-    return (datetime.now(UTC) + _ahead()).astimezone(BEIJING)
+    """Return the business time, in Beijing.  Where adjustable, one query per request."""
+    return (datetime.now(UTC) + _offset()).astimezone(BEIJING)
 
 
 def set_to(moment: datetime, actor: Actor) -> datetime:
-    """Move the demonstration's clock to ``moment`` (aware); it runs on from there.
+    """Set the demonstration's clock to ``moment`` (aware); it runs on from there.
 
-    Raises NotAllowed in production, where business follows the wall clock.
+    Raises NotAllowed in production.
     """
     if not has_own_clock():
         raise NotAllowed(_("The clock follows real time in production and cannot be moved"))
@@ -38,17 +38,17 @@ def set_to(moment: datetime, actor: Actor) -> datetime:
 
 
 def start_at(moment: datetime) -> None:
-    """Set the clock of a new demonstration; an existing one is left alone."""
+    """Set the clock of a new demonstration; an existing one is unchanged."""
     if has_own_clock() and db.session.get(BusinessClock, 1) is None:
         _store(moment - datetime.now(UTC))
 
 
 def has_own_clock() -> bool:
-    """Tell whether this installation's business clock is apart from the wall clock."""
+    """Tell whether the business clock is adjustable."""
     return bool(current_app.config["HAS_OWN_CLOCK"])
 
 
-def _ahead() -> timedelta:
+def _offset() -> timedelta:
     if not has_own_clock():
         return timedelta(0)
     if has_request_context():

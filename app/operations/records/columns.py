@@ -1,7 +1,7 @@
-"""Columns of many rows, each one parameter of a statement, written the way PostgreSQL reads arrays.
+"""Arrays as parameters of set-based statements, encoded as PostgreSQL array literals.
 
-The driver writes arrays item by item, in Python; over 10,000 rows of a dozen columns that takes as
-long as the statement itself.
+The driver adapts arrays item by item in Python; for 10,000 rows of a dozen columns that takes as
+long as the statement.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy.types import UserDefinedType
 
 
 class _Column(UserDefinedType[Sequence[Any]]):
-    """An array of a type of which `spell` writes one value."""
+    """An array type; `spell` encodes one value."""
 
     cache_ok = True
     render_bind_cast = True
@@ -34,11 +34,10 @@ class _Column(UserDefinedType[Sequence[Any]]):
         self.name, self.spell = name, spell
 
     def get_col_spec(self, **_options: Any) -> str:
-        """Return the name of the array's type."""
         return f"{self.name}[]"
 
     def bind_processor(self, _dialect: Any) -> Callable[[Sequence[Any] | None], str | None]:
-        """Return what writes a column."""
+        """Return the encoder."""
         spell = self.spell
 
         def write(values: Sequence[Any] | None) -> str | None:
@@ -67,7 +66,7 @@ _COLUMNS = {
 
 
 def typed(statement: str, **types: Any) -> TextClause:
-    """Return a statement some of whose parameters are columns, each a list of the type named."""
+    """Return a statement whose named parameters are lists of the given types."""
     return text(statement).bindparams(
         *(bindparam(name, type_=_COLUMNS[type_]) for name, type_ in types.items())
     )

@@ -1,4 +1,4 @@
-"""Which characters certificates can be written in: what no font draws is refused, never a box."""
+"""The characters that the fonts of attestations can draw; others are refused."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from app.domain.errors import RuleError
 
 FONTS = Path(__file__).resolve().parents[2] / "static" / "vendor" / "fonts"
 REGULAR = FONTS / "regular.ttf"
-# The ideographs beyond the first plane, that is CJK extensions B to F (tools/setup.py fetches it).
+# CJK extensions B to F (fetched by tools/setup.py).
 RARE = FONTS / "rare.ttf"
-# What the regular font draws for certain (a test compares): no need to open a font.
+# Fast path: characters that the regular font draws (a test compares).
 _USUAL = re.compile(r"[\t\r\n -~\u3001-\u3011\u3400-\u4dbf\u4e00-\u9fff\uff01-\uff5e]*")
 
 
 def rare_ones(text: str) -> set[str]:
-    """Return the characters that only the rare font draws."""
+    """Return the characters that need the font RARE."""
     return {each for each in _unusual(text) if ord(each) not in _drawn_by(REGULAR)}
 
 
 def require_drawable(text: str, title: Any, *, field: str = "") -> None:
-    """Raise RuleError, naming field, character and place, where no font draws a character."""
+    """Raise RuleError, naming field, character and position, where no font has a character."""
     for each in _unusual(text):
         if ord(each) not in _drawn_by(REGULAR) and ord(each) not in _drawn_by(RARE):
             message = _(
@@ -46,7 +46,7 @@ def _unusual(text: str) -> str:
 
 @lru_cache
 def _drawn_by(font: Path) -> frozenset[int]:
-    """Return the code points that a font has a glyph for; none where it was not fetched."""
+    """Return the code points of a font; none where the file is missing."""
     if not font.exists():
         return frozenset()
     return frozenset(code for code, glyph in TTFontFile(font).charToGlyph.items() if glyph)

@@ -1,4 +1,4 @@
-"""操作日志: write rows in the transaction of their act, seal them into a chain, and prove the chain."""
+"""操作日志: write rows in the act's transaction, seal them into a hash chain, verify the chain."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.extensions import db
 from app.models import LogBlock, OperationLog
 from app.operations.records.actor import Actor
 
-MOST_KEYS = 100  # named per check; `totals` counts them all
+MOST_KEYS = 100  # named per check
 
-# What no log may hold, by the name somebody might give it.
+# Names of details that must not be logged.
 _SECRET = re.compile(r"(^|_)(password|passwd|pin|secret|token|captcha|authori[sz]ation_code)($|_)")
 
 
@@ -32,10 +32,10 @@ def record(
     result: str = "done",
     **detail: Any,
 ) -> None:
-    """Record one act; it is committed or rolled back together with what it did.
+    """Log one act, in its transaction.
 
-    ``before`` and ``after`` are the details that a reader looks for first.  Personal data are
-    masked on the way; passwords, PINs and codes must not come here at all.
+    By convention changes are in the details ``before`` and ``after``.  Personal data are masked;
+    passwords, PINs and codes must not be passed.
     """
     _require_no_secret(detail)
     db.session.execute(
@@ -64,24 +64,24 @@ def _require_no_secret(detail: Any) -> None:
 
 
 def seal() -> int:
-    """Seal what no transaction under way can still add to; return the rows sealed.
+    """Seal all rows that no running transaction can precede; return their number.
 
-    The caller commits.  Rows of transactions that still run wait for the next time.
+    The caller commits.  Rows of running transactions are left to the next run.
     """
     return db.session.scalar(text("SELECT seal_log()")) or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last block of the chain: who holds it elsewhere can tell whether the log was rewritten."""
+    """The last block of the chain; a copy kept elsewhere proves that the log was not rewritten."""
 
     block: int
-    rows: int  # of all blocks so far
+    rows: int  # cumulative
     root: str  # hex
     sealed_at: datetime
 
     def content(self, day: str, ledger_root: str) -> dict[str, Any]:
-        """Return what the day's head file says."""
+        """Return the content of the day's head file."""
         return {
             "schema": "log-head/1",
             "kind": "registry-log-head",
@@ -96,7 +96,7 @@ class Head:
 
 
 def head() -> Head | None:
-    """Return the last block, or None where nothing was sealed yet."""
+    """Return the last block, or None before the first."""
     block = db.session.scalars(select(LogBlock).order_by(LogBlock.id.desc()).limit(1)).first()
     if block is None:
         return None
@@ -106,7 +106,7 @@ def head() -> Head | None:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is not as it was sealed: which check, and the row or block that offends."""
+    """A failed check, and the offending row or block."""
 
     check: str
     key: str
@@ -114,7 +114,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """What was counted and what was found wrong; ``totals`` is the number of faults by check."""
+    """Counts and faults; ``totals`` is the number of faults by check, ``faults`` the first of each."""
 
     blocks: int = 0
     sealed_rows: int = 0
@@ -126,21 +126,20 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Tell whether nothing was found wrong."""
+        """Tell whether there are no faults."""
         return not self.totals
 
     def add(self, check: str, key: str) -> None:
-        """Add a fault that was found outside the database."""
+        """Add a fault."""
         self.faults.append(Fault(check, key))
         self.totals[check] += 1
 
 
 def verify_log(heads: Sequence[Mapping[str, Any]] = ()) -> Report:
-    """Recompute the chain from the rows and compare it with heads that were kept elsewhere.
+    """Recompute the chain from the rows and compare it with heads kept elsewhere.
 
-    Names every row that was changed, is missing, changed places or was slipped in, and every
-    block that was rewritten.  What was taken from the end together with its blocks is missed by
-    the chain itself and found by a head.  Reads one snapshot; nothing is written.
+    Finds changed, missing, swapped and inserted rows, and rewritten blocks.  Rows removed from the
+    end together with their blocks are found only by a head.  Reads one snapshot; writes nothing.
     """
     with db.engine.connect().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -159,7 +158,7 @@ def verify_log(heads: Sequence[Mapping[str, Any]] = ()) -> Report:
 
 
 def _compare(kept: Mapping[str, Any], roots: Mapping[int, tuple[str, int]], report: Report) -> None:
-    """Compare a head that was kept with the block that it names."""
+    """Compare a kept head with its block."""
     report.heads += 1
     found = roots.get(kept["block"])
     if found is None:
@@ -195,7 +194,7 @@ _NAMED = """
      WHERE n <= :most ORDER BY name, n
 """
 
-# A row that has the content sealed for another one was moved; any other difference is a change.
+# A row with the content sealed for another one was moved; any other difference is a change.
 _ROWS = """
     WITH present AS (
            SELECT 'operation_log' AS log, id AS row_id, log_digest(l) AS digest, recorded_xid

@@ -1,8 +1,8 @@
-"""The outbox: messages are rows of the act's transaction, and delivered after its commit.
+"""The outbox: messages are written in the act's transaction and delivered after its commit.
 
-`send` is for every operation; the rest is for the worker that delivers (app/delivery).  Delivery is
-at least once: a worker that dies between sending and writing so down has its message sent again,
-with the same number, by which mail servers and the gateway can tell (docs/adr/0016-outbox-and-jobs.md).
+Operations call `send`; the rest is for the worker (app/delivery).  Delivery is at least once: where
+a worker dies between sending and recording it, the message is sent again with the same reference,
+by which mail servers and the gateway detect duplicates (docs/adr/0016-outbox-and-jobs.md).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from app.extensions import db
 from app.models import MailboxMessage, OutboxAttempt, OutboxMessage
 
 MOST_ATTEMPTS = 8
-# 30 seconds after the first failure, then four times as long each time: about seven hours in all.
+# Exponential backoff by a factor of 4: about seven hours in all.
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=2)
-# Far above the time-outs of a single delivery; a worker that died is given up after it.
+# Far above the time-outs of a delivery; then the worker is presumed dead.
 CLAIM = timedelta(minutes=10)
 
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -33,10 +33,10 @@ _LONGEST_SUBJECT = 200
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be sent to whom; ``channel`` is mail or sms.
+    """A message to be sent; ``channel`` is mail or sms.
 
-    ``has_secret`` wipes the body once it is delivered or given up.  A ``dedupe_key`` seen before
-    means that the message was written then, and is not written again.
+    With ``has_secret`` the body is wiped once it is delivered or given up.  A message whose
+    ``dedupe_key`` exists is not written again.
     """
 
     channel: str
@@ -52,7 +52,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that this worker alone may send until its claim ends."""
+    """A message that only this worker may send until its claim expires."""
 
     id: int
     attempt: int
@@ -65,14 +65,14 @@ class Claimed:
 
     @property
     def reference(self) -> str:
-        """Return the number that stays the same however often the message is sent."""
+        """Return the id that is the same at each attempt."""
         return f"outbox-{self.id}"
 
 
 def send(*messages: Message) -> int:
-    """Write messages into the outbox, in the caller's transaction; returns how many are new.
+    """Write messages into the outbox, in the caller's transaction; return the number of new ones.
 
-    Raises RuleError where an address cannot be one.
+    Raises RuleError for a malformed address.
     """
     for message in messages:
         _require_deliverable(message)
@@ -89,54 +89,54 @@ def send(*messages: Message) -> int:
 
 
 def is_deliverable(channel: str, address: str) -> bool:
-    """Tell whether an address can be one, before something is promised to it."""
+    """Tell whether an address is well-formed."""
     shape = {"mail": _MAIL, "sms": _PHONE}[channel]
     return len(address) <= 254 and shape.fullmatch(address) is not None
 
 
 def claim(channel: str) -> Claimed | None:
-    """Take the message that has been due longest; two workers never take the same one."""
+    """Claim the message that has been due longest; workers never claim the same one."""
     asked = {"channel": channel, "claim": CLAIM, "most": MOST_ATTEMPTS}
     row = db.session.execute(_CLAIM, asked).one_or_none()
     return Claimed(**row._mapping) if row else None
 
 
 def give_up_lost() -> int:
-    """Close messages whose last attempt ended without a word: the worker died while sending."""
+    """Fail messages whose last attempt has no result: the worker died while sending."""
     lost = db.session.execute(_GIVE_UP, {"most": MOST_ATTEMPTS}).all()
     for row in lost:
-        _note(row.id, row.attempts, "lost", "")
+        _record_attempt(row.id, row.attempts, "lost", "")
     return len(lost)
 
 
 def sent(message: Claimed) -> None:
-    """Record that a message was handed over; a secret body is wiped."""
-    _end(message, "sent")
-    _note(message.id, message.attempt, "sent", "")
+    """Record a delivery; a secret body is wiped."""
+    _close(message, "sent")
+    _record_attempt(message.id, message.attempt, "sent", "")
 
 
 def refused(message: Claimed, detail: str, result: str = "refused") -> None:
-    """Record that a message can never be delivered; a secret body is wiped."""
-    _end(message, "failed")
-    _note(message.id, message.attempt, result, detail)
+    """Record a permanent failure; a secret body is wiped."""
+    _close(message, "failed")
+    _record_attempt(message.id, message.attempt, result, detail)
 
 
 def unavailable(message: Claimed, detail: str) -> None:
-    """Record a failure that may pass: try again later, or give up after the last attempt."""
+    """Record a temporary failure: schedule a retry, or give up after the last attempt."""
     if message.attempt >= MOST_ATTEMPTS:
-        _end(message, "failed")
+        _close(message, "failed")
     else:
         wait = min(FIRST_WAIT * 4 ** (message.attempt - 1), LONGEST_WAIT)
         db.session.execute(
             update(OutboxMessage)
-            .where(*_still_ours(message))
+            .where(*_claim_holds(message))
             .values(state="queued", due_at=text("now() + :wait").bindparams(wait=wait))
         )
-    _note(message.id, message.attempt, "unavailable", detail)
+    _record_attempt(message.id, message.attempt, "unavailable", detail)
 
 
 def put_in_mailbox(message: Claimed) -> None:
-    """Deliver to the demonstration's own mailbox; a second delivery finds it there."""
+    """Deliver to the demonstration's mailbox; idempotent."""
     db.session.execute(
         upsert(MailboxMessage)
         .values(
@@ -157,14 +157,14 @@ def _require_deliverable(message: Message) -> None:
             field="recipient",
             code="no_address",
         )
-    # A line break would begin a header of the sender's choosing.
+    # A line break would allow header injection.
     assert len(message.subject) <= _LONGEST_SUBJECT, "subject too long"
     assert message.subject.isprintable(), "a subject is one line"
     assert message.body, "an empty message"
 
 
-def _still_ours(message: Claimed) -> tuple[ColumnElement[bool], ...]:
-    """Whoever overstayed the claim does not overwrite what the next worker found."""
+def _claim_holds(message: Claimed) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that the claim has not expired and been taken over."""
     return (
         OutboxMessage.id == message.id,
         OutboxMessage.state == "sending",
@@ -172,14 +172,14 @@ def _still_ours(message: Claimed) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _end(message: Claimed, state: str) -> None:
+def _close(message: Claimed, state: str) -> None:
     values: dict[str, object] = {"state": state, "ended_at": text("clock_timestamp()")}
     if message.has_secret:
         values["body"] = None
-    db.session.execute(update(OutboxMessage).where(*_still_ours(message)).values(**values))
+    db.session.execute(update(OutboxMessage).where(*_claim_holds(message)).values(**values))
 
 
-def _note(message_id: int, number: int, result: str, detail: str) -> None:
+def _record_attempt(message_id: int, number: int, result: str, detail: str) -> None:
     db.session.execute(
         insert(OutboxAttempt).values(
             message_id=message_id, number=number, result=result, detail=detail[:300]

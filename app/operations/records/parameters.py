@@ -1,4 +1,4 @@
-"""系统参数: set one from a day on, and tell what was set; nothing set is ever overwritten."""
+"""系统参数: set a parameter from a day on; values are never overwritten."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FURTHEST_YEARS = 5
 def set_value(
     name: str, typed: str, *, effective_from: date, reason: str, actor: Actor, now: datetime
 ) -> None:
-    """Set a parameter from a day on, today at the earliest, with its reason.
+    """Set a parameter from a day on, today at the earliest.
 
-    Raises RuleError naming the field that is wrong.  Two settings for one day: the later one holds.
+    Of two settings for one day the later one applies.  Raises RuleError naming the wrong field.
     """
     spec = PARAMETERS.get(name)
     if spec is None:
@@ -59,7 +59,7 @@ def set_value(
 
 
 def value_on(name: str, day: date) -> int | time | bool:
-    """Return the value that holds on a day, as far as it is set by now."""
+    """Return the value in force on a day, by the settings made so far."""
     spec = PARAMETERS[name]
     stored = db.session.scalar(
         select(Parameter.value)

@@ -1,4 +1,4 @@
-"""Personal data: reading them in clear leaves a record, and a new key replaces an older one."""
+"""Personal data: the log of reading them in clear, and the rotation of keys."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.operations.records.actor import Actor
 def record_reading(
     actor: Actor, fields: Sequence[str], *, subject: str, account_id: int | None = None
 ) -> None:
-    """Record that somebody reads these fields in clear; the caller shows them once, and commits.
+    """Log that the actor reads these fields in clear; the caller shows them once, and commits.
 
-    The record names the fields and never holds their values.
+    The names of the fields are logged, not their values.
     """
     log.record(
         actor,
@@ -31,10 +31,10 @@ def record_reading(
 
 
 def rotate(batch: int = 1000, metadata: MetaData | None = None) -> int:
-    """Encrypt anew what an older key wrote, in all tables; return the values written.
+    """Re-encrypt values of older keys, in all tables; return the number of values.
 
     One batch of one column; repeat until it returns 0, committing in between.  Append-only tables
-    keep what they have: their keys stay among the keys for as long as they are read.
+    are left out, so their keys must remain configured.
     """
     for table, column in encrypted_columns(metadata):
         changed = _rotate_column(table, column, batch)

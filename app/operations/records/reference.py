@@ -1,6 +1,6 @@
-"""Reference data: add a value, change it, disable it from a day on; each with its log row.
+"""Reference data: add, change and disable values; each act is logged.
 
-Nothing is deleted: history refers to it.  Of two who change one row at once the later one is told.
+Nothing is deleted, since history refers to it.  Concurrent changes are detected by version.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from app.operations.records.actor import Actor
 def add(model: Any, values: Mapping[str, Any], actor: Actor, *, today: date) -> Any:
     """Add a row and return it.
 
-    Raises RuleError naming the field whose value is taken, or whose day is not possible.
+    Raises RuleError naming the field whose value exists already or whose day is not allowed.
     """
     row = model(**values)
     _require_days(row, None, today)
     _write(row, values)
-    log.record(actor, "reference.add", subject=_subject(row), before={}, after=_told(row))
+    log.record(actor, "reference.add", subject=_subject(row), before={}, after=_logged_values(row))
     return row
 
 
 def change(
     model: Any, id_: int, values: Mapping[str, Any], actor: Actor, *, version: int, today: date
 ) -> Any:
-    """Change a row that is still as ``version`` says, and return it.
+    """Change a row that is still at ``version``, and return it.
 
-    Raises NotFound, and RuleError where somebody has changed it since (code changed_meanwhile),
-    where a value is taken, or where a day is not possible.
+    Raises NotFound, and RuleError where it was changed since (code changed_meanwhile), a value
+    exists already, or a day is not allowed.
     """
     row = _locked(model, id_)
     if row.version != version:
@@ -45,22 +45,24 @@ def change(
             _("Somebody has changed this meanwhile; compare the present values, then save again"),
             code="changed_meanwhile",
         )
-    before, disabled_from = _told(row), row.disabled_from
+    before, disabled_from = _logged_values(row), row.disabled_from
     for name, value in values.items():
         setattr(row, name, value)
-    if _told(row) == before:
+    if _logged_values(row) == before:
         return row
     _require_days(row, disabled_from, today)
     row.version += 1
     _write(row, values)
-    log.record(actor, "reference.change", subject=_subject(row), before=before, after=_told(row))
+    log.record(
+        actor, "reference.change", subject=_subject(row), before=before, after=_logged_values(row)
+    )
     return row
 
 
 def disable(
     model: Any, ids: Sequence[int], actor: Actor, *, today: date
 ) -> tuple[list[int], dict[int, str]]:
-    """Disable rows from today on; return the ids done, and why the others were not."""
+    """Disable rows from today; return the ids done, and the others' errors by id."""
     done, refused = [], {}
     for id_ in sorted(ids):
         row = _locked(model, id_)
@@ -69,10 +71,16 @@ def disable(
         elif row.valid_from > today:
             refused[id_] = _("This is not in force yet; change the day from which it holds")
         else:
-            before = _told(row)
+            before = _logged_values(row)
             row.disabled_from, row.version = today, row.version + 1
             subject = _subject(row)
-            log.record(actor, "reference.disable", subject=subject, before=before, after=_told(row))
+            log.record(
+                actor,
+                "reference.disable",
+                subject=subject,
+                before=before,
+                after=_logged_values(row),
+            )
             done.append(id_)
     db.session.flush()
     return done, refused
@@ -87,7 +95,7 @@ def _locked(model: Any, id_: int) -> Any:
 
 
 def _require_days(row: Any, disabled_from: date | None, today: date) -> None:
-    """Refuse to disable backwards: what was entered meanwhile would name what was not offered."""
+    """Refuse a day in the past: applications since then may use the value."""
     if row.disabled_from == disabled_from or row.disabled_from is None:
         return
     if row.disabled_from < today or (row.valid_from and row.disabled_from < row.valid_from):
@@ -99,7 +107,7 @@ def _require_days(row: Any, disabled_from: date | None, today: date) -> None:
 
 
 def _write(row: Any, values: Mapping[str, Any]) -> None:
-    """Write the row; what a constraint refuses is said at the field that the constraint is about."""
+    """Write the row; a violated constraint becomes a RuleError at its field."""
     try:
         with db.session.begin_nested():
             db.session.add(row)
@@ -117,7 +125,7 @@ def _write(row: Any, values: Mapping[str, Any]) -> None:
 
 
 def _field_of(model: Any, constraint: str, values: Mapping[str, Any]) -> str:
-    """Return the last field of the form that a constraint is about; "" where it is about none."""
+    """Return the last form field that a constraint concerns, or ""."""
     table = model.__table__
     columns: list[str] = []
     for each in table.constraints:
@@ -127,7 +135,7 @@ def _field_of(model: Any, constraint: str, values: Mapping[str, Any]) -> str:
             columns = [column.name for column in each.columns]
     if (
         not columns
-    ):  # A CHECK knows no columns; its name begins with the table's, then the column's.
+    ):  # A CHECK reports no columns; its name begins with the table's, then the column's.
         columns = [each for each in values if constraint.startswith(f"{table.name}_{each}")]
     if constraint.endswith("_dates"):
         columns = ["disabled_from"]
@@ -140,8 +148,8 @@ def _subject(row: Any) -> str:
     return f"{row.__tablename__} {getattr(row, 'code', '') or row.id}"
 
 
-def _told(row: Any) -> dict[str, Any]:
-    """Return a row's columns as the log keeps them."""
+def _logged_values(row: Any) -> dict[str, Any]:
+    """Return a row's columns for the log."""
     columns = inspect(type(row)).column_attrs
     told = {
         each.key: getattr(row, each.key) for each in columns if each.key not in ("id", "version")

@@ -1,4 +1,4 @@
-"""A mail to the member when somebody signs in with their number from an address not seen before."""
+"""The mail to a member about a sign-in from a new address."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ KNOWN_FOR = timedelta(days=90)
 
 
 def tell_of_new_address(member_id: int, ip: str, *, now: datetime) -> bool:
-    """Write the mail where the sign-in just recorded came from a new address; tell whether.
+    """Write the mail where the sign-in just logged came from a new address; tell whether.
 
-    The first sign-in ever is no news, and who has given no e-mail address gets none.
+    Not for the first sign-in ever, nor without an e-mail address.
     """
     member = db.session.get_one(Member, member_id)
     if not member.address:
@@ -30,11 +30,11 @@ def tell_of_new_address(member_id: int, ip: str, *, now: datetime) -> bool:
             func.count().filter(LoginRecord.ip == ip, LoginRecord.at > func.now() - KNOWN_FOR),
         ).where(LoginRecord.member_id == member_id, LoginRecord.is_success)
     ).one()
-    if earlier <= 1 or from_here > 1:  # The present one is among them.
+    if earlier <= 1 or from_here > 1:  # counts include the current sign-in
         return False
     try:
         send(_message(member, ip, now))
-    except RuleError:  # What is on file is no address; nobody stays outside because of it.
+    except RuleError:  # a malformed address must not prevent signing in
         return False
     return True
 

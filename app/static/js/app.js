@@ -1,4 +1,4 @@
-/* Comforts on top of pages that work without script: menus, dialogs, dates, quantities, double submits. */
+/* Enhancements of pages that work without script: menus, dialogs, dates, quantities, double submits. */
 import { startClock, startMenu, startPops, startPrint, startTheme } from "./frame.js";
 import { startConfirm, startGuard } from "./submit.js";
 import { startTables } from "./tables.js";

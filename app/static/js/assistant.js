@@ -61,7 +61,7 @@ function openWindow(name = "usbkey-assistant") {
     };
   });
   failed.catch(() => {});
-  // A window that is closed without a word, a browser's error page for instance.
+  // A window closed without an answer, for instance a browser's error page.
   const watch = setInterval(() => opened.closed && setTimeout(() => fail("cancelled"), 300), 400);
   window.addEventListener("message", hear);
   const end = () => {
@@ -191,7 +191,7 @@ export function startRenewal() {
   });
 }
 
-/* Send the fields of a form with more beside them; resolves to the answer, or says what stands against it. */
+/* Send the fields of a form with more beside them; resolves to the answer, or shows the error. */
 async function post(form, address, more) {
   const body = new FormData(form);
   for (const [name, value] of Object.entries(more)) body.set(name, value);
@@ -199,12 +199,12 @@ async function post(form, address, more) {
   try {
     const response = await fetch(address, { method: "POST", body });
     answer = await response.json();
-  } catch { /* The message below says it. */ }
+  } catch { /* Reported below. */ }
   if (answer.error || !(answer.payload || answer.certificate)) throw new Error(answer.error || form.dataset.failed);
   return answer;
 }
 
-/* The token of the first sign-in stands behind "#", so that no server on the way sees it. */
+/* The token of the first sign-in is in the fragment, which is never sent to a server. */
 export function startFirstSignIn() {
   const field = document.querySelector("[data-first-token]");
   const token = location.hash.slice(1);
@@ -215,7 +215,7 @@ export function startFirstSignIn() {
   document.querySelector("[data-first-password]").focus();
 }
 
-/* Show the one message of the step that fits; all stand in the page, in its language. */
+/* Show the matching message; the page has all of them, translated. */
 function tell(form, code) {
   for (const text of form.querySelectorAll("[data-told]")) text.hidden = text.dataset.told !== code;
 }

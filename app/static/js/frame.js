@@ -6,7 +6,7 @@ function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    /* Storage may be switched off; the menu then forgets, nothing else. */
+    /* Storage may be disabled; then the menu state is not kept. */
   }
 }
 
@@ -110,7 +110,7 @@ export function startClock() {
   const match = /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)$/.exec(clock.textContent.trim());
   if (!match) return;
   const [year, month, day, hour, minute, second] = match.slice(1).map(Number);
-  // The text is already in the registry's own time zone, so it is counted on as if it were UTC.
+  // The text is in the registry's time zone; treat it as UTC and count on.
   const start = Date.UTC(year, month - 1, day, hour, minute, second);
   const began = performance.now();
   const show = () => {

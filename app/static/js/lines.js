@@ -32,7 +32,7 @@ function makeDialog(section) {
       dialog.close();
     });
   }
-  // Enter takes what is ticked; it must not send the application behind the dialog.
+  // Enter confirms the picker; it must not submit the form behind the dialog.
   dialog.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.target.matches("button, a")) return;
     event.preventDefault();
@@ -80,14 +80,14 @@ function startQuantities(table) {
   refresh();
 }
 
-/* Several rows may share what is available: those behind one row of the picker. */
+/* Lines from one row of the picker share its available quantity. */
 function sourceOf(input) {
   const row = input.closest("[data-line]");
   const choice = row?.querySelector('input[type="hidden"][name$="-choice"]')?.value;
   return choice && choice !== row.dataset.line ? row.dataset.line : "";
 }
 
-/* Return what is left of each source after all its rows. */
+/* Return the rest of each source after all its lines. */
 function sharedOut(inputs) {
   const left = new Map();
   for (const input of inputs) {
@@ -112,7 +112,7 @@ function echo(input, texts, left) {
   else if (left !== undefined && left < 0n) [text, isWrong] = [texts.textTooMuch, true];
   else if (left !== undefined) text = `= ${group(quantity)} ${input.dataset.unit ?? ""} ${texts.textLeft} ${group(left)}`;
   else text = `= ${group(quantity)} ${input.dataset.unit ?? ""}`;
-  // What the server has already said about this very value is not said twice.
+  // Do not repeat the server's message about the same value.
   if (isWrong && input.getAttribute("aria-invalid") && input.value === input.defaultValue) text = "";
   if (place) {
     place.textContent = text;

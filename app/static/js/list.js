@@ -1,11 +1,11 @@
 /* The list page: clean addresses, and a page size that takes effect at once.  All of it works without. */
 
-/* Leave empty conditions out of the address; the server would send us there anyway. */
+/* Omit empty conditions from the address; the server would redirect there anyway. */
 for (const form of document.querySelectorAll("form[data-query]")) {
   form.addEventListener("submit", () => {
     const empty = [...form.elements].filter((element) => element.name && !element.value.trim() && !element.disabled);
     for (const element of empty) element.disabled = true;
-    // Back in this page, by the browser's cache or because the search was stopped, they can be typed again.
+    // Enable them again when the page is restored from the browser's cache or the search was stopped.
     const restore = () => empty.forEach((element) => (element.disabled = false));
     setTimeout(restore, 0);
   });
@@ -15,7 +15,7 @@ for (const form of document.querySelectorAll("form[data-size]")) {
   form.querySelector("select").addEventListener("change", () => form.requestSubmit());
 }
 
-/* 全部符合条件: the ticks of this page then say nothing. */
+/* 全部符合条件: the ticks of this page are then ignored. */
 const all = document.querySelector("#bulk-form input[name=all]");
 if (all) {
   const boxes = document.querySelectorAll("#list-table input[data-check], #list-table [data-check-all]");

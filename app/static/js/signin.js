@@ -23,7 +23,7 @@ export function startSignIn() {
   });
 }
 
-/* The sign-in page itself is the source of a new captcha, so no second address is needed. */
+/* Fetch the sign-in page again: it makes a new captcha. */
 async function renew(box) {
   const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");

@@ -3,7 +3,7 @@ import { group, quantityOf } from "./numbers.js";
 
 const confirmed = new WeakSet();
 
-/* Say once more what is about to move: one row per line that carries a quantity. */
+/* Repeat what is about to move: one row per line with a quantity. */
 function describeLines(form) {
   const rows = [];
   for (const input of form?.querySelectorAll("[data-quantity]") ?? []) {
@@ -53,7 +53,7 @@ function ask(source, form, go) {
   no.focus();
 }
 
-/* Return the first field that is marked as wrong: by the page while typing, or by the server and untouched. */
+/* Return the first invalid field: marked while typing, or by the server and unchanged since. */
 function wrongField(form) {
   const echo = form?.querySelector(".echo.is-wrong");
   if (echo) return document.getElementById(echo.id.replace(/-echo$/, ""));
@@ -107,7 +107,7 @@ export function startGuard() {
       return;
     }
     form.dataset.sending = "";
-    // After the form's data has been collected, so that the button's own name still travels.
+    // After the form's data has been collected, so that the name of the button is sent.
     setTimeout(() => {
       for (const button of buttonsOf(form)) {
         button.classList.add("is-sending");

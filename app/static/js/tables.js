@@ -1,4 +1,4 @@
-/* Tables: 全选 and the count of what is ticked.
+/* Tables: 全选 and the number of ticked rows.
    <table data-select> with an <input data-check-all> in its head and <input data-check> in its rows.
    Elements that carry data-needs-choice="ID of the table" are disabled while nothing is ticked;
    those that carry data-choice-count="ID of the table" show how many are. */

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from flask import request
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
 from app.domain.kinds.account_change import AccountChange
 from app.domain.masking import mask_of
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, DetailField
-from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
-from app.views.applications.desk import ApplicationDesk
+from app.views.accounts.revealing import RevealingDesk
 from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action
-from app.views.page import current_actor
 
 
 def _field(field: DetailField) -> Any:
@@ -39,18 +33,18 @@ def _field(field: DetailField) -> Any:
 
 
 class _AccountChangeForm(ApplicationForm):
-    """The fields of an account's details, in their order; ``known`` is what they hold so far."""
+    """The fields of account details; ``known`` are the current values."""
 
     known: dict[str, str]
 
 
-# A personal field that is left empty stays as it is: the page never holds its value.
+# Blank means unchanged: the page never contains personal data.
 AccountChangeForm = type(
     "AccountChangeForm", (_AccountChangeForm,), {each.name: _field(each) for each in FIELDS}
 )
 
 
-class AccountChangeView(ApplicationDesk):
+class AccountChangeView(RevealingDesk):
     """账户信息修改: what was proposed, 修改, and what became of it."""
 
     route_base = "/account-changes"
@@ -71,11 +65,7 @@ class AccountChangeView(ApplicationDesk):
         Column("reason", _("Reason for the application")),
         *usual_columns("status"),
     )
-    filters = tuple(
-        each
-        for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-        if each.name != "instrument"
-    )
+    filters = usual_filters(has_lines=False)
     help = (
         _("Fields marked with * must be filled in before the change can be submitted"),
         _("The old details hold until the registry has approved the new ones"),
@@ -90,7 +80,7 @@ class AccountChangeView(ApplicationDesk):
         return db.session.get_one(Account, account_id).lacks_documents
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Name the account: number and day of opening never change."""
+        """Number and day of opening, which never change."""
         account = db.session.get_one(Account, account_id)
         return [
             (_("Member number"), account.member_no, "code"),
@@ -99,12 +89,12 @@ class AccountChangeView(ApplicationDesk):
         ]
 
     def new_form(self, account_id: int) -> Any:
-        """Return the form with the details as they stand."""
+        """Return the form filled in with the current details."""
         known = account_details.current(account_id)
         return _prepared(self.form(data=_shown(known)), known)
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form with what was proposed before."""
+        """Return the form filled in with the proposal."""
         known = account_details.current(application.account_id)
         after = account_details.proposed(application.proposal)
         known |= {name: pair[1] for name, pair in after.items()}
@@ -112,10 +102,10 @@ class AccountChangeView(ApplicationDesk):
         return _prepared(self.form(data=data), known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return what changes; raises RuleError where a field is wrong.
+        """Return the changed values.  Raises RuleError for an invalid field.
 
-        A personal field that is left empty keeps what it had, a draft's own proposal included; a
-        draft may lack what a submission needs.
+        A blank personal field keeps its value, of the draft's proposal too; a draft may lack what a
+        submission requires.
         """
         known = filled.form.known
         typed = {each.name: (filled.form[each.name].data or "").strip() for each in FIELDS}
@@ -137,30 +127,7 @@ class AccountChangeView(ApplicationDesk):
         return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
 
     def next_step(self, application: Application) -> Any:
-        """Say who reviews it."""
         return gettext("The registry reviews it; the old details hold until then")
-
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
-        """Personal data can be read in clear by those who may; it is logged."""
-        yield from super().detail_actions(application, status)
-        if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
-
-    @expose("/<int:id>/reveal", methods=["POST"])
-    @has_access
-    @permission_name("reveal")
-    def reveal(self, id: int) -> Any:
-        """Show the proposal with its personal data in clear; who read it is on record."""
-        application = self.load(id)
-        with transaction():
-            personal_data.record_reading(
-                current_actor(),
-                list(application.proposal),
-                subject=application.number,
-                account_id=application.account_id,
-            )
-        detail = self.detail(*self.found(id), is_clear=True)
-        return self.render_template("parts/detail.html", detail=detail)
 
 
 def _shown(details: dict[str, str]) -> dict[str, str]:
@@ -171,7 +138,7 @@ def _shown(details: dict[str, str]) -> dict[str, str]:
 
 
 def _prepared(form: Any, known: dict[str, str]) -> Any:
-    """Show beneath each personal field what is kept there, masked."""
+    """Show the stored value beneath each personal field, masked."""
     form.known = known
     for name, value in known.items():
         mask = mask_of(name)

@@ -1,4 +1,4 @@
-"""开户 (manual 二-一): enterprises by a table or one by one; another officer confirms them in 待办."""
+"""开户 (manual 二-一): enterprises entered singly or imported; another officer confirms them in 待办."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import opening_import
-from app.operations.records import personal_data
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.views.accounts.revealing import RevealingDesk
 from app.views.applications.form import (
+    PLEASE_CHOOSE,
     ApplicationForm,
     Choosable,
     Filled,
@@ -37,17 +38,12 @@ from app.views.applications.form import (
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import (
-    named_openings,
-    subject_of,
-    usual_columns,
-    usual_filters,
-)
+from app.views.applications.list import subject_of, usual_columns, usual_filters, with_opening_names
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 LETTERS = {
     "waiting": (_("Waiting to be sent"), "amber"),
@@ -69,7 +65,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return OfferedField(field.title, SECTORS, _("Please choose"))
+        return OfferedField(field.title, SECTORS, PLEASE_CHOOSE)
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
@@ -82,13 +78,13 @@ for _each in FIELDS:
         _FIELDS["province"] = SelectField(
             _("Province"),
             [Required()],
-            choices=choices_of(PROVINCES, _("Please choose")),
+            choices=choices_of(PROVINCES, PLEASE_CHOOSE),
             validate_choice=False,
         )
 
 
 class _OpeningForm(ApplicationForm):
-    """The details of an enterprise; ``known`` is what a draft holds of personal data."""
+    """The details of an enterprise; ``known`` are a draft's personal data."""
 
     known: dict[str, str]
 
@@ -96,7 +92,7 @@ class _OpeningForm(ApplicationForm):
 OpeningForm = type("OpeningForm", (_OpeningForm,), _FIELDS)
 
 
-class AccountOpeningView(ImportDesk):
+class AccountOpeningView(RevealingDesk, ImportDesk):
     """开户: what is to be opened, what was, and whether the first letters are out."""
 
     route_base = "/account-openings"
@@ -125,11 +121,7 @@ class AccountOpeningView(ImportDesk):
         *usual_columns("status"),
     )
     filters = (
-        *(
-            each
-            for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-            if each.name not in ("instrument", "member")
-        ),
+        *(each for each in usual_filters(has_lines=False) if each.name != "member"),
         Filter("member", _("Member"), on=("account", "member_no")),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
         Filter("letters", _("First letters"), kind="choice", on=("letters",), choices=LETTERS),
@@ -146,8 +138,8 @@ class AccountOpeningView(ImportDesk):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add what is proposed, and how far the letters are."""
-        named = named_openings(super().rows(conditions))
+        """Add proposal and state of the letters."""
+        named = with_opening_names(super().rows(conditions))
         opened = select(Account.member_no, Account.opening_id).subquery("opened")
         return (
             named.add_columns(
@@ -168,22 +160,20 @@ class AccountOpeningView(ImportDesk):
         return []
 
     def account_id(self) -> int:
-        """An opening stands under the registry's own account: there is no other yet."""
+        """Return the registry's own account: the new one does not exist yet."""
         return ISSUANCE_ACCOUNT_ID
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Say where the number comes from."""
         return [(_("Member number"), gettext("Given by the system when it is confirmed"), "text")]
 
     def choose(self) -> None:
-        """There is no enterprise to be chosen first."""
+        """No enterprise has to be chosen first."""
 
     def new_form(self, account_id: int) -> Any:
-        """Return the empty form."""
         return _prepared(self.form(), {})
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form with what was proposed; of personal data the page shows a mask."""
+        """Return the form filled in with the proposal, personal data masked."""
         known = {name: pair[1] for name, pair in details.proposed(application.proposal).items()}
         shown = {name: value for name, value in known.items() if not BY_NAME[name].is_personal}
         province = application.proposal.get("province", ["", ""])[1]
@@ -191,7 +181,7 @@ class AccountOpeningView(ImportDesk):
         return _prepared(form, known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return the proposal; raises RuleError where a field is wrong."""
+        """Return the proposal.  Raises RuleError for an invalid field."""
         form = filled.form
         typed = {name: (form[name].data or "").strip() for name in (*BY_NAME, "province")}
         kept = {name: form.known.get(name, "") for name in BY_NAME if BY_NAME[name].is_personal}
@@ -205,44 +195,26 @@ class AccountOpeningView(ImportDesk):
             )
         return {"reason": (form.reason.data or "").strip(), "proposal": proposal}
 
-    # What was opened ----------------------------------------------------------------------------
+    # Detail page ------------------------------------------------------------------------------
 
-    def detail_actions(self, application: Application, status: str) -> Iterable[Action]:
-        """Personal data in clear, and the letters once more."""
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """Beside personal data in clear, the letters once more."""
         yield from super().detail_actions(application, status)
-        if self.may("reveal") and application.proposal:
-            yield Action(_("Show in clear"), self.url("reveal", id=application.id), method="post")
         invitation = _invitation_of(application)
         waits = invitation is not None and openings.lacks_something(invitation.member)
         if self.may("write") and waits:
-            yield Action(
+            yield RowAction(
                 _("Send the letters again"),
                 self.url("invite", id=application.id),
                 method="post",
                 confirm=gettext("New codes are made, and those sent before lapse. Send them?"),
             )
 
-    @expose("/<int:id>/reveal", methods=["POST"])
-    @has_access
-    @permission_name("reveal")
-    def reveal(self, id: int) -> Any:
-        """Show the details with personal data in clear; who read them is on record."""
-        application = self.load(id)
-        with transaction():
-            personal_data.record_reading(
-                self.actor(),
-                [name for name in application.proposal if name in BY_NAME],
-                subject=application.number,
-                account_id=application.account_id,
-            )
-        detail = self.detail(*self.found(id), is_clear=True)
-        return self.render_template("parts/detail.html", detail=detail)
-
     @expose("/<int:id>/invite", methods=["POST"])
     @has_access
     @permission_name("write")
     def invite(self, id: int) -> Any:
-        """Have both letters written anew."""
+        """Send new letters; the former ones lapse."""
         application = self.load(id)
         invitation = _invitation_of(application)
         if invitation is None:
@@ -270,7 +242,7 @@ def _invitation_of(application: Application) -> Invitation | None:
 
 
 def _prepared(form: Any, known: dict[str, str]) -> Any:
-    """Show beneath each personal field what the draft keeps there, masked."""
+    """Show the draft's value beneath each personal field, masked."""
     form.known = known
     for name, value in known.items():
         mask = mask_of(name)

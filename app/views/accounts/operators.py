@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from flask import abort, flash, g, redirect, url_for
+from flask import abort, g
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import Select, case, func
 from wtforms import BooleanField
 
-from app.domain.errors import RuleError
 from app.domain.masking import mask_email, mask_phone
-from app.extensions import db, transaction
-from app.models import Account, ColleagueReviewChange, Member
+from app.extensions import db
+from app.models import ColleagueReviewChange, Member
 from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
@@ -28,7 +27,8 @@ from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.lists.listing import Conditions, RowAction
+from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.page import carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
@@ -123,17 +123,17 @@ class OperatorView(PeopleList):
         shown = case((Member.email.endswith(NO_ADDRESS), ""), else_=masked)
         return self.people(shown.label("email")).where(Member.account_id.is_not(None))
 
-    def tools(self) -> Iterable[Action]:
+    def tools(self) -> Iterable[RowAction]:
         """新增操作员 stands first."""
         if self.may("write"):
-            yield Action(_("Add an operator"), self.url("new"), icon="plus")
+            yield RowAction(_("Add an operator"), self.url("new"), icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """Offer what the representative may do with an operator."""
         if not self.may("write") or row.id == g.user.id:
             return
         yield from self.certificate_actions(row)
-        yield Action(_("Change duties"), self.url("duties", member_id=row.id))
+        yield RowAction(_("Change duties"), self.url("duties", member_id=row.id))
         question = _("Reset %(name)s? The password no longer counts, and a new link is sent.")
         yield self.act(_("Reset"), "reset", row, question, is_dangerous=True)
         yield self.switch_action(row)
@@ -206,27 +206,33 @@ class OperatorView(PeopleList):
         return member
 
 
-class ColleagueReviewView(ListPage):
-    """操作复核: the switch, and the history of its changes."""
+REVIEW_STATES = {True: (_("Switched on"), "green"), False: (_("Switched off"), "grey")}
+
+
+class ColleagueReviewView(SwitchPage):
+    """操作复核: whether what one operator submits needs another's yes."""
 
     route_base = "/operators/review"
     title = _("Colleague's review")
     menu = MenuEntry(ACCOUNTS, 6)
     guide = {"enterprise": "操作复核"}
     grants = {REPRESENTATIVE: "list export switch"}
-    account_column = "account_id"
-    columns = (
-        Column("changed_at", _("Changed at"), kind="datetime"),
-        Column(
-            "is_on",
-            _("Changed to"),
-            kind="status",
-            choices={True: (_("Switched on"), "green"), False: (_("Switched off"), "grey")},
-        ),
-        Column("changed_by", _("Changed by")),
-        Column("ip", _("IP address"), kind="code"),
+    flag = "needs_colleague"
+    history, recorded = ColleagueReviewChange, "is_on"
+    states = REVIEW_STATES
+    labels = (_("Switch the colleague's review off"), _("Switch the colleague's review on"))
+    questions = (
+        _("One person alone may then submit. Continue?"),
+        _("Every submission then needs a second operator's yes. Continue?"),
     )
-    filters = (Filter("changed", _("Changed on"), kind="date_range", on=("changed_at",)),)
+    results = (_("The colleague's review is off"), _("The colleague's review is on"))
+    dangerous_state = False
+    columns = (
+        CHANGED_AT,
+        Column("is_on", _("Changed to"), kind="status", choices=REVIEW_STATES),
+        *CHANGED_BY,
+    )
+    filters = (CHANGED_FILTER,)
     help = (
         _(
             "On: what one operator submits waits in the list To review of the others until one agrees"
@@ -238,57 +244,6 @@ class ColleagueReviewView(ListPage):
         _("Two people have to be able to say yes before it can be switched on"),
     )
 
-    def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return every switch."""
-        return select(
-            ColleagueReviewChange.id,
-            ColleagueReviewChange.account_id,
-            ColleagueReviewChange.changed_at,
-            ColleagueReviewChange.is_on,
-            ColleagueReviewChange.ip,
-            Member.first_name.label("changed_by"),
-        ).join(Member, Member.id == ColleagueReviewChange.changed_by)
-
-    def state(self) -> tuple[Any, str]:
-        """Say whether it is on."""
-        is_on = db.session.get_one(Account, g.user.account_id).needs_colleague
-        return (_("Switched on"), "green") if is_on else (_("Switched off"), "grey")
-
-    def tools(self) -> Iterable[Action]:
-        """The switch: it names the state that it leads to."""
-        if not self.may("switch"):
-            return
-        is_on = db.session.get_one(Account, g.user.account_id).needs_colleague
-        yield Action(
-            _("Switch the colleague's review off")
-            if is_on
-            else _("Switch the colleague's review on"),
-            url_for("ColleagueReviewView.switch", to="off" if is_on else "on"),
-            method="post",
-            confirm=gettext("One person alone may then submit. Continue?")
-            if is_on
-            else gettext("Every submission then needs a second operator's yes. Continue?"),
-            icon="toggle-right" if is_on else "toggle-left",
-            is_dangerous=is_on,
-        )
-
-    @expose("/switch/<to>", methods=["POST"])
-    @has_access
-    @permission_name("switch")
-    def switch(self, to: str) -> Any:
-        """Switch it on or off."""
-        if to not in ("on", "off") or g.user.account_id is None:
-            abort(404)
-        try:
-            with transaction():
-                accounts.ask_colleagues(
-                    g.user.account_id, current_actor(), asks=to == "on", now=clock.now()
-                )
-        except RuleError as error:
-            flash(str(error), "warning")
-        else:
-            done = gettext("The colleague's review is off")
-            if to == "on":
-                done = gettext("The colleague's review is on")
-            flash(done, "success")
-        return redirect(url_for("ColleagueReviewView.list"))
+    def change(self, *, is_on: bool) -> None:
+        """Switch it for the enterprise."""
+        accounts.ask_colleagues(g.user.account_id, current_actor(), asks=is_on, now=clock.now())

@@ -37,7 +37,7 @@ from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
 
 AUDIENCES = {
@@ -55,12 +55,12 @@ STATES = {
     PUBLISHED: (_("Published"), "green"),
     WITHDRAWN: (_("Withdrawn"), "grey"),
 }
-# ASCII alone, so that a link ends where the Chinese sentence around it goes on.
+# ASCII only, so that a link ends before Chinese text.
 _LINK = re.compile(r"https?://[A-Za-z0-9\-._~:/?#@!$&'*+,;=%]+")
 
 
-def own(member_id: int) -> Select[Any]:
-    """Select the announcements that are out for a member, and which of them were read."""
+def published_for(member_id: int) -> Select[Any]:
+    """Select the published announcements for a member, and which were read."""
     return (
         select(
             Announcement.id,
@@ -84,7 +84,7 @@ def own(member_id: int) -> Select[Any]:
 
 
 def paragraphs(text: str) -> Iterator[Markup]:
-    """Yield the paragraphs of a plain text; nothing in it is markup but the links found in it."""
+    """Yield the paragraphs of a plain text, with its links marked up."""
     for line in filter(str.strip, text.splitlines()):
         found, last = Markup(), 0
         for match in _LINK.finditer(line):
@@ -96,7 +96,7 @@ def paragraphs(text: str) -> Iterator[Markup]:
 
 
 class AnnouncementView(ListPage):
-    """通知公告: what is out for this member; opening one marks it read."""
+    """通知公告: the published ones for this member."""
 
     route_base = "/announcements"
     title = _("Notices")
@@ -108,7 +108,7 @@ class AnnouncementView(ListPage):
         "administration": "首页与通知公告",
     }
     grants = {ALL_ROLES: "list export show"}
-    account_column = None  # Cut by audience: `own`.
+    account_column = None  # Restricted by audience: `published_for`.
     key = ("is_pinned", "published_at", "id")
     columns = (
         Column("state", _("Reading state"), "status", choices=READING_STATES),
@@ -123,12 +123,7 @@ class AnnouncementView(ListPage):
     )
     filters = (
         Filter("title", _("Title")),
-        Filter(
-            "state",
-            _("Reading state"),
-            "choice",
-            choices={name: title for name, (title, _tone) in READING_STATES.items()},
-        ),
+        Filter("state", _("Reading state"), "choice", choices=READING_STATES),
         Filter("published_at", _("Published at"), "date_range"),
     )
     help = (
@@ -137,26 +132,23 @@ class AnnouncementView(ListPage):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return what is out for the member."""
-        return own(g.user.id)
+        return published_for(g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Read one."""
-        yield Action(_("Read"), url_for("AnnouncementView.show", id=row.id))
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        yield RowAction(_("Read"), url_for("AnnouncementView.show", id=row.id))
 
-    def tools(self) -> Iterable[Action]:
-        """全部标为已读, where something is left."""
+    def tools(self) -> Iterable[RowAction]:
         if g.facts.unread:
             url = url_for("AnnouncementView.read_all")
-            yield Action(_("Mark all as read"), url, method="post", icon="checks")
+            yield RowAction(_("Mark all as read"), url, method="post", icon="checks")
 
     @expose("/<int:id>")
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """Show one, and note that it was read; to others than its audience there is none."""
+        """Show one and mark it as read; 404 outside its audience."""
         columns = (Announcement.text, Announcement.audience, Announcement.province)
-        wanted = own(g.user.id).add_columns(*columns).where(Announcement.id == id)
+        wanted = published_for(g.user.id).add_columns(*columns).where(Announcement.id == id)
         found = db.session.execute(wanted).one_or_none()
         if found is None:
             abort(404)
@@ -181,7 +173,6 @@ class AnnouncementView(ListPage):
     @has_access
     @permission_name("show")
     def read_all(self) -> Any:
-        """Mark everything as read."""
         with transaction():
             noted = announcements.mark_read(g.user.id, now=clock.now())
         flash(gettext("%(count)s announcements were marked as read.", count=len(noted)), "success")
@@ -189,8 +180,6 @@ class AnnouncementView(ListPage):
 
 
 class AnnouncementForm(FlaskForm):
-    """What is to be announced, and to whom."""
-
     title = StringField(_("Title"), [Required()], render_kw={"maxlength": LONGEST_TITLE})
     text = TextAreaField(
         _("Text"),
@@ -209,7 +198,6 @@ class AnnouncementForm(FlaskForm):
         self.province.choices = choices_of(PROVINCES, _("The whole country"))
 
     def content(self) -> Content:
-        """Return what goes into the announcement."""
         return Content(
             self.title.data or "",
             self.text.data or "",
@@ -220,14 +208,14 @@ class AnnouncementForm(FlaskForm):
 
 
 class AnnouncementDeskView(ListPage):
-    """公告管理: drafts, what is out, what was withdrawn, and how many have read it."""
+    """公告管理: drafts, published and withdrawn ones, and how many members have read them."""
 
     route_base = "/announcement-desk"
     title = _("Announcement management")
     menu = MenuEntry(FIRST, 3, "ti-edit")
     guide = {"registry": "通知公告"}
     grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write", REGISTRY_CHECKER: "publish"}
-    account_column = None  # The registry's own; nobody else has a permission here.
+    account_column = None  # Officers of the registry only.
     columns = (
         Column("title", _("Title")),
         Column("audience", _("Audience"), choices=AUDIENCES),
@@ -243,12 +231,7 @@ class AnnouncementDeskView(ListPage):
     )
     filters = (
         Filter("title", _("Title")),
-        Filter(
-            "state",
-            _("State"),
-            "choice",
-            choices={name: title for name, (title, _tone) in STATES.items()},
-        ),
+        Filter("state", _("State"), "choice", choices=STATES),
         Filter("published_at", _("Published at"), "date_range"),
         Filter("audience", _("Audience"), "choice", choices=AUDIENCES),
         Filter("province", _("Province"), "choice", choices=PLACES),
@@ -261,7 +244,6 @@ class AnnouncementDeskView(ListPage):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return every announcement."""
         writer, publisher = aliased(Member), aliased(Member)
         return (
             select(
@@ -289,23 +271,22 @@ class AnnouncementDeskView(ListPage):
             .outerjoin(publisher, publisher.id == Announcement.published_by)
         )
 
-    def tools(self) -> Iterable[Action]:
-        """新增."""
+    def tools(self) -> Iterable[RowAction]:
         if self.may("write"):
             url = url_for("AnnouncementDeskView.new")
-            yield Action(_("Write an announcement"), url, icon="plus")
+            yield RowAction(_("Write an announcement"), url, icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """详情, where everything else is offered, and 修改 of a draft."""
-        yield Action(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """详情, which has the other actions, and 修改 of a draft."""
+        yield RowAction(_("Details"), url_for("AnnouncementDeskView.show", id=row.id))
         if row.state == DRAFT and self.may("write"):
-            yield Action(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
+            yield RowAction(_("Edit"), url_for("AnnouncementDeskView.edit", id=row.id))
 
     @expose("/<int:id>")
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """Show one as its readers see it, with what an officer may do to it."""
+        """Show one as its readers see it, with the actions on it."""
         found = self.rows(Conditions()).where(Announcement.id == id)
         row = db.session.execute(found).one_or_none()
         if row is None:
@@ -339,7 +320,7 @@ class AnnouncementDeskView(ListPage):
         )
 
     def _offers(self, row: Any) -> Iterator[dict[str, Any]]:
-        """Yield what can be done with one, by its state and the officer's permissions."""
+        """Yield the actions, by state and the officer's permissions."""
 
         def offer(label: str, verb: str, **more: Any) -> dict[str, Any]:
             url = url_for(f"AnnouncementDeskView.{verb}", id=row.id)
@@ -367,7 +348,6 @@ class AnnouncementDeskView(ListPage):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Write one."""
         form = AnnouncementForm()
         return self._save(
             form,
@@ -379,7 +359,6 @@ class AnnouncementDeskView(ListPage):
     @has_access
     @permission_name("write")
     def edit(self, id: int) -> Any:
-        """Change a draft."""
         row = db.session.get(Announcement, id) or abort(404)
         if row.published_at or row.withdrawn_at:
             return redirect(url_for("AnnouncementDeskView.show", id=row.id))
@@ -397,7 +376,7 @@ class AnnouncementDeskView(ListPage):
     @has_access
     @permission_name("publish")
     def publish(self, id: int) -> Any:
-        """Publish a draft as it was read."""
+        """Publish a draft, unless it has changed since it was read."""
         with transaction():
             announcements.publish(id, current_actor(), version=_version(), now=clock.now())
         flash(gettext("The announcement was published."), "success")
@@ -407,7 +386,6 @@ class AnnouncementDeskView(ListPage):
     @has_access
     @permission_name("publish")
     def withdraw(self, id: int) -> Any:
-        """Take one back."""
         with transaction():
             announcements.withdraw(id, current_actor(), now=clock.now())
         flash(gettext("The announcement was withdrawn."), "success")
@@ -417,14 +395,14 @@ class AnnouncementDeskView(ListPage):
     @has_access
     @permission_name("publish")
     def pin(self, id: int) -> Any:
-        """Put one above the others, or no longer."""
+        """Pin or unpin."""
         is_pinned = "is_pinned" in request.form
         with transaction():
             announcements.pin(id, current_actor(), is_pinned=is_pinned)
         return redirect(url_for("AnnouncementDeskView.show", id=id))
 
     def _save(self, form: AnnouncementForm, act: Callable[[], int], title: str) -> Any:
-        """Show the form, or save the draft and show that."""
+        """Show the form, or save the draft and show it."""
         saved = form.validate_on_submit() and carried_out(form, act, "title")
         if saved:
             flash(gettext("The draft was saved; another officer publishes it."), "success")
@@ -436,7 +414,7 @@ class AnnouncementDeskView(ListPage):
 
 
 def _readers() -> Any:
-    """Return "n / m": of the m members of the audience who can sign in, n have read it."""
+    """Return "n / m": n of the m active members of the audience have read it."""
     return (
         select(func.concat(func.count(AnnouncementReading.read_at), " / ", func.count()))
         .select_from(Member)

@@ -1,4 +1,4 @@
-"""任务: what a member has started and a worker is doing, how far it is, and what failed in it."""
+"""任务: a member's jobs, their progress and their failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.operations.applications import jobs
 from app.operations.records import clock
 from app.security.roles import ALL_ROLES
 from app.views.chapters import LAST, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
 STATES = {
@@ -29,13 +29,11 @@ STATES = {
     "failed": (_("Failed"), "red"),
     "aborted": (_("Stopped"), "amber"),
 }
-SHOWN_FAILURES = 100  # The rest is on a list of its own.
-REFRESH = 2  # Seconds; the page renews itself without script.
+SHOWN_FAILURES = 100  # All of them are in JobFailureView.
+REFRESH = 2  # Seconds; the page reloads without script.
 
 
 class JobView(ListPage):
-    """任务: one's own jobs."""
-
     route_base = "/jobs"
     title = _("My jobs")
     menu = MenuEntry(LAST, 1, "ti-progress-check")
@@ -46,7 +44,7 @@ class JobView(ListPage):
         "administration": "我的任务与演示信箱",
     }
     grants = {ALL_ROLES: "list export show abort"}
-    account_column = None  # A job is its member's alone, and `rows` asks for no other.
+    account_column = None  # `rows` selects the member's own jobs.
     columns = (
         Column("id", _("Number"), "code"),
         Column("title", _("Job")),
@@ -68,7 +66,6 @@ class JobView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select:
-        """Return the member's own jobs."""
         return select(
             Job.id,
             Job.title,
@@ -80,15 +77,14 @@ class JobView(ListPage):
             Job.ended_at,
         ).where(Job.member_id == g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Open one."""
-        yield Action(_("Details"), url_for("JobView.show", job_id=row.id))
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        yield RowAction(_("Details"), url_for("JobView.show", job_id=row.id))
 
     @expose("/<int:job_id>")
     @has_access
     @permission_name("show")
     def show(self, job_id: int) -> Response:
-        """Show how far a job is; the page renews itself until the job is over."""
+        """Show the progress; the page reloads itself until the job is over."""
         job = _own(job_id)
         is_open = job.state in jobs.OPEN_STATES
         failures = db.session.scalars(
@@ -117,7 +113,7 @@ class JobView(ListPage):
     @has_access
     @permission_name("abort")
     def abort(self, job_id: int) -> Any:
-        """Stop a job; what is done stays done."""
+        """Stop a job; finished items stay."""
         try:
             with transaction():
                 jobs.abort(job_id, current_actor(), now=clock.now())
@@ -131,7 +127,7 @@ class JobView(ListPage):
 
 
 class JobFailureView(ListPage):
-    """What failed in one's own jobs, item by item; exported like every list."""
+    """The failed items of the member's own jobs, as a list."""
 
     route_base = "/job-failures"
     title = _("What failed, and why")
@@ -142,7 +138,7 @@ class JobFailureView(ListPage):
         "administration": "我的任务与演示信箱",
     }
     grants = {ALL_ROLES: "list export"}
-    account_column = None  # As its job: the member's alone.
+    account_column = None  # As in JobView.
     usual_sort = "id"
     columns = (
         Column("id", _("Record"), "code", is_shown=False, is_sortable=True),
@@ -158,7 +154,6 @@ class JobFailureView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select:
-        """Return the failures of the member's own jobs."""
         return (
             select(
                 JobFailure.id,
@@ -173,7 +168,7 @@ class JobFailureView(ListPage):
 
 
 def _own(job_id: int) -> Job:
-    """Return one of the member's own jobs, or answer 404."""
+    """Return one of the member's own jobs, or abort with 404."""
     job = db.session.scalars(
         select(Job).where(Job.id == job_id, Job.member_id == g.user.id)
     ).one_or_none()

@@ -1,4 +1,4 @@
-"""系统管理: 登录日志 and 操作日志, who signed in and who did what."""
+"""系统管理: 登录日志 and 操作日志."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
 from app.security.roles import AUDITOR, SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 
 OUTCOMES = {
     "signed_in": (_("Signed in"), "green"),
@@ -97,7 +97,7 @@ ACTIONS = {
         for action, title in ACTION_TITLES.items()
     },
 }
-# What the details of an act are called; whatever is not named here keeps its own name.
+# Titles of details; others show their key.
 DETAILS = {
     "before": _("Before the change"),
     "after": _("After the change"),
@@ -124,14 +124,14 @@ DETAILS = {
 
 
 class LoginRecordView(ListPage):
-    """登录日志: every attempt to sign in, good or bad."""
+    """登录日志: every attempt to sign in."""
 
     route_base = "/login-records"
     title = _("Sign-in log")
     menu = MenuEntry(ADMINISTRATION, 4)
     guide = {"administration": "登录日志与操作日志"}
     grants = {f"{SECURITY_ADMIN} {AUDITOR}": "list export"}
-    account_column = None  # Attempts with unknown numbers belong to nobody.
+    account_column = None  # Unknown numbers belong to no account.
     columns = (
         Column("at", _("Time"), "datetime"),
         Column("member_no", _("Member number as typed"), "code"),
@@ -149,7 +149,6 @@ class LoginRecordView(ListPage):
     help = (_("Every attempt is kept; nobody can change or delete the records."),)
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the attempts with the names of known members."""
         return select(
             LoginRecord.id,
             LoginRecord.at,
@@ -169,7 +168,7 @@ class OperationLogView(ListPage):
     menu = MenuEntry(ADMINISTRATION, 5)
     guide = {"administration": "登录日志与操作日志"}
     grants = {AUDITOR: "list export show"}
-    account_column = None  # The auditor sees all of it.
+    account_column = None  # For the auditor only.
     columns = (
         Column("at", _("Time"), "datetime"),
         Column("member_no", _("Member number"), "code"),
@@ -192,7 +191,6 @@ class OperationLogView(ListPage):
     help = (_("Written together with the act itself; nobody can change or delete it."),)
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the acts with the names behind the numbers."""
         return (
             select(
                 OperationLog.id,
@@ -210,16 +208,14 @@ class OperationLogView(ListPage):
             .outerjoin(Account, Account.id == OperationLog.account_id)
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 详情."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
         if self.may("show"):
-            yield Action(_("Details"), url_for("OperationLogView.show", log_id=row.id))
+            yield RowAction(_("Details"), url_for("OperationLogView.show", log_id=row.id))
 
     @expose("/<int:log_id>")
     @has_access
     @permission_name("show")
     def show(self, log_id: int) -> Any:
-        """Show one act with its details, before and after."""
         row = db.session.get(OperationLog, log_id) or abort(404)
         account = db.session.get(Account, row.account_id) if row.account_id else None
         title, tone = RESULTS.get(row.result, (row.result, "grey"))
@@ -250,13 +246,13 @@ class OperationLogView(ListPage):
 
 
 def _place(item: tuple[str, Any]) -> tuple[int, str]:
-    """Sort details as `DETAILS` has them, before ahead of after; others come last by name."""
+    """Sort details as in `DETAILS`, before ahead of after; unknown ones last, by name."""
     names = list(DETAILS)
     return (names.index(item[0]) if item[0] in DETAILS else len(names), item[0])
 
 
 def _written(value: Any) -> str:
-    """Return a detail in words where there are some, else as it is stored."""
+    """Return the title of a detail, or its stored value."""
     if isinstance(value, bool):
         return str(_("Yes") if value else _("No"))
     if isinstance(value, dict) and not any(isinstance(each, dict) for each in value.values()):

@@ -1,4 +1,4 @@
-"""演示信箱: what the demonstration would have sent by mail and text message; not in production."""
+"""演示信箱: mails and text messages of the demonstration; not in production."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from app.extensions import db
 from app.models import MailboxMessage
 from app.security.roles import ALL_ROLES
 from app.views.chapters import LAST, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 
 CHANNELS = {"mail": (_("Mail"), "blue"), "sms": (_("Text message"), "green")}
 
 
 class MailboxView(ListPage):
-    """演示信箱: mails and text messages that were delivered here instead."""
+    """演示信箱: messages delivered here instead of being sent."""
 
     route_base = "/demo/mailbox"
     title = _("Demo mailbox")
@@ -34,8 +34,8 @@ class MailboxView(ListPage):
         "administration": "我的任务与演示信箱",
     }
     grants = {ALL_ROLES: "list export show"}
-    in_production = False  # What people were sent is theirs alone.
-    account_column = None  # Everybody's, so that a newcomer finds their first letter.
+    in_production = False  # Real messages are private.
+    account_column = None  # For everybody: a new member has to find the first letter.
     columns = (
         Column("received_at", _("Received at"), "datetime"),
         Column("channel", _("Sent by"), "status", choices=CHANNELS),
@@ -53,7 +53,6 @@ class MailboxView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select:
-        """Return all messages."""
         return select(
             MailboxMessage.id,
             MailboxMessage.received_at,
@@ -62,15 +61,13 @@ class MailboxView(ListPage):
             MailboxMessage.subject,
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Read one."""
-        yield Action(_("Read"), url_for("MailboxView.show", message_id=row.id))
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        yield RowAction(_("Read"), url_for("MailboxView.show", message_id=row.id))
 
     @expose("/<int:message_id>")
     @has_access
     @permission_name("show")
     def show(self, message_id: int) -> Any:
-        """Show one message as its recipient would see it."""
         message = db.session.get(MailboxMessage, message_id) or abort(404)
         label, tone = CHANNELS[message.channel]
         detail = {

@@ -1,4 +1,4 @@
-"""系统参数: what is in force, what was set and will be, and setting one from a day on."""
+"""系统参数: current and future values, and setting one from a day on."""
 
 from __future__ import annotations
 
@@ -23,30 +23,28 @@ from app.models.parameter import settings
 from app.operations.records import clock, parameters
 from app.security.manager import permissions
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
-from app.views.applications.form import DATE_INPUT, Required, Typed
+from app.views.applications.form import DATE_INPUT, MaxLength, Required
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import Page, carried_out, current_actor
 
 
 class ParameterForm(FlaskForm):
-    """A new value, the day from which it holds, and why."""
+    """A new value, its first day, and the reason."""
 
     value = StringField(_("New value"), render_kw={"maxlength": 20, "autocomplete": "off"})
     effective_from = StringField(_("In force from"), render_kw=DATE_INPUT)
-    reason = TextAreaField(_("Reason"), [Required(), Typed(300)])
+    reason = TextAreaField(_("Reason"), [Required(), MaxLength(300)])
 
 
 class SwitchForm(ParameterForm):
-    """The same for a parameter that is on or off."""
+    """The same for an on/off parameter."""
 
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
 class ParameterView(Page):
-    """系统参数: one line a parameter, and 修改."""
-
     route_base = "/parameters"
     default_view = "list"
     title = _("System parameters")
@@ -58,7 +56,7 @@ class ParameterView(Page):
     @has_access
     @permission_name("list")
     def list(self) -> Any:
-        """Show what holds today and what is already set for later."""
+        """Show today's values and the future ones."""
         later = _later()
         values = settings(db.session)
         may_edit = ("can_edit", self.class_permission_name) in permissions()
@@ -97,7 +95,6 @@ class ParameterView(Page):
     @has_access
     @permission_name("edit")
     def edit(self, name: str) -> Any:
-        """Set a parameter."""
         spec = PARAMETERS.get(name) or abort(404)
         today = clock.now().date()
         present = settings(db.session)[name]
@@ -141,14 +138,14 @@ class ParameterView(Page):
 
 
 class ParameterHistoryView(ListPage):
-    """参数变更记录: everything that was set, by whom, why and from when."""
+    """参数变更记录: every setting, by whom, why and from when."""
 
     route_base = "/parameter-history"
     title = _("Parameter history")
     menu = MenuEntry(ADMINISTRATION, 8)
     guide = {"administration": "系统参数与参数变更记录"}
     grants = {ADMINISTRATORS: "list export"}
-    account_column = None  # Parameters belong to everybody.
+    account_column = None  # Parameters belong to no account.
     columns = (
         Column("set_at", _("Set at"), "datetime"),
         Column("name", _("Parameter"), choices={n: (s.title) for n, s in PARAMETERS.items()}),
@@ -167,7 +164,6 @@ class ParameterHistoryView(ListPage):
     help = (_("Nobody can change or delete these records."),)
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the settings with the people who made them."""
         return select(
             Parameter.id,
             Parameter.set_at,
@@ -179,9 +175,8 @@ class ParameterHistoryView(ListPage):
             Parameter.reason,
         ).outerjoin(Member, Member.id == Parameter.set_by)
 
-    def tools(self) -> Iterable[Action]:
-        """Lead back to what is in force."""
-        yield Action(_("System parameters"), url_for("ParameterView.list"))
+    def tools(self) -> Iterable[RowAction]:
+        yield RowAction(_("System parameters"), url_for("ParameterView.list"))
 
 
 def _columns() -> list[dict[str, Any]]:
@@ -198,7 +193,7 @@ def _columns() -> list[dict[str, Any]]:
 
 
 def _later() -> dict[str, str]:
-    """Return, by parameter, what is set for days to come."""
+    """Return future values by parameter."""
     rows = db.session.execute(
         select(Parameter.name, Parameter.value, Parameter.effective_from)
         .where(Parameter.effective_from > clock.now().date())
@@ -223,7 +218,7 @@ def _limits(spec: ParameterSpec) -> str:
 
 
 def _day(text: str | None) -> date:
-    """Read a day.  Raises RuleError where it is none."""
+    """Parse a day.  Raises RuleError."""
     try:
         return date.fromisoformat((text or "").strip())
     except ValueError:

@@ -1,4 +1,4 @@
-"""权限表: which role may do what on which page; read-only, generated from the pages themselves."""
+"""权限表: the permissions of each role, generated from the pages; read-only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flask_babel import lazy_gettext as _
 from app.extensions import transaction
 from app.operations.records import log
 from app.security.manager import permissions
-from app.security.permission_sheet import Line, sheet
+from app.security.permission_sheet import PermissionLine, sheet
 from app.security.roles import ADMINISTRATORS, ROLES
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page, current_actor
@@ -36,7 +36,6 @@ class PermissionSheetView(Page):
     @has_access
     @permission_name("list")
     def list(self) -> Any:
-        """Show the sheet, a table a menu."""
         lines = sheet()
         columns = [
             {"label": title, "kind": "text" if at < 2 else "tick"}
@@ -73,7 +72,6 @@ class PermissionSheetView(Page):
     @has_access
     @permission_name("export")
     def export(self) -> Response:
-        """Give the sheet as CSV."""
         lines = sheet()
         with transaction():
             actor = current_actor()
@@ -90,11 +88,10 @@ class PermissionSheetView(Page):
 
 
 def header() -> list[str]:
-    """Return the titles of the sheet's columns."""
     roles = [str(role.title) for role in ROLES.values()]
     return [gettext("Page of the system"), gettext("Permission"), *roles]
 
 
-def cells(line: Line) -> list[str]:
+def cells(line: PermissionLine) -> list[str]:
     """Return a line's cells: a tick where the role may."""
     return [line.page, line.words, *("✓" if line.allows(code) else "" for code in ROLES)]

@@ -21,29 +21,25 @@ from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
 from app.security.roles import SYSTEM_ADMIN
-from app.views.applications.form import Typed
+from app.views.applications.form import MaxLength
 from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter, ListPage, back_url
+from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 from app.views.page import Page, carried_out, current_actor
 
 
 class DayForm(FlaskForm):
-    """Whether the exchange trades on a day, and why."""
-
     is_trading = BooleanField(_("Trading day"))
-    note = StringField(_("Note"), [Typed(100)])
+    note = StringField(_("Note"), [MaxLength(100)])
 
 
 class TradingCalendarView(ListPage):
-    """交易日历: on which days the exchange trades."""
-
     route_base = "/calendar"
     title = _("Trading calendar")
     menu = MenuEntry(ADMINISTRATION, 10)
     guide = {"administration": "交易日历"}
     grants = {SYSTEM_ADMIN: "list export edit"}
-    account_column = None  # Days belong to everybody.
+    account_column = None  # Days belong to no account.
     key = ("day",)
     columns = (
         Column("day", _("Day"), "date", is_sortable=True),
@@ -74,7 +70,7 @@ class TradingCalendarView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the days; without a condition from today on."""
+        """Return the days; by default from today on."""
         query = select(
             TradingDay.day,
             TradingDay.is_trading,
@@ -88,16 +84,15 @@ class TradingCalendarView(ListPage):
             query = query.where(TradingDay.day >= clock.now().date())
         return query
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 修改."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
         if self.may("edit"):
-            yield Action(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
+            yield RowAction(_("Edit"), url_for("TradingCalendarView.edit", day=row.day.isoformat()))
 
     @expose("/<day>/edit", methods=["GET", "POST"])
     @has_access
     @permission_name("edit")
     def edit(self, day: str) -> Any:
-        """Open or close a day."""
+        """Open or close a day for trading."""
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
@@ -134,7 +129,7 @@ def _day(text: str) -> TradingDay:
 
 
 class ClockForm(FlaskForm):
-    """A moment in Beijing."""
+    """A moment in Beijing time."""
 
     at = StringField(
         _("New time"), description=_("YYYY-MM-DD HH:MM, in Beijing"), render_kw={"maxlength": 19}
@@ -142,7 +137,7 @@ class ClockForm(FlaskForm):
 
 
 class ClockView(Page):
-    """系统时钟: the business time, which the demonstration can move."""
+    """系统时钟: the business time, which a demonstration can set."""
 
     route_base = "/clock"
     default_view = "show"
@@ -155,14 +150,13 @@ class ClockView(Page):
     @has_access
     @permission_name("show")
     def show(self) -> Any:
-        """Show the business time."""
         return self._page(ClockForm())
 
     @expose("/", methods=["POST"])
     @has_access
     @permission_name("set")
     def set(self) -> Any:
-        """Move the clock of a demonstration; in production nobody can."""
+        """Set the clock of a demonstration; impossible in production."""
         form = ClockForm()
         try:
             moment = _next_morning() if "next_morning" in request.form else _moment(form.at.data)
@@ -203,7 +197,7 @@ class ClockView(Page):
 
 
 def _moment(text: str | None) -> datetime:
-    """Read a moment in Beijing.  Raises RuleError where it is none."""
+    """Parse a moment in Beijing time.  Raises RuleError."""
     try:
         moment = datetime.fromisoformat((text or "").strip())
     except ValueError:

@@ -1,1 +1,1 @@
-"""The one form, list, desk, review and signing page of every kind of application."""
+"""Form, list, desk, review and signing page shared by all kinds of application."""

@@ -1,4 +1,4 @@
-"""附件: a file of an application, for those alone who may see the application."""
+"""附件: files of an application, for those who may see the application."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.views.page import Page, current_actor
 
 
 class AttachmentView(Page):
-    """Downloads; adding and removing go with the application's form."""
+    """Downloads; uploading and removing belong to the form of the application."""
 
     route_base = "/attachments"
     default_view = "fetch"
@@ -31,10 +31,10 @@ class AttachmentView(Page):
     @has_access
     @permission_name("download")
     def fetch(self, id: int) -> Response:
-        """Send one file to be saved, never to be shown: whatever it holds does not act here."""
+        """Send a file as a download, never inline: its content is untrusted."""
         self._require_sight(id)
         found = attachments.read(id)
-        # Read before the commit, which would let go of what was loaded.
+        # Read before the commit, which expires what was loaded.
         content, name, media_type = found.content, quote(found.name), found.media_type
         actor = current_actor()
         with transaction():

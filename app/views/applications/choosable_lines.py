@@ -1,4 +1,4 @@
-"""What the picker of a form offers: what an account holds, or what is left of its earlier documents."""
+"""What the picker of a form offers: holdings of an account, or the rest of its earlier documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.views.applications.form import Choosable
 
 
 def holdings_of(account_id: int) -> list[Choosable]:
-    """Return every instrument that an account holds, with what is available of it."""
+    """Return every instrument that an account holds, with the available quantity."""
     rows = db.session.execute(
         select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
         .join(Instrument, Instrument.id == Holding.instrument_id)
@@ -35,7 +35,7 @@ def holdings_of(account_id: int) -> list[Choosable]:
 
 
 def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
-    """Return the approved lines of a kind of which something is left to be drawn.
+    """Return the approved lines of a kind that are not drawn completely.
 
     Each shows the number and document of its application beside the instrument.
     """
@@ -97,7 +97,7 @@ HELD_COLUMNS: tuple[dict[str, Any], ...] = (
 def form_columns(
     quantity: Any, of: tuple[dict[str, Any], ...] = HELD_COLUMNS
 ) -> tuple[dict[str, Any], ...]:
-    """Return the columns of a form's lines: what is chosen, and the quantity to be entered."""
+    """Return the columns of a form's lines, the quantity to enter last."""
     entered = {"label": quantity, "kind": "quantity", "unit": _("tonnes"), "is_required": True}
     return (*of, entered)
 

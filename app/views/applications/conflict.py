@@ -1,4 +1,4 @@
-"""Two contents of one application side by side: what is stored by now, and what a form says."""
+"""Two versions of an application side by side: the stored one, and the one in a form."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _TITLES = {
 
 
 def compared(application: Application, draft: Draft) -> list[list[Any]]:
-    """Return rows of title, what is stored, what was typed; personal data masked."""
+    """Return rows of title, stored value, typed value; personal data masked."""
     receivers = [party.account_id for party in application.parties]
-    stored, typed = _said(application, receivers), _said(draft, draft.receivers)
+    stored, typed = _values(application, receivers), _values(draft, draft.receivers)
     return [
         [title, stored.get(title, ""), typed.get(title, "")]
         for title in dict.fromkeys([*stored, *typed])
     ]
 
 
-def _said(of: Any, receivers: Iterable[int]) -> dict[str, str]:
-    """Return what an application or a draft says, by title."""
+def _values(of: Any, receivers: Iterable[int]) -> dict[str, str]:
+    """Return the values of an application or draft by title."""
     kind = KINDS[of.kind]
     found: dict[str, str] = {}
     for line in of.lines:

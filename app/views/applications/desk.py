@@ -17,7 +17,7 @@ from app.domain.workflow import EDITABLE, Action, Status, line_key
 from app.extensions import transaction
 from app.models import Application
 from app.operations.applications import attachments, desk, engine
-from app.operations.applications.desk import Changed, Ending
+from app.operations.applications.desk import Changed, FormOutcome
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
@@ -26,19 +26,23 @@ from app.views.applications import signing
 from app.views.applications.choosable_lines import holdings_of
 from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
-from app.views.applications.list import SETTLED, ApplicationList, said_of, waits_for_colleague
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import back_url
+from app.views.applications.list import (
+    SETTLED,
+    ApplicationList,
+    last_event_text,
+    waits_for_colleague,
+)
+from app.views.lists.listing import RowAction, back_url
 from app.views.page import current_actor
 
 _WITHDRAWABLE = (Status.IN_REVIEW, Status.PENDING_SETTLEMENT)
 
 
 class ApplicationDesk(ApplicationList):
-    """A list with 新增, whose rows can be changed while they are drafts and taken back after."""
+    """A list with 新增; drafts can be edited, submitted applications withdrawn."""
 
     form: type[Any]
-    # Who starts what is entered here; the others see what lies in their row scope.
+    # Members of enterprises enter; others see what is in their row scope.
     grants = {READERS: "list export show", APPLICANTS: "write"}
     form_title: Any
     form_columns: Sequence[dict[str, Any]] = ()
@@ -47,43 +51,41 @@ class ApplicationDesk(ApplicationList):
     can_save_draft = True
     accepts_attachments = True
     new_label: Any = _("New")
-    confirm: Any = ""  # Asked before 提交, where there is no way back.
+    confirm: Any = ""  # Question before 提交, where submitting is final.
 
     def offered(self, account_id: int) -> list[Choosable]:
-        """Return what the picker offers: every instrument that the account holds."""
+        """Return the lines of the picker: by default every instrument held."""
         return holdings_of(account_id) if KINDS[self.kind].has_lines else []
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Return what the form shows first: (label, value, kind[, unit])."""
+        """Return the facts above the form: (label, value, kind[, unit])."""
         return []
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """Return what goes into the draft besides its lines."""
+        """Return the content of the draft besides its lines."""
         return filled.form.content()
 
     def needs_attachments(self, account_id: int) -> bool:
-        """Tell whether the application cannot be submitted without a file."""
+        """Tell whether a submission requires a file."""
         return False
 
     def account_id(self) -> int:
-        """Return whose application a new one is."""
+        """Return the account of a new application."""
         if g.user.account_id is None:
             abort(404)
         return g.user.account_id
 
     def next_step(self, application: Application) -> Any:
-        """Return what happens after the submission, in a sentence for the result page."""
+        """Return what follows the submission, as a sentence for the result page."""
         raise NotImplementedError
 
     # The list -----------------------------------------------------------------------------------
 
     def tools(self) -> Iterable[RowAction]:
-        """新增 stands first."""
         if self.may("write"):
             yield RowAction(self.new_label, self.url("new"), icon="plus")
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """A draft is changed, a submitted application taken back."""
         yield from super().actions(row)
         if not self.may("write"):
             return
@@ -95,7 +97,6 @@ class ApplicationDesk(ApplicationList):
             yield self._withdrawal(row.id, row.number)
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
-        """The same on the detail page."""
         if not self.may("write"):
             return
         if application.status in EDITABLE:
@@ -131,7 +132,6 @@ class ApplicationDesk(ApplicationList):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Show the empty form, or take what was filled in."""
         account_id = self.account_id()
         filled = application_form.fill(self.new_form(account_id), self.offered(account_id))
         return self._form_page(filled, account_id, None)
@@ -140,26 +140,25 @@ class ApplicationDesk(ApplicationList):
     @has_access
     @permission_name("write")
     def edit(self, id: int) -> Any:
-        """Change a draft, or what was sent back, and submit it again."""
+        """Edit a draft or a returned application, and submit it again."""
         application = self.load(id)
         if application.status not in EDITABLE and request.method == "GET":
             flash(gettext("This application can no longer be changed"), "warning")
-            flash(said_of(application), "info")
+            flash(last_event_text(application), "info")
             return redirect(self.url("show", id=id))
         form = self.edit_form(application)
         filled = application_form.fill(form, self.offered(application.account_id))
         return self._form_page(filled, application.account_id, application)
 
     def new_form(self, account_id: int) -> Any:
-        """Return the form of a new application."""
         return self.form()
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form with what an application holds."""
+        """Return the form filled in from an application."""
         return self.form(data=self.typed_before(application))
 
     def typed_before(self, application: Application) -> dict[str, Any]:
-        """Return an application as its form reads it."""
+        """Return an application as form data."""
         found = {name: getattr(application, name) for name in application_form.CONTENT}
         found["lines"] = [
             {
@@ -172,13 +171,13 @@ class ApplicationDesk(ApplicationList):
         return found
 
     def obstacle(self, filled: Filled, account_id: int) -> str:
-        """Say what has to be done before this form can be of use; nothing for most."""
+        """Return what must be done before this form can be used, or nothing."""
         return ""
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         filled.account_id = account_id
         if filled.form.is_submitted():
-            takes = self._picked if application_form.is_picking() else self._take
+            takes = self._keep_typed if application_form.is_picking() else self._save_or_submit
             answer = takes(filled, account_id, application)
             if answer is not None:
                 return answer
@@ -188,14 +187,14 @@ class ApplicationDesk(ApplicationList):
             cancel_url=self.url("list"),
             version=application_form.version_shown(filled, application),
             facts=self.form_facts(account_id),
-            obstacle=self.obstacle(filled, account_id) or _why_returned(application),
+            obstacle=self.obstacle(filled, account_id) or _return_comment(application),
             line_columns=self.form_columns,
             picker_title=self.picker_title,
             picker_columns=self.picker_columns,
             help=self.help,
             can_save_draft=self.can_save_draft,
             confirm=self.confirm,
-            attachments=self._attached(application),
+            attachments=self._attachments(application),
             attachments_required=self.needs_attachments(account_id),
         )
         refused = filled.form.is_submitted() and not filled.is_clear
@@ -203,8 +202,8 @@ class ApplicationDesk(ApplicationList):
             "applications/form.html", form_page=context
         ), 400 if refused else 200
 
-    def _picked(self, _filled: Filled, _account_id: int, _application: Any) -> Any:
-        """Keep what was typed and show it at another address; None where it cannot be kept."""
+    def _keep_typed(self, _filled: Filled, _account_id: int, _application: Any) -> Any:
+        """Store the form data and redirect to a page that shows it; None where it cannot be stored."""
         key = application_form.request_key()
         typed = [
             (name, text)
@@ -216,19 +215,21 @@ class ApplicationDesk(ApplicationList):
         address = {**(request.view_args or {}), **request.args, "form": key}
         return redirect(url_for(request.endpoint or "", **address), 303) if is_kept else None
 
-    def _take(self, filled: Filled, account_id: int, application: Application | None) -> Any:
-        """Save or submit; None where something stands against it, which the form then shows."""
+    def _save_or_submit(
+        self, filled: Filled, account_id: int, application: Application | None
+    ) -> Any:
+        """Return the response, or None where the form has to be shown with its errors."""
         uploads, removed = self._uploads(filled), attachments.removed_from(request.form)
         lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
         if lacks_lines and filled.is_clear:
             filled.errors.append(_("Choose at least one instrument"))
-        draft = self._draft(filled, account_id)
+        draft = self._draft_of(filled, account_id)
         now, actor, key = clock.now(), self.actor(), application_form.request_key()
         if draft is None:
             with transaction():
                 desk.keep_files(uploads, removed, key, account_id, actor, now=now)
             return None
-        form = desk.Sent(
+        form = desk.SentForm(
             draft,
             application.id if application else None,
             application_form.version_read(),
@@ -237,32 +238,34 @@ class ApplicationDesk(ApplicationList):
         )
         submits = not (self.can_save_draft and "save" in request.form)
         with transaction():
-            taken = desk.take(form, actor, now=now, submits=submits, is_signed=signing.is_asked())
-        if taken.error is not None and taken.ending is Ending.REFUSED:
-            return self._refused(filled, draft, taken.error)
-        return self._answer(taken)
+            taken = desk.take(
+                form, actor, now=now, submits=submits, is_signed=signing.is_required()
+            )
+        if taken.error is not None and taken.ending is FormOutcome.REFUSED:
+            return self._show_refusal(filled, draft, taken.error)
+        return self._redirect_after(taken)
 
-    def _answer(self, taken: desk.Taken) -> Any:
+    def _redirect_after(self, taken: desk.FormResult) -> Any:
         """Lead on from what became of a form."""
         id_ = taken.application_id
-        if taken.ending is Ending.TO_SIGN:
+        if taken.ending is FormOutcome.TO_SIGN:
             return signing.ask_for_submission(id_, self.actor())
-        if taken.ending is Ending.SAVED:
+        if taken.ending is FormOutcome.SAVED:
             flash(gettext("Saved as a draft"), "success")
             return redirect(self.url("list"))
-        if taken.ending is Ending.KEPT:
+        if taken.ending is FormOutcome.KEPT:
             flash(str(taken.error), "danger")
             flash(gettext("Your entries are kept as a draft"), "info")
             return redirect(self.url("show", id=id_))
-        if taken.ending is Ending.REPEATED:
+        if taken.ending is FormOutcome.REPEATED:
             application = self.load(id_)
-            flash(said_of(application), "info")
+            flash(last_event_text(application), "info")
             if application.status not in _WITHDRAWABLE:
                 return redirect(self.url("show", id=id_))
         return redirect(self.url("done", id=id_))
 
-    def _refused(self, filled: Filled, draft: engine.Draft, error: RuleError) -> None:
-        """Put what stands against a form where the page shows it."""
+    def _show_refusal(self, filled: Filled, draft: engine.Draft, error: RuleError) -> None:
+        """Add a refusal to the form, with both versions where the application has changed."""
         filled.refuse(error)
         if isinstance(error, Changed):
             filled.conflict = {"version": error.version, "rows": [], "url": ""}
@@ -271,8 +274,8 @@ class ApplicationDesk(ApplicationList):
                 filled.conflict["rows"] = compared(application, draft)
                 filled.conflict["url"] = self.url("show", id=application.id)
 
-    def _draft(self, filled: Filled, account_id: int) -> engine.Draft | None:
-        """Return what the form asks for, or None where something stands against it."""
+    def _draft_of(self, filled: Filled, account_id: int) -> engine.Draft | None:
+        """Return the draft that the form describes, or None where it has errors."""
         if not filled.is_clear:
             return None
         try:
@@ -287,7 +290,7 @@ class ApplicationDesk(ApplicationList):
             filled.refuse(error)
             return None
 
-    # Attachments: kept with the form while something stands against it, then with the application.
+    # Attachments: stored with the form until it is valid, then with the application.
 
     def _uploads(self, filled: Filled) -> list[attachments.Upload]:
         if not self.accepts_attachments:
@@ -298,7 +301,7 @@ class ApplicationDesk(ApplicationList):
             filled.errors.append(error.message)
             return []
 
-    def _attached(self, application: Application | None) -> list[Any] | None:
+    def _attachments(self, application: Application | None) -> list[Any] | None:
         if not self.accepts_attachments:
             return None
         id_ = application.id if application else None
@@ -310,7 +313,6 @@ class ApplicationDesk(ApplicationList):
     @has_access
     @permission_name("write")
     def done(self, id: int) -> Any:
-        """操作成功."""
         application = self.load(id)
         facts: list[Any] = [(_("Application number"), application.number, "code")]
         facts += [
@@ -332,7 +334,7 @@ class ApplicationDesk(ApplicationList):
     @has_access
     @permission_name("write")
     def withdraw(self, id: int) -> Any:
-        """Take an application back before it takes effect."""
+        """Withdraw an application before it takes effect."""
         application = self.load(id)
         try:
             with transaction():
@@ -362,14 +364,14 @@ class ApplicationDesk(ApplicationList):
         return redirect(back_url(self.url("list")))
 
     def actor(self) -> Actor:
-        """Who acts: only a member of an enterprise has a desk."""
+        """Return the actor: only members of an enterprise have a desk."""
         if g.user.account_id is None:
             abort(404)
         return current_actor()
 
 
-def _why_returned(application: Application | None) -> str:
-    """Return what was said when an application was sent back, for whoever changes it."""
+def _return_comment(application: Application | None) -> str:
+    """Return the comment with which an application was returned."""
     if application is None or application.status != Status.RETURNED:
         return ""
     said = [each.comment for each in application.events if each.action == Action.SEND_BACK]

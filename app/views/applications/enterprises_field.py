@@ -1,4 +1,4 @@
-"""A field in which several enterprises are found by number or name, and ticked; it needs no script."""
+"""A field for several enterprises, searched by number or name and ticked; works without script."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ _BETWEEN = re.compile(r"[\s,，、;；]+")
 
 
 class EnterprisesWidget:
-    """Draws the search and the table of ticks."""
-
     def __call__(self, field: EnterprisesField, **attributes: Any) -> Markup:
-        """Return the field's part of the form."""
         return Markup(  # noqa: S704 - a template of ours, which escapes
             render_template(
                 "applications/enterprises_field.html", field=field, attributes=attributes
@@ -35,9 +32,9 @@ class EnterprisesWidget:
 
 
 class EnterprisesField(Field):
-    """Its data are the ids of the accounts that are ticked.
+    """Its data are the ids of the ticked accounts.
 
-    A search keeps the ticks; who is named by the whole member number is ticked at once.
+    A search keeps the ticks; an enterprise searched by its complete number is ticked at once.
     """
 
     widget = EnterprisesWidget()
@@ -45,11 +42,10 @@ class EnterprisesField(Field):
     asked = ""
 
     def process_data(self, value: Any) -> None:
-        """Take what was chosen before."""
         self.data = list(value or [])
 
     def process_formdata(self, valuelist: Sequence[str]) -> None:
-        """Take the ticks, of enterprises that are there."""
+        """Read the ticks of accounts that exist."""
         asked = sent().get(f"{self.name}_asked") or ""
         self.asked = asked.replace("\x00", "").strip()[:500]
         ids = {int(text) for text in valuelist if re.fullmatch(r"[0-9]{1,9}", text)}
@@ -67,11 +63,11 @@ class EnterprisesField(Field):
 
     @property
     def words(self) -> list[str]:
-        """What is searched for: several numbers may be pasted."""
+        """Search words: several numbers may be pasted."""
         return [word for word in _BETWEEN.split(self.asked) if word][:MOST_WORDS]
 
     def accounts(self) -> list[Account]:
-        """Return who is ticked, then who was found."""
+        """Return the ticked accounts, then those found."""
         chosen = select(Account).where(Account.id.in_(self.data)).order_by(Account.member_no)
         found = list(db.session.scalars(chosen))
         if self.words:
@@ -91,5 +87,4 @@ class EnterprisesField(Field):
 
     @staticmethod
     def most() -> int:
-        """Return how many are found at most."""
         return MOST_FOUND

@@ -1,9 +1,9 @@
-"""The one form of applications: lines from a picker, checks of shape, and what was typed is kept."""
+"""The one form of applications: lines from a picker, validation, and keeping what was typed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -31,38 +31,41 @@ DATE_INPUT = {"data-date": "", "placeholder": "YYYY-MM-DD", "autocomplete": "off
 
 @dataclass(frozen=True, slots=True)
 class Choosable:
-    """A line that can be chosen, with the tonnes that can be asked for.
+    """A line that the picker offers, with the tonnes available for it.
 
     It is an instrument, or an earlier document's line (``source_line_id``), for the applicant or for
-    another enterprise (``account_id``).  Several may stand behind one row of the picker: those of
-    one ``group``.  ``cells`` are shown instead of code, name and available: (value, kind).
+    another enterprise (``account_id``).  Lines of one ``group`` share a row of the picker.  ``cells``
+    replace code, name and available: (value, kind).
     """
 
     instrument_id: int
     code: str
     name: str
-    available: int | None  # None: whatever is asked for
+    available: int | None  # None: unlimited
     venues: tuple[tuple[int, str], ...] = ()
     refusal: Any = ""  # why it cannot be chosen
     source_line_id: int | None = None
     account_id: int | None = None
     group: str = ""
-    cells: tuple[tuple[Any, str], ...] = ()  # of its line
+    cells: tuple[tuple[Any, str], ...] = ()  # of its line in the form
     picked_cells: tuple[Any, ...] = ()  # of its row in the picker
 
     @property
     def key(self) -> str:
-        """What names it in the form."""
+        """Its value in the form."""
         return line_key(self.instrument_id, self.source_line_id, self.account_id)
 
 
 def choices_of(titles: Mapping[str, Any], nothing: Any = "") -> list[SelectChoice]:
-    """Return what a SelectField offers, the empty choice first."""
+    """Return the choices of a SelectField, the empty one first."""
     return [SelectChoice("", nothing), *(SelectChoice(*each) for each in titles.items())]
 
 
+PLEASE_CHOOSE = _("Please choose")
+
+
 class OfferedField(SelectField):
-    """A choice of reference data: what is offered today, and what the row says already."""
+    """A choice of reference data: the values in force, and the record's own."""
 
     def __init__(self, label: Any, titles: Titles, nothing: Any = "", **more: Any) -> None:
         more.setdefault("validators", [Required()])
@@ -70,7 +73,7 @@ class OfferedField(SelectField):
         self.titles, self.nothing = titles, nothing
 
     def process(self, *arguments: Any, **more: Any) -> None:
-        """Read the value, then offer it too where it is one that was disabled since."""
+        """Add the record's own value where it has been disabled since."""
         super().process(*arguments, **more)
         offered: dict[str, Any] = dict(self.titles.offered())
         if self.data in self.titles:
@@ -79,41 +82,35 @@ class OfferedField(SelectField):
 
 
 class Required:
-    """Marks a field with *: the kind's rules ask for it on submission, a draft may lack it."""
+    """Marks a field with *: the kind's rules require it on submission, a draft may lack it."""
 
     field_flags = {"required": True}
 
     def __call__(self, form: Any, field: Any) -> None:
-        """Let everything pass; what is blank is no ill-formed date, say."""
+        """Clear the errors of a blank field, which is no malformed date."""
         if not any(str(text).strip() for text in field.raw_data or ()):
             field.errors[:] = []
 
 
-class Typed:
-    """Refuses what is longer than ``most``."""
-
+class MaxLength:
     def __init__(self, most: int) -> None:
         self.most = most
         self.field_flags = {"maxlength": most}
 
     def __call__(self, form: Any, field: Any) -> None:
-        """Say what stands against the text."""
-        faults = list(faults_of(field.data or "", self.most))
-        if faults:
-            raise StopValidation(str(faults[0]))
+        if len(field.data or "") > self.most:
+            raise StopValidation(str(_too_long(self.most)))
 
 
-def faults_of(text: str, most: int) -> Iterator[Any]:
-    """Yield what stands against a text that may have ``most`` characters."""
-    if len(text) > most:
-        yield _("This is longer than %(most)d characters", most=most)
+def _too_long(most: int) -> Any:
+    return _("This is longer than %(most)d characters", most=most)
 
 
 class DayField(DateField):
-    """A day as everybody here writes it."""
+    """A date in the format YYYY-MM-DD."""
 
     def process_formdata(self, valuelist: Sequence[str]) -> None:
-        """Read the day.  Raises ValueError that says how it is written."""
+        """Parse the date.  Raises ValueError with the format."""
         try:
             super().process_formdata(valuelist)
         except ValueError:
@@ -121,32 +118,27 @@ class DayField(DateField):
 
 
 class LineForm(Form):
-    """One line: what was chosen and its quantity."""
-
     choice = HiddenField()
     quantity = StringField(_("Quantity"), render_kw={"maxlength": 20})
 
 
 class VenueLineForm(Form):
-    """A line that also says where it goes."""
-
     choice = HiddenField()
     quantity = StringField(_("Transfer quantity"), render_kw={"maxlength": 20})
     venue = SelectField(_("Trading venue"), coerce=str, validate_choice=False)
 
 
 class ApplicationForm(FlaskForm):
-    """The fields of an application; a subclass declares ``lines`` and what its kind needs besides.
+    """The fields of an application; a subclass declares ``lines`` and the fields of its kind.
 
-    A field named as one of a draft's (category, document_no, authority, starts_on, ends_on) goes
-    into it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
+    A field named as one of a draft's (category, document_no, authority, starts_on, ends_on) goes into
+    it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
     """
 
     class Meta(FlaskForm.Meta):
-        """Reads what was sent before a picking, too."""
+        """Also reads the data that were stored by a picking."""
 
         def wrap_formdata(self, form: Any, formdata: Any) -> Any:
-            """Return what the fields are filled with."""
             found = super().wrap_formdata(form, formdata)
             return sent() or None if found is None else found
 
@@ -156,7 +148,7 @@ class ApplicationForm(FlaskForm):
     )
 
     def content(self) -> dict[str, Any]:
-        """Return what goes into the draft besides the lines."""
+        """Return the content of the draft besides the lines."""
         found = {name: self[name].data for name in CONTENT if name in self}
         return {
             name: value.strip() if isinstance(value, str) else value
@@ -166,19 +158,15 @@ class ApplicationForm(FlaskForm):
 
 
 class LinesForm(ApplicationForm):
-    """An application with lines that hold a quantity each."""
-
     lines = FieldList(FormField(LineForm), max_entries=MOST_LINES)
 
 
 class TransferForm(ApplicationForm):
-    """登记划转申请."""
-
     lines = FieldList(FormField(VenueLineForm), max_entries=MOST_LINES)
 
 
 class DocumentForm(ApplicationForm):
-    """What two officers do upon an authority's document."""
+    """An application by two officers, based on an authority's document."""
 
     document_no = StringField(
         _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
@@ -188,14 +176,12 @@ class DocumentForm(ApplicationForm):
 
 
 class DocumentLinesForm(DocumentForm):
-    """An authority's document about quantities."""
-
     lines = FieldList(FormField(LineForm), max_entries=MOST_LINES)
 
 
 @dataclass(slots=True)
 class Filled:
-    """What somebody filled in: the form, the lines that can be read, and everything against it."""
+    """A submitted form with its valid lines and all errors."""
 
     form: Any
     offered: Mapping[str, Choosable]
@@ -203,15 +189,15 @@ class Filled:
     errors: list[Any] = field(default_factory=list)
     line_errors: dict[int, list[Any]] = field(default_factory=dict)
     account_id: int = 0  # whose application it is
-    conflict: dict[str, Any] | None = None  # with what the application says by now
+    conflict: dict[str, Any] | None = None  # with the stored application
 
     @property
     def is_clear(self) -> bool:
-        """Whether it can be submitted."""
+        """Whether it has no errors."""
         return not (self.errors or self.line_errors or any(e.errors for e in _fields(self.form)))
 
     def refuse(self, error: RuleError) -> None:
-        """Put a RuleError where it belongs: at the line's field, at the form's field, or on top."""
+        """Add a RuleError to the line's field, to the form's field, or to the form as a whole."""
         name, _dot, rest = error.field.partition(".")
         if name == "lines" and rest:
             key, _dot, part = rest.partition(".")
@@ -226,9 +212,9 @@ class Filled:
 
 
 def fill(form: Any, offered: Iterable[Choosable]) -> Filled:
-    """Read what was sent: every line's shape is judged, and nothing typed is lost.
+    """Validate what was sent, line by line, keeping everything as typed.
 
-    Who has just picked instruments is still filling in: what is missing is not held against them.
+    Skip validation after picking instruments.
     """
     filled = Filled(form, {each.key: each for each in offered})
     if is_picking():
@@ -245,19 +231,19 @@ def fill(form: Any, offered: Iterable[Choosable]) -> Filled:
 
 
 def _lines(form: Any) -> Iterable[Any]:
-    """Return the entries of a form's lines; some forms have none."""
+    """Return the entries of lines; some forms have none."""
     return form.lines if "lines" in form else ()
 
 
 def _read_texts(filled: Filled) -> None:
-    """Refuse what is too long or cannot be shown, in whichever field it stands."""
+    """Refuse texts that are too long."""
     for each in filled.form:
         text = each.data
         if not isinstance(text, str) or each.type in ("HiddenField", "CSRFTokenField"):
             continue
         most = (each.render_kw or {}).get("maxlength", LONGEST_REASON)
-        for message in faults_of(text, most):
-            filled.refuse(RuleError(message, field=each.name))
+        if len(text) > most:
+            filled.refuse(RuleError(_too_long(most), field=each.name))
 
 
 def _read_line(filled: Filled, index: int, line: Any) -> None:
@@ -293,10 +279,9 @@ def _chosen(filled: Filled, line: Any) -> Choosable | None:
 
 
 def sent() -> MultiDict[str, str]:
-    """Return what the form has sent, now or when something was picked last.
+    """Return the form data: of this request, or stored by the last picking.
 
-    A picking is answered with another address (``form``), where the page is read again: Back has
-    nothing to send once more.
+    A picking is answered by a redirect (parameter ``form``), so that Back re-sends nothing.
     """
     if request.method == "POST":
         return request.form
@@ -305,18 +290,18 @@ def sent() -> MultiDict[str, str]:
 
 
 def is_picking() -> bool:
-    """Tell whether 确定 of the picker sent the form; the ticks travel with every other button, too."""
+    """Tell whether the picker's 确定 sent the form; its ticks are sent with every button."""
     return "pick" in sent()
 
 
 def version_read() -> int | None:
-    """Return the version of the application that the form was read with, None where it knew none."""
+    """Return the version of the application that the form was loaded with, or None."""
     text = sent().get("version", "")
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _take_picked(filled: Filled) -> None:
-    """Add the lines of every row ticked in the picker that has none yet."""
+    """Add a line for every row ticked in the picker that has none."""
     present = {line.form.choice.data for line in _lines(filled.form)}
     ticked = set(sent().getlist("picked"))
     for key, choosable in filled.offered.items():
@@ -336,13 +321,13 @@ def _name_venues(filled: Filled) -> None:
 
 
 def request_key() -> str:
-    """Return the key that makes sending a form twice harmless: the form's own, or a new one."""
+    """Return the idempotency key of the form, or a new one."""
     key = sent().get("request_key", "")
     return key if _KEY.fullmatch(key) else str(uuid4())
 
 
 def version_shown(filled: Filled, application: Any) -> int | None:
-    """Return the version that the form carries: the one it was read with, while it is refused, too."""
+    """Return the version for the hidden field: a refused form keeps the one it was loaded with."""
     if filled.conflict:
         version: int | None = filled.conflict["version"]
         return version
@@ -364,7 +349,7 @@ def page(
     picker_columns: Sequence[Mapping[str, Any]] = INSTRUMENT_COLUMNS,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return what form.html shows; ``more`` is passed on as it is."""
+    """Return the context of form.html; ``more`` is added unchanged."""
     form = filled.form
     shown = {
         "request_key": request_key(),

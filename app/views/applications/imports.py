@@ -1,4 +1,4 @@
-"""What pages that import tables share: the template, the file that was chosen, and what it brought."""
+"""Pages that import tables: the template, the upload, and the batch it made."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from app.operations.records import clock
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.lists.listing import Action, BulkResult, action
+from app.views.lists.listing import BulkResult, RowAction, action
 from app.views.lists.workbook import MEDIA_TYPE
 
 _MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
 
 
 def chosen_table(columns: Sequence[ImportColumn], field: str = "file") -> Table:
-    """Read the file that came with the form; without one the table says that it is missing."""
+    """Read the uploaded file; without one the table has an error."""
     file = request.files.get(field)
     if file is None or not file.filename:
         table = Table("-", "", columns)
@@ -41,7 +41,7 @@ def chosen_table(columns: Sequence[ImportColumn], field: str = "file") -> Table:
 
 
 def template_file(title: Any, columns: Sequence[ImportColumn], form: str) -> Response:
-    """Answer with the template as a file, or 404 for a form that there is none of."""
+    """Return the template as a file; 404 for an unknown format."""
     if form not in FORMS:
         abort(404)
     name = quote(f"{title}.{form}")
@@ -55,7 +55,7 @@ def template_file(title: Any, columns: Sequence[ImportColumn], form: str) -> Res
 
 
 class ImportDesk(OfficerDesk):
-    """A desk whose applications also come by a table: submitted together, or not at all.
+    """A desk whose applications may also be imported: submitted together, or not at all.
 
     ``importer`` is the operation's module: COLUMNS, FILE_KIND and `take`.
     """
@@ -64,44 +64,41 @@ class ImportDesk(OfficerDesk):
 
     importer: Any
     import_label: Any
-    import_page: str  # The template's name.
-    file_title: Any  # What the table to fill in is called.
-    outside_the_table: Mapping[str, Any] = {}  # Fields of the page besides the file: their titles.
+    import_page: str  # Name of the template.
+    file_title: Any  # Title of the table to fill in.
+    outside_the_table: Mapping[str, Any] = {}  # Titles of fields besides the file.
     bulk_name, bulk_object = "number", "account"
 
     def take(self, table: Table, *, is_signed: bool) -> Any:
-        """Import a table."""
         return self.importer.take(table, self.actor(), now=clock.now(), is_signed=is_signed)
 
-    def tools(self) -> Iterable[Action]:
-        """新增, and the import beside it."""
+    def tools(self) -> Iterable[RowAction]:
         yield from super().tools()
         if self.may("write"):
-            yield Action(self.import_label, self.url("import_table"), icon="file-upload")
+            yield RowAction(self.import_label, self.url("import_table"), icon="file-upload")
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """A draft leads to the import that it came with."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
         yield from super().actions(row)
         if self.may("write") and row.import_id and row.stored_status == Status.DRAFT:
-            yield Action(_("Import batch"), self.url("imported", import_id=row.import_id))
+            yield RowAction(_("Import batch"), self.url("imported", import_id=row.import_id))
 
     @expose("/import", methods=["GET", "POST"])
     @has_access
     @permission_name("write")
     def import_table(self) -> Any:
-        """Take a table and ask for the signature, or show everything that stands against it."""
+        """Import a table and ask for the signature, or show all errors."""
         if request.method == "GET":
             return self._import_page(None)
         table = chosen_table(self.importer.COLUMNS)
         try:
             with transaction():
-                done = self.take(table, is_signed=signing.is_asked())
+                done = self.take(table, is_signed=signing.is_required())
         except RuleError as error:
             place = self.outside_the_table.get(error.field, "")
             if place or table.is_clear:
                 table.refuse(0, place, error.message)
             return self._import_page(table), 400
-        if signing.is_asked():
+        if signing.is_required():
             return signing.ask_for_submissions(done.applications, self.actor())
         return redirect(self.url("imported", import_id=done.import_id))
 
@@ -109,7 +106,6 @@ class ImportDesk(OfficerDesk):
     @has_access
     @permission_name("write")
     def import_template(self, form: str) -> Any:
-        """Answer with the table to fill in."""
         return template_file(self.file_title, self.importer.COLUMNS, form)
 
     def _import_page(self, table: Table | None) -> Any:
@@ -123,13 +119,13 @@ class ImportDesk(OfficerDesk):
             cancel_url=self.url("list"),
         )
 
-    # What a file brought ------------------------------------------------------------------------
+    # Import batches -----------------------------------------------------------------------------
 
     @expose("/import/<int:import_id>")
     @has_access
     @permission_name("write")
     def imported(self, import_id: int) -> Any:
-        """Show what a file brought; while there are drafts, they are submitted or withdrawn."""
+        """Show a batch; its drafts are submitted or withdrawn together."""
         batch, crumb = self._batch(import_id), gettext("Import batch")
         waits = Status.DRAFT in batch.statuses
         if not waits and Status.WITHDRAWN not in batch.statuses:
@@ -155,7 +151,7 @@ class ImportDesk(OfficerDesk):
     @has_access
     @permission_name("write")
     def submit_import(self, import_id: int) -> Any:
-        """Submit the drafts that a file brought, all or none."""
+        """Submit the drafts of a batch, all or none."""
         self._batch(import_id)
         page = self.url("imported", import_id=import_id)
         ids = batches.drafts(import_id)
@@ -175,7 +171,7 @@ class ImportDesk(OfficerDesk):
     @has_access
     @permission_name("write")
     def withdraw_import(self, import_id: int) -> Any:
-        """Withdraw the drafts that a file brought, so that it may be imported again."""
+        """Withdraw the drafts of a batch, so that the file may be imported again."""
         self._batch(import_id)
         try:
             with transaction():
@@ -233,10 +229,10 @@ class ImportDesk(OfficerDesk):
             },
         ]
 
-    # Many at once -------------------------------------------------------------------------------
+    # Bulk submission ----------------------------------------------------------------------------
 
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
-        """One signature stands for the submission of all of them."""
+        """Sign the submission of all of them once."""
         try:
             return self._try(ids)
         except engine.NoneSubmitted as error:
@@ -250,7 +246,6 @@ class ImportDesk(OfficerDesk):
         single=False,
     )
     def submit_many(self, ids: Sequence[int]) -> BulkResult:
-        """Submit many at once, all or none."""
         try:
             done = engine.submit_all(ids, self.actor(), now=clock.now())
         except engine.NoneSubmitted as error:
@@ -259,8 +254,8 @@ class ImportDesk(OfficerDesk):
         return BulkResult(done=[case.id for case in done])
 
     def _try(self, ids: Sequence[int]) -> Any:
-        """Where it is signed: run every check, undo it, and ask for the signature; else nothing."""
-        if not signing.is_asked():
+        """Where submissions are signed, check all and roll back, then ask for the signature."""
+        if not signing.is_required():
             return None
         with transaction(), undone():
             engine.submit_all(ids, self.actor(), now=clock.now())

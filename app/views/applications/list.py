@@ -1,4 +1,4 @@
-"""What the pages of every kind of application share: the list, 详情, and what became of a row."""
+"""The list and detail page of every kind of application, and what was done to a row."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from app.models import (
     SettlementRun,
     Venue,
 )
+from app.models.figures import line_draw
 from app.operations.accounts import details
 from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
@@ -46,15 +47,16 @@ from app.security.scope import scoped_applications
 from app.views.applications import receivers
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
-MOST_NAMED = 10  # instruments that a question about many applications names
+MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
 }
+# What an application that is reviewed, and settles at once, goes through.
+REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
 ACTION_TONES = {
     Action.SAVE: "grey",
     Action.SUBMIT: "blue",
@@ -73,12 +75,12 @@ _SHOWN_STATUS = case(
     else_=Application.status,
 )
 
-# Of a deleted draft nothing is shown but in the logs.
+# A deleted draft is shown in the logs only.
 _IS_THERE = Application.status != Status.DISCARDED
 
 
-def of_line(expression: Any, *conditions: Any) -> Any:
-    """Return a scalar subquery over an application's lines, run for the rows that are shown alone."""
+def line_subquery(expression: Any, *conditions: Any) -> Any:
+    """Return a scalar subquery over an application's lines, evaluated for the rows shown only."""
     return (
         select(expression)
         .select_from(ApplicationLine)
@@ -90,7 +92,17 @@ def of_line(expression: Any, *conditions: Any) -> Any:
     )
 
 
-def of_instruments(column: str, *conditions: Any) -> Any:
+def of_line_draw(figure: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the total of a figure of `line_draw` over an application's lines; run as `of_line` is."""
+    return (
+        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
+        .where(line_draw.c.application_id == Application.id)
+        .correlate(Application)
+        .scalar_subquery()
+    )
+
+
+def instruments_subquery(column: str, *conditions: Any) -> Any:
     """Return codes or names of an application's instruments, each once, in the order of the codes."""
     held = (
         select(Instrument.code, Instrument.name)
@@ -105,7 +117,7 @@ def of_instruments(column: str, *conditions: Any) -> Any:
 
 
 class ApplicationList(ListPage):
-    """The applications of one kind that are in the member's row scope."""
+    """The applications of one kind in the member's row scope."""
 
     kind: str
     account_column = "account_id"
@@ -124,7 +136,7 @@ class ApplicationList(ListPage):
     filters: tuple[Filter, ...] = ()
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return one row an application; its lines are put together in the row."""
+        """Return one row per application; lines are aggregated."""
         shown = self.lines_shown()
         return (
             select(
@@ -133,10 +145,10 @@ class ApplicationList(ListPage):
                 Application.number,
                 Account.member_no,
                 Account.name.label("account"),
-                of_instruments("code", *shown).label("instrument_codes"),
-                of_instruments("name", *shown).label("instruments"),
-                of_line(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
-                of_line(func.max(Venue.name)).label("venue"),
+                instruments_subquery("code", *shown).label("instrument_codes"),
+                instruments_subquery("name", *shown).label("instruments"),
+                line_subquery(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
+                line_subquery(func.max(Venue.name)).label("venue"),
                 Application.kind,
                 Application.category,
                 Application.document_no,
@@ -156,12 +168,12 @@ class ApplicationList(ListPage):
         )
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
-        """Return the conditions for the lines that a row puts together."""
+        """Return the conditions for the lines that a row aggregates."""
         return ()
 
     def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
-        """Name the enterprises and the tonnes that the applications are about."""
-        # An account that is being opened stands under the registry's own, one an application.
+        """Return the enterprises and tonnes concerned."""
+        # Openings share the registry's account; each counts as an enterprise.
         concerned = case(
             (Application.kind == AccountOpening.code, -Application.id),
             else_=Application.account_id,
@@ -186,26 +198,25 @@ class ApplicationList(ListPage):
         ]
         if lines:
             facts.append((_("Total"), sum(each[2] for each in lines), "number", unit))
-        for code, name, tonnes in lines[:MOST_NAMED]:
+        for code, name, tonnes in lines[:MAX_NAMED]:
             facts.append((f"{code} {name}", tonnes, "number", unit))
-        if len(lines) > MOST_NAMED:
-            others = sum(each[2] for each in lines[MOST_NAMED:])
-            title = gettext("%(count)s other instruments", count=len(lines) - MOST_NAMED)
+        if len(lines) > MAX_NAMED:
+            others = sum(each[2] for each in lines[MAX_NAMED:])
+            title = gettext("%(count)s other instruments", count=len(lines) - MAX_NAMED)
             facts.append((title, others, "number", unit))
         return facts
 
     def bulk_state(self, ids: Sequence[int]) -> str:
-        """Return the sum of the versions: each change of one of them adds to it."""
+        """Return the sum of the versions: every change increments one."""
         return str(
             db.session.scalar(select(func.sum(Application.version)).where(Application.id.in_(ids)))
         )
 
     def chosen(self) -> ColumnElement[bool]:
-        """Return which applications this page is about."""
+        """Return the condition for the applications of this page."""
         return Application.kind == self.kind
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """Every row has its 详情."""
         if self.may("show"):
             yield RowAction(_("Details"), self.url("show", id=row.id))
 
@@ -213,15 +224,14 @@ class ApplicationList(ListPage):
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """Show one application with its lines and what was done to it."""
         return self.render_template("parts/detail.html", detail=self.detail(*self.found(id)))
 
     def detail(
         self, application: Application, status: str = "", *, is_clear: bool = False
     ) -> dict[str, Any]:
-        """Return what detail.html shows; ``status`` is the one that `found` returns, where it matters.
+        """Return the context of detail.html; ``status`` is the one that `found` returns.
 
-        Personal data are masked unless they ``is_clear``.
+        Personal data are masked unless ``is_clear``.
         """
         status = status or application.status
         label, tone = SHOWN_STATUSES[status]
@@ -249,7 +259,7 @@ class ApplicationList(ListPage):
         }
 
     def detail_facts(self, application: Application) -> list[tuple[Any, Any, str]]:
-        """Return the facts around the lines."""
+        """Return the facts above the lines."""
         number, name = subject_of(application)
         facts = [
             (_("Application number"), application.number, "code"),
@@ -259,7 +269,7 @@ class ApplicationList(ListPage):
             (_("Applied at"), application.created_at, "datetime"),
             (_("Submitted at"), application.submitted_at, "datetime"),
         ]
-        facts += [(title, value, kind) for title, value, kind in _own_facts(application) if value]
+        facts += [(title, value, kind) for title, value, kind in _kind_facts(application) if value]
         if waits_for_colleague(application):
             facts.append((_("Review step"), waits_for_colleague(application), "text"))
         if application.kind == CertificateReplacement.code:
@@ -274,7 +284,7 @@ class ApplicationList(ListPage):
     def detail_tables(
         self, application: Application, *, is_clear: bool = False
     ) -> list[dict[str, Any]]:
-        """Return the tables that stand before the lines: proposed details, receivers' agreement."""
+        """Return the tables above the lines: proposed details, receivers' agreement."""
         found = []
         if application.proposal:
             is_new = application.kind == AccountOpening.code
@@ -285,7 +295,7 @@ class ApplicationList(ListPage):
         return found
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
-        """Return the table of lines; what no line has gets no column."""
+        """Return the table of lines, without empty columns."""
         if not KINDS[application.kind].has_lines:
             return None
         quantity_title = self.quantity_title
@@ -311,22 +321,21 @@ class ApplicationList(ListPage):
         }
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
-        """Return what can be done from the detail page."""
         return ()
 
     def load(self, id_: int) -> Application:
-        """Return an application of this kind in the member's scope, or answer 404."""
+        """Return an application of this kind in the member's scope, or abort with 404."""
         return self.found(id_)[0]
 
     def found(self, id_: int) -> tuple[Application, str]:
-        """Return an application in scope with its status as people see it, or answer 404.
+        """Return an application in scope with the status that people see, or abort with 404.
 
-        A settled day's transfers have arrived, though their rows still say that they wait.
+        Transfers of a settled day count as settled, though their rows still wait.
         """
         return self.find(id_, self.chosen()) or abort(404)
 
     def find(self, id_: int, is_about: ColumnElement[bool]) -> tuple[Application, str] | None:
-        """Return the same of what a condition is about, or None."""
+        """Return the same where the condition holds, or None."""
         wanted = scoped_applications(
             select(Application, _SHOWN_STATUS).where(Application.id == id_, is_about, _IS_THERE),
             Application.id,
@@ -354,7 +363,7 @@ class ApplicationList(ListPage):
 
 
 def subject_of(application: Application) -> tuple[str, str]:
-    """Return number and name of the enterprise concerned; an account being opened has none yet."""
+    """Return number and name of the enterprise; an account being opened has no number yet."""
     if application.kind != AccountOpening.code:
         return application.account.member_no, application.account.name
     number = ""
@@ -364,8 +373,8 @@ def subject_of(application: Application) -> tuple[str, str]:
     return number, application.proposal.get("name", ["", ""])[1]
 
 
-def named_openings(statement: Select[Any]) -> Select[Any]:
-    """Name in a list the enterprise that an opening is about, instead of the registry's account."""
+def with_opening_names(statement: Select[Any]) -> Select[Any]:
+    """Replace the registry's account by the enterprise that an opening is about."""
     is_opening = Application.kind == AccountOpening.code
     opened = aliased(Account)
     number = select(opened.member_no).where(opened.opening_id == Application.id)
@@ -387,7 +396,7 @@ def named_openings(statement: Select[Any]) -> Select[Any]:
 
 
 def waits_for_colleague(application: Application) -> str:
-    """Say that another operator of the enterprise has to agree first, where that is so (操作复核)."""
+    """Return a note where another operator of the enterprise has to agree first (操作复核), or ""."""
     is_waiting = application.status == Status.IN_REVIEW and application.step == COLLEAGUE_STEP
     return gettext("Another operator of the enterprise agrees first") if is_waiting else ""
 
@@ -395,9 +404,9 @@ def waits_for_colleague(application: Application) -> str:
 def comparison(
     proposal: Mapping[str, Any], *, is_clear: bool, is_new: bool = False
 ) -> dict[str, Any]:
-    """Return old and new values side by side; personal data masked unless they are to be read.
+    """Return old and new values side by side; personal data masked unless ``is_clear``.
 
-    What ``is_new`` has no old values.
+    Where ``is_new``, there are no old values.
     """
     rows = []
     for name, (before, after) in details.proposed(proposal).items():
@@ -424,10 +433,10 @@ def comparison(
     }
 
 
-def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
-    """Return what only some kinds have."""
+def _kind_facts(application: Application) -> list[tuple[Any, Any, str]]:
+    """Return the facts of certain kinds."""
     kind = KINDS[application.kind]
-    # Those who are asked to agree have a table of their own; a kind with lines names them there.
+    # Receivers of a kind with lines are named in its table of agreements.
     others = [] if kind.has_lines else application.parties
     names = "、".join(f"{each.account.name}（{each.account.member_no}）" for each in others)
     return [
@@ -443,7 +452,7 @@ def _own_facts(application: Application) -> list[tuple[Any, Any, str]]:
 
 
 def timeline(application: Application) -> list[dict[str, Any]]:
-    """Return what was done to an application, by whom, when and from where."""
+    """Return the application's events: what, by whom, when and from where."""
     return [
         {
             "at": event.at,
@@ -458,9 +467,9 @@ def timeline(application: Application) -> list[dict[str, Any]]:
 
 
 def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...]:
-    """Return columns that lists of applications share, by their keys and in this order.
+    """Return columns that lists of applications share, by key and in this order.
 
-    Those ``hidden`` are not shown unless a member chooses them.
+    Those ``hidden`` are not shown by default.
     """
     known = {each.key: each for each in ApplicationList.columns}
     return tuple(
@@ -468,24 +477,27 @@ def usual_columns(*keys: str, hidden: Collection[str] = ()) -> tuple[Column, ...
     )
 
 
-def said_of(application: Application) -> str:
-    """Say what was done to an application last, by whom and when."""
+def last_event_text(application: Application) -> str:
+    """Return what was done to an application last, by whom and when."""
     event = history.last_event(application.id)
-    told = history.told(event) if event else ""
+    told = history.described(event) if event else ""
     return gettext("Application %(number)s: %(event)s", number=application.number, event=told)
 
 
-def usual_filters(*statuses: str, with_settles_on: bool = False) -> tuple[Filter, ...]:
-    """Return the query form that lists of applications share."""
+def usual_filters(
+    *statuses: str, has_lines: bool = True, with_settles_on: bool = False
+) -> tuple[Filter, ...]:
+    """Return the query form that lists of applications share, for the statuses or the usual ones."""
+    instrument = (Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),)
     found: tuple[Filter, ...] = (
         Filter("number", _("Application number"), kind="prefix", on=("number",)),
-        Filter("instrument", _("Instrument"), on=("instrument_codes", "instruments")),
+        *(instrument if has_lines else ()),
         Filter(
             "status",
             _("Status"),
             kind="choice",
             on=("status",),
-            choices={status: SHOWN_STATUSES[status] for status in statuses},
+            choices={status: SHOWN_STATUSES[status] for status in statuses or REVIEWED_STATUSES},
         ),
         Filter("created", _("Applied on"), kind="date_range", on=("created_at",)),
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),

@@ -24,28 +24,24 @@ from app.views.page import current_actor
 
 
 class OfficerDesk(ApplicationDesk):
-    """A desk of the registry's officers: an application about an enterprise that is chosen first."""
-
-    # The second of the two officers confirms it (ReviewView).
+    # Confirmed by a second officer in ReviewView.
     grants = {OFFICERS: "list export show", REGISTRY_MAKER: "write"}
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Ask what it is about, then show the form about it."""
+        """Ask for the enterprise, then show the form."""
         return self.choose() or super().new()
 
     def choose(self) -> Any:
-        """Return the page on which the enterprise is chosen, or nothing once the address names it."""
+        """Return the page for choosing the enterprise; nothing once the address names it."""
         return None if "account" in request.args else choose_account(self, self.form_title)
 
     def account_id(self) -> int:
-        """Return the enterprise that the address names."""
         return chosen_account().id
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Name the enterprise."""
         account = db.session.get_one(Account, account_id)
         return [
             (_("Member number"), account.member_no, "code"),
@@ -58,11 +54,9 @@ class OfficerDesk(ApplicationDesk):
         ]
 
     def next_step(self, application: Application) -> Any:
-        """Say who confirms it."""
         return gettext("Another officer of the registry confirms it")
 
     def actor(self) -> Actor:
-        """Who acts: an officer of the registry."""
         return current_actor()
 
 
@@ -70,7 +64,7 @@ MOST_ACCOUNTS = 20
 
 
 def chosen_account() -> Account:
-    """Return the enterprise that the address names, or answer 404 where none is in scope."""
+    """Return the enterprise that the address names, or abort with 404 where it is not in scope."""
     text = request.args.get("account", "")
     if not re.fullmatch(r"[0-9]{1,9}", text):
         abort(404)
@@ -81,7 +75,7 @@ def chosen_account() -> Account:
 
 
 def choose_account(page: Any, title: Any) -> Any:
-    """Let an enterprise in scope be chosen: by the start of its number or a part of its name."""
+    """Search for an enterprise in scope by prefix of its number or part of its name."""
     asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
     statement = scoped(select(Account).where(Account.kind == "enterprise"), Account.id, g.user)
     if asked:

@@ -1,4 +1,4 @@
-"""What the receivers of an application see of it, and how far their agreement has come."""
+"""What receivers see of an application, and the state of their agreements."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _WAITED_FOR = (_("Waited for"), "amber")
 _LAPSED = (_("Agreed; asked anew once it is submitted again"), "grey")
 
 
-def asks_member(application: Application) -> bool:
-    """Tell whether the member looks at it as a receiver, not as the applicant or an officer."""
+def is_receiver(application: Application) -> bool:
+    """Tell whether the member sees it as a receiver, not as applicant or officer."""
     own = g.user.account_id
     return own is not None and own != application.account_id
 
 
 def lines_shown() -> ColumnElement[bool] | None:
-    """Return the condition for the lines that concern the member; None where all of them do.
+    """Return the condition for the lines that the member may see; None for all.
 
-    A receiver is shown its own lines: what the others get is theirs (docs/adr/0037).
+    A receiver sees its own lines alone (docs/adr/0037).
     """
     own = g.user.account_id
     if own is None:
@@ -39,19 +39,18 @@ def lines_shown() -> ColumnElement[bool] | None:
 
 
 def lines_of(application: Application) -> Sequence[ApplicationLine]:
-    """Return the lines of an application that concern the member."""
-    if not asks_member(application):
+    """Return the lines that the member may see."""
+    if not is_receiver(application):
         return application.lines
     return [line for line in application.lines if line.account_id in (None, g.user.account_id)]
 
 
 def events_of(application: Application) -> Sequence[tuple[ApplicationEvent, bool]]:
-    """Return what was done, and whether the member may know from where and with which words.
+    """Return the events, and whether the member may see addresses and comments.
 
-    A receiver is shown neither the applicant's drafts nor what others wrote: their shares may stand
-    in it.
+    A receiver sees neither drafts nor comments of others, which may mention their shares.
     """
-    if not asks_member(application):
+    if not is_receiver(application):
         return [(event, True) for event in application.events]
     return [
         (event, event.member_id == g.user.id)
@@ -61,7 +60,7 @@ def events_of(application: Application) -> Sequence[tuple[ApplicationEvent, bool
 
 
 def agreements(application: Application) -> dict[str, Any]:
-    """Return the table of receivers: what each gets, who has agreed and who is waited for."""
+    """Return the table of receivers with their quantities and agreements."""
     parties = {party.account_id: party for party in application.parties}
     shown = {line.id for line in lines_of(application)}
     accounts = {line.account_id: line.account for line in application.lines if line.account}
@@ -74,7 +73,9 @@ def agreements(application: Application) -> dict[str, Any]:
                 account.member_no,
                 account.name,
                 sum(line.quantity for line in lines) if lines[0].id in shown else None,
-                dict(zip(("label", "tone"), _standing(application, agreed_at), strict=True)),
+                dict(
+                    zip(("label", "tone"), _agreement_status(application, agreed_at), strict=True)
+                ),
                 agreed_at,
             ]
         )
@@ -91,7 +92,7 @@ def agreements(application: Application) -> dict[str, Any]:
     }
 
 
-def _standing(application: Application, agreed_at: Any) -> tuple[Any, str]:
+def _agreement_status(application: Application, agreed_at: Any) -> tuple[Any, str]:
     status = Status(application.status)
     if agreed_at is not None:
         return _LAPSED if status is Status.RETURNED else _AGREED

@@ -1,4 +1,4 @@
-"""审核: what waits for the member's review (待办), deciding one by one or many at once, and 已办."""
+"""审核: applications that await the member's review (待办), single and bulk decisions, and 已办."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ from app.security.manager import permissions
 from app.security.roles import REVIEWERS
 from app.security.scope import scoped_applications
 from app.views.applications import receivers, signing
-from app.views.applications.list import ApplicationList, named_openings, usual_filters
+from app.views.applications.list import ApplicationList, usual_filters, with_opening_names
 from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkResult, Conditions, action, in_bulk
+from app.views.lists.listing import BulkResult, Conditions, RowAction, action, in_bulk
 from app.views.page import current_actor
 
-# What an enterprise starts can need the yes of its own second operator, too.
+# An enterprise's application may need its own second operator's approval first.
 REVIEWED_KINDS = {
     code: kind.title
     for code, kind in KINDS.items()
@@ -47,7 +46,7 @@ KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KIND
 
 
 def awaits(actor: Actor) -> ColumnElement[bool]:
-    """Return the condition that an application waits for this party's decision."""
+    """Return the condition for applications that await this party's decision."""
     party = engine.party(actor)
     turns = [
         and_(Application.kind == code, Application.step == step)
@@ -76,11 +75,11 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
 
 
 def counts(member: Any) -> list[tuple[Any, int, str]]:
-    """Return what waits for a member, a line a kind: (title, count, endpoint)."""
+    """Return what awaits the member, by kind: (title, count, endpoint)."""
     if ("can_list", "ReviewView") not in permissions():
         return []
     if member.account_id is not None and not g.facts.may_be_asked:
-        return []  # Known from the session's query: most enterprises are asked nothing.
+        return []  # No query: most enterprises review nothing.
     waiting = scoped_applications(
         select(Application.kind, func.count()).where(awaits(Actor.of(member))),
         Application.id,
@@ -99,7 +98,7 @@ class _ReviewList(ApplicationList):
     columns = (
         ApplicationList.columns[0],
         KIND_COLUMN,
-        # Whose application it is: a receiver is asked by others.
+        # The applicant: a receiver reviews applications of others.
         *(
             replace(each, is_of_others=False) if each.is_of_others else each
             for each in ApplicationList.columns[1:]
@@ -118,21 +117,21 @@ class _ReviewList(ApplicationList):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add the imported table that an application came with."""
-        return named_openings(super().rows(conditions)).add_columns(Application.import_id)
+        """Add the import batch."""
+        return with_opening_names(super().rows(conditions)).add_columns(Application.import_id)
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
-        """A receiver is shown what it is to get, not what others are."""
+        """A receiver sees its own lines alone."""
         own = receivers.lines_shown()
         return () if own is None else (own,)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
-        """What asks the member's enterprise as a receiver is another's application."""
+        """Not by account: a receiver's enterprise reviews applications of others."""
         return scoped_applications(statement, columns["id"], columns["account_id"], g.user)
 
 
 class ReviewView(_ReviewList):
-    """待办: everything that waits for this member's 通过 or 退回."""
+    """待办: 通过 or 退回 of what awaits this member."""
 
     route_base = "/reviews"
     title = _("To review")
@@ -150,16 +149,14 @@ class ReviewView(_ReviewList):
     bulk_name, bulk_object = "number", "account"
 
     def chosen(self) -> ColumnElement[bool]:
-        """What waits for the member."""
         return awaits(Actor.of(g.user))
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """审核 opens the application with the decision beneath."""
         yield RowAction(_("Review"), self.url("show", id=row.id))
 
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
-        """One signature stands for the decision on all of them."""
-        if not signing.is_asked():
+        """Sign the decision on all of them once."""
+        if not signing.is_required():
             return None
         return signing.ask_for_review(ids, name, request.form.get("comment", ""), current_actor())
 
@@ -172,7 +169,6 @@ class ReviewView(_ReviewList):
     )
     @in_bulk(comment=_("Review comment"), job="review")
     def approve(self, ids: Sequence[int], comment: str = "") -> BulkResult:
-        """批量通过."""
         return self._decide(deciding.APPROVE, ids, comment)
 
     @action(
@@ -186,7 +182,6 @@ class ReviewView(_ReviewList):
         comment=_("Reason for sending back"), needs_comment=True, job="review", is_dangerous=True
     )
     def send_back(self, ids: Sequence[int], comment: str) -> BulkResult:
-        """批量退回."""
         return self._decide(deciding.SEND_BACK, ids, comment)
 
     def _decide(self, name: str, ids: Sequence[int], comment: str) -> BulkResult:
@@ -197,7 +192,7 @@ class ReviewView(_ReviewList):
         )
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
-        """查看明文 of a proposal's personal data, on the kind's own page, where it is logged."""
+        """查看明文 of personal data, on the kind's own page, where it is logged."""
         view = REVEALING.get(application.kind)
         if view and application.proposal and self.may("reveal", view):
             address = url_for(f"{view}.reveal", id=application.id)
@@ -207,12 +202,12 @@ class ReviewView(_ReviewList):
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """Show an application with its review form, or who has decided on it."""
+        """Show the review form, or who has decided."""
         found = self.find(id, self.chosen())
         return self._review_page(*found) if found else self._decided_page(id)
 
     def _decided_page(self, id_: int) -> Any:
-        """Show what waits no longer, and say who decided what and when; else answer 404."""
+        """Show an application that is no longer waiting, with the decision; else abort with 404."""
         party = engine.party(current_actor())
         application, status = self.find(id_, Application.kind.in_(_kinds_of(party))) or abort(404)
         event = history.last_event(id_, Action.SUBMIT, *_DECISIONS)
@@ -222,11 +217,11 @@ class ReviewView(_ReviewList):
             gettext(
                 "Application %(number)s does not wait for your review any more: %(event)s",
                 number=application.number,
-                event=history.told(event),
+                event=history.described(event),
             ),
             "warning",
         )
-        if application.status in EDITABLE:  # What its applicant is changing is not shown to others.
+        if application.status in EDITABLE:  # Being edited by its applicant.
             return redirect(self.url("list"))
         detail = self.detail(application, status)
         return self.render_template("parts/detail.html", detail=detail)
@@ -247,16 +242,15 @@ class ReviewView(_ReviewList):
     @has_access
     @permission_name("review")
     def decide(self, id: int) -> Any:
-        """通过 or 退回."""
         decision, comment = request.form.get("decision", ""), request.form.get("comment", "")
         if decision not in deciding.DECISIONS:
             abort(400)
         found = self.find(id, self.chosen())
-        if found is None:  # Decided meanwhile, say.
+        if found is None:  # For example decided meanwhile.
             page = self._decided_page(id)
             return (page, 404) if isinstance(page, str) else page
         application, _status = found
-        is_signed_first = signing.is_asked()
+        is_signed_first = signing.is_required()
         try:
             with transaction(), undone() if is_signed_first else nullcontext():
                 self._require_read(application.id)
@@ -270,7 +264,7 @@ class ReviewView(_ReviewList):
                 flash(str(error), "danger")
                 return redirect(self.url("list"))
             return self._review_page(*self.found(id), comment, str(error)), 400
-        if is_signed_first:  # All stands well with it.
+        if is_signed_first:  # It passed all checks.
             return signing.ask_for_review([application.id], decision, comment, current_actor())
         flash(
             gettext("Application %(number)s was approved", number=application.number)
@@ -281,7 +275,7 @@ class ReviewView(_ReviewList):
         return redirect(self.url("list"))
 
     def _require_read(self, id_: int) -> None:
-        """Refuse a decision on what was sent back, changed and submitted again since it was read."""
+        """Refuse a decision on an application that was resubmitted since the page was loaded."""
         read = request.form.get("submission")
         if not read:
             return
@@ -295,7 +289,7 @@ class ReviewView(_ReviewList):
 
 
 def _kinds_of(party: Party) -> list[str]:
-    """Return the kinds that a party reviews; an enterprise is asked for its own, too (操作复核)."""
+    """Return the kinds that a party reviews; an enterprise reviews its own, too (操作复核)."""
     return [
         code
         for code, kind in KINDS.items()
@@ -313,7 +307,6 @@ class ReviewedView(_ReviewList):
     grants = {REVIEWERS: "list export show"}
 
     def chosen(self) -> ColumnElement[bool]:
-        """What the member approved or sent back."""
         return (
             select(ApplicationEvent.id)
             .where(

@@ -1,4 +1,4 @@
-"""Signing: what a member submits or decides is shown once more and signed with its own key."""
+"""Signing: a submission or decision is shown again and signed with the member's key."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
 from app.security.roles import READERS
 from app.security.scope import scoped_applications
-from app.views.applications.list import said_of
+from app.views.applications.list import last_event_text
 from app.views.lists.listing import JOB_FROM, back_url
 from app.views.page import Page, current_actor
 
 
-def is_asked() -> bool:
-    """Tell whether submissions and reviews are signed: wherever a certificate is asked for."""
+def is_required() -> bool:
+    """Tell whether submissions and reviews are signed: wherever sign-in asks for a certificate."""
     return bool(current_app.config["CERT_LOGIN"] != "off")
 
 
 def ask_for_submission(application_id: int, actor: Actor) -> Any:
-    """Send the applicant to the page where the submission is signed."""
+    """Redirect to the page where the submission is signed."""
     payload = evidence.submission(evidence.contents([application_id]), actor)
     back = url_for(f"{_desk_of(payload['application']['kind'])}.show", id=application_id)
     return _ask(payload, back, of=application_id)
 
 
 def ask_for_submissions(ids: Sequence[int], actor: Actor) -> Any:
-    """Send the officer to the page where the submission of all of them is signed, once."""
+    """Redirect to the page where the submission of all of them is signed once."""
     payload = evidence.submissions(evidence.contents(ids), actor)
-    return _ask(payload, _imported(payload) or url_for(f"{_desk_of(payload['kind'])}.list"))
+    return _ask(payload, _import_page(payload) or url_for(f"{_desk_of(payload['kind'])}.list"))
 
 
 def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> Any:
-    """Send the reviewer to the page where the decision on all of them is signed, once.
+    """Redirect to the page where the decision on all of them is signed once.
 
     Raises RuleError for the comment.
     """
@@ -64,15 +64,13 @@ def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor
 
 
 def _ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:
-    """Make the challenge; the address says what there is to see when it is used up."""
+    """Create the challenge; parameter ``of`` is the application to report on once it is used."""
     with transaction():
         challenge = certificates.ask(g.user.id, "sign", payload)
     return redirect(url_for("SigningView.show", challenge=challenge, of=of, back=back))
 
 
 class SigningView(Page):
-    """One page for everything that is signed."""
-
     route_base = "/signing"
     default_view = "show"
     title = _("Signing")
@@ -83,10 +81,9 @@ class SigningView(Page):
     @has_access
     @permission_name("sign")
     def show(self, challenge: str) -> Any:
-        """Show what waits to be signed, and the button that opens the assistant."""
         waits = _waiting(challenge)
         if waits is None:
-            return _over()
+            return _already_signed()
         payload = waits.payload
         purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
         return self.render_template(
@@ -103,16 +100,16 @@ class SigningView(Page):
                 of=request.args.get("of"),
                 back=request.args.get("back"),
             ),
-            back_url=_way_back(),
-            unsigned=_unsigned(payload),
+            back_url=_return_url(),
+            unsigned=_unsigned_hint(payload),
         )
 
     @expose("/<challenge>", methods=["POST"])
     @has_access
     @permission_name("sign")
     def sign(self, challenge: str) -> Any:
-        """Take the signature and do what was signed, both or neither."""
-        content, cms = _sent("content"), _sent("cms")
+        """Verify the signature and carry out what was signed, in one transaction."""
+        content, cms = _decoded("content"), _decoded("cms")
         try:
             taken = certificates.take(challenge, "sign")
             payload = parse(taken.payload)
@@ -121,26 +118,26 @@ class SigningView(Page):
             return _ACTS[payload["schema"]](payload, taken, content, cms)
         except PkiError as error:
             if error.code == "no_challenge":
-                return _over()
+                return _already_signed()
             flash(certificates.reason_of(error), "danger")
         except RuleError as error:
             flash(str(error), "danger")
-        return redirect(_way_back())
+        return redirect(_return_url())
 
 
-def _waiting(challenge: str) -> certificates.Waiting | None:
+def _waiting(challenge: str) -> certificates.PendingChallenge | None:
     """Return what waits for the member's signature; a renewal is signed on a page of its own."""
     waits = certificates.waiting(challenge, "sign")
     is_here = waits and waits.member_id == g.user.id and waits.payload["schema"] in _ACTS
     return waits if is_here else None
 
 
-def _way_back() -> str:
+def _return_url() -> str:
     return back_url(url_for("HomeView.index"))
 
 
-def _over() -> Any:
-    """Say what became of what was to be signed: by whom it was submitted, and when."""
+def _already_signed() -> Any:
+    """Report on an application whose challenge is used or expired."""
     id_ = request.args.get("of", 0, type=int)
     mine = scoped_applications(
         select(Application).where(Application.id == id_),
@@ -154,14 +151,14 @@ def _over() -> Any:
             gettext("There is nothing left to sign here: it was signed, or its time is over"),
             "warning",
         )
-        return redirect(_way_back())
-    flash(said_of(application), "info")
+        return redirect(_return_url())
+    flash(last_event_text(application), "info")
     is_there = application.status != Status.DISCARDED
-    return redirect(_way_back() if is_there else url_for("HomeView.index"))
+    return redirect(_return_url() if is_there else url_for("HomeView.index"))
 
 
-def _unsigned(payload: dict[str, Any]) -> str:
-    """Say where that is found what stays unsigned."""
+def _unsigned_hint(payload: dict[str, Any]) -> str:
+    """Say where the application is found if it is not signed now."""
     if payload["schema"] == evidence.REVIEW:
         return gettext("Unsigned, nothing is decided; the review list keeps what waits")
     kind = payload["application"]["kind"] if "application" in payload else payload["kind"]
@@ -179,14 +176,16 @@ def _unsigned(payload: dict[str, Any]) -> str:
     )
 
 
-def _sent(name: str) -> bytes:
+def _decoded(name: str) -> bytes:
     try:
         return base64.b64decode(request.form.get(name, ""), validate=True)
     except (binascii.Error, ValueError):
         abort(400)
 
 
-def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+def _submit(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
     """提交: the rows are locked, put together anew, compared with what was signed, then submitted."""
     actor = current_actor()
     (id_,) = _ids([payload["application"]["number"]])
@@ -201,12 +200,12 @@ def _submit(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
 
 
 def _submit_all(
-    payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> Any:
-    """提交 of all that the manifest names, or of none; one signature covers every event."""
+    """提交 of everything in the manifest, or of nothing; one signature covers every event."""
     actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
-    back = _imported(payload) or url_for(f"{_desk_of(payload['kind'])}.list")
+    back = _import_page(payload) or url_for(f"{_desk_of(payload['kind'])}.list")
     try:
         with transaction():
             engine.hold(ids, actor)
@@ -217,13 +216,13 @@ def _submit_all(
             evidence.cover(signature, found, ids, actor)
     except engine.NoneSubmitted as error:
         return none_submitted(error, back)
-    if _imported(payload):
+    if _import_page(payload):
         return redirect(back)
     return result_of(len(ids), [], back)
 
 
 def _desk_of(kind: str) -> str:
-    """Return the endpoint of the desk where applications of a kind are started."""
+    """Return the endpoint of the desk of a kind."""
     return str(_view_of(kind).endpoint)
 
 
@@ -234,7 +233,9 @@ def _view_of(kind: str) -> Any:
     )
 
 
-def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, cms: bytes) -> Any:
+def _review(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
     """通过 or 退回 on all that the manifest names; one signature covers every event."""
     actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
@@ -254,7 +255,7 @@ def _review(payload: dict[str, Any], taken: certificates.Taken, content: bytes, 
 
 
 def result_of(done: int, refused: Sequence[tuple[Case, RuleError]], back_url: str) -> Any:
-    """Say how many were done, and what stood against the others."""
+    """Report how many were done, and the refusals."""
     failures = [
         {"number": case.number, "label": "", "reason": str(error)} for case, error in refused
     ]
@@ -263,13 +264,13 @@ def result_of(done: int, refused: Sequence[tuple[Case, RuleError]], back_url: st
 
 
 def none_submitted(error: engine.NoneSubmitted, back_url: str) -> Any:
-    """Say what stood against those that were to be submitted together."""
+    """Report why a batch was not submitted."""
     flash(str(error), "danger")
     return result_of(0, error.refused, back_url)
 
 
-def _imported(payload: dict[str, Any]) -> str:
-    """Return the page of the one import that a manifest is about, or nothing."""
+def _import_page(payload: dict[str, Any]) -> str:
+    """Return the page of the single import in a manifest, or nothing."""
     files = payload.get("files", ())
     if len(files) != 1:
         return ""
@@ -294,7 +295,7 @@ def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) 
 
 
 def _verified(
-    purpose: str, expected: Any, taken: certificates.Taken, content: bytes, cms: bytes
+    purpose: str, expected: Any, taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> int:
     certificate = certificates.verify_signed(
         content,

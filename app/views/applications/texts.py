@@ -1,4 +1,4 @@
-"""Fields of text: what the page, the signed content and the PDF do not show alike is refused in each."""
+"""Text fields, which refuse what page, signed content and PDF would show differently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Showable(wtforms.StringField):
     has_lines = False
 
     def pre_validate(self, form: Any) -> None:
-        """Name the first character that a text may not hold (app/domain/texts.py)."""
+        """Refuse the first character that app/domain/texts.py does not allow."""
         found = texts.unshowable((self.data or "").strip(), has_lines=self.has_lines)
         if found is not None:
             raise StopValidation(str(found.message))

@@ -1,4 +1,4 @@
-"""证明: the PDF for those in whose scope it lies, and the page where anybody checks a code."""
+"""证明: the PDF for members in whose scope it is, and the public page that checks a code."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ TITLES = {
 
 
 class AttestationView(Page):
-    """自愿注销证明 and 履约证明 as PDF."""
-
     route_base = "/attestations"
     default_view = "pdf"
     title = _("Certificate of record")
@@ -41,7 +39,7 @@ class AttestationView(Page):
     @has_access
     @permission_name("download")
     def pdf(self, id: int) -> Response:
-        """Draw one, the same bytes each time."""
+        """Send the PDF, the same bytes each time."""
         found = attestations.load(id)
         require_scope(found.account_id, g.user)
         if not attestations.is_vouched(found):
@@ -65,7 +63,7 @@ class AttestationView(Page):
 
 
 class VerifyView(Page):
-    """证明查验: open to everybody who holds a certificate in their hands."""
+    """证明查验, without signing in."""
 
     route_base = "/verify"
     default_view = "ask"
@@ -73,7 +71,7 @@ class VerifyView(Page):
 
     @expose("/")
     def ask(self) -> Any:
-        """Ask for a code; one that was typed leads to its own address."""
+        """Show the form; a submitted code redirects to its own address."""
         code = request.args.get("code", "").strip()
         if code:
             return redirect(url_for("VerifyView.check", code=code[:64].replace("/", "-")))
@@ -83,23 +81,22 @@ class VerifyView(Page):
 
     @expose("/<code>")
     def check(self, code: str) -> Any:
-        """Show what a code certifies, or 未查到."""
-        if not _guard.lets(request.remote_addr or ""):
+        if not _limit.allows(request.remote_addr or ""):
             abort(429)
         attestation = attestations.find(code)
         is_vouched = attestation is not None and attestations.is_vouched(attestation)
         page = self.render_template(
             "attestations/verify.html",
             code=attestations.shown_code(attestation.code) if attestation else code[:64],
-            found=_shown(attestation) if attestation and is_vouched else None,
+            found=_public_facts(attestation) if attestation and is_vouched else None,
             is_checked=True,
             lacks_seal=attestation is not None and not is_vouched,
         )
         return page, 200 if is_vouched else 404
 
 
-def _shown(attestation: Attestation) -> dict[str, Any]:
-    """Return the facts that a stranger may compare; free text may tell of persons and is left out."""
+def _public_facts(attestation: Attestation) -> dict[str, Any]:
+    """Return the facts that may be shown to anybody; free text may name persons and is left out."""
     content = attestation.content
     facts: list[tuple[Any, ...]] = [
         (_("Certificate number"), attestation.number, "code"),
@@ -137,10 +134,10 @@ def _shown(attestation: Attestation) -> dict[str, Any]:
     }
 
 
-class Guard:
-    """At most ``most`` questions a minute from one address, in this process.
+class RateLimit:
+    """At most ``most`` requests a minute from one address, in this process.
 
-    No code is found by guessing (78 bits); this only keeps the database from being asked for ever.
+    Protects the database; codes of 78 bits cannot be guessed anyway.
     """
 
     KEPT = 10_000  # addresses
@@ -150,8 +147,8 @@ class Guard:
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def lets(self, address: str) -> bool:
-        """Count a question, and tell whether it may be asked."""
+    def allows(self, address: str) -> bool:
+        """Count a request, and tell whether it is within the limit."""
         minute = int(time.monotonic() // 60)
         with self._lock:
             began, count = self._seen.pop(address, (minute, 0))
@@ -161,10 +158,10 @@ class Guard:
                 self._seen.popitem(last=False)
         return count <= self.most
 
-    def forget(self) -> None:
-        """Begin anew; for tests."""
+    def clear(self) -> None:
+        """Forget all requests; for tests."""
         with self._lock:
             self._seen.clear()
 
 
-_guard = Guard(most=30)
+_limit = RateLimit(most=30)

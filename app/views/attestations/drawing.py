@@ -1,4 +1,4 @@
-"""证明 as PDF: an A4 page with frame, facts, table, seal and a QR code; the same bytes for the same facts."""
+"""证明 as PDF: an A4 page with frame, facts, table, seal and QR code; the same bytes for the same facts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.models.attestation import Attestation
 from app.operations.compliance.attestations import CANCELLATION, shown_code
 from app.operations.records import glyphs
 
-# Certificates are documents of the People's Republic: Chinese, whatever language the pages speak.
+# Certificates are always Chinese, whatever the language of the pages.
 SYSTEM = "全国碳排放权注册登记系统"
 ISSUER = "全国碳排放权注册登记机构"
 TITLES = {CANCELLATION: "自愿注销证明", "compliance": "履约证明"}
@@ -37,12 +37,12 @@ WIDTH, HEIGHT = A4
 INK, SOFT, GREEN, PALE, GOLD, RED = map(
     HexColor, ("#1c2b33", "#5b6b73", "#0b5a55", "#e7f1ee", "#b08a3c", "#c0302a")
 )
-MARGIN, FOOT = 74, 208  # points: the text's distance from the sides, and what stays free below
+MARGIN, FOOT = 74, 208  # points: side margins, and the bottom margin
 _loading = threading.Lock()
 
 
 def draw(attestation: Attestation, check_url: str) -> bytes:
-    """Return the PDF; ``check_url`` is where anybody checks its code."""
+    """Return the PDF; ``check_url`` is encoded in the QR code."""
     _load_fonts()
     for text in _texts(attestation.content):
         glyphs.require_drawable(text, TITLES[attestation.kind])
@@ -53,9 +53,9 @@ def draw(attestation: Attestation, check_url: str) -> bytes:
 
 
 def _to_unicode(fontname: str, subset: Sequence[int]) -> str:
-    """Return the table by which a reader copies text: beyond the first plane in UTF-16, as PDF asks.
+    """Return the ToUnicode table by which a reader copies text, UTF-16 beyond the first plane.
 
-    ReportLab (5.1) writes five hexadecimal digits there, and readers leave the character out.
+    ReportLab (5.1) writes five hexadecimal digits there, and readers drop the character.
     """
     return re.sub(
         "<([0-9A-F]{5,6})>",
@@ -76,20 +76,20 @@ def _load_fonts() -> None:
 
 
 def _load_rare_font() -> None:
-    """Load the font of 30 MB that few certificates need."""
+    """Load a font of 30 MB that few certificates need."""
     with _loading:
         if RARE not in pdfmetrics.getRegisteredFontNames():
             pdfmetrics.registerFont(TTFont(RARE, glyphs.RARE))
 
 
 def _texts(content: dict[str, Any]) -> list[str]:
-    """Return what people wrote of a certificate's facts."""
+    """Return the free texts of a certificate."""
     lines = [line["name"] for line in content["lines"]]
     return [content["name"], content.get("reason") or "", *lines]
 
 
-def _written(text: str) -> str:
-    """Return a text as a paragraph takes it, rare characters in the font that has them."""
+def _with_rare_font(text: str) -> str:
+    """Return the markup of a text, rare characters in the font that has them."""
     rare = glyphs.rare_ones(text)
     if not rare:
         return escape(text)
@@ -112,13 +112,13 @@ def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes,
     )
     frame = Frame(MARGIN, FOOT, WIDTH - 2 * MARGIN, HEIGHT - FOOT - 206, 0, 0, 0, 0)
     paint = partial(_paint, attestation=attestation, check_url=check_url, pages=pages)
-    stamp = partial(_stamp, attestation=attestation)
+    stamp = partial(_paint_lapsed, attestation=attestation)
     document.addPageTemplates(PageTemplate(frames=[frame], onPage=paint, onPageEnd=stamp))
     document.build(_story(attestation))
     return buffer.getvalue(), document.page
 
 
-# What it says -----------------------------------------------------------------------------------
+# Content ----------------------------------------------------------------------------------------
 
 
 def _style(size: float, leading: float, **more: Any) -> ParagraphStyle:
@@ -133,14 +133,14 @@ def _story(attestation: Attestation) -> list[Any]:
     words = _cancelled if attestation.kind == CANCELLATION else _complied
     story = [Paragraph(words(facts), body), Spacer(1, 12), _lines(facts)]
     if facts.get("reason"):
-        reason = f"注销原因：{_written(facts['reason'])}".replace("\n", "<br/>")
+        reason = f"注销原因：{_with_rare_font(facts['reason'])}".replace("\n", "<br/>")
         story += [Spacer(1, 12), Paragraph(reason, _style(11, 19))]
     return story
 
 
-def _who(facts: dict[str, Any]) -> str:
+def _holder(facts: dict[str, Any]) -> str:
     uscc = f"统一社会信用代码 {escape(facts['uscc'])}，" if facts.get("uscc") else ""
-    name = f'<font name="{BOLD}">{_written(facts["name"])}</font>'
+    name = f'<font name="{BOLD}">{_with_rare_font(facts["name"])}</font>'
     return f"{name}（{uscc}会员编号 {escape(facts['member_no'])}）"
 
 
@@ -150,14 +150,14 @@ def _tonnes(quantity: int) -> str:
 
 def _cancelled(facts: dict[str, Any]) -> str:
     return (
-        f"兹证明：{_who(facts)}于{_day(facts['effective_at'])}在{SYSTEM}自愿注销下列标的，"
+        f"兹证明：{_holder(facts)}于{_day(facts['effective_at'])}在{SYSTEM}自愿注销下列标的，"
         f"共计 {_tonnes(facts['total'])}。所注销的标的已永久退出流通，不再用于交易、清缴或其他用途。"
     )
 
 
 def _complied(facts: dict[str, Any]) -> str:
     return (
-        f"兹证明：{_who(facts)}{facts['year']}年度应履约量 {_tonnes(facts['obligation'])}，"
+        f"兹证明：{_holder(facts)}{facts['year']}年度应履约量 {_tonnes(facts['obligation'])}，"
         f"截至{_day(facts['effective_at'])}已在{SYSTEM}清缴下列标的，共计 {_tonnes(facts['total'])}，"
         "该年度碳排放配额清缴义务已履行完毕。"
     )
@@ -184,7 +184,7 @@ def _lines(facts: dict[str, Any]) -> Table:
     for place, line in enumerate(facts["lines"], start=1):
         texts = (str(place), line["code"], line["name"], str(line["vintage"]))
         rows.append(
-            [Paragraph(_written(each), cell) for each in texts]
+            [Paragraph(_with_rare_font(each), cell) for each in texts]
             + [Paragraph(f"{line['quantity']:,}", number)]
         )
     rows.append(
@@ -216,7 +216,7 @@ def _table_look(count: int) -> Sequence[tuple[Any, ...]]:
     ]
 
 
-# What stands around it, on every page -----------------------------------------------------------
+# Every page -----------------------------------------------------------------------------------
 
 
 def _paint(
@@ -234,8 +234,8 @@ def _paint(
     canvas.restoreState()
 
 
-def _stamp(canvas: Any, _document: Any, *, attestation: Attestation) -> None:
-    """Write 已失效 over all that a page says, with the day, where the certificate has lapsed."""
+def _paint_lapsed(canvas: Any, _document: Any, *, attestation: Attestation) -> None:
+    """Print 已失效 and the day across a page where the certificate has lapsed."""
     if attestation.lapsed_at is None:
         return
     canvas.saveState()
@@ -255,7 +255,7 @@ def _stamp(canvas: Any, _document: Any, *, attestation: Attestation) -> None:
 
 
 def _paint_ground(canvas: Any) -> None:
-    """Draw fine waves, as on papers of value, and the double frame with its corners."""
+    """Draw a guilloche and the double frame with its corners."""
     canvas.setLineWidth(0.35)
     canvas.setStrokeColor(HexColor("#e3eeea"))
     for row in range(34):
@@ -310,7 +310,7 @@ def _paint_head(canvas: Any, attestation: Attestation) -> None:
 
 
 def _paint_check(canvas: Any, attestation: Attestation, check_url: str) -> None:
-    """Draw the QR code to the check page, and the code for those who type."""
+    """Draw the QR code of the check page, and the code in text."""
     side = 84
     widget = QrCodeWidget(check_url, barLevel="M", barBorder=2)
     x0, y0, x1, y1 = widget.getBounds()
@@ -344,7 +344,7 @@ def _paint_issuer(canvas: Any, attestation: Attestation) -> None:
 
 
 def _paint_seal(canvas: Any, x: float, y: float, radius: float) -> None:
-    """Draw a round frame that says what it is: an electronic attestation, no seal of an authority."""
+    """Draw a round frame that says it is an electronic attestation: no seal of an authority."""
     words = "电子证明·凭校验码核验"
     canvas.saveState()
     canvas.setStrokeColor(RED)

@@ -1,4 +1,4 @@
-"""自愿注销管理 (manual 六-二): allowances that their holder gives up for good."""
+"""自愿注销管理 (manual 六-二): the holder cancels allowances for good."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import LinesForm
 from app.views.applications.list import usual_filters
 from app.views.chapters import CANCELLATIONS, MenuEntry
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 
 class VoluntaryCancellationView(ApplicationDesk):
-    """自愿注销: the list, 自愿注销新增 and what became of it."""
+    """自愿注销: the list, and 自愿注销新增."""
 
     route_base = "/voluntary-cancellations"
     kind = VoluntaryCancellation.code
@@ -35,7 +34,7 @@ class VoluntaryCancellationView(ApplicationDesk):
     form = LinesForm
     new_label = _("New voluntary cancellation")
     quantity_title = _("Cancellation quantity")
-    filters = usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
+    filters = usual_filters()
     form_columns = form_columns(_("Cancellation quantity"))
     confirm = _("A cancellation cannot be taken back once it is approved. Submit it for review?")
     help = (
@@ -46,19 +45,17 @@ class VoluntaryCancellationView(ApplicationDesk):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return the applications with the certificates that they brought."""
+        """Add the certificates."""
         statement = super().rows(conditions)
         return statement.outerjoin(
             Attestation, Attestation.application_id == Application.id
         ).add_columns(Attestation.id.label("attestation_id"))
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """注销证明, once it is approved."""
         yield from super().actions(row)
         yield from self._proof(row.attestation_id)
 
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
-        """The same on the detail page."""
         yield from super().detail_actions(application, status)
         if application.status == Status.APPROVED:
             found = attestations.of_application(application.id)
@@ -70,5 +67,4 @@ class VoluntaryCancellationView(ApplicationDesk):
             yield RowAction(_("Certificate of cancellation"), url, keeps_place=False)
 
     def next_step(self, application: Application) -> Any:
-        """Say who reviews it."""
         return gettext("The registry reviews it; the quantity is held until then")

@@ -1,4 +1,4 @@
-"""履约通知书 for those who issue them: one by one and by import, adjusting, and reminding in bulk."""
+"""履约通知书 for those who issue them: singly or by import, adjusting, bulk reminders."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ from app.views.compliance.obligations import (
     shown_percent,
 )
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import BulkResult, action
+from app.views.lists.listing import BulkResult, RowAction, action
 from app.views.page import current_actor
 
 
 class NoticeForm(FlaskForm):
-    """新增履约通知书; what is typed is read by the rules of the import."""
+    """新增履约通知书; validated by the rules of the import."""
 
     year = StringField(_("Compliance year"), [Required()], render_kw={"maxlength": 4})
     obligation = StringField(
@@ -74,7 +73,7 @@ class NoticeForm(FlaskForm):
     )
 
 
-# Before those of the document, since forms show their fields in the order they were made.
+# Created before the fields of the document: forms show fields in order of creation.
 _NEW_OBLIGATION = StringField(
     _("New obligation (tonnes)"),
     [Required()],
@@ -90,27 +89,23 @@ class _ByDocument(FlaskForm):
 
 
 class AdjustmentForm(_ByDocument):
-    """调整应履约量."""
-
     obligation = _NEW_OBLIGATION
 
 
 class ScopeForm(_ByDocument):
-    """调整履约范围."""
-
     instruments = NoticeForm.instruments
     offset_percent = NoticeForm.offset_percent
 
 
 def _status_first(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Put the status before the deadline: officers have more columns than a screen is wide."""
+    """Move the status before the deadline: officers' tables have more columns than fit the screen."""
     last = ("deadline", "reminded_at")
     first = [each for each in columns if each.key not in last]
     return (*first, *(each for each in columns if each.key in last))
 
 
 class NoticeView(NoticePages):
-    """履约通知书: a province issues and adjusts its own enterprises', the registry all."""
+    """履约通知书: a province manages its own enterprises', the registry all."""
 
     route_base = "/compliance-notices"
     title = _("Compliance notices")
@@ -131,13 +126,11 @@ class NoticeView(NoticePages):
     )
 
     def tools(self) -> Iterable[RowAction]:
-        """新增 and 导入."""
         if self.may("write"):
             yield RowAction(_("New"), self.url("new"), icon="plus")
             yield RowAction(_("Import"), self.url("import_table"), icon="upload")
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """详情 and what can be changed."""
         yield RowAction(_("Details"), self.url("show", id=row.id))
         if self.may("write"):
             yield RowAction(_("Adjust obligation"), self.url("adjust", id=row.id))
@@ -145,7 +138,7 @@ class NoticeView(NoticePages):
         yield from self.proof(row)
 
     def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
-        """Name the enterprises and what they owe."""
+        """Return the enterprises and their obligations."""
         enterprises, obligation = db.session.execute(
             select(
                 func.count(Notice.account_id.distinct()),
@@ -165,7 +158,6 @@ class NoticeView(NoticePages):
         single=False,
     )
     def remind(self, ids: Sequence[int]) -> BulkResult:
-        """提醒."""
         outcome = reminders.remind(ids, current_actor(), now=clock.now())
         refused = {id_: str(error) for id_, error in outcome.refused.items()}
         return BulkResult(done=outcome.done, refused=refused)
@@ -219,7 +211,6 @@ class NoticeView(NoticePages):
     @has_access
     @permission_name("write")
     def adjust(self, id: int) -> Any:
-        """调整应履约量."""
         notice = self.load(id)
         form = AdjustmentForm()
         if form.is_submitted() and form.validate():
@@ -245,7 +236,6 @@ class NoticeView(NoticePages):
     @has_access
     @permission_name("write")
     def adjust_scope(self, id: int) -> Any:
-        """调整履约范围."""
         notice = self.load(id)
         present = {
             "instruments": [each.id for each in notice.instruments],
@@ -278,7 +268,7 @@ class NoticeView(NoticePages):
     @has_access
     @permission_name("write")
     def import_table(self) -> Any:
-        """导入: a table of notices, all or none."""
+        """导入: all rows or none."""
         table = None
         if request.method == "POST":
             table = chosen_table(notice_import.COLUMNS)
@@ -302,7 +292,6 @@ class NoticeView(NoticePages):
     @has_access
     @permission_name("write")
     def template(self, form: str) -> Any:
-        """Give the table to fill in."""
         return template_file(_("Compliance notices"), notice_import.COLUMNS, form)
 
     def _form(
@@ -332,13 +321,13 @@ def _choices(instruments: Sequence[Instrument]) -> list[tuple[int, str]]:
 
 
 def _counts_for(instrument: Instrument, year: int) -> bool:
-    """Tell what is ticked to begin with (domain.md 3.1); the officer decides."""
+    """Tell whether an instrument is ticked by default (domain.md 3.1); the officer decides."""
     if instrument.kind != "allowance":
         return False
     return instrument.vintage >= FIRST_NEW if year >= FIRST_NEW else instrument.vintage <= year
 
 
-FIRST_NEW = 2025  # From this compliance year on, older vintages no longer count.
+FIRST_NEW = 2025  # From this compliance year on, older vintages do not count.
 
 
 def _year(text: str | None) -> int:
@@ -349,7 +338,7 @@ def _year(text: str | None) -> int:
 
 
 def _refuse(form: Any, error: RuleError) -> None:
-    """Put a RuleError at its field, or on top of the page."""
+    """Put a RuleError at its field, or at the form as a whole."""
     if error.field in form:
         form[error.field].errors = [*form[error.field].errors, error.message]
     else:

@@ -1,4 +1,4 @@
-"""履约通知书 (manual 五-一): how each stands, its page with 履约范围, and an enterprise's own."""
+"""履约通知书 (manual 五-一): their status, the page with 履约范围, and the list of an enterprise."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
 DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
@@ -47,7 +46,7 @@ COUNTING = (
 
 
 def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
-    """Return how a notice stands, from what was surrendered for it and the time."""
+    """Return the state of a notice from the quantity surrendered and the time."""
     return case(
         (surrendered >= Notice.obligation, literal(FULFILLED)),
         (Notice.deadline < now, literal(OVERDUE)),
@@ -58,7 +57,7 @@ def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
 
 def notices() -> Any:
     """Return a SELECT of every notice with its figures; the figures are read for shown rows alone."""
-    figures = compliance.standing()
+    figures = compliance.surrender_figures()
     remaining = Notice.obligation - figures.c.surrendered - figures.c.pending
     return (
         select(
@@ -90,7 +89,7 @@ def notices() -> Any:
 
 
 class NoticeList(ListPage):
-    """Notices with what was surrendered for them."""
+    """Notices with the quantities surrendered."""
 
     account_column = "account_id"
     key = ("id",)
@@ -120,17 +119,16 @@ class NoticeList(ListPage):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return every notice."""
         return notices()
 
 
 class NoticePages(NoticeList):
-    """A list whose rows have a page of their own, and their certificate."""
+    """A list of notices with detail page and certificate."""
 
     detail_title: Any
 
     def load(self, id_: int) -> Notice:
-        """Return a notice in the member's scope, or answer 404."""
+        """Return a notice in the member's scope, or abort with 404."""
         statement = (
             select(Notice)
             .where(Notice.id == id_)
@@ -143,11 +141,11 @@ class NoticePages(NoticeList):
         return notice
 
     def figures(self, notice: Notice) -> Any:
-        """Return the row that the list shows of a notice."""
+        """Return a notice's row of the list."""
         return db.session.execute(notices().where(Notice.id == notice.id)).one()
 
     def proof(self, row: Any) -> Iterable[RowAction]:
-        """履约证明, once all is surrendered (R84); of an obligation of nothing there is none."""
+        """履约证明, once all is surrendered (R84); none for an obligation of 0."""
         if row.state != FULFILLED or not row.surrendered or not self.may("certificate"):
             return
         label = _("Certificate of compliance")
@@ -161,7 +159,7 @@ class NoticePages(NoticeList):
     @has_access
     @permission_name("show")
     def show(self, id: int) -> Any:
-        """履约范围: what may be surrendered, the rule about CCER, what is used; and the history."""
+        """履约范围: accepted instruments, the CCER cap and its use; and the history."""
         notice = self.load(id)
         row = self.figures(notice)
         label, tone = STATES[row.state]
@@ -190,7 +188,7 @@ class NoticePages(NoticeList):
     @has_access
     @permission_name("certificate")
     def certificate(self, id: int) -> Any:
-        """Issue 履约证明 where the approval did not, and show it."""
+        """Show 履约证明; issue it where the approval did not."""
         notice = self.load(id)
         try:
             with transaction():
@@ -219,7 +217,6 @@ class ComplianceView(NoticePages):
     )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        """履约范围 and 履约申请."""
         yield RowAction(_("Scope of compliance"), self.url("show", id=row.id))
         if row.remaining > 0 and self.may("write", "SurrenderView"):
             yield RowAction(_("Surrender application"), url_for("SurrenderView.new", notice=row.id))
@@ -227,7 +224,6 @@ class ComplianceView(NoticePages):
 
 
 def notice_facts(row: Any) -> list[tuple[Any, ...]]:
-    """Return the figures of a notice as forms and details show them."""
     facts: list[tuple[Any, ...]] = [
         (_("Notice number"), row.number, "code"),
         (_("Compliance year"), str(row.year), "text"),
@@ -248,7 +244,7 @@ def notice_facts(row: Any) -> list[tuple[Any, ...]]:
 
 
 def offset_facts(notice: Notice, row: Any) -> list[tuple[Any, ...]]:
-    """Return the rule about CCER and what of it is used."""
+    """Return the CCER cap and how much of it is used."""
     if not notice.offset_percent:
         return [(_("Share of CCER"), _("Not accepted by this notice"), "text")]
     used = row.offset_surrendered + row.offset_pending
@@ -279,7 +275,7 @@ def _scope_table(notice: Notice) -> dict[str, Any]:
 
 
 def _history(notice_id: int) -> dict[str, Any]:
-    """Return the changes of a notice; where the obligation stayed, the scope was changed."""
+    """Return the changes of a notice; an unchanged obligation means that the scope was changed."""
     rows = db.session.execute(
         select(NoticeChange, Member.first_name)
         .join(Member, Member.id == NoticeChange.changed_by)
@@ -318,5 +314,5 @@ def _history(notice_id: int) -> dict[str, Any]:
 
 
 def shown_percent(percent: Decimal) -> str:
-    """Return a percentage without needless zeros; nothing for none."""
+    """Return a percentage without trailing zeros; "" for None."""
     return f"{percent.normalize():f}" if percent else ""

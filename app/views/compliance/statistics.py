@@ -1,4 +1,4 @@
-"""履约统计: how far compliance is, by year, province and sector, and who is behind."""
+"""履约统计: progress of compliance by year, province and sector, and the gap list."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import FULFILLED, NoticeList
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action, Conditions
+from app.views.lists.listing import Conditions, RowAction
 from app.views.page import Page
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One line of the statistics: enterprises and tonnes, and what of them is done."""
+    """A line of the statistics: enterprises and tonnes, total and done."""
 
     year: int
     province: str | None
@@ -46,22 +46,22 @@ class Share:
     enterprises: int
     fulfilled: int
     obligation: int
-    surrendered: int  # of each enterprise at most what it owes
+    surrendered: int  # per enterprise at most its obligation
     gap: int
 
     @property
     def by_count(self) -> str:
-        """Enterprises that have fulfilled, in per cent of all."""
+        """Enterprises that have fulfilled, in per cent."""
         return percent(self.fulfilled, self.enterprises)
 
     @property
     def by_tonnes(self) -> str:
-        """What is surrendered, in per cent of what is due."""
+        """Surrendered tonnes of those due, in per cent."""
         return percent(self.surrendered, self.obligation)
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share with two decimals, rounded down: 100.00% is for nobody missing (R80)."""
+    """Return a percentage with two decimals, rounded down: 100.00% means all (R80)."""
     if not whole:
         return ""
     hundredths = part * 10_000 // whole
@@ -69,9 +69,9 @@ def percent(part: int, whole: int) -> str:
 
 
 def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
-    """Return the statistics of every year (or the latest) in the member's scope, in one statement.
+    """Return the statistics of all years (or the latest) in the member's scope, in one statement.
 
-    Each year has a line of its own, one a province and one a sector.
+    Each year has a total, and a line per province and per sector.
     """
     latest = select(func.max(Notice.year)).scalar_subquery()
     wanted = Notice.year == latest if only_latest else true()
@@ -111,7 +111,7 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
 
 
 def _surrendered(wanted: ColumnElement[bool]) -> Any:
-    """Return what was surrendered for each notice that is wanted, and not refunded."""
+    """Return the tonnes surrendered and not refunded, by notice."""
     line = notice_surrender_line
     return (
         select(line.c.notice_id, cast(func.sum(line.c.surrendered), BigInteger).label("tonnes"))
@@ -122,11 +122,11 @@ def _surrendered(wanted: ColumnElement[bool]) -> Any:
     )
 
 
-_BY_SECTOR, _BY_PROVINCE = 2, 1  # What GROUPING() says: a bit for each column left out.
+_BY_SECTOR, _BY_PROVINCE = 2, 1  # GROUPING(): a bit for each aggregated column.
 
 
 def _share(row: Any) -> Share:
-    """Tell a sector that is unknown ("") from a line about all sectors (None)."""
+    """Distinguish an unknown sector ("") from all sectors (None)."""
     found = dict(row._mapping)
     level = found.pop("level")
     found["province"] = (row.province or "") if level == _BY_PROVINCE else None
@@ -135,7 +135,7 @@ def _share(row: Any) -> Share:
 
 
 class ComplianceStatisticsView(Page):
-    """履约统计: figures, charts with their tables beneath, and the way to the gap list."""
+    """履约统计: figures, charts with their tables, links to the gap list."""
 
     route_base = "/compliance-statistics"
     beneath = ("ComplianceGapView",)
@@ -149,7 +149,7 @@ class ComplianceStatisticsView(Page):
     @has_access
     @permission_name("show")
     def index(self) -> Any:
-        """Show one year, and all years beside each other."""
+        """Show one year, and all years for comparison."""
         found = shares(g.user)
         totals = [each for each in found if each.province is None and each.sector is None]
         years = sorted((each.year for each in totals), reverse=True)
@@ -183,7 +183,7 @@ _COLUMN_TITLES = {
 
 
 def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
-    """Return one breakdown: its table, and what the chart above it draws."""
+    """Return one breakdown: its table and the data of its chart."""
     names: Any = {"province": PROVINCES, "sector": SECTORS}.get(key, {})
     ordered = sorted(lines, key=lambda each: str(getattr(each, key)))
     named = [(_name(names, getattr(each, key)), each) for each in ordered]
@@ -225,7 +225,7 @@ def _row(key: str, name: str, each: Share) -> tuple[Any, ...]:
 
 
 def _chart(named: Sequence[tuple[str, Share]]) -> dict[str, Any]:
-    """Return what the browser draws: both completions of each line, in per cent."""
+    """Return the data of a chart: both percentages of each line."""
     return {
         "names": [name for name, _each in named],
         "series": [
@@ -246,7 +246,7 @@ def _name(names: Any, value: Any) -> str:
 
 
 def _gaps_link(key: str, name: str, each: Share) -> dict[str, str]:
-    """Lead from a line to the enterprises behind its gap."""
+    """Return the address of the gap list for a line."""
     chosen = {"year": each.year, key: getattr(each, key)}
     return {"label": name, "url": url_for("ComplianceGapView.list", **chosen)}
 
@@ -256,7 +256,7 @@ def _number(text: str) -> float | None:
 
 
 class ComplianceGapView(NoticeList):
-    """缺口清单: the notices under which something is still missing."""
+    """缺口清单: notices with a gap."""
 
     route_base = "/compliance-gaps"
     title = _("Compliance gaps")
@@ -273,12 +273,10 @@ class ComplianceGapView(NoticeList):
     )
     help = (_("Gap = obligation - surrendered; what is pending review still counts as missing"),)
 
-    def tools(self) -> Iterable[Action]:
-        """The way back to the statistics."""
+    def tools(self) -> Iterable[RowAction]:
         back = url_for("ComplianceStatisticsView.index")
-        yield Action(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
+        yield RowAction(_("Compliance statistics"), back, icon="chart-bar", keeps_place=False)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Leave out who has fulfilled."""
         found = super().rows(conditions).subquery("behind")
         return select(found).where(found.c.state != FULFILLED)

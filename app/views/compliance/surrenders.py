@@ -1,4 +1,4 @@
-"""清缴履约 (manual 五-二): 履约申请, 履约清缴记录查询, and the refunds that the registry enters."""
+"""清缴履约 (manual 五-二): 履约申请, 履约清缴记录查询, and refunds entered by the registry."""
 
 from __future__ import annotations
 
@@ -49,12 +49,11 @@ OF_NOTICE_COLUMNS: Any = (
 
 
 class _OfNotice(ApplicationList):
-    """Applications about a notice: each shows its number and year."""
+    """Applications about a notice, with its number and year."""
 
     columns = OF_NOTICE_COLUMNS
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return the applications with their notices."""
         statement = super().rows(conditions)
         return statement.outerjoin(Notice, Notice.id == Application.notice_id).add_columns(
             Notice.number.label("notice_number"), Notice.year
@@ -62,14 +61,10 @@ class _OfNotice(ApplicationList):
 
 
 class SurrenderForm(LinesForm):
-    """履约申请, which is about one notice."""
-
     notice: Notice
 
 
 class SurrenderView(_OfNotice, ApplicationDesk):
-    """履约清缴记录查询, and 履约申请 for one notice."""
-
     route_base = "/surrenders"
     kind = Surrender.code
     title = _("Surrender records")
@@ -82,7 +77,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     picker_title = _("Add instruments to surrender")
     filters = (
         *OF_NOTICE,
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
     )
     form_columns = form_columns(_("Submitted quantity"))
     confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
@@ -98,13 +93,13 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Ask for the notice, then show the form about it."""
+        """Ask for the notice, then show the form."""
         if "notice" not in request.args:
             return self._choose_notice()
         return super().new()
 
     def offered(self, account_id: int) -> list[Choosable]:
-        """Return every instrument held; what the notice does not accept says so."""
+        """Return every instrument held; those that the notice does not accept say so."""
         notice = self._notice()
         is_accepted = (
             select(NoticeInstrument.instrument_id)
@@ -133,25 +128,22 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         ]
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Show what is due, and what of CCER is left."""
+        """Return what is due, and the rest of the CCER cap."""
         notice = self._notice()
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
         return [*notice_facts(row), *offset_facts(notice, row)]
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """The notice goes with the draft."""
+        """Add the notice."""
         return {**super().content(filled), "notice_id": filled.form.notice.id}
 
     def new_form(self, account_id: int) -> SurrenderForm:
-        """Return the form about the notice that the address names."""
         return self._about(super().new_form(account_id))
 
     def edit_form(self, application: Application) -> SurrenderForm:
-        """Return the form about the application's own notice."""
         return self._about(super().edit_form(application))
 
     def next_step(self, application: Application) -> Any:
-        """Say who reviews it."""
         return gettext("The provincial authority reviews it; the quantity is held until then")
 
     def _about(self, form: SurrenderForm) -> SurrenderForm:
@@ -159,9 +151,9 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         return form
 
     def _notice(self) -> Notice:
-        """Return the notice of the address: its application's, or the one that it names.
+        """Return the notice of the application, or the one that the address names.
 
-        The form holds it, so that the session reads it once.
+        The form holds it, so that it is read once.
         """
         if id_ := (request.view_args or {}).get("id"):
             notice = db.session.get_one(Application, id_).notice
@@ -174,7 +166,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         return notice
 
     def _choose_notice(self) -> Any:
-        """Show the enterprise's own notices under which something is still due."""
+        """Show the enterprise's notices with a gap."""
         statement = notices().where(Notice.account_id == self.account_id())
         rows = db.session.execute(statement.order_by(Notice.id.desc()).limit(MOST_NOTICES)).all()
         return self.render_template(
@@ -196,7 +188,7 @@ def _refusal(row: Any, notice: Notice) -> Any:
 
 
 class SurrenderRefundView(_OfNotice, OfficerDesk):
-    """清缴退还: what goes before an obligation is lowered beneath what was surrendered (R83)."""
+    """清缴退还: required before an obligation is lowered beneath what was surrendered (R83)."""
 
     route_base = "/surrender-refunds"
     kind = SurrenderRefund.code
@@ -210,7 +202,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     picker_title = _("Choose what was surrendered")
     filters = (
         *OF_NOTICE,
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
     )
     picker_columns = (
         {"label": _("Application number"), "kind": "code"},
@@ -230,7 +222,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     )
 
     def offered(self, account_id: int) -> list[Choosable]:
-        """Return the approved lines of which something is left, each with its notice."""
+        """Return the approved lines that are not drawn completely, each with its notice."""
         lines = lines_left(account_id, Surrender.code)
         of = self._notices_of([each.source_line_id for each in lines])
         found = []
@@ -243,7 +235,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
         return found
 
     def content(self, filled: Filled) -> dict[str, Any]:
-        """The notice is the one that the chosen lines were surrendered for; they share it."""
+        """Add the notice that the lines were surrendered for; they share it."""
         of = self._notices_of([line.source_line_id for line in filled.lines])
         ids = {notice.id for notice in of.values()}
         if len(ids) > 1:

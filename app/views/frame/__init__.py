@@ -1,1 +1,1 @@
-"""What stands around every page: frame, menu, help, error pages."""
+"""The frame of every page, menu, help, error pages."""

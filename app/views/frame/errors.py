@@ -82,17 +82,16 @@ CSRF = (
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers."""
     app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RuleError, _rule)
-    app.register_error_handler(PersonalDataUnreadable, _unreadable)
+    app.register_error_handler(PersonalDataUnreadable, _missing_key)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(500, _broken)
+    app.register_error_handler(500, _internal_error)
 
 
 def _foreign_host(_error: SecurityError) -> Response:
-    """Answer a request for a name that is not ours; no page of ours can be built for it."""
+    """Answer a request for a host name that is not ours, for which no URL can be built."""
     words = _("This site has another address.")
     return Response(f"400 {words}\n", 400, mimetype="text/plain")
 
@@ -104,7 +103,7 @@ def _csrf(_error: CSRFError) -> tuple[str, int]:
 def _http(error: HTTPException) -> Any:
     code = error.code or 500
     if code < 400 or error.response is not None:
-        return error  # A redirect, or an answer that is complete already.
+        return error  # A redirect, or a complete response.
     db.session.rollback()
     if code == 403:
         _record_refusal("no_permission")
@@ -115,7 +114,7 @@ def _http(error: HTTPException) -> Any:
 
 
 def _rule(error: RuleError) -> Any:
-    """Say which rule stands against it: where the form was, or on a page of its own."""
+    """Flash the message of a refused form at its page; otherwise show an error page."""
     db.session.rollback()
     if isinstance(error, NotAllowed | NotFound):
         _record_refusal(error.code)
@@ -131,7 +130,7 @@ def _rule(error: RuleError) -> Any:
 
 
 def _record_refusal(code: str) -> None:
-    """Write down that a signed-in member asked for what is not theirs (GB/T 22239, 8.1.4.3)."""
+    """Log that a signed-in member asked for something not permitted (GB/T 22239, 8.1.4.3)."""
     if not current_user.is_authenticated:
         return
     actor = current_actor()
@@ -146,8 +145,8 @@ def _record_refusal(code: str) -> None:
         )
 
 
-def _unreadable(error: PersonalDataUnreadable) -> tuple[str, int]:
-    """Say that a key is missing; the log says which one."""
+def _missing_key(error: PersonalDataUnreadable) -> tuple[str, int]:
+    """Answer that personal data cannot be decrypted; the log names the key."""
     g.is_broken = True
     g.pop("frame", None)
     db.session.rollback()
@@ -155,8 +154,8 @@ def _unreadable(error: PersonalDataUnreadable) -> tuple[str, int]:
     return _page(503, PAGES[503]), 503
 
 
-def _broken(error: HTTPException) -> tuple[str, int] | Response:
-    """Answer for what nobody expected; Flask has logged the trace."""
+def _internal_error(error: HTTPException) -> tuple[str, int] | Response:
+    """Answer an unexpected error; Flask has logged the traceback."""
     g.is_broken = True
     g.pop("frame", None)
     db.session.rollback()

@@ -1,4 +1,4 @@
-"""`frame`: what base.html shows around every page; and the visitor's choice of theme and language."""
+"""`frame`: the context of base.html; and the choice of theme and language."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from app.views.page import Page
 
 A_YEAR = 365 * 24 * 3600
 
-# What waits for a member: each function returns (label, count, endpoint) in one query.  The kinds
-# with reviews bring theirs with them (app.views.register).
+# Functions that return what awaits a member as (label, count, endpoint), each in one query; set by
+# app.views.register.
 TODO_COUNTS: list[Callable[[Any], Iterable[tuple[Any, int, str]]]] = []
 
 
 @dataclass
 class Frame:
-    """Everything base.html reads; without a member only what a stranger may see."""
+    """What base.html reads; without a member, what is public."""
 
     system_name: str
     language: str
@@ -54,12 +54,11 @@ class Frame:
 
 
 def init_app(app: Flask) -> None:
-    """Give every template its `frame`."""
     app.context_processor(_context)
 
 
 class AppearanceView(Page):
-    """Light or dark, Chinese or English: kept in cookies of the visitor's own."""
+    """Theme and language, kept in cookies."""
 
     route_base = "/appearance"
     default_view = "choose"
@@ -67,7 +66,7 @@ class AppearanceView(Page):
 
     @expose("/", methods=["POST"])
     def choose(self) -> Response:
-        """Keep the choice and go back to the page it was made on."""
+        """Store the choice and return to the page it was made on."""
         response = redirect(came_from() or "/")
         choices = {"theme": ("light", "dark"), "lang": tuple(current_app.config["LANGUAGES"])}
         for name, known in choices.items():
@@ -84,10 +83,10 @@ class AppearanceView(Page):
 
 
 def _context() -> dict[str, Any]:
-    return {"frame": the_frame()} if has_request_context() else {}
+    return {"frame": current_frame()} if has_request_context() else {}
 
 
-def the_frame() -> Frame:
+def current_frame() -> Frame:
     """Return the frame of this request, built once."""
     if "frame" not in g:
         g.frame = _build()
@@ -104,7 +103,7 @@ def _build() -> Frame:
         theme_url=url_for("AppearanceView.choose"),
         home_url=url_for("HomeView.index"),
     )
-    # After an error of ours the database is left alone: the page has to come in any case.
+    # After an internal error the page must not depend on the database.
     if not g.get("is_broken") and current_user.is_authenticated:
         _add_member(frame)
     return frame
@@ -129,7 +128,7 @@ def _add_member(frame: Frame) -> None:
     frame.password_url = url_for("SignInView.change_password")
     frame.logout_url = url_for("SignInView.logout")
     if passwords.must_be_changed(member, datetime.now(UTC)):
-        return  # Nothing else can be opened yet.
+        return  # No other page is allowed yet.
     frame.menu = menu()
     frame.breadcrumb = breadcrumb(frame.menu)
     frame.todo = [

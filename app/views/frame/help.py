@@ -1,4 +1,4 @@
-"""帮助: the guides of docs/guide as pages, with their pictures, and which section tells about a page."""
+"""帮助: the guides of docs/guide as pages, and the section about each page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from markupsafe import Markup
 from app.security.roles import ALL_ROLES, ROLES, codes_of
 from app.views.page import Page
 
-# The guides by how the address names them: file in docs/guide, title.
+# By name in the address: file in docs/guide, title.
 GUIDES: Mapping[str, tuple[str, Any]] = {
     "enterprise": ("重点排放单位.md", _("Emitting enterprise")),
     "province": ("省级主管部门.md", _("Provincial authority")),
@@ -37,7 +37,7 @@ _NO_LETTER = re.compile(r"[^\w\- ]")
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading of a guide, and the anchor that leads to it."""
+    """A heading of a guide and its anchor."""
 
     level: int
     title: str
@@ -45,7 +45,7 @@ class Heading:
 
 
 def help_url(member: Any, endpoint: str) -> str:
-    """Return the address of what the guide of the member's role says about a view."""
+    """Return the address of the section about a view in the guide of the member's role."""
     guide = guide_of(member)
     page = current_app.extensions["pages"].get(endpoint)
     return url_for("HelpView.show", page=guide, _anchor=page.guide.get(guide) if page else None)
@@ -57,12 +57,12 @@ def guide_of(member: Any) -> str:
 
 
 def anchor(title: str) -> str:
-    """Return the anchor of a heading, as code hosts make it, so that the files' own links lead there."""
+    """Return a heading's anchor as code hosts generate it, so that links between files work."""
     return _NO_LETTER.sub("", title.strip().lower()).replace(" ", "-")
 
 
 def parsed(page: str) -> tuple[list[Token], list[Heading]]:
-    """Return the parts of a guide, its headings with their anchors; HTML in it is text."""
+    """Return the tokens of a guide and its headings; HTML in it is text."""
     name, _title = GUIDES[page]
     text = (_folder() / "guide" / name).read_text(encoding="utf-8")
     tokens = _markdown().parse(text)
@@ -76,7 +76,7 @@ def parsed(page: str) -> tuple[list[Token], list[Heading]]:
 
 
 class HelpView(Page):
-    """帮助: the guides, a page each; every member may read all of them."""
+    """帮助: every member may read all guides."""
 
     route_base = "/help"
     default_view = "show_own"
@@ -87,19 +87,18 @@ class HelpView(Page):
     @has_access
     @permission_name("show")
     def show_own(self) -> Any:
-        """Show the guide of one's own role."""
+        """Show the guide of the member's role."""
         return self.show(guide_of(g.user))
 
     @expose("/<page>")
     @has_access
     @permission_name("show")
     def show(self, page: str) -> Any:
-        """Show a guide."""
         if page not in GUIDES:
             abort(404)
         tokens, headings = parsed(page)
-        for token in _inner(tokens):
-            _lead_home(token)
+        for token in _inline_tokens(tokens):
+            _rewrite_link(token)
         return self.render_template(
             "frame/help.html",
             crumb=gettext("Help"),
@@ -115,7 +114,6 @@ class HelpView(Page):
     @has_access
     @permission_name("show")
     def picture(self, name: str) -> Any:
-        """Serve a picture of the guides."""
         path = _picture(name)
         if path is None:
             abort(404)
@@ -130,20 +128,20 @@ def _folder() -> Path:
     return Path(current_app.root_path).parent / "docs"
 
 
-def _inner(tokens: Sequence[Token]) -> Iterator[Token]:
+def _inline_tokens(tokens: Sequence[Token]) -> Iterator[Token]:
     for token in tokens:
         yield from token.children or ()
 
 
-def _lead_home(token: Token) -> None:
-    """Let a link or a picture of the files lead to our own addresses, or nowhere."""
+def _rewrite_link(token: Token) -> None:
+    """Point links and pictures of the files to our addresses; unknown links become text."""
     if token.type == "image":
         token.attrSet("loading", "lazy")
         token.attrSet("alt", token.content)
         found = _PICTURE.fullmatch(str(token.attrs["src"]))
         path = _picture(found[1]) if found else None
         if path:
-            # Known sizes keep the page from jumping while pictures come in.
+            # Known sizes keep the layout stable while pictures load.
             with path.open("rb") as file:
                 width, height = struct.unpack(">II", file.read(24)[16:])
             token.attrs |= {"width": width, "height": height}
@@ -153,7 +151,7 @@ def _lead_home(token: Token) -> None:
         page = next((page for page, (file, _title) in GUIDES.items() if file == name), None)
         if page:
             token.attrSet("href", url_for("HelpView.show", page=page, _anchor=place or None))
-        elif name:  # A page for those who run the machine; it is not served.
+        elif name:  # For administrators of the server; not served.
             token.tag, token.attrs = "span", {}
 
 

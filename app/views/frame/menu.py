@@ -1,4 +1,4 @@
-"""The menu and the breadcrumb of one request, from the registered views and the member's permissions."""
+"""The menu and the breadcrumb of a request, from the registered views and the member's permissions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.security.manager import permissions
 
 
 def menu() -> list[dict[str, Any]]:
-    """Return the entries whose pages the member may open, in the order they were registered."""
+    """Return the entries that the member may open, in order of registration."""
     entries = [_entry(item) for item in current_app.appbuilder.menu.get_list()]  # type: ignore[attr-defined]
     return [entry for entry in entries if entry]
 
 
 def breadcrumb(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return the way from 首页 to this entry; a page beneath it hands its `crumb` to the template."""
+    """Return the path from 首页 to this entry; a page beneath it passes its `crumb` to the template."""
     crumbs = [(gettext("Home"), "/")]
     for entry in entries:
         if not entry["active"] or entry["url"] == "/":
@@ -28,7 +28,6 @@ def breadcrumb(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def may_open(view: Any) -> bool:
-    """Tell whether the member may open the page that a menu entry leads to."""
     permission = f"can_{view.get_method_permission(view.default_view)}"
     return (permission, view.class_permission_name) in permissions()
 

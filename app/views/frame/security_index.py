@@ -1,4 +1,4 @@
-"""安全指数: computed from facts that the server has, each with how to improve it."""
+"""安全指数: computed from facts known to the server, each with advice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from app.extensions import db
 from app.models.member import NO_ADDRESS
 from app.models.parameter import settings
 from app.operations.people.passwords import is_expired
-from app.security.sessions import Facts
+from app.security.sessions import SessionFacts
 
 RENEW_BEFORE = timedelta(days=30)
 
-Item = tuple[str, bool, str]  # what is looked at, whether it is fine, how to improve it
+Item = tuple[str, bool, str]  # fact, whether it holds, advice
 
 
-def security_index(member: Any, login: Any, facts: Facts) -> dict[str, Any]:
+def security_index(member: Any, login: Any, facts: SessionFacts) -> dict[str, Any]:
     """Return level, label, score and items; without a certificate on a USBKey at most 中."""
     items = [*_of_signing_in(member, login, facts), *_of_the_member(member, facts)]
     score = sum(is_ok for _label, is_ok, _advice in items)
@@ -35,7 +35,7 @@ def security_index(member: Any, login: Any, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _of_signing_in(member: Any, login: Any, facts: Facts) -> Iterator[Item]:
+def _of_signing_in(member: Any, login: Any, facts: SessionFacts) -> Iterator[Item]:
     values = settings(db.session)
     days = values["password_max_age_days"]
     yield (
@@ -68,7 +68,7 @@ def _of_signing_in(member: Any, login: Any, facts: Facts) -> Iterator[Item]:
     )
 
 
-def _of_the_member(member: Any, facts: Facts) -> Iterator[Item]:
+def _of_the_member(member: Any, facts: SessionFacts) -> Iterator[Item]:
     """Look at what an enterprise can do about its account; officers have none."""
     if member.account_id is None:
         return

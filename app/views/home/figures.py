@@ -29,17 +29,17 @@ Card = dict[str, Any]
 
 
 def of_role(code: str) -> list[Card]:
-    """Return the figures of an administrator's role; other roles have none here."""
+    """Return the figures of an administrator's role; none for other roles."""
     figures = {
-        "system_admin": _of_operation,
-        "security_admin": _of_members,
-        "auditor": _of_the_log,
+        "system_admin": _system_figures,
+        "security_admin": _security_figures,
+        "auditor": _audit_figures,
     }
     return figures[code]() if code in figures else []
 
 
-def _of_operation() -> list[Card]:
-    """The system administrator's: does the registry run, and what is about to change."""
+def _system_figures() -> list[Card]:
+    """State of operation, and what is about to change."""
     today = clock.now().date()
     row = _read(
         settled=select(func.max(SettlementRun.day)),
@@ -67,8 +67,7 @@ def _of_operation() -> list[Card]:
     ]
 
 
-def _of_members() -> list[Card]:
-    """The security administrator's: who is signed in, and who cannot."""
+def _security_figures() -> list[Card]:
     failures = lockout.failures().subquery()
     known = failures.c.member_no != ""
     is_locked = failures.c.failures >= lockout.per_member(db.session)
@@ -87,10 +86,10 @@ def _of_members() -> list[Card]:
     ]
 
 
-def _of_the_log() -> list[Card]:
-    """The auditor's: how far the logs are sealed."""
+def _audit_figures() -> list[Card]:
+    """How far the logs are sealed."""
     last = select(func.max(LogBlock.to_xid)).scalar_subquery()
-    edge = func.coalesce(last, text("'0'::xid8"))  # One comparison, which the index answers.
+    edge = func.coalesce(last, text("'0'::xid8"))  # A single comparison uses the index.
     unsealed = {
         table: select(func.count()).select_from(table).where(table.recorded_xid >= edge)
         for table in (OperationLog, LoginRecord)
@@ -114,7 +113,7 @@ def _of_the_log() -> list[Card]:
 
 
 def _read(**figures: Any) -> Row[Any]:
-    """Read several figures at once."""
+    """Select several figures in one statement."""
     columns = [each.scalar_subquery().label(name) for name, each in figures.items()]
     return db.session.execute(select(*columns)).one()
 

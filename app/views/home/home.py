@@ -1,4 +1,4 @@
-"""首页: what each role looks at first: figures, compliance, what waits, announcements, and the ways on."""
+"""首页: per role figures, compliance, to-dos, announcements and quick links."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from app.views.applications.list import SHOWN_STATUSES, ApplicationList
 from app.views.chapters import FIRST, MenuEntry
 from app.views.compliance.obligations import FULFILLED, STATES, notices
 from app.views.compliance.statistics import percent, shares
-from app.views.frame.frame import the_frame
+from app.views.frame.frame import current_frame
 from app.views.home import figures
 from app.views.lists.conditions import Conditions
 from app.views.page import Page
 
-# The figures of 持仓查询 in the manual's order, what each adds up, and how its card is tinted.
+# The figures of 持仓查询 in the manual's order: label, sum, tone.
 FIGURES = (
     (_("Available in registry"), Holding.available, "green"),
     (_("Frozen in registry"), Holding.reserved + Holding.frozen, "red"),
@@ -38,13 +38,11 @@ FIGURES = (
     (_("In transit from trading"), Holding.pending_to_registry, "amber"),
 )
 SHOWN = 5  # announcements and applications
-PRESSING = 2  # notices
+NOTICES_SHOWN = 2  # notices
 SHOWN_ANYWAY = ("HomeView.index", "AnnouncementView.list")
 
 
 class HomeView(Page):
-    """The page after sign-in."""
-
     route_base = ""
     default_view = "index"
     title = _("Home")
@@ -60,8 +58,8 @@ class HomeView(Page):
     @expose("/")
     @has_access
     def index(self) -> object:
-        """Show what concerns the member: each part by the permission for its page."""
-        frame = the_frame()
+        """Show each part for which the member has the permission."""
+        frame = current_frame()
         here = [url_for(endpoint) for endpoint in SHOWN_ANYWAY]
         links = [
             (child["label"], child["url"], child["icon"] or entry["icon"])
@@ -97,7 +95,7 @@ class HomeView(Page):
             for view in current_app.extensions["pages"].values()
             if isinstance(view, ApplicationDesk) and self.may("show", view.class_permission_name)
         }
-        rows = db.session.execute(_Latest(tuple(desks)).rows(Conditions())).all()
+        rows = db.session.execute(_LatestApplications(tuple(desks)).rows(Conditions())).all()
         return [
             {
                 "title": KINDS[row.kind].title,
@@ -112,13 +110,13 @@ class HomeView(Page):
         ]
 
     def _compliance(self) -> list[dict[str, Any]]:
-        """Return the notices that press: of those with a gap the ones due first, else the latest."""
+        """Return the notices with a gap, the earliest deadline first; else the latest one."""
         found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
-        pressing = select(found).order_by(
+        urgent = select(found).order_by(
             found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
         )
-        rows = db.session.execute(pressing.limit(PRESSING)).all()
-        # What is fulfilled is shown where nothing else is due.
+        rows = db.session.execute(urgent.limit(NOTICES_SHOWN)).all()
+        # A fulfilled notice is shown only where nothing is due.
         return [self._due(row) for row in rows if row.gap or row is rows[0]]
 
     def _due(self, row: Any) -> dict[str, Any]:
@@ -135,8 +133,8 @@ class HomeView(Page):
         }
 
 
-class _Latest(ApplicationList):
-    """The last applications of the member's account; no page of its own."""
+class _LatestApplications(ApplicationList):
+    """A query only, not a page."""
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
@@ -150,7 +148,7 @@ class _Latest(ApplicationList):
 
 def _announcements() -> list[dict[str, Any]]:
     """Return the latest announcements, pinned ones first."""
-    found = announcements.own(g.user.id).subquery("found")
+    found = announcements.published_for(g.user.id).subquery("found")
     latest = select(found).order_by(
         found.c.is_pinned.desc(), found.c.published_at.desc(), found.c.id.desc()
     )
@@ -167,7 +165,7 @@ def _announcements() -> list[dict[str, Any]]:
 
 
 def _progress() -> dict[str, Any] | None:
-    """Return how far compliance of the latest year is in the member's scope."""
+    """Return the progress of the latest compliance year in the member's scope."""
     found = shares(g.user, only_latest=True)
     latest = next((each for each in found if each.province is None and each.sector is None), None)
     if latest is None:
@@ -180,9 +178,9 @@ def _progress() -> dict[str, Any] | None:
 
 
 def _restriction(account: Account | None) -> str:
-    """Say since when and by which document the member's account is restricted, if it is."""
+    """Return since when and by which document the member's account is restricted, or ""."""
     if account is None or not account.is_restricted:
-        return ""  # Without a statement: the account came with the session.
+        return ""  # No query: the account was loaded with the session.
     found = db.session.execute(
         select(ApplicationEvent.at, Application.document_no, Application.authority)
         .join(Application, Application.id == ApplicationEvent.application_id)
@@ -207,7 +205,7 @@ def _restriction(account: Account | None) -> str:
 
 
 def _cards() -> list[dict[str, Any]]:
-    """Sum up the holdings within the member's row scope, in tonnes."""
+    """Return the sums of the holdings in the member's row scope, in tonnes."""
     sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
     held = select(*sums).join(Account, Account.id == Holding.account_id)
     held = held.where(Account.kind == "enterprise")

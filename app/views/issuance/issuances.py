@@ -1,4 +1,4 @@
-"""发放管理: instruments (标的管理), issuing one by one (配额发放) and by an allocation table (manual 三)."""
+"""发放管理: 标的管理, and 配额发放 singly or by an allocation table (manual 三)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from app.operations.records import clock
 from app.operations.records.catalogue import ISSUANCE_TYPES
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
+    PLEASE_CHOOSE,
     Choosable,
     LinesForm,
     OfferedField,
@@ -36,12 +37,10 @@ from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
-from app.views.sanctions.sanctions import CHOOSE
 
-# 各去向: what was issued is in one of these places (domain.md R11).
+# 各去向: where issued tonnes can be (domain.md R11).
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
     "held": (_("Held"), HELD_BUCKETS),
     "custody": (_("In custody"), (Bucket.CUSTODY, Bucket.IN_RETURN)),
@@ -57,7 +56,7 @@ def _sum_of(buckets: Iterable[Bucket]) -> ColumnElement[Any]:
 
 
 class InstrumentForm(FlaskForm):
-    """新增标的; the code is the system's."""
+    """新增标的; the code is generated."""
 
     name = StringField(
         _("Instrument name"),
@@ -67,7 +66,9 @@ class InstrumentForm(FlaskForm):
     vintage = StringField(
         _("Vintage"), [Required()], render_kw={"maxlength": 4, "inputmode": "numeric"}
     )
-    kind = SelectField(_("Type"), choices=choices_of(instruments.KINDS)[1:], validate_choice=False)
+    kind = SelectField(
+        _("Type"), choices=choices_of(instruments.INSTRUMENT_KINDS)[1:], validate_choice=False
+    )
     venue = SelectField(_("Trading venue"), validate_choice=False)
     trade_code = StringField(
         _("Trade code"), render_kw={"maxlength": 20, "placeholder": "CEA25", "autocomplete": "off"}
@@ -75,19 +76,19 @@ class InstrumentForm(FlaskForm):
 
 
 class InstrumentView(ListPage):
-    """标的管理: every instrument, what was issued of it and where that is now."""
+    """标的管理: every instrument, the quantity issued and where it is now."""
 
     route_base = "/instruments"
     title = _("Instrument management")
     menu = MenuEntry(ISSUANCE, 1)
     guide = {"registry": "标的管理"}
     grants = {OFFICERS: "list export", REGISTRY_MAKER: "write"}
-    account_column = None  # Instruments belong to no account; only the registry sees this page.
+    account_column = None  # Instruments belong to no account.
     columns = (
         Column("code", _("Instrument code"), kind="code"),
         Column("name", _("Instrument name")),
         Column("vintage", _("Vintage"), kind="code"),
-        Column("kind", _("Type"), choices=instruments.KINDS),
+        Column("kind", _("Type"), choices=instruments.INSTRUMENT_KINDS),
         Column("trade_code", _("Trade code"), kind="code"),
         Column("issued", _("Issued"), kind="quantity"),
         *(Column(key, title, kind="quantity") for key, (title, _b) in WHEREABOUTS.items()),
@@ -95,7 +96,7 @@ class InstrumentView(ListPage):
     filters = (
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
         Filter("name", _("Instrument name"), on=("name",)),
-        Filter("kind", _("Type"), kind="choice", choices=instruments.KINDS),
+        Filter("kind", _("Type"), kind="choice", choices=instruments.INSTRUMENT_KINDS),
         Filter("vintage", _("Vintage"), kind="number"),
     )
     help = (
@@ -104,7 +105,7 @@ class InstrumentView(ListPage):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return one row an instrument; its holdings are added up in one pass."""
+        """Return one row per instrument; holdings are summed in one pass."""
         sums: dict[str, ColumnElement[Any]] = {"issued": -Holding.issued}
         sums |= {key: _sum_of(buckets) for key, (_title, buckets) in WHEREABOUTS.items()}
         added = (
@@ -131,7 +132,6 @@ class InstrumentView(ListPage):
         ).outerjoin(added, added.c.instrument_id == Instrument.id)
 
     def tools(self) -> Iterable[RowAction]:
-        """新增标的."""
         if self.may("write"):
             yield RowAction(_("New instrument"), self.url("new"), icon="plus")
 
@@ -139,7 +139,6 @@ class InstrumentView(ListPage):
     @has_access
     @permission_name("write")
     def new(self) -> Any:
-        """Create an instrument."""
         form = InstrumentForm()
         venues = db.session.execute(
             select(Venue.id, Venue.name)
@@ -178,12 +177,12 @@ class InstrumentView(ListPage):
 class IssuanceForm(LinesForm):
     """配额发放."""
 
-    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, CHOOSE)
+    category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, PLEASE_CHOOSE)
     document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
 
 
 class IssuanceView(ImportDesk):
-    """配额发放: entered by one officer or by a table, confirmed by another."""
+    """配额发放: entered by one officer or imported, confirmed by another."""
 
     route_base = "/issuances"
     kind = "issuance"
@@ -221,7 +220,7 @@ class IssuanceView(ImportDesk):
         *usual_columns("created_at", "status"),
     )
     filters = (
-        *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
+        *usual_filters(),
         Filter("type", _("Issuance type"), kind="choice", on=("category",), choices=ISSUANCE_TYPES),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )
@@ -232,11 +231,11 @@ class IssuanceView(ImportDesk):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add the table that it came with."""
+        """Add the import batch."""
         return super().rows(conditions).add_columns(Application.import_id)
 
     def offered(self, account_id: int) -> list[Choosable]:
-        """Return every instrument, with what the enterprise holds of it."""
+        """Return every instrument, with the holding of the enterprise."""
         held = _sum_of(HELD_BUCKETS)
         rows = db.session.execute(
             select(
@@ -270,7 +269,7 @@ class IssuanceView(ImportDesk):
         ]
 
     def take(self, table: Table, *, is_signed: bool) -> batches.Imported:
-        """Import an allocation table; the sum of all rows is as the paper says it."""
+        """Import an allocation table, whose total is declared in the form."""
         typed = request.form.get("declared", "").strip()
         declared = whole_tonnes(typed, field="declared") if typed else None
         return allocation.take(

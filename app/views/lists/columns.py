@@ -1,4 +1,4 @@
-"""The columns of a list page: how a value reads on screen, and how it reads in a file."""
+"""The columns of a list page: how a value is rendered on screen and in an exported file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLASSES = {
     "date": "nowrap",
 }
 _CLASSES |= {"code": "code", "status": "nowrap", "boolean": "nowrap"}
-# What a spreadsheet takes for the beginning of a formula, and what it may skip before one.
+# The first characters of a formula, and what a spreadsheet skips before them.
 _FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
 _SKIPPED = " \u00a0\u3000\ufeff\u200b"
 _SUSPICIOUS = sorted(ord(character) for character in _FORMULA_STARTS + _SKIPPED)
@@ -34,21 +34,21 @@ _FORMULA = f"^[{_SKIPPED}]*[=+@\t\r\n＝＋－＠-]"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; ``key`` is the label of the page's rows that it shows.
+    """A column; ``key`` is the label of the page's rows that it shows.
 
     ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
-    otherwise), change (a quantity with its sign), number, datetime, date, status, boolean.
-    ``choices`` gives the words of a stored value: title, or (title, tone) with a tone of grey,
-    amber, green, red, blue.  ``is_sortable`` needs an index on (column, the page's key);
-    ``is_nullable`` must be said of a sortable column that may be empty.  ``link`` gives the address
-    that a row's cell leads to.  A code that ``is_long`` may break anywhere.
+    otherwise), change (a signed quantity), number, datetime, date, status, boolean.  ``choices`` maps
+    stored values to a title, or to (title, tone) with a tone of grey, amber, green, red, blue.
+    ``is_sortable`` needs an index on (column, the page's key); a sortable column that may be NULL must
+    say ``is_nullable``.  ``link`` returns the address of a row's cell.  A code that ``is_long`` may
+    wrap anywhere.
     """
 
     key: str
     title: Any
     kind: str = "text"
     is_sortable: bool = False
-    is_shown: bool = True  # Unless the member chose otherwise.
+    is_shown: bool = True  # By default.
     is_of_others: bool = (
         False  # Tells one member's rows from another's: not for 本单位, who has one.
     )
@@ -60,29 +60,28 @@ class Column:
 
     def __post_init__(self) -> None:
         assert self.kind in _KINDS, f"{self.key}: unknown kind of column {self.kind}"
-        # A lazy text is not asked for its words before there is a catalogue.
+        # A lazy text cannot be evaluated before there is a catalogue.
         if self.kind in ("quantity", "change") and isinstance(self.unit, str) and not self.unit:
             object.__setattr__(self, "unit", TONNES)
 
     @property
     def css(self) -> str:
-        """The classes that align it; the words of a choice are short and stay on one line."""
+        """The CSS classes that align it; the title of a choice does not wrap."""
         if self.is_long:
             return f"{_CLASSES[self.kind]} long-code"
         return _CLASSES.get(self.kind, "nowrap" if self.choices else "")
 
     @property
     def heading(self) -> str:
-        """Title and unit in one text, as a file's header has them."""
+        """Title and unit in one text, for a file's header."""
         return f"{self.title}（{self.unit}）" if self.unit else str(self.title)
 
     @property
-    def falls_first(self) -> bool:
-        """Whether sorting by it begins with the largest: people look for the latest and the most."""
+    def starts_descending(self) -> bool:
+        """Whether the first click sorts descending: people look for the latest and the most."""
         return self.kind in ("quantity", "change", "number", "datetime", "date")
 
     def cell(self, row: Any) -> Cell:
-        """Return what a row shows here."""
         value = row._mapping[self.key]
         url = self.link(row) if self.link else None
         if value is None or value == "":
@@ -97,12 +96,11 @@ class Column:
     def in_file(self, value: ColumnElement[Any], *, has_types: bool = False) -> ColumnElement[Any]:
         """Return the SQL expression that writes the value into a file.
 
-        The database writes the rows (performance.md 7), so what the screen does in Python is said
-        here in SQL: words for codes, local times, and no cell that a spreadsheet would calculate,
-        unless the file ``has_types`` and says itself that a cell is text.
+        Files are written by the database (performance.md 7): titles of codes, local times, and no cell
+        that a spreadsheet would evaluate, unless the file ``has_types``.
         """
         safe = without_formula if self.kind != "code" else without_number
-        guarded = _as_it_is if has_types else safe
+        guarded = _unchanged if has_types else safe
         if self.choices:
             whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
             return case(whens, value=value, else_=guarded(cast(value, String)))
@@ -112,14 +110,12 @@ class Column:
             local = func.timezone(BEIJING.key, value)
             return func.date_trunc("second", local, type_=DateTime())
         if isinstance(value.type, NullType) and self.kind in ("text", "code"):
-            value = cast(value, String)  # string_agg, say, does not tell that it makes a text.
+            value = cast(value, String)  # The type of string_agg, for one, is unknown.
         return guarded(value) if isinstance(value.type, String) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one row shows in one column."""
-
     text: str
     css: str = ""
     tone: str = ""
@@ -127,10 +123,10 @@ class Cell:
 
 
 def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Put ' before a text that a spreadsheet would take for a formula, also behind leading spaces.
+    """Put ' before a text that a spreadsheet would evaluate, also after leading spaces.
 
-    The first character decides nearly always, and comparing its number is cheap; the regular
-    expression runs for the few that are left.
+    Comparing the code of the first character is cheap and decides nearly always; the regular
+    expression runs for the rest.
     """
     value = type_coerce(value, String)
     first = func.ascii(value)
@@ -142,28 +138,26 @@ def without_formula(value: ColumnElement[Any]) -> ColumnElement[Any]:
 def without_number(code: ColumnElement[Any]) -> ColumnElement[Any]:
     """Put a tab before a code of digits alone, which a spreadsheet would take for a number.
 
-    As a number it loses leading zeros and what follows the fifteenth digit.  A tab keeps it a text,
-    is not seen, and is trimmed as a blank by whoever imports it (docs/adr/0056).
+    A number loses leading zeros and every digit after the fifteenth.  The tab is invisible and is
+    trimmed on import (docs/adr/0056).
     """
     code = type_coerce(code, String)
-    # The first character decides nearly always, as above.
     is_number = func.ascii(code).between(literal(48), literal(57)) & (
         func.ltrim(code, "0123456789") == ""
     )
     return case((is_number, literal("\t").concat(code)), else_=without_formula(code))
 
 
-def _as_it_is(value: ColumnElement[Any]) -> ColumnElement[Any]:
+def _unchanged(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return value
 
 
 def _plain(key: Any) -> Any:
-    """Return a stored value as the driver knows it: an enumeration's member as what it is."""
+    """Return a stored value as the driver knows it: the value of an enumeration member."""
     return key.value if isinstance(key, Enum) else key
 
 
 def _words(title: Any) -> tuple[Any, str]:
-    """Return title and tone of a choice."""
     return title if isinstance(title, tuple) else (title, "grey")
 
 

@@ -1,4 +1,4 @@
-"""The conditions of a list page: what may be asked, what a request asks, and what is wrong with it."""
+"""The conditions of a list page: which filters it has, what a request asks for, and what is invalid."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from app.domain.texts import narrow
 from app.domain.trading_day import BEIJING
 from app.models.account import has_part
 
-LONGEST = 100  # Characters in one condition; far above every code and name.
+LONGEST = 100  # Characters in one condition; every code and name is shorter.
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint.
-_YEARS = range(1900, 3000)  # Beyond these a date is a slip, and arithmetic on it may overflow.
+_YEARS = range(1900, 3000)  # Outside, a date is a typing error, and arithmetic on it may overflow.
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})")
 _MOMENT = re.compile(_DAY.pattern + r"[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
 Columns = ReadOnlyColumnCollection[str, Any]  # The labels of a page's SELECT.
 
 
-class Wrong(Exception):
-    """What was typed cannot be used; the argument says why."""
+class InvalidCondition(Exception):
+    """A typed value is invalid; the argument is the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition of the query form.
+    """One field of the query form.
 
-    ``kind``: text (part of a name), prefix (the beginning of a code), exact, number, choice, date,
-    datetime, and the ranges date_range, datetime_range, quantity_range, which read ``name_from`` and
-    ``name_to``.  ``on`` names the labels of the page's rows that it compares, any of which may match.
-    ``condition`` replaces the comparison; ``applies=False`` leaves the value to ``rows()``.
+    ``kind``: text (part of a name), prefix (of a code), exact, number, choice, date, datetime, and the
+    ranges date_range, datetime_range, quantity_range, which read ``name_from`` and ``name_to``.  ``on``
+    names the labels that it compares, any of which may match.  ``condition`` replaces the comparison;
+    ``applies=False`` leaves the value to ``rows()``.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Filter:
     condition: Callable[[Columns, Any], ColumnElement[bool]] | None = None
     applies: bool = True
     is_hidden: bool = False  # Kept in the address, not shown in the form.
-    is_of_others: bool = False  # Not offered to 本单位, who has one member's rows alone.
+    is_of_others: bool = False  # Hidden from 本单位, which has a single account.
     placeholder: Any = ""
     hint: Any = ""
 
@@ -57,21 +57,19 @@ class Filter:
 
     @property
     def is_range(self) -> bool:
-        """Whether it has two ends."""
         return self.kind.endswith("_range")
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names that it reads from the address."""
+        """Its names in the query string."""
         return (f"{self.name}_from", f"{self.name}_to") if self.is_range else (self.name,)
 
     def offered(self) -> dict[str, tuple[Any, Any]]:
-        """Return stored value and title of each choice, by how the address writes it."""
+        """Return stored value and title of each choice, keyed as in the query string."""
         choices = self.choices() if callable(self.choices) else self.choices
         return {_option(value): (value, _title(title)) for value, title in choices.items()}
 
     def clause(self, columns: Columns, value: Any) -> ColumnElement[bool]:
-        """Return the SQL condition that the rows must meet."""
         if self.condition is not None:
             return self.condition(columns, value)
         compare = _COMPARISONS[self.kind]
@@ -80,7 +78,7 @@ class Filter:
 
 @dataclass(slots=True)
 class Conditions:
-    """What a request asks: the values that can be used, the texts typed, the messages per field."""
+    """The conditions of a request: valid values, texts as typed, errors by field."""
 
     filters: tuple[Filter, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
@@ -89,22 +87,20 @@ class Conditions:
 
     @classmethod
     def read(cls, filters: tuple[Filter, ...], arguments: Mapping[str, str]) -> Conditions:
-        """Read the conditions of an address; nothing that is typed there raises."""
-        asked = cls(filters=filters)
+        """Parse a query string; never raises."""
+        conditions = cls(filters=filters)
         for each in filters:
-            asked._read(each, arguments)
-        return asked
+            conditions._read(each, arguments)
+        return conditions
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a condition, or the default where it is not asked."""
         return self.values.get(name, default)
 
     def refuse(self, name: str, message: Any) -> None:
-        """Say what is wrong with a condition; the page shows it there, and no rows."""
+        """Add an error at a condition; the page then shows no rows."""
         self.errors.setdefault(name, message)
 
     def clauses(self, columns: Columns) -> Iterator[ColumnElement[bool]]:
-        """Yield the SQL conditions on the page's rows."""
         for each in self.filters:
             if each.applies and each.name in self.values:
                 yield each.clause(columns, self.values[each.name])
@@ -117,7 +113,7 @@ class Conditions:
                 self.texts[parameter] = text
             try:
                 ends.append(_READERS[each.kind](each, _plain(text)) if text else None)
-            except Wrong as wrong:
+            except InvalidCondition as wrong:
                 self.errors[parameter] = wrong.args[0]
                 ends.append(None)
         if not each.is_range:
@@ -128,13 +124,15 @@ class Conditions:
 
 
 def _plain(text: str) -> str:
-    """Return the text, unless it is too long or holds what no field of ours can hold."""
+    """Return the text.  Raises InvalidCondition where it is too long or has control characters."""
     if len(text) > LONGEST:
-        raise Wrong(
+        raise InvalidCondition(
             _("At most %(limit)d characters; %(count)d were typed", limit=LONGEST, count=len(text))
         )
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise Wrong(_("This holds characters that cannot be typed; please write it anew"))
+        raise InvalidCondition(
+            _("This holds characters that cannot be typed; please write it anew")
+        )
     return text
 
 
@@ -143,7 +141,7 @@ def _equal(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
 
 
 def _bound(value: Any) -> Any:
-    """Bind whole numbers as the largest kind, so that none is too large for a small column."""
+    """Bind integers as bigint, so that none is out of range for a small column."""
     return literal(value, BigInteger()) if type(value) is int else value
 
 
@@ -154,14 +152,14 @@ def _text(_filter: Filter, text: str) -> str:
 def _number(_filter: Filter, text: str) -> int:
     digits = text.replace(",", "")
     if not re.fullmatch(r"-?[0-9]{1,19}", digits) or abs(int(digits)) > _LARGEST:
-        raise Wrong(_("A whole number is needed, such as 100"))
+        raise InvalidCondition(_("A whole number is needed, such as 100"))
     return int(digits)
 
 
 def _choice(each: Filter, text: str) -> Any:
     offered = each.offered()
     if text not in offered:
-        raise Wrong(_("This is not one of the choices; please choose anew"))
+        raise InvalidCondition(_("This is not one of the choices; please choose anew"))
     return offered[text][0]
 
 
@@ -172,12 +170,12 @@ def _date(_filter: Filter, text: str) -> date:
     except ValueError:
         day = None
     if day is None or day.year not in _YEARS:
-        raise Wrong(_("This is not a date; write it as YYYY-MM-DD, such as 2021-05-19"))
+        raise InvalidCondition(_("This is not a date; write it as YYYY-MM-DD, such as 2021-05-19"))
     return day
 
 
 def _moments(each: Filter, text: str) -> tuple[datetime, datetime]:
-    """Return where the day, minute or second that was typed begins, and where the next one begins."""
+    """Return the start of the day, minute or second that was typed, and the start of the next."""
     match = _MOMENT.fullmatch(text)
     if match is None:
         day = _date(each, text)
@@ -186,31 +184,31 @@ def _moments(each: Filter, text: str) -> tuple[datetime, datetime]:
     year, month, day_of_month, hour, minute, second = (int(part or 0) for part in match.groups())
     wrong = _("This is not a time; write it as YYYY-MM-DD HH:mm:ss, such as 2021-05-19 15:00:00")
     if year not in _YEARS:
-        raise Wrong(wrong)
+        raise InvalidCondition(wrong)
     try:
         begin = datetime(year, month, day_of_month, hour, minute, second, tzinfo=BEIJING)
     except ValueError:
-        raise Wrong(wrong) from None
+        raise InvalidCondition(wrong) from None
     return begin, begin + timedelta(seconds=1 if match[6] else 60)
 
 
 def _moment(each: Filter, text: str) -> datetime:
-    """Return the last instant of what was typed: a day stands for its end, so that it is included."""
+    """Return the last instant of the day, minute or second that was typed."""
     return _moments(each, text)[1] - timedelta(microseconds=1)
 
 
-def _range(each: Filter, ends: list[Any], asked: Conditions) -> tuple[Any, Any]:
-    """Return first and last as values that can be compared; the last is included."""
+def _range(each: Filter, ends: list[Any], conditions: Conditions) -> tuple[Any, Any]:
+    """Return both ends as comparable values; the last is included."""
     first, last = ends
     if each.kind in ("date_range", "datetime_range"):
         first, last = first and first[0], last and last[1] - timedelta(microseconds=1)
     if first is not None and last is not None and first > last:
-        asked.errors[each.parameters[1]] = _("The end lies before the beginning")
+        conditions.errors[each.parameters[1]] = _("The end lies before the beginning")
     return first, last
 
 
 def _between(column: ColumnElement[Any], ends: tuple[Any, Any]) -> ColumnElement[bool]:
-    """Compare with both ends included; a column of days is compared by day."""
+    """Compare with both ends included; a date column by day."""
     first, last = ends
     if isinstance(first or last, datetime) and not isinstance(column.type, DateTime):
         first, last = first and first.date(), last and last.date()
@@ -226,18 +224,18 @@ def _on_day(column: ColumnElement[Any], day: date) -> ColumnElement[bool]:
     return column.between(begin, begin + timedelta(days=1, microseconds=-1))
 
 
-def like_literally(text: str) -> str:
-    """Escape what LIKE reads as a wildcard; the backslash is PostgreSQL's own escape character."""
+def escape_like(text: str) -> str:
+    """Escape LIKE's wildcards; backslash is PostgreSQL's default escape character."""
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _option(value: Any) -> str:
-    """Write a stored value for an address."""
+    """Encode a stored value for an address."""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _title(title: Any) -> Any:
-    """Return the words of a choice, which may stand beside a tone."""
+    """Return the title of a choice, which may come with a tone."""
     return title[0] if isinstance(title, tuple) else title
 
 
@@ -255,7 +253,7 @@ _READERS: dict[str, Callable[[Filter, str], Any]] = {
 }
 _COMPARISONS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "text": has_part,
-    "prefix": lambda column, value: column.like(f"{like_literally(narrow(value))}%"),
+    "prefix": lambda column, value: column.like(f"{escape_like(narrow(value))}%"),
     "exact": _equal,
     "number": _equal,
     "choice": _equal,

@@ -1,4 +1,4 @@
-"""The one export path: CSV written by the database's COPY and passed on as it comes, and XLSX."""
+"""The one export path: CSV streamed from the database's COPY, and XLSX."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from app.views.page import current_actor
 
 Answer = Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
-SLOTS = 3  # Exports at the same time, all servers of one database together.
-LONGEST = "10min"  # However slowly the receiver reads, a snapshot is not held open longer.
+SLOTS = 3  # Concurrent exports, all servers of one database together.
+LONGEST = "10min"  # A slow client does not hold a snapshot open any longer.
 CHUNK = 64 * 1024
-BOM = b"\xef\xbb\xbf"  # By it Excel knows UTF-8.
-END = b"\r\n"  # Of a line: RFC 4180, and Excel.
-_LOCK = 7_214_001  # Our number among advisory locks; the second key is the slot.
+BOM = b"\xef\xbb\xbf"  # Makes Excel read UTF-8.
+END = b"\r\n"  # Line end of RFC 4180 and Excel.
+_LOCK = 7_214_001  # Class of our advisory locks; the second key is the slot.
 _DIALECT = PGDialect_psycopg()
-# The settings are the transaction's; they come with the slot, so that they cost no statement.
+# Settings of the transaction, made in the statement that takes the slot.
 _TAKE_SLOT = text(
     "SELECT slot, set_config('statement_timeout', :longest, true),"
     " set_config('TimeZone', :zone, true), set_config('DateStyle', 'ISO, YMD', true),"
@@ -57,65 +57,65 @@ _TAKE_SLOT = text(
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is exported: the rows of a statement under the headings of columns, and how it is named."""
+    """The statement to export, its columns, and the title of the file."""
 
     statement: Select[Any]
     columns: Sequence[Column]
     title: str
     subject: str
     conditions: Mapping[str, str]
-    back: str  # Where to go on when it cannot be had.
+    back: str  # Link of the page that refuses the export.
 
 
-def stream(asked: Export) -> Answer:
-    """Answer with the rows as a CSV file, or say that too many exports are running.
+def stream(export: Export) -> Answer:
+    """Stream the rows as CSV, or answer that too many exports are running.
 
-    What was asked is on record before the first row leaves; how much left is recorded at the end.
+    The export is recorded before the first row is sent; the number of rows is recorded at the end.
     """
     actor = current_actor()
     with ExitStack() as resources:
-        connection = _begin(resources, asked, actor, "csv")
+        connection = _begin(resources, export, actor, "csv")
         if connection is None:
-            return _busy(asked)
-        copy = resources.enter_context(_copy(connection, asked.statement))
-        header = [column.heading for column in asked.columns]
+            return _busy(export)
+        copy = resources.enter_context(_copy(connection, export.statement))
+        header = [column.heading for column in export.columns]
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        download = Download(app, actor, asked.subject, header, copy, resources.pop_all())
-    return _file(download, asked.title, "csv", "text/csv")
+        download = Download(app, actor, export.subject, header, copy, resources.pop_all())
+    return _file(download, export.title, "csv", "text/csv")
 
 
-def write(asked: Export) -> Answer:
-    """Answer with the rows as an XLSX file, written to the disk before the first byte leaves.
+def write(export: Export) -> Answer:
+    """Write the rows to an XLSX file on disk, then send it.
 
-    A zip's directory comes last, so it cannot be passed on as it is made; in return a slow receiver
-    holds neither connection nor slot.  More rows than a sheet has are refused with a page.
+    A zip's directory comes last, so the file cannot be streamed; in return a slow client holds neither
+    connection nor slot.  More rows than a sheet has are refused with a page.
     """
     actor = current_actor()
     with ExitStack() as resources:
-        connection = _begin(resources, asked, actor, "xlsx")
+        connection = _begin(resources, export, actor, "xlsx")
         if connection is None:
-            return _busy(asked)
-        rows = connection.scalar(_count(asked.statement))
+            return _busy(export)
+        rows = connection.scalar(_count(export.statement))
         if rows > workbook.MOST_ROWS:
-            _finish(actor, asked.subject, "refused", 0)
+            _finish(actor, export.subject, "refused", 0)
             most = workbook.MOST_ROWS
-            return render_template("lists/export_large.html", most=most, back=asked.back), 413
-        found = _typed_rows(resources, connection, asked)
+            return render_template("lists/export_large.html", most=most, back=export.back), 413
+        found = _typed_rows(resources, connection, export)
         try:
-            file = workbook.write(asked.title, asked.columns, found)
+            file = workbook.write(export.title, export.columns, found)
         except BaseException:
-            _finish(actor, asked.subject, "aborted", 0)
+            _finish(actor, export.subject, "aborted", 0)
             raise
-    _finish(actor, asked.subject, "done", rows)
+    _finish(actor, export.subject, "done", rows)
     size = os.fstat(file.fileno()).st_size
     pieces = iter(partial(file.read, CHUNK), b"")
     return _file(
-        ClosingIterator(pieces, file.close), asked.title, "xlsx", workbook.MEDIA_TYPE, size
+        ClosingIterator(pieces, file.close), export.title, "xlsx", workbook.MEDIA_TYPE, size
     )
 
 
-def _begin(resources: ExitStack, asked: Export, actor: Actor, form: str) -> Connection | None:
-    """Return a connection that only reads, with the export on record; None when no slot is free."""
+def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Connection | None:
+    """Return a read-only connection, with the export on record; None when no slot is free."""
     connection = resources.enter_context(db.engine.connect())
     connection = connection.execution_options(postgresql_readonly=True)
     wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": BEIJING.key}
@@ -126,21 +126,20 @@ def _begin(resources: ExitStack, asked: Export, actor: Actor, form: str) -> Conn
         record(
             actor,
             "list.export",
-            subject=asked.subject,
+            subject=export.subject,
             result="started",
-            conditions=dict(asked.conditions),
+            conditions=dict(export.conditions),
             **more,
         )
     return connection
 
 
-def _busy(asked: Export) -> Answer:
-    page = render_template("lists/export_busy.html", slots=SLOTS, back=asked.back)
+def _busy(export: Export) -> Answer:
+    page = render_template("lists/export_busy.html", slots=SLOTS, back=export.back)
     return page, 429, {"Retry-After": "30"}
 
 
 def _finish(actor: Actor, subject: str, result: str, rows: int) -> None:
-    """Record what became of an export."""
     with transaction():
         record(actor, "list.export", subject=subject, result=result, rows=rows)
 
@@ -158,9 +157,9 @@ def _file(body: Any, title: str, ending: str, media_type: str, size: int | None 
 
 
 class Download:
-    """The bytes of a file while the database writes them; the server closes it, come what may.
+    """The bytes of a CSV file, produced while the database writes them.
 
-    It outlives the request, so it holds the application, and the connection until it is closed.
+    It outlives the request, so it holds the application, and the connection until the server closes it.
     """
 
     def __init__(
@@ -179,13 +178,13 @@ class Download:
         self._is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the header at once, then the rows in pieces of 64 KiB: a row each is 3 times slower."""
+        """Yield the header at once, then chunks of 64 KiB: single rows are 3 times slower."""
         yield BOM + _line(self._header)
         pieces: list[bytes | bytearray | memoryview] = []
         size = 0
         for piece in self._copy:
-            pieces.append(piece[:-1])  # A row each; COPY ends it with a line feed alone.
-            size += len(piece)
+            pieces.append(piece[:-1])  # One row; COPY ends it with LF.
+            size += len(piece) + 1  # With the CR.
             if size >= CHUNK:
                 self._rows += len(pieces)
                 yield END.join([*pieces, b""])
@@ -196,34 +195,34 @@ class Download:
         self.close()
 
     def close(self) -> None:
-        """Give connection and slot back, and record how many rows left; again, it does nothing.
+        """Release connection and slot, and record how many rows were sent; idempotent.
 
-        The server calls it, whether all was sent or the receiver went away.
+        The server calls it in any case, also when the client has disconnected.
         """
         if self._is_closed:
             return
         self._is_closed = True
-        reason = None if self._result == "done" else Abandoned()
-        # With a reason psycopg cancels the COPY instead of reading it to its end.
+        reason = None if self._result == "done" else Disconnected()
+        # Given an exception, psycopg cancels the COPY instead of reading it to its end.
         self._resources.__exit__(type(reason) if reason else None, reason, None)
         with self._app.app_context():
             _finish(self._actor, self._subject, self._result, self._rows)
 
     def __del__(self) -> None:
-        """Give back what nobody closed: an answer that an error replaced before it was sent."""
+        """Close a response that was replaced by an error before it was sent."""
         if not self._is_closed:
             self._is_closed = True
-            self._resources.__exit__(Abandoned, Abandoned(), None)
+            self._resources.__exit__(Disconnected, Disconnected(), None)
 
 
-class Abandoned(Exception):
-    """The receiver went away before the file's end."""
+class Disconnected(Exception):
+    """The client disconnected before the end of the file."""
 
 
 def _copy(
     connection: Connection, statement: Select[Any], form: str = "csv"
 ) -> AbstractContextManager[psycopg.Copy]:
-    """Begin COPY of a statement, its values bound by psycopg: COPY takes no parameters of its own."""
+    """Begin COPY of a statement, values bound by psycopg: COPY takes no parameters itself."""
     compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
@@ -232,22 +231,21 @@ def _copy(
 
 
 def _typed_rows(
-    resources: ExitStack, connection: Connection, asked: Export
+    resources: ExitStack, connection: Connection, export: Export
 ) -> Iterator[tuple[Any, ...]]:
-    """Begin COPY and return its rows as numbers, dates, times and texts."""
-    copy = resources.enter_context(_copy(connection, asked.statement, "text"))
-    selected = asked.statement.selected_columns
+    copy = resources.enter_context(_copy(connection, export.statement, "text"))
+    selected = export.statement.selected_columns
     copy.set_types(
         [
             _type_name(column, cell.type)
-            for column, cell in zip(asked.columns, selected, strict=True)
+            for column, cell in zip(export.columns, selected, strict=True)
         ]
     )
     return copy.rows()
 
 
 def _type_name(column: Column, type_: Any) -> str:
-    """Return the name by which psycopg knows what a column of a COPY holds."""
+    """Return psycopg's name for the type of a column of a COPY."""
     if isinstance(type_, DateTime):
         return "timestamp"
     if isinstance(type_, Date):
@@ -258,7 +256,7 @@ def _type_name(column: Column, type_: Any) -> str:
 
 
 def _count(statement: Select[Any]) -> Select[Any]:
-    """Return a count of the rows that ends at the first one too many for a sheet."""
+    """Return a count that stops at the first row too many for a sheet."""
     inner = statement.with_only_columns(literal(1), maintain_column_froms=True)
     inner = inner.order_by(None).limit(workbook.MOST_ROWS + 1)
     return select(func.count()).select_from(inner.subquery())

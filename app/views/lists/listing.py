@@ -1,6 +1,6 @@
-"""The one list page: conditions, table, pages, chosen columns, export and bulk operations, from data.
+"""The one list page: conditions, table, paging, column choice, export and bulk operations.
 
-A page declares what it shows; nothing of a request is kept on the view, which all threads share.
+Pages are declarations; request state is never kept on the view, which all threads share.
 docs/adr/0005-one-list-page.md says why it is not Flask-AppBuilder's ModelView.
 """
 
@@ -43,13 +43,13 @@ JOB_FROM = 1_000  # More rows than this run as a job, where the operation can.
 _OWN_PARAMETERS = ("sort", "size", "page", "after", "before", "last")
 
 __all__ = [
-    "Action",
     "BulkAction",
     "BulkResult",
     "Column",
     "Conditions",
     "Filter",
     "ListPage",
+    "RowAction",
     "action",
     "back_url",
     "in_bulk",
@@ -57,11 +57,11 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """A link or a button: of a row in the 操作 column, or of the page in its tool bar.
+class RowAction:
+    """A link or button: in a row's 操作 column, in the tool bar, or on a detail page.
 
-    ``method`` "post" makes a button that sends a form with its CSRF token.  ``confirm`` is asked
-    first and should name the object.  A link takes the list's address along as ``back``.
+    ``method`` "post" renders a form with its CSRF token.  ``confirm`` is the question asked first and
+    should name the object.  A link carries the list's address along as ``back``.
     """
 
     label: Any
@@ -74,7 +74,7 @@ class Action:
     fields: Mapping[str, Any] = field(default_factory=dict)  # that the form sends
 
     def href(self, back: str) -> str:
-        """Return the address of a link, from which `back_url` finds the way back."""
+        """Return the address, with ``back`` for `back_url` unless the link does not keep its place."""
         if not self.keeps_place or self.method != "get":
             return self.url
         return f"{self.url}{'&' if '?' in self.url else '?'}{urlencode({'back': back})}"
@@ -82,12 +82,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """Something that is done to many ticked rows at once; ``question`` holds %(count)s.
+    """An operation on many ticked rows; ``question`` holds %(count)s.
 
-    A page declares it as Flask-AppBuilder does, by ``@action(name, text, confirmation, icon,
-    multiple, single)`` on a method that takes ids in scope; `in_bulk` says the rest.  ``job`` names
-    the kind of job (app/operations/applications/jobs.py) that does it to many rows; its arguments
-    are action, ids and comment.
+    Declared as in Flask-AppBuilder, by ``@action(name, text, confirmation, icon, multiple, single)`` on
+    a method that takes ids in scope; `in_bulk` adds the rest.  ``job`` names the kind of job
+    (app/operations/applications/jobs.py) that processes many rows; its arguments are action, ids and
+    comment.
     """
 
     name: str
@@ -97,14 +97,14 @@ class BulkAction:
     is_multiple: bool = True  # for ticked rows, in the tool bar
     is_single: bool = False  # for one row, in the 操作 column
     is_dangerous: bool = False
-    comment: Any = ""  # The label of a text that is asked for with the confirmation.
+    comment: Any = ""  # Label of the text to enter with the confirmation.
     needs_comment: bool = False
     job: str = ""
-    method: str = ""  # Where it is not called like the action.
+    method: str = ""  # Defaults to the name of the action.
 
 
 def in_bulk(**options: Any) -> Callable[[Any], Any]:
-    """Say of a page's ``@action`` what Flask-AppBuilder has no word for; see `BulkAction`."""
+    """Add to a page's ``@action`` what Flask-AppBuilder has no argument for; see `BulkAction`."""
 
     def mark(method: Any) -> Any:
         method._in_bulk = options
@@ -114,35 +114,33 @@ def in_bulk(**options: Any) -> Callable[[Any], Any]:
 
 
 def _declared(page: type) -> tuple[BulkAction, ...]:
-    """Return a page's actions in the order of the code, its parents' first."""
+    """Return a page's actions in the order of the code, inherited ones first."""
     names = dict.fromkeys(name for each in reversed(page.__mro__) for name in vars(each))
-    found = {
+    declared = {
         name: getattr(page, name)
         for name in names
-        # A lazy text would be asked for its words.
+        # Evaluating a lazy text would need a catalogue.
         if isfunction(getattr(page, name)) and hasattr(getattr(page, name), "_action")
     }
-    for name in found:
+    for name in declared:
         assert not hasattr(ListPage, name), (
             f"{page.__name__}.{name}: the list page has a method of this name"
         )
     return tuple(
         BulkAction(*each._action, **{"method": name, **getattr(each, "_in_bulk", {})})
-        for name, each in found.items()
+        for name, each in declared.items()
     )
 
 
 @dataclass(slots=True)
 class BulkResult:
-    """What became of each row of a bulk operation."""
-
     done: list[int] = field(default_factory=list)
     refused: dict[int, Any] = field(default_factory=dict)  # id: why
 
 
 @dataclass(slots=True)
-class Asked:
-    """What one request asks of a page."""
+class ListQuery:
+    """A request to a list page, parsed."""
 
     conditions: Conditions
     order: Order
@@ -152,12 +150,12 @@ class Asked:
 
     @property
     def is_clear(self) -> bool:
-        """Whether all of it can be used."""
+        """Whether all of it is valid."""
         return not (self.errors or self.conditions.errors)
 
     @property
     def messages(self) -> Sequence[str]:
-        """Return all that is wrong, each naming its field: a hidden condition has no other place."""
+        """Return all errors, each with its field: a hidden condition has no other place."""
         titles = {name: each.title for each in self.conditions.filters for name in each.parameters}
         named = [
             gettext("%(field)s: %(message)s", field=str(titles[name]), message=str(message))
@@ -167,9 +165,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Found:
-    """The rows of one page, and what is known about the rest."""
-
+class ResultPage:
     rows: Sequence[Any] = ()
     total: int = 0
     page: int | None = 1
@@ -178,16 +174,16 @@ class Found:
 
     @property
     def is_capped(self) -> bool:
-        """Whether there are more rows than are counted."""
+        """Whether there are more rows than are counted (`COUNTED`)."""
         return self.total > COUNTED
 
 
 class ListPage(Page):
-    """A list page is data: what it shows, by what one asks, whose rows they are.
+    """A declarative list page.
 
     ``rows`` returns a SELECT whose labels are the keys of columns and filters.  ``key`` names the
-    labels that make the order total, as an index has them.  ``account_column`` names the label by
-    which row scope is cut; None is for rows that belong to no account, and must be written down.
+    labels that make the order total, as an index has them.  ``account_column`` names the label to
+    which row scope applies; None, for rows that belong to no account, must be written down.
     """
 
     default_view = "list"
@@ -197,51 +193,51 @@ class ListPage(Page):
     filters: tuple[Filter, ...] = ()
     key: tuple[str, ...] = ("id",)
     account_column: str | None
-    usual_sort = ""  # A column's key, with "-" before it to begin with the largest; "" is the key.
-    shown_filters = 3  # How many stand before 展开.
-    stacks_actions = False  # Beneath each other: for long words beside many columns.
-    bulk: tuple[BulkAction, ...] = ()  # What the page's methods declare by @action.
-    bulk_name = "id"  # The label that names a row where a bulk operation asks and answers,
-    bulk_object = ""  # and the one that says whose or what it is.
+    usual_sort = ""  # A column's key, "-" before it for descending; "" sorts by the key.
+    shown_filters = 3  # Filters shown before 展开.
+    stacks_actions = False  # One below the other: for long labels and many columns.
+    bulk: tuple[BulkAction, ...] = ()  # Declared by methods with @action.
+    bulk_name = "id"  # The label that identifies a row in the question and in the result,
+    bulk_object = ""  # and the one with its owner or subject.
     empty_hint: Any = ""
-    beneath: tuple[str, ...] = ()  # Pages without an entry of their own, reached from this one.
+    beneath: tuple[str, ...] = ()  # Pages without a menu entry, reached from this one.
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Offer the address of bulk operations only where there are some."""
+        """Expose the address of bulk operations only where there are some."""
         super().__init_subclass__(**options)
         cls.bulk = _declared(cls)
         hidden = set() if cls.bulk else {"bulk_ask"}
         cls.exclude_route_methods = (set(cls.exclude_route_methods) - {"bulk_ask"}) | hidden
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return all rows of the page before conditions and scope, labelled."""
+        """Return all rows before conditions and row scope, labelled."""
         raise NotImplementedError
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Return what can be done with a row; only what the member may do."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Return a row's actions, only those that the member may perform."""
         return ()
 
-    def tools(self) -> Iterable[Action]:
-        """Return what stands at the left of the tool bar: 新增 first."""
+    def tools(self) -> Iterable[RowAction]:
+        """Return the left of the tool bar, 新增 first."""
         return ()
 
     def state(self) -> tuple[Any, str] | None:
-        """Return how a switch stands now, in words and in colour, where the page has one."""
+        """Return label and tone of a switch's state, where the page has one."""
         return None
 
     def check(self, conditions: Conditions) -> None:
-        """Refuse conditions that do not go together, with ``conditions.refuse``."""
+        """Refuse inconsistent conditions with ``conditions.refuse``."""
 
     def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
-        """Return what the question names of the rows: (label, value, kind[, unit])."""
+        """Return facts about the rows for the question: (label, value, kind[, unit])."""
         return ()
 
     def bulk_state(self, ids: Sequence[int]) -> str:
-        """Return what changes whenever one of the rows does, beside what the question names."""
+        """Return a value that changes whenever one of the rows does, beyond what the question shows."""
         return ""
 
     def before_bulk(self, name: str, ids: Sequence[int]) -> Any:
-        """Return the page that a confirmed bulk operation goes through first, or None."""
+        """Return an intermediate page for a confirmed bulk operation, or None."""
         return None
 
     def may_act(self, action: BulkAction, row: Any) -> bool:
@@ -252,36 +248,33 @@ class ListPage(Page):
     @has_access
     @permission_name("list")
     def list(self) -> Any:
-        """Show the rows that meet the conditions."""
         if any(not value for name, value in request.args.items() if name in self._parameters()):
-            # As a query, not as arguments of `url_for`, which has names of its own.
+            # Not as arguments of `url_for`, which reserves names.
             given = {name: value for name, value in request.args.items() if value}
             return redirect(f"{self.url('list')}?{urlencode(given)}" if given else self.url("list"))
-        asked = self._asked()
-        found = Found()
-        if asked.is_clear:
-            found = self._find(asked)
-        return self._page(asked, found)
+        query = self._read_query()
+        result = ResultPage()
+        if query.is_clear:
+            result = self._fetch(query)
+        return self._page(query, result)
 
     @expose("/export.csv")
     @has_access
     @permission_name("export")
     def export(self) -> Any:
-        """Stream all rows that meet the conditions as a CSV file."""
         return self._export(export.stream, has_types=False)
 
     @expose("/export.xlsx")
     @has_access
     @permission_name("export")
     def export_xlsx(self) -> Any:
-        """Write all rows that meet the conditions into an XLSX file."""
         return self._export(export.write, has_types=True)
 
     @expose("/columns", methods=["POST"])
     @has_access
     @permission_name("list")
     def choose_columns(self) -> Any:
-        """Keep which columns the member wants to see."""
+        """Store the member's choice of columns."""
         wanted = set(request.form.getlist("column"))
         shown = {column.key: column.key in wanted for column in self.columns}
         if "usual" in request.form:
@@ -303,15 +296,15 @@ class ListPage(Page):
     @has_access
     @permission_name("bulk")
     def bulk_ask(self) -> Any:
-        """Ask once more with the exact count, then do it and say what became of each row."""
+        """Ask for confirmation with the exact count; once confirmed, run it and report on each row."""
         action = next((each for each in self.bulk if each.name == request.form.get("action")), None)
-        asked = self._asked()
-        if action is None or not asked.is_clear:
+        query = self._read_query()
+        if action is None or not query.is_clear:
             abort(400)
         takes_all = "all" in request.form
-        names, missing = self._chosen(asked, takes_all)
+        names, missing = self._ticked(query, takes_all)
         if not names or len(names) > BULK_LIMIT:
-            flash(self._not_so_many(len(names)), "warning")
+            flash(self._count_message(len(names)), "warning")
             return redirect(self._back())
         facts = self.bulk_facts([*names])
         state = _state(names, facts, self.bulk_state([*names]))
@@ -320,7 +313,7 @@ class ListPage(Page):
         is_same = is_same and request.form.get("state", state) == state
         if not is_same or problem:
             if missing or (not is_same and "count" in request.form):
-                flash(self._changed(len(names), len(missing)), "warning")
+                flash(self._change_message(len(names), len(missing)), "warning")
             if problem and "count" in request.form:
                 flash(problem, "warning")
             return self.render_template(
@@ -332,7 +325,7 @@ class ListPage(Page):
                 state=state,
                 comment=request.form.get("comment", ""),
                 takes_all=takes_all,
-                bulk_url=self.url("bulk_ask", **self._arguments(asked)),
+                bulk_url=self.url("bulk_ask", **self._arguments(query)),
                 back=self._back(),
             )
         asks_first = self.before_bulk(action.name, [*names])
@@ -345,7 +338,7 @@ class ListPage(Page):
     def _bulk_result(
         self, action: BulkAction, names: Mapping[int, tuple[str, str]], missing: Sequence[int]
     ) -> Any:
-        """Do it, and say what became of each row."""
+        """Run the operation and report on each row."""
         comment = (request.form.get("comment", ""),) if action.comment else ()
         with transaction():
             result = getattr(self, action.method or action.name)([*names], *comment)
@@ -365,7 +358,7 @@ class ListPage(Page):
         )
 
     def _start_job(self, action: BulkAction, ids: Sequence[int]) -> Any:
-        """Let a worker do it, and show how far it is."""
+        """Queue a job and show its progress."""
         comment = request.form.get("comment", "")
         arguments = {"action": action.name, "ids": ids, "comment": comment}
         actor = current_actor()
@@ -377,27 +370,27 @@ class ListPage(Page):
         return redirect(url_for("JobView.show", job_id=job_id, back=self._back()))
 
     def _export(self, write: Callable[[Export], Any], *, has_types: bool) -> Any:
-        asked = self._asked()
-        if not asked.is_clear:
-            return self._page(asked, Found())
+        query = self._read_query()
+        if not query.is_clear:
+            return self._page(query, ResultPage())
         shown = self._choice()
         columns = [column for column in self.columns if shown[column.key]]
-        source, statement = self._statement(asked)
+        source, statement = self._statement(query)
         cells = [each.in_file(source[each.key], has_types=has_types) for each in columns]
         return write(
             Export(
-                asked.order.apply(statement.with_only_columns(*cells), source),
+                query.order.apply(statement.with_only_columns(*cells), source),
                 columns,
                 title=str(self.title),
                 subject=type(self).__name__,
-                conditions=self._arguments(asked),
-                back=self.url("list", **self._arguments(asked)),
+                conditions=self._arguments(query),
+                back=self.url("list", **self._arguments(query)),
             )
         )
 
-    # What a request asks ------------------------------------------------------------------------
+    # The request ------------------------------------------------------------------------------
 
-    def _asked(self) -> Asked:
+    def _read_query(self) -> ListQuery:
         conditions = Conditions.read(self.filters, request.args)
         self.check(conditions)
         place = Place.read(request.args)
@@ -408,12 +401,12 @@ class ListPage(Page):
             errors.append(_("The rows cannot be sorted by that; please choose a column"))
             sort, order = self.usual_sort, self._order(self.usual_sort)
         assert order is not None
-        return Asked(conditions, order, sort, place, errors)
+        return ListQuery(conditions, order, sort, place, errors)
 
     def _order(self, sort: str) -> Order | None:
-        """Return the order that an address names, or None when it may not be asked."""
+        """Return the order of a ``sort`` parameter, or None where it is not allowed."""
         if not sort:
-            return Order(self.key, is_falling=True)
+            return Order(self.key, is_descending=True)
         name = sort.removeprefix("-")
         column = next(
             (each for each in self.columns if each.key == name and each.is_sortable), None
@@ -426,70 +419,70 @@ class ListPage(Page):
     def _parameters(self) -> set[str]:
         return {name for each in self.filters for name in each.parameters} | set(_OWN_PARAMETERS)
 
-    def _arguments(self, asked: Asked, **changes: str) -> dict[str, str]:
-        """Return what the address needs to say of this request, with changes; "" leaves out."""
-        arguments = dict(asked.conditions.texts)
-        if asked.sort != self.usual_sort:
-            arguments["sort"] = asked.sort
-        if asked.place.size != USUAL_SIZE:
-            arguments["size"] = str(asked.place.size)
+    def _arguments(self, query: ListQuery, **changes: str) -> dict[str, str]:
+        """Return the query string of this request, with changes; "" removes one."""
+        arguments = dict(query.conditions.texts)
+        if query.sort != self.usual_sort:
+            arguments["sort"] = query.sort
+        if query.place.size != USUAL_SIZE:
+            arguments["size"] = str(query.place.size)
         return {name: value for name, value in (arguments | changes).items() if value}
 
-    def _kept(self, asked: Asked) -> dict[str, str]:
-        """Return what 重置 keeps: the conditions that are no field of the form."""
+    def _hidden_arguments(self, query: ListQuery) -> dict[str, str]:
+        """Return what 重置 keeps: the conditions without a field in the form."""
         kept = [name for each in self.filters if each.is_hidden for name in each.parameters]
-        return {name: text for name, text in asked.conditions.texts.items() if name in kept}
+        return {name: text for name, text in query.conditions.texts.items() if name in kept}
 
     def _back(self) -> str:
-        """Return this list with the conditions that the form was sent from."""
+        """Return this list with the conditions it was shown with."""
         target = safe_next(request.form.get("back"))
         home = self.url("list")
         return target if target.partition("?")[0] == home else home
 
-    # What is found ------------------------------------------------------------------------------
+    # Rows ---------------------------------------------------------------------------------------
 
-    def _statement(self, asked: Asked) -> tuple[Columns, Select[Any]]:
+    def _statement(self, query: ListQuery) -> tuple[Columns, Select[Any]]:
         """Return the labels and the SELECT of every row in scope that meets the conditions.
 
-        The page's own SELECT stands in FROM; PostgreSQL takes it apart again and drops the joins
-        that are not needed, so that a count does not pay for the names.
+        The page's SELECT is a subquery: PostgreSQL flattens it and drops unneeded joins, so that a count
+        does not pay for the names.
         """
-        source = self.rows(asked.conditions).subquery("found")
-        statement = select(source).where(*asked.conditions.clauses(source.c))
+        source = self.rows(query.conditions).subquery("found")
+        statement = select(source).where(*query.conditions.clauses(source.c))
         return source.c, self.in_scope(statement, source.c)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:
-        """Leave the rows that the member may see, by the account that they belong to."""
+        """Restrict a statement to the member's row scope."""
         if self.account_column is None:
             return statement
         return scoped(statement, columns[self.account_column], g.user)
 
-    def _find(self, asked: Asked) -> Found:
-        columns, statement = self._statement(asked)
+    def _fetch(self, query: ListQuery) -> ResultPage:
+        columns, statement = self._statement(query)
         capped = statement.with_only_columns(literal(1), maintain_column_froms=True)
         counted = select(func.count()).select_from(capped.limit(COUNTED + 1).subquery())
         total = db.session.scalar(counted) or 0
-        place, order = asked.place, asked.order
+        place, order = query.place, query.order
         if place.is_last and total > COUNTED:
-            return _last(statement, columns, asked, total)
+            return _last_page(statement, columns, query, total)
         if place.is_last or place.is_numbered:
             last = _pages(total, place.size)
             page = last if place.is_last else min(place.page or 1, last)
-            return _numbered(statement, columns, asked, total, page)
+            return _by_number(statement, columns, query, total, page)
         try:
             values = order.place(place.after or place.before, columns)
         except BadCursor:
-            asked.errors.append(
+            query.errors.append(
                 _("That place in the list is not known; please begin at the first page")
             )
-            return Found()
-        return _beside(statement, columns, asked, total, values)
+            return ResultPage()
+        return _adjacent(statement, columns, query, total, values)
 
-    def _chosen(
-        self, asked: Asked, takes_all: bool
+    def _ticked(
+        self, query: ListQuery, takes_all: bool
     ) -> tuple[dict[int, tuple[str, str]], Sequence[int]]:
-        """Return the ticked rows in scope as id: (name, object), and the ids not among them."""
-        columns, statement = self._statement(asked)
+        """Return the ticked rows in scope as id: (name, object), and the ids not found."""
+        columns, statement = self._statement(query)
         (key,) = self.key
         ids: set[int] = set()
         if not takes_all:
@@ -504,7 +497,7 @@ class ListPage(Page):
         names = {id_: (str(name), "".join(map(str, object_))) for id_, name, *object_ in rows}
         return names, sorted(ids - names.keys())
 
-    def _changed(self, count: int, missing: int) -> str:
+    def _change_message(self, count: int, missing: int) -> str:
         if "count" not in request.form:
             return gettext(
                 "%(missing)s of the rows ticked are not in this list any more: they were dealt with"
@@ -518,21 +511,21 @@ class ListPage(Page):
             count=count,
         )
 
-    def _not_so_many(self, count: int) -> str:
+    def _count_message(self, count: int) -> str:
         if not count:
             return gettext("Please tick at least one row")
         return gettext(
             "At most %(limit)d rows at a time; please narrow the conditions", limit=BULK_LIMIT
         )
 
-    # What is shown ------------------------------------------------------------------------------
+    # Context -----------------------------------------------------------------------------------
 
     @property
     def _preference_name(self) -> str:
         return f"columns:{type(self).__name__}"[:80]
 
     def _choice(self) -> dict[str, bool]:
-        """Return which columns the member sees; a column that is new since the choice is as usual."""
+        """Return the columns that the member sees; a column added since the choice has its default."""
         is_alone = scope_of(g.user) == "account"
         usual = {
             each.key: each.is_shown and not (each.is_of_others and is_alone)
@@ -543,11 +536,11 @@ class ListPage(Page):
         shown = {key: bool(chosen.get(key, is_usual)) for key, is_usual in usual.items()}
         return shown if any(shown.values()) else usual
 
-    def _page(self, asked: Asked, found: Found) -> Any:
+    def _page(self, query: ListQuery, result: ResultPage) -> Any:
         shown = self._choice()
         columns = [column for column in self.columns if shown[column.key]]
-        arguments = self._arguments(asked)
-        here = self.url("list", **(arguments | self._place_arguments(asked, found)))
+        arguments = self._arguments(query)
+        here = self.url("list", **(arguments | self._place_arguments(query, result)))
         context = {
             "page": self,
             "crumb": "" if self.menu else self.title,
@@ -556,137 +549,138 @@ class ListPage(Page):
                 for each in self.filters
                 if not each.is_hidden and not (each.is_of_others and scope_of(g.user) == "account")
             ],
-            "asked": asked,
-            "found": found,
+            "query": query,
+            "result": result,
             "columns": columns,
             "shown": shown,
-            "lines": [self._line(row, columns) for row in found.rows],
-            "first_number": ((found.page or 1) - 1) * asked.place.size + 1,
-            "pages": _pages(found.total, asked.place.size),
+            "lines": [self._table_row(row, columns) for row in result.rows],
+            "first_number": ((result.page or 1) - 1) * query.place.size + 1,
+            "pages": _pages(result.total, query.place.size),
             "counted": COUNTED,
             "sizes": SIZES,
             "tools": list_of(self.tools()),
             "here": here,
-            "urls": self._links(asked, found),
+            "urls": self._links(query, result),
             "arguments": arguments,
             "may_export": self.may("export"),
             "may_bulk": self._may_bulk(),
         }
-        return self.render_template("lists/list.html", **context), 200 if asked.is_clear else 400
+        return self.render_template("lists/list.html", **context), 200 if query.is_clear else 400
 
-    def _line(self, row: Any, columns: Sequence[Column]) -> Line:
+    def _table_row(self, row: Any, columns: Sequence[Column]) -> TableRow:
         id_ = row._mapping[self.key[0]] if self.bulk else None
-        actions = [*self.actions(row), *self._single(row, id_)]
-        return Line(id_, [column.cell(row) for column in columns], actions)
+        actions = [*self.actions(row), *self._single_actions(row, id_)]
+        return TableRow(id_, [column.cell(row) for column in columns], actions)
 
-    def _single(self, row: Any, id_: int | None) -> Iterable[Action]:
-        """Return what is declared for one row; the confirmation is the page of many."""
+    def _single_actions(self, row: Any, id_: int | None) -> Iterable[RowAction]:
+        """Return the actions for a single row; the confirmation is that of the bulk operation."""
         offered = [each for each in self.bulk if self.may_act(each, row)]
         if offered and self._may_bulk():
             url = self.url("bulk_ask")
             for each in offered:
                 fields = {"action": each.name, "id": id_}
-                yield Action(each.title, url, "post", is_dangerous=each.is_dangerous, fields=fields)
+                yield RowAction(
+                    each.title, url, "post", is_dangerous=each.is_dangerous, fields=fields
+                )
 
     def _may_bulk(self) -> bool:
         return bool(self.bulk) and self.may("bulk")
 
-    def _place_arguments(self, asked: Asked, found: Found) -> dict[str, str]:
-        place = asked.place
+    def _place_arguments(self, query: ListQuery, result: ResultPage) -> dict[str, str]:
+        place = query.place
         given = {"after": place.after, "before": place.before, "last": "1" if place.is_last else ""}
-        if found.page is not None and found.page > 1:
-            given["page"] = str(found.page)
+        if result.page is not None and result.page > 1:
+            given["page"] = str(result.page)
         return {name: value for name, value in given.items() if value}
 
-    def _links(self, asked: Asked, found: Found) -> dict[str, str]:
-        """Return the addresses of the page's links; those that lead nowhere are left out."""
+    def _links(self, query: ListQuery, result: ResultPage) -> dict[str, str]:
+        """Return the addresses of the page's links; those without a target are left out."""
 
         def to(**changes: str) -> str:
-            return self.url("list", **self._arguments(asked, **changes))
+            return self.url("list", **self._arguments(query, **changes))
 
         urls = {
             "list": self.url("list"),
-            "reset": self.url("list", **self._kept(asked)),
+            "reset": self.url("list", **self._hidden_arguments(query)),
             "columns": self.url("choose_columns"),
-            "export": self.url("export", **self._arguments(asked, size="")),
-            "export_xlsx": self.url("export_xlsx", **self._arguments(asked, size="")),
+            "export": self.url("export", **self._arguments(query, size="")),
+            "export_xlsx": self.url("export_xlsx", **self._arguments(query, size="")),
             "first": to(),
         }
         if self.bulk:
-            urls["bulk"] = self.url("bulk_ask", **self._arguments(asked))
+            urls["bulk"] = self.url("bulk_ask", **self._arguments(query))
         for column in self.columns:
             if column.is_sortable:
-                urls[f"sort_{column.key}"] = to(sort=_next_sort(asked.sort, column))
-        if not found.rows:
+                urls[f"sort_{column.key}"] = to(sort=_next_sort(query.sort, column))
+        if not result.rows:
             return urls
-        if found.has_previous:
-            page = found.page - 1 if found.page else 0
-            before = asked.order.cursor(found.rows[0])
+        if result.has_previous:
+            page = result.page - 1 if result.page else 0
+            before = query.order.cursor(result.rows[0])
             urls["previous"] = to() if page == 1 else to(before=before, page=str(page or ""))
-        if found.has_next:
-            page = found.page + 1 if found.page else 0
-            urls["next"] = to(after=asked.order.cursor(found.rows[-1]), page=str(page or ""))
+        if result.has_next:
+            page = result.page + 1 if result.page else 0
+            urls["next"] = to(after=query.order.cursor(result.rows[-1]), page=str(page or ""))
             urls["last"] = to(last="1")
         return urls
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One row of the table as it is shown."""
-
+class TableRow:
     id: int | None
     cells: Sequence[Cell]
-    actions: Sequence[Action]
+    actions: Sequence[RowAction]
 
 
-list_of = list  # The view's own `list` hides the name within the class.
+list_of = list  # `list` is a method within the class.
 
 
 def back_url(usual: str) -> str:
-    """Return the list that a detail page or form was opened from, conditions and all."""
+    """Return the list, with its conditions, from which a detail page or form was opened."""
     return safe_next(request.values.get("back")) or usual
 
 
 def _state(names: Mapping[int, Any], facts: Sequence[Any], state: str) -> str:
-    """Return what tells whether rows still are what a question was about."""
+    """Return a digest by which a change of the rows since the question is noticed."""
     whole = json.dumps([sorted(names.items()), facts, state], default=str)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def _next_sort(sort: str, column: Column) -> str:
-    """Return the order that a click on the heading asks for: the column's own first, then the other."""
-    rising, falling = column.key, f"-{column.key}"
-    if sort in (rising, falling):
-        return rising if sort == falling else falling
-    return falling if column.falls_first else rising
+    """Return the order for a click on the heading: the default of the column first, then the other."""
+    ascending, descending = column.key, f"-{column.key}"
+    if sort in (ascending, descending):
+        return ascending if sort == descending else descending
+    return descending if column.starts_descending else ascending
 
 
 def _pages(total: int, size: int) -> int:
     return max(1, -(-min(total, COUNTED) // size))
 
 
-def _numbered(
-    statement: Select[Any], columns: Columns, asked: Asked, total: int, page: int
-) -> Found:
-    """Return a page by its number, within the rows that are counted."""
-    size = asked.place.size
-    ordered = asked.order.apply(statement, columns).offset((page - 1) * size).limit(size + 1)
+def _by_number(
+    statement: Select[Any], columns: Columns, query: ListQuery, total: int, page: int
+) -> ResultPage:
+    size = query.place.size
+    ordered = query.order.apply(statement, columns).offset((page - 1) * size).limit(size + 1)
     rows = db.session.execute(ordered).all()
-    return Found(rows[:size], total, page, has_previous=page > 1, has_next=len(rows) > size)
+    return ResultPage(rows[:size], total, page, has_previous=page > 1, has_next=len(rows) > size)
 
 
-def _last(statement: Select[Any], columns: Columns, asked: Asked, total: int) -> Found:
-    """Return the last rows of more than are counted, read from the end."""
-    ordered = asked.order.apply(statement, columns, backwards=True).limit(asked.place.size)
+def _last_page(
+    statement: Select[Any], columns: Columns, query: ListQuery, total: int
+) -> ResultPage:
+    """Return the last rows where there are more than are counted, read from the end."""
+    ordered = query.order.apply(statement, columns, backwards=True).limit(query.place.size)
     rows = db.session.execute(ordered).all()[::-1]
-    return Found(rows, total, None, has_previous=True, has_next=False)
+    return ResultPage(rows, total, None, has_previous=True, has_next=False)
 
 
-def _beside(
-    statement: Select[Any], columns: Columns, asked: Asked, total: int, values: Sequence[Any]
-) -> Found:
-    """Return the page behind or before a place."""
-    place, order = asked.place, asked.order
+def _adjacent(
+    statement: Select[Any], columns: Columns, query: ListQuery, total: int, values: Sequence[Any]
+) -> ResultPage:
+    """Return the page after or before a cursor."""
+    place, order = query.place, query.order
     backwards = not place.after
     beyond = statement.where(order.beyond(columns, values, backwards=backwards))
     ordered = order.apply(beyond, columns, backwards=backwards).limit(place.size + 1)
@@ -694,12 +688,12 @@ def _beside(
     has_more = len(rows) > place.size
     rows = rows[: place.size]
     if backwards:
-        return Found(rows[::-1], total, place.page, has_previous=has_more, has_next=True)
-    return Found(rows, total, place.page, has_previous=True, has_next=has_more)
+        return ResultPage(rows[::-1], total, place.page, has_previous=has_more, has_next=True)
+    return ResultPage(rows, total, place.page, has_previous=True, has_next=has_more)
 
 
 def _wrong_comment(action: BulkAction) -> str:
-    """Return what is wrong with the text that came with the confirmation, or ""."""
+    """Return what is wrong with the comment, or ""."""
     typed = request.form.get("comment", "").strip()
     if action.needs_comment and not typed:
         return gettext("%(field)s: please fill it in", field=str(action.comment))

@@ -1,4 +1,4 @@
-"""Keyset paging: pages by the last row seen, in either direction, as fast at the end as at the start."""
+"""Keyset paging: pages by the last row seen, in either direction, equally fast at both ends."""
 
 from __future__ import annotations
 
@@ -19,55 +19,53 @@ from app.views.lists.conditions import Columns
 
 SIZES = (10, 20, 50, 100)
 USUAL_SIZE = 20
-COUNTED = (
-    10_000  # Rows that are counted, and that a page number may reach; beyond, only 上一页 and 末页.
-)
+COUNTED = 10_000  # Rows counted, and reachable by page number; after those by 上一页 and 末页 only.
 _LONGEST_CURSOR = 1000
 _LARGEST = 2**63 - 1
 
 
 class BadCursor(Exception):
-    """A place in the list that no page of ours could have linked to."""
+    """A cursor that no page of ours could have linked to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By which labels the rows stand, all in one direction; the last of them make it total."""
+    """The labels to sort by, all in one direction; the last ones make the order total."""
 
     fields: tuple[str, ...]
-    is_falling: bool
+    is_descending: bool
     is_nullable: bool = False  # The first of several fields may be empty.
 
     def apply(
         self, statement: Select[Any], columns: Columns, *, backwards: bool = False
     ) -> Select[Any]:
-        """Sort a statement, or sort it the other way round."""
-        falls = self.is_falling != backwards
+        is_descending = self.is_descending != backwards
         return statement.order_by(
-            *(columns[name].desc() if falls else columns[name].asc() for name in self.fields)
+            *(
+                columns[name].desc() if is_descending else columns[name].asc()
+                for name in self.fields
+            )
         )
 
     def beyond(
         self, columns: Columns, values: Sequence[Any], *, backwards: bool = False
     ) -> ColumnElement[bool]:
-        """Return the condition of the rows behind the given place, or of those before it.
+        """Return the condition for the rows after a place, or before it.
 
-        One comparison of rows, which an index answers.  An empty value counts as the largest, as
-        PostgreSQL sorts it.
+        A row comparison, which an index answers.  NULL counts as the largest value, as PostgreSQL sorts.
         """
-        falls = self.is_falling != backwards
+        is_descending = self.is_descending != backwards
         compared = [columns[name] for name in self.fields]
         if values[0] is None:
-            rest = _compare(compared[1:], values[1:], falls)
+            rest = _compare(compared[1:], values[1:], is_descending)
             at_place = and_(compared[0].is_(None), rest)
-            return or_(at_place, compared[0].is_not(None)) if falls else at_place
-        behind = _compare(compared, values, falls)
-        if self.is_nullable and not falls:
+            return or_(at_place, compared[0].is_not(None)) if is_descending else at_place
+        behind = _compare(compared, values, is_descending)
+        if self.is_nullable and not is_descending:
             return or_(behind, compared[0].is_(None))
         return behind
 
     def cursor(self, row: Any) -> str:
-        """Write the place of a row."""
         values = [row._mapping[name] for name in self.fields]
         assert None not in (values[1:] if self.is_nullable else values), (
             f"{self.fields}: say is_nullable"
@@ -75,7 +73,7 @@ class Order:
         return write_cursor(values)
 
     def place(self, cursor: str, columns: Columns) -> list[Any]:
-        """Read a place.  Raises BadCursor."""
+        """Decode a cursor.  Raises BadCursor."""
         types = [_python_type(columns[name]) for name in self.fields]
         values = read_cursor(cursor, types)
         if None in (values[1:] if self.is_nullable else values):
@@ -85,10 +83,10 @@ class Order:
 
 @dataclass(slots=True)
 class Place:
-    """Which page is asked for: by number, or behind or before a row, or the last one."""
+    """The page asked for: by number, after or before a cursor, or the last one."""
 
     size: int = USUAL_SIZE
-    page: int | None = 1  # None: not known, as far from the beginning as one can see.
+    page: int | None = 1  # None: unknown, after more than COUNTED rows.
     after: str = ""
     before: str = ""
     is_last: bool = False
@@ -96,7 +94,7 @@ class Place:
 
     @classmethod
     def read(cls, arguments: Mapping[str, str]) -> Place:
-        """Read the place of an address; nothing that is typed there raises."""
+        """Parse a query string; never raises."""
         place = cls(after=arguments.get("after", ""), before=arguments.get("before", ""))
         place.is_last = "last" in arguments
         place._read_size(arguments.get("size", ""))
@@ -134,7 +132,6 @@ class Place:
 
 
 def write_cursor(values: Sequence[Any]) -> str:
-    """Write the values of a row's place as text for an address."""
     plain = [
         value if value is None or isinstance(value, int | str) else _written(value)
         for value in values
@@ -144,7 +141,7 @@ def write_cursor(values: Sequence[Any]) -> str:
 
 
 def read_cursor(text: str, types: Sequence[type]) -> list[Any]:
-    """Read back what `write_cursor` wrote.  Raises BadCursor on anything else."""
+    """Decode what `write_cursor` wrote.  Raises BadCursor on anything else."""
     if len(text) > _LONGEST_CURSOR or not re.fullmatch(r"[A-Za-z0-9_-]+", text):
         raise BadCursor
     try:
@@ -157,16 +154,16 @@ def read_cursor(text: str, types: Sequence[type]) -> list[Any]:
 
 
 def _compare(
-    columns: Sequence[ColumnElement[Any]], values: Sequence[Any], falls: bool
+    columns: Sequence[ColumnElement[Any]], values: Sequence[Any], is_descending: bool
 ) -> ColumnElement[bool]:
     given = [_bound(value, column) for column, value in zip(columns, values, strict=True)]
     if len(columns) == 1:
-        return columns[0] < given[0] if falls else columns[0] > given[0]
-    return tuple_(*columns) < tuple_(*given) if falls else tuple_(*columns) > tuple_(*given)
+        return columns[0] < given[0] if is_descending else columns[0] > given[0]
+    return tuple_(*columns) < tuple_(*given) if is_descending else tuple_(*columns) > tuple_(*given)
 
 
 def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Bind as the column's type, integers as the largest: the place may lie beyond a small column."""
+    """Bind as the column's type, integers as bigint: the cursor may be out of the column's range."""
     return literal(value, BigInteger() if type(value) is int else column.type)
 
 
@@ -193,7 +190,7 @@ def _read(value: Any, kind: type) -> Any:
     if not isinstance(value, str) or "\x00" in value:
         raise BadCursor
     try:
-        value.encode()  # Half a surrogate pair is text to JSON, but not to PostgreSQL.
+        value.encode()  # A lone surrogate is valid in JSON, but not in PostgreSQL.
         if kind is datetime:
             return _aware(datetime.fromisoformat(value))
         if kind is date:

@@ -14,7 +14,7 @@ from app.views.lists.columns import Column
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_ROWS = 1_048_575  # A sheet has 1,048,576 rows; one is the header.
 LONGEST_TEXT = 32_767  # of a cell
-EXACT = 2**53  # A spreadsheet's numbers are doubles: beyond this they are no longer exact.
+EXACT = 2**53  # A spreadsheet's numbers are doubles, exact up to here.
 NUMBERS = ("quantity", "change", "number")
 _FORMATS = {
     "quantity": "#,##0",
@@ -23,16 +23,16 @@ _FORMATS = {
     "datetime": "yyyy-mm-dd hh:mm:ss",
     "date": "yyyy-mm-dd",
 }
-_TEXT = "@"  # What is text stays text, also when somebody edits the cell.
+_TEXT = "@"  # The number format for text: it stays text when edited.
 _WIDTHS = {"datetime": 20, "date": 12, "quantity": 16, "change": 16, "number": 12, "code": 20}
 _USUAL_WIDTH, _WIDEST = 22, 48
 _NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
 
 
 def write(title: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]) -> IO[bytes]:
-    """Return the file, read from its beginning; closing it removes it.
+    """Return the file, positioned at its start; closing it deletes it.
 
-    Numbers must come as numbers, times as datetimes without zone; None makes an empty cell.
+    Numbers must be numbers, times datetimes without zone; None makes an empty cell.
     """
     keys = _distinct([column.heading for column in columns])
     file = tempfile.NamedTemporaryFile(suffix=".xlsx")  # noqa: SIM115 - the caller closes it.
@@ -47,7 +47,7 @@ def write(title: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]
             column_formats=[
                 Format().set_num_format(_FORMATS.get(each.kind, _TEXT)) for each in columns
             ],
-            # Codes are digits that are no numbers; no green corners for that.
+            # No "number stored as text" warnings on codes.
             ignore_errors=[
                 key for key, each in zip(keys, columns, strict=True) if each.kind not in NUMBERS
             ],
@@ -79,13 +79,13 @@ def _records(
 
 
 def _width(column: Column) -> float:
-    """Return a width that shows heading and usual values: a Chinese character takes two places."""
+    """Return a width for the heading and usual values: a Chinese character counts twice."""
     heading = sum(2 if ord(character) > 0xFF else 1 for character in column.heading) + 2
     return min(max(heading, _WIDTHS.get(column.kind, _USUAL_WIDTH)), _WIDEST)
 
 
 def _distinct(headings: Sequence[str]) -> list[str]:
-    """Tell columns of the same heading apart, because records know them by it."""
+    """Make duplicate headings distinct, since they are the keys of records."""
     seen: dict[str, int] = {}
     for heading in headings:
         seen[heading] = seen.get(heading, 0) + 1

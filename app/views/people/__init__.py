@@ -1,1 +1,1 @@
-"""Members: signing in, certificates, who is online."""
+"""Members: sign-in, certificates, sessions."""

@@ -1,4 +1,4 @@
-"""What anybody may ask the registry's authority: its certificates, its list, the state of one."""
+"""The public addresses of the registry's authority: certificates, revocation list, OCSP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_QUESTION = 8 * 1024
 
 
 class AuthorityView(Page):
-    """Public addresses, for programs; they change nothing and know no session."""
+    """For programs; no session, read-only."""
 
     route_base = "/ca"
     default_view = "crl"
@@ -22,13 +22,12 @@ class AuthorityView(Page):
 
     @expose("/issuing.crl")
     def crl(self) -> Response:
-        """Give the last published list."""
         found = certificates.latest_crl()
         return Response(found.der, mimetype="application/pkix-crl")
 
     @expose("/issuing.pem")
     def chain(self) -> Response:
-        """Give the issuing authority's certificate and the root's."""
+        """Send the issuing authority's certificate and the root's."""
         try:
             found = certificates.the_authority().chain()
         except PkiError:
@@ -37,7 +36,7 @@ class AuthorityView(Page):
 
     @expose("/ocsp", methods=["POST"])
     def ocsp(self) -> Response:
-        """Answer one OCSP request, posted as RFC 6960 says."""
+        """Answer an OCSP request (RFC 6960, by POST)."""
         if request.mimetype != "application/ocsp-request":
             abort(415)
         if (request.content_length or 0) > LARGEST_QUESTION:

@@ -1,10 +1,9 @@
-"""证书管理: members' certificates with their state; 挂起, 恢复, 吊销 by an officer, 补办 by two."""
+"""证书管理: members' certificates with their state; 挂起, 恢复, 吊销 by an officer, 续期 by its holder."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -22,25 +21,21 @@ from sqlalchemy import Integer, Select, case, cast, exists, func, literal, selec
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.certificate_replacement import CertificateReplacement
-from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
-from app.models import Account, Application, Certificate, CertificateEnrolment, Member
-from app.operations.people import certificates, letters
+from app.models import Certificate, CertificateEnrolment, Member
+from app.operations.people import certificates
 from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
 from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
 from app.security.scope import scope_of
-from app.views.applications.form import ApplicationForm, Choosable, Filled, Required, choices_of
-from app.views.applications.list import usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk
+from app.views.applications.form import PLEASE_CHOOSE, Required, choices_of
 from app.views.applications.texts import TextAreaField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
-from app.views.lists.listing import Action, Conditions, ListPage, back_url
+from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import carried_out, current_actor
 
 STATES = {
@@ -69,7 +64,6 @@ HOLDINGS = {
     **STATES,
 }
 LONGEST_REMARK = 200
-MOST_CERTIFICATES = 20
 LONGEST_CSR = 16_000
 _SHOWN = case(
     ((Certificate.state != "revoked") & (Certificate.not_after < func.now()), "ended"),
@@ -101,10 +95,10 @@ def holding() -> list[Any]:
     ]
 
 
-def change_action(row: Any) -> Action:
+def change_action(row: Any) -> RowAction:
     """Lead from a person's row to the change of the present certificate."""
     label = _("Resume or revoke") if row.certificate == "suspended" else _("Suspend or revoke")
-    return Action(label, url_for("CertificateView.change", certificate_id=row.certificate_id))
+    return RowAction(label, url_for("CertificateView.change", certificate_id=row.certificate_id))
 
 
 def _waiting(state: str, shown: str) -> Select[Any]:
@@ -209,17 +203,17 @@ class CertificateView(ListPage):
             return statement.where(columns["account_id"] == g.user.account_id)
         return statement.where(columns["member_id"] == g.user.id)
 
-    def actions(self, row: Any) -> Iterable[Action]:
+    def actions(self, row: Any) -> Iterable[RowAction]:
         """What an officer may do with it."""
         is_own = row.member_id == g.user.id and row.state == "active"
         if is_own and self.may("renew") and row.days < RENEWAL_DAYS:
-            yield Action(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
+            yield RowAction(_("Renew"), url_for("CertificateView.renew", certificate_id=row.id))
         if self.may("manage") and row.state in POSSIBLE and _keeps(row):
-            yield Action(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
+            yield RowAction(_("Change"), url_for("CertificateView.change", certificate_id=row.id))
         may_replace = self.may("manage") and self.may("write", "CertificateReplacementView")
         if may_replace and row.account_id is not None:
             url = url_for("CertificateReplacementView.new", certificate=row.id)
-            yield Action(_("Replace"), url)
+            yield RowAction(_("Replace"), url)
 
     @expose("/<int:certificate_id>/change", methods=["GET", "POST"])
     @has_access
@@ -230,7 +224,7 @@ class CertificateView(ListPage):
         certificates.require_keeper(row, current_actor(), is_administrator=is_administrator())
         possible = POSSIBLE.get(row.state, ())
         form = ChangeForm()
-        form.act.choices = choices_of({name: ACTS[name] for name in possible}, _("Please choose"))
+        form.act.choices = choices_of({name: ACTS[name] for name in possible}, PLEASE_CHOOSE)
         if form.validate_on_submit() and self._change(form, row, possible):
             return redirect(back_url(url_for("CertificateView.list")))
         return self.form_page(
@@ -391,124 +385,3 @@ def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:
     else:
         verb = certificates.suspend if act == "suspend" else certificates.resume
         verb(certificate_id, actor, now=now, remark=remark)
-
-
-class ReplacementForm(ApplicationForm):
-    """证书补办; ``proposal`` names whose certificate it is about."""
-
-    proposal: dict[str, str]
-
-
-class CertificateReplacementView(OfficerDesk):
-    """证书补办: asked for by one officer, confirmed by another; then both codes go out."""
-
-    route_base = "/certificate-replacements"
-    kind = CertificateReplacement.code
-    title = _("Certificate replacements")
-    menu = MenuEntry(ACCOUNTS, 4)
-    guide = {"registry": "证书管理与证书补办"}
-    form_title = _("New replacement")
-    form = ReplacementForm
-    new_label = _("Choose a certificate")
-    columns = (
-        *usual_columns("number", "member_no", "account", "created_at"),
-        Column("reason", _("Reason for the application")),
-        *usual_columns("status"),
-    )
-    filters = tuple(
-        each
-        for each in usual_filters("draft", "in_review", "approved", "returned", "withdrawn")
-        if each.name != "instrument"
-    )
-    confirm = _("Once it is confirmed, new codes go to the member. Submit it?")
-    help = (
-        _("One officer asks for a replacement, another confirms it"),
-        _("The reference number goes by mail, the authorisation code by text message"),
-        _("The old certificate counts until the new one is fetched; revoke it where it is lost"),
-    )
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """There are no lines."""
-        return []
-
-    def choose(self) -> Any:
-        """Return the page on which the certificate is chosen, or nothing once the address names it."""
-        if "certificate" in request.args:
-            return None
-        asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
-        return self.render_template(
-            "people/choose_certificate.html",
-            title=self.form_title,
-            asked=asked,
-            rows=_certificates_like(asked),
-            most=MOST_CERTIFICATES,
-            url=lambda row: self.url("new", certificate=row.id),
-            cancel_url=self.url("list"),
-        )
-
-    def account_id(self) -> int:
-        """Return the account of the certificate's holder."""
-        return _named_certificate().member.account_id or abort(404)
-
-    def new_form(self, account_id: int) -> Any:
-        """Return the form about the certificate that the address names."""
-        row = _named_certificate()
-        form = self.form()
-        form.proposal = {"member_no": row.member.username, "certificate": row.serial.upper()}
-        return form
-
-    def edit_form(self, application: Application) -> Any:
-        """Return the form with what was asked for."""
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
-    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Name the enterprise."""
-        account = db.session.get_one(Account, account_id)
-        return [
-            (_("Member number"), account.member_no, "code"),
-            (_("Member name"), account.name, "text"),
-        ]
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        """Return the reason and whose certificate it is.  Raises RuleError where no letter can go."""
-        proposal = filled.form.proposal
-        member = db.session.scalars(
-            select(Member).where(Member.username == proposal.get("member_no", ""))
-        ).one_or_none()
-        if member is not None:
-            letters.reach_of(member)
-        return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
-
-
-def _certificates_like(asked: str) -> Any:
-    """Return the latest certificates of enterprises' members by number or name."""
-    statement = (
-        select(
-            Certificate.id,
-            Member.username.label("member_no"),
-            Member.first_name.label("name"),
-            Certificate.serial,
-        )
-        .join(Member, Member.id == Certificate.member_id)
-        .where(Member.account_id.is_not(None))
-        .order_by(Certificate.id.desc())
-    )
-    if asked:
-        statement = statement.where(
-            Member.username.startswith(asked, autoescape=True)
-            | Member.first_name.contains(asked, autoescape=True)
-        )
-    return db.session.execute(statement.limit(MOST_CERTIFICATES)).all()
-
-
-def _named_certificate() -> Certificate:
-    """Return the certificate that the address names, of an enterprise's member; or answer 404."""
-    text = request.args.get("certificate", "")
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        abort(404)
-    row = db.session.get(Certificate, int(text))
-    if row is None or row.member.account_id in (None, ISSUANCE_ACCOUNT_ID):
-        abort(404)
-    return row

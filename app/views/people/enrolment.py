@@ -1,4 +1,4 @@
-"""首次登录 and 申领证书: the doors of somebody whose account was opened, by link and by the two codes."""
+"""首次登录 by a link and 申领证书 by two codes, for members whose account was opened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_appbuilder import expose
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import PasswordField
+from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired
 
 from app.domain.errors import RuleError
@@ -24,14 +24,13 @@ from app.operations.people import certificates, passwords
 from app.operations.records.actor import Actor
 from app.pki.canonical import one_line
 from app.security import lockout
-from app.views.applications.texts import StringField
 from app.views.page import Page
 
 LONGEST_CSR = 16_000
 
 
 class FirstPasswordForm(FlaskForm):
-    """The code of the mail's link, which the browser fills in, and the own password, twice."""
+    """The token of the mail's link, filled in by the browser, and the password, twice."""
 
     token = StringField(
         _("First-sign-in code"), [InputRequired(_("Please enter the first-sign-in code"))]
@@ -47,7 +46,7 @@ class FirstPasswordForm(FlaskForm):
 
 
 class FirstSignInView(Page):
-    """首次登录: the account representative chooses the first password."""
+    """首次登录: the member chooses the first password."""
 
     route_base = "/first-sign-in"
     default_view = "choose"
@@ -55,7 +54,6 @@ class FirstSignInView(Page):
 
     @expose("/", methods=["GET", "POST"])
     def choose(self) -> Any:
-        """Show the form, or give the member the password that was chosen."""
         form = FirstPasswordForm()
         if form.validate_on_submit():
             try:
@@ -81,7 +79,7 @@ class FirstSignInView(Page):
 
 
 class EnrolmentView(Page):
-    """申领证书: 参考号 and 授权码 lead to one certificate; the key is made in the USBKey."""
+    """申领证书: 参考号 and 授权码 give one certificate; the key is made in the USBKey."""
 
     route_base = "/certificate"
     default_view = "ask"
@@ -89,24 +87,22 @@ class EnrolmentView(Page):
 
     @expose("/")
     def ask(self) -> Any:
-        """Show the form; the assistant's window does the rest."""
+        """Show the form; the rest happens in the assistant's window."""
         return self.render_template(
             "people/enrolment.html", member_no=request.args.get("member", "")[:20]
         )
 
     @expose("/begin", methods=["POST"])
     def begin(self) -> Any:
-        """Check the codes before a key is made; answer what the assistant is to show."""
+        """Check the codes before a key is made; answer what the assistant shows."""
         return _answer(_begin)
 
     @expose("/issue", methods=["POST"])
     def issue(self) -> Any:
-        """Issue the certificate for the key that the assistant has made."""
         return _answer(_issue)
 
     @expose("/done")
     def done(self) -> Any:
-        """Say that it is in the USBKey."""
         flash(
             gettext("The certificate is in the USBKey. Sign in with password and certificate."),
             "success",
@@ -115,7 +111,7 @@ class EnrolmentView(Page):
 
 
 def _answer(act: Callable[[Actor, datetime], dict[str, Any]]) -> Any:
-    """Answer what the act gives, or its refusal; wrong codes count towards the address's lock, too."""
+    """Answer the result of an act, or its refusal; wrong codes also count towards the address's lock."""
     ip = request.remote_addr or ""
     guess = lockout.take_a_guess_from(ip)
     try:
@@ -135,7 +131,7 @@ def _answer(act: Callable[[Actor, datetime], dict[str, Any]]) -> Any:
 
 
 def _refused(error: RuleError) -> Response:
-    """Answer the script in words; to the browser itself nothing has gone wrong."""
+    """Answer the script with a message and status 200."""
     return jsonify({"error": str(error), "code": error.code})
 
 

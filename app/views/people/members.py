@@ -1,4 +1,4 @@
-"""系统管理: the members: registering them, letting them in, their certificates."""
+"""系统管理: registering members, their sign-in and certificates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.security.roles import (
 from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
-from app.views.lists.listing import Action, Column, Filter
+from app.views.lists.listing import Column, Filter, RowAction
 from app.views.page import carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
@@ -50,7 +50,7 @@ LETTERS_SENT = _("The letters to %(name)s are on their way.")
 
 
 class MemberForm(FlaskForm):
-    """Who is to be registered: an officer, a province or an administrator."""
+    """A new officer, province or administrator."""
 
     number = StringField(_("Member number"), [Required()], render_kw={"maxlength": 12})
     name = StringField(_("Name"), [Required()], render_kw={"maxlength": 64})
@@ -72,14 +72,12 @@ class MemberForm(FlaskForm):
 
 
 class ContactForm(FlaskForm):
-    """Where a member's letters go."""
+    """Where letters are sent."""
 
     email, phone = MemberForm.email, MemberForm.phone
 
 
 class ReasonForm(FlaskForm):
-    """Why a replacement is asked for."""
-
     reason = TextAreaField(
         _("Reason for the application"),
         [Required()],
@@ -88,13 +86,11 @@ class ReasonForm(FlaskForm):
 
 
 class RoleForm(FlaskForm):
-    """The one role that a member is to have."""
-
     role = SelectField(_("Role"))
 
 
 class MemberView(PeopleList):
-    """用户列表: who can sign in, with which role and scope."""
+    """用户列表: members with role and row scope."""
 
     route_base = "/members"
     title = _("Members")
@@ -107,7 +103,7 @@ class MemberView(PeopleList):
         SYSTEM_ADMIN: "add switch confirm",
         SECURITY_ADMIN: "edit certify",
     }
-    account_column = None  # Officers belong to no account; only administrators see this page.
+    account_column = None  # For administrators only.
     columns = (
         Column("member_no", _("Member number"), "code"),
         Column("name", _("Name")),
@@ -155,7 +151,6 @@ class MemberView(PeopleList):
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the members with their enterprise or province."""
         query = self.people(
             Account.name.label("account"),
             Member.province,
@@ -173,48 +168,47 @@ class MemberView(PeopleList):
         state = conditions.get("is_active")
         return query.where(Member.active.is_(state == "true")) if state else query
 
-    def tools(self) -> Iterable[Action]:
-        """新增用户 stands first."""
+    def tools(self) -> Iterable[RowAction]:
         if self.may("add"):
-            yield Action(_("Add a member"), self.url("new"), icon="plus")
+            yield RowAction(_("Add a member"), self.url("new"), icon="plus")
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer what the administrator may do with somebody else."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """What the administrator may do with other members."""
         if row.id == g.user.id:
             return
         if row.account_id is None and row.is_active:
             if self.may("add"):
-                yield from self._letting_in(row)
+                yield from self._sign_in_actions(row)
             if self.may("certify"):
-                yield from self._certifying(row)
+                yield from self._codes_and_replacement(row)
             if self.may("confirm") and row.certificate == "asked":
                 question = _("Confirm the replacement for %(name)s? New codes are sent.")
                 yield self.act(_("Confirm the replacement"), "confirm", row, question)
         if self.may("edit"):
-            yield Action(_("Change role"), self.url("role", member_id=row.id))
+            yield RowAction(_("Change role"), self.url("role", member_id=row.id))
             question = _("Reset the password of %(name)s? The sessions end.")
             yield self.act(_("Reset password"), "reset", row, question, is_dangerous=True)
         if self.may("switch"):
             yield self.switch_action(row)
 
-    def _letting_in(self, row: Any) -> Iterable[Action]:
-        """What 系统管理员 does: where letters go, and the first-sign-in link."""
-        yield Action(_("Contact details"), self.url("contact", member_id=row.id))
+    def _sign_in_actions(self, row: Any) -> Iterable[RowAction]:
+        """Actions of 系统管理员."""
+        yield RowAction(_("Contact details"), self.url("contact", member_id=row.id))
         if row.lacks_password:
             question = _("Send %(name)s a new first-sign-in link? The one sent before lapses.")
             yield self.act(_("Send the link again"), "invite", row, question)
 
-    def _certifying(self, row: Any) -> Iterable[Action]:
-        """What 安全管理员 has sent or asks for; 系统管理员 confirms it."""
+    def _codes_and_replacement(self, row: Any) -> Iterable[RowAction]:
+        """Actions of 安全管理员; 系统管理员 confirms a replacement."""
         yield from self.certificate_actions(row)
         if row.had_certificate:
-            yield Action(_("Ask for a replacement"), self.url("replace", member_id=row.id))
+            yield RowAction(_("Ask for a replacement"), self.url("replace", member_id=row.id))
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
     @permission_name("add")
     def new(self) -> Any:
-        """Show the form, or register somebody and have the link sent."""
+        """Register a member and send the link."""
         form = MemberForm()
         if form.validate_on_submit() and self._register(form):
             return self.done(gettext("The member was added; the first-sign-in link is on its way."))
@@ -238,7 +232,6 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("add")
     def contact(self, member_id: int) -> Any:
-        """Change where a member's letters go."""
         member, form = _officer(member_id), ContactForm()
         values = read_person(form, member.first_name) if form.validate_on_submit() else None
         if values and carried_out(
@@ -260,7 +253,7 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("add")
     def invite(self, member_id: int) -> Any:
-        """Have the first-sign-in link sent again."""
+        """Send a new first-sign-in link."""
         return self.carry_out(
             lambda: officers.invite(member_id, current_actor(), now=clock.now()), LETTERS_SENT
         )
@@ -269,7 +262,7 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("certify")
     def send_codes(self, member_id: int) -> Any:
-        """Have the codes of a first certificate sent."""
+        """Send the codes of a first certificate."""
         return self.carry_out(lambda: officers.send_codes(member_id, current_actor()), LETTERS_SENT)
 
     @expose("/<int:member_id>/confirm", methods=["POST"])
@@ -285,7 +278,7 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("certify")
     def replace(self, member_id: int) -> Any:
-        """Ask for a certificate in place of a lost one."""
+        """Ask for the replacement of a lost certificate."""
         member, form = _officer(member_id), ReasonForm()
         reason = (form.reason.data or "").strip()
         if form.validate_on_submit() and carried_out(
@@ -301,7 +294,7 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("edit")
     def reset(self, member_id: int) -> Any:
-        """Give a member a new first password and show it, this once."""
+        """Reset the password and show the new one, once."""
         password = first_password()
         with transaction():
             member = members.reset(member_id, current_actor(), first=password)
@@ -321,7 +314,7 @@ class MemberView(PeopleList):
     @has_access
     @permission_name("edit")
     def role(self, member_id: int) -> Any:
-        """Give a member another role of the same row scope."""
+        """Change the role within the same row scope."""
         member = db.session.get(Member, member_id) or abort(404)
         members.require_other(member_id, current_actor())
         form = RoleForm(role=next(iter(codes_of(member)), ""))
@@ -340,7 +333,7 @@ class MemberView(PeopleList):
 
 
 def _officer(member_id: int) -> Member:
-    """Return somebody of no enterprise, or answer 404; `officers` decides what may be done."""
+    """Return a member without an enterprise, or abort with 404; `officers` checks the permission."""
     member = db.session.get(Member, member_id)
     if member is None or member.account_id is not None:
         abort(404)

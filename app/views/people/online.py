@@ -1,4 +1,4 @@
-"""系统管理: who is signed in, and whose number is locked."""
+"""系统管理: 在线用户 and 解锁."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import (
-    Action,
     BulkResult,
     Column,
     Filter,
     ListPage,
+    RowAction,
     action,
     back_url,
     in_bulk,
@@ -40,14 +40,14 @@ METHODS = {
 
 
 class OnlineView(ListPage):
-    """在线用户: the sessions that are alive, and 强退."""
+    """在线用户: live sessions, and 强退."""
 
     route_base = "/online"
     title = _("Members online")
     menu = MenuEntry(ADMINISTRATION, 2)
     guide = {"administration": "在线用户"}
     grants = {SECURITY_ADMIN: "list export end bulk"}
-    account_column = None  # For the security administrator alone, who sees everybody.
+    account_column = None  # For the security administrator only.
     columns = (
         Column("member_no", _("Member number"), "code"),
         Column("name", _("Name")),
@@ -69,7 +69,6 @@ class OnlineView(ListPage):
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
-        """Return the living sessions with their members."""
         return (
             select(
                 LoginSession.id,
@@ -85,11 +84,11 @@ class OnlineView(ListPage):
             .where(sessions.online())
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 强退, but not for the administrator's own session."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """强退, but not of the administrator's own session."""
         login = current_login()
         if self.may("end") and not (login and login.id == row.id):
-            yield Action(
+            yield RowAction(
                 _("Force out"),
                 url_for("OnlineView.end", session_id=row.id),
                 method="post",
@@ -100,7 +99,7 @@ class OnlineView(ListPage):
     @action("end", _("Force out"), _("End the %(count)s ticked sessions?"), single=False)
     @in_bulk(is_dangerous=True)
     def end_many(self, ids: Sequence[int]) -> BulkResult:
-        """End the sessions; the administrator's own is left alone."""
+        """End the sessions, except the administrator's own."""
         login = current_login()
         result = BulkResult()
         for session_id in ids:
@@ -116,7 +115,6 @@ class OnlineView(ListPage):
     @has_access
     @permission_name("end")
     def end(self, session_id: int) -> Any:
-        """End one session at once."""
         with transaction():
             if not force_out(session_id, current_actor()):
                 abort(404)
@@ -125,14 +123,14 @@ class OnlineView(ListPage):
 
 
 class LockView(ListPage):
-    """解锁: member numbers with failures in the last minutes, and whether they are locked."""
+    """解锁: member numbers with recent failures, and whether they are locked."""
 
     route_base = "/locks"
     title = _("Locked members")
     menu = MenuEntry(ADMINISTRATION, 3)
     guide = {"administration": "登录解锁"}
     grants = {SECURITY_ADMIN: "list export unlock"}
-    account_column = None  # Numbers as typed; some belong to nobody.
+    account_column = None  # Numbers as typed, some of them unknown.
     key = ("member_no",)
     columns = (
         Column("member_no", _("Member number as typed"), "code"),
@@ -167,10 +165,9 @@ class LockView(ListPage):
             .where(found.c.member_no != "")
         )
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """Offer 解锁."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
         if self.may("unlock"):
-            yield Action(
+            yield RowAction(
                 _("Unlock"),
                 url_for("LockView.unlock", member_no=row.member_no),
                 method="post",

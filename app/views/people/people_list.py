@@ -1,4 +1,4 @@
-"""What the lists of people have in common: the members' with the administrators', an enterprise's own."""
+"""What the lists of members (administrators) and of operators (an enterprise) share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.operations.accounts import operators
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
-from app.views.lists.listing import Action, ListPage, back_url
+from app.views.lists.listing import ListPage, RowAction, back_url
 from app.views.page import current_actor
 from app.views.people.certificates import HOLDINGS, change_action, holding
 
@@ -35,7 +35,7 @@ LAST_SIGN_IN = Column("last_at", _("Last sign-in"), kind="datetime")
 
 
 def email_field() -> Any:
-    """Return the field of the address that link and 参考号 are sent to."""
+    """The address for the link and the 参考号."""
     return StringField(
         _("E-mail"),
         [Required()],
@@ -45,7 +45,7 @@ def email_field() -> Any:
 
 
 def phone_field() -> Any:
-    """Return the field of the number that the 授权码 is sent to."""
+    """The number for the 授权码."""
     return StringField(
         _("Mobile phone"),
         [Required()],
@@ -55,7 +55,7 @@ def phone_field() -> Any:
 
 
 def read_person(form: Any, name: str) -> dict[str, Any] | None:
-    """Return name, e-mail and phone as they are kept, or None: what is wrong stands at its field."""
+    """Return name, e-mail and phone normalised, or None with the errors at their fields."""
     values, wrong = operators.read(name, form.phone.data or "", form.email.data or "")
     for field, message in wrong.items():
         form[field if field in form else "email"].errors = [message]
@@ -63,13 +63,13 @@ def read_person(form: Any, name: str) -> dict[str, Any] | None:
 
 
 class PeopleList(ListPage):
-    """A list of people who can be let in and kept out."""
+    """A list of people who can be enabled and disabled."""
 
-    acts: ModuleType  # the operations that `disable` and `enable` are of
-    titles: Mapping[str, Any]  # of the roles, as the list names them
+    acts: ModuleType  # module with `disable` and `enable`
+    titles: Mapping[str, Any]  # of roles
 
     def people(self, *more: Any) -> Select[Any]:
-        """Select the members with roles, state, certificate and last sign-in, and more columns."""
+        """Select members with roles, state, certificate and last sign-in; and more columns."""
         titles = {code: str(title) for code, title in self.titles.items()}
         held = (
             select(func.string_agg(case(titles, value=Role.name, else_=Role.name), "、"))
@@ -91,9 +91,9 @@ class PeopleList(ListPage):
 
     def act(
         self, label: Any, endpoint: str, row: Any, question: Any, *, is_dangerous: bool = False
-    ) -> Action:
-        """Return a button that asks first, naming the member."""
-        return Action(
+    ) -> RowAction:
+        """Return a button whose confirmation names the member."""
+        return RowAction(
             label,
             self.url(endpoint, member_id=row.id),
             method="post",
@@ -101,8 +101,8 @@ class PeopleList(ListPage):
             is_dangerous=is_dangerous,
         )
 
-    def certificate_actions(self, row: Any) -> Iterable[Action]:
-        """Offer the codes of a first certificate, and the change of the present one."""
+    def certificate_actions(self, row: Any) -> Iterable[RowAction]:
+        """Sending codes for a first certificate, and changing the current one."""
         if row.is_active and not row.had_certificate:
             label = _("Send codes") if row.certificate == "none" else _("Send codes again")
             question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
@@ -110,8 +110,7 @@ class PeopleList(ListPage):
         if row.certificate_id:
             yield change_action(row)
 
-    def switch_action(self, row: Any) -> Action:
-        """Offer 停用 or 启用."""
+    def switch_action(self, row: Any) -> RowAction:
         if row.is_active:
             question = _("Disable %(name)s? The sessions end, the certificates are suspended.")
             return self.act(_("Disable"), "disable", row, question, is_dangerous=True)
@@ -122,7 +121,6 @@ class PeopleList(ListPage):
     @has_access
     @permission_name("switch")
     def disable(self, member_id: int) -> Any:
-        """Keep somebody out from now on."""
         done = _("%(name)s is disabled.")
         return self.carry_out(lambda: self.acts.disable(member_id, current_actor()), done)
 
@@ -130,12 +128,11 @@ class PeopleList(ListPage):
     @has_access
     @permission_name("switch")
     def enable(self, member_id: int) -> Any:
-        """Let somebody in again."""
         done = _("%(name)s is enabled.")
         return self.carry_out(lambda: self.acts.enable(member_id, current_actor()), done)
 
     def carry_out(self, act: Callable[[], Member], done: Any) -> Any:
-        """Do what a button asks for; say that it is done, or what stands against it."""
+        """Run an act and flash its success or refusal."""
         try:
             with transaction():
                 name = act().username
@@ -148,14 +145,13 @@ class PeopleList(ListPage):
         return redirect(self.back())
 
     def form_about(self, title: str, form: Any, facts: list[Any], **more: Any) -> Any:
-        """Show a small form about somebody, or about a newcomer."""
         return self.form_page(title, form, crumb=title, facts=facts, cancel_url=self.back(), **more)
 
     def done(self, text: str) -> Any:
-        """Say that it is done, and lead back to the list."""
+        """Flash a success and return to the list."""
         flash(text, "success")
         return redirect(self.back())
 
     def back(self) -> str:
-        """Return the address of the list as it was left."""
+        """Return the address of the list with its conditions."""
         return back_url(self.url("list"))

@@ -1,4 +1,4 @@
-"""The doors: sign in with number, password and 验证码, sign out, change the password (manual 二)."""
+"""Sign in with number, password and 验证码, sign out, change the password (manual 二)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import PasswordField
+from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired
 
 from app.domain.errors import NotAllowed, RuleError
@@ -37,13 +37,11 @@ from app.security import captcha, certificates, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
 from app.security.roles import ALL_ROLES
-from app.views.applications.texts import StringField
 from app.views.page import Page, current_actor
 
 
 class SignInForm(FlaskForm):
-    """What a stranger fills in."""
-
+    # Nothing typed here is kept or shown: whatever is wrong gets the one answer.
     member_no = StringField(
         _("Member number"), [InputRequired(_("Please enter the member number"))]
     )
@@ -68,8 +66,6 @@ class ChangePasswordForm(FlaskForm):
 
 
 class SignInView(Page):
-    """登录, 退出登录, 验证码 and 修改密码."""
-
     route_base = ""
     default_view = "change_password"
     title = _("Sign-in and password")
@@ -78,26 +74,25 @@ class SignInView(Page):
 
     @expose("/login/", methods=["GET", "POST"])
     def login(self) -> object:
-        """Show the form, or judge what was filled in."""
         if current_user.is_authenticated:
             return redirect(safe_next(request.values.get("next")) or url_for("HomeView.index"))
         form = SignInForm()
         error = ""
         if form.is_submitted():
-            error = _captcha_error(form)  # It is used up by any attempt, a half-filled one too.
+            error = _captcha_error(form)  # Consumed by any attempt, even an incomplete one.
             if form.validate() and not error:
-                error = self._attempt(form)
+                error = self._first_step(form)
                 if not error:
-                    return redirect(_onwards(request.form.get("next")))
+                    return redirect(_next_page(request.form.get("next")))
         return self._show(form, error)
 
     @expose("/login/certificate", methods=["GET", "POST"])
     def certificate(self) -> object:
-        """Ask for the signed challenge, or judge it (manual 二-二: 勾选证书, 确定, PIN)."""
+        """Ask for the signed challenge, or verify it (manual 二-二: 勾选证书, 确定, PIN)."""
         if current_user.is_authenticated:
             return redirect(url_for("HomeView.index"))
         if request.method == "POST":
-            return self._finish()
+            return self._second_step()
         challenge = str(session.get("challenge", ""))
         waiting = certificates.waiting(challenge)
         if waiting is None:
@@ -111,7 +106,6 @@ class SignInView(Page):
 
     @expose("/logout/", methods=["POST"])
     def logout(self) -> object:
-        """End this session."""
         login = current_login()
         if login:
             with transaction():
@@ -122,7 +116,7 @@ class SignInView(Page):
 
     @expose("/login/captcha.png")
     def captcha_image(self) -> Response:
-        """Draw the 验证码 that the sign-in page of this browser made."""
+        """Draw the 验证码 of this browser's sign-in page."""
         return _no_store(captcha.draw(_captcha_answer()), "image/png")
 
     @expose("/login/captcha.wav")
@@ -133,7 +127,7 @@ class SignInView(Page):
     @expose("/password/", methods=["GET", "POST"])
     @has_access
     def change_password(self) -> object:
-        """修改密码 (manual 二-四): the original one is asked for; other sessions end."""
+        """修改密码 (manual 二-四): requires the original one; ends other sessions."""
         form = ChangePasswordForm()
         is_forced = bool(g.reason_to_change)
         if g.reason_to_change == "expired" and request.method == "GET":
@@ -157,7 +151,7 @@ class SignInView(Page):
         )
         return page, status
 
-    def _attempt(self, form: SignInForm) -> str:
+    def _first_step(self, form: SignInForm) -> str:
         member_no = form.member_no.data or ""
         try:
             entered = sign_in.attempt(
@@ -169,23 +163,23 @@ class SignInView(Page):
         except (PkiError, NotAllowed) as refused:
             return certificates.reason_of(refused)
         if entered is None:
-            # One answer for a wrong number, a wrong password and a lock: nothing to learn from it.
+            # The same answer for wrong number, wrong password and lock reveals nothing.
             return gettext(
                 "The member number or the password is wrong, or there were too many failures; "
                 "after %(count)s failures wait %(minutes)s minutes",
-                **_lock(),
+                **_lock_parameters(),
             )
-        session.clear()  # Nothing of the stranger's session lives on in the member's.
+        session.clear()  # Against session fixation.
         if entered.token:
-            _open(entered)
+            _open_session(entered)
         else:
             session["challenge"] = entered.challenge
             session["next"] = safe_next(request.form.get("next"))
         return ""
 
-    def _finish(self) -> object:
+    def _second_step(self) -> object:
         challenge, target = str(session.get("challenge", "")), session.get("next")
-        session.clear()  # Whatever comes of it, this challenge has had its answer.
+        session.clear()  # A challenge has one try.
         try:
             entered = sign_in.finish(
                 challenge,
@@ -198,8 +192,8 @@ class SignInView(Page):
             abort(400)
         except (PkiError, NotAllowed) as refused:
             return _back_to_sign_in(certificates.reason_of(refused))
-        _open(entered)
-        return redirect(_onwards(target))
+        _open_session(entered)
+        return redirect(_next_page(target))
 
     def _show(self, form: SignInForm, error: str) -> object:
         form.password.data = None
@@ -220,7 +214,7 @@ class SignInView(Page):
         return page, 422 if error or form.errors else 200
 
 
-def _open(entered: sign_in.Entered) -> None:
+def _open_session(entered: sign_in.SignInResult) -> None:
     """Let the browser have the session; a renewed certificate ends the one before it."""
     session["token"] = entered.token
     with transaction():
@@ -230,8 +224,8 @@ def _open(entered: sign_in.Entered) -> None:
         tell_of_new_address(entered.member.id, actor.ip, now=datetime.now(UTC))
 
 
-def _onwards(target: str | None) -> str:
-    """Return where to go after the right password: on, or to the second step."""
+def _next_page(target: str | None) -> str:
+    """Return the address after the right password: the second step, or the target."""
     if "challenge" in session:
         return url_for("SignInView.certificate")
     return safe_next(target) or url_for("HomeView.index")
@@ -242,13 +236,13 @@ def _back_to_sign_in(reason: object) -> object:
     return redirect(url_for("SignInView.login"))
 
 
-def _lock() -> dict[str, int]:
+def _lock_parameters() -> dict[str, int]:
     values = settings(db.session)
     return {"count": values["lock_failures"], "minutes": values["lock_minutes"]}
 
 
 def _captcha_error(form: SignInForm) -> str:
-    """Use the browser's 验证码 up; return what to say where its answer was not right."""
+    """Consume the browser's 验证码; return the error, or ""."""
     if not current_app.config["CAPTCHA_ENABLED"]:
         return ""
     waiting = session.pop("captcha", "")
@@ -264,7 +258,7 @@ def _captcha_error(form: SignInForm) -> str:
 
 
 def _captcha_answer() -> str:
-    """Return the answer that this browser's 验证码 waits for."""
+    """Return the answer to this browser's 验证码."""
     answer = captcha.answer_of(str(session.get("captcha", "")))
     if answer is None:
         abort(404)
@@ -276,7 +270,7 @@ def _no_store(content: bytes, mimetype: str) -> Response:
 
 
 def _change_password(original: str, new: str) -> None:
-    """Change the member's own password; raises RuleError where the original is wrong or the new is weak."""
+    """Raises RuleError where the original is wrong or the new one is weak."""
     actor = current_actor()
     guess = lockout.take_a_guess(actor.member_no, actor.ip)
     if guess is None or not passwords.is_right(g.user.password, original):
@@ -285,7 +279,7 @@ def _change_password(original: str, new: str) -> None:
         raise RuleError(
             gettext(
                 "The original password is wrong; after %(count)s failures wait %(minutes)s minutes",
-                **_lock(),
+                **_lock_parameters(),
             ),
             field="original",
         )
@@ -293,7 +287,7 @@ def _change_password(original: str, new: str) -> None:
         lockout.forgive(actor.member_no, guess)
     login = current_login()
     with transaction():
-        # Again under the lock: of two changes at once, the later one no longer fits.
+        # Checked again under the lock: of two concurrent changes the later one is refused.
         member = db.session.get_one(Member, actor.member_id, with_for_update=True)
         passwords.choose(member, new)
         sessions.end_all(member.id, "password", but=login.id if login else None)

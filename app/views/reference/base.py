@@ -1,6 +1,6 @@
-"""ReferenceView: a Flask-AppBuilder ModelView drawn by our list page, written by our operation.
+"""ReferenceView: a Flask-AppBuilder ModelView with our list page and our write operation.
 
-docs/adr/0050-reference-data-by-modelview.md says what of ModelView serves here and what does not.
+docs/adr/0050-reference-data-by-modelview.md says which parts of ModelView apply.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from app.operations.records import clock, reference
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
 from app.views.lists.columns import Column
 from app.views.lists.listing import (
-    Action,
     BulkAction,
     BulkResult,
     Conditions,
     Filter,
     ListPage,
+    RowAction,
     action,
     back_url,
     in_bulk,
@@ -54,7 +54,7 @@ LABELS = {
     "disabled_from": _("Disabled from"),
 }
 _LISTED = {"list", "export", "export_xlsx", "choose_columns"}
-# What of ModelView has no meaning here; whoever declares it is told at the start.
+# Declarations of ModelView without effect here; refused at startup.
 _WITHOUT_EFFECT = (
     "base_filters", "related_views", "search_form", "add_form", "edit_form", "add_fieldsets",
     "edit_fieldsets", "formatters_columns", "add_form_query_rel_fields",
@@ -64,13 +64,13 @@ _WITHOUT_EFFECT = (
 
 
 class ReferenceView(ListPage, ModelView):
-    """A page of reference data, declared as Flask-AppBuilder's users know it.
+    """A page of reference data, declared as a Flask-AppBuilder ModelView.
 
     ``datamodel``, ``list_columns`` (a related one as "venue.name"), ``label_columns``,
     ``search_columns``, ``order_columns``, ``base_order``, ``add_columns``, ``edit_columns``,
-    ``description_columns`` and ``validators_columns`` mean what they mean there;
-    ``choices_columns`` gives the words of stored values.  Whose rows they are, ``account_column``
-    says, as on every list.  A page with "disabled_from" among its ``edit_columns`` also disables.
+    ``description_columns`` and ``validators_columns`` have their usual meaning; ``choices_columns``
+    maps stored values to titles.  ``account_column`` sets the row scope, as on every list.  With
+    "disabled_from" among its ``edit_columns``, values can be disabled.
     """
 
     datamodel: Any = None
@@ -82,10 +82,10 @@ class ReferenceView(ListPage, ModelView):
         ADMINISTRATORS: "list export",
         SYSTEM_ADMIN: "edit bulk",
     }
-    about: Any = ""  # What the values are for, on the page 数据字典.
+    about: Any = ""  # Purpose, shown on 数据字典.
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Put the list together, and offer the addresses that the page has a use for."""
+        """Build the list, and expose only the addresses that the page needs."""
         super().__init_subclass__(**options)
         assert issubclass(cls.datamodel.obj, Dated), f"{cls.__name__}: its model is not Dated"
         declared = [
@@ -111,23 +111,23 @@ class ReferenceView(ListPage, ModelView):
             cls.include_route_methods |= {"bulk_ask"}
 
     def __init__(self, **options: Any) -> None:
-        """Take back what ModelView sets up for dispatching actions itself."""
+        """Undo ModelView's own dispatching of actions."""
         super().__init__(**options)
-        del self.actions  # A method of ours; it put a dictionary in front of it.
+        del self.actions  # A dictionary that hides our method.
         self.base_permissions = [name for name in self.base_permissions if name.startswith("can_")]
 
     def _init_properties(self) -> None:
-        """Have none of ModelView's filters, which one view would share among all requests."""
+        """Without ModelView's filters, which are shared among requests."""
         searched, self.search_columns = self.search_columns, ["id"]
         super()._init_properties()
         self.search_columns = searched
         self._filters = self._base_filters = None
 
     def _init_titles(self) -> None:
-        """Keep our title: ModelView would say "List Sector"."""
+        """Keep our title: ModelView would set "List Sector"."""
 
     def _init_forms(self) -> None:
-        """Make the two forms; there is none for searching, conditions are the list page's."""
+        """Build the two forms; searching is done by the list page."""
         self.search_form = FlaskForm
         self.add_form = self._form(self.add_columns or (), self.add_form_extra_fields)
         version = {"version": HiddenField()}
@@ -170,7 +170,7 @@ class ReferenceView(ListPage, ModelView):
         return Filter(label, title, "prefix" if name.endswith("code") else "text")
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return the columns that are listed, searched and scoped by, and how each row stands."""
+        """Return the listed, searched and scoping columns, and the state of each row."""
         model = self.datamodel.obj
         names = [*self.list_columns, *(self.search_columns or ()), self.account_column or "id"]
         statement = select(model.id, _state(model).label("state"))
@@ -186,19 +186,17 @@ class ReferenceView(ListPage, ModelView):
                 statement = statement.add_columns(getattr(holder, column).label(_label(name)))
         return statement
 
-    def tools(self) -> Iterable[Action]:
-        """新增, and the way back to all data."""
+    def tools(self) -> Iterable[RowAction]:
         if "new" in self.include_route_methods and self.may("edit"):
-            yield Action(_("New"), self.url("new"), icon="plus")
-        yield Action(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
+            yield RowAction(_("New"), self.url("new"), icon="plus")
+        yield RowAction(_("Data dictionary"), url_for("DictionaryView.list"), keeps_place=False)
 
-    def actions(self, row: Any) -> Iterable[Action]:
-        """修改."""
+    def actions(self, row: Any) -> Iterable[RowAction]:
         if "edit" in self.include_route_methods and self.may("edit"):
-            yield Action(_("Edit"), self.url("edit", id=row.id))
+            yield RowAction(_("Edit"), self.url("edit", id=row.id))
 
     def may_act(self, action: BulkAction, row: Any) -> bool:
-        """Offer 停用 for what is in force."""
+        """停用 applies to values in force."""
         return action.is_single and (action.name != "disable" or row.state == "in_force")
 
     @action(
@@ -209,7 +207,6 @@ class ReferenceView(ListPage, ModelView):
     )
     @in_bulk(is_dangerous=True)
     def disable(self, ids: Sequence[int]) -> BulkResult:
-        """停用."""
         model, today = self.datamodel.obj, clock.now().date()
         return BulkResult(*reference.disable(model, ids, current_actor(), today=today))
 
@@ -219,7 +216,6 @@ class ReferenceView(ListPage, ModelView):
     @has_access
     @permission_name("edit")
     def new(self) -> Any:
-        """Add a value."""
         form = self.add_form(data={"valid_from": clock.now().date()})
         if form.validate_on_submit() and self._write(form, self.add_columns):
             flash(gettext("Added"), "success")
@@ -230,7 +226,7 @@ class ReferenceView(ListPage, ModelView):
     @has_access
     @permission_name("edit")
     def edit(self, id: int) -> Any:
-        """Change a value; whoever is the later of two sees what the other has made of it."""
+        """Change a value; of two concurrent changes the later one is shown the other."""
         shown = self._shown(id)
         form = self.edit_form(obj=db.session.get_one(self.datamodel.obj, id))
         if form.validate_on_submit() and self._write(form, self.edit_columns, id):
@@ -245,7 +241,7 @@ class ReferenceView(ListPage, ModelView):
         return self._form_page(form, gettext("Edit"), facts)
 
     def _write(self, form: Any, names: Sequence[str], id_: int | None = None) -> bool:
-        """Add or change; tell whether it was done, with what stands against it in the form."""
+        """Save; return whether it was done, with the errors in the form."""
         values = {column_of(self.datamodel, name): form[name].data for name in names}
         values = {name: None if value == "" and self._is_null(name) else value
                   for name, value in values.items()}  # fmt: skip
@@ -273,7 +269,7 @@ class ReferenceView(ListPage, ModelView):
         return bool(self.datamodel.obj.__table__.c[name].nullable)
 
     def _shown(self, id_: int) -> Any:
-        """Return a row in scope as the list has it; what lies outside one's scope is not there."""
+        """Return a row of the list, or abort with 404 outside the scope."""
         source = self.rows(Conditions()).subquery("found")
         found = self.in_scope(select(source).where(source.c.id == id_), source.c)
         return db.session.execute(found).first() or abort(404)

@@ -1,4 +1,4 @@
-"""The fields of a reference form, from what Flask-AppBuilder's datamodel knows of a column."""
+"""Fields of a reference form, derived from Flask-AppBuilder's datamodel."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from wtforms.validators import DataRequired, InputRequired, NumberRange, Optiona
 from app.extensions import db
 from app.models.reference.dated import Dated
 from app.operations.records import clock
-from app.views.applications.form import DATE_INPUT, DayField, Typed, choices_of
+from app.views.applications.form import DATE_INPUT, PLEASE_CHOOSE, DayField, MaxLength, choices_of
 from app.views.applications.texts import StringField
 
-PLEASE_CHOOSE = _("Please choose")
 _NEEDED = InputRequired(_("Please fill this in"))
 _NOT_BLANK = DataRequired(_("Please fill this in"))
 _SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
 
 class NumberField(IntegerField):
-    """A whole number, with our words for what is none."""
+    """A whole number, with our error message."""
 
     def process_formdata(self, valuelist: Any) -> None:
-        """Read the number.  Raises ValueError that says what is wanted."""
+        """Parse the number.  Raises ValueError."""
         try:
             super().process_formdata(valuelist)
         except ValueError:
@@ -35,14 +34,13 @@ class NumberField(IntegerField):
 
 
 class RelatedField(SelectField):
-    """A row of another table: those in force today, and the one that is named already."""
+    """A row of another table: those in force, and the current one."""
 
     def __init__(self, label: Any, validators: Any, model: Any, **more: Any) -> None:
         super().__init__(label, validators, coerce=lambda text: int(text) if text else None, **more)
         self.model = model
 
     def process(self, *arguments: Any, **more: Any) -> None:
-        """Read the value and what is offered."""
         super().process(*arguments, **more)
         rows = select(self.model).order_by(self.model.id)
         if issubclass(self.model, Dated):
@@ -52,14 +50,14 @@ class RelatedField(SelectField):
         self.choices = choices_of(titles, PLEASE_CHOOSE)
 
     def process_data(self, value: Any) -> None:
-        """Take a row for its key."""
+        """Accept a row for its key."""
         self.data = getattr(value, "id", value)
 
 
 def field_of(view: Any, name: str) -> Field:
-    """Return the form's field of a column or relation.  Raises TypeError where there is none.
+    """Return the form field of a column or relation.  Raises TypeError for an unknown type.
 
-    A column that may be empty, or whose default is "", may be left blank.
+    Optional where the column is nullable or its default is "".
     """
     data = view.datamodel
     own = list((view.validators_columns or {}).get(name, ()))
@@ -84,7 +82,7 @@ def field_of(view: Any, name: str) -> Field:
             data.is_string,
             lambda: StringField(
                 title,
-                [Typed(typed["maxlength"]), Optional() if is_blank else _NOT_BLANK, *own],
+                [MaxLength(typed["maxlength"]), Optional() if is_blank else _NOT_BLANK, *own],
                 filters=[_plain],
                 render_kw=typed,
                 **more,
@@ -98,7 +96,7 @@ def field_of(view: Any, name: str) -> Field:
 
 
 def column_of(datamodel: Any, name: str) -> str:
-    """Return the column that a field writes: a relation's foreign key."""
+    """Return the column that a field writes: for a relation, its foreign key."""
     if datamodel.is_relation_many_to_one(name):
         return str(datamodel.get_relation_fk(name).name)
     return name

@@ -1,4 +1,4 @@
-"""数据字典: the pages of reference data, and the page that gathers them."""
+"""数据字典: the pages of reference data, and their overview."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SectorView(ReferenceView):
     title = _("Sectors")
     about = _("What enterprises are counted under: accounts, compliance, statistics")
     datamodel = SQLAInterface(Sector)
-    account_column = None  # Sectors belong to nobody.
+    account_column = None  # Sectors belong to no account.
     list_columns = ["code", "name", "name_en", "valid_from", "disabled_from"]
     search_columns = ["code", "name"]
     order_columns = ["code", "name", "valid_from"]
@@ -52,7 +52,7 @@ class CategoryView(ReferenceView):
     title = _("Reasons and types of documents")
     about = _("What issuances, custody deposits, freezes and confiscations are entered under")
     datamodel = SQLAInterface(Category)
-    account_column = None  # They belong to nobody.
+    account_column = None  # Categories belong to no account.
     list_columns = ["kind", "code", "name", "name_en", "valid_from", "disabled_from"]
     label_columns = {"kind": _("Kind of application")}
     choices_columns = {
@@ -73,7 +73,7 @@ class VenueView(ReferenceView):
     title = _("Trading venues")
     about = _("Where allowances are moved to and from")
     datamodel = SQLAInterface(Venue)
-    account_column = None  # Venues belong to nobody.
+    account_column = None  # Venues belong to no account.
     list_columns = ["code", "name", "valid_from", "disabled_from"]
     search_columns = ["code", "name"]
     order_columns = ["code", "name", "valid_from"]
@@ -92,7 +92,7 @@ class TradeCodeView(ReferenceView):
     title = _("Trade codes")
     about = _("Which instruments a venue trades, and what it calls them")
     datamodel = SQLAInterface(VenueInstrument)
-    account_column = None  # Instruments belong to nobody.
+    account_column = None  # Trade codes belong to no account.
     list_columns = [
         "venue.name", "instrument.code", "instrument.name", "trade_code", "valid_from",
         "disabled_from",
@@ -129,7 +129,7 @@ class CityView(ReferenceView):
     title = _("Cities")
     about = _("The prefectures of the provinces (GB/T 2260)")
     datamodel = SQLAInterface(City)
-    account_column = None  # Cities belong to nobody.
+    account_column = None  # Cities belong to no account.
     list_columns = ["province", "code", "name", "valid_from", "disabled_from"]
     label_columns = {"province": _("Province")}
     choices_columns = {"province": PROVINCES}
@@ -146,7 +146,7 @@ class CityView(ReferenceView):
 
 
 class DictionaryView(Page):
-    """数据字典: every page of reference data, and how many values it has."""
+    """数据字典: the pages of reference data with the number of values."""
 
     route_base = "/dictionary"
     default_view = "list"
@@ -157,14 +157,13 @@ class DictionaryView(Page):
 
     @property
     def beneath(self) -> tuple[str, ...]:
-        """Name the pages that one comes to from here."""
+        """Name the pages of reference data."""
         return tuple(page.endpoint for page in reference_pages())
 
     @expose("/")
     @has_access
     @permission_name("list")
     def list(self) -> Any:
-        """Show them."""
         pages = reference_pages()
         counts = _counts(pages)
         rows = [
@@ -196,8 +195,10 @@ class DictionaryView(Page):
 
 
 def reference_pages() -> list[ReferenceView]:
-    """Return every page of reference data, wherever it was added."""
-    pages = current_app.extensions.get("pages", {}).values()  # None while they are being made.
+    """Return every page of reference data, in whichever room."""
+    pages = current_app.extensions.get(
+        "pages", {}
+    ).values()  # Not set while pages are being registered.
     return [page for page in pages if isinstance(page, ReferenceView)]
 
 

@@ -1,4 +1,4 @@
-"""冻结收缴管理: what authorities' documents do, by two officers (manual 七-二, 七-三)."""
+"""冻结收缴管理 and its enquiries: what authorities' documents do, by two officers (manual 七-二, 七-三)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 
 from flask import request, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, case, literal, select
+from sqlalchemy.orm import aliased
 
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
-from app.models import Application
+from app.models import Application, ApplicationLine
 from app.models.figures import line_draw
 from app.operations.records import clock
-from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS
+from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, Titles
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
 from app.views.applications.form import (
     DATE_INPUT,
+    PLEASE_CHOOSE,
     Choosable,
     DayField,
     DocumentForm,
@@ -29,43 +31,19 @@ from app.views.applications.form import (
     Required,
     is_picking,
 )
-from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.list import of_line_draw, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.chapters import SANCTIONS, MenuEntry
+from app.views.chapters import ENQUIRIES, SANCTIONS, MenuEntry
+from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines, given_back
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action as RowAction
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 SOON = timedelta(days=30)  # 到期提醒
 EXPIRY = {
     "expired": (_("Expired"), "red"),
     "soon": (_("Ends within 30 days"), "amber"),
 }
-CHOOSE = _("Please choose")
-
-
-class FreezeForm(DocumentLinesForm):
-    """冻结."""
-
-    ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
-    category = OfferedField(_("Reason"), FREEZE_REASONS, CHOOSE)
-
-
-class ConfiscationForm(DocumentLinesForm):
-    """收缴."""
-
-    category = OfferedField(_("Reason"), CONFISCATION_REASONS, CHOOSE)
-
-
-def _tonnes(figure: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a figure of `line_draw` over an application's lines; for the rows shown alone."""
-    return (
-        select(cast(func.coalesce(func.sum(figure), 0), BigInteger))
-        .where(line_draw.c.application_id == Application.id)
-        .correlate(Application)
-        .scalar_subquery()
-    )
 
 
 def expiry(left: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -84,23 +62,24 @@ DOCUMENT_COLUMNS = (
     Column("authority", _("Deciding authority")),
     Column("starts_on", _("In force from"), kind="date"),
 )
-UNTIL_COLUMN = Column("ends_on", _("In force until"), kind="date")
+UNTIL_COLUMNS = (
+    Column("ends_on", _("In force until"), kind="date"),
+    Column("expiry", _("Expiry"), kind="status", choices=EXPIRY),
+)
+EXPIRY_FILTER = Filter("expiry", _("Expiry"), kind="choice", choices=EXPIRY)
 DOCUMENT_FILTER = Filter("document", _("Number of the authority document"), on=("document_no",))
 AUTHORITY_FILTER = Filter("authority", _("Deciding authority"), on=("authority",))
-FILTERS = (
-    DOCUMENT_FILTER,
-    *usual_filters("draft", "in_review", "approved", "returned", "withdrawn"),
-    AUTHORITY_FILTER,
-)
+FILTERS = (DOCUMENT_FILTER, *usual_filters(), AUTHORITY_FILTER)
 # The quantities fit a narrow screen when what can be looked up elsewhere is not shown at first.
 HIDDEN = ("member_no", "instruments", "created_at")
 OF_WHAT = usual_columns(
     "number", "member_no", "account", "instrument_codes", "instruments", hidden=HIDDEN
 )
+TWO_OFFICERS = _("One officer enters it by the authority's document, another confirms it")
 STANDING = usual_columns("created_at", "status", hidden=HIDDEN)
 
 
-class _Taking(OfficerDesk):
+class _TakingDesk(OfficerDesk):
     """A document that takes tonnes, of which later documents may give back."""
 
     form_columns: tuple[dict[str, Any], ...]
@@ -111,15 +90,15 @@ class _Taking(OfficerDesk):
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what was given back, what is left, and what of it no document is about to give back."""
         holds = Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
-        left = _tonnes(line_draw.c.quantity - line_draw.c.drawn)
+        left = of_line_draw(line_draw.c.quantity - line_draw.c.drawn)
         left = case((holds, left), else_=literal(0, BigInteger))
         return (
             super()
             .rows(conditions)
             .add_columns(
-                _tonnes(line_draw.c.drawn).label("drawn"),
+                of_line_draw(line_draw.c.drawn).label("drawn"),
                 left.label("left"),
-                _tonnes(line_draw.c.remaining).label("remaining"),
+                of_line_draw(line_draw.c.remaining).label("remaining"),
                 expiry(left).label("expiry"),
             )
         )
@@ -132,7 +111,7 @@ class _Taking(OfficerDesk):
             yield RowAction(self.give_back_label, address)
 
 
-class _GivingBack(OfficerDesk):
+class _GivingBackDesk(OfficerDesk):
     """A document that gives back, in part or in whole, what an earlier one took."""
 
     form = DocumentLinesForm
@@ -163,7 +142,88 @@ class _GivingBack(OfficerDesk):
         return super()._form_page(filled, account_id, application)
 
 
-class FreezeView(_Taking):
+HANDLED_COLUMNS = (
+    Column("handled_at", _("Handled at"), kind="datetime"),
+    Column("number", _("Application number"), kind="code", is_shown=False),
+)
+ENQUIRY_FILTERS = (
+    LINE_FILTERS[0],
+    DOCUMENT_FILTER,
+    Filter("handled", _("Handled at"), kind="date_range", on=("handled_at",)),
+    *LINE_FILTERS[1:],
+    AUTHORITY_FILTER,
+)
+READ_ONLY = _("Entered by the registry upon the authority's document; it cannot be cancelled here")
+
+
+class _TakenEnquiry(ApprovedLines):
+    """What documents took, and what is left of it."""
+
+    help: tuple[Any, ...] = (READ_ONLY,)
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add what was given back and what is left."""
+        left = ApplicationLine.quantity - given_back()
+        return (
+            super()
+            .rows(conditions)
+            .add_columns(
+                given_back().label("drawn"),
+                left.label("left"),
+                expiry(left).label("expiry"),
+            )
+        )
+
+
+class _GivenBackEnquiry(ApprovedLines):
+    """What documents gave back, and of which document."""
+
+    filters = ENQUIRY_FILTERS
+    help: tuple[Any, ...] = (READ_ONLY,)
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add the document that it was drawn from."""
+        source, taken = aliased(ApplicationLine), aliased(Application)
+        document = (
+            select(taken.document_no)
+            .join(source, source.application_id == taken.id)
+            .where(source.id == ApplicationLine.source_line_id)
+            .scalar_subquery()
+        )
+        return super().rows(conditions).add_columns(document.label("source_document"))
+
+
+def _taken_columns(
+    quantities: tuple[Column, ...], reasons: Titles, *more: Column
+) -> tuple[Column, ...]:
+    """Return the columns of an enquiry into what was taken."""
+    category = Column("category", _("Type"), choices=reasons)
+    return (*LINE_COLUMNS, *quantities, *DOCUMENT_COLUMNS, *more, category, *HANDLED_COLUMNS)
+
+
+def _given_back_columns(quantity: Column) -> tuple[Column, ...]:
+    """Return the columns of an enquiry into what was given back."""
+    source = Column("source_document", _("Document drawn from"), kind="code")
+    return (*LINE_COLUMNS, quantity, *DOCUMENT_COLUMNS, source, *HANDLED_COLUMNS)
+
+
+# Freezes --------------------------------------------------------------------------------------
+
+FROZEN_QUANTITIES = (
+    Column("quantity", _("Frozen quantity"), kind="quantity"),
+    Column("drawn", _("Unfrozen quantity"), kind="quantity"),
+    Column("left", _("Still frozen"), kind="quantity"),
+)
+
+
+class FreezeForm(DocumentLinesForm):
+    """冻结."""
+
+    ends_on = DayField(_("In force until"), [Required()], render_kw=DATE_INPUT)
+    category = OfferedField(_("Reason"), FREEZE_REASONS, PLEASE_CHOOSE)
+
+
+class FreezeView(_TakingDesk):
     """冻结: the list of freezes with what is left of each, and 新增."""
 
     route_base = "/freezes"
@@ -180,29 +240,26 @@ class FreezeView(_Taking):
         *OF_WHAT,
         *DOCUMENT_COLUMNS[:2],
         replace(DOCUMENT_COLUMNS[2], is_shown=False),
-        UNTIL_COLUMN,
-        Column("expiry", _("Expiry"), kind="status", choices=EXPIRY),
+        *UNTIL_COLUMNS,
         Column("category", _("Reason"), choices=FREEZE_REASONS, is_shown=False),
-        Column("quantity", _("Frozen quantity"), kind="quantity"),
-        Column("drawn", _("Unfrozen quantity"), kind="quantity"),
-        Column("left", _("Still frozen"), kind="quantity"),
+        *FROZEN_QUANTITIES,
         *STANDING,
     )
     filters = (
         *FILTERS,
-        Filter("expiry", _("Expiry"), kind="choice", choices=EXPIRY),
+        EXPIRY_FILTER,
         Filter("reason", _("Reason"), kind="choice", on=("category",), choices=FREEZE_REASONS),
     )
     confirm = _("The quantity is frozen at once and stays so until it is lifted. Submit it?")
     help = (
-        _("One officer enters it by the authority's document, another confirms it"),
+        TWO_OFFICERS,
         _("A freeze above what is available is refused, with the figure that can be frozen"),
         _("A freeze holds for at most three years; those that end within 30 days are marked"),
         _("A freeze that has ended still holds until it is lifted by a document"),
     )
 
 
-class UnfreezeView(_GivingBack):
+class UnfreezeView(_GivingBackDesk):
     """解冻: part or all of a freeze is lifted."""
 
     route_base = "/unfreezes"
@@ -216,12 +273,55 @@ class UnfreezeView(_GivingBack):
     quantity_title = _("Unfrozen quantity")
     form_columns = form_columns(_("Unfrozen quantity"), SOURCE_COLUMNS)
     help = (
-        _("One officer enters it by the authority's document, another confirms it"),
+        TWO_OFFICERS,
         _("Part of a freeze may be lifted, never more than is left of that document"),
     )
 
 
-class ConfiscationView(_Taking):
+class FreezeEnquiryView(_TakenEnquiry):
+    """冻结查询 (manual 七-二-1)."""
+
+    route_base = "/enquiries/freezes"
+    title = _("Freeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 3)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    kind = "freeze"
+    columns = _taken_columns(FROZEN_QUANTITIES, FREEZE_REASONS, *UNTIL_COLUMNS)
+    filters = (
+        *ENQUIRY_FILTERS,
+        Filter("type", _("Type"), kind="choice", on=("category",), choices=FREEZE_REASONS),
+        EXPIRY_FILTER,
+    )
+    help = (READ_ONLY, _("A freeze that has ended still holds until it is lifted by a document"))
+
+
+class UnfreezeEnquiryView(_GivenBackEnquiry):
+    """解冻查询 (manual 七-二-2)."""
+
+    route_base = "/enquiries/unfreezes"
+    title = _("Unfreeze enquiry")
+    menu = MenuEntry(ENQUIRIES, 4)
+    guide = {"enterprise": "二冻结解冻查询", "province": "查询", "registry": "信息查询"}
+    kind = "unfreeze"
+    columns = _given_back_columns(Column("quantity", _("Unfrozen quantity"), kind="quantity"))
+
+
+# Confiscations --------------------------------------------------------------------------------
+
+CONFISCATED_QUANTITIES = (
+    Column("quantity", _("Confiscated quantity"), kind="quantity"),
+    Column("drawn", _("Refunded quantity"), kind="quantity"),
+    Column("left", _("Still confiscated"), kind="quantity"),
+)
+
+
+class ConfiscationForm(DocumentLinesForm):
+    """收缴."""
+
+    category = OfferedField(_("Reason"), CONFISCATION_REASONS, PLEASE_CHOOSE)
+
+
+class ConfiscationView(_TakingDesk):
     """收缴: available tonnes are taken without the holder's consent."""
 
     route_base = "/confiscations"
@@ -238,9 +338,7 @@ class ConfiscationView(_Taking):
         *OF_WHAT,
         *DOCUMENT_COLUMNS,
         Column("category", _("Reason"), choices=CONFISCATION_REASONS),
-        Column("quantity", _("Confiscated quantity"), kind="quantity"),
-        Column("drawn", _("Refunded quantity"), kind="quantity"),
-        Column("left", _("Still confiscated"), kind="quantity"),
+        *CONFISCATED_QUANTITIES,
         *STANDING,
     )
     filters = (
@@ -251,13 +349,13 @@ class ConfiscationView(_Taking):
     )
     confirm = _("The quantity is held at once and confiscated once it is confirmed. Submit it?")
     help = (
-        _("One officer enters it by the authority's document, another confirms it"),
+        TWO_OFFICERS,
         _("A quantity is at most what is available in the registry"),
         _("What was confiscated may be refunded in parts, to whom and of what it was taken"),
     )
 
 
-class ConfiscationRefundView(_GivingBack):
+class ConfiscationRefundView(_GivingBackDesk):
     """收缴退还: what was taken under a document goes back."""
 
     route_base = "/confiscation-refunds"
@@ -271,9 +369,38 @@ class ConfiscationRefundView(_GivingBack):
     quantity_title = _("Refunded quantity")
     form_columns = form_columns(_("Refunded quantity"), SOURCE_COLUMNS)
     help = (
-        _("One officer enters it by the authority's document, another confirms it"),
+        TWO_OFFICERS,
         _("Never more than was taken under that document; it goes back to the same enterprise"),
     )
+
+
+class ConfiscationEnquiryView(_TakenEnquiry):
+    """收缴查询 (manual 七-三-1)."""
+
+    route_base = "/enquiries/confiscations"
+    title = _("Confiscation enquiry")
+    menu = MenuEntry(ENQUIRIES, 5)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    kind = "confiscation"
+    columns = _taken_columns(CONFISCATED_QUANTITIES, CONFISCATION_REASONS)
+    filters = (
+        *ENQUIRY_FILTERS,
+        Filter("type", _("Type"), kind="choice", on=("category",), choices=CONFISCATION_REASONS),
+    )
+
+
+class ConfiscationRefundEnquiryView(_GivenBackEnquiry):
+    """收缴退还查询 (manual 七-三-2)."""
+
+    route_base = "/enquiries/confiscation-refunds"
+    title = _("Confiscation refund enquiry")
+    menu = MenuEntry(ENQUIRIES, 6)
+    guide = {"enterprise": "三收缴退还查询", "province": "查询", "registry": "信息查询"}
+    kind = "confiscation_refund"
+    columns = _given_back_columns(Column("quantity", _("Refunded quantity"), kind="quantity"))
+
+
+# Restrictions ---------------------------------------------------------------------------------
 
 
 class _AccountDocument(OfficerDesk):
@@ -286,7 +413,7 @@ class _AccountDocument(OfficerDesk):
         Column("reason", _("Reason for the application")),
         *STANDING,
     )
-    filters = tuple(each for each in FILTERS if each.name != "instrument")
+    filters = (DOCUMENT_FILTER, *usual_filters(has_lines=False), AUTHORITY_FILTER)
 
 
 class RestrictionView(_AccountDocument):
@@ -300,7 +427,7 @@ class RestrictionView(_AccountDocument):
     form_title = _("New account restriction")
     confirm = _("Once it is confirmed, transfers and other debits of the account are refused.")
     help = (
-        _("One officer enters it by the authority's document, another confirms it"),
+        TWO_OFFICERS,
         _("Transfers, custody and cancellation are refused then; credits and surrender are not"),
     )
 
@@ -314,4 +441,4 @@ class RestrictionLiftingView(_AccountDocument):
     menu = MenuEntry(SANCTIONS, 6)
     guide = {"registry": "账户限制与解除限制"}
     form_title = _("New lifting of a restriction")
-    help = (_("One officer enters it by the authority's document, another confirms it"),)
+    help = (TWO_OFFICERS,)

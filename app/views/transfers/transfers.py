@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from flask import abort, flash, g, redirect, url_for
-from flask_appbuilder import expose
-from flask_appbuilder.security.decorators import has_access, permission_name
+from flask import g
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
-from app.domain.errors import RuleError
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,
     TradingToRegistry,
 )
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import (
-    Account,
     Application,
-    Member,
     TransferPermissionChange,
     Venue,
     VenueInstrument,
@@ -38,7 +32,7 @@ from app.views.applications.list import SETTLED, ApplicationList, usual_columns,
 from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Action, Conditions, ListPage
+from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.page import current_actor
 
 CUT_OFF_RULES = (
@@ -179,30 +173,36 @@ class TradingToRegistryView(_StartedByExchange):
     )
 
 
-class TransferPermissionView(ListPage):
-    """划转权限 (manual 四-二): the switch, and the history of its changes."""
+STATES = {True: (_("On"), "green"), False: (_("Off"), "grey")}
+
+
+class TransferPermissionView(SwitchPage):
+    """划转权限 (manual 四-二): whether the trading system may start transfers to trading."""
 
     route_base = "/transfers/permission"
     title = _("Transfer permission")
     menu = MenuEntry(TRANSFERS, 2)
     guide = {"enterprise": "二划转权限管理", "province": "查询", "registry": "持仓划转管理"}
     grants = {READERS: "list export", REPRESENTATIVE: "switch"}
-    account_column = "account_id"
+    flag = "allows_exchange_transfer"
+    history, recorded = TransferPermissionChange, "is_allowed"
+    states = STATES
+    labels = (_("Switch the transfer permission off"), _("Switch the transfer permission on"))
+    questions = (
+        _("The trading system may then no longer start transfers to trading. Continue?"),
+        _("The trading system may then start transfers to trading. Continue?"),
+    )
+    results = (_("The transfer permission is off"), _("The transfer permission is on"))
+    dangerous_state = True
     columns = (
-        Column("changed_at", _("Changed at"), kind="datetime"),
+        CHANGED_AT,
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
-        Column(
-            "is_allowed",
-            _("Changed to"),
-            kind="status",
-            choices={True: (_("On"), "green"), False: (_("Off"), "grey")},
-        ),
-        Column("changed_by", _("Changed by")),
-        Column("ip", _("IP address"), kind="code"),
+        Column("is_allowed", _("Changed to"), kind="status", choices=STATES),
+        *CHANGED_BY,
     )
     filters = (
-        Filter("changed", _("Changed on"), kind="date_range", on=("changed_at",)),
+        CHANGED_FILTER,
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
     )
     help = (
@@ -210,71 +210,8 @@ class TransferPermissionView(ListPage):
         _("Off: the trading system may not; your own transfers are not affected"),
     )
 
-    def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return every switch."""
-        return (
-            select(
-                TransferPermissionChange.id,
-                TransferPermissionChange.account_id,
-                TransferPermissionChange.changed_at,
-                TransferPermissionChange.is_allowed,
-                TransferPermissionChange.ip,
-                Account.member_no,
-                Account.name.label("account"),
-                Member.first_name.label("changed_by"),
-            )
-            .join(Account, Account.id == TransferPermissionChange.account_id)
-            .join(Member, Member.id == TransferPermissionChange.changed_by)
+    def change(self, *, is_on: bool) -> None:
+        """Switch it for the enterprise's registry holdings."""
+        accounts.allow_exchange_transfer(
+            g.user.account_id, current_actor(), allowed=is_on, now=clock.now()
         )
-
-    def state(self) -> tuple[Any, str] | None:
-        """Say whether the enterprise's is on; officers see many."""
-        if g.user.account_id is None:
-            return None
-        account = db.session.get_one(Account, g.user.account_id)
-        return (_("On"), "green") if account.allows_exchange_transfer else (_("Off"), "grey")
-
-    def tools(self) -> Iterable[Action]:
-        """The switch: it names the state that it leads to."""
-        if not self.may("switch"):
-            return
-        account = db.session.get_one(Account, g.user.account_id)
-        is_on = account.allows_exchange_transfer
-        yield Action(
-            _("Switch the transfer permission off")
-            if is_on
-            else _("Switch the transfer permission on"),
-            url_for(f"{self.endpoint}.switch", to="off" if is_on else "on"),
-            method="post",
-            confirm=gettext(
-                "The trading system may then no longer start transfers to trading. Continue?"
-            )
-            if is_on
-            else gettext("The trading system may then start transfers to trading. Continue?"),
-            icon="toggle-right" if is_on else "toggle-left",
-            is_dangerous=not is_on,
-        )
-
-    @expose("/switch/<to>", methods=["POST"])
-    @has_access
-    @permission_name("switch")
-    def switch(self, to: str) -> Any:
-        """Switch it on or off."""
-        if to not in ("on", "off") or g.user.account_id is None:
-            abort(404)
-        actor = current_actor()
-        try:
-            with transaction():
-                accounts.allow_exchange_transfer(
-                    g.user.account_id, actor, allowed=to == "on", now=clock.now()
-                )
-        except RuleError as error:
-            flash(str(error), "warning")
-        else:
-            flash(
-                gettext("The transfer permission is on")
-                if to == "on"
-                else gettext("The transfer permission is off"),
-                "success",
-            )
-        return redirect(url_for(f"{self.endpoint}.list"))

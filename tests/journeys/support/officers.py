@@ -1,4 +1,4 @@
-"""What journeys of the registry's officers share: entering about an enterprise, and confirming."""
+"""Steps shared by journeys of the registry's officers: entering and confirming."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fill_date(page: Page, label: str, day: str) -> None:
 
 
 def submit(page: Page, *, asks: bool = True) -> None:
-    """提交, and 提交 once more where the page asks."""
+    """提交, and 提交 again where the page asks for confirmation."""
     page.get_by_role("button", name="提交").click()
     if asks:
         page.get_by_role("dialog").get_by_role("button", name="提交").click()
@@ -52,7 +52,7 @@ def submit(page: Page, *, asks: bool = True) -> None:
 
 
 def confirm(page: Page, enterprise: str, named: str, comment: str = "与文书一致") -> None:
-    """通过 the latest that another officer entered about an enterprise, once it says what is named."""
+    """通过 the latest application of an enterprise, after checking what it shows."""
     open_from_menu(page, "待办")
     row = page.locator("#list-table tbody tr").filter(has_text=enterprise).first
     row.get_by_role("link", name="审核").click()

@@ -1,4 +1,4 @@
-"""Pictures that journeys take: all go to the test's temporary folder, chosen ones to docs/pictures."""
+"""Screenshots of journeys, in the test's temporary folder; chosen ones in docs/pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDE, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
 class Album:
-    """Takes pictures; with WRITE_PICTURES=1 those that name a page of the guide are kept there."""
+    """Takes screenshots; with WRITE_PICTURES=1 those named for the guide are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Album:
         whole: bool = False,
         everyway: bool = False,
     ) -> None:
-        """Take one as it stands; ``everyway`` takes it dark and on a phone, too."""
+        """Take a screenshot; ``everyway`` adds a dark one and one on a phone."""
         self._save(page, name, keep=keep, whole=whole)
         if not everyway:
             return

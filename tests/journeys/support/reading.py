@@ -1,4 +1,4 @@
-"""What a person reads off a page: rows by their headings, messages, files."""
+"""Reading pages: rows by their headings, messages, files."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def rows(page: Page, table: str = "#list-table") -> list[dict[str, str]]:
 
 
 def row_with(page: Page, text: str, table: str = "#list-table") -> dict[str, str]:
-    """Return the one row that holds a text, once it is there."""
+    """Return the only row that contains a text, once it is there."""
     line_of(page, text, table).first.wait_for()
     (row,) = [row for row in rows(page, table) if text in row.values()]
     return row
 
 
 def line_of(page: Page, text: str, table: str = "#list-table") -> Locator:
-    """Return the one row that holds a text, to click in it."""
+    """Return the locator of the only row that contains a text."""
     return page.locator(f"{table} tbody tr").filter(has_text=text)
 
 
 def message(page: Page) -> str:
-    """Return what the page says above its content."""
+    """Return the messages above the content."""
     return "\n".join(page.locator("main .message-body, .sign-box .message-body").all_inner_texts())
 
 

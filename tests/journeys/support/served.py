@@ -1,4 +1,4 @@
-"""The real thing for journeys: the server as a newcomer starts it, on a registry of its own."""
+"""The server for journeys, started as by a newcomer, on a registry of its own."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Site:
 
     @property
     def assistant_port(self) -> int:
-        """Where the USBKey assistant listens that was started along with the server."""
+        """Port of the USBKey assistant started with the server."""
         return int(self.environment["ASSISTANT_PORT"])
 
     def flask(self, *arguments: str) -> str:
-        """Run a command of the registry, as somebody at the machine would, and return its words."""
+        """Run a command and return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=config.ROOT,
@@ -57,10 +57,10 @@ class Site:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def begin_anew(self) -> None:
-        """Put the seeded registry and its members' keys back; the server's pool reconnects by itself.
+    def reset(self) -> None:
+        """Restore the seeded registry and the members' keys; the server's pool reconnects.
 
-        A worker keeps its connections, therefore none may be running.
+        No worker may be running: it would keep its connections.
         """
         self.cluster.drop_database(self.database)
         self.cluster.create_database(self.database, TEMPLATE)
@@ -69,8 +69,8 @@ class Site:
         shutil.copytree(_unused(keys), keys)
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Have a worker that delivers messages and works through jobs; see `begin_anew`."""
+    def worker(self) -> Iterator[None]:
+        """Run a worker for deliveries and jobs; see `reset`."""
         with (self.cluster.folder / f"{self.database}.log").open("a") as words:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "flask", "worker", "--parent", str(os.getpid())],
@@ -91,7 +91,7 @@ class Site:
                 worker.wait()
 
     def captcha(self) -> str:
-        """Return the answer of the latest 验证码: it takes the database, and the site's SECRET_KEY."""
+        """Return the answer of the latest 验证码, from the database and the site's SECRET_KEY."""
         with self.cluster.connect(self.database) as connection:
             row = connection.execute(
                 "SELECT id FROM captcha ORDER BY created_at DESC LIMIT 1"
@@ -101,7 +101,7 @@ class Site:
 
 
 def certificates_of(cluster: embedded.Cluster) -> dict[str, str]:
-    """Return where the authority and the members' soft keys of this test process are."""
+    """Return the folders of the authority and of the members' soft keys."""
     return {"CA_FOLDER": str(cluster.folder / "ca"), "DEMO_KEYS": str(cluster.folder / "keys")}
 
 
@@ -132,13 +132,13 @@ def make_template(cluster: embedded.Cluster) -> None:
 
 
 def _unused(keys: Path) -> Path:
-    """Return where the keys are kept as they were made, for journeys use them up and lock them."""
+    """Return the folder of the pristine keys, since journeys use and lock them."""
     return keys.with_name("keys-unused")
 
 
 @contextmanager
 def signing(folder: Path) -> Iterator[None]:
-    """Have an authority, and the process that signs for it."""
+    """Run an authority and its signing process."""
     # In files: a test of this process may have set up the driver of tokens in its own way.
     establish(folder, "only for journeys", now=datetime.now(UTC), prefix="试验")
     command = [sys.executable, "-m", "app.pki.signer", str(folder)]
@@ -154,7 +154,7 @@ def signing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
-    """Start app.py on a free port and a copy of the template, and stop it afterwards."""
+    """Run app.py on a free port and a copy of the template."""
     database = f"journey_{profile}"
     urls = cluster.create_database(database, TEMPLATE)
     port = embedded.free_port()
@@ -169,7 +169,7 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
         "ASSISTANT_PORT": str(embedded.free_port()),
         **certificates_of(cluster),
         "PYTHONUTF8": "1",
-        "WORKER": "off",  # It would miss the database that `begin_anew` drops; see `working`.
+        "WORKER": "off",  # It would miss the database that `reset` drops; see `worker`.
     }
     log = cluster.folder / f"{database}.log"
     with log.open("a") as words:

@@ -1,4 +1,4 @@
-"""The details of an account: what each field takes, and how a change comes into force."""
+"""Account details: validation of each field, and how a change takes effect."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_the_name_shown_to_the_representative_follows(operator, plant, officer):
 
 
 def test_another_representative_takes_over_no_certificate(operator, officer):
-    """The certificate names a person; whoever comes next is given one of their own by two officers."""
+    """A certificate names a person; two officers give the successor a new one."""
     approve(submit(operator, **GOOD), by=officer)
     holder = member(of=db.session.get_one(Account, operator.account_id))
     for each in (operator, holder):

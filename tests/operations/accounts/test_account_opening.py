@@ -1,4 +1,4 @@
-"""开户: one bad row imports nothing, two officers open, and two letters on two ways let a person in."""
+"""开户: all rows or none, approval by a second officer, and two letters by two channels."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def opened() -> list[Account]:
 
 
 def problems(rows, by: Member) -> list[tuple[int, str, str]]:
-    """Return what stands against an import, of which nothing is left."""
+    """Return the errors of an import, of which nothing is stored."""
     read = table(rows)
     with pytest.raises(RuleError), transaction():
         opening_import.take(read, Actor.of(by), now=clock.now())
@@ -294,7 +294,7 @@ def test_letters_can_be_written_anew_and_the_old_ones_lapse(maker, checker):
 
 @pytest.mark.parametrize("has_password", [True, False])
 def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, signing, has_password):
-    """A replacement takes two officers anew; a link that was never used can still be sent."""
+    """A replacement needs two officers; an unused link can still be sent."""
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
     first = letters_of(opened()[0].member_no)

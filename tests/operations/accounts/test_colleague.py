@@ -1,4 +1,4 @@
-"""操作复核: where the enterprise asks for it, a second operator agrees before anybody else is asked."""
+"""操作复核: with the switch on, a second operator has to agree before the application proceeds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRANSFER, CANCELLATION = "registry_to_trading", "voluntary_cancellation"
 
 @pytest.fixture
 def colleague(plant, operator):
-    """A second person of the plant, who may review; the representative was first."""
+    """A second reviewer of the plant besides the representative."""
     return member("enterprise_checker", of=plant)
 
 
@@ -70,9 +70,7 @@ def settle(now="15:30"):
         settlement.settle_day(day.date(), SYSTEM, now=day)
 
 
-def test_a_transfer_is_held_until_a_colleague_agrees_and_sets_out_then(
-    operator, colleague, asked, cea, holds
-):
+def test_a_transfer_is_reserved_until_a_colleague_agrees(operator, colleague, asked, cea, holds):
     case = submitted(TRANSFER, operator, {cea: 100})
 
     row = read(case.id)
@@ -104,8 +102,8 @@ def test_the_day_end_leaves_what_waits_for_a_colleague_alone(
     assert str(read(case.id).settles_on) == "2026-11-23"
 
 
-def test_the_hour_of_the_second_yes_counts(operator, colleague, asked, cea, holds):
-    """Entered in the evening, agreed to in the morning; at 15:00 it is too late for the yes."""
+def test_the_cut_off_applies_to_the_second_approval(operator, colleague, asked, cea, holds):
+    """Entered in the evening, agreed to in the morning; after 15:00 it is too late to agree."""
     made = draft(TRANSFER, operator, {cea: 100})
     submit(made, by=operator, now=at("20:00", day=19)).one()
 
@@ -170,7 +168,7 @@ def test_nobody_else_agrees_for_the_enterprise(operator, colleague, asked, cea, 
     assert read(case.id).step == COLLEAGUE_STEP
 
 
-def test_a_colleague_sends_back_and_the_tonnes_come_home(operator, colleague, asked, cea, holds):
+def test_a_colleague_sends_back_and_the_tonnes_are_released(operator, colleague, asked, cea, holds):
     case = submitted(TRANSFER, operator, {cea: 100})
     send_back(case.id, by=colleague).one()
     assert (read(case.id).status, holds()) == ("returned", {"available": 700})
@@ -182,7 +180,7 @@ def test_a_colleague_sends_back_and_the_tonnes_come_home(operator, colleague, as
 
 
 @pytest.mark.parametrize("agrees_first", [False, True])
-def test_it_is_withdrawn_before_and_after_the_yes(
+def test_it_can_be_withdrawn_before_and_after_the_colleague_agrees(
     operator, colleague, asked, cea, holds, agrees_first
 ):
     case = submitted(TRANSFER, operator, {cea: 100})
@@ -224,7 +222,7 @@ def test_many_at_once_and_one_bad_item_stops_nobody(operator, colleague, asked, 
     assert verify_ledger().is_sound
 
 
-def test_off_nothing_is_different(operator, colleague, cea, holds):
+def test_no_colleague_is_asked_while_the_switch_is_off(operator, colleague, cea, holds):
     submitted(TRANSFER, operator, {cea: 100})
     assert holds() == {"available": 600, "pending_to_trading": 100}
 
@@ -240,7 +238,7 @@ def test_what_the_exchange_starts_asks_nobody(operator, colleague, asked):
 def test_another_enterprises_receiver_is_not_asked_before_the_colleague(
     operator, colleague, asked, cea
 ):
-    """What waits within the enterprise does not exist for others."""
+    """Until then the application is invisible to others."""
     other = member(of=account("乙"))
     case = submitted(CANCELLATION, operator, {cea: 100}, reason="碳中和")
     with transaction():
@@ -255,7 +253,7 @@ def test_another_enterprises_receiver_is_not_asked_before_the_colleague(
 # The switch ---------------------------------------------------------------------------------
 
 
-def test_it_needs_two_people_who_can_say_yes(plant, operator):
+def test_the_switch_needs_two_reviewers(plant, operator):
     member("enterprise_maker", of=plant)
     with pytest.raises(RuleError) as refusal:
         switch(plant, operator, on=True)
@@ -281,7 +279,9 @@ def test_each_switch_is_kept_and_on_record(plant, operator, colleague):
     assert [row.detail for row in logged] == [{"is_on": True}, {"is_on": False}]
 
 
-def test_what_waits_still_needs_its_yes_after_the_switch_is_off(operator, colleague, asked, cea):
+def test_waiting_applications_still_need_a_colleague_after_switching_off(
+    operator, colleague, asked, cea
+):
     case = submitted(TRANSFER, operator, {cea: 100})
     switch(asked, operator, on=False)
     with pytest.raises(NotAllowed):

@@ -435,7 +435,7 @@ def test_the_exchange_fetches_with_permission(plant, fetched, operator, holds):
     assert holds() == {"available": 600, "trading": 100}
 
 
-def test_tonnes_come_home_at_day_end(plant, cea, fetched, holds):
+def test_transfers_to_the_registry_settle_at_day_end(plant, cea, fetched, holds):
     give(plant, cea, 200, Bucket.TRADING)
     made = fetched("trading_to_registry", 150)
 

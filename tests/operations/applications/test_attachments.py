@@ -1,4 +1,4 @@
-"""Attachments: which files are taken, whose they are, and when they can still go."""
+"""Attachments: accepted files, ownership, and when they can be removed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def names(application_id) -> list[str]:
         ("公文.ofd", files.ofd(), attachments.OFD),
     ],
 )
-def test_a_file_is_taken_for_what_it_is(name, content, media_type):
+def test_the_media_type_follows_the_content(name, content, media_type):
     found = attachments.look_at(name, content)
 
     assert (found.name, found.media_type) == (name, media_type)
@@ -123,11 +123,11 @@ def test_other_files_are_refused_by_name(name, content, code):
         ("长" * 300 + ".pdf", "长" * 196 + ".pdf"),
     ],
 )
-def test_names_are_kept_but_for_what_deceives(given, kept):
+def test_deceptive_characters_are_removed_from_file_names(given, kept):
     assert upload(given).name == kept
 
 
-def test_files_are_added_and_let_go_while_it_is_a_draft(draft, actor):
+def test_files_of_a_draft_are_added_and_removed(draft, actor):
     change(draft, actor, "一.pdf", "二.pdf")
     first = attachments.of_application(draft)[0]
     change(draft, actor, "三.pdf", remove=[first.id])
@@ -146,7 +146,7 @@ def test_files_are_added_and_let_go_while_it_is_a_draft(draft, actor):
     ]
 
 
-def test_what_was_handed_in_stays_until_it_is_returned(draft, actor, app):
+def test_submitted_files_stay_until_the_application_is_returned(draft, actor, app):
     change(draft, actor, "一.pdf")
     (kept,) = attachments.of_application(draft)
     with transaction():
@@ -193,7 +193,7 @@ def test_nobody_else_changes_them(draft, actor, app):
     assert names(draft) == []
 
 
-def test_a_file_of_another_application_is_not_let_go(draft, operator, actor, cea):
+def test_a_file_of_another_application_is_not_removed(draft, operator, actor, cea):
     other = factories.draft(CANCELLATION, operator, {cea: 1}, reason="碳中和")
     change(other, actor, "一.pdf")
     change(draft, actor, remove=[attachments.of_application(other)[0].id])

@@ -1,4 +1,4 @@
-"""冻结, 解冻, 收缴, 退还, 限制: upon a document, by two officers (domain.md R112-R120, decisions 7 and 8)."""
+"""冻结, 解冻, 收缴, 退还, 限制: by two officers, on a document (domain.md R112-R120, decisions 7 and 8)."""
 
 from __future__ import annotations
 

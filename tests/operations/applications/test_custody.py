@@ -208,7 +208,7 @@ def test_an_enterprise_cannot_link_itself_with_others(party):
 
 
 def test_the_merger_of_the_manual(party):
-    """A goes into B: everything is deposited and comes back under B's name."""
+    """A merges into B: everything is deposited and returned to B."""
     deposit = deposited(party.of_a, {party.cea: 500_000}, party.checker)
     link(party.a, [party.b], party.maker, party.checker)
 
@@ -285,7 +285,7 @@ def test_the_registry_sends_it_back_and_all_are_asked_anew(party, deposit):
         approve(made, party.checker)
 
 
-def test_who_gets_nothing_any_more_is_not_asked_any_more(party, deposit):
+def test_a_removed_receiver_is_not_asked(party, deposit):
     made = returning(party.of_a, deposit, {party.b: 1, party.c: 1})
     send_back(made, party.of_c)
     edited(made, party.of_a, distribution(deposit, {party.b: 2}))
@@ -374,7 +374,7 @@ def test_r104_the_shares_of_one_application_add_up(party, deposit):
 
 
 def test_r104_each_deposit_is_its_own(party, deposit):
-    """Another deposit of the same instrument does not lend its tonnes."""
+    """Another deposit of the same instrument does not count."""
     deposited(party.of_a, {party.cea: 200_000}, party.checker)
     made = drafted(party.of_a, distribution(deposit, {party.b: 300_001}))
     with nothing_moves(), pytest.raises(InsufficientQuantity) as refusal:
@@ -390,7 +390,7 @@ def test_a_deposit_under_review_cannot_be_returned(party, deposit):
 
 
 def test_anothers_deposit_cannot_be_returned(party, deposit):
-    """D is linked with B, and asks for what A has in custody."""
+    """D is linked with B and tries A's deposit."""
     link(party.d, [party.b], party.maker, party.checker)
     made = drafted(party.of_d, distribution(deposit, {party.b: 9}))
     with nothing_moves(), pytest.raises(InsufficientQuantity):
@@ -441,7 +441,7 @@ def test_a_restricted_receiver_still_receives(party, deposit):
     assert holds(party.b, party.cea) == {"available": 5}
 
 
-def test_a_depositor_restricted_meanwhile_holds_it_up(party, deposit):
+def test_a_restriction_of_the_depositor_blocks_the_return(party, deposit):
     made = returning(party.of_a, deposit, {party.b: 5})
     restrict(party.a)
     with nothing_moves(), pytest.raises(NotAllowed) as refusal:
@@ -456,7 +456,7 @@ def test_a_depositor_restricted_meanwhile_holds_it_up(party, deposit):
 
 
 def test_the_registrys_no_and_yes_are_by_people_who_had_no_part_in_it(party, deposit):
-    """Officers of the registry start no returns; who approved last time may do so again."""
+    """Officers of the registry start no returns; the previous reviewer may approve again."""
     made = returning(party.of_a, deposit, {party.b: 5})
     approve(made, party.of_b)
     send_back(made, party.checker)

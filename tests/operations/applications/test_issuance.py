@@ -35,7 +35,7 @@ HEADINGS = "会员编号,统一社会信用代码,企业名称,标的编码,发�
 
 @pytest.fixture(autouse=True)
 def _in_chinese(app):
-    """The table's headings and types are read as people write them."""
+    """Headings and types of the table are Chinese."""
     with force_locale("zh"):
         yield
 
@@ -54,7 +54,7 @@ def issued(what):
 # One by one ----------------------------------------------------------------------------------
 
 
-def test_nothing_comes_into_being_before_the_second_yes(plant, cea, maker, checker):
+def test_nothing_is_issued_before_the_second_approval(plant, cea, maker, checker):
     made = entered("issuance", plant, maker, lines={cea: 700}, category="approved")
     assert (quantity(plant, cea), issued(cea)) == (0, 0)
 
@@ -83,7 +83,7 @@ def test_an_issue_says_what_it_is(plant, cea, maker, category):
 
 @pytest.mark.parametrize("category", ["pre_allocation", "approved"])
 def test_what_is_issued_once_is_issued_once(plant, cea, maker, checker, category):
-    """An application that was sent back does not come a second time beside another (R26)."""
+    """A returned application is not submitted again beside another one (R26)."""
     late = entered("issuance", plant, maker, lines={cea: 100}, category=category, submits=False)
     first = entered("issuance", plant, maker, lines={cea: 700}, category=category)
     for is_issued in (False, True):
@@ -182,7 +182,7 @@ def take(table, maker, **more):
 
 
 def refused(table, maker, **more):
-    """Import, expect a refusal, assert that nothing at all was made, and return what was wrong."""
+    """Import, expect a refusal, assert that nothing was stored, and return the errors."""
     with nothing_moves(), pytest.raises(RuleError):
         take(table, maker, **more)
     db.session.rollback()

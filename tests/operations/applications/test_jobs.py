@@ -1,4 +1,4 @@
-"""Jobs: there exactly if their act is, taken up where they were, in the name of who started them."""
+"""Jobs: transactional, resumable, run in the name of the member who started them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CANCELLATION = "voluntary_cancellation"
 
 @pytest.fixture
 def counting(monkeypatch) -> list[list[int]]:
-    """A kind that writes each item into the log, refuses multiples of five, and tells its chunks."""
+    """A kind of job that logs each item, refuses multiples of five, and records its chunks."""
     chunks: list[list[int]] = []
 
     def step(work: Work) -> Chunk:
@@ -46,7 +46,7 @@ def counting(monkeypatch) -> list[list[int]]:
         return Chunk(len(items) - len(refused), refused, {"last": items[-1]})
 
     monkeypatch.setitem(
-        jobs.KINDS, "toy", JobKind("toy", "Toy", step, permission=("can_bulk", "ReviewView"))
+        jobs.JOB_KINDS, "toy", JobKind("toy", "Toy", step, permission=("can_bulk", "ReviewView"))
     )
     return chunks
 
@@ -67,7 +67,7 @@ def read(job_id: int) -> Job:
     return db.session.get_one(Job, job_id, populate_existing=True)
 
 
-def dealt_with() -> list[int]:
+def processed() -> list[int]:
     db.session.rollback()
     rows = db.session.scalars(
         db.select(OperationLog.subject).where(OperationLog.action == "toy.item")
@@ -83,7 +83,7 @@ def queued() -> list[tuple[str, dict]]:
     return [tuple(row) for row in rows]
 
 
-def test_a_job_is_there_exactly_if_its_act_is(app, officer, counting):
+def test_a_job_is_queued_in_the_transaction_of_its_act(app, officer, counting):
     actor = Actor.of(officer)
     jobs.start("toy", {"items": [1]}, actor, total=1, now=clock.now())
     db.session.rollback()
@@ -115,10 +115,10 @@ def test_a_job_that_is_over_is_not_done_again(app, officer, counting):
     job_id = begin(officer)
     work(app, job_id)
     work(app, job_id)
-    assert dealt_with() == list(range(1, 11))
+    assert processed() == list(range(1, 11))
 
 
-def test_a_job_goes_on_behind_the_last_chunk_that_was_committed(app, officer, counting):
+def test_a_job_resumes_after_the_last_committed_chunk(app, officer, counting):
     job_id = begin(officer)
     with transaction():
         jobs.advance(job_id, now=clock.now())
@@ -127,7 +127,7 @@ def test_a_job_goes_on_behind_the_last_chunk_that_was_committed(app, officer, co
 
     work(app, job_id)
     assert counting == [[1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 8], [9, 10]]
-    assert dealt_with() == list(range(1, 11))
+    assert processed() == list(range(1, 11))
     assert db.session.query(JobFailure).count() == 2
 
 
@@ -144,7 +144,7 @@ def test_two_workers_on_one_job_do_each_item_once(app, officer, counting):
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert dealt_with() == list(range(1, 61))
+    assert processed() == list(range(1, 61))
     assert (read(job_id).done, read(job_id).failed) == (48, 12)
 
 
@@ -155,15 +155,15 @@ def test_a_stopped_worker_leaves_the_rest_to_another(app, officer, counting):
         worker.work_through(app, job_id, lambda: next(asked))
     assert (read(job_id).state, read(job_id).position) == ("running", 4)
     work(app, job_id)
-    assert dealt_with() == list(range(1, 11))
+    assert processed() == list(range(1, 11))
 
 
-def test_a_fault_of_ours_ends_the_job_and_takes_its_chunk_back(app, officer, monkeypatch):
+def test_an_unexpected_error_ends_the_job_and_rolls_back_its_chunk(app, officer, monkeypatch):
     def step(work: Work) -> Chunk:
         log.record(work.actor, "toy.item", subject="1")
         raise ZeroDivisionError
 
-    monkeypatch.setitem(jobs.KINDS, "broken", JobKind("broken", "Broken", step))
+    monkeypatch.setitem(jobs.JOB_KINDS, "broken", JobKind("broken", "Broken", step))
     job_id = begin(officer, kind="broken")
     with pytest.raises(ZeroDivisionError):
         work(app, job_id)
@@ -171,11 +171,11 @@ def test_a_fault_of_ours_ends_the_job_and_takes_its_chunk_back(app, officer, mon
         "failed",
         "系统发生错误，已处理的不会撤销",
     )
-    assert dealt_with() == []
+    assert processed() == []
 
 
 def test_a_step_that_gets_nowhere_is_a_fault(app, officer, monkeypatch):
-    monkeypatch.setitem(jobs.KINDS, "idle", JobKind("idle", "Idle", lambda work: Chunk()))
+    monkeypatch.setitem(jobs.JOB_KINDS, "idle", JobKind("idle", "Idle", lambda work: Chunk()))
     with pytest.raises(AssertionError, match="answers for each"):
         work(app, begin(officer, kind="idle"))
 
@@ -192,7 +192,7 @@ def _demote(officer: Member) -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), [(_disable, "已被停用"), (_demote, "没有此项权限")])
-def test_the_member_s_standing_counts_at_every_chunk(app, officer, counting, change, reason):
+def test_the_member_is_checked_at_every_chunk(app, officer, counting, change, reason):
     job_id = begin(officer)
     with transaction():
         jobs.advance(job_id, now=clock.now())
@@ -201,7 +201,7 @@ def test_the_member_s_standing_counts_at_every_chunk(app, officer, counting, cha
     work(app, job_id)
     assert (read(job_id).state, read(job_id).position) == ("failed", 4)
     assert reason in read(job_id).error
-    assert dealt_with() == [1, 2, 3, 4]
+    assert processed() == [1, 2, 3, 4]
 
 
 def test_a_member_stops_a_job_of_their_own(app, officer, counting):
@@ -213,7 +213,7 @@ def test_a_member_stops_a_job_of_their_own(app, officer, counting):
     with transaction():
         jobs.abort(job_id, Actor.of(officer), now=clock.now())
     work(app, job_id)
-    assert (read(job_id).state, dealt_with()) == ("aborted", [1, 2, 3, 4])
+    assert (read(job_id).state, processed()) == ("aborted", [1, 2, 3, 4])
     with pytest.raises(NotAllowed), transaction():
         jobs.abort(job_id, Actor.of(officer), now=clock.now())
 
@@ -306,7 +306,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 
 def test_a_killed_worker_s_job_is_taken_up_by_another(app, officer, settings, monkeypatch):
-    monkeypatch.setitem(jobs.KINDS, "slow", JobKind("slow", "Slow", lambda work: Chunk()))
+    monkeypatch.setitem(jobs.JOB_KINDS, "slow", JobKind("slow", "Slow", lambda work: Chunk()))
     job_id = begin(officer, 12, "slow")
     with process(settings, "tests/faults/slow_worker.py") as first:
         wait_for(lambda: read(job_id).position >= 4)
@@ -315,7 +315,7 @@ def test_a_killed_worker_s_job_is_taken_up_by_another(app, officer, settings, mo
     assert read(job_id).state == "running"
     with process(settings, "tests/faults/slow_worker.py"):
         wait_for(lambda: read(job_id).state == "done")
-    assert dealt_with() == list(range(1, 13))
+    assert processed() == list(range(1, 13))
 
 
 def test_the_worker_delivers_and_ends_with_the_process_that_started_it(app, settings):

@@ -1,4 +1,4 @@
-"""The numbers that people read: padded with zeros, never cut, however many there have been."""
+"""Human-readable numbers: zero-padded, never truncated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
 
 @pytest.fixture
 def reached(cluster):
-    """Return a function that lets a table's ids go on after a number, until the test is over."""
+    """Return a function that sets a sequence for the rest of the test."""
     before = []
 
     def set_to(table: str, last: int) -> None:

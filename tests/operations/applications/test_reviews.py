@@ -1,4 +1,4 @@
-"""Review: an authority approves or sends back, in batches, and nobody reviews what is theirs."""
+"""Review: approval and return, in batches, and never of one's own applications."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_bulk_review_reports_each(operator, cea, hubei, hunan, holds):
 
 @pytest.fixture
 def queries(app):
-    """Return the list that every statement sent to the database is added to."""
+    """Return the list to which every statement is added."""
     sent: list[str] = []
 
     def note(_connection, _cursor, statement, *_rest):

@@ -1,4 +1,4 @@
-"""Attestations: issued once, of frozen facts, found by their code."""
+"""Attestations: issued once, with frozen facts, found by their code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def notice(plant, cea):
 
 
 def surrendered(notice_id, operator, cea, quantity):
-    """Write an approved surrender; how it comes about is another test's."""
+    """Write an approved surrender directly."""
     with transaction():
         db.session.execute(
             text(
@@ -196,7 +196,7 @@ def test_compliance_is_certified_once_it_is_fulfilled(notice, operator, cea, off
     assert attestations.certify_notice(notice, SYSTEM, clock.now()).number == found.number
 
 
-def test_nothing_is_certified_of_nothing(officer):
+def test_empty_batches_issue_no_certificates(officer):
     attestations.certify_cancellations([], officer, clock.now())
     attestations.certify_compliance([], officer, clock.now())
 

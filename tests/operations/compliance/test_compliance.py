@@ -101,7 +101,7 @@ def change_scope(notice, accepted, percent=ZERO, *, by):
 
 
 def refund(of, tonnes, notice, *, by, what=None):
-    """Start and submit a refund that draws on the first line of a surrender."""
+    """Start and submit a refund of the first line of a surrender."""
     line = db.session.get_one(Application, of).lines[0]
     content = engine.Draft(
         "surrender_refund",
@@ -120,7 +120,7 @@ def refund(of, tonnes, notice, *, by, what=None):
 
 
 def figures(notice):
-    found = notices.standing()
+    found = notices.surrender_figures()
     row = db.session.execute(
         select(*found.c).select_from(Notice).join(found, text("true")).where(Notice.id == notice)
     ).one()
@@ -163,7 +163,7 @@ def test_what_is_pending_is_locked(plant, operator, hubei, maker):
 
 
 def test_returned_it_unlocks_and_can_be_submitted_again(plant, operator, cea, holds, hubei, maker):
-    """R72: a draft locks nothing; what is sent back returns, is changed and submitted again."""
+    """R72: a draft reserves nothing; a returned one is released, changed and submitted again."""
     notice = issue(plant, [cea], 700, by=maker)
     waiting = draft("surrender", operator, {cea: 700}, notice_id=notice)
     assert holds() == {"available": 700}
@@ -183,7 +183,7 @@ def test_returned_it_unlocks_and_can_be_submitted_again(plant, operator, cea, ho
 
 
 def test_approved_it_counts_for_good(plant, operator, cea, holds, hubei, maker):
-    """R73: the units leave the holding, and nothing takes an approved surrender back."""
+    """R73: the tonnes leave the holding; an approved surrender cannot be withdrawn."""
     notice = issue(plant, [cea], 700, by=maker)
     case = surrender(operator, {cea: 450}, notice)
 
@@ -207,7 +207,7 @@ def test_approved_it_counts_for_good(plant, operator, cea, holds, hubei, maker):
     [(2025, (2025, 2026), (2020, 2023, 2024)), (2023, (2020, 2022, 2023), (2024,))],
 )
 def test_only_the_scope_s_vintages_count(plant, operator, maker, year, accepted, refused):
-    """R74: which vintages count is data of each notice."""
+    """R74: accepted vintages are data of each notice."""
     vintages = {each: instrument(f"CEA{each}", vintage=each) for each in (*accepted, *refused)}
     for each in vintages.values():
         give(plant, each, 10)
@@ -283,7 +283,7 @@ def test_another_province_neither_sees_nor_reviews_it(plant, operator, cea, make
 def test_of_three_reviewed_at_once_one_that_was_decided_is_reported(
     plant, operator, cea, hubei, maker
 ):
-    """R79: two are approved, one is reported; each has an event and a log row of its own."""
+    """R79: two are approved, one is reported; each has its own event and log row."""
     notice = issue(plant, [cea], 300, by=maker)
     ids = [surrender(operator, {cea: 100}, notice).id for _ in range(3)]
     with transaction():
@@ -299,7 +299,7 @@ def test_of_three_reviewed_at_once_one_that_was_decided_is_reported(
 
 
 def test_an_approval_looks_at_the_notice_again(plant, operator, cea, hubei, maker):
-    """Lowered meanwhile: what is pending no longer fits, and the reviewer is told the figures."""
+    """Lowered meanwhile: the pending quantity no longer fits; the reviewer sees the figures."""
     notice = issue(plant, [cea], 500, by=maker)
     case = surrender(operator, {cea: 500}, notice)
     adjust(notice, 300, by=maker).one()
@@ -409,7 +409,7 @@ def test_another_province_s_notice_does_not_exist(plant, cea, maker):
     assert db.session.get_one(Notice, notice).obligation == 1000
 
 
-def test_it_sinks_beneath_what_was_surrendered_only_after_a_refund(
+def test_lowering_below_the_surrendered_quantity_needs_a_refund(
     plant, operator, hubei, maker, checker
 ):
     """R83: 1,000,000 surrendered, lowered to 950,000: the excess of 50,000 is refunded first."""
@@ -439,7 +439,9 @@ def test_it_sinks_beneath_what_was_surrendered_only_after_a_refund(
     assert verify_ledger().is_sound
 
 
-def test_the_database_itself_keeps_the_obligation_up(plant, operator, cea, hubei, maker):
+def test_the_database_refuses_an_obligation_below_the_surrendered_quantity(
+    plant, operator, cea, hubei, maker
+):
     notice = issue(plant, [cea], 500, by=maker)
     approve(surrender(operator, {cea: 500}, notice).id, by=hubei).one()
     statement = text("UPDATE notice SET obligation = 499 WHERE id = :id")
@@ -495,7 +497,7 @@ def test_a_lowered_obligation_keeps_its_ccer_within_the_share(
     assert refusal.value.code == "offset_beneath"
 
 
-def test_ccer_that_waits_does_not_hold_up_allowances(plant, operator, cea, ccer, hubei, maker):
+def test_pending_ccer_does_not_block_allowances(plant, operator, cea, ccer, hubei, maker):
     give(plant, ccer, 50)
     notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
     surrender(operator, {ccer: 50}, notice)

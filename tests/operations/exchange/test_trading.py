@@ -1,4 +1,4 @@
-"""What the exchange's machine asks for, and the permission that an enterprise gives it."""
+"""Requests of the exchange's system, and the transfer permission."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_with_permission_the_tonnes_leave_at_once(plant, operator, cea, holds):
     assert holds() == {"available": 600, "pending_to_trading": 100}
 
 
-def test_the_way_home_needs_no_permission(plant, cea, holds):
+def test_a_transfer_to_the_registry_needs_no_permission(plant, cea, holds):
     give(plant, cea, 50, Bucket.TRADING)
 
     (answer,) = receive(ask("T1", plant, cea, 50, "out"))
@@ -88,7 +88,7 @@ def test_a_refusal_is_final_for_its_number(plant, operator, cea):
         assert receive(ask("T1", plant, cea, 100)) == first
 
 
-def test_each_of_a_batch_stands_for_itself(plant, operator, cea, holds):
+def test_each_request_of_a_batch_is_independent(plant, operator, cea, holds):
     permit(plant, operator)
     other = account("乙水泥有限公司")
 
@@ -179,9 +179,7 @@ def test_a_number_twice_in_one_batch_with_other_content_is_carried_out_once(
 @pytest.mark.parametrize(
     ("number", "tonnes"), [("", 1), ("x" * 61, 1), ("T1", 0), ("T1", -5), ("T1", 10**12 + 1)]
 )
-def test_what_the_registry_cannot_keep_is_answered_and_stops_nobody(
-    plant, operator, cea, number, tonnes
-):
+def test_a_request_that_cannot_be_stored_is_refused_alone(plant, operator, cea, number, tonnes):
     permit(plant, operator)
 
     bad, good = receive(ask(number, plant, cea, tonnes), ask("T2", plant, cea, 1))

@@ -1,4 +1,4 @@
-"""What an import leaves while its signature is missing: drafts that are submitted, or withdrawn, together."""
+"""Unsigned imports: drafts that are submitted or withdrawn together."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ FILES = Path(__file__).resolve().parent / "files"
 
 
 def test_names_are_compared_as_people_read_them_and_kept_as_registered(cea, maker):
-    """Brackets of either width, 〇 or ○: what was registered is what stands on the issuance."""
+    """Brackets of either width, 〇 or ○: the issuance shows the registered name."""
     names = [
         "湖北示例（襄阳）发电有限公司",
         "湖北示例(十堰)发电有限公司",

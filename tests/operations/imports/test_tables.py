@@ -1,4 +1,4 @@
-"""Tables as files: what is read, what is refused, and where the report says it stands."""
+"""Tables as files: what is read, what is refused, and positions of errors."""
 
 from __future__ import annotations
 

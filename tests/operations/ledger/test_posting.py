@@ -1,4 +1,4 @@
-"""The one posting path: many requests in one call, all or none, and nothing twice."""
+"""The one posting path: many requests in one call, all or none, idempotent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_request_key_posts_once_for_ever(plant, cea):
         post(*(request(within(plant.id, cea.id, *OUT, 5), key="two") for _ in range(2)))
 
 
-def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
+def test_a_posting_is_reversed_completely_and_once(plant, cea, holds):
     cea21 = instrument("CEA21")
     give(plant, cea21, 50)
     made = post(
@@ -81,7 +81,7 @@ def test_a_reversal_turns_every_movement_round_once(plant, cea, holds):
     assert verify_ledger().is_sound
 
 
-def test_what_was_spent_meanwhile_cannot_be_turned_round(plant, cea, holds):
+def test_spent_tonnes_cannot_be_reversed(plant, cea, holds):
     made = post(request(within(plant.id, cea.id, *OUT, 700), key="k"))["k"]
     post(request(within(plant.id, cea.id, Bucket.TRADING, Bucket.CANCELLED, 1)))
 
@@ -102,7 +102,7 @@ def test_a_movement_between_accounts_opens_the_receivers_holding(plant, cea, hol
     assert verify_ledger().is_sound
 
 
-def test_a_pocket_that_never_held_anything_gives_nothing(plant, cea):
+def test_a_debit_without_a_holding_fails(plant, cea):
     empty = instrument("CEA21")
 
     # The trigger finds no holding to take from: a fault of ours, not a rule for people.

@@ -1,4 +1,4 @@
-"""Day-end: what was in transit arrives, once, all or none (domain.md 6.4, 结算规则 7)."""
+"""Day-end: quantities in transit are settled, once, all or none (domain.md 6.4, 结算规则 7)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def bring_home(plant, what, tonnes, now):
         engine.submit([made], EXCHANGE, now=now).one()
 
 
-def test_both_directions_arrive_and_are_counted(plant, operator, cea, holds):
+def test_both_directions_settle_and_are_counted(plant, operator, cea, holds):
     give(plant, cea, 200, Bucket.TRADING)
     other = account("乙水泥有限公司")
     give(other, cea, 50)
@@ -111,7 +111,7 @@ def test_a_day_without_trading_is_not_settled(operator, cea):
         settle(SATURDAY)
 
 
-def test_no_day_is_settled_behind_a_later_one(operator, cea):
+def test_days_are_settled_in_order(operator, cea):
     settle(MONDAY)
 
     with nothing_moves(), pytest.raises(RuleError, match="2026-11-20 lies before"):

@@ -1,4 +1,4 @@
-"""verify_ledger: silent on a sound ledger, and naming the key of everything that was tampered with."""
+"""verify_ledger: no faults on a sound ledger; every manipulation is reported with its key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.factories import account, at, confirmed, give, instrument, member, su
 
 @pytest.fixture
 def ledger(app, cluster):
-    """A small ledger with everything in it: issued, submitted, withdrawn, settled, sealed."""
+    """A small ledger: issued, submitted, withdrawn, settled, sealed."""
     plant, other, cea = account(), account("乙水泥有限公司"), instrument()
     operator = member(of=plant)
     give(plant, cea, 700)
@@ -37,7 +37,7 @@ def ledger(app, cluster):
 
 
 class Names:
-    """The parties of the small ledger, and a superuser who tampers with it."""
+    """The parties of the small ledger, and a superuser who manipulates it."""
 
     def __init__(self, plant, other, cea, operator, cluster):
         self.plant, self.cea, self.cluster = plant.id, cea.id, cluster
@@ -47,7 +47,7 @@ class Names:
         return f"holding {self.plant}/{self.cea}"
 
     def tamper(self, *statements: str) -> None:
-        """Do as the superuser what nobody may do, with every trigger put aside."""
+        """Run statements as superuser, all triggers disabled."""
         with self.cluster.connect("registry") as connection:
             connection.execute("SET session_replication_role = replica")
             for statement in statements:
@@ -293,7 +293,7 @@ def test_a_second_reversal_is_found(ledger):
 
 
 def test_a_consistent_rewrite_is_caught_by_the_seal_alone(ledger):
-    """Movement, entries, balances and the national account are all changed so that they agree."""
+    """Movement, entries, balances and issuance account are changed consistently."""
     first = ledger.last("movement", f"to_account = {ledger.plant} AND from_account = 1")
     ledger.tamper(
         f"UPDATE movement SET quantity = 800 WHERE id = {first}",
@@ -357,7 +357,7 @@ def test_a_line_changed_after_submission_is_found(ledger):
 
 
 class Pledge(Kind):
-    """质押: tonnes stand frozen for a creditor until they are released, in parts."""
+    """质押: tonnes are frozen for a creditor until they are released, in parts."""
 
     code = "pledge"
     title = "Pledge"

@@ -1,4 +1,4 @@
-"""Certificates of people: the two codes, one certificate, and what ends it."""
+"""Members' certificates: enrolment by two codes, one certificate each, revocation."""
 
 from __future__ import annotations
 
@@ -183,14 +183,14 @@ def test_a_bad_request_costs_no_try(codes):
 
 
 def test_the_state_of_the_codes_is_not_told_to_who_lacks_them(codes):
-    """A bad request with a wrong code says nothing about the request."""
+    """An invalid request with a wrong code gets no detail about the request."""
     with pytest.raises(InvalidCodes), transaction():
         certificates.enrol(codes.reference, wrong(codes), b"garbage", VISITOR, now=NOW)
 
 
 @pytest.fixture
 def together(together):
-    """The same, in one list of what acts returned or were refused with."""
+    """As `together`, with results and refusals in one list."""
 
     def run(*acts):
         results = together(*acts)
@@ -279,7 +279,7 @@ def test_a_disabled_person_gets_nothing(codes, operator, officer):
 def test_codes_used_while_the_person_is_disabled_lead_to_nothing_that_counts(
     codes, operator, officer, together
 ):
-    """Whichever comes first: no certificate at all, or one that is suspended with the rest."""
+    """In either order: no certificate, or a suspended one."""
 
     def disable():
         with transaction():
@@ -371,7 +371,7 @@ def test_suspended_and_resumed(codes, officer):
 
 
 def owner_is_refused(cluster, statement: str) -> str:
-    """Run a statement as the owner of the tables, and return why it was refused."""
+    """Run a statement as the owner of the tables, and return the refusal."""
     with cluster.connect("registry") as connection:
         connection.execute("SET ROLE registry_owner")
         with pytest.raises(psycopg.Error) as refusal:
@@ -545,7 +545,7 @@ def test_the_list_follows_what_happens(codes, officer):
 
 
 def test_another_authority_makes_a_list_of_its_own_at_once(codes, monkeypatch):
-    """What is signed under it is kept with the list of its own certificates."""
+    """Its signatures are stored with its own list."""
     enrolled(codes)
     publish()
     assert not certificates.is_crl_due(NOW)

@@ -1,4 +1,4 @@
-"""通知公告: one writes, another publishes; who is addressed reads, once; nothing is deleted."""
+"""通知公告: written and published by two officers, read by the audience; never deleted."""
 
 from __future__ import annotations
 

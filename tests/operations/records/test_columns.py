@@ -33,13 +33,13 @@ ROWS = st.tuples(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=st.lists(ROWS, max_size=5))
-def test_what_is_sent_comes_back(app, rows):
+def test_text_columns_round_trip(app, rows):
     columns = zip(*rows, strict=True) if rows else ((),) * 5
     sent = dict(zip(("texts", "numbers", "days", "small", "ids"), map(list, columns), strict=True))
     assert [tuple(row[:5]) for row in db.session.execute(SENT_BACK, sent)] == rows
 
 
-def test_moments_and_shares_come_back(app):
+def test_datetimes_and_decimals_round_trip(app):
     moments = [datetime(2026, 12, 31, 23, 59, 59, 5, timezone(timedelta(hours=8))), None]
     shares = [Decimal("5.25"), None]
     statement = typed(

@@ -1,4 +1,4 @@
-"""Every ideograph of GB 18030 is drawn on certificates; what is not is refused by name and place."""
+"""Certificates can draw every ideograph of GB 18030; other characters are refused with their position."""
 
 from __future__ import annotations
 

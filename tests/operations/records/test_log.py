@@ -1,4 +1,4 @@
-"""The logs' chain: silent while nobody rewrites it, and naming the row of everything that was done to it."""
+"""The chained logs: no faults when untouched; every manipulation is reported with its row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.signing import needs_sm2
 
 
 class Logs:
-    """Ten acts and three attempts to sign in, in two blocks, and a superuser who tampers with them."""
+    """Ten acts and three sign-in attempts, in two blocks, and a superuser who manipulates them."""
 
     def __init__(self, cluster):
         self.cluster = cluster
@@ -52,7 +52,7 @@ class Logs:
             return log.seal()
 
     def tamper(self, *statements: str) -> None:
-        """Do as the superuser what nobody may do, with every trigger put aside."""
+        """Run statements as superuser, all triggers disabled."""
         with self.cluster.connect("registry") as connection:
             connection.execute("SET session_replication_role = replica")
             for statement in statements:
@@ -66,7 +66,7 @@ def logs(app, cluster):
 
 @pytest.fixture
 def heads(tmp_path):
-    """A folder for heads, what signs them, and the key that reads them."""
+    """A folder for heads, with signing and verification keys."""
     sign, public = log_head.file_key(tmp_path / "key.pem")
     return tmp_path / "heads", sign, public
 

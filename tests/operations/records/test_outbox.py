@@ -1,4 +1,4 @@
-"""Messages: written with the act, delivered after it by a real mail server and a real gateway."""
+"""Messages: queued in a transaction, delivered later by a real mail server and a real gateway."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write(*messages: Message) -> int:
 
 
 def make_due(cluster) -> None:
-    """Let the time until the next try pass."""
+    """Move the next try into the past."""
     db.session.rollback()
     with cluster.connect("registry") as connection:
         connection.execute("UPDATE outbox_message SET due_at = now() - interval '1 second'")
@@ -66,7 +66,7 @@ def make_due(cluster) -> None:
 # Writing ------------------------------------------------------------------------------------
 
 
-def test_a_message_is_there_exactly_if_its_act_is(app):
+def test_a_message_is_queued_in_the_transaction_of_its_act(app):
     with pytest.raises(RuleError):
         write(MAIL, replace(MAIL, recipient="nobody"))
     assert db.session.query(OutboxMessage).count() == 0
@@ -192,7 +192,7 @@ def test_a_message_whose_workers_all_die_is_given_up(app, settings, cluster):
 
 @dataclass
 class Mails:
-    """A mail server's handler: keeps what it takes, and answers as a test wants."""
+    """A mail server's handler with scripted answers."""
 
     taken: list[email.message.EmailMessage] = field(default_factory=list)
     answer: str = "250 OK"
@@ -218,7 +218,7 @@ def mails() -> Mails:
 
 @pytest.fixture
 def mail_server(mails, settings) -> Iterator:
-    """Settings that lead to a mail server in clear on the loopback address."""
+    """Settings for a plain-text mail server on loopback."""
     controller = Controller(mails, hostname="127.0.0.1", port=_free_port())
     controller.start()
     yield replace(
@@ -275,14 +275,14 @@ def test_one_bad_address_does_not_stop_the_next_mail(app, mails, mail_server):
     assert [row(0).state, row(1).state] == ["failed", "failed"]
 
 
-def test_the_words_of_a_server_about_a_secret_are_not_kept(app, mails, mail_server):
+def test_a_reply_that_quotes_a_secret_is_not_stored(app, mails, mail_server):
     mails.answer = "554 refused: 授权码 7H3K-22PQ".encode().decode("ascii", "ignore")
     write(replace(MAIL, has_secret=True))
     delivery.deliver(mail_server, "mail")
     assert (row().body, attempts()) == (None, [(1, "refused", "554")])
 
 
-def test_a_failure_is_tried_again_ever_later_and_then_given_up(app, mails, mail_server, cluster):
+def test_failures_are_retried_with_backoff_and_then_given_up(app, mails, mail_server, cluster):
     mails.answer = "451 busy"
     write(MAIL)
     waits = []
@@ -312,7 +312,7 @@ def test_a_mail_is_sent_once_the_server_is_back(app, mails, mail_server, cluster
 
 
 def test_a_server_that_does_not_answer_is_left(app, mails, mail_server, monkeypatch):
-    monkeypatch.setattr(mail, "STEP", 0.3)
+    monkeypatch.setattr(mail, "REPLY_TIMEOUT", 0.3)
     mails.wait = 1
     write(MAIL)
     delivery.deliver(mail_server, "mail")
@@ -324,7 +324,7 @@ def test_a_server_that_does_not_answer_is_left(app, mails, mail_server, monkeypa
 
 
 def test_a_server_that_drips_is_cut_off(app, settings, monkeypatch):
-    monkeypatch.setattr(mail, "WHOLE", 0.5)
+    monkeypatch.setattr(mail, "MESSAGE_TIMEOUT", 0.5)
     cut_off = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_drip, args=(listener, cut_off), daemon=True).start()
@@ -379,7 +379,7 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def secure_server(mails, settings, certificate) -> Iterator:
-    """Return a function that names a mail server with STARTTLS and signing in."""
+    """Return a function that gives the settings of a mail server with STARTTLS and authentication."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
 
@@ -407,7 +407,7 @@ def secure_server(mails, settings, certificate) -> Iterator:
     controller.stop()
 
 
-def test_a_mail_travels_encrypted_and_signed_in(app, mails, secure_server):
+def test_a_mail_is_sent_over_tls_with_authentication(app, mails, secure_server):
     write(MAIL)
     delivery.deliver(secure_server(), "mail")
     assert attempts() == [(1, "sent", "")]
@@ -422,7 +422,7 @@ def test_a_wrong_password_is_no_reason_to_lose_a_mail(app, mails, secure_server)
     assert "wrong" not in attempts()[0][2]
 
 
-def test_a_server_that_nobody_vouches_for_gets_nothing(app, mails, secure_server):
+def test_an_untrusted_server_certificate_is_refused(app, mails, secure_server):
     write(MAIL)
     delivery.deliver(secure_server(ca=""), "mail")
     assert (row().state, mails.taken) == ("queued", [])
@@ -434,7 +434,7 @@ def test_a_server_that_nobody_vouches_for_gets_nothing(app, mails, secure_server
 
 @dataclass
 class Gateway:
-    """What the gateway on the loopback address was sent, and how it answers."""
+    """A text message gateway on loopback with scripted answers."""
 
     url: str = ""
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Parameters: a value holds from its day on, the day before keeps the former one, and all is kept."""
+"""Parameters: values hold from a day on, and every setting is kept."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_cut_off_of_a_settled_day_stays(administrator):
 
 
 def test_a_stored_value_out_of_its_limits_does_not_hold(app, administrator, caplog):
-    """Limits may become narrower with a release: the default is then safer than what was set."""
+    """A release may narrow the limits: then the default applies."""
     with transaction():
         db.session.add(
             Parameter(name="lock_failures", value="999", effective_from=TODAY, reason="x")

@@ -1,4 +1,4 @@
-"""Personal data in their tables: encrypted, moved to a new key, and read in clear under record."""
+"""Personal data: encrypted, re-encrypted under a new key, and read in clear with a log row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHONE, IDENTITY, BANK = "13812341234", "420106199001011234", "622202001234567812
 
 @pytest.fixture
 def detail(app):
-    """The details of 甲, written under the present key."""
+    """The details of 甲 under the current key."""
     plant = account()
     with transaction():
         db.session.merge(
@@ -36,7 +36,7 @@ def detail(app):
 
 @pytest.fixture
 def new_key(app):
-    """A key that comes before the present one, taken back afterwards."""
+    """A newer key, removed afterwards."""
     before = encrypted.keys()
     ring = replace(before, current="new", secrets={"new": b"n" * 32, **before.secrets})
     encrypted.set_keys(lambda: ring)

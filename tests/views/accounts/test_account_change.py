@@ -1,4 +1,4 @@
-"""账户信息修改 on its pages: the form, the reviewer's comparison, and who reads what in clear."""
+"""账户信息修改 on its pages: the form, the reviewer's comparison, reading in clear."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ PAGE = "/account-changes"
 
 @pytest.fixture
 def known(plant):
-    """What is known of the plant already."""
+    """The current details of the plant."""
     with transaction():
         details.set_details(plant.id, DETAILS)
     return DETAILS
 
 
 def typed(**values: str) -> dict[str, str]:
-    """Return the form as it is shown to somebody: personal fields are empty."""
+    """Return the form data as rendered: personal fields are blank."""
     shown = {name: "" if name in MASKED else value for name, value in DETAILS.items()}
     return shown | values
 

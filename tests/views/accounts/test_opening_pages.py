@@ -1,4 +1,4 @@
-"""开户 on screen: the table, its report, the form, the second officer, and the first letters."""
+"""开户 on screen: import, report, form, second officer, first letters."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_draft_keeps_its_personal_data_out_of_the_page(browser):
     assert "personal_data.read" in {row.action for row in db.session.query(OperationLog)}
 
 
-def test_the_checker_looks_and_does_not_write(sign_in, checker, maker):
+def test_the_checker_can_only_read(sign_in, checker, maker):
     (made,) = imported([enterprise(1)], maker)
     browser = sign_in(checker)
     assert browser.get(f"/account-openings/{made}").status_code == 200

@@ -1,4 +1,4 @@
-"""系统管理: each act does what it says, is written down, and is refused to everybody else."""
+"""系统管理: each act takes effect, is logged, and is refused to everybody else."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_reset_password_is_shown_once_and_has_to_be_changed(people, browser, o
 
 
 @pytest.mark.parametrize("act", ["send-codes", "reset", "role"])
-def test_nobody_does_it_to_oneself(people, officer, member_of, act):
+def test_administrators_cannot_act_on_themselves(people, officer, member_of, act):
     before = member_of(SECURITY_ADMIN)
     response = send(officer, f"/members/{people[SECURITY_ADMIN]}/{act}", role="auditor")
 
@@ -166,7 +166,7 @@ def test_an_unknown_member_is_not_found(officer, act):
 
 
 @pytest.mark.parametrize("act", ["disable", "enable", "contact", "invite", "confirm"])
-def test_an_unknown_member_is_not_found_by_the_other(system, act):
+def test_an_unknown_member_is_not_found_by_the_system_administrator(system, act):
     assert send(system, f"/members/999999/{act}").status_code == 404
 
 

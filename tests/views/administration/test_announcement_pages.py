@@ -1,4 +1,4 @@
-"""通知公告 on screen: who finds it, what is unread, and what officers may do."""
+"""通知公告 on screen: audience, unread count, and the acts of officers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def publish(officers):
 
 
 def unread(browser) -> str:
-    """Return the number beside the header's sign, "" without one."""
+    """Return the number at the bell in the header, "" without one."""
     found = re.search(r'未读公告: (\d+)"', browser.get("/").text)
     return found[1] if found else ""
 
@@ -77,7 +77,7 @@ def test_all_are_marked_read_at_once(publish, sign_in):
         ("everybody", "31", (404, 200, 404)),
     ],
 )
-def test_to_others_than_its_audience_there_is_none(publish, sign_in, audience, province, answers):
+def test_it_is_not_found_outside_its_audience(publish, sign_in, audience, province, answers):
     made = publish(replace(CONTENT, audience=audience, province=province))
     people = (
         member(of=account()),

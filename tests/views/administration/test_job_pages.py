@@ -1,4 +1,4 @@
-"""任务: one's own jobs, how far they are, what failed; many rows at once become one."""
+"""任务: a member's own jobs, progress, failures; bulk operations that run as jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def job(officer, monkeypatch) -> int:
         ]
         return Chunk(len(items) - len(refused), refused)
 
-    monkeypatch.setitem(jobs.KINDS, "toy", JobKind("toy", "批量审核", step))
+    monkeypatch.setitem(jobs.JOB_KINDS, "toy", JobKind("toy", "批量审核", step))
     with transaction():
         arguments = {"items": list(range(1, 11))}
         return jobs.start("toy", arguments, Actor.of(officer), total=10, now=clock.now())

@@ -1,4 +1,4 @@
-"""系统参数 and 权限表 as their readers meet them, and what the parameters do to signing in."""
+"""系统参数 and 权限表 on screen, and the effect of parameters on signing in."""
 
 from __future__ import annotations
 

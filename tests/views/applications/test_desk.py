@@ -1,4 +1,4 @@
-"""What becomes of a form: sent twice, from two tabs, too late; and of drafts that nobody wants."""
+"""Forms sent twice, from two tabs, or too late; and unwanted drafts."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_what_was_sent_back_meanwhile_is_not_submitted_again_unread(
 
 
 def test_too_late_the_draft_keeps_its_files(browser, plant, cea, monkeypatch):
-    """It was refused for the hour alone: nobody chooses the files again."""
+    """It was refused for the hour alone: the files need not be chosen again."""
     from app.domain.errors import OutsideTradingHours
 
     def refuse(*_args, **_named):
@@ -388,7 +388,7 @@ def test_incomplete_drafts_can_be_deleted_too(app, plant):
 # The picker ---------------------------------------------------------------------------------------
 
 
-def test_what_was_picked_stands_at_an_address_that_can_be_read_again(browser, operator, cea):
+def test_a_picked_form_can_be_reloaded(browser, operator, cea):
     typed = form(cea, 100, "写了一半", button="pick", picked=str(cea.id), request_key=KEY)
     answer = browser.post(NEW, data=typed)
     assert answer.status_code == 303
@@ -403,13 +403,13 @@ def test_what_was_picked_stands_at_an_address_that_can_be_read_again(browser, op
     assert content(the_only()) == (100, "碳中和")
 
 
-def test_what_somebody_typed_is_for_nobody_else(browser, sign_in, colleague, cea):
+def test_stored_form_data_are_private(browser, sign_in, colleague, cea):
     typed = form(cea, 100, "写了一半", button="pick", request_key=KEY)
     place = browser.post(NEW, data=typed).location
     assert "写了一半" not in sign_in(colleague).get(place).text
 
 
-def test_what_was_typed_goes_after_a_day(browser, cea):
+def test_stored_form_data_expire_after_a_day(browser, cea):
     browser.post(NEW, data=form(cea, 100, button="pick", request_key=KEY))
     with transaction():
         db.session.execute(
@@ -483,7 +483,7 @@ def test_the_question_names_tonnes_instruments_and_enterprises(sign_in, operator
 
 
 def question(page: Any) -> dict[str, Any]:
-    """Return what the question would send."""
+    """Return the form data of the question."""
     ids = re.findall(r'name="id" value="(\d+)"', page.text)
     return {"id": ids, "count": value(page, "count"), "state": value(page, "state")}
 
@@ -505,7 +505,7 @@ def test_a_question_whose_rows_changed_says_so(sign_in, operator, plant, cea, of
 def test_a_question_whose_rows_say_something_else_by_now_says_so(
     sign_in, operator, plant, cea, officers
 ):
-    """Withdrawn, changed and submitted again the number is another: sent back it stays the same."""
+    """After withdrawal and a new submission the number is another; after a return it is the same."""
     made = factories.submitted(KIND, operator, {cea: 10}, reason="碳中和").id
     browser = sign_in(officers[0])
     asked = question(browser.post("/reviews/bulk", data={"action": "approve", "id": [made]}))

@@ -1,4 +1,4 @@
-"""待办 and 已办: deciding one by one and many at once, and what stands against it."""
+"""待办 and 已办: single and bulk decisions, and refusals."""
 
 from __future__ import annotations
 

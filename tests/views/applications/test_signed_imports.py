@@ -1,4 +1,4 @@
-"""Imports where submissions are signed: one manifest, all or none; what stays when nobody signs."""
+"""Signed imports: one manifest, all or none; drafts that stay unsigned."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_import_is_signed_once_and_lands_on_its_page(desk, plants, cea, maker
 
 
 def test_a_second_press_finds_it_done(desk, plants, cea, maker, key_of):
-    """Once by the same challenge, once by another tab's."""
+    """With the same challenge, and with another tab's."""
     key = key_of(maker)
     place = upload(desk, lines(plants, cea)).location
     step = step_of(desk.get(place).text)
@@ -275,7 +275,7 @@ def test_enterprises_to_be_opened_are_signed_for_as_well(desk, sign_in, checker,
 
 
 def test_nothing_else_submits():
-    """Whoever calls the engine's 提交 from a page belongs here, and asks for the signature first."""
+    """A page that calls the engine to submit is listed here, and asks for the signature first."""
     app = Path(__file__).resolve().parents[3] / "app"
     callers = {
         path.relative_to(app).as_posix()

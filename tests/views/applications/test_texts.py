@@ -1,4 +1,4 @@
-"""Every text field of every form refuses what is not shown alike; so do comments and bulk questions."""
+"""Every text field of every form applies the rule for texts; so do comments and bulk questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""证明: what the PDF says, who gets it, and what a stranger sees who checks a code."""
+"""证明: content of the PDF, access, and the public check of a code."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ LINES = [
 
 
 @pytest.fixture(autouse=True)
-def _unhurried():
-    attestation._guard.forget()
+def _no_requests_counted():
+    attestation._limit.clear()
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_its_font_travels_with_it(issued):
 
 
 def _rare_fonts(content: bytes) -> int:
-    """Return how many times a page names the font of rare characters."""
+    """Return how many times a page names the rare font."""
     fonts = [
         each.get_object()
         for page in pypdf.PdfReader(io.BytesIO(content)).pages
@@ -134,7 +134,7 @@ def _rare_fonts(content: bytes) -> int:
 
 
 def test_rare_characters_of_a_name_are_drawn_in_a_font_that_has_them(app):
-    """GB 18030 has them, and people are registered with them."""
+    """GB 18030 has them, and they occur in registered names."""
     plant = factories.account("湖北𠮷㑇䶮囍能源有限公司", "42", uscc="914200001234567890")
     found = _issue(plant, application="ZX202611200000123", reason="𬬻与𠮷")
     content = drawing.draw(found, "https://x.example/verify/y")
@@ -204,7 +204,7 @@ def test_anybody_may_check_a_code(client, plant, issued):
         assert "2023年度核定配额 &lt;b&gt;&amp;" in page.text
 
 
-def test_one_that_lapsed_is_said_to_have_lapsed(client, sign_in, plant):
+def test_a_lapsed_certificate_is_reported_as_lapsed(client, sign_in, plant):
     found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
     assert "已失效" not in client.get(f"/verify/{found.code}").text
     with transaction():
@@ -245,21 +245,21 @@ def test_the_form_leads_to_the_codes_own_address(client, issued):
     assert answer.headers["Location"] == f"/verify/{issued.code}"
 
 
-def test_too_many_questions_are_asked_to_wait(client, issued, monkeypatch):
-    monkeypatch.setattr(attestation._guard, "most", 3)
+def test_too_many_checks_from_one_address_are_refused(client, issued, monkeypatch):
+    monkeypatch.setattr(attestation._limit, "most", 3)
     codes = [client.get(f"/verify/{issued.code}").status_code for _ in range(5)]
 
     assert codes == [200, 200, 200, 429, 429]
 
 
-def test_addresses_that_ask_are_forgotten_in_the_end():
-    guard = attestation.Guard(most=1)
-    guard.KEPT = 5
+def test_the_rate_limit_forgets_old_addresses():
+    limit = attestation.RateLimit(most=1)
+    limit.KEPT = 5
     for number in range(50):
-        assert guard.lets(f"192.0.2.{number}")
+        assert limit.allows(f"192.0.2.{number}")
 
-    assert len(guard._seen) == 5
-    assert not guard.lets("192.0.2.49")
+    assert len(limit._seen) == 5
+    assert not limit.allows("192.0.2.49")
 
 
 # The registry's seal

@@ -1,4 +1,4 @@
-"""履约管理 on screen: the enterprise's notices and its form, the officers' notices, statistics, gaps."""
+"""履约管理 on screen: the enterprise's notices and form, officers' notices, statistics, gaps."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ def test_the_list_shows_what_is_due(sign_in, operator, hubei, cea25, notice):
         (600, 21, "已足额"),
     ],
 )
-def test_how_a_notice_stands(
+def test_the_state_of_a_notice(
     sign_in, plant, operator, hubei, maker, cea25, surrendered, day, state
 ):
-    """R81: after the deadline whoever has a gap is overdue."""
+    """R81: after the deadline a notice with a gap is overdue."""
     deadline = factories.at("23:59:59", day=20)
     notice = issue(plant, [cea25], 600, by=maker, deadline=deadline)
     if surrendered:
@@ -523,7 +523,7 @@ def test_one_refund_is_about_one_notice(sign_in, maker, hubei, operator, plant, 
 
 
 def test_completion_is_rounded_down():
-    """R80: 3,377 of 3,378 are 99.97 %; 100 % is for nobody missing."""
+    """R80: 3,377 of 3,378 are 99.97 %; 100 % means all."""
     assert percent(3377, 3378) == "99.97%"
     assert percent(99_999_999, 100_000_000) == "99.99%"
     assert percent(7, 7) == "100.00%"

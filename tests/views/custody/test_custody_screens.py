@@ -1,4 +1,4 @@
-"""存管返还管理 on screen: the forms, what each party sees, and who sees nothing at all."""
+"""存管返还管理 on screen: forms, and what each party sees."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def number(id_: int) -> str:
 
 
 def text(answer) -> str:
-    """Return what stands on a page, without marks."""
+    """Return the text of a page without markup."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.get_data(as_text=True)))
 
 
@@ -341,7 +341,7 @@ def test_a_receiver_sees_its_own_share_alone_and_nothing_of_as_holdings(party, m
 
 
 def test_a_receiver_does_not_read_what_others_wrote(party, made, sign_in):
-    """Their shares may stand in it; the applicant reads everything."""
+    """It may mention their shares; the applicant reads everything."""
     approve(made, party.of_b, comment="乙的意见")
     approve(made, party.of_c, comment="丙要 77 吨")
     shown = text(sign_in(party.of_b).get(f"/reviewed/{made}"))
@@ -405,8 +405,8 @@ def test_b_does_not_read_what_a_is_changing(party, made, sign_in):
     assert " 299 " in text(browser.get(f"/reviews/{made}"))
 
 
-def test_d_has_no_part_in_it(party, made, sign_in):
-    """An uninvolved enterprise: not found everywhere, and nothing changes."""
+def test_an_uninvolved_enterprise_finds_nothing(party, made, sign_in):
+    """Everything is 404, and nothing changes."""
     waits = submitted(DEPOSIT, party.of_a, {party.cea: 1}, category="merger", reason="合并").id
     browser = sign_in(party.of_d)
     before = [standing(id_) for id_ in (made, waits, party.deposit)]
@@ -441,7 +441,7 @@ def test_d_has_no_part_in_it(party, made, sign_in):
 
 
 def test_what_was_submitted_again_is_read_again(party, made, sign_in):
-    """B has the page open while C refuses, A changes and submits again: B's old yes does not count."""
+    """B has the page open while C refuses, A changes and submits again: B's old agreement is refused."""
     browser = sign_in(party.of_b)
     page = browser.get(f"/reviews/{made}").text
     (read,) = re.findall(r'name="submission" value="([^"]+)"', page)

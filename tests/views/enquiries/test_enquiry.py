@@ -1,16 +1,17 @@
-"""信息查询: the holdings with their formula, now and at any past moment, and the entries behind them."""
+"""信息查询: holdings and their formula, now and in the past, and the entries behind them."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from app.domain.moves import Bucket
+from app.domain.moves import HELD_BUCKETS, Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.operations.accounts import accounts
@@ -67,7 +68,7 @@ def export(browser: FlaskClient, path: str, query: str = "") -> list[dict[str, s
 
 
 def figures(browser: FlaskClient, query: str = "") -> list[tuple[int, ...]]:
-    """Return the seven figures of each holding shown, which must obey the manual's formula."""
+    """Return the seven figures of each holding; asserts the manual's formula."""
     found = []
     for row in table(browser.get(f"/holdings/{query}").text):
         numbers = tuple(int(cell.replace(",", "")) for cell in row[-8:-1])
@@ -131,6 +132,25 @@ def test_every_bucket_counts_towards_the_total(browser, a, what):
         factories.give(a, what, tonnes, bucket)
     # What was surrendered or lies in custody is no longer held.
     assert figures(browser) == [(700, 21, 0, 300, 4000, 0, 5021)]
+
+
+def test_every_part_of_the_total_is_in_a_column(browser, a, what):
+    for n, bucket in enumerate(HELD_BUCKETS):
+        factories.give(a, what, 10**n, bucket)
+    ((*_columns, total),) = figures(browser)
+    assert total == 700 + sum(10**n for n in range(len(HELD_BUCKETS)))
+
+
+def test_what_is_frozen_is_what_its_parts_hold(world, sign_in):
+    """Every kind of application that holds something of what is frozen is listed behind the figure."""
+    officer = sign_in(world.officers["registry_checker"])
+    frozen, parts = Counter(), Counter()
+    for row in export(officer, "/holdings/"):
+        frozen[row["会员编号"], row["标的编码"]] += int(row["登记冻结量（吨）"])
+    for row in export(officer, "/holdings/frozen/"):
+        parts[row["会员编号"], row["标的编码"]] += int(row["占用量（吨）"])
+    assert +frozen == +parts
+    assert frozen.total() > 0
 
 
 def test_billions_are_shown_exactly(browser, a, what):
@@ -202,7 +222,7 @@ def test_entries_tell_before_change_and_after(browser, operator, what):
 
 
 def test_each_entry_goes_on_where_the_last_one_ended(browser, a, operator, what):
-    """Whatever happened: before + change = after, and after is the next one's before."""
+    """before + change = after, and after is the next entry's before."""
     actor = Actor.of(operator)
     first, second = submit(operator, what, 100), submit(operator, what, 30)
     with transaction():

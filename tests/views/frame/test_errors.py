@@ -1,4 +1,4 @@
-"""Error pages: ours, in Chinese, with what to do next; a rule's refusal leads back to the form."""
+"""Error pages: ours, in Chinese, with advice; a refused form leads back to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_an_unknown_address_gets_our_own_page(browser, path):
 
 @pytest.mark.parametrize("number", [2**31, 10**25])
 def test_a_number_that_no_key_can_be_is_an_unknown_address(app, browser, number):
-    """Wherever an address names a record: the database would call it out of range."""
+    """Any id in an address: the database would report it out of range."""
     browser.sign_in(SECURITY_ADMIN)
     rules = [rule for rule in app.url_map.iter_rules() if "<int:" in rule.rule]
     assert len(rules) > 50
@@ -74,7 +74,7 @@ def test_head_and_options_are_answered(browser, path):
 
 @pytest.fixture
 def breaking(app, monkeypatch):
-    """Let the home page do what is asked for, as a fault of ours would."""
+    """Let the home page run a function, as an internal error would."""
     view = app.view_functions["HomeView.index"]
 
     def set_up(act):

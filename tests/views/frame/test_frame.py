@@ -1,4 +1,4 @@
-"""What stands around every page: who one is, what is open to one, the language, the 安全指数."""
+"""The frame of every page: header, menu, language, 安全指数."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import event, update
 
 from app.extensions import db
 from app.models import Member
-from app.security.sessions import Facts
+from app.security.sessions import SessionFacts
 from app.views.frame import frame
 from app.views.frame.security_index import security_index
 from tests import factories
@@ -166,7 +166,7 @@ def index(app, **given):
     )
     login = SimpleNamespace(method=fit["method"], failures_since=fit["failures"])
     until = None if fit["method"] == "password" else now + timedelta(days=fit["left"], hours=1)
-    facts = Facts(fit["own"], until, fit["phone"], fit["second"])
+    facts = SessionFacts(fit["own"], until, fit["phone"], fit["second"])
     with app.test_request_context():
         return security_index(member, login, facts)
 

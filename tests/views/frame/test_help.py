@@ -1,4 +1,4 @@
-"""帮助: every page of every menu leads to a section of the reader's guide that is there."""
+"""帮助: every page leads to an existing section of the reader's guide."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from app.views.lists.listing import ListPage
 from tests.factories import account, member
 
 
-def told_of(app) -> list:
-    """Return the pages that a guide tells of: whatever a menu names, and the lists beneath those."""
+def pages_with_section(app) -> list:
+    """Return the pages described by a guide: menu entries and the lists beneath them."""
     return [page for page in app.appbuilder.baseviews if page.menu or isinstance(page, ListPage)]
 
 
@@ -23,13 +23,13 @@ def test_every_page_that_a_role_may_open_has_its_section(app, role):
     guide = ROLES[role].guide
     _tokens, headings = parsed(guide)
     anchors = {heading.anchor for heading in headings}
-    pages = [page for page in told_of(app) if may_open(ROLES[role], page)]
+    pages = [page for page in pages_with_section(app) if may_open(ROLES[role], page)]
     assert len(pages) > 5
     assert [page.endpoint for page in pages if page.guide.get(guide) not in anchors] == []
 
 
 @pytest.mark.parametrize("guide", sorted({role.guide for role in ROLES.values()}))
-def test_no_section_is_named_for_nothing(app, guide):
+def test_every_section_named_exists_in_the_guide(app, guide):
     _tokens, headings = parsed(guide)
     anchors = [heading.anchor for heading in headings]
     assert len(anchors) == len(set(anchors)), "two headings of one name"

@@ -1,4 +1,4 @@
-"""Everything that people read is Chinese: every page of every role is read for English words."""
+"""Every page of every role is read for English words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
 
 
 class Reader(HTMLParser):
-    """Collects what a person sees or hears."""
+    """Collects visible and spoken text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Reader(HTMLParser):
 
 
 def english(page: str) -> list[str]:
-    """Return the words of a page that are neither Chinese nor allowed, with their surroundings."""
+    """Return words that are neither Chinese nor allowed, with context."""
     reader = Reader()
     reader.feed(page)
     # Serial numbers of certificates are no words, nor are addresses and the numbers of standards.

@@ -1,4 +1,4 @@
-"""Every page declares what belongs to it: address, title, place in the menu, and whom it grants what."""
+"""Every page declares address, title, menu entry and grants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def families(page: type[Page]) -> set[type[Page]]:
 
 
 def test_whatever_is_called_a_view_is_a_page_with_an_address(app):
-    """A class without `route_base` of its own is a base of pages, and nobody would ever see it."""
+    """A class without its own `route_base` is a base class and would never be served."""
     views = {
         each
         for each in families(Page)
@@ -44,7 +44,7 @@ def test_grants_name_roles_that_exist(app):
 
 
 def test_every_entry_has_a_place_of_its_own_in_its_chapter(app):
-    """Counted from 1 without a gap, so that the order of the menu is what the pages say."""
+    """Counted from 1 without gaps, which makes the order of the menu explicit."""
     entries = [page.menu for page in pages() if page.menu]
     for chapter in CHAPTERS:
         places = Counter(entry.place for entry in entries if entry.chapter is chapter)
@@ -55,7 +55,7 @@ def test_every_entry_has_a_place_of_its_own_in_its_chapter(app):
 
 
 def test_no_entry_is_inherited(app):
-    """Two pages would stand in the same place."""
+    """Two pages would have the same place."""
     assert [page for page in pages() if page.menu and "menu" not in vars(page)] == []
 
 

@@ -1,7 +1,7 @@
-"""Row scope on every address: what lies outside one's scope is answered as if it did not exist.
+"""Row scope on every address: what is out of scope is answered as if it did not exist.
 
-The addresses come from the URL map.  A new one with something in its path is unknown here until
-OBJECTS says whose rows it shows, and fails until then.
+The addresses come from the URL map.  One with a parameter in its path fails here until OBJECTS says
+whose rows it shows.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def requests_for(app: Flask, of: Enterprise) -> Iterator[tuple[str, str, str]]:
 
 
 def holds(role: str, app: Flask, endpoint: str) -> bool:
-    """Tell whether a role may use an endpoint at all."""
+    """Tell whether a role may use an endpoint."""
     blueprint, _, name = endpoint.partition(".")
     view = next(view for view in app.appbuilder.baseviews if view.endpoint == blueprint)
     permission = f"can_{view.get_method_permission(name)}"
@@ -153,8 +153,8 @@ def test_another_enterprise_s_records_do_not_exist(app, world, sign_in):
     assert statuses() == before
 
 
-def test_one_s_own_are_there(app, world, sign_in):
-    """The walk above would prove nothing if its addresses were wrong."""
+def test_own_records_are_found(app, world, sign_in):
+    """Otherwise wrong addresses would pass the test above."""
     browser = sign_in(world.a.member)
     for method, path, _endpoint in requests_for(app, world.a):
         if method == "GET" and holds("enterprise", app, _endpoint):
@@ -252,7 +252,7 @@ def test_an_account_that_is_no_number_is_refused(world, sign_in, asked):
 
 
 def test_bulk_operations_reach_rows_in_scope_alone(app, world, sign_in):
-    """Where a list has bulk operations, ids outside the scope are refused as unknown."""
+    """Ids outside the scope are refused as unknown."""
     for page in list_pages(app):
         for role in ("enterprise", "province"):
             if not page.bulk or not holds(role, app, f"{page.endpoint}.bulk_ask"):

@@ -1,4 +1,4 @@
-"""Every address of the application, found by walking its map: who reaches it, and how."""
+"""Every address of the URL map: who reaches it, and how."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_what_is_public_is_there(app):
 
 
 def test_every_form_needs_its_token(app, browser):
-    """Whatever is not a GET changes something, and a foreign page cannot send it."""
+    """Other methods than GET change something; a foreign page cannot send them."""
     browser.sign_in()
     for method, path, endpoint in addresses(app):
         if method == "GET" or endpoint == "AuthorityView.ocsp":  # Asked by programs; it only reads.
@@ -182,7 +182,7 @@ HOLDERS = {
 
 
 def _holder(code: str) -> str:
-    """Return the number of somebody with a role, registered where the people do not have one."""
+    """Return the number of a member with the role, registered where missing."""
     if code in HOLDERS:
         return HOLDERS[code]
     scope: dict[str, object] = {}
@@ -198,7 +198,7 @@ def _holder(code: str) -> str:
 
 @pytest.mark.parametrize("code", ROLES)
 def test_each_role_reaches_its_own_addresses_and_no_others(app, browser, code):
-    """The matrix of roles and addresses: 403 exactly where the permission sheet says no."""
+    """403 exactly where the permission sheet has no tick."""
     member_no = _holder(code)
     with app.test_request_context():
         allowed = {address: line.allows(code) for line in sheet() for address in line.addresses}

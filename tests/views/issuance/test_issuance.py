@@ -8,8 +8,10 @@ import io
 import openpyxl
 import pytest
 
+from app.domain.moves import Bucket
 from app.extensions import db
 from app.models import Application, Instrument
+from app.views.issuance.issuances import WHEREABOUTS
 from tests.factories import confirmed, entered, give, instrument, member, quantity, venue
 from tests.views.toys import table
 
@@ -71,6 +73,12 @@ def test_issued_is_the_sum_of_where_it_went(plant, cea, desk, maker, checker):
 
     assert row[-6:] == ["1,000", "970", "0", "0", "0", "30"] or "1,000" in row
     assert {"1,000", "970", "30"} <= set(row)
+
+
+def test_every_bucket_is_one_of_the_places_where_issued_tonnes_are():
+    """Issued is the sum of the places shown only if no bucket is left out, or counted twice."""
+    counted = [bucket for _title, buckets in WHEREABOUTS.values() for bucket in buckets]
+    assert sorted(counted) == [bucket for bucket in Bucket if bucket is not Bucket.ISSUED]
 
 
 # 配额发放 --------------------------------------------------------------------------------------

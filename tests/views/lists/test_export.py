@@ -1,4 +1,4 @@
-"""The export: the list's own rows, safe in a spreadsheet, on record, and never too many at once."""
+"""The export: the list's rows, safe in a spreadsheet, logged, and limited in number."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_code_of_digits_stays_a_text_in_a_spreadsheet_and_lines_end_as_it_ends
 
 
 def test_an_exported_code_is_imported_as_it_was(browser, accounts, officer):
-    """Elsewhere, too, blanks around a cell are dropped; here by our own import."""
+    """Blanks around a cell are trimmed, by our import too."""
     toys.switches(accounts, 1, officer)
     browser.post("/toys/columns", data={"column": ["member_no"]})
     content = browser.get("/toys/export.csv").data

@@ -1,4 +1,4 @@
-"""The list page: every row once, nothing of others, nothing that is typed breaks it."""
+"""The list page: every row once, scope, and robustness against any input."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def visit(toy_app, officer, monkeypatch):
 
 
 def walk(visit, url: str, label: str) -> list[list[int]]:
-    """Follow a link of the pager as far as it leads."""
+    """Follow a link of the pager to its end."""
     pages = []
     while url:
         page = visit(url)
@@ -338,7 +338,7 @@ def test_the_address_holds_what_was_asked_and_nothing_else(toy_app, officer, mon
 
 
 def test_an_address_names_nothing_of_how_addresses_are_made(toy_app, officer, monkeypatch):
-    """`url_for` has arguments of its own; what somebody types stays a condition like any other."""
+    """Reserved arguments of `url_for` are conditions like any other."""
     toys.grant(monkeypatch)
     browser = toys.open_browser(toy_app, officer)
     answer = browser.get("/toys/?name=&endpoint=x&_external=1&_anchor=y")
@@ -456,7 +456,7 @@ def test_columns_are_chosen_per_member_and_remembered(toy_app, accounts, officer
     assert len(table(browser.get("/toys/").text)[0]) == 9  # None at all is not taken.
 
 
-def test_a_kept_choice_that_makes_no_sense_any_more_is_passed_over(toy_app, officer, monkeypatch):
+def test_an_outdated_choice_of_columns_is_ignored(toy_app, officer, monkeypatch):
     toys.grant(monkeypatch)
     browser = toys.open_browser(toy_app, officer)
     for value in ([], "x", {"gone": True}, {column.key: False for column in toys.ToyPage.columns}):
@@ -466,7 +466,7 @@ def test_a_kept_choice_that_makes_no_sense_any_more_is_passed_over(toy_app, offi
 
 
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil", "/other/", "/toys/../x", ""])
-def test_the_way_back_leads_to_this_list_alone(toy_app, officer, monkeypatch, back):
+def test_the_way_back_leads_to_this_list_only(toy_app, officer, monkeypatch, back):
     toys.grant(monkeypatch)
     browser = toys.open_browser(toy_app, officer)
 
@@ -477,7 +477,7 @@ def test_the_way_back_leads_to_this_list_alone(toy_app, officer, monkeypatch, ba
 # What is shown
 
 
-def test_values_read_as_the_conventions_say(visit, accounts, officer):
+def test_values_are_formatted_by_the_conventions(visit, accounts, officer):
     (zero,) = toys.switches([accounts[4]], 1, officer)
     while zero % 7:
         (zero,) = toys.switches([accounts[4]], 1, officer)

@@ -1,4 +1,4 @@
-"""证书管理 on screen: who sees which certificates, what an officer does, and 补办 by two."""
+"""证书管理 on screen: who sees which certificates, acts of officers, 补办 by two."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def certificate(app, signing):
 
 @pytest.fixture
 def address(app):
-    """Where the application really listens."""
+    """The address on which the application listens."""
 
     class Quiet(WSGIRequestHandler):
         def log(self, *_):

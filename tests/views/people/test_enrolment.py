@@ -1,4 +1,4 @@
-"""首次登录 and 申领证书 as strangers meet them: one message for whatever is wrong, and nothing twice."""
+"""首次登录 and 申领证书: one message for every error, and nothing twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NUMBER = "26112000001"
 
 @pytest.fixture
 def letters(app) -> Letters:
-    """Somebody's account was opened, and both letters were written."""
+    """Both letters of an opened account."""
     maker, checker = member("registry_maker"), member("registry_checker")
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
@@ -38,7 +38,7 @@ def letters(app) -> Letters:
 
 @pytest.fixture
 def visitor(client):
-    """A stranger's browser, with the forms' token."""
+    """A browser without a session, with the CSRF token."""
     client.arm()
     return client
 

@@ -1,4 +1,4 @@
-"""停用, 启用, 重置 and 角色: whoever does it, and whoever it is about, the same is left behind."""
+"""停用, 启用, 重置 and 角色 have the same effects on whichever page."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def security(app, sign_in):
     return sign_in(member("security_admin"))
 
 
-def everything_of(person: Member, browser) -> None:
-    """Give a person an address, a certificate, codes that wait, and a failed guess."""
+def prepare(person: Member, browser) -> None:
+    """Give a member an address, a certificate, pending codes and a failed attempt."""
     now = datetime.now(UTC)
     with transaction():
         person.email, person.phone = f"{person.username}@example.cn", "13800138000"
@@ -57,8 +57,8 @@ def everything_of(person: Member, browser) -> None:
     assert browser.get("/").status_code == 200
 
 
-def left_behind(person: Member, acts: list[str]) -> dict[str, object]:
-    """Return all that an act leaves, in words that do not name the person or who did it."""
+def effects_on(person: Member, acts: list[str]) -> dict[str, object]:
+    """Return all effects of acts, without names."""
     db.session.rollback()
     db.session.expire_all()
 
@@ -93,13 +93,13 @@ def test_disabled_on_either_page_the_same_is_left_behind(
     people = [*operators, member("registry_maker"), member("auditor")]
     browsers = [sign_in(person) for person in people]
     for person, browser in zip(people, browsers, strict=True):
-        everything_of(person, browser)
+        prepare(person, browser)
 
     representative.post(f"/operators/{people[0].id}/disable")
     for person in people[1:]:
         system.post(f"/members/{person.id}/disable")
 
-    found = [left_behind(person, ["disable"]) for person in people]
+    found = [effects_on(person, ["disable"]) for person in people]
     assert found[0] == {
         "active": False,
         "has a password": True,
@@ -120,7 +120,7 @@ def test_enabled_on_either_page_nothing_is_resumed(plant, representative, system
     people = [member("enterprise_maker", of=plant) for _each in range(2)]
     browsers = [sign_in(person) for person in people]
     for person, browser in zip(people, browsers, strict=True):
-        everything_of(person, browser)
+        prepare(person, browser)
 
     for browser, page, person in zip(
         (representative, system), ("operators", "members"), people, strict=True
@@ -128,7 +128,7 @@ def test_enabled_on_either_page_nothing_is_resumed(plant, representative, system
         browser.post(f"/{page}/{person.id}/disable")
         browser.post(f"/{page}/{person.id}/enable")
 
-    found = [left_behind(person, ["disable", "enable"]) for person in people]
+    found = [effects_on(person, ["disable", "enable"]) for person in people]
     assert found[0] == found[1]
     assert (found[0]["active"], found[0]["certificates"]) == (True, ["suspended"])
     assert [browser.get("/").status_code for browser in browsers] == [302, 302]
@@ -142,7 +142,7 @@ def test_other_roles_on_either_page_end_the_sessions(plant, representative, secu
     representative.post(f"/operators/{people[0].id}/duties", data={"checker": "y"})
     security.post(f"/members/{people[1].id}/role", data={"role": "enterprise_checker"})
 
-    found = [left_behind(person, ["role"]) for person in people]
+    found = [effects_on(person, ["role"]) for person in people]
     assert found[0] == found[1]
     assert (found[0]["sessions"], found[0]["log"]) == (["forced"], [(True, ["after", "before"])])
     assert [[role.name for role in person.roles] for person in people] == [
@@ -155,12 +155,12 @@ def test_a_reset_by_either_leaves_no_session_no_lock_and_no_old_password(
 ):
     people = [member("enterprise_maker", of=plant) for _each in range(2)]
     for person in people:
-        everything_of(person, sign_in(person))
+        prepare(person, sign_in(person))
 
     representative.post(f"/operators/{people[0].id}/reset")
     security.post(f"/members/{people[1].id}/reset")
 
-    found = [left_behind(person, ["reset"]) for person in people]
+    found = [effects_on(person, ["reset"]) for person in people]
     by_link, told = ({**each, "mails": None} for each in found)
     assert by_link == told | {"has a password": False}
     assert (told["sessions"], told["failures"], told["must change it"]) == (["password"], 0, True)

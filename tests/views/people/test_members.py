@@ -1,4 +1,4 @@
-"""用户列表: 系统管理员 registers, 安全管理员 has codes sent, and a replacement takes both."""
+"""用户列表: 系统管理员 registers, 安全管理员 sends codes, a replacement needs both."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def certified(person: Member) -> Certificate:
 
 
 def fetched(person: Member) -> Certificate:
-    """Fetch the certificate by both letters, as the person does."""
+    """Enrol with both letters."""
     letters = letters_of(person.username)
     with transaction():
         return certificates.enrol(
@@ -123,7 +123,7 @@ def test_neither_administrator_can_do_the_others_part(system, security, officer,
 
 @pytest.fixture
 def people_before(app):
-    """Count who was registered, and what was opened, since."""
+    """Return a function that tells whether members or enrolments were added."""
     before = db.session.query(Member).count()
     return lambda: (
         db.session.query(Member).count() - before + db.session.query(CertificateEnrolment).count()
@@ -285,7 +285,7 @@ def test_disabling_suspends_the_certificate_and_enabling_does_not_resume_it(
 
 
 def listed() -> dict[str, str]:
-    """Publish a revocation list, and return what it says: serial number and reason."""
+    """Publish a revocation list, and return its serial numbers and reasons."""
     with transaction():
         crl = x509.load_der_x509_crl(certificates.publish_crl(SYSTEM, now=datetime.now(UTC)).der)
     return {
@@ -359,7 +359,7 @@ def test_the_asking_rows_codes_cannot_be_guessed(security, officer, signing, clu
 
 
 def test_one_person_cannot_confirm_what_the_same_person_asked_for(app, sign_in, officer, signing):
-    """Roles change: the rule looks at the person."""
+    """Also after a change of role."""
     certified(officer)
     administrator = member("security_admin")
     sign_in(administrator).post(f"{PAGE}/{officer.id}/replace", data={"reason": "遗失"})
@@ -372,7 +372,7 @@ def test_one_person_cannot_confirm_what_the_same_person_asked_for(app, sign_in, 
 
 
 def test_who_keeps_whose_certificates(app, sign_in, officer, signing):
-    """安全管理员 keeps officers', registry officers enterprises', representatives operators'."""
+    """安全管理员: officers', registry officers: enterprises', representatives: operators'."""
     plant = account()
     representative = member(of=plant)
     operator = member("enterprise_maker", of=plant)

@@ -1,4 +1,4 @@
-"""续期: the present certificate signs for the new key, in its last 60 days and for its owner alone."""
+"""续期: the current certificate signs for the new key, in its last 60 days and for its owner only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the code of docs/fab-developers.md in an application of its own; test_fab_developers.py starts it."""
+"""Run the code of docs/fab-developers.md in a separate application; started by test_fab_developers.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORM = {"code": "coal", "name": "煤", "valid_from": "2026-01-01"}
 
 
 def main() -> None:
-    """Build what the document shows, and use it as a system administrator."""
+    """Build the document's example, and use it as system administrator."""
     settings = config.load(dict(os.environ))
     app = create_app(settings)
     app.config["TESTING"] = True
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def build() -> dict[str, Any]:
-    """Run the document's blocks one after the other, as one module."""
+    """Execute the document's blocks as one module."""
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
     assert len(blocks) == 3
     built: dict[str, Any] = {"__name__": "app.views.reference.shown"}
@@ -61,7 +61,6 @@ def build() -> dict[str, Any]:
 
 
 def make_table(settings: config.Settings) -> None:
-    """Make the table as its migration would."""
     engine = create_engine(settings.database_owner_url)
     Model.metadata.tables["fuel_type"].create(engine)
     role = db.engine.url.username

@@ -1,4 +1,4 @@
-"""docs/fab-developers.md: what it shows is what it takes."""
+"""docs/fab-developers.md: its code works as shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_code_of_the_document_builds_what_it_says(cluster):
-    """In a process of its own: a model, once declared, would be every later test's."""
+    """In a separate process: a declared model would affect later tests."""
     urls = cluster.create_database("fab_developers")
     environment = os.environ | {
         "APP_PROFILE": "test",

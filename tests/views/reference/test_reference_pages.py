@@ -1,4 +1,4 @@
-"""Reference data as 系统管理员 keeps them: what is refused is said at its field, nothing is lost."""
+"""Reference data kept by 系统管理员: errors at their fields, nothing is lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def system(new_browser):
 
 
 def only(model, **known):
-    """Read the row as it is now."""
+    """Read the single row."""
     db.session.rollback()
     rows = select(model).filter_by(**known).execution_options(populate_existing=True)
     return db.session.scalars(rows).one()
@@ -104,7 +104,7 @@ def test_every_page_lists_exports_and_offers_a_form(system, path):
     assert "生效日期" in page.text
 
 
-def test_others_look_and_do_not_touch(new_browser, count):
+def test_other_roles_can_only_read(new_browser, count):
     auditor = new_browser("192.0.2.12")
     auditor.sign_in(AUDITOR)
     page = auditor.get("/sectors/").text
@@ -245,7 +245,7 @@ def test_a_version_that_is_none_changes_nothing(system, version):
     assert only(Sector, code="cement").name == "水泥"
 
 
-def test_nothing_is_disabled_backwards(system):
+def test_nothing_is_disabled_in_the_past(system):
     row = only(Sector, code="cement")
     response = change(system, row, disabled_from="2026-11-19")
     assert "停用日期不得早于当日" in error_at(response.text, "disabled_from")
@@ -395,7 +395,7 @@ def test_a_page_must_say_whose_rows_they_are(app):
 
 
 def at_once(jobs):
-    """Run jobs together and return what each answered."""
+    """Run jobs concurrently and return their answers."""
     answers, start = [None] * len(jobs), threading.Barrier(len(jobs))
 
     def work(number, job):

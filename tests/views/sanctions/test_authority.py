@@ -1,4 +1,4 @@
-"""冻结收缴管理 and its query screens: what officers type, what enterprises see."""
+"""冻结收缴管理 and its enquiries: officers' forms, enterprises' pages."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_the_frozen_quantity_leads_to_what_holds_it(
 def test_what_a_new_kind_freezes_is_among_what_holds_it(
     plant, cea, checker, enterprise, monkeypatch
 ):
-    """Nothing but the kind's own data says where its tonnes are, before its approval and after."""
+    """Derived from the kind's own data, before and after its approval."""
     monkeypatch.setitem(KINDS, Pledge.code, Pledge())
     case = submitted(Pledge.code, member(of=plant), {cea: 200})
     address = f"/holdings/frozen/?account={plant.id}&instrument={cea.id}"

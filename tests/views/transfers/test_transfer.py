@@ -1,4 +1,4 @@
-"""登记划转 over its forms: what a person fills in, what is refused, and what is sent twice."""
+"""登记划转 by its forms: input, refusals, double submission."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def browser(sign_in, operator):
 
 
 def filled(*lines: tuple[Any, Any], **more: Any) -> dict[str, Any]:
-    """Return the form with lines of (instrument, quantity), as 提交 sends it."""
+    """Return the form data of lines of (instrument, quantity), as sent by 提交."""
     form: dict[str, Any] = {"submit": "1", "reason": "交易需要"}
     for index, (instrument, typed) in enumerate(lines):
         form[f"lines-{index}-choice"] = str(getattr(instrument, "id", instrument))
@@ -63,13 +63,13 @@ def applications() -> list[Application]:
 
 
 def errors(page: str) -> list[str]:
-    """Return what the page says at its fields."""
+    """Return the messages at fields."""
     found = re.findall(r'class="field-error"[^>]*>(.*?)</div>', page, re.S)
     return [unescape(text).strip() for text in found]
 
 
 def told(page: str) -> str:
-    """Return what the page says on top."""
+    """Return the messages above the form."""
     bodies = re.findall(r'class="message-body">(.*?)</div>', page, re.S)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", " ".join(bodies))).split())
 
@@ -283,7 +283,7 @@ def test_a_form_sent_twice_at_the_same_moment_makes_one_application(
 
 
 def test_another_form_s_key_is_not_taken_over(sign_in, browser, what):
-    """A key that somebody else has used leads to nothing of theirs."""
+    """A key used by somebody else leads to nothing of theirs."""
     browser.post(NEW, data=filled((what, 100), request_key="stolen-key-1"))
     b = factories.account("乙水泥有限公司", "31")
     factories.give(b, what, 10)
@@ -356,7 +356,7 @@ def test_the_switch_and_its_history(browser, a):
 
 
 @pytest.mark.parametrize("role", ["province", "registry_maker"])
-def test_officers_look_and_do_not_touch(sign_in, a, what, operator, role):
+def test_officers_can_only_read(sign_in, a, what, operator, role):
     made = factories.submitted("registry_to_trading", operator, {what: 100})
     officer = factories.member(role, province="42" if role == "province" else None)
     browser = sign_in(officer)
