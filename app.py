@@ -51,9 +51,10 @@ def prepare(application: Flask, settings: Settings) -> None:
         # In production `flask init` migrates, with the owner's credentials.
         if not settings.is_production:
             installation.install()
+            if settings.cert_login != "off":
+                wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
             if settings.cert_login != "off":
-                wait_until_ready(settings.ca_folder)
                 demo_keys.issue(settings.demo_keys)
             print_logins(demo.logins(), with_pin=settings.cert_login != "off")
         # Connections must not be shared across the fork of the workers.
@@ -93,7 +94,12 @@ def certified(settings: Settings) -> Iterator[None]:
             log = stack.enter_context((settings.folder / "signer.log").open("ab"))
             stack.enter_context(
                 beside(
-                    settings, "app.pki.signer", str(settings.ca_folder), "--with-parent", log=log
+                    settings,
+                    "app.pki.signer",
+                    str(settings.ca_folder),
+                    "--with-parent",
+                    f"--url={settings.ca_url}",
+                    log=log,
                 )
             )
         if settings.cert_login == "agent":

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Flask
 
-from app.pki.signer import wait_until_ready
+from app.pki.authority import Revocation, spki_in
+from app.pki.journal import Journal
+from app.pki.signer import Signer, wait_until_ready
+from app.pki.tokens import spki_of
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_sm2 = pytest.mark.skipif(
@@ -31,7 +35,9 @@ def running_authority(folder: Path) -> Iterator[Path]:
     python = [sys.executable, "-m"]
     subprocess.run([*python, "app.pki.ceremony", "demo", folder], cwd=ROOT, check=True)
     process = subprocess.Popen(
-        [*python, "app.pki.signer", folder], cwd=ROOT, stderr=subprocess.DEVNULL
+        [*python, "app.pki.signer", folder, "--url", "http://127.0.0.1/ca"],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_until_ready(folder, 90)
@@ -53,11 +59,34 @@ def signing(app: Flask, authority_folder: Path, monkeypatch: pytest.MonkeyPatch)
     """Let the application use the running authority."""
     monkeypatch.setitem(app.config, "CA_FOLDER", str(authority_folder))
     monkeypatch.setitem(app.config, "CA_URL", "http://127.0.0.1/ca")
+    end_all(authority_folder)
     return authority_folder
+
+
+def end_all(folder: Path) -> None:
+    """Revoke what tests before have fetched: the process remembers it, and their database is empty."""
+    entries = list(Journal(folder).read())
+    ended = {serial for entry in entries for serial in entry.get("revoked", ())}
+    alive = [e["serial"] for e in entries if "serial" in e and e["serial"] not in ended]
+    if alive:
+        now = datetime.now(UTC)
+        lines = [Revocation(int(serial, 16), now, "cessationOfOperation") for serial in alive]
+        Signer(folder).list_revoked(1, lines)
+
+
+_KEYS: dict[
+    bytes, ec.EllipticCurvePrivateKey
+] = {}  # of the requests that were made, by public half
+
+
+def key_of(certificate: bytes) -> ec.EllipticCurvePrivateKey:
+    """Return the key of a certificate that a request of ours led to."""
+    return _KEYS[spki_in(x509.load_der_x509_certificate(certificate))]
 
 
 def csr(key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
     """Return a certificate request for a key, a new one where none is given."""
     key = key or ec.generate_private_key(ec.SECP256R1())
+    _KEYS[spki_of(key)] = key
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     return request.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)

@@ -151,6 +151,7 @@ FROZEN = {
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
+    "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
 }
 

@@ -71,13 +71,15 @@ def _issue(folder: Path, member: Member) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     token = _token(folder)
     token.initialize(PIN)
-    officer = db.session.scalars(select(Member).where(Member.username == "R0002")).one()
+    first, second = db.session.scalars(
+        select(Member).where(Member.username.in_(["R0001", "R0002"])).order_by(Member.username)
+    )
     with transaction():
         codes = certificates.open_enrolment(
             member.id,
-            SYSTEM,
+            Actor.of(first),
             now=datetime.now(UTC),
-            confirmed_by=Actor.of(officer),
+            confirmed_by=Actor.of(second),
             assurance="soft",
         )
     with unlocked(token, PIN):

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     String,
     UniqueConstraint,
     text,
@@ -61,3 +62,4 @@ class Attestation(Model):
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lapsed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # 失效
+    seal: Mapped[bytes | None] = mapped_column(LargeBinary)  # the signing process's

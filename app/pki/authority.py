@@ -69,7 +69,7 @@ class Authority:
 
     root: x509.Certificate
     certificate: x509.Certificate
-    key: Key
+    key: Key  # None where it is the signing process's
     url: str = ""  # under which the public addresses are reached, for example https://host/ca
 
     @property
@@ -116,7 +116,7 @@ def make_issuing(
     name: str, public_key: Any, root: x509.Certificate, root_key: Key, *, now: datetime
 ) -> x509.Certificate:
     """Return the root's certificate for the issuing authority's key."""
-    above = _common_name(root)
+    above = common_name(root)
     builder = _ca_builder(name, above, public_key, now, ISSUING_DAYS, path_length=0)
     builder = _with_ids(builder, public_key, key_in(root))
     return _certified(builder, root_key, hashes.SHA384())
@@ -138,7 +138,7 @@ def renew_issuing(
         raise PkiError(_("The root ends too soon to renew under it"), code="root_ends")
     key = key_in(old)
     builder = _ca_builder(
-        _common_name(old), _common_name(root), key, start, (end - start) / DAY, path_length=0
+        common_name(old), common_name(root), key, start, (end - start) / DAY, path_length=0
     )
     return _certified(_with_ids(builder, key, key_in(root)), root_key, hashes.SHA384())
 
@@ -252,22 +252,23 @@ def make_crl(
     authority: Authority, number: int, revoked: Iterable[Revocation], *, now: datetime
 ) -> bytes:
     """Return the list of revoked and suspended certificates, good for 24 hours."""
+    entries = [
+        x509.RevokedCertificateBuilder()
+        .serial_number(line.serial)
+        .revocation_date(line.at)
+        .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
+        .build()
+        for line in revoked
+    ]
+    # Given at once: the builder copies them all for each that is added.
     builder = (
-        x509.CertificateRevocationListBuilder()
+        x509.CertificateRevocationListBuilder(revoked_certificates=entries)
         .issuer_name(authority.certificate.subject)
         .last_update(now)
         .next_update(now + CRL_LIFE)
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(_authority_id(key_in(authority.certificate)), critical=False)
     )
-    for line in revoked:
-        entry = (
-            x509.RevokedCertificateBuilder()
-            .serial_number(line.serial)
-            .revocation_date(line.at)
-            .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
-        )
-        builder = builder.add_revoked_certificate(entry.build())
     if not sm2.is_private(authority.key):
         return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
     draft = builder.sign(_stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
@@ -278,6 +279,14 @@ def has_made(authority: Authority, crl: x509.CertificateRevocationList) -> bool:
     """Tell whether a list that was published is this authority's, and not a former one's."""
     named = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     return named == _authority_id(key_in(authority.certificate))
+
+
+def serial_asked_for(question: bytes) -> int | None:
+    """Return the serial number that an OCSP request is about, or None where it cannot be read."""
+    try:
+        return ocsp.load_der_ocsp_request(question).serial_number
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):
+        return None
 
 
 def answer_ocsp(
@@ -542,7 +551,8 @@ def _ca_name(name: str) -> x509.Name:
     )
 
 
-def _common_name(certificate: x509.Certificate) -> str:
+def common_name(certificate: x509.Certificate) -> str:
+    """Return the name in a certificate's subject."""
     return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 

@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from app.pki import authority
 from app.pki.authority import Authority, remote_key, spki_in
 from app.pki.errors import PkiError, TokenError
+from app.pki.journal import NAME as JOURNAL
 from app.pki.signer import (
     ISSUING,
     SEAL,
@@ -244,6 +245,7 @@ def backup(folder: Path, target: Path, *, now: datetime) -> Path:
 def restore(copy: Path, folder: Path) -> None:
     """Put a copy in the place of a folder; what was there is kept aside.
 
+    A journal that goes on where the copy's ends stays: what was issued since is not forgotten.
     Raises TokenError while the signing process runs, PkiError where the copy is not whole.
     """
     digests = json.loads((copy / "backup.json").read_text())
@@ -253,6 +255,10 @@ def restore(copy: Path, folder: Path) -> None:
             raise PkiError(f"{name} is not what was kept", code="damaged")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with sole_owner(folder):
+        if (folder / JOURNAL).exists():
+            present = (folder / JOURNAL).read_bytes()
+            if present.startswith(contents.get(JOURNAL, b"")):
+                contents[JOURNAL] = present
         aside = folder / f"replaced-{secrets.token_hex(4)}"
         for path in _lasting(folder):
             kept = aside / path.relative_to(folder)

@@ -1,20 +1,21 @@
 """The one process that owns the registry's signing keys, and how the others ask it.
 
-`python -m app.pki.signer FOLDER` logs in to the token once and serves a Unix socket that only its own
-user can reach.  Web workers never open the token: several of them destroy it
-(docs/adr/0013-one-process-owns-the-signing-key.md).
+`python -m app.pki.signer FOLDER` logs in to the token once and serves a Unix socket: to its own user,
+or to a group.  Web workers never open the token: several of them destroy it (docs/adr/0013).  It is
+asked for acts, never for a signature over bytes (app/pki/acts.py, docs/adr/0057).
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import contextlib
 import fcntl
+import grp
 import json
 import logging
 import os
+import pwd
 import signal
 import socket
 import socketserver
@@ -22,24 +23,29 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from cryptography import x509
 
-from app.pki.authority import Authority, remote_key, spki_in
+from app.pki.acts import Acts
+from app.pki.authority import Authority, Revocation, remote_key, spki_in
+from app.pki.canonical import canonical
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
+from app.pki.journal import Journal
 from app.pki.tokens import Pkcs11Token, TryCounter, load_key, sign_with, spki_of, write_private
 
 logger = logging.getLogger("app.pki.signer")
 
 ISSUING = "issuing"  # certificates, CRLs, OCSP answers
-SEAL = "seal"  # the log's daily head
-LARGEST_FRAME = 16 * 1024 * 1024  # A CRL of 300 000 lines.
+SEAL = "seal"  # the log's daily head, attestations
+LARGEST_FRAME = 48 * 1024 * 1024  # A CRL of 300 000 lines, asked for and answered.
 PATIENCE = 10  # seconds
+PATIENCE_FOR_LISTS = 300
 LONGEST_ADDRESS = 100  # A Unix socket's address has room for 107 bytes.
 
 
@@ -52,47 +58,82 @@ class Signer:
 
     folder: Path
 
-    def sign(self, data: bytes, key: str = SEAL) -> bytes:
-        """Return the signature of one of its keys over the data, with its suite's digest.
+    def issue(self, enrolment: Mapping[str, str], csr: bytes) -> bytes:
+        """Return the certificate (DER) of an enrolment, for the key of a request."""
+        return self._made("issue", enrolment=dict(enrolment), csr=csr)
 
-        Raises SignerAbsent where nobody answers, SignerFailed where it could not sign.
-        """
-        answer = self._ask({"key": key, "data": base64.b64encode(data).decode()})
-        return base64.b64decode(answer["signature"])
+    def renew(self, certificate: bytes, csr: bytes, content: bytes, cms: bytes) -> bytes:
+        """Return the successor (DER) of a certificate, which has signed the content."""
+        return self._made("renew", certificate=certificate, csr=csr, content=content, cms=cms)
+
+    def list_revoked(self, number: int, revoked: Iterable[Revocation]) -> bytes:
+        """Return the list (DER) of revoked and suspended certificates, good for 24 hours."""
+        return self._made("crl", number=number, lines=[_told(line) for line in revoked])
+
+    def answer_ocsp(self, question: bytes, found: Revocation | bool) -> bytes:
+        """Return the answer to an OCSP request about a certificate, given what the table has."""
+        told = found if isinstance(found, bool) else _told(found)[1:]
+        return self._made("ocsp", question=question, found=told)
+
+    def seal(self, contents: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """Return the seal's signature over each content, whose schema it knows."""
+        data = [canonical(dict(content)) for content in contents]
+        return [base64.b64decode(each) for each in self._ask("seal", contents=data)["made"]]
 
     def keys(self) -> dict[str, bytes]:
         """Return the public keys it signs with, by name."""
-        return {name: base64.b64decode(spki) for name, spki in self._ask({})["keys"].items()}
+        return {name: base64.b64decode(spki) for name, spki in self._ask("keys")["keys"].items()}
 
     def assurance(self) -> str:
         """Return hard where its keys are in a token, soft where they are in files."""
-        return str(self._ask({})["assurance"])
+        return str(self._ask("keys")["assurance"])
 
     def is_ready(self) -> bool:
         """Tell whether it answers."""
         try:
-            self._ask({})
+            self._ask("keys")
         except PkiError:
             return False
         return True
 
-    def _ask(self, question: dict[str, str]) -> Any:
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(PATIENCE)
-                with _address(self.folder / "socket") as address:
-                    connection.connect(address)
-                _send(connection, question)
-                answer = _receive(connection)
-        except (OSError, ValueError):
-            raise SignerAbsent from None
+    def _made(self, act: str, **parts: Any) -> bytes:
+        return base64.b64decode(self._ask(act, **parts)["made"])
+
+    def _ask(self, act: str, **parts: Any) -> Any:
+        """Raises SignerAbsent where nobody answers, SignerFailed where it refused or could not."""
+        answer = self._exchange(
+            {"type": act, **{name: _coded(part) for name, part in parts.items()}}
+        )
         if "error" in answer:
             raise SignerFailed(str(answer["error"]))
         return answer
 
+    def _exchange(self, question: dict[str, Any]) -> Any:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(
+                    PATIENCE_FOR_LISTS if question.get("type") == "crl" else PATIENCE
+                )
+                with _address(self.folder / "socket") as address:
+                    connection.connect(address)
+                _send(connection, question)
+                return _receive(connection)
+        except (OSError, ValueError):
+            raise SignerAbsent from None
+
+
+def _coded(part: Any) -> Any:
+    if isinstance(part, bytes):
+        return base64.b64encode(part).decode()
+    return [_coded(each) for each in part] if isinstance(part, list) else part
+
+
+def _told(line: Revocation) -> list[Any]:
+    return [f"{line.serial:x}", int(line.at.timestamp()), line.reason]
+
 
 def authority_of(folder: Path, url: str = "") -> Authority:
-    """Return the authority of a folder, whose key is the signing process's.
+    """Return the authority of a folder without its key, which is the signing process's.
 
     Raises SignerAbsent where no authority was set up there.
     """
@@ -103,10 +144,7 @@ def authority_of(folder: Path, url: str = "") -> Authority:
         )
     except OSError:
         raise SignerAbsent from None
-    spki = spki_in(issuing)
-    return Authority(
-        root, issuing, remote_key(spki, lambda data: Signer(folder).sign(data, ISSUING)), url
-    )
+    return Authority(root, issuing, None, url)
 
 
 def wait_until_ready(folder: Path, seconds: float = 20) -> None:
@@ -219,10 +257,29 @@ def sole_owner(folder: Path) -> Iterator[None]:
         yield
 
 
-def serve(folder: Path) -> None:
-    """Own the keys of a folder and sign for whoever reaches the socket, until SIGTERM."""
+def acts_of(folder: Path, keys: Keys, url: str = "") -> Acts:
+    """Return what is done with the keys of a folder.  Raises PkiError for a broken journal."""
+    ours = authority_of(folder, url)
+    key = remote_key(spki_in(ours.certificate), lambda data: keys.sign(ISSUING, data))
+    return Acts(
+        replace(ours, key=key), lambda data: keys.sign(SEAL, data), Journal(folder), lambda: now()
+    )
+
+
+def now() -> datetime:
+    """Return the time by which certificates and lists are made: nobody else's word counts."""
+    return datetime.now(UTC)
+
+
+def serve(folder: Path, url: str = "", group: str = "") -> None:
+    """Own the keys of a folder and do what is asked at its socket, until SIGTERM.
+
+    A group's users may ask, too, and read the certificates; nobody but us writes in the folder.
+    """
+    gid = grp.getgrnam(group).gr_gid if group else None
     with sole_owner(folder):
         keys = open_keys(folder)
+        acts = acts_of(folder, keys, url)
         path = folder / "socket"
         path.unlink(missing_ok=True)  # left by one that was killed
         before = os.umask(0o177)
@@ -231,7 +288,10 @@ def serve(folder: Path) -> None:
                 server = _Server(address, _Conversation)
         finally:
             os.umask(before)
-        server.keys = keys
+        if gid is not None:
+            _open_to(gid, folder)
+        server.keys, server.acts, server.gid = keys, acts, gid
+        acts.begin()
         with server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
@@ -244,6 +304,18 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
     keys: Keys
+    acts: Acts
+    gid: int | None
+
+    def lets(self, uid: int) -> bool:
+        """Tell whether a user may ask: ourselves, and whoever is in the group."""
+        if uid == os.getuid() or self.gid is None:
+            return uid == os.getuid()
+        try:
+            user = pwd.getpwuid(uid)
+        except KeyError:
+            return False
+        return self.gid in os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 class _Conversation(socketserver.BaseRequestHandler):
@@ -253,29 +325,65 @@ class _Conversation(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.settimeout(PATIENCE)
-        if _peer(self.request) != os.getuid():
+        if not self.server.lets(_peer(self.request)):
             return
         with contextlib.suppress(OSError):
             try:
-                answer = self._answer(_receive(self.request))
-            except PkiError as error:
-                logger.error("could not sign: %s", error.code)
-                answer = {"error": error.code}
-            except (ValueError, KeyError, TypeError, binascii.Error):
-                answer = {"error": "question"}
-            _send(self.request, answer)
+                question = _receive(self.request)
+            except ValueError:
+                question = {}
+            _send(self.request, answer(self.server.acts, self.server.keys, question))
 
-    def _answer(self, question: Any) -> dict[str, Any]:
-        keys = self.server.keys
-        if question == {}:
-            public = {name: base64.b64encode(spki).decode() for name, spki in keys.public().items()}
-            return {"keys": public, "assurance": keys.assurance}
-        name, data = question["key"], base64.b64decode(question["data"], validate=True)
-        if name not in keys.public():
-            return {"error": "no_such_key"}
-        signature = keys.sign(name, data)
-        logger.info("signed %d bytes with %s", len(data), name)
-        return {"signature": base64.b64encode(signature).decode()}
+
+def answer(acts: Acts, keys: Keys, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what is asked, or say in one word why not."""
+    try:
+        act, told = question["type"], dict(question)
+        made = _ACTS[told.pop("type")](acts, keys, **told)
+    except PkiError as error:
+        logger.error("did not do it: %s", error.code)
+        return {"error": error.code}
+    # Whatever is wrong with the form of a question; nothing was done then.
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return {"error": "question"}
+    if act not in ("keys", "ocsp"):
+        logger.info("did %s", act)
+    return made if isinstance(made, dict) else {"made": _coded(made)}
+
+
+def _keys(acts: Acts, keys: Keys) -> dict[str, Any]:
+    public = {name: _coded(spki) for name, spki in keys.public().items()}
+    return {"keys": public, "assurance": keys.assurance, "journal": acts.head()}
+
+
+_ACTS: dict[str, Callable[..., Any]] = {
+    "keys": _keys,
+    "issue": lambda acts, _keys, enrolment, csr: acts.issue(enrolment, _bytes(csr)),
+    "renew": lambda acts, _keys, certificate, csr, content, cms: acts.renew(
+        _bytes(certificate), _bytes(csr), _bytes(content), _bytes(cms)
+    ),
+    "crl": lambda acts, _keys, number, lines: acts.list_revoked(number, lines),
+    "ocsp": lambda acts, _keys, question, found: acts.answer_ocsp(_bytes(question), found),
+    "seal": lambda acts, _keys, contents: acts.seal([_bytes(each) for each in contents]),
+}
+
+
+def _bytes(coded: str) -> bytes:
+    return base64.b64decode(coded, validate=True)
+
+
+def _open_to(gid: int, folder: Path) -> None:
+    """Let a group reach the socket and read the certificates, and nothing else."""
+    certificates = [*folder.glob("*.pem"), *folder.glob("former/*.pem")]
+    for path, mode in (
+        (folder, 0o750),
+        (folder / "former", 0o750),
+        (folder / "socket", 0o660),
+        *((each, 0o640) for each in certificates),
+    ):
+        if path.exists():
+            os.chown(path, -1, gid)
+            path.chmod(mode)
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:
@@ -348,6 +456,8 @@ def main() -> None:
     """Serve the folder named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m app.pki.signer", description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--group", default="", help="whose users may ask, besides its own user")
+    parser.add_argument("--url", default="", help="under which the public reaches lists and OCSP")
     parser.add_argument(
         "--with-parent", action="store_true", help="end when the standard input does"
     )
@@ -356,7 +466,7 @@ def main() -> None:
         threading.Thread(target=_end_with_input, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
-        serve(arguments.folder)
+        serve(arguments.folder, arguments.url, arguments.group)
     except (PkiError, OSError, ValueError, KeyError) as error:
         sys.exit(f"the signing process cannot start: {error} ({type(error).__name__})")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,13 +29,13 @@ from app.pki.errors import (
     TokenError,
 )
 from app.pki.requests import request_for
-from app.pki.signer import SEAL, Signer, authority_of
+from app.pki.signer import Signer, authority_of
 from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter, load_key, sign_with, unlocked
 from tests.pki.test_authority import csr
 from tests.pki.test_authority import in_memory as international
 from tests.pki.test_authority import issued as issued_internationally
-from tests.pki.test_signer import serving
+from tests.pki.test_signer import issued, serving, signs
 from tests.signing import needs_sm2
 
 pytestmark = needs_sm2
@@ -76,19 +77,23 @@ def soft_key(folder: Path) -> SoftwareToken:
     return token
 
 
-def holder_of(ours: Authority, folder: Path) -> Holder:
+def holder_of(issued: Callable[[bytes], bytes], folder: Path) -> Holder:
     token = soft_key(folder)
     with unlocked(token, PIN):
         key = token.generate_key(GM.key_kind)
-        request = authority.read_request(request_for(token, key, MEMBER), GM)
-        made = authority.issue(ours, request, member_no=MEMBER, name="甲发电有限公司", now=NOW)
-        token.store_certificate(key.key_id, made.public_bytes(Encoding.DER))
-    return Holder(token, key.key_id, made.public_bytes(Encoding.DER))
+        der = issued(request_for(token, key, MEMBER))
+        token.store_certificate(key.key_id, der)
+    return Holder(token, key.key_id, der)
 
 
 @pytest.fixture
 def member(ours, tmp_path) -> Holder:
-    return holder_of(ours, tmp_path)
+    def issued(csr: bytes) -> bytes:
+        request = authority.read_request(csr, GM)
+        made = authority.issue(ours, request, member_no=MEMBER, name="甲发电有限公司", now=NOW)
+        return made.public_bytes(Encoding.DER)
+
+    return holder_of(issued, tmp_path)
 
 
 @pytest.fixture
@@ -379,9 +384,9 @@ def test_the_signing_process_owns_sm2_keys(tmp_path, openssl):
     with serving(place):
         ours = authority_of(place)
         assert ours.suite is GM
-        made = x509.load_der_x509_crl(authority.make_crl(ours, 1, [], now=NOW))
-        member = holder_of(ours, tmp_path)
-        assert authority.require_usable(ours, member.der, usage=Usage.SIGN, at=NOW) == MEMBER
-        signature = Signer(place).sign(CONTENT)
-        GM.verify(Signer(place).keys()[SEAL], signature, CONTENT)
+        made = x509.load_der_x509_crl(Signer(place).list_revoked(1, []))
+        member = holder_of(lambda csr: issued(place, csr), tmp_path)
+        now = datetime.now(UTC)
+        assert authority.require_usable(ours, member.der, usage=Usage.SIGN, at=now) == MEMBER
+        assert signs(place)
     assert has_signed(openssl, ours.certificate, made.signature, made.tbs_certlist_bytes)

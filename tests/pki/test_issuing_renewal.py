@@ -15,10 +15,19 @@ from cryptography.x509 import ocsp
 from app.pki import authority, ceremony
 from app.pki.authority import Revocation, Usage
 from app.pki.errors import PkiError, TokenError
-from app.pki.signer import authority_of
+from app.pki.signer import Signer, authority_of
 from app.pki.suites import GM
-from tests.pki.test_authority import der, issued
-from tests.pki.test_signer import NOW, ROOT, folder, python, serving, signs, softhsm_folder
+from tests.pki.test_authority import der
+from tests.pki.test_signer import (
+    NOW,
+    ROOT,
+    folder,
+    issued,
+    python,
+    serving,
+    signs,
+    softhsm_folder,
+)  # fmt: skip
 
 __all__ = ["folder", "softhsm_folder"]
 
@@ -64,27 +73,31 @@ def usable(ours, leaf, at: datetime) -> bool:
     return True
 
 
+def leaf_of(place, reference, member_no) -> x509.Certificate:
+    return x509.load_der_x509_certificate(issued(place, reference=reference, member_no=member_no))
+
+
 def test_the_drill_with_a_token(softhsm_folder, tmp_path):
-    with serving(softhsm_folder):
-        old = authority_of(softhsm_folder)
-        then = old.certificate.not_valid_before_utc + authority.SKEW  # It was set up just now.
-        early = issued(old, now=then)
-        recent = issued(old, now=LATER - timedelta(days=1))
-        list_of_then = authority.make_crl(old, 1, [], now=then)
+    old = authority_of(softhsm_folder)
+    then = old.certificate.not_valid_before_utc + authority.SKEW  # It was set up just now.
+    with serving(softhsm_folder, at=then):
+        early = leaf_of(softhsm_folder, "0000000001", "P1")
+        list_of_then = Signer(softhsm_folder).list_revoked(1, [])
+    with serving(softhsm_folder, at=LATER - timedelta(days=1)):
+        recent = leaf_of(softhsm_folder, "0000000002", "P2")
 
     done = renew(softhsm_folder)
     assert done.returncode == 0, done.stderr
 
-    with serving(softhsm_folder):
+    new = authority_of(softhsm_folder)
+    with serving(softhsm_folder, at=LATER):
         assert signs(softhsm_folder)
-        new = authority_of(softhsm_folder)
-        young = issued(new, now=LATER + timedelta(days=300))
         gone = Revocation(recent.serial_number, LATER, "keyCompromise")
-        current = authority.make_crl(new, 2, [gone], now=LATER)
+        current = Signer(softhsm_folder).list_revoked(2, [gone])
         question = _question(recent, old)
-        answer = ocsp.load_der_ocsp_response(
-            authority.answer_ocsp(new, question, lambda _serial: gone, now=LATER)
-        )
+        answer = ocsp.load_der_ocsp_response(Signer(softhsm_folder).answer_ocsp(question, gone))
+    with serving(softhsm_folder, at=LATER + timedelta(days=300)):
+        young = leaf_of(softhsm_folder, "0000000003", "P3")
     assert new.certificate.subject == old.certificate.subject
     assert new.certificate.public_key() == old.certificate.public_key()
     assert new.certificate.serial_number != old.certificate.serial_number

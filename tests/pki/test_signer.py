@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grp
+import hashlib
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -13,18 +16,27 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import ocsp
 
-from app.pki import authority, ceremony, cms, signer
+from app.pki import authority, ceremony, signer
+from app.pki.authority import Revocation
+from app.pki.canonical import canonical
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
+from app.pki.journal import Journal
 from app.pki.signer import ISSUING, SEAL, Signer, authority_of, wait_until_ready
-from app.pki.suites import INTL
-from tests.pki.test_authority import der, issued
+from app.pki.suites import suite_of
+from tests.pki.test_authority import MEMBER
+from tests.security.certified import Holder, make_authority
+from tests.security.certified import issue as make_holder
+from tests.signing import csr, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -61,11 +73,19 @@ def in_softhsm(place):
     return place
 
 
+AT_A_TIME = """
+import sys; from datetime import datetime; from pathlib import Path; from app.pki import signer
+signer.now = lambda: datetime.fromisoformat(sys.argv[2]); signer.serve(Path(sys.argv[1]))
+"""
+
+
 @contextmanager
-def serving(place, wait=True):
+def serving(place, wait=True, at=None, group=""):
+    """Run the signing process; at a time of the test's, its clock stands still there."""
+    usual = ["-m", "app.pki.signer", str(place), f"--group={group}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.pki.signer", str(place)], cwd=ROOT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [sys.executable, *(["-c", AT_A_TIME, str(place), at.isoformat()] if at else usual)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         if wait:
@@ -81,11 +101,31 @@ def signs(place) -> bool:
     """Tell whether the seal signs and verifies."""
     client = Signer(place)
     try:
-        key, signature = client.keys()[SEAL], client.sign(b"head", SEAL)
+        key, (signature,) = client.keys()[SEAL], client.seal([HEAD])
     except PkiError:
         return False
-    INTL.verify(key, signature, b"head")
+    suite_of(key).verify(key, signature, canonical(HEAD))
     return True
+
+
+HEAD = {
+    "schema": "log-head/1", "kind": "registry-log-head", "version": 1, "day": "2026-11-30",
+    "block": 1, "rows": 1, "root": "a" * 64, "sealed_at": "2026-11-30T22:00:00+08:00",
+    "ledger_root": "",
+}  # fmt: skip
+
+
+def enrolment(reference="0000000001", **changed):
+    """Return what the process is told of an enrolment."""
+    usual = {
+        "schema": "certificate-enrolment/1", "reference": reference, "member_no": MEMBER,
+        "name": "甲发电有限公司", "assurance": "hard", "opened_by": "R0001", "confirmed_by": "",
+    }  # fmt: skip
+    return usual | changed
+
+
+def issued(place, request=None, **changed):
+    return Signer(place).issue(enrolment(**changed), request or csr())
 
 
 @pytest.mark.parametrize("name", ["softhsm_folder", "folder"])
@@ -93,14 +133,13 @@ def test_everything_the_authority_signs_comes_through_the_socket(request, name):
     folder = request.getfixturevalue(name)
     with serving(folder):
         ours = authority_of(folder, "https://registry.example/ca")
-        now = datetime.now(UTC)
-        leaf = issued(ours, now=now)
-        assert authority.require_usable(ours, der(leaf), usage=authority.Usage.LOGIN, at=now)
-        assert authority.make_crl(ours, 1, [], now=NOW)
+        leaf, now = issued(folder), datetime.now(UTC)
+        assert authority.require_usable(ours, leaf, usage=authority.Usage.LOGIN, at=now) == MEMBER
+        made = x509.load_der_x509_crl(Signer(folder).list_revoked(1, []))
+        assert made.is_signature_valid(ours.certificate.public_key())
         seal = x509.load_pem_x509_certificate((folder / "seal.pem").read_bytes())
-        message = cms.sign(b"head", Signer(folder), der(seal), signed_at=NOW)
-        kept = type("Kept", (), {"der": der(seal)})()
-        assert cms.verify(b"head", message, lambda issuer, serial: kept).certificate is kept
+        assert authority.spki_in(seal) == Signer(folder).keys()[SEAL]
+        assert signs(folder)
         assurance = "hard" if (folder / "tokens").exists() else "soft"
         assert Signer(folder).assurance() == assurance
 
@@ -127,9 +166,9 @@ def test_many_ask_at_once(softhsm_folder):
 
 def test_without_the_process_it_is_said_in_words(folder, tmp_path):
     with pytest.raises(SignerAbsent, match="not available now"):
-        Signer(folder).sign(b"head")
+        Signer(folder).seal([HEAD])
     with pytest.raises(SignerAbsent):
-        issued(authority_of(folder))
+        issued(folder)
     with pytest.raises(SignerAbsent):
         authority_of(tmp_path / "nowhere")
     assert not Signer(tmp_path / "nowhere").is_ready()
@@ -230,7 +269,7 @@ def test_malformed_requests_do_not_stop_the_service(tmp_path, sent):
             connection.sendall(sent)
         assert signs(place)
         with pytest.raises(SignerFailed):
-            Signer(place).sign(b"x", "root")
+            Signer(place)._ask("sign", data=b"x", key="root")
 
 
 def test_the_socket_works_in_a_folder_with_a_long_path(tmp_path):
@@ -253,7 +292,7 @@ def test_the_root_is_needed_for_no_signature(folder):
     shutil.rmtree(folder / "offline", ignore_errors=True)
     with serving(folder):
         assert signs(folder)
-        assert issued(authority_of(folder))
+        assert issued(folder)
 
 
 def test_a_wrong_pin_locks_before_the_token_is_worn_out(softhsm_folder):
@@ -262,6 +301,338 @@ def test_a_wrong_pin_locks_before_the_token_is_worn_out(softhsm_folder):
     said = [python("app.pki.signer", softhsm_folder, timeout=60).stderr for _ in range(3)]
     assert "PinIncorrect" in said[0]
     assert all("PinLocked" in line for line in said[1:])
+
+
+# A compromised web process at the socket
+
+
+def refusal(place, act, **parts) -> str:
+    with pytest.raises(SignerFailed) as refused:
+        Signer(place)._ask(act, **parts)
+    return refused.value.code
+
+
+def entries(place) -> list[dict]:
+    return list(Journal(place).read())
+
+
+@pytest.fixture
+def attacked(folder):
+    with serving(folder):
+        yield folder
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"key": ISSUING, "data": "aGVhZA=="},  # what it once signed
+        {"type": "sign", "key": ISSUING, "data": "aGVhZA=="},
+        {"type": "issue", "tbs": "aGVhZA=="},
+        {"type": "seal", "data": "aGVhZA=="},
+        {"type": ["issue"]},
+        {"type": "keys", "key": ISSUING},
+        {},
+    ],
+)
+def test_bytes_are_never_signed(attacked, question):
+    assert Signer(attacked)._exchange(question) == {"error": "question"}
+    assert [entry["act"] for entry in entries(attacked)] == ["start"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"not_before": "2020-01-01"}, {"now": "2020-01-01"}, {"days": "36500"}, {"ca": "true"},
+        {"path_length": "1"}, {"schema": "certificate-enrolment/2"}, {"schema": "subordinate/1"},
+        {"assurance": "hardest"}, {"reference": "1"}, {"member_no": ""}, {"member_no": 5},
+        {"name": ""}, {"confirmed_by": None},
+    ],
+)  # fmt: skip
+def test_no_enrolment_asks_for_a_date_or_an_authority(attacked, more):
+    told = enrolment() | more
+    assert refusal(attacked, "issue", enrolment=told, csr=csr()) in {
+        "schema", "parts", *(f"part_{name}" for name in more)
+    }  # fmt: skip
+    assert [entry["act"] for entry in entries(attacked)] == ["start"]
+
+
+def test_its_own_clock_dates_a_certificate_which_is_no_authority(attacked):
+    """A request may ask for what it likes: of it the key alone is read."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    greedy = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "R0001")]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=3), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    made = x509.load_der_x509_certificate(issued(attacked, greedy.public_bytes(Encoding.DER)))
+    constraints = made.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (constraints.ca, constraints.path_length) == (False, None)
+    assert not made.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    assert authority.member_no_of(made) == MEMBER
+    assert abs(made.not_valid_before_utc + authority.SKEW - datetime.now(UTC)) < timedelta(
+        minutes=1
+    )
+    assert made.not_valid_after_utc - made.not_valid_before_utc < timedelta(days=731)
+
+
+def test_a_living_person_gets_no_second_certificate(attacked):
+    issued(attacked)
+    for number, by in enumerate(
+        ({}, {"confirmed_by": "R0001"}, {"opened_by": "", "confirmed_by": "R0001"}), start=2
+    ):
+        told = enrolment(f"{number:010}", **by)
+        assert refusal(attacked, "issue", enrolment=told, csr=csr()) == "second_certificate"
+    replaced = issued(attacked, reference="0000000009", confirmed_by="R0002")
+    first, second = (entry for entry in entries(attacked) if entry["act"] == "issue")
+    assert second["revoked"] == [first["serial"]]
+    assert second["serial"] == f"{x509.load_der_x509_certificate(replaced).serial_number:x}"
+
+
+def test_two_at_once_do_not_get_around_it(attacked):
+    made, refused = [], []
+
+    def ask(number):
+        try:
+            made.append(issued(attacked, reference=f"{number:010}"))
+        except SignerFailed as error:
+            refused.append(error.code)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (len(made), refused) == (1, ["second_certificate"] * 5)
+
+
+def test_an_enrolment_counts_once_and_a_key_once(folder):
+    request = csr()
+    with serving(folder):
+        issued(folder, request)
+        again = enrolment(member_no="P2", confirmed_by="R0002")
+        assert refusal(folder, "issue", enrolment=again, csr=csr()) == "reference_used"
+    with serving(folder):  # It remembers.
+        assert refusal(folder, "issue", enrolment=again, csr=csr()) == "reference_used"
+        other = enrolment("0000000002", member_no="P2")
+        assert refusal(folder, "issue", enrolment=other, csr=request) == "key_used"
+
+
+def renewal(certificate, request, key=None, act="renew", **changed):
+    """Return what a holder sends to renew."""
+    made = x509.load_der_x509_certificate(certificate)
+    payload = {
+        "schema": "certificate-renewal/1", "member_no": MEMBER, "serial": f"{made.serial_number:x}",
+        "request_sha256": hashlib.sha256(request).hexdigest(),
+    }  # fmt: skip
+    content = canonical({"type": act, "payload": payload | changed})
+    holder = Holder(key or key_of(certificate), certificate)
+    return {
+        "certificate": certificate, "csr": request, "content": content,
+        "cms": holder.signature(content),
+    }  # fmt: skip
+
+
+def test_a_renewal_is_signed_by_the_certificate_that_is_renewed(attacked):
+    present, request = issued(attacked), csr()
+    foreign = ec.generate_private_key(ec.SECP256R1())
+    assert refusal(attacked, "renew", **renewal(present, request, foreign))
+    for changed in ({"member_no": "R0001"}, {"serial": "1"}, {"request_sha256": "0" * 64}):
+        asked = renewal(present, request, **changed)
+        assert refusal(attacked, "renew", **asked) == "other_content"
+    another_act = renewal(present, request, act="submit")
+    assert refusal(attacked, "renew", **another_act) == "other_content"
+    swapped = renewal(present, request) | {"csr": csr()}
+    assert refusal(attacked, "renew", **swapped) == "other_content"
+
+    made = Signer(attacked).renew(**renewal(present, request))
+
+    found = x509.load_der_x509_certificate(made)
+    assert authority.member_no_of(found) == MEMBER
+    assert refusal(attacked, "renew", **renewal(present, request)) == "key_used"
+    # A later successor ends the one before: there are never three.
+    Signer(attacked).renew(**renewal(present, csr()))
+    assert entries(attacked)[-1]["revoked"] == [f"{found.serial_number:x}"]
+
+
+def test_neither_a_revoked_nor_a_foreign_certificate_is_renewed(attacked, tmp_path):
+    present = issued(attacked)
+    foreign = make_holder(make_authority(), MEMBER)
+    assert refusal(attacked, "renew", **renewal(foreign.der, csr(), foreign.key)) == "chain"
+    serial = x509.load_der_x509_certificate(present).serial_number
+    Signer(attacked).list_revoked(1, [Revocation(serial, NOW, "keyCompromise")])
+    assert refusal(attacked, "renew", **renewal(present, csr())) == "revoked"
+    assert issued(attacked, reference="0000000002")  # Nobody living has one now.
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"schema": "payment-order/1"}, {"schema": "log-head/2"}, {"block": -1}, {"block": "1"},
+     {"root": "A" * 64}, {"root": 5}, {"day": "yesterday"}, {"more": "x"}],
+)  # fmt: skip
+def test_other_contents_are_not_sealed(attacked, changed):
+    told = [canonical(HEAD), canonical(HEAD | changed)]
+    assert refusal(attacked, "seal", contents=told)
+    for data in (b"", b"head", b"{}", b'{"schema": "log-head/1"}', b"\x30\x82", b"[" * 5000):
+        assert refusal(attacked, "seal", contents=[data])
+    assert refusal(attacked, "seal", contents=[]) == "question"
+    assert [entry["act"] for entry in entries(attacked)] == ["start"]
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [(0, None), ("1", None), (True, None), (1, ["xyz", 1, "superseded"]), (1, ["-5", 1, "superseded"]),
+     (1, ["5", "x", "superseded"]), (1, ["5", 10**20, "superseded"]), (1, ["5", 1, "because"]),
+     (1, ["5", 1, "removeFromCRL"]), (1, ["f" * 41, 1, "superseded"]), (1, 5)],
+)  # fmt: skip
+def test_a_list_of_nonsense_is_not_made(attacked, number, line):
+    assert refusal(attacked, "crl", number=number, lines=[line] if line else []) == "question"
+    assert [entry["act"] for entry in entries(attacked)] == ["start"]
+
+
+def question_about(serial, ours) -> bytes:
+    asked = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
+        *(_hashed(part) for part in (ours.subject.public_bytes(), _bits(ours))), serial,
+        hashes.SHA256(),
+    )  # fmt: skip
+    return asked.build().public_bytes(Encoding.DER)
+
+
+def _hashed(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _bits(certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def test_only_what_was_issued_is_called_good(attacked):
+    ours, made = (
+        authority_of(attacked).certificate,
+        x509.load_der_x509_certificate(issued(attacked)),
+    )
+    client = Signer(attacked)
+
+    def asked(serial, found=True):
+        answer = client.answer_ocsp(question_about(serial, ours), found)
+        return ocsp.load_der_ocsp_response(answer)
+
+    assert asked(made.serial_number).certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert asked(5).response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+    gone = Revocation(made.serial_number, NOW, "superseded")
+    assert asked(made.serial_number, gone).certificate_status is ocsp.OCSPCertStatus.REVOKED
+    client.list_revoked(1, [gone])
+    question = question_about(made.serial_number, ours)
+    assert refusal(attacked, "ocsp", question=question, found=True) == "revoked"
+
+
+def test_a_frame_that_is_too_large_is_not_read(attacked):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(attacked / "socket"))
+        connection.sendall(struct.pack(">I", signer.LARGEST_FRAME + 1))
+        assert b"question" in connection.recv(100)
+    assert signs(attacked)
+
+
+# Its journal
+
+
+def test_the_journal_tells_what_was_done_and_is_verified(folder):
+    with serving(folder):
+        issued(folder)
+        assert signs(folder)
+        Signer(folder).list_revoked(1, [])
+    done = python("app.pki.journal", folder)
+    assert done.returncode == 0
+    assert [entry["act"] for entry in entries(folder)] == ["start", "issue", "seal", "crl"]
+    assert "entries: 4" in done.stdout
+    assert MEMBER in done.stdout
+    assert (folder / "journal").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("change", ["byte", "missing", "swapped", "slipped in"])
+def test_with_a_changed_journal_it_does_not_start(folder, change):
+    with serving(folder):
+        issued(folder)
+        assert signs(folder)
+    lines = (folder / "journal").read_bytes().splitlines(keepends=True)
+    lines = {
+        "byte": [lines[0], lines[1].replace(MEMBER.encode(), b"21042300008"), lines[2]],
+        "missing": [lines[0], lines[2]],
+        "swapped": [lines[0], lines[2], lines[1]],
+        "slipped in": [*lines, lines[2]],
+    }[change]
+    (folder / "journal").write_bytes(b"".join(lines))
+    started = python("app.pki.signer", folder, timeout=60)
+    assert started.returncode != 0
+    assert "journal is broken" in started.stderr
+    assert python("app.pki.journal", folder).returncode != 0
+
+
+def test_a_line_that_was_being_written_at_the_end_is_cut_off(folder):
+    with serving(folder):
+        issued(folder)
+    with (folder / "journal").open("ab") as file:
+        file.write(b'{"act":"iss')
+    with serving(folder):
+        assert signs(folder)
+    assert [entry["act"] for entry in entries(folder)] == ["start", "issue", "start", "seal"]
+
+
+def test_an_older_copy_makes_nothing_forgotten(folder, tmp_path):
+    with serving(folder):
+        assert signs(folder)
+    copy = ceremony.backup(folder, tmp_path / "safe", now=NOW)
+    with serving(folder):
+        issued(folder)
+    ceremony.restore(copy, folder)
+    with serving(folder):
+        second = enrolment("0000000002")
+        assert refusal(folder, "issue", enrolment=second, csr=csr()) == "second_certificate"
+
+
+# Who may ask
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes other users")
+def test_a_group_may_ask_and_write_nothing(folder):
+    group = grp.getgrgid(pwd.getpwnam("daemon").pw_gid).gr_name
+    for place in (folder, *folder.parents):
+        if place.owner() == pwd.getpwuid(os.getuid()).pw_name and place != Path("/tmp"):  # noqa: S108
+            place.chmod(place.stat().st_mode | 0o011)
+    with serving(folder, group=group):
+        assert (folder / "socket").stat().st_mode & 0o777 == 0o660
+        assert folder.stat().st_mode & 0o777 == 0o750
+        for user, may in (("daemon", True), ("nobody", False)):
+            assert as_user(user, folder) == {
+                "asks": may,
+                "reads": may,
+                "keys": False,
+                "writes": False,
+            }
+        assert signs(folder)
+
+
+AS_USER = """
+import json, os, pwd, sys; from pathlib import Path
+sys.path.insert(0, os.getcwd()); from app.pki.signer import Signer
+user, folder = pwd.getpwnam(sys.argv[1]), Path(sys.argv[2])
+os.setgroups([]); os.setgid(user.pw_gid); os.setuid(user.pw_uid)
+def may(act):
+    try: act()
+    except OSError: return False
+    return True
+print(json.dumps({
+    "asks": Signer(folder).is_ready(), "reads": may((folder / "issuing.pem").read_bytes),
+    "keys": may((folder / "issuing.key").read_bytes), "writes": may((folder / "x").touch)}))
+"""
+
+
+def as_user(user, folder) -> dict[str, bool]:
+    done = subprocess.run(
+        [sys.executable, "-c", AS_USER, user, str(folder)], cwd=ROOT, capture_output=True, text=True
+    )
+    return json.loads(done.stdout)
 
 
 # The drill
@@ -287,9 +658,7 @@ def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tm
         assert Signer(softhsm_folder).keys() == before
         assert signs(softhsm_folder)
         ours = authority_of(softhsm_folder)
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        made = der(issued(ours, key, now=now))
+        made, now = issued(softhsm_folder), datetime.now(UTC)
         assert authority.require_usable(ours, made, usage=authority.Usage.SIGN, at=now)
     assert list(softhsm_folder.glob("replaced-*"))
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -15,7 +16,10 @@ from app.extensions import db
 from app.models import Certificate, CertificateEnrolment, Member
 from app.pki import authority as pki
 from app.pki import cms
+from app.pki.acts import Acts
 from app.pki.canonical import canonical
+from app.pki.journal import Journal
+from app.pki.signer import ISSUING, SEAL, Signer, answer
 from app.pki.suites import INTL, CryptoSuite, suite_of
 from app.pki.tokens import new_key, sign_with, spki_of
 
@@ -43,6 +47,23 @@ def make_authority(name: str = "试验注册登记 CA", suite: CryptoSuite = INT
     return pki.Authority(
         root, pki.make_issuing(name, key.public_key(), root, root_key, now=now), key
     )
+
+
+class InProcess(Signer):
+    """The signing process without a process: what it does, with an authority of the tests."""
+
+    __slots__ = ("acts", "public")
+    assurance = "soft"
+
+    def __init__(self, folder: Path, authority: pki.Authority) -> None:
+        seal = new_key(authority.suite.key_kind)
+        public = {ISSUING: pki.spki_in(authority.certificate), SEAL: spki_of(seal)}
+        acts = Acts(authority, lambda data: sign_with(seal, data), Journal(folder))
+        for name, value in (("folder", folder), ("acts", acts), ("public", lambda: public)):
+            object.__setattr__(self, name, value)
+
+    def _exchange(self, question: dict[str, Any]) -> Any:
+        return answer(self.acts, self, question)
 
 
 def issue(

@@ -22,7 +22,7 @@ from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter
 from app.security import certificates
 from assistant.keyring import Keyring, demo_keys
-from tests.security.certified import coded, content_of, issue, make_authority, register
+from tests.security.certified import InProcess, coded, content_of, issue, make_authority, register
 from tests.security.conftest import ENTERPRISE
 from tests.security.test_signed_acts import (
     bundle,
@@ -112,6 +112,8 @@ def keyring(app, people, authority, monkeypatch, tmp_path) -> Keyring:
     monkeypatch.setitem(app.config, "CRYPTO_SUITE", "gm")
     monkeypatch.setattr(certificates, "_authority", lambda: authority)
     monkeypatch.setattr(operations, "the_authority", lambda: authority)
+    signer = InProcess(tmp_path, authority)
+    monkeypatch.setattr(operations, "the_signer", lambda: signer)
     token = SoftwareToken(tmp_path / "KEY", TryCounter(tmp_path / "tries"), is_demo=True)
     token.initialize(PIN)
     ring, now = Keyring(demo_keys(tmp_path), GM), datetime.now(UTC)

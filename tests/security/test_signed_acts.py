@@ -26,13 +26,13 @@ from app.models import (
 )
 from app.operations.applications import evidence, jobs
 from app.operations.people import certificates as operations
-from app.operations.records import clock
+from app.operations.records import clock, seals
 from app.pki import authority as pki
 from app.pki.canonical import canonical
 from app.security import certificates
 from tests import factories
 from tests.factories import nothing_moves, quantity
-from tests.security.certified import content_of, issue, make_authority, register
+from tests.security.certified import InProcess, content_of, issue, make_authority, register
 
 NEW = "/voluntary-cancellations/new"
 
@@ -43,11 +43,13 @@ def authority():
 
 
 @pytest.fixture
-def signing(app, monkeypatch, authority):
+def signing(app, monkeypatch, authority, tmp_path):
     """Certificates are asked for; the tests' own authority has issued them."""
     monkeypatch.setitem(app.config, "CERT_LOGIN", "agent")
     monkeypatch.setattr(certificates, "_authority", lambda: authority)
     monkeypatch.setattr(operations, "the_authority", lambda: authority)
+    signer = InProcess(tmp_path, authority)  # It seals what an approval certifies.
+    monkeypatch.setattr(seals, "the_signer", lambda: signer)
     now = datetime.now(UTC)
     der = pki.make_crl(authority, 1, [], now=now)
     with transaction():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -18,7 +19,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models.attestation import Attestation
-from app.operations.records import glyphs
+from app.operations.records import glyphs, seals
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 
@@ -84,25 +85,50 @@ def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
 
 
 def issue(certified: Sequence[Certified], actor: Actor, now: datetime) -> None:
-    """Write attestations, each with a number and a random check code; idempotent."""
+    """Write attestations, each with a number, a random check code and the registry's seal.
+
+    A second time does nothing.  Raises SignerAbsent: nothing is certified without the seal.
+    """
     for each in certified:
         glyphs.require_drawable(each.content["name"], _("Enterprise name"))
         glyphs.require_drawable(each.content.get("reason") or "", _("Reason for the application"))
     if not certified:
         return
+    drafts = _drafted(certified, now)
+    put_on: list[bytes | None] = [None] * len(drafts)
+    if seals.are_asked():
+        put_on = [*seals.put_on([_sealed_content(draft) for draft in drafts])]
     values = {
+        "ids": [draft.id for draft in drafts],
+        "numbers": [draft.number for draft in drafts],
         "kinds": [each.kind for each in certified],
-        "prefixes": [PREFIXES[each.kind] for each in certified],
-        "codes": [_new_code() for _each in certified],
+        "codes": [draft.code for draft in drafts],
+        "seals": [seal and seal.hex() for seal in put_on],
         "accounts": [each.account_id for each in certified],
         "applications": [each.application_id for each in certified],
         "notices": [each.notice_id for each in certified],
         "contents": [json.dumps(each.content, ensure_ascii=False) for each in certified],
-        "day": f"{now.astimezone(BEIJING):%Y%m%d}",
         "at": now,
         "by": actor.member_id,
     }
     db.session.execute(_ISSUE, values)
+
+
+def _drafted(certified: Sequence[Certified], now: datetime) -> list[Attestation]:
+    """Give each a number and a code; the seal is put on before the row is written, never after."""
+    ids = db.session.scalars(_NEXT_IDS, {"count": len(certified)}).all()
+    day = f"{now.astimezone(BEIJING):%Y%m%d}"
+    return [
+        Attestation(
+            id=id_,
+            number=f"{PREFIXES[each.kind]}{day}{id_:06}",
+            code=_new_code(),
+            kind=each.kind,
+            content=each.content,
+            issued_at=now,
+        )
+        for id_, each in zip(ids, certified, strict=True)
+    ]
 
 
 def refunded(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
@@ -149,6 +175,11 @@ def of_notice(notice_id: int) -> Attestation | None:
     return db.session.scalars(found).one_or_none()
 
 
+def is_vouched(attestation: Attestation) -> bool:
+    """Tell whether the registry's seal is on what the row says; on a forged one it is not."""
+    return not seals.are_asked() or seals.holds(_sealed_content(attestation), attestation.seal)
+
+
 def shown_code(code: str) -> str:
     """Return a check code in groups of four."""
     return "-".join(code[place : place + 4] for place in range(0, len(code), 4))
@@ -156,6 +187,21 @@ def shown_code(code: str) -> str:
 
 def _new_code() -> str:
     return "".join(secrets.choice(ALPHABET) for _place in range(CODE_LENGTH))
+
+
+def _sealed_content(row: Attestation) -> dict[str, Any]:
+    """Return what the seal is put on: the facts, and the digest of all that the row certifies."""
+    certified = json.dumps(row.content, sort_keys=True, ensure_ascii=False).encode()
+    return {
+        "schema": "attestation/1",
+        "number": row.number,
+        "code": row.code,
+        "kind": row.kind,
+        "member_no": row.content["member_no"],
+        "total": row.content["total"],
+        "issued_at": row.issued_at.astimezone(UTC).isoformat(),
+        "content_sha256": hashlib.sha256(certified).hexdigest(),
+    }
 
 
 def _party(row: Any) -> dict[str, Any]:
@@ -240,21 +286,27 @@ _LAPSE = typed(
     notices=BigInteger,
 )
 
+_NEXT_IDS = text("""
+    SELECT nextval(pg_get_serial_sequence('attestation', 'id')) FROM generate_series(1, :count)
+""")
+
 _ISSUE = typed(
     """
     INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
-                             issued_at, issued_by)
+                             issued_at, issued_by, seal)
            OVERRIDING SYSTEM VALUE
-    SELECT w.id, w.prefix || :day || lpad(w.id::text, greatest(6, length(w.id::text)), '0'),
-           w.code, w.kind, w.account, w.application, w.notice, w.content::jsonb, :at, :by
-      FROM (SELECT nextval(pg_get_serial_sequence('attestation', 'id')) AS id, u.*
-              FROM unnest(:kinds, :prefixes, :codes, :accounts, :applications, :notices, :contents)
-                     AS u (kind, prefix, code, account, application, notice, content)) w
+    SELECT w.id, w.number, w.code, w.kind, w.account, w.application, w.notice, w.content::jsonb,
+           :at, :by, decode(w.seal, 'hex')
+      FROM unnest(:ids, :numbers, :kinds, :codes, :accounts, :applications, :notices, :contents,
+                  :seals)
+             AS w (id, number, kind, code, account, application, notice, content, seal)
     ON CONFLICT DO NOTHING
     """,
+    ids=BigInteger,
+    numbers=String,
     kinds=String,
-    prefixes=String,
     codes=String,
+    seals=String,
     accounts=Integer,
     applications=BigInteger,
     notices=BigInteger,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
@@ -35,10 +35,12 @@ from app.models import (
 )
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
+from app.operations.records.seals import the_signer
 from app.pki import authority
 from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
-from app.pki.errors import RequestRefused
-from app.pki.signer import authority_of
+from app.pki.canonical import one_line
+from app.pki.errors import RequestRefused, SignerFailed
+from app.pki.signer import Signer, authority_of
 from app.pki.suites import SUITES, CryptoSuite, suite_of
 
 CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # nothing that is read as something else
@@ -111,11 +113,10 @@ def open_enrolment(
     _require_active(member)
     _require_two(member_id, actor, confirmed_by)
     let_lapse(member_id)
-    code, salt = _fresh_code(), secrets.token_bytes(16)
+    code = _fresh_code()
     row = CertificateEnrolment(
         reference=f"{secrets.randbelow(10**10):010}",
-        code_hash=suite().derive(code.encode(), salt),
-        salt=salt,
+        salt=secrets.token_bytes(16),
         suite=suite().name,
         member_id=member_id,
         assurance=assurance,
@@ -124,6 +125,7 @@ def open_enrolment(
         opened_at=now,
         expires_at=now + LIFETIME,
     )
+    row.code_hash = suite().derive(_bound(code, row), row.salt)
     db.session.add(row)
     db.session.flush()
     log.record(
@@ -193,9 +195,11 @@ def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime)
     owner = Actor.of(member, ip=actor.ip)
     for earlier in _held(member.id):
         _end(earlier, "superseded", owner, now)
-    return _issue(
-        request, member, owner, now=now, assurance=enrolment.assurance, enrolment_id=enrolment.id
-    )
+    der = _asked(lambda signer: signer.issue(_told_of(enrolment, member), csr))
+    return _keep(
+        der, request, member, owner, now=now, assurance=enrolment.assurance,
+        enrolment_id=enrolment.id,
+    )  # fmt: skip
 
 
 def holder_of(reference: str, code: str, member_no: str, actor: Actor, *, now: datetime) -> Member:
@@ -223,11 +227,13 @@ def renewal_payload(certificate: Certificate, csr: bytes) -> dict[str, str]:
     }
 
 
-def renew(certificate: Certificate, csr: bytes, actor: Actor, *, now: datetime) -> Certificate:
+def renew(
+    certificate: Certificate, csr: bytes, actor: Actor, *, now: datetime, content: bytes, cms: bytes
+) -> Certificate:
     """Issue the successor of a certificate, with a new key, from 60 days before its end.
 
-    The caller has verified that the certificate signed its `renewal_payload`.  The old one stays
-    good until the new one is first used (`note_use`).
+    The caller has verified that the certificate signed its `renewal_payload`, and the signing
+    process does so, too.  The old one stays good until the new one is first used (`note_use`).
     """
     _require_active(_lock_member(certificate.member_id))
     _lock(certificate.id)
@@ -241,8 +247,10 @@ def renew(certificate: Certificate, csr: bytes, actor: Actor, *, now: datetime) 
         )
     if db.session.scalar(select(Certificate.id).where(Certificate.renews_id == certificate.id)):
         raise RuleError(_("The certificate has been renewed already"), code="renewed")
-    return _issue(
-        _acceptable(csr), certificate.member, actor, now=now,
+    request = _acceptable(csr)
+    der = _asked(lambda signer: signer.renew(certificate.der, csr, content, cms))
+    return _keep(
+        der, request, certificate.member, actor, now=now,
         assurance=certificate.assurance, renews_id=certificate.id,
     )  # fmt: skip
 
@@ -339,9 +347,10 @@ def status(serial: int) -> Revocation | bool:
     return Revocation(serial, at, reason) if at else True
 
 
-def answer_ocsp(question: bytes, *, now: datetime) -> bytes:
+def answer_ocsp(question: bytes) -> bytes:
     """Answer one OCSP request.  Raises SignerAbsent."""
-    return authority.answer_ocsp(the_authority(), question, status, now=now)
+    serial = authority.serial_asked_for(question)
+    return the_signer().answer_ocsp(question, serial is not None and status(serial))
 
 
 def latest_crl() -> RevocationList:
@@ -380,7 +389,7 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
     db.session.execute(_NUMBERING)
     number = (db.session.scalar(select(func.max(RevocationList.number))) or 0) + 1
     listed = _listed()
-    der = authority.make_crl(the_authority(), number, listed, now=now)
+    der = the_signer().list_revoked(number, listed)
     row = RevocationList(
         number=number, der=der, issued_at=now, next_update=now + authority.CRL_LIFE
     )
@@ -428,7 +437,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
     In a transaction of its own, so that a wrong try counts whatever becomes of the request; the row
     stays locked while the code is derived, so that tries at once are counted one by one.
     """
-    typed = code.replace(" ", "").replace("-", "").upper()
+    typed = code.replace(" ", "").replace("-", "").upper()[:64]
     with db.engine.begin() as connection:
         found = connection.execute(
             select(
@@ -437,6 +446,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
                 CertificateEnrolment.salt,
                 CertificateEnrolment.suite,
                 CertificateEnrolment.tries,
+                *_BOUND,
             )
             .where(
                 CertificateEnrolment.reference == _reference(reference),
@@ -447,7 +457,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
         ).first()
         # Derived even where there is nothing to compare it with: the answer takes as long.
         chosen, salt = (SUITES[found.suite], found.salt) if found else (suite(), bytes(16))
-        derived = chosen.derive(typed[:64].encode("utf-8", "replace"), salt)
+        derived = chosen.derive(_bound(typed, found), salt)
         if found and hmac.compare_digest(derived, found.code_hash):
             found_id = found.id
         else:
@@ -458,6 +468,32 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
     if found_id is None:
         raise InvalidCodes
     return db.session.get_one(CertificateEnrolment, found_id, populate_existing=True)
+
+
+# What a code stands for: in a row that says anything else it is a wrong code.
+_BOUND = (
+    CertificateEnrolment.reference,
+    CertificateEnrolment.member_id,
+    CertificateEnrolment.assurance,
+    CertificateEnrolment.opened_by,
+    CertificateEnrolment.confirmed_by,
+    CertificateEnrolment.expires_at,
+)
+
+
+def _bound(code: str, row: Any) -> bytes:
+    """Return a code with what it stands for, under our secret key.
+
+    Who has the database alone can write a row, and no code that fits it.
+    """
+    told = [_spelt(getattr(row, column.key)) for column in _BOUND] if row else []
+    content = "\n".join(["certificate enrolment", code, *told]).encode("utf-8", "replace")
+    return hmac.digest(current_app.config["SECRET_KEY"].encode(), content, "sha256")
+
+
+def _spelt(value: Any) -> str:
+    """Write a value alike whatever time zone a connection tells its moments in."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _count(connection: Any, enrolment_id: int, tries: int) -> None:
@@ -515,13 +551,44 @@ def _acceptable(csr: bytes) -> Request:
     return request
 
 
-def _issue(
-    request: Request, member: Member, actor: Actor, *, now: datetime, assurance: str, **origin: int
-) -> Certificate:
-    made = authority.issue(
-        the_authority(), request, member_no=member.username, name=member.first_name, now=now
+def _told_of(enrolment: CertificateEnrolment, member: Member) -> dict[str, str]:
+    """Return what the signing process is told of an enrolment."""
+    ids = [enrolment.opened_by, enrolment.confirmed_by]
+    numbers = dict(
+        db.session.execute(select(Member.id, Member.username).where(Member.id.in_(ids))).all()
     )
-    der = made.public_bytes(Encoding.DER)
+    return {
+        "schema": "certificate-enrolment/1",
+        "reference": enrolment.reference,
+        "member_no": member.username,
+        "name": one_line(member.first_name),
+        "assurance": enrolment.assurance,
+        "opened_by": numbers.get(enrolment.opened_by, ""),
+        "confirmed_by": numbers.get(enrolment.confirmed_by, ""),
+    }
+
+
+def _asked(act: Callable[[Signer], bytes]) -> bytes:
+    """Let the signing process act; a key that it alone knows of is refused as any used one."""
+    try:
+        return act(the_signer())
+    except SignerFailed as error:
+        if error.code == "key_used":
+            raise _key_used() from None
+        raise
+
+
+def _keep(
+    der: bytes,
+    request: Request,
+    member: Member,
+    actor: Actor,
+    *,
+    now: datetime,
+    assurance: str,
+    **origin: int,
+) -> Certificate:
+    made = x509.load_der_x509_certificate(der)
     row = Certificate(
         serial=f"{made.serial_number:x}",
         fingerprint=_fingerprint(der),

@@ -83,6 +83,7 @@ class Head:
     def content(self, day: str, ledger_root: str) -> dict[str, Any]:
         """Return the content of the day's head file."""
         return {
+            "schema": "log-head/1",
             "kind": "registry-log-head",
             "version": 1,
             "day": day,

@@ -18,13 +18,14 @@ from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.operations.records import log
+from app.pki.canonical import canonical
 from app.pki.errors import PkiError
 from app.pki.signer import SEAL, Signer
 from app.pki.suites import suite_of
 from app.pki.tokens import spki_of, write_private
 
-# Signs bytes the way that the public key's suite verifies them.
-Sign = Callable[[bytes], bytes]
+# Signs a head's canonical form the way that the public key's suite verifies it.
+Sign = Callable[[Mapping[str, Any]], bytes]
 
 
 def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
@@ -41,10 +42,10 @@ def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
     ledger_root = db.session.scalar(
         text("SELECT encode(root, 'hex') FROM sealed_block ORDER BY id DESC LIMIT 1")
     )
-    content = json.dumps(head.content(day, ledger_root or ""), sort_keys=True, indent=1).encode()
+    content = head.content(day, ledger_root or "")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day}.json"
-    path.write_bytes(content)
+    path.write_bytes(canonical(content))
     path.with_suffix(".sig").write_bytes(sign(content))
     return path
 
@@ -80,7 +81,7 @@ def seal_key(folder: Path) -> tuple[Sign, bytes]:
     Raises SignerAbsent where nobody answers there.
     """
     signer = Signer(folder)
-    return signer.sign, _pem(signer.keys()[SEAL])
+    return lambda content: signer.seal([content])[0], _pem(signer.keys()[SEAL])
 
 
 def file_key(path: Path) -> tuple[Sign, bytes]:
@@ -101,7 +102,9 @@ def file_key(path: Path) -> tuple[Sign, bytes]:
         )
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return lambda content: key.sign(content, ec.ECDSA(hashes.SHA256())), _pem(spki_of(key))
+    return lambda content: key.sign(canonical(content), ec.ECDSA(hashes.SHA256())), _pem(
+        spki_of(key)
+    )
 
 
 def _pem(spki: bytes) -> bytes:

@@ -42,6 +42,8 @@ class AttestationView(Page):
         """Send the PDF, the same bytes each time."""
         found = attestations.load(id)
         require_scope(found.account_id, g.user)
+        if not attestations.is_vouched(found):
+            abort(404)
         content = drawing.draw(found, url_for("VerifyView.check", code=found.code, _external=True))
         name = quote(f"{drawing.TITLES[found.kind]}_{found.number}.pdf")
         with transaction():
@@ -82,13 +84,15 @@ class VerifyView(Page):
         if not _limit.allows(request.remote_addr or ""):
             abort(429)
         attestation = attestations.find(code)
+        is_vouched = attestation is not None and attestations.is_vouched(attestation)
         page = self.render_template(
             "attestations/verify.html",
             code=attestations.shown_code(attestation.code) if attestation else code[:64],
-            found=_public_facts(attestation) if attestation else None,
+            found=_public_facts(attestation) if attestation and is_vouched else None,
             is_checked=True,
+            lacks_seal=attestation is not None and not is_vouched,
         )
-        return page, 200 if attestation else 404
+        return page, 200 if is_vouched else 404
 
 
 def _public_facts(attestation: Attestation) -> dict[str, Any]:

@@ -292,16 +292,19 @@ class CertificateView(ListPage):
         row, actor = _own(certificate_id), current_actor()
         try:
             with transaction():
+                content, cms = _decoded("content"), _decoded("cms")
                 found = signed.verify_signed(
-                    _decoded("content"),
-                    _decoded("cms"),
+                    content,
+                    cms,
                     member_id=g.user.id,
                     purpose="renew",
                     expected_payload=certificates.renewal_payload(row, _csr()),
                 )
                 if found.id != row.id:
                     raise SignatureRefused("other_certificate")
-                made = certificates.renew(row, _csr(), actor, now=datetime.now(UTC))
+                made = certificates.renew(
+                    row, _csr(), actor, now=datetime.now(UTC), content=content, cms=cms
+                )
                 pem = x509.load_der_x509_certificate(made.der).public_bytes(Encoding.PEM)
         except RuleError as error:
             return jsonify({"error": str(error), "code": error.code})

@@ -115,6 +115,7 @@ def make_template(cluster: embedded.Cluster) -> None:
                 "DATABASE_URL": urls.app,
                 "DATABASE_OWNER_URL": urls.owner,
                 "SECRET_KEY": "template" * 5,
+                "CERT_LOGIN": "agent",  # What is certified bears the seal, as on the site.
                 **certificates_of(cluster),
             }
         )

@@ -28,8 +28,8 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
 from tests.factories import member
-from tests.security.certified import make_authority
-from tests.signing import authority_folder, csr, signing
+from tests.security.certified import Holder, content_of, make_authority
+from tests.signing import authority_folder, csr, key_of, signing
 
 __all__ = ["authority_folder", "signing"]
 
@@ -305,7 +305,32 @@ def test_a_disabled_persons_certificate_is_neither_resumed_nor_renewed(codes, op
     with pytest.raises(RuleError, match="disabled"), transaction():
         certificates.resume(held.id, officer, now=NOW)
     with pytest.raises(RuleError, match="disabled"), transaction():
-        certificates.renew(held, csr(), Actor.of(operator), now=late)
+        certificates.renew(held, csr(), Actor.of(operator), now=late, content=b"", cms=b"")
+
+
+# With the application's password
+
+
+@pytest.mark.parametrize("way", ["derived", "copied"])
+def test_a_row_of_the_databases_own_making_has_no_code_that_fits(
+    codes, operator, officer, checker, way
+):
+    """Whoever stole the password may add rows, and may know the codes of an own enrolment."""
+    own = enrolment(codes)
+    forged = {column.key: getattr(own, column.key) for column in own.__table__.columns}
+    forged |= {"reference": "0000000000", "member_id": checker.member_id}
+    forged |= {"opened_by": officer.member_id, "confirmed_by": operator.id}
+    del forged["id"]
+    if way == "derived":
+        forged["code_hash"] = certificates.suite().derive(codes.code.encode(), own.salt)
+    with transaction():
+        db.session.add(CertificateEnrolment(**forged))
+
+    with pytest.raises(InvalidCodes), transaction():
+        certificates.enrol("0000000000", codes.code, csr(), VISITOR, now=NOW)
+
+    assert count() == 0
+    assert enrolled(codes).member_id == operator.id
 
 
 # Officers
@@ -428,8 +453,11 @@ def test_every_step_is_logged_with_before_and_after(codes, officer):
 
 
 def renewed(old, actor, now, request=None):
+    request = request or csr()
+    content = content_of({"type": "renew", "payload": certificates.renewal_payload(old, request)})
+    cms = Holder(key_of(old.der), old.der).signature(content)
     with transaction():
-        return certificates.renew(old, request or csr(), actor, now=now)
+        return certificates.renew(old, request, actor, now=now, content=content, cms=cms)
 
 
 def test_renewal_opens_sixty_days_before_the_end(codes, operator):

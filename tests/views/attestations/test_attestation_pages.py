@@ -7,6 +7,7 @@ import re
 
 import pypdf
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
@@ -16,9 +17,15 @@ from app.operations.compliance import attestations
 from app.operations.compliance.attestations import Certified
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from app.pki.canonical import canonical
+from app.pki.errors import SignerAbsent
+from app.pki.tokens import sign_with
 from app.views.attestations import attestations as attestation
 from app.views.attestations import drawing
 from tests import factories
+from tests.signing import authority_folder, signing
+
+__all__ = ["authority_folder", "signing"]
 
 REASON = "张三的会议实现碳中和"
 LINES = [
@@ -253,3 +260,72 @@ def test_the_rate_limit_forgets_old_addresses():
 
     assert len(limit._seen) == 5
     assert not limit.allows("192.0.2.49")
+
+
+# The registry's seal
+
+
+@pytest.fixture
+def sealed(app, signing, plant, monkeypatch):
+    """An attestation as it is issued where certificates are asked for: under the seal."""
+    found = _issue_sealed(app, plant, monkeypatch)
+    assert found.seal
+    return found
+
+
+def _issue_sealed(app, plant, monkeypatch) -> Attestation:
+    monkeypatch.setitem(app.config, "CERT_LOGIN", "agent")
+    return _issue(plant, application="ZX202611200000123", reason=REASON)
+
+
+def test_what_bears_the_seal_is_vouched_for(client, plant, sealed):
+    page = client.get(f"/verify/{sealed.code}")
+
+    assert page.status_code == 200
+    assert plant.name in page.text
+
+
+@pytest.mark.parametrize("seal", ["none", "another's", "of a key of one's own", "garbage"])
+def test_a_row_forged_with_the_applications_password_is_not_vouched_for(
+    app, client, plant, sealed, seal
+):
+    """Whoever stole it may add rows; the seal is the signing process's to put on."""
+    content = {**sealed.content, "total": 9_000_000}
+    forged = Attestation(
+        number="ZXZM20261120999999", code="2" * 16, kind="compliance", account_id=plant.id,
+        notice_id=99, content=content, issued_at=sealed.issued_at,
+    )  # fmt: skip
+    own = ec.generate_private_key(ec.SECP256R1())
+    forged.seal = {
+        "none": None,
+        "another's": sealed.seal,
+        "of a key of one's own": sign_with(own, canonical(attestations._sealed_content(forged))),
+        "garbage": b"\x30\x00",
+    }[seal]
+    with transaction():
+        db.session.add(forged)
+
+    page = client.get(f"/verify/{'2' * 16}")
+
+    assert page.status_code == 404
+    assert "登记系统不为该证明作证" in page.text
+    assert plant.name not in page.text
+    assert client.get(f"/verify/{sealed.code}").status_code == 200
+
+
+def test_a_row_changed_by_a_superuser_is_not_vouched_for(client, sealed, cluster):
+    with cluster.connect("registry") as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "UPDATE attestation SET content = jsonb_set(content, '{name}', '\"乙\"')"
+        )
+
+    assert client.get(f"/verify/{sealed.code}").status_code == 404
+
+
+def test_without_the_signing_process_nothing_is_certified(app, plant, monkeypatch, tmp_path):
+    monkeypatch.setitem(app.config, "CA_FOLDER", str(tmp_path))
+    with pytest.raises(SignerAbsent):
+        _issue_sealed(app, plant, monkeypatch)
+    db.session.rollback()
+    assert db.session.scalars(select(Attestation)).all() == []

@@ -260,7 +260,10 @@ def test_disabling_suspends_the_certificate_and_enabling_does_not_resume_it(
     with transaction():
         certificates.revoke(revoked.id, "keyCompromise", SYSTEM, now=datetime.now(UTC))
         again = certificates.open_enrolment(
-            officer.id, SYSTEM, now=datetime.now(UTC), confirmed_by=Actor.of(officer)
+            officer.id,
+            Actor.of(member("registry_maker")),
+            now=datetime.now(UTC),
+            confirmed_by=Actor.of(officer),
         )
     with transaction():
         held = certificates.enrol(
