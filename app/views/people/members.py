@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import wtforms
 from flask import abort, g
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
@@ -52,7 +53,8 @@ LETTERS_SENT = _("The letters to %(name)s are on their way.")
 class MemberForm(FlaskForm):
     """A new officer, province or administrator."""
 
-    number = StringField(_("Member number"), [Required()], render_kw={"maxlength": 12})
+    # The form of a number (operations/people/officers.py) refuses more than the rule of texts does.
+    number = wtforms.StringField(_("Member number"), [Required()], render_kw={"maxlength": 12})
     name = StringField(_("Name"), [Required()], render_kw={"maxlength": 64})
     role = SelectField(
         _("Role"),
