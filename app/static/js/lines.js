@@ -108,7 +108,9 @@ function echo(input, texts, left) {
   let isWrong = false;
   if (input.value.trim() === "") text = "";
   else if (quantity === null || quantity === 0n) [text, isWrong] = [texts.textWhole, true];
-  else if (available !== null && quantity > available) [text, isWrong] = [texts.textTooMuch, true];
+  else if (available !== null && quantity > available) {
+    [text, isWrong] = [`${texts.textTooMuch} ${group(available)} ${input.dataset.unit ?? ""}`, true];
+  }
   else if (left !== undefined && left < 0n) [text, isWrong] = [texts.textTooMuch, true];
   else if (left !== undefined) text = `= ${group(quantity)} ${input.dataset.unit ?? ""} ${texts.textLeft} ${group(left)}`;
   else text = `= ${group(quantity)} ${input.dataset.unit ?? ""}`;
