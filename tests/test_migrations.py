@@ -193,7 +193,10 @@ CHANGES = {
         "append_only()",
     ),
     "a view is gone": ("DROP VIEW line_draw CASCADE", "line_draw"),
-    "it is at a revision that nobody knows": ("UPDATE alembic_version SET version_num = '9999'", "9999"),
+    "it is at a revision that nobody knows": (
+        "UPDATE alembic_version SET version_num = '9999'",
+        "9999",
+    ),
     "its migrations were edited since": ("COMMENT ON TABLE alembic_version IS 'other'", "迁移文件"),
 }
 
