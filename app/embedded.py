@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -272,12 +272,13 @@ class Cluster:
         known = self._known()
         with self.connect() as connection:
             # Left, empty, by a start that was killed here.
-            connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+            _execute_named(connection, "DROP DATABASE IF EXISTS {}", DATABASE)
             for role in (OWNER, APP):
-                connection.execute(f"DROP ROLE IF EXISTS {role}")
-                create = sql.SQL(f"CREATE ROLE {role} LOGIN PASSWORD {{}}")
-                connection.execute(create.format(sql.Literal(known["passwords"][role])))
-            connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+                _execute_named(connection, "DROP ROLE IF EXISTS {}", role)
+                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                password = sql.Literal(known["passwords"][role])
+                connection.execute(create.format(sql.Identifier(role), password))
+            _execute_named(connection, "CREATE DATABASE {} OWNER {}", DATABASE, OWNER)
         self._remember(known | {"prepared": True})
 
     def _answers(self) -> bool:
@@ -506,3 +507,8 @@ if __name__ == "__main__":  # `make reset` runs it: embedded.py stop FOLDER
         stop_for_good(Path(sys.argv[2]).resolve())
     except EmbeddedDatabaseError as error:
         sys.exit(f"✗ {error}")
+
+
+def _execute_named(connection: psycopg.Connection, statement: LiteralString, *names: str) -> None:
+    """Run a statement about databases and roles, whose names cannot be bound."""
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

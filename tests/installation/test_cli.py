@@ -315,7 +315,9 @@ def test_the_log_is_sealed_its_head_written_and_a_changed_row_named(shell, tmp_p
 
 def test_a_head_that_was_touched_is_named(shell, tmp_path):
     path = Path(shell.says("log-head", "--folder", str(tmp_path)).strip())
-    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    head = path.read_bytes()
+    assert b'"version":1' in head
+    path.write_bytes(head.replace(b'"version":1', b'"version":2'))
     done = shell.run("verify-log", "--folder", str(tmp_path))
     assert done.returncode == 1
     assert f"{path.name}: the signature does not hold" in done.stderr
