@@ -192,9 +192,10 @@ class Registry(RuleBasedStateMachine):
         with pytest.raises(RuleError), transaction():
             settlement.settle_day(type(self).day, SYSTEM, now=self.now)
 
-    @precondition(lambda self: self.day < date(2027, 11, 1))
     @rule(twice=st.booleans())
     def settle(self, twice):
+        if type(self).day >= date(2027, 11, 1):
+            return  # The calendar ends; no precondition, as the day is not of this example alone.
         evening = self.now + timedelta(hours=6)
         for _ in range(1 + twice):
             with transaction():

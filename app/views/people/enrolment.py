@@ -14,7 +14,7 @@ from flask_appbuilder import expose
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField
+from wtforms import PasswordField
 from wtforms.validators import EqualTo, InputRequired
 
 from app.domain.errors import RuleError
@@ -24,6 +24,7 @@ from app.operations.people import certificates, passwords
 from app.operations.records.actor import Actor
 from app.pki.canonical import one_line
 from app.security import lockout
+from app.views.applications.texts import StringField
 from app.views.page import Page
 
 LONGEST_CSR = 16_000

@@ -41,8 +41,10 @@ def line_of(page: Page, text: str, table: str = "#list-table") -> Locator:
 
 
 def message(page: Page) -> str:
-    """Return the messages above the content."""
-    return "\n".join(page.locator("main .message-body, .sign-box .message-body").all_inner_texts())
+    """Wait for the messages above the content, and return them."""
+    shown = page.locator("main .message-body, .sign-box .message-body")
+    shown.first.wait_for()
+    return "\n".join(shown.all_inner_texts())
 
 
 def menu(page: Page) -> list[str]:
