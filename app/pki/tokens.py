@@ -193,12 +193,8 @@ class Pkcs11Token:
 
     def __init__(self, module: str, label: str, counter: TryCounter, serial: str = "") -> None:
         self.module, self.label, self.counter, self.serial = module, label, counter, serial
+        self.id = serial or label
         self._session: Any = None
-
-    @property
-    def id(self) -> str:
-        """Return what names it: the serial, which no other token has."""
-        return self.serial or self.label
 
     def certificates(self) -> list[TokenCertificate]:
         """Return the certificates on it."""
@@ -209,13 +205,16 @@ class Pkcs11Token:
     def tries_left(self) -> int:
         """Return how many wrong PINs it still takes."""
         with _translated_errors():
-            return self._left(self._token())
+            token = self._token()
+            self._compare(token)
+            return self._left(token)
 
     def open(self, pin: str) -> None:
         """Unlock it."""
         with _translated_errors():
             self.close()  # a second login would succeed with any PIN
             token = self._token()
+            self._compare(token)
             if self._left(token) == 0:
                 raise PinLocked
             self.counter.spend(serial_of(token))
@@ -304,25 +303,28 @@ class Pkcs11Token:
             return driver.get_token(token_serial=self.serial.encode("latin-1"))
         return driver.get_token(token_label=self.label)
 
-    def _left(self, token: Any) -> int:
-        """Return the tries left by our count, or fewer by the token's flags.
+    def _compare(self, token: Any) -> None:
+        """Compare the count, before a try, with what the token reports.
 
         A count that the token had reported, too, ends when it reports nothing any more: somebody has
         unlocked it, or entered the right PIN, elsewhere.
         """
-        name, flags = serial_of(token), token.flags
-        if self.counter.is_reported(name) and not flags & _WRONG_PINS:
-            self.counter.reset(name)
-        if flags & TokenFlag.USER_PIN_LOCKED:
+        name, reports = serial_of(token), bool(token.flags & _WRONG_PINS)
+        if self.counter.is_reported(name):
+            if not reports:
+                self.counter.reset(name)
+        elif reports and 0 < self.counter.left(name) < self.counter.limit:
+            self.counter.note_reported(name)
+
+    def _left(self, token: Any) -> int:
+        """Return the tries left by our count, or fewer by the token's flags."""
+        if token.flags & TokenFlag.USER_PIN_LOCKED:
             return 0
-        left = self.counter.left(name)
-        return min(left, 1) if flags & TokenFlag.USER_PIN_FINAL_TRY else left
+        left = self.counter.left(serial_of(token))
+        return min(left, 1) if token.flags & TokenFlag.USER_PIN_FINAL_TRY else left
 
     def _wrong(self, token: Any) -> TokenError:
-        now = token.slot.get_token()  # with the flags after the wrong PIN
-        if now.flags & _WRONG_PINS:
-            self.counter.note_reported(serial_of(now))
-        left = self._left(now)
+        left = self._left(token.slot.get_token())  # with its flags after the wrong PIN
         return PinIncorrect(left) if left else PinLocked()
 
     def _open_session(self) -> Any:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pkcs11 import TokenFlag
 
 from app.pki import cms
-from app.pki.errors import SignatureRefused
+from app.pki.errors import PinIncorrect, SignatureRefused
 from app.pki.tokens import LOCK, Pkcs11Token, TryCounter, serial_of
 from assistant.keyring import Keyring, usb_keys
 from tests.assistant.conftest import LOGIN, MEMBER, Authority, Caller
@@ -182,6 +182,23 @@ def test_a_key_s_own_flags_count(usbkey, flag, left):
         serial, flags = token.serial, token.flags | flag
 
     assert usbkey._left(Reporting) == left
+
+
+def test_flags_that_a_driver_forgets_at_its_start_give_no_try_back(usbkey):
+    """Only what it still reports at a later operation is believed when it is gone."""
+    with pytest.raises(PinIncorrect):
+        usbkey.open("9999")
+    token = usbkey._token()
+    assert token.flags & TokenFlag.USER_PIN_COUNT_LOW
+
+    class Forgetful:
+        serial, flags = token.serial, token.flags & ~TokenFlag.USER_PIN_COUNT_LOW
+
+    usbkey._compare(Forgetful)
+    assert usbkey._left(Forgetful) == 4
+    usbkey._compare(token)
+    usbkey._compare(Forgetful)
+    assert usbkey._left(Forgetful) == 5
 
 
 def test_a_key_added_while_the_assistant_runs_is_seen(usb, issue):
