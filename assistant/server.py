@@ -270,9 +270,8 @@ def list_keys(server: Server, window: Window, _message: dict[str, Any]) -> dict[
     _request_of(window)
     try:
         shown: dict[str, Any] = server.keyring.show(datetime.now(UTC) - window.ahead)
-    except (
-        KeyRefused
-    ) as refusal:  # what is to be signed is shown all the same, and keys are read again
+    except KeyRefused as refusal:
+        # What is to be signed is shown all the same; the member may have the keys read again.
         return {"certificates": [], "tokens": [], "problem": refusal.code}
     return shown
 
