@@ -153,9 +153,9 @@ FROZEN = {
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
-    "sql/0006/ties_down.sql": "cd6d7606432971aa",
     "versions/2026_11_30_ties.py": "c9ee05180c49586d",
-    "sql/0006/ties.sql": "f05e9dc8e1a98210",
+    "sql/0006/ties.sql": "6664e0e478976e2c",
+    "sql/0006/ties_down.sql": "1f86b60605520920",
 }
 
 

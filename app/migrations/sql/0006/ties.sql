@@ -40,86 +40,97 @@ ALTER TABLE application_event
     status IN ('draft', 'in_review', 'pending_settlement', 'approved', 'returned', 'withdrawn',
                'refused', 'discarded'));
 
--- The event that a posting carries out: of its application and its transaction.
-CREATE VIEW posting_event AS
-SELECT p.id AS posting_id, e.*
-  FROM posting p
-  JOIN application_event e ON e.application_id = p.application_id AND e.recorded_xid = p.recorded_xid
-   AND (p.stage, e.action) IN (('submission', 'submit'), ('approval', 'approve'),
-                               ('withdrawal', 'withdraw'), ('sent_back', 'send_back'));
-
--- What is wrong with a posting; the trigger below asks for those of its transaction, verification
--- for all.  The lines are compared while the posting stands: what was sent back may be changed.
-CREATE VIEW posting_fault AS
-SELECT p.id, p.recorded_xid, found.fault
-  FROM posting p
-  LEFT JOIN application a ON a.id = p.application_id
-  LEFT JOIN LATERAL (SELECT * FROM posting_event t WHERE t.posting_id = p.id
-                      ORDER BY t.id DESC LIMIT 1) e ON true
- CROSS JOIN LATERAL (SELECT CASE
-       WHEN EXISTS (SELECT FROM untied_business u WHERE u.business = p.business) THEN NULL
-       WHEN p.application_id IS NULL THEN CASE
-         WHEN NOT EXISTS (SELECT FROM settlement_run r
-                           WHERE r.posting_id = p.id AND p.document = to_char(r.day, 'YYYY-MM-DD'))
-           THEN 'carries out neither an application nor a day-end'
-         WHEN (SELECT count(*) FROM movement m WHERE m.posting_id = p.id)
-              <> (SELECT count(*) FROM movement m
-                    JOIN posting_route r ON r.business = p.business AND r.stage = p.stage
-                     AND (r.from_bucket, r.to_bucket) = (m.from_bucket, m.to_bucket)
-                   WHERE m.posting_id = p.id AND m.from_account = m.to_account)
-           THEN 'moves what no day-end moves'
-         END
-       WHEN e.id IS NULL THEN 'has no event of its transaction'
-       WHEN p.business <> a.kind OR p.document <> a.number THEN 'is of another business'
-       WHEN p.member_id IS DISTINCT FROM e.member_id THEN 'is of another member than its event'
-       WHEN EXISTS (SELECT FROM movement m WHERE m.posting_id = p.id AND m.at <> e.at) THEN 'is of another time than its event'
-       WHEN (p.stage, e.status) NOT IN (
-              ('submission', 'in_review'), ('submission', 'pending_settlement'),
-              ('approval', 'pending_settlement'), ('approval', 'approved'),
-              ('withdrawal', 'withdrawn'), ('sent_back', 'returned'))
-         THEN concat('does not fit its event, which reached ', e.status)
-       WHEN (SELECT count(*) FROM posting o
-              WHERE o.application_id = p.application_id AND o.recorded_xid = p.recorded_xid
-                AND o.stage = p.stage AND (o.reverses_id IS NULL) = (p.reverses_id IS NULL))
-            > (SELECT count(*) FROM posting_event t WHERE t.posting_id = p.id)
-         THEN 'is one more than its events'
-       WHEN p.reverses_id IS NOT NULL THEN CASE
-         WHEN NOT EXISTS (SELECT FROM posting o
-                           WHERE o.id = p.reverses_id AND o.application_id = p.application_id)
-           THEN 'reverses another application''s posting'
-         END
-       WHEN p.stage NOT IN ('submission', 'approval') THEN 'reverses nothing'
-       WHEN EXISTS (SELECT FROM posting o WHERE o.reverses_id = p.id) THEN NULL
-       WHEN (SELECT array_agg(ROW (m.instrument_id, m.quantity, m.from_account, m.from_bucket,
-                                   m.to_account, m.to_bucket)
-                              ORDER BY m.instrument_id, m.quantity, m.to_account)
-               FROM movement m WHERE m.posting_id = p.id) IS DISTINCT FROM (
-              SELECT array_agg(ROW (l.instrument_id, l.quantity, coalesce(r.giver, a.account_id),
-                                    r.from_bucket, w.receiver, r.to_bucket)
-                               ORDER BY l.instrument_id, l.quantity, w.receiver)
-                FROM application_line l
-                JOIN posting_route r ON r.business = p.business AND r.stage = p.stage
-                 AND r.at_colleague = (e.step < 0)
-               CROSS JOIN LATERAL (
-                     SELECT CASE WHEN r.to_receiver THEN coalesce(l.account_id, a.account_id)
-                                 ELSE a.account_id END AS receiver) w
-               WHERE l.application_id = p.application_id)
-         THEN 'moves other tonnes than its application''s lines'
-       END AS fault) found
- WHERE found.fault IS NOT NULL;
+-- What is wrong with a posting, or NULL; asked for those of a transaction as it ends, and by
+-- verification for all.  The lines are compared while the posting stands: what was sent back may be
+-- changed.  Each question finds a few rows by their keys, whatever the tables' statistics say.
+CREATE FUNCTION posting_fault(p posting) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  act text := CASE p.stage WHEN 'submission' THEN 'submit' WHEN 'approval' THEN 'approve'
+                           WHEN 'withdrawal' THEN 'withdraw' WHEN 'sent_back' THEN 'send_back' END;
+  a record;
+  e record;
+  moved record;
+BEGIN
+  IF p.application_id IS NULL THEN
+    IF EXISTS (SELECT FROM untied_business u WHERE u.business = p.business) THEN
+      RETURN NULL;
+    ELSIF NOT EXISTS (SELECT FROM settlement_run r WHERE r.posting_id = p.id
+                         AND to_char(r.day, 'YYYY-MM-DD') = p.document) THEN
+      RETURN 'carries out neither an application nor a day-end';
+    ELSIF EXISTS (SELECT FROM movement m
+                    LEFT JOIN posting_route r ON r.business = p.business AND r.stage = p.stage
+                     AND r.from_bucket = m.from_bucket AND r.to_bucket = m.to_bucket
+                   WHERE m.posting_id = p.id AND (r.stage IS NULL OR m.from_account <> m.to_account)) THEN
+      RETURN 'moves what no day-end moves';
+    END IF;
+    RETURN NULL;
+  END IF;
+  SELECT kind, number, account_id INTO a FROM application WHERE id = p.application_id;
+  SELECT step, status, member_id, at, count(*) OVER () AS events INTO e FROM application_event
+   WHERE application_id = p.application_id AND recorded_xid = p.recorded_xid AND action = act
+   ORDER BY id DESC LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN 'has no event of its transaction';
+  ELSIF p.business <> a.kind OR p.document <> a.number THEN
+    RETURN 'is of another business';
+  ELSIF p.member_id IS DISTINCT FROM e.member_id THEN
+    RETURN 'is of another member than its event';
+  ELSIF (p.stage, e.status) NOT IN (
+          ('submission', 'in_review'), ('submission', 'pending_settlement'),
+          ('approval', 'pending_settlement'), ('approval', 'approved'),
+          ('withdrawal', 'withdrawn'), ('sent_back', 'returned')) THEN
+    RETURN concat('does not fit its event, which reached ', e.status);
+  ELSIF (SELECT count(*) FROM posting o
+          WHERE o.application_id = p.application_id AND o.recorded_xid = p.recorded_xid
+            AND o.stage = p.stage AND (o.reverses_id IS NULL) = (p.reverses_id IS NULL)) > e.events THEN
+    RETURN 'is one more than its events';
+  END IF;
+  SELECT array_agg(ROW (m.instrument_id, m.quantity, m.from_account, m.from_bucket, m.to_account,
+                        m.to_bucket)
+                   ORDER BY m.instrument_id, m.quantity, m.to_account) AS rows,
+         min(m.at) AS first, max(m.at) AS last
+    INTO moved FROM movement m WHERE m.posting_id = p.id;
+  IF moved.first <> e.at OR moved.last <> e.at THEN
+    RETURN 'is of another time than its event';
+  ELSIF p.reverses_id IS NOT NULL THEN
+    IF p.application_id IS DISTINCT FROM
+       (SELECT o.application_id FROM posting o WHERE o.id = p.reverses_id) THEN
+      RETURN 'reverses another application''s posting';
+    END IF;
+  ELSIF p.stage NOT IN ('submission', 'approval') THEN
+    RETURN 'reverses nothing';
+  ELSIF EXISTS (SELECT FROM posting o WHERE o.reverses_id = p.id) THEN
+    RETURN NULL;
+  ELSIF moved.rows IS DISTINCT FROM (
+          SELECT array_agg(ROW (l.instrument_id, l.quantity, coalesce(r.giver, a.account_id),
+                                r.from_bucket, w.receiver, r.to_bucket)
+                           ORDER BY l.instrument_id, l.quantity, w.receiver)
+            FROM application_line l
+            JOIN posting_route r ON r.business = p.business AND r.stage = p.stage
+             AND r.at_colleague = (e.step < 0)
+           CROSS JOIN LATERAL (
+                 SELECT CASE WHEN r.to_receiver THEN coalesce(l.account_id, a.account_id)
+                             ELSE a.account_id END AS receiver) w
+           WHERE l.application_id = p.application_id) THEN
+    RETURN 'moves other tonnes than its application''s lines';
+  END IF;
+  RETURN NULL;
+END $$;
 
 -- One check a statement, when the transaction ends: its first posting leads.
 CREATE FUNCTION postings_are_tied() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   beyond bigint;
   wrong record;
 BEGIN
-  SELECT min(id) INTO beyond FROM posting
-   WHERE recorded_xid = NEW.recorded_xid AND id > NEW.id AND leads;
-  SELECT id, fault INTO wrong FROM posting_fault
-   WHERE recorded_xid = NEW.recorded_xid AND id >= NEW.id AND id < coalesce(beyond, id + 1)
+  SELECT id INTO beyond FROM posting
+   WHERE recorded_xid = NEW.recorded_xid AND id > NEW.id AND leads ORDER BY id LIMIT 1;
+  SELECT id, found.fault INTO wrong FROM posting p CROSS JOIN LATERAL posting_fault(p) AS found (fault)
+   WHERE recorded_xid = NEW.recorded_xid AND id >= NEW.id AND (beyond IS NULL OR id < beyond)
+     AND found.fault IS NOT NULL
    LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION 'posting % %', wrong.id, wrong.fault
@@ -138,12 +149,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
   IF EXISTS (
-    SELECT FROM (SELECT posting_id, min(id) AS first, min(posting_id) OVER () AS leader
+    SELECT FROM (SELECT posting_id, count(*) AS movements, min(posting_id) OVER () AS leader
                    FROM new_movement GROUP BY posting_id) m
       LEFT JOIN posting p ON p.id = m.posting_id
      WHERE p.recorded_xid IS DISTINCT FROM pg_current_xact_id()
         OR (m.posting_id = m.leader AND NOT p.leads)
-        OR EXISTS (SELECT FROM movement o WHERE o.posting_id = m.posting_id AND o.id < m.first)) THEN
+        OR (SELECT count(*) FROM movement o WHERE o.posting_id = m.posting_id) <> m.movements) THEN
     RAISE EXCEPTION 'movements come with their postings, of which the first leads'
       USING ERRCODE = 'check_violation', CONSTRAINT = 'movements_are_led';
   END IF;
