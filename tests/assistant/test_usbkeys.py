@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pkcs11
@@ -60,12 +62,12 @@ def folder_of(serial: str, tmp_path: Path) -> Path:
     return found
 
 
-def unlock_elsewhere(serial: str, pin: str) -> None:
-    """Set the PIN as the registry does with the key's own tool, by its SO PIN."""
-    with LOCK:
-        token = pkcs11.lib(MODULE).get_token(token_serial=serial.encode())
-        with token.open(rw=True, so_pin=SO_PIN) as session:
-            session.init_pin(pin)
+def elsewhere(serial: str, act: str) -> None:
+    """Use a token in another program, which has opened the module's `token`."""
+    program = f"""import pkcs11
+token = pkcs11.lib({MODULE!r}).get_token(token_serial={serial.encode()!r})
+{act}"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def sign(usb: Caller, window: str, chosen: dict, pin: str = GOOD) -> dict:
@@ -140,7 +142,8 @@ def test_a_key_unlocked_elsewhere_is_usable_again_without_a_restart(usb, issue):
     for _ in range(5):
         sign(usb, window, chosen, "000000")
     assert sign(usb, window, chosen) == {"error": "pin_locked"}
-    unlock_elsewhere(serial, "Unlocked1")
+    # The registry does so with the key's own tool.
+    elsewhere(serial, f"token.open(rw=True, so_pin={SO_PIN!r}).init_pin('Unlocked1')")
     (again,) = usb.post("/keys", {}, window)[1]["certificates"]
     assert again["problem"] == ""
     # All tries are there again, and wrong ones are counted as before.
@@ -154,8 +157,7 @@ def test_the_right_pin_elsewhere_gives_the_tries_back(usb, issue):
     (chosen,) = shown["certificates"]
     for left in (4, 3):
         assert sign(usb, window, chosen, "000000")["tries_left"] == left
-    with LOCK, pkcs11.lib(MODULE).get_token(token_serial=serial.encode()).open(user_pin=GOOD):
-        pass
+    elsewhere(serial, f"token.open(user_pin={GOOD!r})")
     assert sign(usb, window, chosen, "000000")["tries_left"] == 4
 
 
@@ -201,12 +203,17 @@ def test_flags_that_a_driver_forgets_at_its_start_give_no_try_back(usbkey):
     assert usbkey._left(Forgetful) == 5
 
 
-def test_a_key_added_while_the_assistant_runs_is_seen(usb, issue):
+def test_a_key_added_while_the_assistant_runs_is_seen(usb, issue, tmp_path):
+    inside, outside = folder_of(issue(MEMBER)[0], tmp_path), tmp_path / "pocket"
+    shutil.move(inside, outside)
     window, shown = usb.window_showing()
     assert (shown["certificates"], shown["tokens"]) == ([], [])
-    issue(MEMBER)
+    shutil.move(outside, inside)
     (chosen,) = usb.post("/keys", {}, window)[1]["certificates"]
     assert "cms" in sign(usb, window, chosen)
+    # And one that is initialised only now.
+    make_token(LABEL, GOOD)
+    assert len(usb.post("/keys", {}, usb.window_showing()[0])[1]["tokens"]) == 2
 
 
 def test_a_key_pulled_out_and_put_back(usb, issue, tmp_path):
@@ -231,11 +238,13 @@ def test_a_key_pulled_out_and_put_back(usb, issue, tmp_path):
 
 def test_another_key_put_in_its_place_is_not_taken_for_it(usb, issue, tmp_path):
     """Of the same label, in the same slot: nothing is signed with it, nor is its PIN tried."""
-    serial, _der = issue(MEMBER)
+    (serial, _), (other, _) = issue(MEMBER), issue("P42")
+    inside, second = folder_of(serial, tmp_path), folder_of(other, tmp_path)
+    shutil.move(second, tmp_path / "drawer")
     window, shown = usb.window_showing()
     (chosen,) = shown["certificates"]
-    shutil.move(folder_of(serial, tmp_path), tmp_path / "pocket")
-    other, _der = issue("P42")
+    shutil.move(inside, tmp_path / "pocket")
+    shutil.move(tmp_path / "drawer", second)
     assert sign(usb, window, chosen, "000000") == {"error": "token_absent"}
     (shown_now,) = usb.post("/keys", {}, window)[1]["certificates"]
     assert shown_now["token"] == other
