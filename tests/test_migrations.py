@@ -153,6 +153,7 @@ FROZEN = {
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
+    "versions/2026_11_30_unsubmitted.py": "935a656b74ab5e77",
 }
 
 
