@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 import zlib
@@ -19,6 +20,9 @@ from pypdf.generic import StreamObject, read_object
 
 from app.domain.errors import RuleError
 from app.operations.applications.archives import BROKEN_PARTS, MOST_BYTES
+
+# What it finds odd about a stranger's file is not for our logs.
+logging.getLogger("pypdf").setLevel(logging.ERROR)
 
 # Actions that run, fetch or send something, and forms with scripts of their own.
 _ACTIONS = (

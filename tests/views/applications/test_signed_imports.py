@@ -288,12 +288,14 @@ def test_nothing_else_submits():
         for path in (app / folder).rglob("*.py")
         # By whatever name the engine goes there, called or handed on.
         if re.search(
-            r"\bsubmit(_all)?\(|\.submit(_all)?\b|import.*\bsubmit", path.read_text("utf-8")
+            r"\bsubmit(_all|_signed)?\(|\.submit(_all|_signed)?\b|import.*\bsubmit",
+            path.read_text("utf-8"),
         )
     }
     assert callers == {
         "operations/applications/deciding.py",  # With the signature that a job was given.
         "operations/applications/desk.py",
+        "operations/applications/jobs.py",  # By the function before.
         "views/applications/imports.py",
         "views/applications/signing.py",
         "operations/applications/engine.py",  # The 提交 itself.
