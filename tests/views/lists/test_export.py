@@ -266,7 +266,7 @@ def test_more_exports_than_slots_are_asked_to_wait(toy_app, browser, accounts, o
 def test_a_member_has_one_export_at_a_time_and_others_have_theirs(
     toy_app, browser, accounts, officer, form
 ):
-    toys.switches(accounts, 9000, officer)
+    toys.switches(accounts, 3, officer)
     other = toys.open_browser(toy_app, factories.member("auditor"))
     running = browser.get("/toys/export.csv", buffered=False)
     (started,) = logged()
