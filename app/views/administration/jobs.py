@@ -192,8 +192,8 @@ def _detail(job: Job, back: str) -> dict[str, Any]:
     view, batch = job.arguments.get("view"), job.arguments.get("import_id")
     if view:
         url = url_for(f"{view}.imported", import_id=batch) if batch else url_for(f"{view}.list")
-        label = gettext("Import batch") if batch else gettext("Back to the list")
-        actions.append({"label": label, "url": url})
+        where = gettext("Import batch") if batch else gettext("Back to the list")
+        actions.append({"label": where, "url": url})
     if jobs.may_abort(job):
         actions.append(
             {

@@ -358,6 +358,7 @@ def test_one_that_was_changed_stops_all_of_the_job_s(app, by_job, desk, plants, 
     assert (statuses(), count(SignatureEvent)) == (["draft", "draft"], 0)
     assert (the_job().state, the_job().done, the_job().failed) == ("failed", 0, 1)
     page = desk.get(started.location).text
+    assert '<span class="tag tag-red">失败</span>' in page
     for shown in ("未提交任何申请", "签名后内容发生变化", "失败 1 条", "甲发电有限公司"):
         assert shown in page, shown
     batch = db.session.scalars(select(Application.import_id).distinct()).one()
