@@ -103,7 +103,10 @@ def certified(settings: Settings) -> Iterator[None]:
                 )
             )
         if settings.cert_login == "agent":
-            stack.enter_context(beside(settings, "assistant", *assistant_arguments(settings)))
+            # Not as an argument, which every program of this computer can read.
+            code = {"ASSISTANT_PAIRING": settings.assistant_pairing}
+            arguments = assistant_arguments(settings)
+            stack.enter_context(beside(settings, "assistant", *arguments, environment=code))
         yield
 
 
@@ -117,10 +120,16 @@ def assistant_arguments(settings: Settings) -> list[str]:
 
 
 @contextlib.contextmanager
-def beside(settings: Settings, module: str, *arguments: str, log: Any = None) -> Iterator[None]:
+def beside(
+    settings: Settings,
+    module: str,
+    *arguments: str,
+    log: Any = None,
+    environment: dict[str, str] | None = None,
+) -> Iterator[None]:
     """Run a module of ours as a child process, which ends when its stdin is closed by our end."""
     command = [sys.executable, "-m", module, *arguments]
-    environment = {**os.environ, "APP_PROFILE": settings.profile}
+    environment = {**os.environ, **(environment or {}), "APP_PROFILE": settings.profile}
     # In its own process group, so that Ctrl-C stops the server first, which then stops its children.
     process = subprocess.Popen(
         command,

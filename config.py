@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import importlib.util
 import ipaddress
 import os
@@ -276,6 +277,13 @@ class Settings:
         return folder_of(self.profile)
 
     @property
+    def assistant_pairing(self) -> str:
+        """Return the pairing code of the assistant that `app.py` starts; "" where members start it."""
+        if self.is_production or self.cert_login != "agent":
+            return ""
+        return hmac.new(self.secret_key.encode(), b"pairing", "sha256").hexdigest()
+
+    @property
     def cookie_secure(self) -> bool:
         """Tell whether cookies are restricted to TLS."""
         return self.is_production
@@ -298,6 +306,7 @@ class Settings:
             "CA_URL": self.ca_url,
             "SITE_URL": self.site_url or f"https://{self.trusted_hosts[0]}",
             "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
+            "ASSISTANT_PAIRING": self.assistant_pairing,
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
             "PERMANENT_SESSION_LIFETIME": timedelta(hours=self.session_absolute_hours),

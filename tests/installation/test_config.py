@@ -59,6 +59,17 @@ def test_a_certificate_is_asked_for_but_in_tests():
         load(DEMO | {"CERT_LOGIN": "off"})
 
 
+def test_the_site_knows_the_pairing_code_of_its_own_assistant_alone():
+    agent = DEMO | {"APP_PROFILE": "test", "CERT_LOGIN": "agent"}
+    assert load(DEMO).assistant_pairing == load(agent).assistant_pairing != ""
+    assert load(DEMO | {"SECRET_KEY": "x" * 32}).assistant_pairing != load(DEMO).assistant_pairing
+    assert (
+        load(PRODUCTION).assistant_pairing
+        == load(DEMO | {"CERT_LOGIN": "mtls"}).assistant_pairing
+        == ""
+    )
+
+
 def test_each_suite_has_its_authority_and_keys(monkeypatch):
     """gm needs tongsuopy, and no browser shows an SM2 certificate."""
     monkeypatch.setattr(config.importlib.util, "find_spec", lambda name: name)
