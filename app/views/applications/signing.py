@@ -121,7 +121,12 @@ class SigningView(Page):
     route_base = "/signing"
     default_view = "show"
     title = _("Signing")
-    guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
+    guide = {
+        "enterprise": "签名",
+        "province": "履约清缴的审核",
+        "registry": "审核",
+        "administration": "系统参数与参数变更记录",
+    }
     grants = {ALL_ROLES: "sign"}
 
     @expose("/<challenge>")
