@@ -150,7 +150,7 @@ FROZEN = {
     "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
     "sql/0007/down.sql": "5d57a23c18e88f84",
     "sql/0007/kept.sql": "3974ea001b6d0719",
-    "sql/0007/signed.sql": "703e60d6dd3e9830",
+    "sql/0007/signed.sql": "3d8f4e55f560e928",
     "versions/2026_11_30_signed_acts.py": "f58f0e538a2c8cc9",
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
