@@ -153,10 +153,14 @@ FROZEN = {
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
-    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
     "sql/0006/ties.sql": "6664e0e478976e2c",
     "sql/0006/ties_down.sql": "1f86b60605520920",
-    "versions/2026_11_30_unsubmitted.py": "83212cb78ce2e21a",
+    "sql/0007/down.sql": "5d57a23c18e88f84",
+    "sql/0007/kept.sql": "3974ea001b6d0719",
+    "sql/0007/signed.sql": "3d8f4e55f560e928",
+    "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
+    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "versions/2026_11_30_unsubmitted.py": "44a160e59c0351be",
 }
 
 

@@ -7,6 +7,7 @@ twice (docs/adr/0016-outbox-and-jobs.md).  A kind that is all or nothing has one
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,11 +21,13 @@ from sqlalchemy import func, insert, select
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.workflow import Case
 from app.extensions import db
-from app.models import Account, Job, JobFailure, Member
-from app.operations.applications import deciding, engine
+from app.models import Account, Certificate, Job, JobFailure, Member
+from app.operations.applications import deciding, engine, evidence
+from app.operations.people import signatures
 from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
+from app.pki.canonical import parse
 
 TASK, QUEUE = "run_job", "jobs"  # names in the queue; the task is in app/worker.py
 SUBMISSION = "submission"  # kind of job
@@ -276,23 +279,29 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
 
 
 def _review(work: Work) -> Chunk:
-    """通过 or 退回 of the next applications."""
+    """通过 or 退回 of the next applications, by the signature of the member whose job it is."""
+    decision, comment = work.arguments["action"], work.arguments.get("comment", "")
+    signature = work.arguments.get("signature")
+    if signatures.is_required():
+        signatures.require_deciding(signature, decision, comment, work.actor.member_id)
     outcome = deciding.decide(
-        work.next_items(),
-        work.arguments["action"],
-        work.actor,
-        now=work.now,
-        comment=work.arguments.get("comment", ""),
-        signature=work.arguments.get("signature"),
+        work.next_items(), decision, work.actor, now=work.now, comment=comment, signature=signature
     )
     return Chunk(done=len(outcome.done), failures=_failures(outcome.refused))
 
 
 def _submit(work: Work) -> Chunk:
-    """提交 of all applications of a signed manifest, or of none.  Raises NoneSubmitted."""
-    deciding.submit_signed(
-        work.arguments["ids"], work.arguments["signature"], work.actor, now=work.now
-    )
+    """提交 of all applications of a signed manifest, or of none.
+
+    The signature is kept with what it covers, in one transaction.  Raises NoneSubmitted, and
+    NotAllowed where the signature does not count any more.
+    """
+    certificate = db.session.get_one(Certificate, work.arguments["certificate"])
+    content, cms = (b64decode(work.arguments[name]) for name in ("content", "cms"))
+    signed_at = datetime.fromisoformat(parse(content)["at"])
+    signature = evidence.keep(certificate, content, cms, purpose="submit", signed_at=signed_at)
+    signatures.require_submitting(signature, work.actor.member_id)
+    deciding.submit_signed(work.arguments["ids"], signature, work.actor, now=work.now)
     return Chunk(done=work.total)
 
 
