@@ -33,6 +33,7 @@ from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
 from app.models.member import (
     Captcha,
     Invitation,
+    KnownDevice,
     LoginFailure,
     LoginRecord,
     LoginSession,
@@ -74,6 +75,7 @@ __all__ = [
     "Invitation",
     "Job",
     "JobFailure",
+    "KnownDevice",
     "LogBlock",
     "LogSeal",
     "LoginFailure",
