@@ -29,7 +29,15 @@ from app.models.certificate import (
 )
 from app.models.files import Attachment, ImportFile
 from app.models.instrument import Instrument
-from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
+from app.models.ledger import (
+    Entry,
+    Holding,
+    Movement,
+    Posting,
+    PostingRoute,
+    SealedBlock,
+    UntiedBusiness,
+)
 from app.models.member import (
     Captcha,
     Invitation,
@@ -93,6 +101,7 @@ __all__ = [
     "Parameter",
     "PasswordRecord",
     "Posting",
+    "PostingRoute",
     "Preference",
     "ReferenceVersion",
     "RevocationList",
@@ -104,6 +113,7 @@ __all__ = [
     "TradingDay",
     "TransferPermissionChange",
     "UnfinishedForm",
+    "UntiedBusiness",
     "Venue",
     "VenueInstrument",
 ]
