@@ -163,6 +163,7 @@ FROZEN = {
     "versions/2026_11_30_guesses.py": "98541bb5962060a9",
     "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
     "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "versions/2026_11_30_unsubmitted.py": "0b3e2f57f115ef96",
 }
 
 
