@@ -50,9 +50,6 @@ REASONS = {
     "expired": _("The certificate has expired"),
     "not_yet_valid": _("The certificate is not valid yet"),
     "usage": _("The certificate may not be used for this"),
-    "time": _(
-        "The clock of your computer is wrong by more than five minutes; set it and try again"
-    ),
 }
 
 
