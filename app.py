@@ -23,7 +23,7 @@ from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo, demo_keys
-from app.pki.ceremony import establish_demo
+from app.pki.ceremony import DEMO_PREFIX, establish_demo
 from app.pki.signer import Signer, wait_until_ready
 from app.pki.suites import SUITES
 from app.web import create_app
@@ -42,7 +42,7 @@ def main() -> None:
                 memory.settle()
                 Server(application, settings).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
-        sys.exit(f"✗ {error}")
+        sys.exit("\n".join(f"✗ {line}" for line in str(error).splitlines()))
 
 
 def prepare(application: Flask, settings: Settings) -> None:
@@ -54,6 +54,7 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
+            installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
             print_logins(demo.logins(), with_pin=settings.cert_login != "off")
@@ -88,7 +89,7 @@ def certified(settings: Settings) -> Iterator[None]:
     if settings.cert_login == "agent":
         refuse_taken_port("127.0.0.1", str(settings.assistant_port), "ASSISTANT_PORT")
     suite = SUITES[settings.crypto_suite]
-    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix="演示", suite=suite)
+    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix=DEMO_PREFIX, suite=suite)
     with contextlib.ExitStack() as stack:
         if not Signer(settings.ca_folder).is_ready():
             log = stack.enter_context((settings.folder / "signer.log").open("ab"))

@@ -153,9 +153,17 @@ FROZEN = {
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
-    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
     "sql/0006/ties.sql": "6664e0e478976e2c",
     "sql/0006/ties_down.sql": "1f86b60605520920",
+    "sql/0007/down.sql": "5d57a23c18e88f84",
+    "sql/0007/kept.sql": "3974ea001b6d0719",
+    "sql/0007/signed.sql": "3d8f4e55f560e928",
+    "sql/0008/guesses.sql": "58d8c84534e6ca50",
+    "sql/0008/guesses_down.sql": "30effa2cbd9ba99e",
+    "versions/2026_11_30_guesses.py": "98541bb5962060a9",
+    "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
+    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "versions/2026_11_30_unsubmitted.py": "0b3e2f57f115ef96",
 }
 
 
@@ -399,7 +407,7 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "attachment",
         "unfinished_form",
         "notice_instrument",
-        "login_failure",
+        "known_device",
         "captcha",
         "challenge",
         "ab_user_role",
