@@ -19,7 +19,7 @@ from app.web import create_app
 
 OURS = """
     init seed demo-logins add-member issue-codes clock settle-day exchange-transfer seal verify-ledger
-    worker publish-crl export-evidence seal-log log-head verify-log verify-installation
+    worker sweep-files publish-crl export-evidence seal-log log-head verify-log verify-installation
     rotate-personal-data new
 """.split()
 REFUSED = [
