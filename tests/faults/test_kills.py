@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import Application
 from app.operations.ledger.verification import verify_ledger
 from app.web import create_app
-from tests.factories import account, give, instrument, venue
+from tests.factories import account, give, instrument, sync_routes, venue
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "test" * 10
@@ -153,6 +153,7 @@ def _application(cluster):
     with app.app_context():
         try:
             installation.install()
+            sync_routes()
             yield app
         finally:
             db.session.remove()
