@@ -17,7 +17,24 @@ from tests.views.lists.test_queries import pages_of
 ALLOWED = {
     *("IP", "CSV", "UTF", "Excel", "CO2e", "CCER", "USBKey", "PIN", "CA", "YYYY", "MM", "DD", "HH"),
     *("mm", "ss", "Chrome", "Edge", "Firefox", "Safari", "IE8", "Windows", "MB", "Cookie", "XLSX"),
-    *("KB", "PDF", "PNG", "JPG", "DOCX", "OFD", "SMTP", "ID", "IDs", "SHA", "ISO", "QR", "JSON"),
+    *(
+        "IPv6",
+        "Word",
+        "trial",
+        "KB",
+        "PDF",
+        "PNG",
+        "JPG",
+        "DOCX",
+        "OFD",
+        "SMTP",
+        "ID",
+        "IDs",
+        "SHA",
+        "ISO",
+        "QR",
+        "JSON",
+    ),
 }
 # Codes: of instruments, documents, trades, officers.
 CODES = re.compile(

@@ -67,6 +67,7 @@ OF_AUDIENCES = {("AnnouncementView", "id")}
 # What belongs to no account: an enterprise or a province has no permission there at all.
 OF_ADMINISTRATORS = {
     ("OnlineView", "session_id"),
+    ("DeviceView", "device_id"),
     ("LockView", "member_no"),
     ("MemberView", "member_id"),
     ("OperationLogView", "log_id"),
