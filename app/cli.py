@@ -28,7 +28,7 @@ from app.models import Account, Member
 from app.operations.applications import evidence
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
-from app.operations.people import certificates
+from app.operations.people import certificates, deeds
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, personal_data
@@ -152,17 +152,24 @@ def add_member(
 
 @_command("issue-codes")
 @click.argument("number")
-def issue_codes(number: str) -> None:
-    """Give a person, by number, the two codes of a first certificate: hand them over separately.
+@click.option(
+    "--bootstrap",
+    type=click.File(),
+    help="Where the word of `python -m app.pki.ceremony bootstrap` is; - reads what is typed.",
+)
+def issue_codes(number: str, bootstrap: Any) -> None:
+    """Give an administrator, by number, the two codes of a first certificate: hand them over separately.
 
-    For a new installation's first administrators, who have the codes sent to everybody else by the
-    page of members; a replacement needs two.
+    For a new installation's first 系统管理员 and first 安全管理员 alone, who sign for everybody else.
     """
+    evidence = deeds.by_bootstrap(bootstrap.readline().strip()) if bootstrap else None
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))
         if member is None:
             raise RuleError(_("There is no member %(number)s", number=number))
-        codes = certificates.open_enrolment(member.id, SYSTEM, now=datetime.now(UTC))
+        codes = certificates.open_enrolment(
+            member.id, SYSTEM, now=datetime.now(UTC), evidence=evidence
+        )
     click.echo(f"{codes.reference} {codes.code}")
 
 
@@ -326,7 +333,9 @@ def log_head(folder: Path | None) -> None:
     with transaction():
         log.seal()
     name, sign, public_key = _seal_key()
-    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now())
+    authority = Path(current_app.config["CA_FOLDER"])
+    journal = log_heads.journal_of(authority) if name == "seal" else None
+    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now(), journal=journal)
     (path.parent / f"{name}.pub").write_bytes(public_key)
     if name == "file":
         click.echo("signed by a key in a file: no signing process answers", err=True)

@@ -13,9 +13,12 @@ TITLES = {
     "review": "审核",
     "renew": "证书更新",
     "enrol": "申领证书",
+    "deed": "证书办理",
 }
 
 LABELS = {
+    "act": "办理事项",
+    "person": "证书持有人",
     "decision": "审核结果",
     "comment": "审核意见",
     "application": "业务申请",
@@ -49,16 +52,37 @@ LABELS = {
     "attachments": "附件",
     "sha256": "内容摘要（SHA-256）",
     "proposal_sha256": "修改内容摘要（SHA-256）",
+    "remark": "备注",
     "serial": "证书序列号",
+    "asked_sha256": "所确认申请的摘要（SHA-256）",
     "request_sha256": "证书申请摘要（SHA-256）",
     "schema": "格式",
 }
 
 DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", "agree": "同意"}
+# Acts on certificates, and what people are certified as.
+ACTS = {
+    "ask": "申请签发证书",
+    "confirm": "确认签发证书",
+    "appoint": "为操作员申请证书",
+    "suspend": "挂起证书",
+    "resume": "恢复证书",
+    "revoke": "吊销证书",
+}
+PEOPLE = {
+    "representative": "账户代表",
+    "operator": "操作员",
+    "province": "省级主管部门",
+    "staff": "注册登记管理机构经办或复核",
+    "system_admin": "系统管理员",
+    "security_admin": "安全管理员",
+    "auditor": "审计员",
+}
 VALUES = {
+    "act": ACTS,
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
-    "kind": KINDS,
+    "kind": KINDS | PEOPLE,
 }
 PLACES = {key: place for place, key in enumerate(LABELS)}
 

@@ -152,6 +152,9 @@ FROZEN = {
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
+    "sql/0012/enrolments.sql": "615003c59a33546e",
+    "sql/0012/enrolments_down.sql": "4fba918ad0f695f2",
+    "versions/2026_11_30_signed_enrolments.py": "8714149a5e8deffd",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
 }
 

@@ -174,7 +174,7 @@ def verify_signed(
 ) -> Certificate:
     """Verify a member's signature and return its certificate.
 
-    `purpose` is login, submit, review or renew; `expected_payload` is built by the server from its
+    `purpose` is login, submit, review, renew or deed; `expected_payload` is built by the server from its
     own rows.  To prevent replay, the content's challenge is used up first, unless the caller passes
     it as `taken`.  Raises PkiError, whose `code` names the failed check.
     """
@@ -187,7 +187,7 @@ def verify_signed(
     _require(payload == taken.payload == canonical(expected_payload), "other_content")
     row = cms.verify(content, signature, _find_certificate).certificate
     # Signing in and renewing lock the member's row instead, which precedes certificates.
-    holds = purpose in ("submit", "review")
+    holds = purpose in ("submit", "review", "deed")
     return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN, holds=holds)
 
 

@@ -22,6 +22,7 @@ from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
 from app.security.roles import REPRESENTATIVE
+from app.views.applications import signing
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
@@ -145,11 +146,16 @@ class OperatorView(PeopleList):
         """Show the form, or register an operator."""
         form = OperatorForm()
         values = read_person(form, form.name.data or "") if form.validate_on_submit() else None
+        is_signed = signing.is_required()
         member = values and carried_out(
             form,
-            lambda: operators.add(current_actor(), **values, roles=form.held(), now=clock.now()),
+            lambda: operators.add(
+                current_actor(), **values, roles=form.held(), now=clock.now(), sends=not is_signed
+            ),
             "maker",
         )
+        if member and is_signed:
+            return self.deed("appoint", member.id)
         if member:
             text = gettext(
                 "Operator %(number)s was added; the first letters are on their way",
@@ -193,10 +199,7 @@ class OperatorView(PeopleList):
     @permission_name("write")
     def send_codes(self, member_id: int) -> Any:
         """Have the two codes sent, by mail and by text message."""
-        return self.carry_out(
-            lambda: operators.send_codes(member_id, current_actor(), now=clock.now()),
-            _("The codes of %(name)s are on their way"),
-        )
+        return self.deed("appoint", self._operator(member_id).id)
 
     def _operator(self, member_id: int) -> Member:
         """Return an operator of the representative's enterprise, or answer 404."""

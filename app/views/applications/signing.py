@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from app.operations.records.actor import Actor
 from app.pki.canonical import parse
 from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
-from app.security.roles import READERS
+from app.security.roles import READERS, SECURITY_ADMIN, SYSTEM_ADMIN
 from app.security.scope import scoped_applications
 from app.views.applications.list import last_event_text
 from app.views.lists.listing import JOB_FROM, back_url
@@ -42,13 +42,13 @@ def ask_for_submission(application_id: int, actor: Actor) -> Any:
     """Redirect to the page where the submission is signed."""
     payload = evidence.submission(evidence.contents([application_id]), actor)
     back = url_for(f"{_desk_of(payload['application']['kind'])}.show", id=application_id)
-    return _ask(payload, back, of=application_id)
+    return ask(payload, back, of=application_id)
 
 
 def ask_for_submissions(ids: Sequence[int], actor: Actor) -> Any:
     """Redirect to the page where the submission of all of them is signed once."""
     payload = evidence.submissions(evidence.contents(ids), actor)
-    return _ask(payload, _import_page(payload) or url_for(f"{_desk_of(payload['kind'])}.list"))
+    return ask(payload, _import_page(payload) or url_for(f"{_desk_of(payload['kind'])}.list"))
 
 
 def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor) -> Any:
@@ -60,11 +60,14 @@ def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor
     back = url_for("ReviewView.list")
     if len(ids) == 1:
         back = url_for("ReviewView.show", id=ids[0])
-    return _ask(evidence.review(evidence.contents(ids), decision, comment, actor), back)
+    return ask(evidence.review(evidence.contents(ids), decision, comment, actor), back)
 
 
-def _ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:
-    """Create the challenge; parameter ``of`` is the application to report on once it is used."""
+def ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:
+    """Redirect to the page where this is signed.
+
+    Parameter ``of`` is the application to report on once the challenge is used.
+    """
     with transaction():
         challenge = certificates.ask(g.user.id, "sign", payload)
     return redirect(url_for("SigningView.show", challenge=challenge, of=of, back=back))
@@ -75,7 +78,7 @@ class SigningView(Page):
     default_view = "show"
     title = _("Signing")
     guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
-    grants = {READERS: "sign"}
+    grants = {f"{READERS} {SYSTEM_ADMIN} {SECURITY_ADMIN}": "sign"}
 
     @expose("/<challenge>")
     @has_access
@@ -85,12 +88,13 @@ class SigningView(Page):
         if waits is None:
             return _already_signed()
         payload = waits.payload
-        purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
+        purpose = _PURPOSES.get(payload["schema"], "submit")
         return self.render_template(
             "applications/signing.html",
             crumb=gettext("Sign"),
             is_review=purpose == "review",
             kinds=KINDS,
+            acts=_TITLES,
             payload=payload,
             step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
@@ -115,7 +119,7 @@ class SigningView(Page):
             payload = parse(taken.payload)
             if taken.member_id != g.user.id or payload["schema"] not in _ACTS:
                 raise SignatureRefused("challenge")
-            return _ACTS[payload["schema"]](payload, taken, content, cms)
+            return _ACTS[payload["schema"]](payload, taken, content, cms, _return_url())
         except PkiError as error:
             if error.code == "no_challenge":
                 return _already_signed()
@@ -159,6 +163,8 @@ def _already_signed() -> Any:
 
 def _unsigned_hint(payload: dict[str, Any]) -> str:
     """Say where the application is found if it is not signed now."""
+    if payload["schema"] not in (evidence.SUBMISSION, evidence.SUBMISSIONS, evidence.REVIEW):
+        return gettext("Unsigned, nothing is done")
     if payload["schema"] == evidence.REVIEW:
         return gettext("Unsigned, nothing is decided; the review list keeps what waits")
     kind = payload["application"]["kind"] if "application" in payload else payload["kind"]
@@ -184,7 +190,11 @@ def _decoded(name: str) -> bytes:
 
 
 def _submit(
-    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+    payload: dict[str, Any],
+    taken: certificates.UsedChallenge,
+    content: bytes,
+    cms: bytes,
+    _back: str,
 ) -> Any:
     """提交: the rows are locked, put together anew, compared with what was signed, then submitted."""
     actor = current_actor()
@@ -193,14 +203,18 @@ def _submit(
         engine.hold([id_], actor)
         found = evidence.contents([id_])
         expected = evidence.submission(found, actor)
-        signature = _verified("submit", expected, taken, content, cms)
+        signature = verified("submit", expected, taken, content, cms)
         case = engine.submit([id_], actor, now=clock.now()).one()
         evidence.cover(signature, found, [id_], actor)
     return redirect(url_for(f"{_desk_of(case.kind)}.done", id=id_))
 
 
 def _submit_all(
-    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+    payload: dict[str, Any],
+    taken: certificates.UsedChallenge,
+    content: bytes,
+    cms: bytes,
+    _back: str,
 ) -> Any:
     """提交 of everything in the manifest, or of nothing; one signature covers every event."""
     actor = current_actor()
@@ -211,7 +225,7 @@ def _submit_all(
             engine.hold(ids, actor)
             found = evidence.contents(ids)
             expected = evidence.submissions(found, actor)
-            signature = _verified("submit", expected, taken, content, cms)
+            signature = verified("submit", expected, taken, content, cms)
             engine.submit_all(ids, actor, now=clock.now())
             evidence.cover(signature, found, ids, actor)
     except engine.NoneSubmitted as error:
@@ -234,7 +248,11 @@ def _view_of(kind: str) -> Any:
 
 
 def _review(
-    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+    payload: dict[str, Any],
+    taken: certificates.UsedChallenge,
+    content: bytes,
+    cms: bytes,
+    _back: str,
 ) -> Any:
     """通过 or 退回 on all that the manifest names; one signature covers every event."""
     actor = current_actor()
@@ -245,7 +263,7 @@ def _review(
             engine.hold(ids, actor)
         found = evidence.contents(ids)
         expected = evidence.review(found, decision, comment, actor)
-        signature = _verified("review", expected, taken, content, cms)
+        signature = verified("review", expected, taken, content, cms)
         if len(ids) > JOB_FROM:
             return redirect(url_for("JobView.show", job_id=_job(ids, payload, signature, actor)))
         outcome = deciding.decide(
@@ -294,9 +312,10 @@ def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) 
     )
 
 
-def _verified(
+def verified(
     purpose: str, expected: Any, taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> int:
+    """Verify what the member signed, keep it and return its id.  Raises PkiError."""
     certificate = certificates.verify_signed(
         content,
         cms,
@@ -306,7 +325,8 @@ def _verified(
         taken=taken,
     )
     signed_at = datetime.fromisoformat(parse(content)["at"])
-    return evidence.keep(certificate, content, cms, purpose=purpose, signed_at=signed_at)
+    kept_as = purpose if purpose in ("submit", "review") else "other"
+    return evidence.keep(certificate, content, cms, purpose=kept_as, signed_at=signed_at)
 
 
 def _ids(numbers: Sequence[str]) -> list[int]:
@@ -314,8 +334,20 @@ def _ids(numbers: Sequence[str]) -> list[int]:
     return sorted(found)
 
 
-_ACTS = {
+_ACTS: dict[str, Callable[..., Any]] = {
     evidence.SUBMISSION: _submit,
     evidence.SUBMISSIONS: _submit_all,
     evidence.REVIEW: _review,
 }
+_PURPOSES = {evidence.REVIEW: "review"}
+_TITLES: dict[str, Any] = {}
+
+
+def add(schema: str, act: Callable[..., Any], titles: Mapping[str, Any]) -> None:
+    """Let other contents be signed here, too: deeds, each with an ``act`` that has a title.
+
+    ``act`` carries out what was signed: payload, challenge, content, signature and the way back.
+    """
+    _ACTS[schema] = act
+    _PURPOSES[schema] = "deed"
+    _TITLES.update(titles)

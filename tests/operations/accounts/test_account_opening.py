@@ -26,7 +26,7 @@ from app.models import (
 from app.operations.accounts import openings
 from app.operations.applications import engine
 from app.operations.imports import opening_import
-from app.operations.people import certificates, members, passwords
+from app.operations.people import members, passwords
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.security import sign_in
@@ -41,7 +41,7 @@ from tests.openings import (
     table,
     write_letters,
 )
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, fetch, signing
 
 __all__ = ["authority_folder", "signing"]
 
@@ -298,10 +298,7 @@ def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, sign
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
     first = letters_of(opened()[0].member_no)
-    with transaction():
-        held = certificates.enrol(
-            first.reference, first.code, csr(), Actor(None, "", ""), now=datetime.now(UTC)
-        )
+    held = fetch(first.reference, first.code)
     if has_password:
         with transaction():
             person = openings.redeem(first.token, ip="", now=datetime.now(UTC))

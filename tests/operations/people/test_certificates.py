@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -29,7 +31,7 @@ from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
 from tests.factories import member
 from tests.security.certified import Holder, content_of, make_authority
-from tests.signing import authority_folder, csr, key_of, signing
+from tests.signing import authority_folder, csr, key_of, signing, vouchers_of
 
 __all__ = ["authority_folder", "signing"]
 
@@ -55,7 +57,9 @@ def codes(signing, operator, officer):
 
 def opened(person, officer, now=NOW, **more):
     with transaction():
-        return certificates.open_enrolment(person.id, officer, now=now, **more)
+        made = certificates.open_enrolment(person.id, officer, now=now, **more)
+    vouchers_of(Path(current_app.config["CA_FOLDER"])).vouch(made.reference, made.code)
+    return made
 
 
 def enrolled(codes, now=NOW, key=None, request=None):
