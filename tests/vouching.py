@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from app.operations.people import certificates
 from app.pki.canonical import canonical
 from app.pki.ceremony import make_bootstrap
 from app.pki.enrolments import DEED, ENROLMENT
+from app.pki.requests import request_for
 from app.pki.signer import Signer
+from app.pki.tokens import GeneratedKey, new_key, sign_with, spki_of
 from tests.security.certified import Holder
-from tests.signing import csr, key_of
 
 KINDS = {"T-SYS": "system_admin", "T-SEC": "security_admin", "T-R1": "staff", "T-R2": "staff"}
 CODE = "ABCDEFGH23"
@@ -28,11 +30,21 @@ def person(member_no: str, kind: str, name: str = "某人", account: str = "") -
     return {"member_no": member_no, "name": name, "kind": kind, "account": account}
 
 
+@dataclass
+class _Key:
+    """A key in memory, as a token that holds it alone."""
+
+    key: Any
+
+    def sign(self, _key_id: bytes, data: bytes) -> bytes:
+        return sign_with(self.key, data)
+
+
 class Vouchers:
     """Two administrators and two officers with keys of their own, who sign deeds."""
 
-    def __init__(self, folder: Path, signer: Signer | None = None) -> None:
-        self.folder, self.signer = folder, signer or Signer(folder)
+    def __init__(self, folder: Path, signer: Signer | None = None, kind: str = "p256") -> None:
+        self.folder, self.signer, self._kind = folder, signer or Signer(folder), kind
         self.holders: dict[str, Holder] = {}
         self._numbers = itertools.count(9_000_000_000)
         word = make_bootstrap(folder)
@@ -55,8 +67,9 @@ class Vouchers:
         """Open an enrolment and fetch the certificate."""
         told = self.told(about)
         self.signer.open(told, CODE, evidence if evidence is not None else self.evidence(about))
-        der = self.signer.issue(told["reference"], CODE, csr())
-        return Holder(key_of(der), der)
+        key = new_key(self._kind)
+        request = request_for(_Key(key), GeneratedKey(b"", spki_of(key)), about["member_no"])
+        return Holder(key, self.signer.issue(told["reference"], CODE, request))
 
     def deed(
         self,

@@ -314,6 +314,16 @@ def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, sign
     assert db.session.query(CertificateEnrolment).count() == 1
 
 
+def test_what_an_officer_submitted_who_was_disabled_meanwhile_is_sent_back(maker, checker):
+    ids = imported([enterprise(1)], maker)
+    with transaction():
+        members.disable(maker.id, Actor.of(checker))
+    ((_case, refused),) = confirm(ids, checker).refused
+    assert (refused.code, opened()) == ("submitter_disabled", [])
+    with transaction():
+        assert engine.send_back(ids, Actor.of(checker), now=clock.now(), comment="重新录入").done
+
+
 def test_a_link_ends_where_a_password_was_given_meanwhile(maker, checker):
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
