@@ -28,7 +28,7 @@ from app.models import Account, Member
 from app.operations.applications import evidence
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
-from app.operations.people import certificates, deeds
+from app.operations.people import certificates, deed_verification, deeds
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, personal_data
@@ -350,13 +350,18 @@ def log_head(folder: Path | None) -> None:
     help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
 )
 def verify_log(folder: Path | None, key: Path | None) -> None:
-    """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
+    """Recompute the logs' chain, compare it with the heads, and verify the deeds on certificates.
+
+    Exits with 1 and names what is wrong.
+    """
     folder = folder or _heads_folder()
     public_keys = [path.read_bytes() for path in ([key] if key else folder.glob("*.pub"))]
     heads, forged = log_heads.read(folder, *public_keys)
     report = log.verify_log(heads)
     for name in forged:
         report.add("log_head", f"{name}: the signature does not hold")
+    for key in deed_verification.faults():
+        report.add("deed", key)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
     for fault in report.faults:

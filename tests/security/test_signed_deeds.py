@@ -23,7 +23,7 @@ from app.models import (
     OutboxMessage,
     Signature,
 )
-from app.operations.people import certificates, deeds, members, passwords
+from app.operations.people import certificates, deed_verification, deeds, members, passwords
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki.errors import SignerFailed
 from app.pki.journal import Journal
@@ -271,3 +271,43 @@ def test_a_compromised_web_process_opens_nothing_by_rows_of_its_own(of, signed):
     with pytest.raises(SignerFailed) as refused:
         certificates.the_signer().open(told | about, "ABCDEFGH23", evidence.told)
     assert refused.value.code == "unsigned"
+
+
+# Verification
+
+
+@pytest.fixture
+def revoked(of, signed):
+    """A certificate that was revoked with a signature, and its row in the log."""
+    security, held = of(member("security_admin")), of(member("province", province="42"))
+    row = db.session.query(Certificate).filter_by(member_id=held.row.id).one()
+    form = {"act": "revoke", "reason": "keyCompromise", "remark": "遗失"}
+    security.sign(security.browser.post(f"/certificates/{row.id}/change", data=form))
+    return db.session.query(OperationLog).filter_by(action="certificate.revoke").one()
+
+
+def test_every_deed_is_verified_and_the_first_that_does_not_fit_is_named(revoked, cluster):
+    """Enrolments of before signing was on have no signature, and are named; the revocation holds."""
+    assert not [fault for fault in deed_verification.faults() if "operation_log" in fault]
+    with cluster.connect("registry") as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute("UPDATE signature SET cms = cms || 'x'::bytea")
+    db.session.expire_all()
+    assert [fault for fault in deed_verification.faults() if "operation_log" in fault] == [
+        f"operation_log {revoked.id}: the change of {revoked.subject} is not signed"
+    ]
+
+
+def test_an_enrolment_without_its_signatures_is_named(of, signed):
+    security, system, officer = of(member("security_admin")), of(member("system_admin")), newcomer()
+    security.sign(security.browser.post(f"{MEMBERS}/{officer.id}/send-codes"))
+    system.sign(system.browser.post(f"{MEMBERS}/{officer.id}/confirm"))
+    assert list(deed_verification.faults()) == []
+    with transaction():
+        now = datetime.now(UTC)
+        forged = CertificateEnrolment(
+            reference="4242424245", salt=b"s", code_hash=b"h", member_id=member("auditor").id,
+            opened_by=security.row.id, opened_at=now, expires_at=now + timedelta(days=14),
+        )  # fmt: skip
+        db.session.add(forged)
+    assert list(deed_verification.faults()) == ["enrolment 4242424245: not signed as it says"]
