@@ -54,6 +54,7 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
+            installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
             print_logins(demo.logins(), with_pin=settings.cert_login != "off")

@@ -26,6 +26,7 @@ from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
 from app.operations.applications import evidence
+from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates, deed_verification, deeds
@@ -89,8 +90,13 @@ def _report_refusals(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_command("init")
 def init() -> None:
-    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
+    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat.
+
+    In production the database refuses unsigned acts from then on; a demonstration's is seeded first.
+    """
     installation.install()
+    if current_app.config["SETTINGS"].is_production:
+        installation.note_mode()
     click.echo("ready")
 
 
@@ -100,6 +106,7 @@ def seed() -> None:
     _require_demo()
     installation.install()
     click.echo("seeded" if demo.seed_once() else "there already")
+    installation.note_mode()
 
 
 @_command("demo-logins")
@@ -350,7 +357,7 @@ def log_head(folder: Path | None) -> None:
     help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
 )
 def verify_log(folder: Path | None, key: Path | None) -> None:
-    """Recompute the logs' chain, compare it with the heads, and verify the deeds on certificates.
+    """Recompute the logs' chain and compare it with the heads, and verify every signature.
 
     Exits with 1 and names what is wrong.
     """
@@ -360,10 +367,13 @@ def verify_log(folder: Path | None, key: Path | None) -> None:
     report = log.verify_log(heads)
     for name in forged:
         report.add("log_head", f"{name}: the signature does not hold")
+    checked = verify_signatures(report)
     for key in deed_verification.faults():
         report.add("deed", key)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
+    click.echo(f"signed_events: {checked.events}")
+    click.echo(f"signatures: {checked.signatures}")
     for fault in report.faults:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
     click.echo(f"faults: {report.totals.total()}")

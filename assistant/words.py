@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assistant.kinds import CATEGORIES, KINDS
+from assistant.kinds import CATEGORIES, KINDS, ROLES
 
 # The types of content that may be signed, with the window's titles.
 TITLES = {
     "login": "登录",
     "submit": "提交申请",
     "review": "审核",
+    "withdraw": "撤回申请",
     "renew": "证书更新",
     "enrol": "申领证书",
-    "deed": "证书办理",
 }
 
 LABELS = {
-    "act": "办理事项",
     "person": "证书持有人",
     "decision": "审核结果",
     "comment": "审核意见",
@@ -56,18 +55,31 @@ LABELS = {
     "serial": "证书序列号",
     "asked_sha256": "所确认申请的摘要（SHA-256）",
     "request_sha256": "证书申请摘要（SHA-256）",
+    "act": "事项",
+    "values": "内容",
+    "parameter": "参数代码",
+    "title": "参数",
+    "value": "新值",
+    "effective_from": "启用日期",
+    "day": "日期",
+    "is_trading": "是否交易日",
+    "note": "备注",
+    "member": "会员编号",
+    "roles": "角色",
+    "is_allowed": "是否开通",
     "schema": "格式",
 }
 
+YES_NO = {"true": "是", "false": "否"}
 DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", "agree": "同意"}
 # Acts on certificates, and what people are certified as.
-ACTS = {
-    "ask": "申请签发证书",
-    "confirm": "确认签发证书",
-    "appoint": "为操作员申请证书",
-    "suspend": "挂起证书",
-    "resume": "恢复证书",
-    "revoke": "吊销证书",
+DEEDS = {
+    "certificate.ask": "申请签发证书",
+    "certificate.confirm": "确认签发证书",
+    "operator.appoint": "为操作员申请证书",
+    "certificate.suspend": "挂起证书",
+    "certificate.resume": "恢复证书",
+    "certificate.revoke": "吊销证书",
 }
 PEOPLE = {
     "representative": "账户代表",
@@ -79,10 +91,20 @@ PEOPLE = {
     "auditor": "审计员",
 }
 VALUES = {
-    "act": ACTS,
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
     "kind": KINDS | PEOPLE,
+    "act": {
+        "parameter.set": "设置系统参数",
+        "calendar.change": "修改交易日历",
+        "member.role": "修改角色",
+        "operator.role": "修改操作员职责",
+        "account.transfer_permission": "划转权限",
+        **DEEDS,
+    },
+    "is_trading": YES_NO,
+    "is_allowed": YES_NO,
+    "roles": ROLES,
 }
 PLACES = {key: place for place, key in enumerate(LABELS)}
 

@@ -16,7 +16,7 @@ from app.models import CertificateEnrolment, Member
 from app.operations.people import certificates
 from app.pki.canonical import canonical
 from app.pki.ceremony import make_bootstrap
-from app.pki.enrolments import DEED, ENROLMENT
+from app.pki.enrolments import ASK, CONFIRM, DEED, ENROLMENT
 from app.pki.requests import request_for
 from app.pki.signer import Signer
 from app.pki.tokens import GeneratedKey, new_key, sign_with, spki_of
@@ -81,8 +81,9 @@ class Vouchers:
         **more: str,
     ) -> dict[str, bytes]:
         """Return a signed deed."""
-        payload = {"schema": DEED, "member_no": by, "act": act, "person": dict(about), **more}
-        return self.signed("deed", payload, holder or self.holders[by], at)
+        values = {"person": dict(about), **more}
+        payload = {"schema": DEED, "member_no": by, "act": act, "values": values}
+        return self.signed("act", payload, holder or self.holders[by], at)
 
     def signed(
         self, purpose: str, payload: Mapping[str, Any], holder: Holder, at: datetime | None = None
@@ -109,9 +110,9 @@ class Vouchers:
         """Return the two deeds that a person's certificate takes."""
         is_of_enterprise = about["kind"] in ("representative", "operator")
         first, second = by or (("T-R1", "T-R2") if is_of_enterprise else ("T-SEC", "T-SYS"))
-        asked = self.deed(first, "ask", about)
+        asked = self.deed(first, ASK, about)
         digest = hashlib.sha256(asked["content"]).hexdigest()
-        return {"deeds": [asked, self.deed(second, "confirm", about, asked_sha256=digest)]}
+        return {"deeds": [asked, self.deed(second, CONFIRM, about, asked_sha256=digest)]}
 
     def vouch(self, reference: str, code: str) -> None:
         """Sign for an open enrolment of the database, which came about where signing is off."""

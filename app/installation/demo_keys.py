@@ -31,7 +31,7 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.pki import cms
 from app.pki.authority import Usage, require_usable
 from app.pki.canonical import canonical
-from app.pki.enrolments import FOUNDERS
+from app.pki.enrolments import ASK, CONFIRM, FOUNDERS
 from app.pki.errors import CertificateRefused
 from app.pki.requests import request_for
 from app.pki.signer import BOOTSTRAP
@@ -131,10 +131,9 @@ def _codes(folder: Path, member: Member) -> Codes:
     first, second = (
         db.session.scalars(select(Member).where(Member.username == number)).one() for number in pair
     )
-    asked = _sign(folder, first, deeds.payload("ask", member, Actor.of(first)))
-    confirmed = _sign(
-        folder, second, deeds.payload("confirm", member, Actor.of(second), asked=asked)
-    )
+    asked = _sign(folder, first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
+    told = deeds.values(member, asked=asked)
+    confirmed = _sign(folder, second, deeds.payload(CONFIRM, Actor.of(second), told))
     return certificates.open_enrolment(
         member.id,
         Actor.of(first),
@@ -168,7 +167,7 @@ def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
     content = canonical(
         {
             "v": 1,
-            "type": "deed",
+            "type": "act",
             "origin": current_app.config["SITE_URL"],
             "challenge": secrets.token_urlsafe(32),
             "payload": payload,
@@ -177,7 +176,7 @@ def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
     )
     with unlocked(token, PIN):
         signature = cms.sign(content, _Held(token, held.key_id), held.der, signed_at=now)
-    return certificates.keep_signature(row, content, signature, purpose="other", signed_at=now)
+    return certificates.keep_signature(row, content, signature, purpose="act", signed_at=now)
 
 
 def _token(folder: Path) -> SoftwareToken:

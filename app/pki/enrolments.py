@@ -27,7 +27,8 @@ from app.pki.errors import Refused
 from app.pki.journal import Known
 
 ENROLMENT = "certificate-enrolment/2"
-DEED = "certificate-deed/1"
+DEED = "act/1"
+ASK, CONFIRM, APPOINT = "certificate.ask", "certificate.confirm", "operator.appoint"
 LONGEST_NAME = 200
 LONGEST_MEMBER_NAME = 64  # an opening cuts what is longer
 AHEAD = timedelta(minutes=10)  # a signer's clock may be ahead
@@ -107,14 +108,15 @@ class Judge:
         about = {name: person[name] for name in PERSON}
         acts = [deed.payload.get("act") for deed in deeds]
         for deed in deeds:
-            if (deed.type, deed.payload["schema"], deed.payload["person"]) != ("deed", DEED, about):
+            told = deed.payload["values"]
+            if (deed.type, deed.payload["schema"], told["person"]) != ("act", DEED, about):
                 raise Refused("other_content")
         by = [deed.member_no for deed in deeds]
-        if acts == ["appoint"]:
+        if acts == [APPOINT]:
             _require(_appoints(deeds[0], person), "not_entitled")
-        elif acts == ["ask", "confirm"]:
+        elif acts == [ASK, CONFIRM]:
             asked, confirmed = deeds
-            _require(confirmed.payload["asked_sha256"] == asked.digest, "other_content")
+            _require(confirmed.payload["values"]["asked_sha256"] == asked.digest, "other_content")
             _require(len({*by, person["member_no"]}) == 3, "same_person")
             _require(_confirm([deed.kind for deed in deeds], person["kind"]), "not_entitled")
         else:

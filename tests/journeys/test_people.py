@@ -79,7 +79,7 @@ def press(page: Page, member_no: str, label: str, signer: str) -> None:
 
 def signed(page: Page, signer: str, *told: str) -> None:
     """Sign in the assistant's window, which shows what is signed."""
-    confirm(sign(page, signer, *told, label="签名并办理"), signer)
+    confirm(sign(page, signer, *told, label="签名"), signer)
 
 
 @pytest.mark.usefixtures("demo_worker")

@@ -11,6 +11,7 @@ from cryptography import x509
 from app.pki import ceremony
 from app.pki.authority import Revocation
 from app.pki.canonical import canonical
+from app.pki.enrolments import APPOINT, ASK, CONFIRM
 from app.pki.errors import PkiError, SignerFailed
 from app.pki.journal import Journal
 from tests.security.certified import Holder, InProcess, make_authority
@@ -104,7 +105,7 @@ def test_only_who_may_sign_for_a_kind_of_person_signs(people, about, by):
 def test_one_person_is_not_two(people):
     twice = people.evidence(PLANT, ("T-R1", "T-R1"))
     assert refusal(people.certify, PLANT, twice) == "same_person"
-    alone = {"deeds": [people.deed("T-SEC", "ask", OFFICER)]}
+    alone = {"deeds": [people.deed("T-SEC", ASK, OFFICER)]}
     assert refusal(people.certify, OFFICER, alone) == "unsigned"
     about_oneself = person("T-SYS", "system_admin")
     assert refusal(people.certify, about_oneself) == "same_person"
@@ -137,18 +138,18 @@ def test_an_older_signature_never_counts_again(people):
     """Kept back, and shown after the person was certified by others."""
     kept = {
         "deeds": [
-            people.deed("T-SEC", "ask", OFFICER, at=datetime.now(UTC) - timedelta(minutes=1)),
+            people.deed("T-SEC", ASK, OFFICER, at=datetime.now(UTC) - timedelta(minutes=1)),
         ]
     }
     digest = hashlib.sha256(kept["deeds"][0]["content"]).hexdigest()
-    kept["deeds"].append(people.deed("T-SYS", "confirm", OFFICER, asked_sha256=digest))
+    kept["deeds"].append(people.deed("T-SYS", CONFIRM, OFFICER, asked_sha256=digest))
     people.certify(OFFICER)
     assert refusal(people.certify, OFFICER, kept) == "signed_at"
 
 
 def test_nothing_is_signed_for_later(people):
     ahead = datetime.now(UTC) + timedelta(days=1)
-    early = {"deeds": [people.deed("T-SEC", "ask", OFFICER, at=ahead)] * 2}
+    early = {"deeds": [people.deed("T-SEC", ASK, OFFICER, at=ahead)] * 2}
     assert refusal(people.certify, OFFICER, early) == "signed_at"
 
 
@@ -172,9 +173,9 @@ def test_codes_that_were_opened_end_with_who_signed_for_them(people, signer):
 def test_another_authoritys_and_an_unknown_certificate_sign_for_nobody(people, authority):
     """One of ours that the journal does not know was made with a stolen key."""
     for key in (made_elsewhere(make_authority(), "T-SEC"), made_elsewhere(authority, "T-SEC")):
-        asked = people.deed("T-SEC", "ask", OFFICER, key)
+        asked = people.deed("T-SEC", ASK, OFFICER, key)
         digest = hashlib.sha256(asked["content"]).hexdigest()
-        deeds = [asked, people.deed("T-SYS", "confirm", OFFICER, asked_sha256=digest)]
+        deeds = [asked, people.deed("T-SYS", CONFIRM, OFFICER, asked_sha256=digest)]
         assert refusal(people.certify, OFFICER, {"deeds": deeds}) == "unknown_certificate"
 
 
@@ -182,11 +183,11 @@ def test_a_signature_of_other_content_or_by_another_key_is_refused(people):
     asked, confirmed = people.evidence(OFFICER)["deeds"]
     borrowed = confirmed | {"cms": asked["cms"]}
     assert refusal(people.certify, OFFICER, {"deeds": [asked, borrowed]})
-    posing = people.deed("T-SEC", "ask", OFFICER, people.holders["T-R1"])
+    posing = people.deed("T-SEC", ASK, OFFICER, people.holders["T-R1"])
     assert refusal(people.certify, OFFICER, {"deeds": [posing, confirmed]}) == "other_content"
     for name in ("login", "submit", "review"):
-        payload = {"schema": "certificate-deed/1", "member_no": "T-SEC", "act": "ask",
-                   "person": OFFICER}  # fmt: skip
+        payload = {"schema": "act/1", "member_no": "T-SEC", "act": ASK,
+                   "values": {"person": OFFICER}}  # fmt: skip
         other = people.signed(name, payload, people.holders["T-SEC"])
         assert refusal(people.certify, OFFICER, {"deeds": [other, confirmed]})
 
@@ -198,7 +199,7 @@ def test_a_representative_signs_for_a_first_operator_of_the_own_enterprise_alone
     people.holders[MEMBER] = people.certify(PLANT)
 
     def by_the_representative(about):
-        return {"deeds": [people.deed(MEMBER, "appoint", about)]}
+        return {"deeds": [people.deed(MEMBER, APPOINT, about)]}
 
     people.certify(OPERATOR, by_the_representative(OPERATOR))
     foreign = person("21042300008-01", "operator", account="21042300008")
@@ -211,7 +212,7 @@ def test_a_representative_signs_for_a_first_operator_of_the_own_enterprise_alone
     )
     people.holders[OPERATOR["member_no"]] = people.certify(OPERATOR)
     colleague = person(f"{MEMBER}-02", "operator", account=MEMBER)
-    by_an_operator = {"deeds": [people.deed(OPERATOR["member_no"], "appoint", colleague)]}
+    by_an_operator = {"deeds": [people.deed(OPERATOR["member_no"], APPOINT, colleague)]}
     assert refusal(people.certify, colleague, by_an_operator) == "not_entitled"
 
 

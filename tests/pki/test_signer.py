@@ -29,7 +29,7 @@ from cryptography.x509 import ocsp
 from app.pki import authority, ceremony, signer
 from app.pki.authority import Revocation
 from app.pki.canonical import canonical
-from app.pki.enrolments import ENROLMENT
+from app.pki.enrolments import APPOINT, ENROLMENT
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
 from app.pki.journal import Journal
 from app.pki.signer import ISSUING, SEAL, Signer, authority_of, wait_until_ready
@@ -398,9 +398,9 @@ def test_a_living_person_gets_another_certificate_by_two_alone_which_ends_the_fi
     vouchers = vouchers_of(attacked)
     operator = person(f"{MEMBER}-01", "operator", account=MEMBER)
     vouchers.holders[MEMBER] = vouchers.certify(ABOUT)
-    alone = {"deeds": [vouchers.deed(MEMBER, "appoint", operator)]}
+    alone = {"deeds": [vouchers.deed(MEMBER, APPOINT, operator)]}
     issued(attacked, about=operator, evidence=alone)
-    again = {"deeds": [vouchers.deed(MEMBER, "appoint", operator)]}
+    again = {"deeds": [vouchers.deed(MEMBER, APPOINT, operator)]}
     assert not_opened(attacked, operator, again) == "second_certificate"
     replaced = issued(attacked, about=operator)
     first, second = (

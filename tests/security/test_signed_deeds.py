@@ -25,6 +25,7 @@ from app.models import (
 )
 from app.operations.people import certificates, deed_verification, deeds, members, passwords
 from app.operations.records.actor import SYSTEM, Actor
+from app.pki.enrolments import ASK
 from app.pki.errors import SignerFailed
 from app.pki.journal import Journal
 from tests.factories import account, member
@@ -152,8 +153,8 @@ def test_a_certificate_is_revoked_with_a_signature_that_the_log_names(of, signed
     assert (row.state, row.reason) == ("revoked", "keyCompromise")
     told = db.session.query(OperationLog).filter_by(action="certificate.revoke").one()
     content = json.loads(db.session.get_one(Signature, told.detail["signature"]).content)
-    assert content["payload"]["serial"] == row.serial
-    assert content["payload"]["person"]["member_no"] == held.row.username
+    assert content["payload"]["values"]["serial"] == row.serial
+    assert content["payload"]["values"]["person"]["member_no"] == held.row.username
 
 
 def test_a_representative_appoints_an_operator_with_a_signature(of, signed):
@@ -258,12 +259,12 @@ def test_a_compromised_web_process_opens_nothing_by_rows_of_its_own(of, signed):
     """It may write signatures' rows, too; the signing process verifies them."""
     victim, forger = member("registry_checker"), of(member("registry_maker"))
     about = deeds.person_of(victim)
-    payload = deeds.payload("ask", victim, Actor.of(forger.row))
-    content = content_of({"type": "deed", "challenge": "c" * 43, "payload": payload})
+    payload = deeds.payload(ASK, Actor.of(forger.row), deeds.values(victim))
+    content = content_of({"type": "act", "challenge": "c" * 43, "payload": payload})
     with transaction():
         row = db.session.query(Certificate).filter_by(member_id=forger.row.id).one()
         kept = certificates.keep_signature(
-            row, content, forger.holder.signature(content), purpose="other",
+            row, content, forger.holder.signature(content), purpose="act",
             signed_at=datetime.now(UTC),
         )  # fmt: skip
         evidence = deeds.by_deeds(kept.id, kept.id)

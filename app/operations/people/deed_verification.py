@@ -7,14 +7,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain.errors import RuleError
 from app.extensions import db
-from app.models import Certificate, CertificateEnrolment, Member, OperationLog, Signature
-from app.operations.people import certificates
-from app.operations.records import seals
-from app.pki import cms
-from app.pki.authority import Usage, require_usable
-from app.pki.canonical import parse
+from app.models import CertificateEnrolment, OperationLog, Signature
+from app.operations.people import signatures
+from app.pki.errors import PkiError
 
 AT_ONCE = 1000
 _CHANGES = ("suspend", "resume", "revoke")
@@ -26,7 +22,7 @@ def faults() -> Iterator[str]:
     Where signing is off there are none.  Of an application's signatures, holder and form are verified
     here; that they are of the application is the evidence's to verify.
     """
-    if not seals.are_asked():
+    if not signatures.is_required():
         return
     enrolments = select(CertificateEnrolment).order_by(CertificateEnrolment.id)
     for row in db.session.scalars(enrolments.execution_options(yield_per=AT_ONCE)):
@@ -52,22 +48,21 @@ def _is_signed(row: CertificateEnrolment) -> bool:
         told = _content(signature_id, member_id)
         if told is None:
             return False
-        is_other = told["type"] == "deed" and told["payload"]["person"]["member_no"] != (
-            row.member.username
-        )
-        if is_other:
+        if told["type"] == "act" and _person(told) != row.member.username:
             return False
     return True
 
 
 def _is_signed_change(entry: OperationLog) -> bool:
     told = _content(entry.detail.get("signature"), entry.member_id)
-    if told is None or told["type"] != "deed":
+    if told is None or told["type"] != "act":
         return False
     payload = told["payload"]
-    return bool(
-        f"certificate.{payload['act']}" == entry.action and payload.get("serial") == entry.subject
-    )
+    return bool(payload["act"] == entry.action and payload["values"].get("serial") == entry.subject)
+
+
+def _person(told: dict[str, Any]) -> str:
+    return str(told["payload"]["values"]["person"]["member_no"])
 
 
 def _content(signature_id: int | None, member_id: int | None) -> dict[str, Any] | None:
@@ -75,17 +70,7 @@ def _content(signature_id: int | None, member_id: int | None) -> dict[str, Any] 
     row = db.session.get(Signature, signature_id) if signature_id else None
     if row is None or row.certificate.member_id != member_id:
         return None
-    kept: Certificate = row.certificate
     try:
-        cms.verify(
-            row.content,
-            row.cms,
-            lambda _issuer, serial: kept if serial == kept.serial_number else None,
-        )
-        at = row.recorded_at
-        number = require_usable(certificates.the_authority(), kept.der, usage=Usage.SIGN, at=at)
-        told = parse(row.content)
-    except RuleError:
+        return signatures.require_valid(row)
+    except PkiError:
         return None
-    signer = db.session.get_one(Member, member_id).username
-    return told if number == told["payload"]["member_no"] == signer else None

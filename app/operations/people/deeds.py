@@ -96,24 +96,29 @@ def person_of(member: Member) -> dict[str, str]:
     }
 
 
-def payload(
-    act: str,
-    member: Member,
-    actor: Actor,
-    words: Mapping[str, str] | None = None,
-    *,
-    certificate: Certificate | None = None,
-    asked: Signature | None = None,
-) -> dict[str, Any]:
-    """Return what is signed of an act on a person's certificate; empty words are left out."""
-    told = {name: one_line(text) for name, text in (words or {}).items()}
-    told["serial"] = certificate.serial if certificate else ""
-    told["asked_sha256"] = asked.digest if asked else ""
+def payload(act: str, actor: Actor, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a member signs of an act on a certificate, as the page of signing has it."""
     return {
         "schema": DEED,
         "member_no": actor.member_no,
         "member_name": one_line(actor.name),
         "act": act,
+        "values": dict(told),
+    }
+
+
+def values(
+    member: Member,
+    words: Mapping[str, str] | None = None,
+    *,
+    certificate: Certificate | None = None,
+    asked: Signature | None = None,
+) -> dict[str, Any]:
+    """Return what is signed of a person: whom, which certificate, and why; empty words are left out."""
+    told = {name: one_line(text) for name, text in (words or {}).items()}
+    told["serial"] = certificate.serial if certificate else ""
+    told["asked_sha256"] = asked.digest if asked else ""
+    return {
         "person": person_of(member),
         **{name: text for name, text in told.items() if text},
     }

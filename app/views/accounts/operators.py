@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from flask import abort, g
@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import Select, case, func
+from sqlalchemy import Select, case, func, select
 from wtforms import BooleanField
 
 from app.domain.masking import mask_email, mask_phone
@@ -21,6 +21,7 @@ from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.roles import REPRESENTATIVE
 from app.views.applications import signing
 from app.views.applications.form import Required
@@ -30,7 +31,8 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import carried_out, current_actor
+from app.views.page import SignedAct, carried_out, current_actor
+from app.views.people import deeds
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -73,6 +75,18 @@ class DutyForm(FlaskForm):
     held = OperatorForm.held
 
 
+def _set_duties(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
+    """Change an operator's duties.  Raises RuleError."""
+    found = select(Member.id).where(Member.username == values["member"])
+    operators.set_roles(db.session.scalars(found).one(), values["roles"], actor)
+    return gettext("The duties were changed")
+
+
+def _shown_duties(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    duties = "、".join(str(DUTIES[code]) for code in values["roles"])
+    return [(_("Member number"), values["member"]), (_("Duties"), duties)]
+
+
 class OperatorView(PeopleList):
     """操作员管理: who acts for the enterprise."""
 
@@ -85,6 +99,10 @@ class OperatorView(PeopleList):
     menu = MenuEntry(ACCOUNTS, 5)
     guide = {"enterprise": "操作员管理"}
     grants = {REPRESENTATIVE: "list export write"}
+    signed_acts = {
+        "operator.role": SignedAct(_("Change duties"), "write", _set_duties, _shown_duties),
+        "operator.appoint": deeds.signed_act("operator.appoint", "write"),
+    }
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -155,7 +173,7 @@ class OperatorView(PeopleList):
             "maker",
         )
         if member and is_signed:
-            return self.deed("appoint", member.id)
+            return self.deed("operator.appoint", member.id)
         if member:
             text = gettext(
                 "Operator %(number)s was added; the first letters are on their way",
@@ -172,10 +190,11 @@ class OperatorView(PeopleList):
         member = self._operator(member_id)
         held = {role.name for role in member.roles}
         form = DutyForm(maker=MAKER in held, checker=CHECKER in held)
-        if form.validate_on_submit() and carried_out(
-            form, lambda: operators.set_roles(member_id, form.held(), current_actor()), "maker"
-        ):
-            return self.done(gettext("The duties were changed"))
+        if form.validate_on_submit():
+            values = {"member": member.username, "roles": form.held()}
+            done = signing.carry_out(self, "operator.role", values, form, "maker", self.back())
+            if done is not None:
+                return done
         facts = [
             (_("Member number"), member.username, "code"),
             (_("Person's name"), member.first_name, "text"),
@@ -199,7 +218,7 @@ class OperatorView(PeopleList):
     @permission_name("write")
     def send_codes(self, member_id: int) -> Any:
         """Have the two codes sent, by mail and by text message."""
-        return self.deed("appoint", self._operator(member_id).id)
+        return self.deed("operator.appoint", self._operator(member_id).id)
 
     def _operator(self, member_id: int) -> Member:
         """Return an operator of the representative's enterprise, or answer 404."""

@@ -140,6 +140,10 @@ class CertificateView(ListPage):
         ALL_ROLES: "list export renew",
         f"{REPRESENTATIVE} {OFFICERS} {SECURITY_ADMIN}": "manage",
     }
+    signed_acts = {
+        name: deeds.signed_act(name, "manage")
+        for name in ("certificate.suspend", "certificate.resume", "certificate.revoke")
+    }
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -333,7 +337,11 @@ class CertificateView(ListPage):
         words = {"remark": remark} | ({"reason": form.reason.data or ""} if act == "revoke" else {})
         back = back_url(url_for("CertificateView.list"))
         return carried_out(
-            form, lambda: deeds.begin(act, deeds.Subject(row.member, row), back, **words), "act"
+            form,
+            lambda: deeds.begin(
+                f"certificate.{act}", deeds.Subject(row.member, row), back, **words
+            ),
+            "act",
         )
 
 

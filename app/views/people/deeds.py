@@ -1,4 +1,4 @@
-"""Acts on certificates: asked for on a page, signed on the page of signing, carried out afterwards.
+"""Acts on certificates: guarded, put together, signed on the page of signing, and carried out there.
 
 Where signing is off they are carried out at once.
 """
@@ -13,21 +13,26 @@ from flask import abort, flash, g, redirect
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
-from app.domain.errors import NotAllowed
+from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.models import Certificate, Member
 from app.operations.accounts import operators
 from app.operations.people import certificates, deeds, officers
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from app.pki.enrolments import DEED
-from app.security.certificates import UsedChallenge
-from app.security.manager import permissions
 from app.security.roles import ROLES, codes_of
 from app.views.applications import signing
-from app.views.page import current_actor
+from app.views.page import SignedAct, current_actor
 
 Words = Mapping[str, str]
+REASONS = {
+    "unspecified": _("Without a reason given"),
+    "keyCompromise": _("USBKey lost or its key known to others"),
+    "affiliationChanged": _("The person has left or changed post"),
+    "superseded": _("Replaced by another certificate"),
+    "cessationOfOperation": _("The account is closed"),
+    "privilegeWithdrawn": _("The right to it was withdrawn"),
+}
 
 
 class Subject(NamedTuple):
@@ -38,11 +43,10 @@ class Subject(NamedTuple):
 
 
 class Deed(NamedTuple):
-    """One act: who may do it, what is signed (guarded like the act itself), and the act."""
+    """One act: what is signed, behind the same guards as the act itself, and the act."""
 
     title: Any
-    permission: tuple[str, str]
-    content: Callable[[Subject, Actor, Words], dict[str, Any]]
+    values: Callable[[Subject, Actor, Words], dict[str, Any]]
     carry_out: Callable[[Subject, Actor, Words, int | None], Any]
     done: Any
 
@@ -54,38 +58,55 @@ def begin(name: str, subject: Subject, back: str, **words: str) -> Any:
     """
     actor, deed = current_actor(), DEEDS[name]
     if signing.is_required():
-        return signing.ask(deed.content(subject, actor, words), back)
+        return signing.ask_for_act(name, deed.values(subject, actor, words), actor, back)
     with transaction():
         deed.carry_out(subject, actor, words, None)
-    return _done(deed, subject, back)
-
-
-def carry_out(
-    payload: dict[str, Any], taken: UsedChallenge, content: bytes, cms: bytes, back: str
-) -> Any:
-    """Carry out what was signed, if it is still what would be signed now."""
-    actor, deed, subject = current_actor(), DEEDS[payload["act"]], _subject(payload)
-    words: Words = {name: payload[name] for name in ("reason", "remark") if name in payload}
-    if deed.permission not in permissions():
-        raise NotAllowed(str(_("You may not do this any more")), code="forbidden")
-    with transaction():
-        expected = deed.content(subject, actor, words)
-        signature = signing.verified("deed", expected, taken, content, cms)
-        deed.carry_out(subject, actor, words, signature)
-    return _done(deed, subject, back)
-
-
-def _done(deed: Deed, subject: Subject, back: str) -> Any:
-    flash(str(deed.done) % {"name": subject.member.username}, "success")
+    flash(_said(deed, subject), "success")
     return redirect(back)
 
 
-def _subject(payload: Mapping[str, Any]) -> Subject:
-    number = payload["person"]["member_no"]
+def signed_act(name: str, permission: str) -> SignedAct:
+    """Return an act as a page declares it: carried out if it is still what was signed."""
+    deed = DEEDS[name]
+
+    def carry_out(values: Mapping[str, Any], actor: Actor, signature: int | None) -> str:
+        subject = _subject(values)
+        words = {part: text for part, text in values.items() if part in ("reason", "remark")}
+        if deed.values(subject, actor, words) != values:
+            raise RuleError(str(_("It was changed after it was signed for")), code="altered")
+        deed.carry_out(subject, actor, words, signature)
+        return _said(deed, subject)
+
+    return SignedAct(deed.title, permission, carry_out, _shown)
+
+
+def is_administrator() -> bool:
+    """Tell whether the member is one of the three administrators."""
+    return any(ROLES[code].is_administrator for code in codes_of(g.user))
+
+
+def _said(deed: Deed, subject: Subject) -> str:
+    return str(deed.done) % {"name": subject.member.username}
+
+
+def _subject(values: Mapping[str, Any]) -> Subject:
+    number, serial = values["person"]["member_no"], values.get("serial")
     member = db.session.scalar(select(Member).where(Member.username == number)) or abort(404)
-    serial = payload.get("serial")
     row = serial and db.session.scalar(select(Certificate).where(Certificate.serial == serial))
     return Subject(member, row or None)
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    serial, reason = values.get("serial", ""), values.get("reason", "")
+    told = [
+        (_("Member number"), values["person"]["member_no"]),
+        (_("Member name"), values["person"]["name"]),
+        (_("Serial number"), serial.upper()),
+        (_("Reason of the revocation"), str(REASONS[reason]) if serial and reason else ""),
+        (_("Reason for the application"), "" if serial else reason),
+        (_("Remark"), values.get("remark", "")),
+    ]
+    return [(label, text) for label, text in told if text]
 
 
 # What is signed, and the acts -------------------------------------------------------------------
@@ -93,30 +114,28 @@ def _subject(payload: Mapping[str, Any]) -> Subject:
 
 def _asking(subject: Subject, actor: Actor, words: Words) -> dict[str, Any]:
     member = officers.askable(subject.member.id, actor, reason=words.get("reason", ""))
-    return deeds.payload("ask", member, actor, words)
+    return deeds.values(member, words)
 
 
 def _confirming(subject: Subject, actor: Actor, _words: Words) -> dict[str, Any]:
     member, asked = officers.confirmable(subject.member.id, actor)
-    return deeds.payload("confirm", member, actor, asked=asked.signature)
+    return deeds.values(member, asked=asked.signature)
 
 
 def _appointing(subject: Subject, actor: Actor, _words: Words) -> dict[str, Any]:
     _account, member = operators.appointable(subject.member.id, actor)
-    return deeds.payload("appoint", member, actor)
+    return deeds.values(member)
 
 
-def _changing(act: str) -> Callable[[Subject, Actor, Words], dict[str, Any]]:
-    def content(subject: Subject, actor: Actor, words: Words) -> dict[str, Any]:
+def _changing(act: str) -> Deed:
+    """挂起, 恢复, 吊销 of a certificate that is the actor's to change."""
+
+    def values(subject: Subject, actor: Actor, words: Words) -> dict[str, Any]:
         row = _kept(subject, actor)
         certificates.require_changeable(row, act, words.get("reason", ""))
-        return deeds.payload(act, row.member, actor, words, certificate=row)
+        return deeds.values(row.member, words, certificate=row)
 
-    return content
-
-
-def _change(act: str) -> Callable[[Subject, Actor, Words, int | None], Any]:
-    def change(subject: Subject, actor: Actor, words: Words, signature: int | None) -> Any:
+    def carry_out(subject: Subject, actor: Actor, words: Words, signature: int | None) -> Any:
         row, now, remark = _kept(subject, actor), datetime.now(UTC), words.get("remark", "")
         if act == "revoke":
             return certificates.revoke(
@@ -125,68 +144,45 @@ def _change(act: str) -> Callable[[Subject, Actor, Words, int | None], Any]:
         verb = certificates.suspend if act == "suspend" else certificates.resume
         return verb(row.id, actor, now=now, remark=remark, signature=signature)
 
-    return change
+    titles = {
+        "suspend": _("Suspend a certificate"),
+        "resume": _("Resume a certificate"),
+        "revoke": _("Revoke a certificate"),
+    }
+    return Deed(titles[act], values, carry_out, _("The certificate was changed"))
 
 
 def _kept(subject: Subject, actor: Actor) -> Certificate:
-    """Return the certificate, which is the actor's to change.  Raises NotFound."""
+    """Return the certificate.  Raises NotFound where it is not the actor's to change."""
     row = subject.certificate or abort(404)
     certificates.require_keeper(row, actor, is_administrator=is_administrator())
     return row
 
 
-def is_administrator() -> bool:
-    """Tell whether the member is one of the three administrators."""
-    return any(ROLES[code].is_administrator for code in codes_of(g.user))
-
-
-REASONS = {
-    "unspecified": _("Without a reason given"),
-    "keyCompromise": _("USBKey lost or its key known to others"),
-    "affiliationChanged": _("The person has left or changed post"),
-    "superseded": _("Replaced by another certificate"),
-    "cessationOfOperation": _("The account is closed"),
-    "privilegeWithdrawn": _("The right to it was withdrawn"),
-}
-_MANAGE = ("can_manage", "CertificateView")
-_CHANGED = _("The certificate was changed")
-LETTERS_SENT = _("The letters to %(name)s are on their way.")
 DEEDS = {
-    "ask": Deed(
+    "certificate.ask": Deed(
         _("Ask for a certificate"),
-        ("can_certify", "MemberView"),
         _asking,
         lambda subject, actor, words, signature: officers.ask(
             subject.member.id, actor, reason=words.get("reason", ""), signature=signature
         ),
         _("The certificate of %(name)s waits for the system administrator."),
     ),
-    "confirm": Deed(
+    "certificate.confirm": Deed(
         _("Confirm a certificate"),
-        ("can_confirm", "MemberView"),
         _confirming,
         lambda subject, actor, _words, signature: officers.confirm(
             subject.member.id, actor, signature=signature
         ),
-        LETTERS_SENT,
+        _("The letters to %(name)s are on their way."),
     ),
-    "appoint": Deed(
+    "operator.appoint": Deed(
         _("Appoint an operator"),
-        ("can_write", "OperatorView"),
         _appointing,
         lambda subject, actor, _words, signature: operators.send_codes(
             subject.member.id, actor, now=clock.now(), signature=signature
         ),
         _("The codes of %(name)s are on their way"),
     ),
-    "suspend": Deed(
-        _("Suspend a certificate"), _MANAGE, _changing("suspend"), _change("suspend"), _CHANGED
-    ),
-    "resume": Deed(
-        _("Resume a certificate"), _MANAGE, _changing("resume"), _change("resume"), _CHANGED
-    ),
-    "revoke": Deed(
-        _("Revoke a certificate"), _MANAGE, _changing("revoke"), _change("revoke"), _CHANGED
-    ),
+    **{f"certificate.{act}": _changing(act) for act in ("suspend", "resume", "revoke")},
 }
-signing.add(DEED, carry_out, {name: deed.title for name, deed in DEEDS.items()} | REASONS)

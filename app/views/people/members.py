@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import wtforms
@@ -24,6 +24,7 @@ from app.models import Account, Member
 from app.operations.people import letters, members, officers
 from app.operations.people.passwords import first_password
 from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.roles import (
     ADMINISTRATORS,
     ROLES,
@@ -32,13 +33,13 @@ from app.security.roles import (
     codes_of,
     title_of,
 )
+from app.views.applications import signing
 from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, RowAction
-from app.views.page import carried_out, current_actor
+from app.views.page import SignedAct, carried_out, current_actor
 from app.views.people import deeds
-from app.views.people.deeds import LETTERS_SENT
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -91,6 +92,19 @@ class RoleForm(FlaskForm):
     role = SelectField(_("Role"))
 
 
+def _set_role(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
+    """Change a member's role.  Raises RuleError."""
+    found = select(Member.id).where(Member.username == values["member"])
+    members.set_roles(db.session.scalars(found).one(), values["roles"], actor)
+    return gettext("The role was changed.")
+
+
+def shown_roles(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    """Return a member and the new roles, for the signing page."""
+    titles = "、".join(str(ROLES[code].title) for code in values["roles"])
+    return [(_("Member number"), values["member"]), (_("Role"), titles)]
+
+
 class MemberView(PeopleList):
     """用户列表: members with role and row scope."""
 
@@ -104,6 +118,11 @@ class MemberView(PeopleList):
         ADMINISTRATORS: "list export",
         SYSTEM_ADMIN: "add switch confirm",
         SECURITY_ADMIN: "edit certify",
+    }
+    signed_acts = {
+        "member.role": SignedAct(_("Change role"), "edit", _set_role, shown_roles),
+        "certificate.ask": deeds.signed_act("certificate.ask", "certify"),
+        "certificate.confirm": deeds.signed_act("certificate.confirm", "confirm"),
     }
     account_column = None  # For administrators only.
     columns = (
@@ -264,7 +283,8 @@ class MemberView(PeopleList):
     def invite(self, member_id: int) -> Any:
         """Send a new first-sign-in link."""
         return self.carry_out(
-            lambda: officers.invite(member_id, current_actor(), now=clock.now()), LETTERS_SENT
+            lambda: officers.invite(member_id, current_actor(), now=clock.now()),
+            _("The letters to %(name)s are on their way."),
         )
 
     @expose("/<int:member_id>/send-codes", methods=["POST"])
@@ -275,14 +295,14 @@ class MemberView(PeopleList):
         member = _officer(member_id)
         if letters.has_had_certificate(member.id):
             return redirect(self.url("replace", member_id=member.id))
-        return self.deed("ask", member.id)
+        return self.deed("certificate.ask", member.id)
 
     @expose("/<int:member_id>/confirm", methods=["POST"])
     @has_access
     @permission_name("confirm")
     def confirm(self, member_id: int) -> Any:
         """Confirm the certificate that another administrator asked for."""
-        return self.deed("confirm", _officer(member_id).id)
+        return self.deed("certificate.confirm", _officer(member_id).id)
 
     @expose("/<int:member_id>/replace", methods=["GET", "POST"])
     @has_access
@@ -293,7 +313,9 @@ class MemberView(PeopleList):
         reason = (form.reason.data or "").strip()
         asked = form.validate_on_submit() and carried_out(
             form,
-            lambda: deeds.begin("ask", deeds.Subject(member), self.back(), reason=reason),
+            lambda: deeds.begin(
+                "certificate.ask", deeds.Subject(member), self.back(), reason=reason
+            ),
             "reason",
         )
         if asked:
@@ -331,10 +353,11 @@ class MemberView(PeopleList):
         form = RoleForm(role=next(iter(codes_of(member)), ""))
         scope = scope_for(member.account_id, member.province)
         form.role.choices = [(r.code, r.title) for r in ROLES.values() if r.scope == scope]
-        if form.validate_on_submit() and carried_out(
-            form, lambda: members.set_roles(member_id, [form.role.data], current_actor()), "role"
-        ):
-            return self.done(gettext("The role was changed."))
+        if form.validate_on_submit():
+            values = {"member": member.username, "roles": [form.role.data]}
+            done = signing.carry_out(self, "member.role", values, form, "role", self.back())
+            if done is not None:
+                return done
         explained = [
             gettext("The member's sessions end; the new role counts from the next sign-in.")
         ]
