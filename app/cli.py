@@ -308,13 +308,15 @@ _COUNTED = (
 @_command("export-evidence")
 @click.argument("application")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
-def export_evidence(application: str, folder: Path | None) -> None:
+@click.option("--certificate", is_flag=True, help="Of a certificate, by its serial number.")
+def export_evidence(application: str, folder: Path | None, certificate: bool) -> None:
     """Write the signatures of an application, by its number, for an auditor who has openssl alone.
 
     FOLDER is made where it is not there; evidence-<number> here unless given.
     """
     target = folder or Path(f"evidence-{application}")
-    for path in evidence.export(application, target):
+    export = evidence.export_deeds if certificate else evidence.export
+    for path in export(application, target):
         click.echo(path)
 
 

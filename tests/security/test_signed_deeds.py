@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import secrets
+import subprocess
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -23,6 +24,7 @@ from app.models import (
     OutboxMessage,
     Signature,
 )
+from app.operations.applications import evidence
 from app.operations.people import certificates, deed_verification, deeds, members, passwords
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki.enrolments import ASK
@@ -312,3 +314,36 @@ def test_an_enrolment_without_its_signatures_is_named(of, signed):
         )  # fmt: skip
         db.session.add(forged)
     assert list(deed_verification.faults()) == ["enrolment 4242424245: not signed as it says"]
+
+
+def test_an_auditor_verifies_who_gave_and_took_a_certificate(of, signed, tmp_path, cluster):
+    security, system, officer = of(member("security_admin")), of(member("system_admin")), newcomer()
+    security.sign(security.browser.post(f"{MEMBERS}/{officer.id}/send-codes"))
+    system.sign(system.browser.post(f"{MEMBERS}/{officer.id}/confirm"))
+    made = fetch(letters_of(officer.username))
+    form = {"act": "suspend", "remark": "核实"}
+    security.sign(security.browser.post(f"/certificates/{made.id}/change", data=form))
+
+    evidence.export_deeds(made.serial.upper(), tmp_path)
+    steps = [line.split()[0] for line in (tmp_path / "events.txt").read_text().splitlines()]
+    assert steps == ["certificate.ask", "certificate.confirm", "certificate.suspend"]
+    assert verified(tmp_path) == (0, ["OK 全部签名有效"])
+
+    asked = tmp_path / "01-certificate.ask.json"
+    asked.write_bytes(asked.read_bytes().replace(officer.username.encode(), b"R0001"))
+    code, said = verified(tmp_path)
+    assert (code, "FAILED 01-certificate.ask.p7s" in said) == (1, True)
+
+    with cluster.connect("registry") as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute("UPDATE operation_log SET detail = detail - 'signature'")
+    evidence.export_deeds(made.serial, tmp_path / "gap")
+    code, said = verified(tmp_path / "gap")
+    assert (code, any("没有签名" in line for line in said)) == (1, True)
+
+
+def verified(folder: Path) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        ["sh", "verify.sh"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout.splitlines()

@@ -19,7 +19,7 @@ from cryptography import x509
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import ARRAY, String, cast, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
@@ -452,8 +452,10 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
 
 def _completed(revoked: Mapping[str, datetime], actor: Actor, now: datetime) -> list[Revocation]:
     """Revoke what the signing process has revoked; return the lines, its own included."""
+    final = {f"{line.serial:x}" for line in _listed() if line.reason != HOLD}
+    missing = cast(list(revoked.keys() - final), ARRAY(String))
     standing = select(Certificate).where(
-        Certificate.serial.in_(list(revoked)), Certificate.state != "revoked"
+        Certificate.serial == func.any(missing), Certificate.state != "revoked"
     )
     for row in db.session.scalars(standing.order_by(Certificate.id).with_for_update()):
         _end(row, "superseded", actor, now)
