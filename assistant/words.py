@@ -12,6 +12,7 @@ TITLES = {
     "submit": "提交申请",
     "review": "审核",
     "withdraw": "撤回申请",
+    "act": "办理事项",
     "renew": "证书更新",
     "enrol": "申领证书",
 }
