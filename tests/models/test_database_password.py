@@ -30,8 +30,8 @@ from tests import factories
 from tests.security.certified import InProcess, content_of, issue, make_authority, register
 
 EVENT = (
-    "INSERT INTO application_event (application_id, action, at, member_id, member_name)"
-    " VALUES ({waiting}, '{{}}', now(), {officer}, '周强')"
+    "INSERT INTO application_event (application_id, action, at, member_id, member_name, status)"
+    " VALUES ({waiting}, '{{}}', now(), {officer}, '周强', 'in_review')"
 )
 # An act with a signature that nobody made, in the form that the database asks for.
 FORGED = (
@@ -267,8 +267,8 @@ REFUSED = {
         "INSERT INTO crl (number, der, issued_at, next_update)"
         " VALUES (2, 'x', '2020-01-01', now() + interval '1 day')", "lists_follow"),
     "an event whose number is chosen": (
-        "INSERT INTO application_event (id, application_id, action, at) OVERRIDING SYSTEM VALUE"
-        " VALUES (1, {waiting}, 'save', now())", ""),
+        "INSERT INTO application_event (id, application_id, action, at, status)"
+        " OVERRIDING SYSTEM VALUE VALUES (1, {waiting}, 'save', now(), 'draft')", ""),
 }  # fmt: skip
 
 
@@ -313,8 +313,8 @@ def test_production_has_no_clock_of_its_own_nor_back_dated_events(world):
     for statement, constraint in (
         ("UPDATE business_clock SET ahead = '1 day'", "production_has_no_clock"),
         (
-            "INSERT INTO application_event (application_id, action, at, member_id)"
-            " VALUES ({waiting}, 'save', now() - interval '1 day', {officer})",
+            "INSERT INTO application_event (application_id, action, at, member_id, status)"
+            " VALUES ({waiting}, 'save', now() - interval '1 day', {officer}, 'draft')",
             "event_at_its_time",
         ),
     ):
@@ -492,8 +492,8 @@ def _other_decision(world) -> int:
 
 STILL_POSSIBLE = (
     # Drafts have no effect; lines of the log are only added, and sealed.
-    "INSERT INTO application_event (application_id, action, at, member_id)"
-    " VALUES ({approved}, 'save', now(), {officer})",
+    "INSERT INTO application_event (application_id, action, at, member_id, status)"
+    " VALUES ({approved}, 'save', now(), {officer}, 'approved')",
     "INSERT INTO operation_log (member_id, member_no, action, subject)"
     " VALUES ({officer}, 'x', 'member.contact', '{officer_no}')",
     "INSERT INTO outbox_message (channel, recipient, subject, body, purpose)"

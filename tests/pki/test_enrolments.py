@@ -14,10 +14,10 @@ from app.pki.canonical import canonical
 from app.pki.enrolments import APPOINT, ASK, CONFIRM
 from app.pki.errors import PkiError, SignerFailed
 from app.pki.journal import Journal
+from tests.pki.vouching import CODE, Vouchers, person
 from tests.security.certified import Holder, InProcess, make_authority
 from tests.security.certified import issue as made_elsewhere
 from tests.signing import csr
-from tests.vouching import CODE, Vouchers, person
 
 MEMBER = "21042300007"
 PLANT = person(MEMBER, "representative", "甲发电有限公司", MEMBER)

@@ -35,10 +35,10 @@ from app.pki.journal import Journal
 from app.pki.signer import ISSUING, SEAL, Signer, authority_of, wait_until_ready
 from app.pki.suites import suite_of
 from tests.pki.test_authority import MEMBER
+from tests.pki.vouching import CODE, person
 from tests.security.certified import Holder, make_authority
 from tests.security.certified import issue as make_holder
 from tests.signing import csr, key_of, vouchers_of
-from tests.vouching import CODE, person
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(UTC).replace(microsecond=0)

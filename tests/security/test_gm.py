@@ -23,6 +23,7 @@ from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter
 from app.security import certificates
 from assistant.keyring import Keyring, demo_keys
+from tests.pki.vouching import Vouchers
 from tests.security.certified import InProcess, coded, content_of, issue, make_authority, register
 from tests.security.conftest import ENTERPRISE
 from tests.security.test_signed_acts import (
@@ -41,7 +42,6 @@ from tests.security.test_signed_acts import (
     test_the_signatures_alone_find_a_changed_byte,
 )
 from tests.signing import needs_sm2
-from tests.vouching import Vouchers
 
 # What runs here as it runs there, with the authority below.
 __all__ = [

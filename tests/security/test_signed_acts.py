@@ -571,8 +571,8 @@ def test_an_event_without_a_signature_fails_the_evidence(bundle, tamper, tmp_pat
     tamper(
         "WITH mode AS (INSERT INTO operating_mode (signs, is_production, after_event)"
         " VALUES (true, false, 0))"
-        " INSERT INTO application_event (application_id, action, at, member_id)"
-        " SELECT application_id, 'approve', now(), member_id FROM application_event"
+        " INSERT INTO application_event (application_id, action, at, member_id, status)"
+        " SELECT application_id, 'approve', now(), member_id, status FROM application_event"
         "  WHERE action = 'approve'",
         0,
     )

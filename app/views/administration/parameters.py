@@ -132,7 +132,7 @@ class ParameterView(Page):
                 "parameter": name,
                 "title": str(spec.title),
                 "value": _normal(spec, form.value.data or ""),
-                "effective_from": (form.effective_from.data or "").strip(),
+                "effective_from": _normal_day(form.effective_from.data),
                 "reason": (form.reason.data or "").strip(),
             }
             done = signing.carry_out(self, "parameter.set", values, form, "value", back)
@@ -246,6 +246,14 @@ def _normal(spec: ParameterSpec, typed: str) -> str:
         return spec.written(spec.read(typed))
     except RuleError:
         return typed
+
+
+def _normal_day(typed: str | None) -> str:
+    """Return a day as it is stored and signed; what cannot be read stays for the refusal."""
+    try:
+        return _day(typed).isoformat()
+    except RuleError:
+        return (typed or "").strip()
 
 
 def _day(text: str | None) -> date:

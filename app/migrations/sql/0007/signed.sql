@@ -125,7 +125,7 @@ CREATE CONSTRAINT TRIGGER acts_are_signed AFTER INSERT ON application_event
 CREATE FUNCTION settings_are_signed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
-  act text;
+  acts text[];
   wanted jsonb;
   setter integer;
   holder integer;
@@ -136,17 +136,17 @@ BEGIN
   END IF;
   CASE TG_TABLE_NAME
     WHEN 'parameter' THEN
-      act := 'parameter.set';
+      acts := ARRAY['parameter.set'];
       setter := NEW.set_by;
       wanted := jsonb_build_object('parameter', NEW.name, 'value', NEW.value,
                                    'effective_from', NEW.effective_from::text);
     WHEN 'trading_day' THEN
-      act := 'calendar.change';
+      acts := ARRAY['calendar.change'];
       setter := NEW.changed_by;
       wanted := jsonb_build_object('day', NEW.day::text, 'is_trading', NEW.is_trading::text,
                                    'note', NEW.note);
     WHEN 'transfer_permission_change' THEN
-      act := 'account.transfer_permission';
+      acts := ARRAY['account.transfer_permission'];
       setter := NEW.changed_by;
       wanted := jsonb_build_object(
         'account', (SELECT member_no FROM account WHERE id = NEW.account_id),
@@ -157,8 +157,7 @@ BEGIN
       IF NOT EXISTS (SELECT FROM certificate WHERE member_id = holder) THEN
         RETURN NULL;
       END IF;
-      act := CASE WHEN EXISTS (SELECT FROM ab_user WHERE id = holder AND account_id IS NOT NULL)
-                  THEN 'operator.role' ELSE 'member.role' END;
+      acts := ARRAY['member.role', 'operator.role'];
       wanted := jsonb_build_object('member', (SELECT username FROM ab_user WHERE id = holder));
       IF TG_OP = 'INSERT' THEN
         wanted := wanted || jsonb_build_object(
@@ -168,8 +167,9 @@ BEGIN
   IF NOT EXISTS (SELECT FROM signature s JOIN certificate c ON c.id = s.certificate_id
                   WHERE s.recorded_xid = pg_current_xact_id() AND s.purpose = 'act'
                     AND (setter IS NOT DISTINCT FROM c.member_id OR TG_TABLE_NAME = 'ab_user_role')
+                    AND convert_from(s.content, 'UTF8')::jsonb -> 'payload' ->> 'act' = ANY(acts)
                     AND convert_from(s.content, 'UTF8')::jsonb -> 'payload'
-                        @> jsonb_build_object('schema', 'act/1', 'act', act, 'values', wanted)) THEN
+                        @> jsonb_build_object('schema', 'act/1', 'values', wanted)) THEN
     RAISE EXCEPTION '% changes by signed acts alone: %', TG_TABLE_NAME, wanted
       USING ERRCODE = 'check_violation', CONSTRAINT = 'settings_are_signed';
   END IF;

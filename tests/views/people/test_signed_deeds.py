@@ -65,9 +65,8 @@ class Person:
             "content": base64.b64encode(content).decode(),
             "cms": base64.b64encode(self.holder.signature(content)).decode(),
         }
-        return self.browser.post(
-            re.search(r'form method="post" action="([^"]*)"', page)[1], data=form
-        )
+        action = re.search(r'action="([^"]*)" data-certificate-step', page)[1]
+        return self.browser.post(unescape(action), data=form)
 
     def said(self, page: str = "/") -> str:
         return self.browser.get(page).text
