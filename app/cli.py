@@ -36,6 +36,7 @@ from app.operations.records import calendar, clock, log, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
+from app.security import production
 from app.security.roles import ROLES
 from config import ConfigurationError
 
@@ -61,6 +62,7 @@ def register(app: Flask) -> None:
         seal_log,
         log_head,
         verify_log,
+        verify_installation,
         rotate_personal_data,
         new_command,
     ):
@@ -381,6 +383,17 @@ def verify_log(folder: Path | None, key: Path | None) -> None:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
     click.echo(f"faults: {report.totals.total()}")
     if not report.is_sound:
+        sys.exit(1)
+
+
+@_command("verify-installation")
+def verify_installation() -> None:
+    """Tell all for which production refuses to serve, every member's password tried; exit with 1."""
+    found = production.faults(current_app, demo.DEMO_PASSWORD, every_member=True)
+    for fault in found:
+        click.echo(f"FAULT {fault}", err=True)
+    click.echo(f"faults: {len(found)}")
+    if found:
         sys.exit(1)
 
 
