@@ -126,6 +126,11 @@ def _is_gateway(address: str) -> bool:
     return bool(parts.hostname) and (parts.scheme == "https" or is_near)
 
 
+def _is_clamd(address: str) -> bool:
+    host, _colon, port = address.rpartition(":")
+    return address.startswith("/") or bool(host and port.isdecimal() and 0 < int(port) < 65536)
+
+
 def _is_sent(address: str) -> bool:
     return address not in ("off", "mailbox")
 
@@ -305,6 +310,32 @@ class Settings:
         (lambda value, known: not _are_keys(value), "{name} 须为 编号:64位十六进制，并含 index",
          "{name} needs id:64 hex digits, the current key first, and one named index"),
         read=_keys, is_secret=True)
+    unsubmitted_files: int = setting(
+        "UNSUBMITTED_FILES", "how many files an enterprise, or an officer, may store for applications that"
+        " are not submitted", "200", whole(20, 10_000), read=_whole)
+    unsubmitted_mb: int = setting(
+        "UNSUBMITTED_MB", "how many megabytes these files may have together", "200",
+        whole(20, 100_000), read=_whole)
+    unsubmitted_drafts: int = setting(
+        "UNSUBMITTED_DRAFTS", "how many drafts an enterprise, or an officer, may store", "200",
+        whole(10, 10_000), read=_whole)
+    orphans_kept_hours: int = setting(
+        "ORPHANS_KEPT_HOURS", "how long files of a form are kept that was never saved", "48",
+        # Longer than any session, so that no form loses its files while it is filled in.
+        whole(25, 24 * 30), read=_whole)
+    sweep_every_hours: int = setting(
+        "SWEEP_EVERY_HOURS", "how often the worker deletes files that were kept for so long", "1",
+        whole(1, 24), read=_whole)
+    exports_each: int = setting(
+        "EXPORTS_PER_MEMBER", "how many lists a member may export in ten minutes", "30",
+        whole(1, 1000), read=_whole)
+    clamd_address: str = setting(
+        "CLAMD_ADDRESS", "clamd, which scans every upload: a socket's path, or host:port; off scans none",
+        "off",
+        (lambda value, known: value and not _is_clamd(value),
+         "{name} 须为套接字的绝对路径、主机:端口，或 off",
+         "{name} is a socket's absolute path, host:port, or off"),
+        read=lambda text: "" if text.lower() == "off" else text)
     # Demo and test fall back to the bundled PostgreSQL.
     database_url: str = setting(
         "DATABASE_URL", "the application's connection",
@@ -369,6 +400,12 @@ class Settings:
             "CA_FOLDER": str(self.ca_folder),
             "CA_URL": self.ca_url,
             "SITE_URL": self.site_url or f"https://{self.trusted_hosts[0]}",
+            "UNSUBMITTED_FILES": self.unsubmitted_files,
+            "UNSUBMITTED_MB": self.unsubmitted_mb,
+            "UNSUBMITTED_DRAFTS": self.unsubmitted_drafts,
+            "ORPHANS_KEPT": timedelta(hours=self.orphans_kept_hours),
+            "EXPORTS_PER_MEMBER": self.exports_each,
+            "CLAMD_ADDRESS": self.clamd_address,
             "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
             "ASSISTANT_PAIRING": self.assistant_pairing,
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),

@@ -25,7 +25,7 @@ from app.extensions import db, transaction
 from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
-from app.operations.applications import evidence
+from app.operations.applications import evidence, unsubmitted
 from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
@@ -57,6 +57,7 @@ def register(app: Flask) -> None:
         seal,
         verify_ledger,
         worker_command,
+        sweep_files,
         publish_crl,
         export_evidence,
         seal_log,
@@ -421,6 +422,18 @@ def rotate_personal_data() -> None:
             break
         total += changed
     click.echo(f"encrypted {total}")
+
+
+@_command("sweep-files")
+def sweep_files() -> None:
+    """Delete the files of forms that were never saved, as the worker does by itself."""
+    total = 0
+    swept = unsubmitted.SWEPT_AT_ONCE
+    while swept == unsubmitted.SWEPT_AT_ONCE:
+        with transaction():
+            swept = unsubmitted.sweep(now=clock.now())
+        total += swept
+    click.echo(f"deleted {total}")
 
 
 @_command("worker")

@@ -155,6 +155,10 @@ COVERED = (
     " SELECT id, {}, '{content}' FROM e"
 )
 
+PARAMETER_LOGGED = (
+    "INSERT INTO operation_log (member_id, action, subject, detail) VALUES ({officer},"
+    " 'parameter.set', 'transfer_cut_off', '{\"after\": {\"value\": \"23:59\"}}');"
+)
 REFUSED = {
     # An act without its signature, or with another one's.
     "an approval that nobody signed": (_event("approve"), "acts_are_signed"),
@@ -189,6 +193,9 @@ REFUSED = {
     # Settings.
     "the hours of trade": (
         "INSERT INTO parameter (name, value, effective_from, reason, set_by)"
+        " VALUES ('transfer_cut_off', '23:59', '2026-11-20', 'x', {officer})", "parameter_is_logged"),
+    "the hours of trade, with a line in the log": (
+        PARAMETER_LOGGED + "INSERT INTO parameter (name, value, effective_from, reason, set_by)"
         " VALUES ('transfer_cut_off', '23:59', '2026-11-20', 'x', {officer})", "settings_are_signed"),
     "the calendar": (
         "UPDATE trading_day SET is_trading = true WHERE day = '2026-11-21'", "settings_are_signed"),
@@ -336,7 +343,7 @@ FORGED_LIST = (
     "INSERT INTO crl (number, der, issued_at, next_update)"
     " SELECT 2, der, now(), next_update FROM crl"
 )
-FORGED_SETTING = (
+FORGED_SETTING = PARAMETER_LOGGED + (
     "WITH s AS (INSERT INTO signature (purpose, content, digest, cms, certificate_id, crl_number,"
     "  signed_at)"
     "  SELECT 'act', c, encode(sha256(c), 'hex'), 'x', {officer_certificate}, 1, now()"

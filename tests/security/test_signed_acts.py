@@ -624,7 +624,7 @@ def test_who_signs_by_a_wrong_clock_is_told_so(signing, sign_in, operator, cea, 
     place = ask(browser, cea)
     at = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     sent = signed(key, step_of(browser.get(place).text), at=at)
-    assert "与登记系统相差超过 5 分钟" in browser.post(place, data=sent, follow_redirects=True).text
+    assert "误差超过 5 分钟" in browser.post(place, data=sent, follow_redirects=True).text
     assert status() == "draft"
 
 

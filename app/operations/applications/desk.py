@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import NotAllowed, NotFound, OutsideTradingHours, RuleError
@@ -20,11 +20,10 @@ from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationEvent, UnfinishedForm
 from app.operations.accounts import details
-from app.operations.applications import attachments, engine, history, rows
+from app.operations.applications import attachments, engine, history, rows, unsubmitted
 from app.operations.records.actor import Actor
 
 LONGEST_FORM = 100_000  # characters of stored unsaved input
-_KEPT_FOR = timedelta(days=1)
 
 
 class FormOutcome(Enum):
@@ -55,11 +54,12 @@ class SentForm:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """The outcome of a form, its application, and the error."""
+    """The outcome of a form, its application, the error, and why its files were not stored."""
 
     ending: FormOutcome
     application_id: int = 0
     error: RuleError | None = None
+    files_error: RuleError | None = None
 
 
 class Changed(NotAllowed):
@@ -104,16 +104,21 @@ def take(
             return _take(sent, actor, now, submits=submits, is_signed=is_signed)
     except RuleError as error:
         draft = sent.draft
-        keep_files(
+        files_error = keep_files(
             sent.uploads or (), sent.removed, draft.request_key, draft.account_id, actor, now=now
         )
-        return FormResult(FormOutcome.REFUSED, error=error)
+        if files_error is not None and files_error.code == error.code:
+            files_error = None
+        return FormResult(FormOutcome.REFUSED, error=error, files_error=files_error)
 
 
 def _take(
     sent: SentForm, actor: Actor, now: datetime, *, submits: bool, is_signed: bool
 ) -> FormResult:
-    id_ = sent.application_id or engine.start([sent.draft], actor, now=now)[0]
+    id_ = sent.application_id
+    if id_ is None:
+        unsubmitted.require_room_for_draft(sent.draft.request_key, actor)
+        (id_,) = engine.start([sent.draft], actor, now=now)
     if not _save(id_, sent, actor, now, submits=submits):
         return FormResult(FormOutcome.REPEATED, id_)
     if not submits:
@@ -221,11 +226,20 @@ def keep_files(
     actor: Actor,
     *,
     now: datetime,
-) -> None:
-    """Store the files of a form that cannot be saved yet, and delete those it removes."""
+) -> RuleError | None:
+    """Store the files of a form that cannot be saved yet, and delete those it removes.
+
+    Returns the error where there are too many of them, or no room.
+    """
     attachments.drop(removed, request_key, actor)
-    if uploads:
-        attachments.keep(uploads, request_key, account_id, actor, now=now)
+    if not uploads:
+        return None
+    try:
+        with db.session.begin_nested():
+            attachments.keep(uploads, request_key, account_id, actor, now=now)
+    except RuleError as error:
+        return error
+    return None
 
 
 def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Actor) -> bool:
@@ -233,8 +247,7 @@ def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Acto
     size = sum(len(name) + len(value) for name, value in content)
     if size > LONGEST_FORM or not _is_text(content):
         return False
-    old = UnfinishedForm.kept_at < func.now() - _KEPT_FOR
-    db.session.execute(delete(UnfinishedForm).where(old))
+    unsubmitted.delete_expired_forms()
     statement = insert(UnfinishedForm).values(
         member_id=actor.member_id, request_key=request_key, content=content, kept_at=func.now()
     )
@@ -242,6 +255,7 @@ def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Acto
     db.session.execute(
         statement.on_conflict_do_update(index_elements=["member_id", "request_key"], set_=new)
     )
+    unsubmitted.delete_oldest_forms(actor.member_id)
     return True
 
 

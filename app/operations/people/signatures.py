@@ -76,13 +76,24 @@ def require_deciding(
     Raises NotAllowed where there is none of this member over this decision, or it does not count
     any more.
     """
+    _require_saying(("review/1", decision, comment), signature_id, member_id)
+
+
+def require_submitting(signature_id: int, member_id: int | None) -> None:
+    """Verify the signature under a manifest of submissions, like `require_deciding`."""
+    _require_saying(("submissions/1", None, None), signature_id, member_id)
+
+
+def _require_saying(
+    wanted: tuple[str, str | None, str | None], signature_id: int | None, member_id: int | None
+) -> None:
     row = db.session.get(Signature, signature_id) if signature_id else None
     if row is None:
         raise NotAllowed(_("Nobody has signed for what this job was to do"), code="unsigned")
     try:
         payload = require_valid(row)["payload"]
         said = (payload["schema"], payload.get("decision"), payload.get("comment"))
-        if said != ("review/1", decision, comment) or row.certificate.member_id != member_id:
+        if said != wanted or row.certificate.member_id != member_id:
             raise SignatureRefused("other_content")
         db.session.refresh(row.certificate, ["state"], with_for_update={"read": True})
         if row.certificate.state != "active":

@@ -228,7 +228,9 @@ class ApplicationDesk(ApplicationList):
         now, actor, key = clock.now(), self.actor(), application_form.request_key()
         if draft is None:
             with transaction():
-                desk.keep_files(uploads, removed, key, account_id, actor, now=now)
+                error = desk.keep_files(uploads, removed, key, account_id, actor, now=now)
+            if error is not None:
+                filled.refuse(error)
             return None
         form = desk.SentForm(
             draft,
@@ -243,6 +245,8 @@ class ApplicationDesk(ApplicationList):
                 form, actor, now=now, submits=submits, is_signed=signing.is_required()
             )
         if taken.error is not None and taken.ending is FormOutcome.REFUSED:
+            if taken.files_error is not None:
+                filled.refuse(taken.files_error)
             return self._show_refusal(filled, draft, taken.error)
         return self._redirect_after(taken)
 

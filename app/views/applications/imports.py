@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, abort, flash, redirect, request
+from flask import Response, abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -17,8 +17,8 @@ from app.domain.errors import NotFound, RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db, transaction, undone
-from app.models import Member
-from app.operations.applications import engine
+from app.models import Job, Member
+from app.operations.applications import engine, jobs
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import FORMS, ImportColumn, Table
 from app.operations.records import clock
@@ -129,6 +129,10 @@ class ImportDesk(OfficerDesk):
         """Show a batch; its drafts are submitted or withdrawn together."""
         batch, crumb = self._batch(import_id), gettext("Import batch")
         waits = Status.DRAFT in batch.statuses
+        job = jobs.open_submission(import_id) if waits else None
+        facts = self._facts(batch)
+        if job is not None:
+            facts.append((_("Being submitted by"), job.member.username, "code"))
         if not waits and Status.WITHDRAWN not in batch.statuses:
             return self.render_template(
                 "parts/result.html", result=self._result(batch), crumb=crumb
@@ -138,8 +142,8 @@ class ImportDesk(OfficerDesk):
             "title": self.import_label,
             "number": str(import_id),
             "status": {"label": STATUS_TITLES[status], "tone": STATUS_TONES[status]},
-            "actions": self._batch_actions(import_id, batch.statuses[status]) if waits else [],
-            "sections": [{"items": self._facts(batch)}],
+            "actions": self._batch_actions(import_id, batch.statuses[status], job) if waits else [],
+            "sections": [{"items": facts}],
             "help": (
                 _("Nothing takes effect before all of it is submitted; it is signed once"),
                 _("Withdrawn as a whole, the same file may be imported again"),
@@ -155,6 +159,9 @@ class ImportDesk(OfficerDesk):
         """Submit the drafts of a batch, all or none."""
         self._batch(import_id)
         page = self.url("imported", import_id=import_id)
+        job = jobs.open_submission(import_id)
+        if job is not None:
+            return signing.being_submitted(job, page)
         ids = batches.drafts(import_id)
         if not ids:
             flash(gettext("There is nothing left to submit"), "warning")
@@ -217,7 +224,11 @@ class ImportDesk(OfficerDesk):
             "links": [(_("Details"), self.url("list", **{"import": batch.file.id}))],
         }
 
-    def _batch_actions(self, import_id: int, count: int) -> list[dict[str, Any]]:
+    def _batch_actions(self, import_id: int, count: int, job: Job | None) -> list[dict[str, Any]]:
+        if job is not None:
+            url = url_for("JobView.show", job_id=job.id)
+            is_own = job.member_id == g.user.id
+            return [{"label": gettext("See the job"), "url": url}] if is_own else []
         return [
             {
                 "label": gettext("Submit"),

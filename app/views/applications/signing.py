@@ -19,7 +19,7 @@ from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Case, Status
 from app.extensions import db, transaction, undone
-from app.models import Application
+from app.models import Application, Certificate, Job
 from app.operations.applications import deciding, engine, evidence, jobs
 from app.operations.people import signatures
 from app.operations.records import clock
@@ -260,10 +260,15 @@ def _submit(
 def _submit_all(
     payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> Any:
-    """提交 of everything in the manifest, or of nothing; one signature covers every event."""
+    """提交 of everything in the manifest, or of nothing; one signature covers every event.
+
+    Many are submitted by a job.
+    """
     actor = current_actor()
     ids = _ids([item["number"] for item in payload["items"]])
     back = _import_page(payload) or url_for(f"{_desk_of(payload['kind'])}.list")
+    if len(ids) > JOB_FROM:
+        return _submit_by_job(ids, payload, taken, content, cms)
     try:
         with transaction():
             engine.hold(ids, actor)
@@ -277,6 +282,42 @@ def _submit_all(
     if _import_page(payload):
         return redirect(back)
     return result_of(len(ids), [], back)
+
+
+def _submit_by_job(
+    ids: list[int],
+    payload: dict[str, Any],
+    taken: certificates.UsedChallenge,
+    content: bytes,
+    cms: bytes,
+) -> Any:
+    """Verify the signature, and have a job submit all or none."""
+    actor, batch = current_actor(), _import_of(payload)
+    job = jobs.open_submission(batch)
+    if job is not None:
+        return being_submitted(job, _import_page(payload))
+    with transaction():
+        expected = evidence.submissions(evidence.contents(ids), actor)
+        certificate = _verify("submit", expected, taken, content, cms)
+        arguments = {
+            "ids": ids,
+            "content": base64.b64encode(content).decode(),
+            "cms": base64.b64encode(cms).decode(),
+            "certificate": certificate.id,
+            "view": _desk_of(payload["kind"]),
+            "import_id": batch,
+        }
+        job_id = jobs.start(jobs.SUBMISSION, arguments, actor, total=len(ids), now=clock.now())
+    return redirect(url_for("JobView.show", job_id=job_id))
+
+
+def being_submitted(job: Job, page: str) -> Any:
+    """Lead to the job that submits a batch, or where it is another member's say whose."""
+    if job.member_id == g.user.id:
+        return redirect(url_for("JobView.show", job_id=job.id))
+    number = job.member.username
+    flash(gettext("%(number)s is submitting this import already", number=number), "info")
+    return redirect(page)
 
 
 def _desk_of(kind: str) -> str:
@@ -383,12 +424,16 @@ def none_submitted(error: engine.NoneSubmitted, back_url: str) -> Any:
     return result_of(0, error.refused, back_url)
 
 
+def _import_of(payload: dict[str, Any]) -> int | None:
+    """Return the single import in a manifest, or None."""
+    files = payload.get("files", ())
+    return int(files[0]["batch"]) if len(files) == 1 else None
+
+
 def _import_page(payload: dict[str, Any]) -> str:
     """Return the page of the single import in a manifest, or nothing."""
-    files = payload.get("files", ())
-    if len(files) != 1:
-        return ""
-    return url_for(f"{_desk_of(payload['kind'])}.imported", import_id=int(files[0]["batch"]))
+    batch = _import_of(payload)
+    return url_for(f"{_desk_of(payload['kind'])}.imported", import_id=batch) if batch else ""
 
 
 def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) -> int:
@@ -411,7 +456,16 @@ def _job(ids: list[int], payload: dict[str, Any], signature: int, actor: Actor) 
 def _verified(
     purpose: str, expected: Any, taken: certificates.UsedChallenge, content: bytes, cms: bytes
 ) -> int:
-    certificate = certificates.verify_signed(
+    """Verify a signature, and keep it; return its id."""
+    certificate = _verify(purpose, expected, taken, content, cms)
+    signed_at = datetime.fromisoformat(parse(content)["at"])
+    return evidence.keep(certificate, content, cms, purpose=purpose, signed_at=signed_at)
+
+
+def _verify(
+    purpose: str, expected: Any, taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Certificate:
+    return certificates.verify_signed(
         content,
         cms,
         member_id=g.user.id,
@@ -419,8 +473,6 @@ def _verified(
         expected_payload=expected,
         taken=taken,
     )
-    signed_at = datetime.fromisoformat(parse(content)["at"])
-    return evidence.keep(certificate, content, cms, purpose=purpose, signed_at=signed_at)
 
 
 def _ids(numbers: Sequence[str]) -> list[int]:
