@@ -142,7 +142,8 @@ class TryCounter:
 
     def _count(self, name: str) -> tuple[int, bool]:
         try:
-            wrong, reported = self._read().get(name, (0, False))
+            count = self._read().get(name, 0)
+            wrong, reported = count if isinstance(count, list) else (count, False)
             return int(wrong), bool(reported)
         except (ValueError, TypeError, OverflowError):  # damaged or tampered with
             return self.limit, False
@@ -217,15 +218,15 @@ class Pkcs11Token:
             self._compare(token)
             if self._left(token) == 0:
                 raise PinLocked
-            self.counter.spend(serial_of(token))
+            self.counter.spend(self.id)
             try:
                 self._session = token.open(rw=True, user_pin=_encodable(pin))
             except (token_errors.PinIncorrect, token_errors.PinInvalid, token_errors.PinLenRange):
                 raise self._wrong(token) from None
             except token_errors.PinLocked:
-                self.counter.note_reported(serial_of(token))
+                self.counter.note_reported(self.id)
                 raise PinLocked from None
-            self.counter.reset(serial_of(token))
+            self.counter.reset(self.id)
 
     def close(self) -> None:
         """Lock it again."""
@@ -309,18 +310,18 @@ class Pkcs11Token:
         A count that the token had reported, too, ends when it reports nothing any more: somebody has
         unlocked it, or entered the right PIN, elsewhere.
         """
-        name, reports = serial_of(token), bool(token.flags & _WRONG_PINS)
-        if self.counter.is_reported(name):
+        reports = bool(token.flags & _WRONG_PINS)
+        if self.counter.is_reported(self.id):
             if not reports:
-                self.counter.reset(name)
-        elif reports and 0 < self.counter.left(name) < self.counter.limit:
-            self.counter.note_reported(name)
+                self.counter.reset(self.id)
+        elif reports and 0 < self.counter.left(self.id) < self.counter.limit:
+            self.counter.note_reported(self.id)
 
     def _left(self, token: Any) -> int:
         """Return the tries left by our count, or fewer by the token's flags."""
         if token.flags & TokenFlag.USER_PIN_LOCKED:
             return 0
-        left = self.counter.left(serial_of(token))
+        left = self.counter.left(self.id)
         return min(left, 1) if token.flags & TokenFlag.USER_PIN_FINAL_TRY else left
 
     def _wrong(self, token: Any) -> TokenError:

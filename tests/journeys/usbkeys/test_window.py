@@ -22,7 +22,7 @@ __all__ = ["authority", "issue", "serve", "softhsm"]  # fixtures, shared
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-certificate")]
 
-SCRIPT = Path(__file__).parents[2] / "app/static/js/assistant.js"
+SCRIPT = Path(__file__).parents[3] / "app/static/js/assistant.js"
 PAGE = """<!doctype html><meta charset="utf-8"><title>site</title><link rel="icon" href="data:,">
 <meta name="usbkey-assistant" content="{assistant}"><button>签名</button><output></output>
 <script type="module">
