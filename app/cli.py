@@ -29,7 +29,7 @@ from app.operations.applications import evidence, unsubmitted
 from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
-from app.operations.people import certificates
+from app.operations.people import certificates, deed_verification, deeds
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, personal_data
@@ -162,17 +162,24 @@ def add_member(
 
 @_command("issue-codes")
 @click.argument("number")
-def issue_codes(number: str) -> None:
-    """Give a person, by number, the two codes of a first certificate: hand them over separately.
+@click.option(
+    "--bootstrap",
+    type=click.File(),
+    help="Where the word of `python -m app.pki.ceremony bootstrap` is; - reads what is typed.",
+)
+def issue_codes(number: str, bootstrap: Any) -> None:
+    """Give an administrator, by number, the two codes of a first certificate: hand them over separately.
 
-    For a new installation's first administrators, who have the codes sent to everybody else by the
-    page of members; a replacement needs two.
+    For a new installation's first 系统管理员 and first 安全管理员 alone, who sign for everybody else.
     """
+    evidence = deeds.by_bootstrap(bootstrap.readline().strip()) if bootstrap else None
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))
         if member is None:
             raise RuleError(_("There is no member %(number)s", number=number))
-        codes = certificates.open_enrolment(member.id, SYSTEM, now=datetime.now(UTC))
+        codes = certificates.open_enrolment(
+            member.id, SYSTEM, now=datetime.now(UTC), evidence=evidence
+        )
     click.echo(f"{codes.reference} {codes.code}")
 
 
@@ -305,13 +312,15 @@ _COUNTED = (
 @_command("export-evidence")
 @click.argument("application")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
-def export_evidence(application: str, folder: Path | None) -> None:
+@click.option("--certificate", is_flag=True, help="Of a certificate, by its serial number.")
+def export_evidence(application: str, folder: Path | None, certificate: bool) -> None:
     """Write the signatures of an application, by its number, for an auditor who has openssl alone.
 
     FOLDER is made where it is not there; evidence-<number> here unless given.
     """
     target = folder or Path(f"evidence-{application}")
-    for path in evidence.export(application, target):
+    export = evidence.export_deeds if certificate else evidence.export
+    for path in export(application, target):
         click.echo(path)
 
 
@@ -337,7 +346,9 @@ def log_head(folder: Path | None) -> None:
     with transaction():
         log.seal()
     name, sign, public_key = _seal_key()
-    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now())
+    authority = Path(current_app.config["CA_FOLDER"])
+    journal = log_heads.journal_of(authority) if name == "seal" else None
+    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now(), journal=journal)
     (path.parent / f"{name}.pub").write_bytes(public_key)
     if name == "file":
         click.echo("signed by a key in a file: no signing process answers", err=True)
@@ -363,6 +374,8 @@ def verify_log(folder: Path | None, key: Path | None) -> None:
     for name in forged:
         report.add("log_head", f"{name}: the signature does not hold")
     checked = verify_signatures(report)
+    for key in deed_verification.faults():
+        report.add("deed", key)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
     click.echo(f"signed_events: {checked.events}")

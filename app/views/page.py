@@ -22,13 +22,14 @@ from app.views.chapters import MenuEntry
 class SignedAct:
     """An act of a page that its member signs, where acts are signed.
 
-    ``carry_out`` takes the values that were signed and returns what to tell; ``shown`` are the
-    values as (label, text).  ``permission`` is one of the page.
+    ``carry_out`` takes the values that were signed and the key of the signature, None where there is
+    none, and returns what to tell; ``shown`` are the values as (label, text).  ``permission`` is one
+    of the page.
     """
 
     title: Any
     permission: str
-    carry_out: Callable[[Mapping[str, Any], Actor], str]
+    carry_out: Callable[[Mapping[str, Any], Actor, int | None], str]
     shown: Callable[[Mapping[str, Any]], Sequence[tuple[Any, str]]]
 
 

@@ -83,6 +83,7 @@ ACTIONS = {
     "account_opening.invite": _("Had the first letters sent again"),
     "member.first_sign_in": _("Chose the first password"),
     "certificate.open_enrolment": _("Gave the codes for a certificate"),
+    "certificate.ask": _("Asked for a certificate"),
     "certificate.ask_replacement": _("Asked for a replacement certificate"),
     "certificate.enrol": _("Applied for a certificate"),
     "certificate.issue": _("Was issued a certificate"),

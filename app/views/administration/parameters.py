@@ -46,7 +46,7 @@ class SwitchForm(ParameterForm):
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
-def _set(values: Mapping[str, Any], actor: Actor) -> str:
+def _set(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Set a parameter.  Raises RuleError."""
     name = values["parameter"]
     parameters.set_value(

@@ -35,7 +35,7 @@ class DayForm(FlaskForm):
     note = StringField(_("Note"), [MaxLength(100)])
 
 
-def _change(values: Mapping[str, Any], actor: Actor) -> str:
+def _change(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Open or close a day for trading.  Raises RuleError."""
     day = date.fromisoformat(values["day"])
     is_trading = values["is_trading"] == "true"
