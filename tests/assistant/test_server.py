@@ -148,7 +148,7 @@ def test_the_page_shows_what_is_signed_key_by_key(caller):
         "nothing": None,
         "lines": [
             {"code": "PE2021000025", "quantity": "100"},
-            {"code": "PE2022000001", "quantity": "900", "note": "x"},
+            {"code": "PE2022000001", "quantity": "900", "odd": "x"},
         ],
         "account": {"member_no": MEMBER, "tags": ["a", "b"]},
     }
@@ -162,7 +162,7 @@ def test_the_page_shows_what_is_signed_key_by_key(caller):
         ["nothing", "（空）"],
     ]
     assert lines["title"] == "明细（共 2 条）"
-    assert lines["columns"] == ["序号", "标的编码", "数量（吨）", "note"]
+    assert lines["columns"] == ["序号", "标的编码", "数量（吨）", "odd"]
     assert lines["rows"] == [
         ["1", "PE2021000025", "100", "（未填）"],
         ["2", "PE2022000001", "900", "x"],

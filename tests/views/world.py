@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import inspect, select
+from sqlalchemy import insert, inspect, select
 
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
@@ -323,21 +323,19 @@ def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> 
 
 def _job(member: Member) -> None:
     """Add a job with a failure."""
+    asked = {
+        "kind": "review",
+        "title": f"批量审核 {member.username}",
+        "member_id": member.id,
+        "account_id": member.account_id,
+        "total": 2,
+        "created_at": clock.now(),
+    }
     with transaction():
-        job = Job(
-            kind="review",
-            title=f"批量审核 {member.username}",
-            member_id=member.id,
-            account_id=member.account_id,
-            total=2,
-            position=2,
-            done=1,
-            failed=1,
-            state="done",
-            created_at=clock.now(),
+        job = db.session.get_one(
+            Job, db.session.scalar(insert(Job).values(asked).returning(Job.id))
         )
-        db.session.add(job)
-        db.session.flush()
+        job.position, job.done, job.failed, job.state = 2, 1, 1, "done"
         db.session.add(JobFailure(job_id=job.id, number=member.username, reason="已被审核"))
 
 

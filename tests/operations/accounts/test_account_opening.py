@@ -180,7 +180,10 @@ def test_confirmed_accounts_have_numbers_details_and_a_member_without_a_password
     assert (person.account_id, person.password) == (first.id, None)
     assert codes_of(person) == ["enterprise"]
     assert not passwords.is_right(person.password, "")
-    assert sign_in.judge(person.username, "x" * 12, ip="192.0.2.1")[0] == "wrong_password"
+    assert (
+        sign_in.judge(person.username, "x" * 12, sign_in.Visitor("192.0.2.1"))[0]
+        == "wrong_password"
+    )
 
 
 def test_numbers_go_on_where_the_day_has_got_to(maker, checker):

@@ -236,15 +236,15 @@ def test_what_the_exchange_starts_asks_nobody(operator, colleague, asked):
 
 
 def test_another_enterprises_receiver_is_not_asked_before_the_colleague(
-    operator, colleague, asked, cea
+    operator, colleague, asked, cea, cluster
 ):
     """Until then the application is invisible to others."""
     other = member(of=account("乙"))
     case = submitted(CANCELLATION, operator, {cea: 100}, reason="碳中和")
-    with transaction():
-        db.session.execute(
-            db.text("INSERT INTO application_party VALUES (:a, :b)"),
-            {"a": case.id, "b": other.account_id},
+    with cluster.connect("registry") as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "INSERT INTO application_party VALUES (%s, %s)", [case.id, other.account_id]
         )
     ((_case, error),) = approve(case.id, by=other).refused
     assert error.code == "not_found"

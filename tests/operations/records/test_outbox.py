@@ -60,6 +60,7 @@ def make_due(cluster) -> None:
     """Move the next try into the past."""
     db.session.rollback()
     with cluster.connect("registry") as connection:
+        connection.execute("SET session_replication_role = replica")
         connection.execute("UPDATE outbox_message SET due_at = now() - interval '1 second'")
 
 

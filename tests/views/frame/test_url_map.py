@@ -234,9 +234,10 @@ def test_every_permission_has_words(app):
     assert not wordless, "say in app/security/permission_sheet.py what they let one do"
 
 
-# Everybody's own: home, notices, guides, password, jobs, certificate, and what a demonstration sent.
+# Everybody's own: home, notices, guides, password, jobs, certificate, signing what one does, and what a
+# demonstration sent.
 OWN = {"HomeView", "AnnouncementView", "HelpView", "SignInView", "JobView", "JobFailureView",
-       "CertificateView", "MailboxView"}  # fmt: skip
+       "CertificateView", "SigningView", "MailboxView"}  # fmt: skip
 
 
 def test_administrators_do_no_business(app):

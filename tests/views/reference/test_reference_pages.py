@@ -67,7 +67,8 @@ def error_at(page: str, field: str) -> str:
 
 def logged(action):
     db.session.rollback()
-    return list(db.session.scalars(select(OperationLog).where(OperationLog.action == action)))
+    found = select(OperationLog).where(OperationLog.action == action).order_by(OperationLog.id)
+    return list(db.session.scalars(found))
 
 
 # What is there
