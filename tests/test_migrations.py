@@ -148,10 +148,13 @@ FROZEN = {
     "sql/0002/reference.sql": "c5cf669bd47caaba",
     "sql/0003/drafts.sql": "de7ddcfbbf4d8db9",
     "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
+    "sql/0011/unfinished.sql": "c160e91950d38bbf",
+    "sql/0011/unfinished_down.sql": "4f43a900b447113d",
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
+    "versions/2026_11_30_unfinished_forms.py": "cbd1829c2209285c",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
 }
 

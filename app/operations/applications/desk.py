@@ -1,4 +1,4 @@
-"""The applicant's desk: saving and submitting forms, and storing unsaved input."""
+"""The applicant's desk: saving and submitting forms, and storing the files of unsaved ones."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 
 from app.domain.errors import NotAllowed, NotFound, OutsideTradingHours, RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
-from app.models import Application, ApplicationEvent, UnfinishedForm
+from app.models import Application, ApplicationEvent
 from app.operations.accounts import details
 from app.operations.applications import attachments, engine, history, rows
 from app.operations.records.actor import Actor
-
-LONGEST_FORM = 100_000  # characters of stored unsaved input
-_KEPT_FOR = timedelta(days=1)
 
 
 class FormOutcome(Enum):
@@ -103,11 +99,14 @@ def take(
         with db.session.begin_nested():
             return _take(sent, actor, now, submits=submits, is_signed=is_signed)
     except RuleError as error:
-        draft = sent.draft
-        keep_files(
-            sent.uploads or (), sent.removed, draft.request_key, draft.account_id, actor, now=now
-        )
-        return FormResult(FormOutcome.REFUSED, error=error)
+        draft, uploads, refusal = sent.draft, sent.uploads or (), error
+        key, account_id = draft.request_key, draft.account_id
+        try:
+            with db.session.begin_nested():
+                keep_files(uploads, sent.removed, key, account_id, actor, now=now)
+        except RuleError as about_files:
+            refusal = about_files
+        return FormResult(FormOutcome.REFUSED, error=refusal)
 
 
 def _take(
@@ -210,7 +209,7 @@ def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
     return engine.discard(application_id, actor, now=now)
 
 
-# Unsaved input ------------------------------------------------------------------------------
+# Files of unsaved forms ------------------------------------------------------------------------
 
 
 def keep_files(
@@ -226,32 +225,3 @@ def keep_files(
     attachments.drop(removed, request_key, actor)
     if uploads:
         attachments.keep(uploads, request_key, account_id, actor, now=now)
-
-
-def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Actor) -> bool:
-    """Store a form's input for a day; tell whether it was possible."""
-    size = sum(len(name) + len(value) for name, value in content)
-    if size > LONGEST_FORM or not _is_text(content):
-        return False
-    old = UnfinishedForm.kept_at < func.now() - _KEPT_FOR
-    db.session.execute(delete(UnfinishedForm).where(old))
-    statement = insert(UnfinishedForm).values(
-        member_id=actor.member_id, request_key=request_key, content=content, kept_at=func.now()
-    )
-    new = {"content": statement.excluded.content, "kept_at": statement.excluded.kept_at}
-    db.session.execute(
-        statement.on_conflict_do_update(index_elements=["member_id", "request_key"], set_=new)
-    )
-    return True
-
-
-def typed(request_key: str, member_id: int) -> list[tuple[str, str]]:
-    """Return the stored input of a member's form, or []."""
-    kept = db.session.get(UnfinishedForm, (member_id, request_key))
-    return [(name, value) for name, value in kept.content] if kept else []
-
-
-def _is_text(content: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether PostgreSQL can store it: no NUL, no lone surrogates."""
-    whole = "".join(name + value for name, value in content)
-    return "\x00" not in whole and not any("\ud800" <= letter <= "\udfff" for letter in whole)

@@ -76,6 +76,7 @@ class SigningView(Page):
     title = _("Signing")
     guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
     grants = {READERS: "sign"}
+    keeps_input = False  # A signature is of one moment.
 
     @expose("/<challenge>")
     @has_access

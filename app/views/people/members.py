@@ -12,7 +12,6 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import SelectField
 
@@ -36,7 +35,7 @@ from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, RowAction
-from app.views.page import carried_out, current_actor
+from app.views.page import PageForm, carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -50,7 +49,7 @@ from app.views.people.people_list import (
 LETTERS_SENT = _("The letters to %(name)s are on their way.")
 
 
-class MemberForm(FlaskForm):
+class MemberForm(PageForm):
     """A new officer, province or administrator."""
 
     # The form of a number (operations/people/officers.py) refuses more than the rule of texts does.
@@ -73,13 +72,13 @@ class MemberForm(FlaskForm):
     email, phone = email_field(), phone_field()
 
 
-class ContactForm(FlaskForm):
+class ContactForm(PageForm):
     """Where letters are sent."""
 
     email, phone = MemberForm.email, MemberForm.phone
 
 
-class ReasonForm(FlaskForm):
+class ReasonForm(PageForm):
     reason = TextAreaField(
         _("Reason for the application"),
         [Required()],
@@ -87,7 +86,7 @@ class ReasonForm(FlaskForm):
     )
 
 
-class RoleForm(FlaskForm):
+class RoleForm(PageForm):
     role = SelectField(_("Role"))
 
 
