@@ -16,6 +16,7 @@ from app.extensions import db, transaction
 from app.models import LoginSession, Member
 from app.operations.people.members import unlock
 from app.operations.people.sessions import force_out
+from app.operations.records import clock
 from app.security import lockout, sessions
 from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
@@ -75,8 +76,8 @@ class OnlineView(ListPage):
                 Member.username.label("member_no"),
                 Member.first_name.label("name"),
                 LoginSession.ip,
-                LoginSession.created_at,
-                LoginSession.seen_at,
+                clock.shown(LoginSession.created_at).label("created_at"),
+                clock.shown(LoginSession.seen_at).label("seen_at"),
                 LoginSession.method,
                 LoginSession.user_agent,
             )
@@ -158,7 +159,7 @@ class LockView(ListPage):
                 found.c.member_no,
                 Member.first_name.label("name"),
                 found.c.failures,
-                found.c.last_at,
+                clock.shown(found.c.last_at).label("last_at"),
                 (found.c.failures >= lockout.per_member(db.session)).label("is_locked"),
             )
             .outerjoin(Member, Member.username == found.c.member_no)
