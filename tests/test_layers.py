@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "worker": ("domain", "operations", "delivery", "extensions", "config", "pki", "memory"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
-            "worker", "pki", "foreign_commands"),
+            "worker", "pki", "foreign_commands", "commands"),
+    "commands": ("domain", "models", "config"),
     "foreign_commands": ("config",),
     # It sets everything up: schema, roles, demo data.
     "installation": ("domain", "models", "operations", "security", "extensions", "config", "pki",
