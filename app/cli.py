@@ -20,19 +20,22 @@ from sqlalchemy import select, text
 from app import installation
 from app.commands import command, option
 from app.domain.errors import RuleError
+from app.domain.regions import PROVINCES
+from app.domain.texts import require_showable
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import STATUS_TITLES, Status
 from app.extensions import db, transaction
 from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
+from app.operations.accounts.details import LONGEST_SHOWN
 from app.operations.applications import evidence
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
-from app.operations.records import calendar, clock, log, personal_data
+from app.operations.records import calendar, clock, log, outbox, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
@@ -123,6 +126,7 @@ def add_member(
 
     Prints a password that is shown this once and has to be changed at the first sign-in.
     """
+    _require_person(number, name, province, email, phone)
     password = first_password()
     with transaction():
         account_id = None
@@ -136,6 +140,20 @@ def add_member(
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
     click.echo(gettext("The first password, to be changed at the first sign-in:"), err=True)
     click.echo(password)
+
+
+def _require_person(number: str, name: str, province: str | None, email: str, phone: str) -> None:
+    """Raise RuleError for what no page would accept of a person."""
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,32}", number):
+        raise RuleError(_("A number has 1 to 32 letters, digits, - and _: %(typed)s", typed=number))
+    if not 1 <= len(name.strip()) <= LONGEST_SHOWN:
+        raise RuleError(_("A name has 1 to %(most)d characters", most=LONGEST_SHOWN))
+    require_showable(name, _("Name"))
+    if province is not None and province not in PROVINCES:
+        raise RuleError(_("There is no province %(typed)s", typed=province))
+    for channel, address in (("mail", email), ("sms", phone)):
+        if address and not outbox.is_deliverable(channel, address):
+            raise RuleError(_("Nothing can be sent to %(typed)s", typed=address))
 
 
 @command(
@@ -489,12 +507,17 @@ def _day(typed: str) -> date:
         raise RuleError(_("%(typed)s is not a date like 2026-11-20", typed=typed)) from None
 
 
+_YEARS = range(2000, 2100)  # in which a business time may lie
+
+
 def _moment(typed: str, day: date) -> datetime:
     """Parse a time of ``day`` or a full date and time, in Beijing unless it names a zone."""
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?", typed.strip()):
             return datetime.combine(day, time.fromisoformat(typed.strip().zfill(5)), tzinfo=BEIJING)
         moment = datetime.fromisoformat(typed.strip())
+        if moment.year not in _YEARS:
+            raise ValueError
     except ValueError:
         raise RuleError(
             _("%(typed)s is not a time like 14:59 or 2026-11-20 14:59", typed=typed)
