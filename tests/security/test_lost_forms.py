@@ -214,6 +214,9 @@ def test_it_is_stored_encrypted_and_passwords_are_not(browser, people, new_brows
     place = browser.sign_in().location
     assert place == "/password/"
     assert "请在此重新办理" in shown(browser.get(place))
+    keys = db.session.scalars(select(UnfinishedForm.request_key))
+    pages = [browser.get(f"{page}?form={key}") for key in keys]
+    assert any(value(each, "representative_phone") == "13912345678" for each in pages)
 
 
 def test_small_forms_are_filled_in_too(browser, people, new_browser):
