@@ -22,17 +22,19 @@ _NO_TABLE = "42P01"
 class Refused(click.ClickException):
     """A command was refused; exits with 1."""
 
+    def __init__(self, message: str, usage: str = "") -> None:
+        super().__init__(message)
+        # Put together here: it is shown after the application context, which knows the language.
+        self.shown = "\n".join(filter(None, (_("Error: %(message)s", message=message), usage)))
+
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(_("Error: %(message)s", message=self.message), file=file, err=file is None)
+        click.echo(self.shown, file=file, err=file is None)
 
 
-class Misused(click.UsageError):
+class Misused(Refused):
     """A command was called with wrong arguments; exits with 2."""
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(_("Error: %(message)s", message=self.message), file=file, err=file is None)
-        if self.ctx is not None:
-            click.echo(self.ctx.get_usage(), file=file, err=file is None)
+    exit_code = 2
 
 
 class Option(click.Option):
@@ -54,7 +56,7 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            raise Misused(_misuse(error, ctx), ctx) from error
+            raise Misused(_misuse(error, ctx), self.get_usage(ctx)) from error
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         pieces = " ".join(self.collect_usage_pieces(ctx))
