@@ -44,6 +44,10 @@ class Option(click.Option):
         super().__init__(*names, **more)
         self.help = help
 
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0], str(record[1]))
+
 
 class Command(click.Command):
     """A command with its help, usage and misuse in our language."""
