@@ -29,7 +29,8 @@ from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
 from app.operations.accounts.details import LONGEST_SHOWN
-from app.operations.applications import evidence
+from app.operations.applications import evidence, unsubmitted
+from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates
@@ -39,6 +40,7 @@ from app.operations.records import calendar, clock, log, outbox, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
+from app.security import production
 from app.security.roles import ROLES
 
 AFTER_CLOSE = time(15, 30)
@@ -58,11 +60,13 @@ def register(app: Flask) -> None:
         seal,
         verify_ledger,
         worker_command,
+        sweep_files,
         publish_crl,
         export_evidence,
         seal_log,
         log_head,
         verify_log,
+        verify_installation,
         rotate_personal_data,
         new_command,
     ):
@@ -74,8 +78,13 @@ def register(app: Flask) -> None:
     "init", _("Migrate, grant privileges, fill the calendar, write the roles. Safe to repeat.")
 )
 def init() -> None:
-    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
+    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat.
+
+    In production the database refuses unsigned acts from then on; a demonstration's is seeded first.
+    """
     installation.install()
+    if current_app.config["SETTINGS"].is_production:
+        installation.note_mode()
     click.echo(gettext("ready"))
 
 
@@ -85,6 +94,7 @@ def seed() -> None:
     _require_demo()
     installation.install()
     done = demo.seed_once()
+    installation.note_mode()
     click.echo(
         gettext("seeded") if done else gettext("There are data already; nothing was changed")
     )
@@ -399,15 +409,21 @@ def log_head(folder: Path | None) -> None:
     help=_("The seal key's public half, kept elsewhere; those beside the heads unless given."),
 )
 def verify_log(folder: Path | None, key: Path | None) -> None:
-    """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
+    """Recompute the logs' chain and compare it with the heads, and verify every signature.
+
+    Exits with 1 and names what is wrong.
+    """
     folder = folder or _heads_folder()
     public_keys = [path.read_bytes() for path in ([key] if key else folder.glob("*.pub"))]
     heads, forged = log_heads.read(folder, *public_keys)
     report = log.verify_log(heads)
     for name in forged:
         report.add("log_head", gettext("%(file)s: the signature does not hold", file=name))
+    checked = verify_signatures(report)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
+    click.echo(f"signed_events: {checked.events}")
+    click.echo(f"signatures: {checked.signatures}")
     for fault in report.faults:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
     _conclude(report.totals.total())
@@ -420,6 +436,18 @@ def _conclude(faults: int) -> None:
         click.echo(gettext("%(count)s faults were found, see above", count=faults), err=True)
         sys.exit(1)
     click.echo(gettext("No fault was found"))
+
+
+@command(
+    "verify-installation",
+    _("Tell all for which production refuses to serve; exit with 1 on any fault."),
+)
+def verify_installation() -> None:
+    """Tell all for which production refuses to serve, every member's password tried; exit with 1."""
+    found = production.faults(current_app, demo.DEMO_PASSWORD, every_member=True)
+    for fault in found:
+        click.echo(f"FAULT {fault}", err=True)
+    _conclude(len(found))
 
 
 def _heads_folder() -> Path:
@@ -446,6 +474,18 @@ def rotate_personal_data() -> None:
             break
         total += changed
     click.echo(gettext("%(count)s values were encrypted anew", count=total))
+
+
+@command("sweep-files", _("Delete the files of forms that were never saved."))
+def sweep_files() -> None:
+    """Delete the files of forms that were never saved, as the worker does by itself."""
+    total = 0
+    swept = unsubmitted.SWEPT_AT_ONCE
+    while swept == unsubmitted.SWEPT_AT_ONCE:
+        with transaction():
+            swept = unsubmitted.sweep(now=clock.now())
+        total += swept
+    click.echo(gettext("%(count)s files were deleted", count=total))
 
 
 @command(

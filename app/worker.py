@@ -28,7 +28,7 @@ from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.operations.accounts.openings import LETTERS_AT_ONCE
 from app.operations.accounts.openings import write_letters as write_waiting_letters
-from app.operations.applications import jobs
+from app.operations.applications import jobs, unsubmitted
 from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
@@ -53,7 +53,10 @@ _AGAIN = procrastinate.RetryStrategy(wait=5, retry_exceptions=[OperationalError,
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """A periodic task, run by one worker at a time; the last field of ``cron`` is seconds."""
+    """A periodic task, run by one worker at a time.
+
+    The sixth field of ``cron``, if any, is seconds; braces name settings.
+    """
 
     name: str
     cron: str
@@ -77,6 +80,14 @@ def write_letters(_settings: Settings) -> None:
             written = write_waiting_letters(now=datetime.now(UTC))
 
 
+def sweep_files(_settings: Settings) -> None:
+    """Delete the files of forms that were never saved, some in each transaction."""
+    swept = unsubmitted.SWEPT_AT_ONCE
+    while swept == unsubmitted.SWEPT_AT_ONCE:
+        with transaction():
+            swept = unsubmitted.sweep(now=clock.now())
+
+
 PERIODIC = (
     *(
         Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
@@ -84,6 +95,7 @@ PERIODIC = (
     ),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),
+    Periodic("sweep_files", "17 */{sweep_every_hours} * * *", sweep_files),
 )
 
 
@@ -105,6 +117,7 @@ def run(flask_app: Flask, *, parent: int = 0) -> None:
 def make_queue(flask_app: Flask) -> procrastinate.App:
     """Return the queue with its tasks, connected to the application's database."""
     queue = procrastinate.App(connector=_connector(flask_app))
+    settings = flask_app.config["SETTINGS"]
     queue.task(name=jobs.TASK, queue=jobs.QUEUE, pass_context=True, retry=_AGAIN)(
         partial(_run_job, flask_app)
     )
@@ -113,7 +126,7 @@ def make_queue(flask_app: Flask) -> procrastinate.App:
         task = queue.task(
             name=each.name, queue="periodic", queueing_lock=each.name, lock=each.name
         )(partial(_run_periodic, flask_app, each))
-        queue.periodic(cron=each.cron)(task)
+        queue.periodic(cron=each.cron.format_map(vars(settings)))(task)
     revive = queue.task(name="revive", queue="periodic", queueing_lock="revive", pass_context=True)(
         _requeue_stalled
     )
@@ -124,6 +137,8 @@ def make_queue(flask_app: Flask) -> procrastinate.App:
 def work_through(flask_app: Flask, job_id: int, is_to_stop: Callable[[], bool]) -> None:
     """Run a job to its end, one transaction per chunk."""
     is_over = False
+    with flask_app.app_context(), transaction():
+        jobs.begin(job_id, now=clock.now())
     while not is_over:
         if is_to_stop():
             raise StoppedMidway
@@ -138,7 +153,8 @@ def _advance(job_id: int) -> bool:
             return jobs.advance(job_id, now=clock.now())
     except RuleError as error:
         with transaction():
-            jobs.fail(job_id, str(error), now=clock.now())
+            failures = jobs.failures_of(error)
+            jobs.fail(job_id, str(error), now=clock.now(), failures=failures)
         return True
     except OperationalError:
         raise  # connection lost or deadlock: the queue retries the chunk

@@ -14,6 +14,29 @@ def pdf(text: str = "x") -> bytes:
     return f"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n% {text}\n%%EOF\n".encode()
 
 
+def pdf_with(
+    objects: bytes = b"",
+    *,
+    marks: bytes = b"/Type /ObjStm",
+    filters: bytes = b"",
+    packed: bytes | None = None,
+    before: bytes = b"",
+) -> bytes:
+    """Return a PDF with a stream of objects, which ``packed`` is instead where it is filtered."""
+    data = objects if packed is None else packed
+    body = b"".join(
+        [
+            b"%PDF-1.5\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj\n",
+            b"2 0 obj << /Type /Pages /Kids [] /Count 0 >> endobj\n",
+            before,
+            b"5 0 obj << %s /N 1 /First 4 %s /Length %d >>\n" % (marks, filters, len(data)),
+            b"stream\n" + data + b"\nendstream endobj\n",
+        ]
+    )
+    table = b"xref\n0 1\n0000000000 65535 f \ntrailer << /Root 1 0 R /Size 6 >>\n"
+    return body + table + b"startxref\n%d\n%%%%EOF\n" % len(body)
+
+
 def image(form: str = "PNG") -> bytes:
     """Return a monochrome picture."""
     buffer = io.BytesIO()
@@ -40,6 +63,24 @@ def xlsx() -> bytes:
 def docx(**more: bytes | str) -> bytes:
     """Return the parts that identify a DOCX."""
     return _with_types("wordprocessingml.document.main+xml", word_document__xml="x", **more)
+
+
+def linked(
+    kind: str, target: str = "x.bin", mode: str = "", *, encoding: str = "utf-8", whole: bytes = b""
+) -> bytes:
+    """Return an Office file (a DOCX unless given) whose main part has one relationship."""
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    links = (
+        f'<?xml version="1.0" encoding="{encoding}"?>'
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="rId1" Type="{office}/{kind}" Target="{target}"'
+        + (f' TargetMode="{mode}"' if mode else "")
+        + "/></Relationships>"
+    )
+    buffer = io.BytesIO(whole or docx())
+    with zipfile.ZipFile(buffer, "a") as made:
+        made.writestr("word/_rels/document.xml.rels", links.encode(encoding))
+    return buffer.getvalue()
 
 
 def ofd() -> bytes:

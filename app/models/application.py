@@ -89,6 +89,12 @@ class Application(Model):
         ),
         Index("application_of_kind", "kind", "id"),
         Index(
+            "application_unsubmitted",
+            "created_by",
+            "id",
+            postgresql_where=text("status IN ('draft', 'returned')"),
+        ),
+        Index(
             "application_in_review",
             "kind",
             "step",

@@ -35,6 +35,7 @@ from app.security.gate import PUBLIC, came_from, safe_next
 from app.security.sign_in import printable
 
 _NOT_INPUT = ("csrf_token", "form")
+_KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 _SALT = "wtf-csrf-token"  # Flask-WTF's
 _FILE = "file-to-choose-again"  # name of the stored pairs that hold the names of lost files
 
@@ -106,7 +107,7 @@ def _keep_for_later(member: Member) -> None:
 def address_after_sign_in(member: Member) -> str:
     """Return the page of what this browser sent for the member after the last session, or ""."""
     key = request.cookies.get(_cookie(), "")
-    if not re.fullmatch(r"[0-9a-f-]{36}", key) or unfinished.find(member.id, key) is None:
+    if not _KEY.fullmatch(key) or unfinished.find(member.id, key) is None:
         return ""
 
     @after_this_request
@@ -147,7 +148,9 @@ def _address_of(member: Member, key: str) -> str:
 
 def _keep(member: Member) -> str:
     """Store what this request brought; return its key."""
-    page, key = _page(), str(uuid4())
+    page, key = _page(), request.form.get("request_key", "")
+    if not _KEY.fullmatch(key):  # An application's form has a key, which its files have, too.
+        key = str(uuid4())
     address, is_its_form = _address()
     content: list[tuple[str, str]] = []
     if is_its_form and page.keeps_input:

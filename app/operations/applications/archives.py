@@ -17,6 +17,8 @@ MOST_PARTS = 2_000
 MOST_BYTES = 100 * 1024 * 1024  # unpacked, all parts together
 BOMB_RATIO = 200  # above the compression of real documents
 BOMB_SIZE = 5 * 1024 * 1024
+# zipfile's exceptions for a damaged archive or part.
+BROKEN_PARTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError)
 
 
 def clean_name(name: str) -> str:
@@ -45,10 +47,11 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         parts = archive.infolist()
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-        raise RuleError(
-            _("The file is damaged and cannot be opened"), code="file_broken"
-        ) from error
+    except BROKEN_PARTS as error:
+        raise _broken() from error
+    # Of two parts of one name, programs read different ones.
+    if len({part.filename.lower() for part in parts}) < len(parts):
+        raise _broken()
     if any(part.flag_bits & 1 for part in parts):
         message = _("The file is protected by a password; please save it without one")
         raise RuleError(message, code="file_encrypted")
@@ -57,6 +60,10 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
         message = _("The file unpacks to far more than its size; it is not accepted")
         raise RuleError(message, code="file_bomb")
     return archive
+
+
+def _broken() -> RuleError:
+    return RuleError(_("The file is damaged and cannot be opened"), code="file_broken")
 
 
 def _is_bomb(part: zipfile.ZipInfo) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,10 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import Action, Case, Party, require
 from app.extensions import db
 from app.models.files import LARGEST, Attachment
-from app.operations.applications import engine, rows
-from app.operations.applications.archives import clean_name, ending_of, open_archive
+from app.operations.applications import engine, rows, unsubmitted
+from app.operations.applications.active_content import check_office, check_pdf
+from app.operations.applications.archives import BROKEN_PARTS, clean_name, ending_of, open_archive
+from app.operations.applications.scanning import scan
 from app.operations.records.actor import Actor
 from app.operations.records.log import record
 
@@ -48,10 +51,6 @@ _PARTS = {
     XLSX: ("xl/workbook.xml", b"spreadsheetml.sheet.main+xml"),
 }
 _DECLARED = "[Content_Types].xml"
-_MACROS = re.compile(
-    r"vbaproject|/activex/|/macrosheets/|\.(exe|dll|bat|cmd|js|vbs|ps1|hta)$", re.I
-)
-_PDF_ACTS = re.compile(rb"/(JavaScript|Launch)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,12 @@ def look_at(name: str, content: bytes, category: str = "", *, field: str = FIELD
     """Check a file, whose type is detected from the content and must match the name's extension.
 
     Raises RuleError naming the file: empty, too large, of a type that is not accepted, named as
-    another type, with macros, damaged, or packed beyond reason.
+    another type, with active content, damaged, packed beyond reason, or with a virus.
     """
     name = clean_name(name)
     try:
         media_type = _type_of(name, content)
+        scan(content)
     except RuleError as error:
         message = _("%(name)s: %(message)s", name=name, message=error.message)
         raise RuleError(message, field=field, code=error.code) from error
@@ -117,7 +117,7 @@ def change(
 
     ``request_key`` is the key of the form whose files were stored before the application existed.
     Raises NotFound outside the actor's scope, NotAllowed unless it is the actor's and editable,
-    RuleError for too many files.
+    RuleError for too many files, or where they exceed the quota.
     """
     case = _lock(application_id, actor)
     if request_key:
@@ -129,6 +129,7 @@ def change(
         )
         for name in db.session.scalars(gone.returning(Attachment.name)):
             _record(actor, "attachment.remove", case.number, case.account_id, name)
+    _require_room(add, actor)
     place = {"application_id": case.id, "account_id": case.account_id, "request_key": request_key}
     _insert(add, place, actor, now)
     _require_at_most(Attachment.application_id == case.id)
@@ -141,9 +142,10 @@ def keep(
 ) -> None:
     """Store the files of a form that cannot be saved yet, so that they need not be chosen again.
 
-    Raises RuleError for too many files.
+    Raises RuleError for too many files, or where they exceed the quota.
     """
     assert request_key
+    _require_room(uploads, actor)
     _insert(uploads, {"account_id": account_id, "request_key": request_key}, actor, now)
     _require_at_most((Attachment.request_key == request_key) & Attachment.application_id.is_(None))
 
@@ -209,7 +211,7 @@ def _sniffed(content: bytes) -> str:
         found = {each.mime_type for each in puremagic.magic_string(content)}
     except (puremagic.PureError, ValueError):
         return ""
-    for media_type, prove in ((PDF, _check_pdf), (PNG, _check_image), (JPEG, _check_image)):
+    for media_type, prove in ((PDF, check_pdf), (PNG, _check_image), (JPEG, _check_image)):
         if media_type in found:
             prove(content)
             return media_type
@@ -219,12 +221,10 @@ def _sniffed(content: bytes) -> str:
 def _sniffed_archive(content: bytes) -> str:
     with open_archive(content) as archive:
         names = archive.namelist()
-        if any(_MACROS.search(f"/{name}") for name in names):
-            message = _("files with macros or programs are not accepted")
-            raise RuleError(message, code="file_macros")
+        check_office(archive)
         if "OFD.xml" in names:
             return OFD
-        declared = archive.read(_DECLARED) if _DECLARED in names else b""
+        declared = _declared_types(archive) if _DECLARED in names else b""
     if b"macroEnabled" in declared:
         message = _("files with macros or programs are not accepted")
         raise RuleError(message, code="file_macros")
@@ -234,13 +234,12 @@ def _sniffed_archive(content: bytes) -> str:
     return ""
 
 
-def _check_pdf(content: bytes) -> None:
-    """Refuse truncated PDFs and those with visible actions; compressed ones may hide some."""
-    if b"%%EOF" not in content[-2048:]:
-        raise RuleError(_("the file is damaged and cannot be opened"), code="file_broken")
-    if _PDF_ACTS.search(content):
-        message = _("files with macros or programs are not accepted")
-        raise RuleError(message, code="file_macros")
+def _declared_types(archive: zipfile.ZipFile) -> bytes:
+    try:
+        return archive.read(_DECLARED)
+    except BROKEN_PARTS as error:
+        message = _("the file is damaged and cannot be opened")
+        raise RuleError(message, code="file_broken") from error
 
 
 def _check_image(content: bytes) -> None:
@@ -295,6 +294,11 @@ def _insert(
             "uploaded_at": now,
         }
         db.session.execute(insert(Attachment).values({**place, **values}))
+
+
+def _require_room(uploads: Sequence[Upload], actor: Actor) -> None:
+    size = sum(len(each.content) for each in uploads)
+    unsubmitted.require_room_for_files(actor, len(uploads), size)
 
 
 def _require_at_most(condition: Any) -> None:

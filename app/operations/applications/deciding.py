@@ -1,4 +1,4 @@
-"""Decisions on applications (通过, 退回), for pages, signatures and jobs alike."""
+"""Decisions on applications (通过, 退回) and signed submissions, for pages and jobs alike."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ def decide(
     message = _("It was changed after it was signed for")
     outcome.refused += [(case, RuleError(message, code="altered")) for case in changed]
     return outcome
+
+
+def submit_signed(ids: Sequence[int], signature: int, actor: Actor, *, now: datetime) -> None:
+    """Submit all applications of a signed manifest, or none, and bind the signature to them.
+
+    Raises NoneSubmitted, having changed nothing: also where one was changed after it was signed.
+    """
+    cases = engine.hold(ids, actor)
+    found = evidence.as_signed(signature, ids)
+    message = _("It was changed after it was signed for")
+    changed = [case for case in cases if case.id not in found]
+    if changed:
+        raise engine.NoneSubmitted([(case, RuleError(message, code="altered")) for case in changed])
+    engine.submit_all(ids, actor, now=now)
+    evidence.cover(signature, found, ids, actor)

@@ -19,7 +19,7 @@ from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationEvent
 from app.operations.accounts import details
-from app.operations.applications import attachments, engine, history, rows
+from app.operations.applications import attachments, engine, history, rows, unsubmitted
 from app.operations.records.actor import Actor
 
 
@@ -51,11 +51,12 @@ class SentForm:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """The outcome of a form, its application, and the error."""
+    """The outcome of a form, its application, the error, and why its files were not stored."""
 
     ending: FormOutcome
     application_id: int = 0
     error: RuleError | None = None
+    files_error: RuleError | None = None
 
 
 class Changed(NotAllowed):
@@ -99,20 +100,22 @@ def take(
         with db.session.begin_nested():
             return _take(sent, actor, now, submits=submits, is_signed=is_signed)
     except RuleError as error:
-        draft, uploads, refusal = sent.draft, sent.uploads or (), error
-        key, account_id = draft.request_key, draft.account_id
-        try:
-            with db.session.begin_nested():
-                keep_files(uploads, sent.removed, key, account_id, actor, now=now)
-        except RuleError as about_files:
-            refusal = about_files
-        return FormResult(FormOutcome.REFUSED, error=refusal)
+        draft = sent.draft
+        files_error = keep_files(
+            sent.uploads or (), sent.removed, draft.request_key, draft.account_id, actor, now=now
+        )
+        if files_error is not None and files_error.code == error.code:
+            files_error = None
+        return FormResult(FormOutcome.REFUSED, error=error, files_error=files_error)
 
 
 def _take(
     sent: SentForm, actor: Actor, now: datetime, *, submits: bool, is_signed: bool
 ) -> FormResult:
-    id_ = sent.application_id or engine.start([sent.draft], actor, now=now)[0]
+    id_ = sent.application_id
+    if id_ is None:
+        unsubmitted.require_room_for_draft(sent.draft.request_key, actor)
+        (id_,) = engine.start([sent.draft], actor, now=now)
     if not _save(id_, sent, actor, now, submits=submits):
         return FormResult(FormOutcome.REPEATED, id_)
     if not submits:
@@ -220,8 +223,17 @@ def keep_files(
     actor: Actor,
     *,
     now: datetime,
-) -> None:
-    """Store the files of a form that cannot be saved yet, and delete those it removes."""
+) -> RuleError | None:
+    """Store the files of a form that cannot be saved yet, and delete those it removes.
+
+    Returns the error where there are too many of them, or no room.
+    """
     attachments.drop(removed, request_key, actor)
-    if uploads:
-        attachments.keep(uploads, request_key, account_id, actor, now=now)
+    if not uploads:
+        return None
+    try:
+        with db.session.begin_nested():
+            attachments.keep(uploads, request_key, account_id, actor, now=now)
+    except RuleError as error:
+        return error
+    return None

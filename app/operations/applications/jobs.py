@@ -2,11 +2,12 @@
 
 A kind of job is data: a permission and a function that processes the next items.  Results and
 position are committed together, so that a job whose worker died resumes without processing an item
-twice (docs/adr/0016-outbox-and-jobs.md).
+twice (docs/adr/0016-outbox-and-jobs.md).  A kind that is all or nothing has one chunk (0065).
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,15 +18,19 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import func, insert, select
 
-from app.domain.errors import NotAllowed, NotFound
+from app.domain.errors import NotAllowed, NotFound, RuleError
+from app.domain.workflow import Case
 from app.extensions import db
-from app.models import Account, Job, JobFailure, Member
-from app.operations.applications import deciding
+from app.models import Account, Certificate, Job, JobFailure, Member
+from app.operations.applications import deciding, engine, evidence
+from app.operations.people import signatures
 from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
+from app.pki.canonical import parse
 
 TASK, QUEUE = "run_job", "jobs"  # names in the queue; the task is in app/worker.py
+SUBMISSION = "submission"  # kind of job
 CHUNK = 2_000
 OPEN_STATES = ("queued", "running")
 
@@ -73,14 +78,20 @@ class JobKind:
     """One kind of job.
 
     ``step`` processes the next items; its done and failures must add up to their number.
-    ``permission`` is checked before every step.
+    ``permission``, or the one that it returns for the arguments, is checked before every step.
+    With ``is_whole`` the step processes all items, and once it runs it is not stopped.
     """
 
     code: str
     title: Any
     step: Callable[[Work], Chunk]
-    permission: tuple[str, str] | None = None  # ("can_bulk", "ReviewView")
+    permission: tuple[str, str] | Callable[[Mapping[str, Any]], tuple[str, str]] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None  # of the arguments; raises RuleError
+    is_whole: bool = False
+
+    def permission_for(self, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the permission that a job needs, such as ("can_bulk", "ReviewView")."""
+        return self.permission(arguments) if callable(self.permission) else self.permission
 
 
 def start(
@@ -122,6 +133,14 @@ def start(
     return job_id
 
 
+def begin(job_id: int, *, now: datetime) -> None:
+    """Note that a job has begun, so that its page shows it before the first chunk is done."""
+    job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+    if job.state == "queued":
+        job.state, job.started_at = "running", now
+    db.session.flush()
+
+
 def advance(job_id: int, *, now: datetime) -> bool:
     """Process the next chunk of a job; tell whether the job is finished.
 
@@ -155,29 +174,61 @@ def advance(job_id: int, *, now: datetime) -> bool:
     return job.state == "done"
 
 
-def fail(job_id: int, reason: str, *, now: datetime) -> None:
-    """Mark a job as failed; committed chunks stay."""
+def fail(job_id: int, reason: str, *, now: datetime, failures: Sequence[Failure] = ()) -> None:
+    """Mark a job as failed, with the items that stood against it; committed chunks stay."""
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
     if job.state in OPEN_STATES:
         job.state, job.error, job.ended_at = "failed", reason[:500], now
+        job.failed += len(failures)
+        _write_failures(job.id, failures)
     db.session.flush()
+
+
+def failures_of(error: RuleError) -> list[Failure]:
+    """Return the items that an error of an all-or-nothing step names."""
+    return _failures(error.refused) if isinstance(error, engine.NoneSubmitted) else []
 
 
 def abort(job_id: int, actor: Actor, *, now: datetime) -> None:
     """Stop the actor's own job after the running chunk.
 
-    Raises NotFound for another member's job and NotAllowed for a finished one.
+    Raises NotFound for another member's job and NotAllowed for a finished one, and for one that is
+    all or nothing and has begun.
     """
-    job = db.session.scalars(
-        select(Job).where(Job.id == job_id, Job.member_id == actor.member_id).with_for_update()
-    ).one_or_none()
+    mine = select(Job).where(Job.id == job_id, Job.member_id == actor.member_id)
+    job = db.session.scalar(mine)
+    if job is not None and may_abort(job):  # Otherwise its chunk would be waited for.
+        job = db.session.scalar(mine.with_for_update().execution_options(populate_existing=True))
     if job is None:
         raise NotFound(_("There is no such job"))
+    if job.state == "running" and JOB_KINDS[job.kind].is_whole:
+        raise NotAllowed(_("The job is being carried out as a whole"), code="job_whole")
     if job.state not in OPEN_STATES:
         raise NotAllowed(_("The job is over already"), code="job_over")
     job.state, job.ended_at = "aborted", now
     log.record(actor, "job.abort", subject=str(job_id), account_id=actor.account_id)
     db.session.flush()
+
+
+def may_abort(job: Job) -> bool:
+    """Tell whether a job can be stopped now."""
+    if job.state == "running" and JOB_KINDS[job.kind].is_whole:
+        return False
+    return job.state in OPEN_STATES
+
+
+def open_submission(import_id: int | None) -> Job | None:
+    """Return the job that is submitting an import batch, or is about to."""
+    return db.session.scalar(
+        select(Job)
+        .where(
+            Job.kind == SUBMISSION,
+            Job.state.in_(OPEN_STATES),
+            Job.arguments["import_id"].as_integer() == import_id,
+        )
+        .order_by(Job.id)
+        .limit(1)
+    )
 
 
 def _enqueue(job_id: int) -> None:
@@ -192,7 +243,8 @@ def _actor(job: Job, kind: JobKind) -> Actor:
     member = db.session.get_one(Member, job.member_id, populate_existing=True)
     if not member.active:
         raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
-    if kind.permission and kind.permission not in permissions_of(job.member_id)[1]:
+    permission = kind.permission_for(job.arguments)
+    if permission and permission not in permissions_of(job.member_id)[1]:
         raise NotAllowed(_("The member may no longer do this"), code="permission_lost")
     if member.account_id != job.account_id:
         raise NotAllowed(_("The member belongs to another account now"), code="account_changed")
@@ -227,25 +279,40 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
 
 
 def _review(work: Work) -> Chunk:
-    """通过 or 退回 of the next applications."""
+    """通过 or 退回 of the next applications, by the signature of the member whose job it is."""
+    decision, comment = work.arguments["action"], work.arguments.get("comment", "")
+    signature = work.arguments.get("signature")
+    if signatures.is_required():
+        signatures.require_deciding(signature, decision, comment, work.actor.member_id)
     outcome = deciding.decide(
-        work.next_items(),
-        work.arguments["action"],
-        work.actor,
-        now=work.now,
-        comment=work.arguments.get("comment", ""),
-        signature=work.arguments.get("signature"),
+        work.next_items(), decision, work.actor, now=work.now, comment=comment, signature=signature
     )
-    accounts = {case.account_id for case, _error in outcome.refused}
+    return Chunk(done=len(outcome.done), failures=_failures(outcome.refused))
+
+
+def _submit(work: Work) -> Chunk:
+    """提交 of all applications of a signed manifest, or of none.
+
+    The signature is kept with what it covers, in one transaction.  Raises NoneSubmitted, and
+    NotAllowed where the signature does not count any more.
+    """
+    certificate = db.session.get_one(Certificate, work.arguments["certificate"])
+    content, cms = (b64decode(work.arguments[name]) for name in ("content", "cms"))
+    signed_at = datetime.fromisoformat(parse(content)["at"])
+    signature = evidence.keep(certificate, content, cms, purpose="submit", signed_at=signed_at)
+    signatures.require_submitting(signature, work.actor.member_id)
+    deciding.submit_signed(work.arguments["ids"], signature, work.actor, now=work.now)
+    return Chunk(done=work.total)
+
+
+def _failures(refused: Sequence[tuple[Case, RuleError]]) -> list[Failure]:
+    accounts = {case.account_id for case, _error in refused}
     named = select(Account.id, Account.name).where(Account.id.in_(accounts))
     names = dict(db.session.execute(named).all()) if accounts else {}
-    return Chunk(
-        done=len(outcome.done),
-        failures=[
-            Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
-            for case, error in outcome.refused
-        ],
-    )
+    return [
+        Failure(case.id, str(error), case.number, names.get(case.account_id, ""))
+        for case, error in refused
+    ]
 
 
 JOB_KINDS: dict[str, JobKind] = {
@@ -257,6 +324,13 @@ JOB_KINDS: dict[str, JobKind] = {
             _review,
             permission=("can_bulk", "ReviewView"),
             check=_check_review,
+        ),
+        JobKind(
+            SUBMISSION,
+            lazy_gettext("Submission of applications"),
+            _submit,
+            permission=lambda arguments: ("can_write", arguments["view"]),
+            is_whole=True,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
+from xml.parsers import expat
 
 import openpyxl
 from flask_babel import lazy_gettext as _
@@ -40,9 +42,17 @@ LAST_LINE = (
     100_000  # Blank rows before it are skipped, however many; what stands below is not read.
 )
 MOST_PROBLEMS = 500  # more suggest the wrong file
-# What openpyxl may parse, at 10 µs an element: 10,000 rows of 12 cells, each with its own text, have
-# half a million.  Bytes are bounded by `open_archive`.
+# What openpyxl may parse, at 10 µs an element of cells: 10,000 rows of 12 cells, each with its own text,
+# have half a million.  Others (styles, names, merged cells) take four times as long, and workbooks that
+# were copied for years have some 60,000.  Bytes are bounded by `open_archive`.
 MOST_ELEMENTS = 1_000_000
+MOST_OTHER_ELEMENTS = 100_000
+MOST_ATTRIBUTES = 100  # of an element
+LONGEST_TAG = 256 * 1024  # characters; openpyxl's parser reads an unfinished one again and again
+PIECE = 256 * 1024  # bytes
+_OF_CELLS = frozenset(
+    "row c v f is si t r rPr rFont sz color family charset scheme b i u rPh".split()
+)
 TOO_SMALL = 0.5  # points of a row's height, characters of a column's width
 DELIMITERS = ",;\t"  # Excel's by region, and of "Unicode text"
 # Hidden sheets that spreadsheet programs add.
@@ -265,16 +275,53 @@ def _require_parsable(archive: zipfile.ZipFile) -> None:
     names = set(archive.namelist())
     if "[Content_Types].xml" not in names or "xl/vbaProject.bin" in names:
         raise RuleError(_("This is no plain XLSX workbook"), code="file_type")
-    elements = 0
+    size = _Size()
     try:
         for name in names:  # all parts, since the manifest may declare any as a sheet
             with archive.open(name) as part:
-                while piece := part.read(1024 * 1024):
-                    elements += piece.count(b"<") - piece.count(b"</")
+                size.add(part)
     except _BROKEN as error:
         message = _("The file is damaged and cannot be opened")
         raise RuleError(message, code="file_broken") from error
-    if elements > MOST_ELEMENTS:
+
+
+class _Size:
+    """What openpyxl would have to parse, of all parts together.  Raises RuleError beyond the limits."""
+
+    def __init__(self) -> None:
+        self.cells = self.others = 0
+
+    def add(self, part: IO[bytes]) -> None:
+        """Count the elements of a part; what is no XML, up to where it is none."""
+        parser = expat.ParserCreate()
+        parser.ordered_attributes = True
+        parser.StartElementHandler = self._count
+        parser.CommentHandler = self._measure
+        parser.ProcessingInstructionHandler = self._measure
+        parser.StartDoctypeDeclHandler = self._refuse
+        with contextlib.suppress(expat.ExpatError):
+            fed = 0
+            while piece := part.read(PIECE):
+                parser.Parse(piece)
+                fed += len(piece)
+                if fed - parser.CurrentByteIndex > LONGEST_TAG + PIECE:
+                    self._refuse()  # It waits for the end of a tag or comment.
+
+    def _count(self, name: str, attributes: list[str]) -> None:
+        if name.rpartition(":")[2] in _OF_CELLS:
+            self.cells += 1
+        else:
+            self.others += 1
+        self._measure(*attributes)
+        is_over = len(attributes) > 2 * MOST_ATTRIBUTES
+        if is_over or self.cells > MOST_ELEMENTS or self.others > MOST_OTHER_ELEMENTS:
+            self._refuse()
+
+    def _measure(self, *texts: str) -> None:
+        if sum(map(len, texts)) > LONGEST_TAG:
+            self._refuse()
+
+    def _refuse(self, *_arguments: Any) -> None:
         message = _(
             "The workbook holds far more than %(most)d rows need; please copy the rows into a new one",
             most=MOST_ROWS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from app.extensions import db
@@ -15,7 +15,7 @@ from app.models import UnfinishedForm
 from app.models.encrypted import PersonalDataUnreadable
 
 LONGEST = 100_000  # characters of a form
-MOST = 10  # forms of a member; the oldest go first
+MOST = 50  # forms of a member; the oldest go first
 KEPT_FOR = timedelta(days=1)
 
 
@@ -35,7 +35,8 @@ def keep(
     """
     if sum(len(name) + len(value) for name, value in content) > LONGEST or not _is_text(content):
         return False
-    _sweep(member_id, key)
+    delete_expired()
+    _make_room(member_id, key)
     statement = insert(UnfinishedForm).values(
         member_id=member_id,
         request_key=key,
@@ -66,8 +67,13 @@ def find(member_id: int, key: str) -> Unfinished | None:
     return Unfinished([(name, value) for name, value in json.loads(row.content)], row.address)
 
 
-def _sweep(member_id: int, key: str) -> None:
-    """Delete what is too old, and the member's oldest forms to make room for one more."""
+def delete_expired() -> None:
+    """Delete what was stored for long enough, whoever's it is."""
+    _delete(UnfinishedForm.kept_at < func.now() - KEPT_FOR)
+
+
+def _make_room(member_id: int, key: str) -> None:
+    """Delete the member's oldest forms, so that there is room for one more."""
     mine = (UnfinishedForm.member_id == member_id) & (UnfinishedForm.request_key != key)
     newest = (
         select(UnfinishedForm.request_key)
@@ -75,16 +81,14 @@ def _sweep(member_id: int, key: str) -> None:
         .order_by(UnfinishedForm.kept_at.desc())
         .limit(MOST - 1)
     )
-    is_surplus = mine & UnfinishedForm.request_key.not_in(newest)
-    is_old = UnfinishedForm.kept_at < func.now() - KEPT_FOR
-    primary_key = tuple_(UnfinishedForm.member_id, UnfinishedForm.request_key)
-    # Concurrent sweeps leave each other's rows alone, rather than wait for each other.
-    gone = (
-        select(UnfinishedForm.member_id, UnfinishedForm.request_key)
-        .where(is_old | is_surplus)
-        .with_for_update(skip_locked=True)
-    )
-    statement = delete(UnfinishedForm).where(primary_key.in_(gone))
+    _delete(mine & UnfinishedForm.request_key.not_in(newest))
+
+
+def _delete(condition: ColumnElement[bool]) -> None:
+    """Delete rows, except those that another transaction is deleting or writing."""
+    primary_key = (UnfinishedForm.member_id, UnfinishedForm.request_key)
+    gone = select(*primary_key).where(condition).with_for_update(skip_locked=True)
+    statement = delete(UnfinishedForm).where(tuple_(*primary_key).in_(gone))
     db.session.execute(statement.execution_options(synchronize_session=False))
 
 

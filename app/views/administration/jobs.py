@@ -100,6 +100,7 @@ class JobView(ListPage):
             crumb=job.title,
             job=job,
             is_open=is_open,
+            is_whole=jobs.JOB_KINDS[job.kind].is_whole,
             failures=failures,
             failures_url=url_for("JobFailureView.list", job=job.id),
             export_url=url_for("JobFailureView.export", job=job.id),
@@ -187,8 +188,13 @@ def _detail(job: Job, back: str) -> dict[str, Any]:
     ]
     if job.error:
         facts.append((gettext("Why it ended"), job.error, "long"))
-    actions = []
-    if job.state in jobs.OPEN_STATES:
+    actions: list[dict[str, Any]] = []
+    view, batch = job.arguments.get("view"), job.arguments.get("import_id")
+    if view:
+        url = url_for(f"{view}.imported", import_id=batch) if batch else url_for(f"{view}.list")
+        where = gettext("Import batch") if batch else gettext("Back to the list")
+        actions.append({"label": where, "url": url})
+    if jobs.may_abort(job):
         actions.append(
             {
                 "label": gettext("Stop"),

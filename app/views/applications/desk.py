@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -16,7 +17,7 @@ from sqlalchemy import select
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Status, line_key
-from app.extensions import db, transaction
+from app.extensions import db, transaction, undone
 from app.models import Account, Application
 from app.operations.applications import attachments, desk, engine
 from app.operations.applications.desk import Changed, FormOutcome
@@ -253,6 +254,8 @@ class ApplicationDesk(ApplicationList):
                 is_signed=signing.is_required(),
             )
         if taken.error is not None and taken.ending is FormOutcome.REFUSED:
+            if taken.files_error is not None:
+                filled.refuse(taken.files_error)
             return self._show_refusal(filled, draft, taken.error)
         return self._redirect_after(taken)
 
@@ -316,11 +319,11 @@ class ApplicationDesk(ApplicationList):
     ) -> None:
         """Store the files of a form that is not saved; what stands against it is added to the form."""
         key, removed = application_form.request_key(), attachments.removed_from(request.form)
-        try:
-            with transaction():
-                desk.keep_files(uploads, removed, key, account_id, self.actor(), now=clock.now())
-        except RuleError as error:
-            filled.errors.append(error.message)
+        actor, now = self.actor(), clock.now()
+        with transaction():
+            error = desk.keep_files(uploads, removed, key, account_id, actor, now=now)
+        if error is not None:
+            filled.refuse(error)
 
     def keep_files(self, actor: Actor) -> list[str]:
         """Store the files that are accepted where the member may write here."""
@@ -331,11 +334,8 @@ class ApplicationDesk(ApplicationList):
         if not names or not account_id or not self.accepts_attachments or not may_write:
             return names
         uploads, _refused = attachments.sorted_out(request.files)
-        try:
-            with db.session.begin_nested():
-                key, now = application_form.request_key(), clock.now()
-                desk.keep_files(uploads, (), key, account_id, actor, now=now)
-        except RuleError:
+        key, now = application_form.request_key(), clock.now()
+        if desk.keep_files(uploads, (), key, account_id, actor, now=now) is not None:
             return names
         kept = {each.name for each in uploads}
         return [name for name in names if attachments.clean_name(name) not in kept]
@@ -382,13 +382,15 @@ class ApplicationDesk(ApplicationList):
     @permission_name("write")
     def withdraw(self, id: int) -> Any:
         """Withdraw an application before it takes effect."""
-        application = self.load(id)
+        application, is_signed = self.load(id), signing.is_required()
         try:
-            with transaction():
+            with transaction(), undone() if is_signed else nullcontext():
                 engine.withdraw([application.id], self.actor(), now=clock.now()).one()
         except RuleError as error:
             flash(str(error), "danger")
         else:
+            if is_signed:
+                return signing.ask_for_withdrawal([id], self.actor(), self.url("show", id=id))
             flash(
                 gettext("Application %(number)s was withdrawn", number=application.number),
                 "success",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, abort, flash, redirect, request
+from flask import Response, abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -16,8 +17,8 @@ from app.domain.errors import NotFound, RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db, transaction, undone
-from app.models import Member
-from app.operations.applications import engine
+from app.models import Job, Member
+from app.operations.applications import engine, jobs
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import FORMS, ImportColumn, Table
 from app.operations.records import clock
@@ -128,6 +129,10 @@ class ImportDesk(OfficerDesk):
         """Show a batch; its drafts are submitted or withdrawn together."""
         batch, crumb = self._batch(import_id), gettext("Import batch")
         waits = Status.DRAFT in batch.statuses
+        job = jobs.open_submission(import_id) if waits else None
+        facts = self._facts(batch)
+        if job is not None:
+            facts.append((_("Being submitted by"), job.member.username, "code"))
         if not waits and Status.WITHDRAWN not in batch.statuses:
             return self.render_template(
                 "parts/result.html", result=self._result(batch), crumb=crumb
@@ -137,8 +142,8 @@ class ImportDesk(OfficerDesk):
             "title": self.import_label,
             "number": str(import_id),
             "status": {"label": STATUS_TITLES[status], "tone": STATUS_TONES[status]},
-            "actions": self._batch_actions(import_id, batch.statuses[status]) if waits else [],
-            "sections": [{"items": self._facts(batch)}],
+            "actions": self._batch_actions(import_id, batch.statuses[status], job) if waits else [],
+            "sections": [{"items": facts}],
             "help": (
                 _("Nothing takes effect before all of it is submitted; it is signed once"),
                 _("Withdrawn as a whole, the same file may be imported again"),
@@ -154,6 +159,9 @@ class ImportDesk(OfficerDesk):
         """Submit the drafts of a batch, all or none."""
         self._batch(import_id)
         page = self.url("imported", import_id=import_id)
+        job = jobs.open_submission(import_id)
+        if job is not None:
+            return signing.being_submitted(job, page)
         ids = batches.drafts(import_id)
         if not ids:
             flash(gettext("There is nothing left to submit"), "warning")
@@ -173,14 +181,18 @@ class ImportDesk(OfficerDesk):
     def withdraw_import(self, import_id: int) -> Any:
         """Withdraw the drafts of a batch, so that the file may be imported again."""
         self._batch(import_id)
+        page, is_signed = self.url("imported", import_id=import_id), signing.is_required()
+        ids = batches.drafts(import_id)
         try:
-            with transaction():
+            with transaction(), undone() if is_signed else nullcontext():
                 count = batches.withdraw(import_id, self.actor(), now=clock.now())
         except RuleError as error:
             flash(str(error), "danger")
         else:
+            if is_signed and ids:
+                return signing.ask_for_withdrawal(ids, self.actor(), page)
             flash(gettext("%(count)s applications were withdrawn", count=count), "success")
-        return redirect(self.url("imported", import_id=import_id))
+        return redirect(page)
 
     def _batch(self, import_id: int) -> batches.Batch:
         try:
@@ -212,7 +224,11 @@ class ImportDesk(OfficerDesk):
             "links": [(_("Details"), self.url("list", **{"import": batch.file.id}))],
         }
 
-    def _batch_actions(self, import_id: int, count: int) -> list[dict[str, Any]]:
+    def _batch_actions(self, import_id: int, count: int, job: Job | None) -> list[dict[str, Any]]:
+        if job is not None:
+            url = url_for("JobView.show", job_id=job.id)
+            is_own = job.member_id == g.user.id
+            return [{"label": gettext("See the job"), "url": url}] if is_own else []
         return [
             {
                 "label": gettext("Submit"),

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from flask import Flask, Response, current_app, render_template
+from flask_babel import gettext as _
 from sqlalchemy import (
     Connection,
     Date,
@@ -39,12 +40,15 @@ from app.views.page import current_actor
 
 Answer = Response | tuple[str, int] | tuple[str, int, dict[str, str]]
 
-SLOTS = 3  # Concurrent exports, all servers of one database together.
+SLOTS = 3  # Concurrent exports, all servers of one database together; one of them a member's.
+WINDOW = timedelta(minutes=10)  # in which a member's exports are counted
 LONGEST = "10min"  # A slow client does not hold a snapshot open any longer.
 CHUNK = 64 * 1024
 BOM = b"\xef\xbb\xbf"  # Makes Excel read UTF-8.
 END = b"\r\n"  # Line end of RFC 4180 and Excel.
 _LOCK = 7_214_001  # Class of our advisory locks; the second key is the slot.
+_MEMBER_LOCK = 7_214_002  # Class; the second key is the member.
+_RECENT = 1_000  # A member's last acts, among which the exports are counted.
 _DIALECT = PGDialect_psycopg()
 # Settings of the transaction, made in the statement that takes the slot.
 _TAKE_SLOT = text(
@@ -52,6 +56,12 @@ _TAKE_SLOT = text(
     " set_config('TimeZone', :zone, true), set_config('DateStyle', 'ISO, YMD', true),"
     " set_config('jit', 'off', true) FROM generate_series(1, :slots) AS slot"
     " WHERE pg_try_advisory_xact_lock(:lock, slot) LIMIT 1"
+)
+_TAKE_MEMBER = text("SELECT pg_try_advisory_xact_lock(:lock, :member)")
+_STARTED = text(
+    "SELECT at FROM (SELECT at, action, result FROM operation_log WHERE member_id = :member"
+    " ORDER BY id DESC LIMIT :recent) AS acts"
+    " WHERE action = 'list.export' AND result = 'started' ORDER BY at DESC LIMIT :most"
 )
 
 
@@ -67,16 +77,24 @@ class Export:
     back: str  # Link of the page that refuses the export.
 
 
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Why no file can be written now, and when to try again."""
+
+    message: str
+    seconds: int = 30
+
+
 def stream(export: Export) -> Answer:
-    """Stream the rows as CSV, or answer that too many exports are running.
+    """Stream the rows as CSV, or answer why not now.
 
     The export is recorded before the first row is sent; the number of rows is recorded at the end.
     """
     actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, export, actor, "csv")
-        if connection is None:
-            return _busy(export)
+        if isinstance(connection, Busy):
+            return _busy(export, connection)
         copy = resources.enter_context(_copy(connection, export.statement))
         header = [column.heading for column in export.columns]
         app = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -93,8 +111,8 @@ def write(export: Export) -> Answer:
     actor = current_actor()
     with ExitStack() as resources:
         connection = _begin(resources, export, actor, "xlsx")
-        if connection is None:
-            return _busy(export)
+        if isinstance(connection, Busy):
+            return _busy(export, connection)
         rows = connection.scalar(_count(export.statement))
         if rows > workbook.MOST_ROWS:
             _finish(actor, export.subject, "refused", 0)
@@ -114,13 +132,25 @@ def write(export: Export) -> Answer:
     )
 
 
-def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Connection | None:
-    """Return a read-only connection, with the export on record; None when no slot is free."""
+def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Connection | Busy:
+    """Return a read-only connection, with the export on record, where a slot is free.
+
+    Member's lock and slot are held until the connection's transaction ends.
+    """
     connection = resources.enter_context(db.engine.connect())
     connection = connection.execution_options(postgresql_readonly=True)
+    busy = _own_limit(connection, actor)
+    if busy is not None:
+        return busy
     wanted = {"slots": SLOTS, "lock": _LOCK, "longest": LONGEST, "zone": BEIJING.key}
     if connection.scalar(_TAKE_SLOT, wanted) is None:
-        return None
+        return Busy(
+            _(
+                "%(slots)s files are being written already, as many as the system writes at the"
+                " same time. Please try again in half a minute.",
+                slots=SLOTS,
+            )
+        )
     more: dict[str, Any] = {} if form == "csv" else {"format": form}
     with transaction():
         record(
@@ -134,9 +164,38 @@ def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Con
     return connection
 
 
-def _busy(export: Export) -> Answer:
-    page = render_template("lists/export_busy.html", slots=SLOTS, back=export.back)
-    return page, 429, {"Retry-After": "30"}
+def _own_limit(connection: Connection, actor: Actor) -> Busy | None:
+    """Take the member's lock; return why not, or that the member has exported too often."""
+    most = current_app.config["EXPORTS_PER_MEMBER"]
+    is_free = connection.scalar(_TAKE_MEMBER, {"lock": _MEMBER_LOCK, "member": actor.member_id})
+    wanted = {"member": actor.member_id, "recent": _RECENT, "most": most}
+    started = list(connection.scalars(_STARTED, wanted))
+    if not is_free:
+        return Busy(
+            _(
+                "Another file of yours is being written, since %(time)s; one is written at a time."
+                " Please try again when it is there.",
+                time=f"{started[0].astimezone(BEIJING):%H:%M:%S}" if started else "-",
+            )
+        )
+    wait = started[-1] + WINDOW - datetime.now(UTC) if len(started) == most else timedelta()
+    if wait <= timedelta():
+        return None
+    return Busy(
+        _(
+            "You have exported %(count)s times in %(minutes)s minutes, which is the most. Please try"
+            " again after %(time)s.",
+            count=most,
+            minutes=WINDOW // timedelta(minutes=1),
+            time=f"{(started[-1] + WINDOW).astimezone(BEIJING):%H:%M:%S}",
+        ),
+        seconds=wait // timedelta(seconds=1) + 1,
+    )
+
+
+def _busy(export: Export, busy: Busy) -> Answer:
+    page = render_template("lists/export_busy.html", message=busy.message, back=export.back)
+    return page, 429, {"Retry-After": str(busy.seconds)}
 
 
 def _finish(actor: Actor, subject: str, result: str, rows: int) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 import pytest
+from pypdf import PdfWriter
+from pypdf.generic import NameObject, StreamObject
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -47,6 +50,74 @@ def names(application_id) -> list[str]:
     return [each.name for each in attachments.of_application(application_id)]
 
 
+def bomb() -> bytes:
+    buffer = io.BytesIO(files.docx())
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/media/x", b"0" * 30_000_000)
+    return buffer.getvalue()
+
+
+TYPE, MISMATCH, MACROS = "file_type", "file_mismatch", "file_macros"
+LINK, EMBEDDED = "file_external", "file_embedded"
+SCRIPT = b"9 0 << /S /JavaScript /JS (app.alert(1)) >>"
+SPACES = zlib.compress(b" " * 80_000_000)
+FLATE = {"filters": b"/Filter /FlateDecode", "packed": zlib.compress(SCRIPT)}
+
+
+def in_hex(data: bytes) -> dict[str, bytes]:
+    return {
+        "filters": b"/Filter [/ASCII#48exDecode /FlateDecode]",
+        "packed": data.hex().encode() + b">",
+    }
+
+
+def predicted(data: bytes) -> dict[str, bytes]:
+    """Each byte as its difference to the one before, as PNG's Sub has it."""
+    row = bytes((each - before) % 256 for each, before in zip(data, b"\0" + data, strict=False))
+    parameters = b"/DecodeParms << /Predictor 11 /Columns %d >>" % len(data)
+    return {
+        "filters": b"/Filter /FlateDecode " + parameters,
+        "packed": zlib.compress(b"\1" + row),
+    }
+
+
+def behind_a_reference(data: bytes) -> dict[str, bytes]:
+    """The filter is another object, which the file's table does not list."""
+    return {
+        "filters": b"/Filter 4 0 R",
+        "packed": zlib.compress(data),
+        "before": b"4 0 obj /FlateDecode endobj\n",
+    }
+
+
+def encrypted(data: bytes, password: str = "") -> bytes:
+    """A PDF that opens without a password, or with one, its stream of objects encrypted, too."""
+    objects = StreamObject()
+    objects.set_data(data)
+    objects[NameObject("/Type")] = NameObject("/ObjStm")
+    writer = PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer._add_object(objects.flate_encode())
+    writer.encrypt(password, "owner", algorithm="AES-256")
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def overlapping() -> bytes:
+    """Many streams that end at one place."""
+    begins = b"9 0 obj << /First 4 >> stream\n" * 500
+    return files.pdf_with(before=begins + b"0" * 1_000_000)
+
+
+def twice() -> bytes:
+    """A document that another program reads differently."""
+    buffer = io.BytesIO(files.docx())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("Word/Document.xml", "y")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "media_type"),
     [
@@ -57,22 +128,16 @@ def names(application_id) -> list[str]:
         ("说明.docx", files.docx(), attachments.DOCX),
         ("清单.xlsx", files.xlsx(), attachments.XLSX),
         ("公文.ofd", files.ofd(), attachments.OFD),
+        ("对象流.pdf", files.pdf_with(b"9 0 << /S /URI >>"), attachments.PDF),
+        ("加密.pdf", encrypted(b"9 0 << /S /URI >>"), attachments.PDF),
+        ("网址.docx", files.linked("hyperlink", "http://a.example/", "External"), attachments.DOCX),
+        ("图.docx", files.linked("image", "media/1.png"), attachments.DOCX),
     ],
 )
 def test_the_media_type_follows_the_content(name, content, media_type):
     found = attachments.look_at(name, content)
 
     assert (found.name, found.media_type) == (name, media_type)
-
-
-def bomb() -> bytes:
-    buffer = io.BytesIO(files.docx())
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("word/media/x", b"0" * 30_000_000)
-    return buffer.getvalue()
-
-
-TYPE, MISMATCH, MACROS = "file_type", "file_mismatch", "file_macros"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +166,51 @@ TYPE, MISMATCH, MACROS = "file_type", "file_mismatch", "file_macros"
         ("宏.xlsx", files.docx(xl_macrosheets_sheet1__xml="x"), MACROS),
         ("藏.docx", files.docx(word_embeddings_evil__exe="x"), MACROS),
         ("脚本.pdf", files.pdf("<< /S /JavaScript /JS (app.alert(1)) >>"), MACROS),
+        ("十六进制.pdf", files.pdf("<< /S /J#61va#53cript /JS (app.alert(1)) >>"), MACROS),
+        ("打开程序.pdf", files.pdf("<< /S /#4caunch /F (calc.exe) >>"), MACROS),
+        ("表单.pdf", files.pdf("<< /X#46A [ (config) 7 0 R ] >>"), MACROS),
+        ("对象流.pdf", files.pdf_with(SCRIPT, **FLATE), MACROS),
+        ("对象流二.pdf", files.pdf_with(SCRIPT, marks=b"/Type /Obj#53tm", **FLATE), MACROS),
+        ("无类型.pdf", files.pdf_with(SCRIPT, marks=b"", **FLATE), MACROS),
+        ("两层.pdf", files.pdf_with(**in_hex(zlib.compress(SCRIPT))), MACROS),
+        ("预测.pdf", files.pdf_with(**predicted(SCRIPT)), MACROS),
+        ("间接.pdf", files.pdf_with(**behind_a_reference(SCRIPT)), MACROS),
+        ("加密.pdf", encrypted(SCRIPT), MACROS),
+        ("有密码.pdf", encrypted(b"", password="secret"), "file_encrypted"),
+        (
+            "坏流.pdf",
+            files.pdf_with(filters=b"/Filter /FlateDecode", packed=b"x" * 50),
+            "file_broken",
+        ),
+        ("不明.pdf", files.pdf_with(filters=b"/Filter /Unknown", packed=b"12345"), "file_broken"),
+        ("坏字典.pdf", files.pdf_with(marks=b"/X >> /Type /ObjStm", **FLATE), "file_broken"),
+        ("炸弹.pdf", files.pdf_with(filters=FLATE["filters"], packed=SPACES), "file_bomb"),
+        ("重叠.pdf", overlapping(), "file_bomb"),
         ("炸弹.docx", bomb(), "file_bomb"),
+        (
+            "模板.docx",
+            files.linked("attachedTemplate", "http://a.example/t.dotm", "External"),
+            LINK,
+        ),
+        ("模板二.docx", files.linked("attachedTemplate", "media/t.dotm"), LINK),
+        ("图片.docx", files.linked("image", "\\\\a.example\\x.png", "External"), LINK),
+        ("外链.docx", files.linked("image", "file:///x", "External", encoding="utf-16"), LINK),
+        (
+            "表.xlsx",
+            files.linked("externalLinkPath", "b.xlsx", "External", whole=files.xlsx()),
+            LINK,
+        ),
+        ("对象.docx", files.linked("oleObject", "media/x.bin"), EMBEDDED),
+        ("包.docx", files.linked("package", "media/x.xlsx"), EMBEDDED),
+        ("块.docx", files.linked("aFChunk", "x.html"), EMBEDDED),
+        ("嵌入.docx", files.docx(word_embeddings_oleObject1__bin="x"), EMBEDDED),
+        ("嵌入二.docx", files.docx(**{"word_%65mbeddings_x__bin": "x"}), EMBEDDED),
+        ("链接.xlsx", files.docx(xl_externalLinks_externalLink1__xml="x"), EMBEDDED),
+        ("宏二.docx", files.linked("vbaProject", "media/x"), MACROS),
+        ("控件.docx", files.linked("control", "media/x.xml"), MACROS),
+        ("坏关系.docx", files.docx(word_x__rels="<a"), "file_broken"),
+        ("大关系.docx", files.docx(word_x__rels="<a/>" + " " * 5_300_000), "file_bomb"),
+        ("重名.docx", twice(), "file_broken"),
     ],
 )
 def test_other_files_are_refused_by_name(name, content, code):

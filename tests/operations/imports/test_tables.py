@@ -227,6 +227,61 @@ def test_what_is_no_table_is_refused_as_a_whole(content, name, message):
     assert (0, "", message) in problems(table) or table.problems[0].row == 1
 
 
+def changed(part: str, before: bytes, more: bytes) -> bytes:
+    """A workbook with two rows, and more of one part before a tag."""
+    whole = workbook([each.title for each in COLUMNS], ["21042300001", "1"])
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    content = parts.get(part, before)  # openpyxl writes no shared strings.
+    assert before in content
+    parts[part] = content.replace(before, more + before, 1)
+    return _zip(*parts.items())
+
+
+SHEET, STYLES, BOOK = "xl/worksheets/sheet1.xml", "xl/styles.xml", "xl/workbook.xml"
+STRINGS, TYPES = "xl/sharedStrings.xml", "[Content_Types].xml"
+NAMED = b"".join(b'<definedName name="a%d">x</definedName>' % n for n in range(101_000))
+MERGED = b"".join(b'<mergeCell ref="A%d:B%d"/>' % (n, n) for n in range(1, 101_000))
+MANY = b" ".join(b'a%d=""' % n for n in range(50_000))
+FAR_MORE = "The workbook holds far more than 10000 rows need; please copy the rows into a new one"
+UNPACKS = "The file unpacks to far more than its size; it is not accepted"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (changed(STRINGS, b"</sst>", b"<si><t>x</t></si>" * 400_000), UNPACKS),
+        (changed(SHEET, b"</row>", b'<c r="Z1"/>' * 600_000), UNPACKS),
+        (changed(STYLES, b"</cellXfs>", b'<xf numFmtId="0"/>' * 400_000), UNPACKS),
+        (changed(TYPES, b"</Types>", b"<Default/>" * 101_000), FAR_MORE),
+        (changed(STYLES, b"</cellXfs>", b"<xf/>" * 101_000), FAR_MORE),
+        (changed(SHEET, b"</sheetData>", b"<row><c/><v/></row>" * 260_000), FAR_MORE),
+        (changed(SHEET, b"</worksheet>", MERGED), FAR_MORE),
+        (changed(BOOK, b"</workbook>", NAMED), FAR_MORE),
+        (changed(BOOK, b"</workbook>", b"<a " + MANY + b"/>"), FAR_MORE),
+        (changed(BOOK, b"</workbook>", b"<a b='" + b"x" * 300_000 + b"'/>"), FAR_MORE),
+        (changed(SHEET, b"</worksheet>", b"<!--" + b"x>" * 300_000 + b"-->"), FAR_MORE),
+        (changed(SHEET, b"<worksheet", b"<!DOCTYPE worksheet>"), FAR_MORE),
+    ],
+    ids=lambda value: "" if isinstance(value, bytes) else value[:12],
+)
+def test_what_would_take_long_to_parse_is_refused_in_every_part(content, message, monkeypatch):
+    monkeypatch.setattr(tables.openpyxl, "load_workbook", None)  # not reached
+    # The first three have to exceed the ratio, not the number of elements.
+    monkeypatch.setattr(tables, "MOST_ELEMENTS", 750_000)
+    assert problems(read(content, "x.xlsx")) == [(0, "", message)]
+
+
+def test_parts_that_lie_about_their_size_are_not_unpacked_further():
+    """The directory says 1,000 bytes of a sheet; more are there."""
+    content = changed(SHEET, b"</sheetData>", b" " * 2_000_000)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = archive.getinfo(SHEET).file_size
+    lying = content.replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    assert lying != content
+    assert problems(read(lying, "x.xlsx")) == [(0, "", "The file is damaged and cannot be opened")]
+
+
 def test_ten_thousand_rows_and_no_more():
     head = "会员编号,数量（吨）\n"
     assert len(read((head + "a,1\n" * 10_000).encode()).rows) == 10_000

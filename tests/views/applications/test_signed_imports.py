@@ -8,11 +8,16 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import OperationalError
 
+from app import worker
 from app.extensions import db, transaction
-from app.models import Account, Application, Challenge, Signature, SignatureEvent
-from app.operations.applications import evidence
+from app.models import Account, Application, Challenge, Job, Signature, SignatureEvent
+from app.operations.applications import evidence, jobs
+from app.operations.people.members import set_roles
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM
 from tests.factories import account, instrument, member, nothing_moves, quantity
 from tests.openings import as_csv, enterprise
 from tests.security import test_signed_acts as signed_acts
@@ -120,11 +125,13 @@ def test_one_refused_submits_nothing_and_says_why(desk, plants, cea, maker, key_
     assert count(Signature) == 0
 
 
-def test_what_was_changed_meanwhile_is_not_what_was_signed(desk, plants, cea, maker, key_of):
+def test_what_was_changed_meanwhile_is_not_what_was_signed(
+    desk, plants, cea, maker, key_of, cluster
+):
     place = upload(desk, lines(plants, cea)).location
     step = step_of(desk.get(place).text)
-    with transaction():
-        db.session.execute(db.text("UPDATE application_line SET quantity = 9 WHERE quantity = 700"))
+    with cluster.connect("registry") as connection:
+        connection.execute("UPDATE application_line SET quantity = 9 WHERE quantity = 700")
     with nothing_moves():
         desk.post(place, data=signed(key_of(maker), step))
     assert (statuses(), count(Signature)) == (["draft", "draft"], 0)
@@ -283,14 +290,151 @@ def test_nothing_else_submits():
         for path in (app / folder).rglob("*.py")
         # By whatever name the engine goes there, called or handed on.
         if re.search(
-            r"\bsubmit(_all)?\(|\.submit(_all)?\b|import.*\bsubmit", path.read_text("utf-8")
+            r"\bsubmit(_all|_signed)?\(|\.submit(_all|_signed)?\b|import.*\bsubmit",
+            path.read_text("utf-8"),
         )
     }
     assert callers == {
+        "operations/applications/deciding.py",  # With the signature that a job was given.
         "operations/applications/desk.py",
+        "operations/applications/jobs.py",  # By the function before.
         "views/applications/imports.py",
         "views/applications/signing.py",
         "operations/applications/engine.py",  # The 提交 itself.
         "operations/imports/batches.py",
         "operations/exchange/trading.py",  # The exchange's machine.
     }
+
+
+# Many at once -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_job(monkeypatch):
+    monkeypatch.setattr("app.views.applications.signing.JOB_FROM", 1)
+
+
+def the_job() -> Job:
+    db.session.rollback()
+    return db.session.scalars(select(Job).order_by(Job.id.desc())).first()
+
+
+def test_many_are_submitted_by_a_job_which_shows_how_it_went(
+    app, by_job, desk, plants, cea, maker, key_of
+):
+    with nothing_moves():
+        place = upload(desk, lines(plants, cea)).location
+        started = sign(desk, place, key_of(maker))
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    home = f"/issuances/import/{batch}"
+    assert started.location == f"/jobs/{the_job().id}"
+    page = desk.get(started.location)
+    assert page.headers["Refresh"] == "2"
+    assert "全部一起提交" in page.text
+    assert (statuses(), count(SignatureEvent)) == (["draft", "draft"], 0)
+    # Until it is over nobody begins another.
+    waiting = desk.get(home).text
+    assert started.location in waiting
+    assert f"{home}/submit" not in waiting
+    assert desk.post(f"{home}/submit").location == started.location
+
+    worker.work_through(app, the_job().id, lambda: False)
+
+    assert (statuses(), count(SignatureEvent)) == (["in_review", "in_review"], 2)
+    assert (the_job().state, the_job().done, the_job().failed) == ("done", 2, 0)
+    page = desk.get(started.location)
+    assert "Refresh" not in page.headers
+    assert f'href="{home}"' in page.text
+    assert "操作成功" in desk.get(home).text
+    again = desk.post(f"{home}/submit", follow_redirects=True)
+    assert "没有待提交的申请" in again.text
+
+
+def test_one_that_was_changed_stops_all_of_the_job_s(app, by_job, desk, plants, cea, maker, key_of):
+    started = sign(desk, upload(desk, lines(plants, cea)).location, key_of(maker))
+    with transaction():
+        db.session.execute(db.text("UPDATE application_line SET quantity = 9 WHERE quantity = 700"))
+    with nothing_moves():
+        worker.work_through(app, the_job().id, lambda: False)
+
+    assert (statuses(), count(SignatureEvent)) == (["draft", "draft"], 0)
+    assert (the_job().state, the_job().done, the_job().failed) == ("failed", 0, 1)
+    page = desk.get(started.location).text
+    assert '<span class="tag tag-red">失败</span>' in page
+    for shown in ("未提交任何申请", "签名后内容发生变化", "失败 1 条", "甲发电有限公司"):
+        assert shown in page, shown
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    assert f"/issuances/import/{batch}/submit" in desk.get(f"/issuances/import/{batch}").text
+
+
+def test_one_that_a_rule_refuses_stops_all_of_the_job_s(
+    app, by_job, desk, plants, cea, maker, key_of
+):
+    sign(desk, upload(desk, lines(plants, cea)).location, key_of(maker))
+    with transaction():
+        db.session.execute(db.update(Application).values(status="withdrawn").where(
+            Application.id == select(func.min(Application.id)).scalar_subquery()
+        ))  # fmt: skip
+    worker.work_through(app, the_job().id, lambda: False)
+    assert statuses() == ["withdrawn", "draft"]
+    assert (the_job().state, the_job().failed) == ("failed", 1)
+
+
+def test_a_job_that_was_killed_midway_has_changed_nothing_and_runs_again(
+    app, by_job, desk, plants, cea, maker, key_of, cluster
+):
+    """Its connection is cut when everything is written and nothing committed."""
+    sign(desk, upload(desk, lines(plants, cea)).location, key_of(maker))
+    job_id = the_job().id
+
+    def cut(*_arguments: object) -> None:
+        mine = db.session.scalar(db.text("SELECT pg_backend_pid()"))
+        with cluster.connect("registry") as connection:
+            connection.execute(f"SELECT pg_terminate_backend({mine}, 10000)")
+
+    event.listen(db.session, "before_commit", cut)
+    try:
+        with nothing_moves(), pytest.raises(OperationalError):
+            worker._advance(job_id)
+    finally:
+        event.remove(db.session, "before_commit", cut)
+    db.session.remove()
+    assert (statuses(), count(SignatureEvent)) == (["draft", "draft"], 0)
+    assert the_job().state == "queued"
+
+    worker.work_through(app, job_id, lambda: False)
+    assert (statuses(), count(SignatureEvent)) == (["in_review", "in_review"], 2)
+    assert the_job().state == "done"
+
+
+def test_a_job_is_its_officer_s_and_cannot_be_stopped_once_it_runs(
+    app, by_job, desk, plants, cea, maker, key_of, sign_in
+):
+    started = sign(desk, upload(desk, lines(plants, cea)).location, key_of(maker))
+    batch = db.session.scalars(select(Application.import_id).distinct()).one()
+    other = sign_in(member("registry_maker"))
+    page = other.get(f"/issuances/import/{batch}").text
+    assert maker.username in page
+    assert "/jobs/" not in page.partition("<main")[2]
+    assert f"/issuances/import/{batch}/submit" not in page
+    told = other.post(f"/issuances/import/{batch}/submit", follow_redirects=True)
+    assert f"{maker.username} 正在提交这批导入" in told.text
+
+    assert f"{started.location}/abort" in desk.get(started.location).text
+    with transaction():
+        jobs.begin(the_job().id, now=clock.now())
+    assert f"{started.location}/abort" not in desk.get(started.location).text
+    refused = desk.post(f"{started.location}/abort", follow_redirects=True)
+    assert "作为整体执行" in refused.text
+    assert the_job().state == "running"
+
+
+def test_who_may_no_longer_enter_does_not_submit_by_an_old_job(
+    app, by_job, desk, plants, cea, maker, key_of
+):
+    sign(desk, upload(desk, lines(plants, cea)).location, key_of(maker))
+    with transaction():
+        set_roles(maker.id, ["registry_checker"], SYSTEM)
+    worker.work_through(app, the_job().id, lambda: False)
+    assert (statuses(), the_job().state) == (["draft", "draft"], "failed")
+    assert "没有此项权限" in the_job().error

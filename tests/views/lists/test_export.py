@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import openpyxl
 import pytest
 from sqlalchemy import literal, select, text
 
+from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import OperationLog
 from app.operations.imports import tables
@@ -248,7 +249,8 @@ def test_rows_leave_in_pieces_of_64_kib(browser, accounts, officer):
 
 def test_more_exports_than_slots_are_asked_to_wait(toy_app, browser, accounts, officer):
     toys.switches(accounts, 9000, officer)
-    running = [browser.get("/toys/export.csv", buffered=False) for _ in range(export.SLOTS)]
+    others = [toys.open_browser(toy_app, factories.member("auditor")) for _ in range(export.SLOTS)]
+    running = [other.get("/toys/export.csv", buffered=False) for other in others]
     refused = browser.get("/toys/export.csv?name=甲")
 
     assert refused.status_code == 429
@@ -258,6 +260,55 @@ def test_more_exports_than_slots_are_asked_to_wait(toy_app, browser, accounts, o
         answer.close()
     assert browser.get("/toys/export.csv").status_code == 200
     assert held_locks() == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_a_member_has_one_export_at_a_time_and_others_have_theirs(
+    toy_app, browser, accounts, officer, form
+):
+    toys.switches(accounts, 3, officer)
+    other = toys.open_browser(toy_app, factories.member("auditor"))
+    running = browser.get("/toys/export.csv", buffered=False)
+    (started,) = logged()
+
+    refused = browser.get(f"/toys/export.{form}?name=甲")
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "30"
+    assert "您的另一个文件正在导出" in refused.text
+    assert f"{started.at.astimezone(BEIJING):%H:%M:%S}" in refused.text
+    assert 'href="/toys/?name=%E7%94%B2"' in refused.text
+    assert other.get("/toys/export.csv").status_code == 200
+    running.close()
+    assert browser.get("/toys/export.csv").status_code == 200
+    assert held_locks() == 0
+
+
+def test_a_member_exports_so_often_in_ten_minutes_and_is_told_when_again(
+    toy_app, browser, accounts, officer, monkeypatch, cluster
+):
+    toys.switches(accounts, 1, officer)
+    monkeypatch.setitem(toy_app.config, "EXPORTS_PER_MEMBER", 3)
+    other = toys.open_browser(toy_app, factories.member("auditor"))
+    for form in ("csv", "xlsx", "csv"):
+        assert browser.get(f"/toys/export.{form}").status_code == 200
+    first = next(each for each in logged() if each.result == "started")
+
+    refused = browser.get("/toys/export.xlsx")
+    assert refused.status_code == 429
+    assert 590 < int(refused.headers["Retry-After"]) <= 601
+    again = first.at.astimezone(BEIJING) + timedelta(minutes=10)
+    assert f"10 分钟内您已导出 3 次，已达上限，请于 {again:%H:%M:%S} 之后再试" in refused.text
+    assert other.get("/toys/export.csv").status_code == 200
+    assert held_locks() == 0
+
+    with cluster.connect("registry") as connection:
+        connection.execute("ALTER TABLE operation_log DISABLE TRIGGER append_only")
+        connection.execute(
+            f"UPDATE operation_log SET at = at - interval '10 minutes' WHERE id = {first.id}"
+        )
+        connection.execute("ALTER TABLE operation_log ENABLE TRIGGER append_only")
+    assert browser.get("/toys/export.csv").status_code == 200
+    assert browser.get("/toys/export.csv").status_code == 429
 
 
 def test_an_export_only_reads(browser, accounts, officer, monkeypatch):
@@ -298,8 +349,10 @@ def test_exports_at_the_same_time_do_not_mix(toy_app, accounts, officer, monkeyp
 def held_locks() -> int:
     db.session.rollback()
     return db.session.scalar(
-        text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :lock"),
-        {"lock": export._LOCK},
+        text(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid IN (:one, :two)"
+        ),
+        {"one": export._LOCK, "two": export._MEMBER_LOCK},
     )
 
 
