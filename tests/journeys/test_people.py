@@ -142,7 +142,9 @@ def register(demo_site, visit, album) -> None:
     album.take(system, "member-form", keep=True, everyway=True)
     system.get_by_role("button", name="保存").click()
     expect(system.locator("main .message-success")).to_contain_text("用户已新增")
-    token = re.search(r"#([\w-]{43})", letter(system, "zhao@registry.example"))[1]
+    written = letter(system, "zhao@registry.example")
+    token = re.search(r"#([\w-]{43})", written)[1]
+    assert f"{demo_site.url}/first-sign-in/#{token}" in written  # With the site's port.
     officer = visit(demo_site)
     choose_password(officer, token)
 

@@ -10,7 +10,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
 from wtforms import BooleanField
 
@@ -31,7 +30,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import SignedAct, carried_out, current_actor
+from app.views.page import PageForm, SignedAct, carried_out, current_actor
 from app.views.people import deeds
 from app.views.people.people_list import (
     CERTIFICATE,
@@ -51,7 +50,7 @@ DUTIES = {
 }
 
 
-class OperatorForm(FlaskForm):
+class OperatorForm(PageForm):
     """Who is to act for the enterprise, and as what."""
 
     name = StringField(_("Person's name"), [Required()], render_kw={"maxlength": 64})
@@ -68,7 +67,7 @@ class OperatorForm(FlaskForm):
         return [role for role in (MAKER, CHECKER) if self[role.partition("_")[2]].data]
 
 
-class DutyForm(FlaskForm):
+class DutyForm(PageForm):
     """What an operator may do."""
 
     maker, checker = OperatorForm.maker, OperatorForm.checker

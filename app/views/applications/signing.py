@@ -128,6 +128,7 @@ class SigningView(Page):
         "administration": "系统参数与参数变更记录",
     }
     grants = {ALL_ROLES: "sign"}
+    keeps_input = False  # A signature is of one moment.
 
     @expose("/<challenge>")
     @has_access

@@ -16,7 +16,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Integer, Select, case, cast, exists, func, literal, select
 from wtforms import SelectField
 
@@ -36,7 +35,7 @@ from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-from app.views.page import carried_out, current_actor
+from app.views.page import PageForm, carried_out, current_actor
 from app.views.people import deeds
 from app.views.people.deeds import REASONS
 
@@ -110,7 +109,7 @@ def _one(statement: Select[Any]) -> Any:
 _DAYS = cast(func.date_part("day", Certificate.not_after - func.now()), Integer)
 
 
-class ChangeForm(FlaskForm):
+class ChangeForm(PageForm):
     """What is to be done with a certificate, and why."""
 
     act = SelectField(_("Act"), [Required()], validate_choice=False)

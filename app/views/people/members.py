@@ -12,7 +12,6 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import SelectField
 
@@ -38,7 +37,7 @@ from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, RowAction
-from app.views.page import SignedAct, carried_out, current_actor
+from app.views.page import PageForm, SignedAct, carried_out, current_actor
 from app.views.people import deeds
 from app.views.people.people_list import (
     CERTIFICATE,
@@ -51,7 +50,7 @@ from app.views.people.people_list import (
 )
 
 
-class MemberForm(FlaskForm):
+class MemberForm(PageForm):
     """A new officer, province or administrator."""
 
     # The form of a number (operations/people/officers.py) refuses more than the rule of texts does.
@@ -74,13 +73,13 @@ class MemberForm(FlaskForm):
     email, phone = email_field(), phone_field()
 
 
-class ContactForm(FlaskForm):
+class ContactForm(PageForm):
     """Where letters are sent."""
 
     email, phone = MemberForm.email, MemberForm.phone
 
 
-class ReasonForm(FlaskForm):
+class ReasonForm(PageForm):
     reason = TextAreaField(
         _("Reason for the application"),
         [Required()],
@@ -88,7 +87,7 @@ class ReasonForm(FlaskForm):
     )
 
 
-class RoleForm(FlaskForm):
+class RoleForm(PageForm):
     role = SelectField(_("Role"))
 
 

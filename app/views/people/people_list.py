@@ -17,6 +17,7 @@ from app.domain.errors import NotFound, RuleError
 from app.extensions import db, transaction
 from app.models import LoginSession, Member
 from app.operations.accounts import operators
+from app.operations.records import clock
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
@@ -77,7 +78,9 @@ class PeopleList(ListPage):
             .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
             .where(assoc_user_role.c.user_id == Member.id)
         )
-        last = select(func.max(LoginSession.created_at)).where(LoginSession.member_id == Member.id)
+        last = select(clock.shown(func.max(LoginSession.created_at))).where(
+            LoginSession.member_id == Member.id
+        )
         return select(
             Member.id,
             Member.account_id,
