@@ -70,6 +70,9 @@ ACTIONS = {
     "attachment.download": _("Downloaded an attachment"),
     "attestation.download": _("Downloaded a certificate"),
     "attestation.lapse": _("A certificate of compliance lapsed"),
+    "notice.issued": _("Issued a compliance notice"),
+    "notice.changed": _("Changed a compliance notice"),
+    "notice.withdrawn": _("Revoked a compliance notice"),
     "notice.issue": _("Issued a compliance notice"),
     "notice.adjust": _("Adjusted an obligation"),
     "notice.scope": _("Adjusted the scope of compliance"),
@@ -99,6 +102,8 @@ ACTIONS = {
 }
 # Titles of details; others show their key.
 DETAILS = {
+    "application": _("Application number"),
+    "year": _("Compliance year"),
     "before": _("Before the change"),
     "after": _("After the change"),
     "comment": _("Comment"),

@@ -29,6 +29,7 @@ from app.security import certificates
 from app.security.roles import READERS
 from app.security.scope import scoped_applications
 from app.views.applications.list import last_event_text
+from app.views.applications.terms import terms_table
 from app.views.lists.listing import JOB_FROM, back_url
 from app.views.page import Page, current_actor
 
@@ -92,6 +93,7 @@ class SigningView(Page):
             is_review=purpose == "review",
             kinds=KINDS,
             payload=payload,
+            terms=_terms(payload),
             step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
             action=self.url(
@@ -157,6 +159,12 @@ def _already_signed() -> Any:
     return redirect(_return_url() if is_there else url_for("HomeView.index"))
 
 
+def _terms(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a decision on a notice changes, as a table."""
+    terms = payload.get("application", {}).get("terms")
+    return terms_table(terms) if terms else None
+
+
 def _unsigned_hint(payload: dict[str, Any]) -> str:
     """Say where the application is found if it is not signed now."""
     if payload["schema"] == evidence.REVIEW:
@@ -217,6 +225,7 @@ def _submit_all(
     except engine.NoneSubmitted as error:
         return none_submitted(error, back)
     if _import_page(payload):
+        flash(gettext("%(count)s applications were submitted", count=len(ids)), "success")
         return redirect(back)
     return result_of(len(ids), [], back)
 
