@@ -72,6 +72,7 @@ def take(
 
 def _require_clear(table: Table) -> None:
     if not table.is_clear:
+        table.problems.sort(key=lambda each: each.row)
         raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
 
 

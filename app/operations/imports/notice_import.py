@@ -16,7 +16,7 @@ from app.domain.dates import as_written
 from app.domain.errors import RuleError
 from app.domain.kinds import Facts
 from app.domain.kinds.notice import OF_THE_TERMS, NoticeDecision, violations
-from app.domain.moves import whole_tonnes
+from app.domain.moves import LARGEST_REQUEST
 from app.domain.notices import Decision, Terms
 from app.domain.texts import folded
 from app.domain.trading_day import BEIJING
@@ -284,7 +284,16 @@ def percent(text: str) -> Decimal:
 
 def tonnes(text: str) -> int:
     """Parse an obligation, in tonnes, 0 included.  Raises RuleError."""
-    return 0 if text.strip() == "0" else whole_tonnes(text, field="obligation")
+    typed = text.strip()
+    if not re.fullmatch(r"[0-9]{1,13}", typed):
+        message = _(
+            "An obligation is a whole number of tonnes from 0 to %(limit)s, in plain digits, not"
+            " %(typed)s",
+            limit=f"{LARGEST_REQUEST:,}",
+            typed=typed[:30] or "–",
+        )
+        raise RuleError(message, field="obligation", code="quantity_not_whole")
+    return int(typed)
 
 
 def _accounts(rows: Sequence[Row], actor: Actor) -> dict[str, int]:

@@ -231,6 +231,12 @@ class NoticeDecisionView(ImportDesk):
 
     # The form -----------------------------------------------------------------------------------
 
+    def title_of(self, form: Any) -> Any:
+        """Name what the form does."""
+        if form.notice is None:
+            return self.form_title
+        return _("Take back a notice") if form.is_revocation else _("Adjust a notice")
+
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Add the notice that is changed or revoked."""
         notice = self._notice()
