@@ -271,6 +271,7 @@ def verify_ledger() -> None:
     from app.operations.ledger import verification
 
     report = verification.verify_ledger()
+    verification.verify_routes(report)
     for name in _COUNTED:
         click.echo(f"{name}: {getattr(report, name)}")
     for fault in report.faults:

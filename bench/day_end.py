@@ -92,12 +92,16 @@ SELECT id, 'DJT' || id, 'registry_to_trading', account, 'draft', 0, 'transit:' |
        '{now}', '{today}', posting_id FROM transit;
 INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
 SELECT id, instrument, quantity, 1 FROM transit;
-INSERT INTO posting (id, business, stage, request_key, application_id) OVERRIDING SYSTEM VALUE
-SELECT posting_id, 'registry_to_trading', 'submission', 'transit:' || id, id FROM transit;
+INSERT INTO posting (id, business, stage, request_key, document, application_id, leads)
+OVERRIDING SYSTEM VALUE
+SELECT posting_id, 'registry_to_trading', 'submission', 'transit:' || id, 'DJT' || id, id,
+       posting_id = min(posting_id) OVER () FROM transit;
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT posting_id, '{now}', instrument, quantity, account, 1, account, 4 FROM transit;
 UPDATE application SET status = 'pending_settlement', version = 1
  WHERE id IN (SELECT id FROM transit);
+INSERT INTO application_event (application_id, action, status, at)
+SELECT id, 'submit', 'pending_settlement', '{now}' FROM transit;
 DROP TABLE transit
 """

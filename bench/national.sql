@@ -252,8 +252,13 @@ SELECT id, prefix || extract(year FROM entered) || lpad(id::text, 8, '0'), kind,
 INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
 SELECT paper_id, instrument_id, quantity, venue_id FROM paper_line JOIN paper ON id = paper_id
  ORDER BY paper_id, instrument_id;
-INSERT INTO application_event (application_id, action, at, member_id, member_name, comment)
-SELECT p.id, action, CASE place WHEN 3 THEN decided ELSE entered END,
+INSERT INTO application_event (application_id, action, status, at, member_id, member_name, comment)
+SELECT p.id, action,
+       CASE action WHEN 'save' THEN 'draft'
+                   WHEN 'submit' THEN CASE WHEN kind IN ('issuance', 'surrender') THEN 'in_review'
+                                           ELSE 'pending_settlement' END
+                   ELSE status END,
+       CASE place WHEN 3 THEN decided ELSE entered END,
        CASE place WHEN 3 THEN reviewer_id ELSE by_id END,
        CASE place WHEN 3 THEN reviewer_name ELSE by_name END, comment
   FROM paper p JOIN event USING (status) ORDER BY p.id, place;
@@ -265,11 +270,12 @@ SELECT nextval('posting_id_seq') AS posting_id, s.*
           FROM paper JOIN route USING (kind, status) ORDER BY id, is_decided) AS s;
 ANALYZE step;
 INSERT INTO posting (id, business, stage, request_key, document, application_id, reverses_id, member_id,
-                     recorded_at)
+                     recorded_at, leads)
 OVERRIDING SYSTEM VALUE
 SELECT s.posting_id, s.kind, s.stage,
        CASE WHEN s.reverses THEN 'reverse:' || first.posting_id ELSE concat_ws(':', s.kind, s.id, s.stage, 0) END,
-       a.number, s.id, CASE WHEN s.reverses THEN first.posting_id END, s.actor_id, s.at
+       a.number, s.id, CASE WHEN s.reverses THEN first.posting_id END, s.actor_id, s.at,
+       s.posting_id = min(s.posting_id) OVER ()
   FROM step s JOIN application a USING (id)
   LEFT JOIN step first ON first.id = s.id AND first.stage = 'submission'
  ORDER BY s.posting_id;
@@ -294,8 +300,9 @@ WITH due AS MATERIALIZED (
        SELECT account_id, instrument_id, pending_to_trading, pending_to_registry FROM holding
         WHERE pending_to_trading > 0 OR pending_to_registry > 0),
      made AS (
-       INSERT INTO posting (business, stage, request_key, document, recorded_at)
-       SELECT 'day_end', 'settlement', concat('day_end:', %(day)s), %(day)s, %(day)s::date + time '15:30'
+       INSERT INTO posting (business, stage, request_key, document, recorded_at, leads)
+       SELECT 'day_end', 'settlement', concat('day_end:', %(day)s), %(day)s, %(day)s::date + time '15:30',
+              true
         WHERE EXISTS (SELECT FROM due)
        RETURNING id),
      moved AS (

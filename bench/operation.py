@@ -17,7 +17,7 @@ from bench import hordak
 from bench.clients import waiting
 from bench.measure import Report, interleaved
 from bench.posting import ACROSS, LIMIT
-from bench.world import FIRST_ACCOUNT, MORNING, World
+from bench.world import FIRST_ACCOUNT, MORNING, UNTIED, World
 
 MOST = 8
 
@@ -85,8 +85,8 @@ def hot(world: World, report: Report) -> None:
 
 _HOT_BATCH = f"""
 WITH made AS (
-  INSERT INTO posting (business, stage, request_key)
-  VALUES ('bench', 'approval', gen_random_uuid()::text) RETURNING id)
+  INSERT INTO posting (business, stage, request_key, leads)
+  VALUES ('bench', 'approval', gen_random_uuid()::text, true) RETURNING id)
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT made.id, now(), 1, 1 + n % 100, :first + 1 + n % (:accounts - 1), 5, {FIRST_ACCOUNT}, 5
@@ -126,7 +126,7 @@ def _postings(world: World, number: int) -> Callable[[], object]:
         )  # fmt: skip
         with transaction():
             posting.post(
-                [PostingRequest("bench", Stage.APPROVAL, str(uuid4()), (move,))], at=MORNING
+                [PostingRequest(UNTIED, Stage.APPROVAL, str(uuid4()), (move,))], at=MORNING
             )
 
     return post

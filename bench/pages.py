@@ -158,8 +158,8 @@ def _move_until(world: World, entries: int) -> None:
 
 _MOVE = """
 WITH made AS (
-  INSERT INTO posting (business, stage, request_key)
-  VALUES ('bench', 'approval', gen_random_uuid()::text) RETURNING id)
+  INSERT INTO posting (business, stage, request_key, leads)
+  VALUES ('bench', 'approval', gen_random_uuid()::text, true) RETURNING id)
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT made.id, '{now}', 1 + n / {accounts} % {instruments}, 1, {first} + n % {accounts}, 5,

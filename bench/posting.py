@@ -21,8 +21,8 @@ LIMIT = _PICK + "SELECT yardstick.transfer(:source, :target, :instrument, :quant
 
 _POST = """
 WITH made AS (
-  INSERT INTO posting (business, stage, request_key)
-  VALUES ('bench', 'approval', gen_random_uuid()::text) RETURNING id)
+  INSERT INTO posting (business, stage, request_key, leads)
+  VALUES ('bench', 'approval', gen_random_uuid()::text, true) RETURNING id)
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT id, now(), :instrument, :quantity, {route} FROM made;
@@ -43,8 +43,8 @@ SELECT yardstick.transfer_many(array_agg(source), array_agg(target), array_agg(i
 """
 _BATCH = """
 WITH made AS (
-  INSERT INTO posting (business, stage, request_key)
-  VALUES ('bench', 'approval', gen_random_uuid()::text) RETURNING id)
+  INSERT INTO posting (business, stage, request_key, leads)
+  VALUES ('bench', 'approval', gen_random_uuid()::text, true) RETURNING id)
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT made.id, now(), instrument, quantity, {route} FROM made, ({thousand}) AS t;
@@ -55,7 +55,8 @@ WITHIN_BATCH = _BATCH.format(route="source, 1, source, 5", thousand=_THOUSAND)
 DOCUMENTS_BATCH = f"""
 WITH t AS MATERIALIZED (SELECT gen_random_uuid()::text AS key, * FROM ({_THOUSAND}) AS t),
      made AS (
-  INSERT INTO posting (business, stage, request_key) SELECT 'bench', 'approval', key FROM t
+  INSERT INTO posting (business, stage, request_key, leads)
+  SELECT 'bench', 'approval', key, row_number() OVER () = 1 FROM t
   RETURNING id, request_key)
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)

@@ -99,7 +99,7 @@ def _one_by_one(ids: list[int]) -> None:
             assert row.status == Status.IN_REVIEW
             posting = Posting(
                 business=row.kind, stage=Stage.APPROVAL, request_key=str(uuid4()),
-                application_id=row.id, document=row.number,
+                application_id=row.id, document=row.number, leads=True,
             )  # fmt: skip
             db.session.add(posting)
             db.session.flush()
@@ -115,7 +115,9 @@ def _one_by_one(ids: list[int]) -> None:
             row.status, row.step = Status.APPROVED, len(KINDS[row.kind].reviews)
             row.version += 1
             db.session.add(
-                ApplicationEvent(application_id=row.id, action=Action.APPROVE, at=MORNING)
+                ApplicationEvent(
+                    application_id=row.id, action=Action.APPROVE, status=Status.APPROVED, at=MORNING
+                )
             )
             db.session.add(
                 OperationLog(member_no="P42", action="surrender.approve", subject=row.number)

@@ -28,6 +28,7 @@ from app.web import create_app
 
 MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday, a trading day
 TODAY = date(2026, 11, 20)
+UNTIED = "bench"  # a business whose postings carry out nothing
 FIRST_ACCOUNT = 1001
 EACH_HAS = 1_000_000_000  # tonnes, in 登记可用 and again in 交易持有
 
@@ -184,6 +185,7 @@ def _fill(world: World) -> None:
 
 
 _FILL = f"""
+INSERT INTO untied_business VALUES ('{UNTIED}');
 INSERT INTO instrument (id, code, name, vintage)
 SELECT n, 'PE2026' || lpad(n::text, 6, '0'), '碳排放配额' || n, 2020 + n
   FROM generate_series(1, %(instruments)s) AS n;
@@ -192,13 +194,15 @@ INSERT INTO venue_instrument SELECT 1, id, 'CEA' || id FROM instrument;
 INSERT INTO account (id, member_no, name, kind, province, sector, allows_exchange_transfer)
 SELECT n, '210423' || lpad(n::text, 6, '0'), '虚构发电' || n || '有限公司', 'enterprise', '42', 'power', true
   FROM generate_series(%(first)s, %(last)s) AS n;
-INSERT INTO posting (business, stage, request_key) VALUES ('issuance', 'approval', 'bench:issue');
+INSERT INTO posting (business, stage, request_key, leads)
+VALUES ('{UNTIED}', 'approval', 'bench:issue', true);
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT (SELECT id FROM posting WHERE request_key = 'bench:issue'), %(at)s, i, 2 * %(each)s,
        %(issuer)s, 12, a, 1
   FROM generate_series(%(first)s, %(last)s) AS a, generate_series(1, %(instruments)s) AS i;
-INSERT INTO posting (business, stage, request_key) VALUES ('issuance', 'approval', 'bench:trading');
+INSERT INTO posting (business, stage, request_key, leads)
+VALUES ('{UNTIED}', 'approval', 'bench:trading', true);
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,
                       to_account, to_bucket)
 SELECT (SELECT id FROM posting WHERE request_key = 'bench:trading'), %(at)s, i, %(each)s, a, 1, a, 5

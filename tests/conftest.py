@@ -84,6 +84,7 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
     app.test_client_class = FreshClient
     with app.app_context():
         installation.install()
+        factories.sync_routes()
         yield app
         db.session.remove()
         for engine in db.engines.values():

@@ -10,6 +10,12 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from uuid import uuid4
 
+import pytest
+from flask import current_app
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import postgresql
+
+from app.domain.kinds import KINDS, Kind
 from app.domain.moves import (
     ISSUANCE_ACCOUNT_ID,
     Bucket,
@@ -31,20 +37,40 @@ from app.models import (
     Member,
     Notice,
     NoticeChange,
+    UntiedBusiness,
     Venue,
     VenueInstrument,
 )
 from app.operations.applications import engine
 from app.operations.compliance import notices
 from app.operations.imports import notice_import
-from app.operations.ledger import posting
+from app.operations.ledger import posting, routes
 from app.operations.people.members import NewMember, register_member
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 
 PASSWORD = "Correct-Horse-1"
 DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)  # of a notice for 2025
+TRIAL = "trial"  # a business whose postings carry out nothing
 _number = itertools.count(1000)
+
+
+def sync_routes() -> None:
+    """Write the routes of the kinds of now, as the owner; trials carry out nothing, here alone."""
+    database = create_engine(current_app.config["SETTINGS"].database_owner_url)
+    with database.begin() as connection:
+        routes.sync(connection)
+        connection.execute(
+            postgresql.insert(UntiedBusiness).on_conflict_do_nothing(), {"business": TRIAL}
+        )
+    database.dispose()
+
+
+def known(monkeypatch: pytest.MonkeyPatch, *kinds: type[Kind]) -> None:
+    """Add kinds to the catalogue for a test."""
+    for kind in kinds:
+        monkeypatch.setitem(KINDS, kind.code, kind())
+    sync_routes()
 
 
 def reset_numbers(first: int = 1000) -> None:
@@ -135,7 +161,7 @@ def give(
         moves += (within(to.id, what.id, Bucket.AVAILABLE, bucket, quantity),)
     with transaction():
         posting.post(
-            [PostingRequest("issuance", Stage.APPROVAL, f"give:{uuid4()}", moves)],
+            [PostingRequest(TRIAL, Stage.APPROVAL, f"give:{uuid4()}", moves)],
             at=at or datetime(2026, 1, 5, 9, 0, tzinfo=BEIJING),
         )
 

@@ -18,6 +18,8 @@ INSTALLED = {
     "category",
     "city",
     "reference_version",
+    "posting_route",
+    "untied_business",
     "ab_role",
     "ab_permission",
     "ab_view_menu",

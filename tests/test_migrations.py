@@ -150,12 +150,15 @@ FROZEN = {
     "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
     "sql/0010/notices.sql": "15140f45cefc7a4e",
     "sql/0010/notices_down.sql": "8c35a6a5af13e097",
-    "versions/2026_11_30_notices_by_two.py": "f87d5781d7235770",
+    "versions/2026_11_30_notices_by_two.py": "42b3420176a9ef0e",
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
+    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "sql/0006/ties.sql": "6664e0e478976e2c",
+    "sql/0006/ties_down.sql": "1f86b60605520920",
 }
 
 
@@ -287,11 +290,14 @@ def test_a_bucket_is_added_by_a_short_migration(empty):
             ((30, 1, issued, 101, 1), (7, 101, 1, 101, number)),
             ((3, 101, 1, 101, number),),
         ):
-            rows = ", ".join(f"(1, now(), 1, {', '.join(map(str, each))})" for each in moves)
+            rows = ", ".join(f"({', '.join(map(str, each))})" for each in moves)
             connection.execute(
                 text(
-                    "INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account,"
-                    f" from_bucket, to_account, to_bucket) VALUES {rows}"
+                    "WITH p AS (INSERT INTO posting (business, stage, request_key, leads)"
+                    " VALUES ('trial', 'approval', gen_random_uuid(), true) RETURNING id)"
+                    " INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account,"
+                    f" from_bucket, to_account, to_bucket) SELECT p.id, now(), 1, m.* FROM p,"
+                    f" (VALUES {rows}) AS m"
                 )
             )
         holdings = text("SELECT issued, available, one_more FROM holding ORDER BY account_id")

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, make_url
 
 from app.extensions import db
 from app.installation import reference, schema
+from app.operations.ledger import routes
 from app.operations.records import calendar
 from app.security.roles import sync_roles
 from config import APP_ROLE, Settings, refusal
@@ -42,6 +43,7 @@ def install() -> None:
                 _migrate(connection)
                 _grant(connection, _app_role(settings))
                 sync_roles(connection)
+                routes.sync(connection)
                 connection.commit()
                 calendar.seed()
                 reference.seed()

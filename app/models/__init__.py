@@ -29,7 +29,15 @@ from app.models.certificate import (
 )
 from app.models.files import Attachment, ImportFile
 from app.models.instrument import Instrument
-from app.models.ledger import Entry, Holding, Movement, Posting, SealedBlock
+from app.models.ledger import (
+    Entry,
+    Holding,
+    Movement,
+    Posting,
+    PostingRoute,
+    SealedBlock,
+    UntiedBusiness,
+)
 from app.models.member import (
     Captcha,
     Invitation,
@@ -91,6 +99,7 @@ __all__ = [
     "Parameter",
     "PasswordRecord",
     "Posting",
+    "PostingRoute",
     "Preference",
     "ReferenceVersion",
     "RevocationList",
@@ -102,6 +111,7 @@ __all__ = [
     "TradingDay",
     "TransferPermissionChange",
     "UnfinishedForm",
+    "UntiedBusiness",
     "Venue",
     "VenueInstrument",
 ]

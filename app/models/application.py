@@ -26,6 +26,7 @@ from app.domain.moves import LARGEST_REQUEST
 from app.domain.workflow import Action, Status
 from app.models.account import Account, Venue
 from app.models.instrument import Instrument
+from app.models.ledger import TransactionId
 from app.models.notice import Notice
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -208,6 +209,7 @@ class ApplicationEvent(Model):
     __tablename__ = "application_event"
     __table_args__ = (
         CheckConstraint(f"action IN ({_ACTIONS})", name="action_known"),
+        CheckConstraint(f"status IN ({_STATUSES})", name="event_status_known"),
         Index("application_event_of", "application_id", "id"),
         {"extend_existing": True},
     )
@@ -216,11 +218,16 @@ class ApplicationEvent(Model):
     application_id: Mapped[int] = mapped_column(ForeignKey("application.id"))
     action: Mapped[str] = mapped_column(String(20))
     step: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    status: Mapped[str] = mapped_column(String(20))  # reached by it
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     member_name: Mapped[str] = mapped_column(String(200), server_default="")
     ip: Mapped[str] = mapped_column(String(45), server_default="")
     comment: Mapped[str] = mapped_column(String(500), server_default="")
+    # The writing transaction, set by the database: that of the posting which carries it out.
+    recorded_xid: Mapped[int] = mapped_column(
+        TransactionId, server_default=text("pg_current_xact_id()")
+    )
 
     application: Mapped[Application] = relationship(back_populates="events")
 

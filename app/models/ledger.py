@@ -97,6 +97,7 @@ class Posting(Model):
             "application_id",
             postgresql_where=text("application_id IS NOT NULL"),
         ),
+        Index("posting_recorded", "recorded_xid", "id"),
         {"extend_existing": True},
     )
 
@@ -115,6 +116,32 @@ class Posting(Model):
     recorded_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
+    recorded_xid: Mapped[int] = mapped_column(
+        TransactionId, server_default=text("pg_current_xact_id()")
+    )
+    leads: Mapped[bool] = mapped_column(server_default=text("false"))  # the first of its statement
+
+
+class PostingRoute(Model):
+    """A movement that the postings of a business and stage make, from the catalogue of kinds."""
+
+    __tablename__ = "posting_route"
+
+    business: Mapped[str] = mapped_column(String(40), primary_key=True)
+    stage: Mapped[str] = mapped_column(String(20), primary_key=True)
+    at_colleague: Mapped[bool] = mapped_column(primary_key=True)  # as it awaits 操作复核
+    from_bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    to_bucket: Mapped[int] = mapped_column(SmallInteger)
+    giver: Mapped[int | None] = mapped_column(Integer)  # None: the applicant
+    to_receiver: Mapped[bool]  # else to the applicant
+
+
+class UntiedBusiness(Model):
+    """A business whose postings carry out nothing: none but in databases of tests and benchmarks."""
+
+    __tablename__ = "untied_business"
+
+    business: Mapped[str] = mapped_column(String(40), primary_key=True)
 
 
 class Movement(Model):

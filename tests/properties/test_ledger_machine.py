@@ -40,7 +40,7 @@ from app.operations.ledger import posting, settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import calendar
 from app.operations.records.actor import SYSTEM
-from tests.factories import account, instrument, venue
+from tests.factories import TRIAL, account, instrument, venue
 
 PARTIES = st.integers(0, 1)
 INSTRUMENTS = st.integers(0, 1)
@@ -294,7 +294,7 @@ class Registry(RuleBasedStateMachine):
         return False
 
     def _post(self, move):
-        request = PostingRequest("property", Stage.APPROVAL, str(uuid4()), (move,))
+        request = PostingRequest(TRIAL, Stage.APPROVAL, str(uuid4()), (move,))
         with transaction():
             posting.post([request], at=self.now)
         self.posted.append(request)

@@ -155,7 +155,10 @@ def test_past_the_engine_nobody_draws_more_than_there_is(together, plant, cea, m
         with transaction():
             db.session.execute(
                 db.text(
-                    "UPDATE application SET status = 'in_review', submitted_at = now() WHERE id = :id"
+                    "WITH written AS (UPDATE application SET status = 'in_review',"
+                    " submitted_at = now() WHERE id = :id RETURNING id)"
+                    " INSERT INTO application_event (application_id, action, status, at)"
+                    " SELECT id, 'submit', 'in_review', now() FROM written"
                 ),
                 {"id": id_},
             )

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
-from app.domain.kinds import KINDS, Kind
+from app.domain.kinds import Kind
 from app.domain.moves import (
     ISSUANCE_ACCOUNT_ID,
     Bucket,
@@ -30,7 +30,18 @@ from app.operations.ledger import posting, settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import calendar, clock
 from app.operations.records.actor import SYSTEM, Actor
-from tests.factories import account, at, draft, give, instrument, member, quantity, venue
+from tests.factories import (
+    TRIAL,
+    account,
+    at,
+    draft,
+    give,
+    instrument,
+    known,
+    member,
+    quantity,
+    venue,
+)
 
 KIND = "registry_to_trading"
 TRIES = 25  # Repetitions before a race counts as harmless without the lock.
@@ -54,7 +65,7 @@ def settle():
 def post(*moves, key=""):
     with transaction():
         posting.post(
-            [PostingRequest("issuance", Stage.APPROVAL, key or str(uuid4()), moves)], at=at("10:00")
+            [PostingRequest(TRIAL, Stage.APPROVAL, key or str(uuid4()), moves)], at=at("10:00")
         )
 
 
@@ -514,7 +525,7 @@ class Toy(Kind):
 @pytest.fixture
 def reviewed(monkeypatch, plant, operator, cea):
     """Return the id of an application of 10 tonnes that waits for its review."""
-    monkeypatch.setitem(KINDS, "toy", Toy())
+    known(monkeypatch, Toy)
     return lambda: submit(draft("toy", operator, {cea: 10}), Actor.of(operator)).id
 
 

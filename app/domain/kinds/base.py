@@ -15,7 +15,7 @@ from app.domain.kinds.rules import (
     draws_on,
     takes,
 )
-from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket, Stage
 from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party
 
 
@@ -26,6 +26,16 @@ class Hold(NamedTuple):
     bucket: Bucket
     sign: int
     at_receiver: bool = False  # in the line's receiving account, where it names one
+
+
+class Route(NamedTuple):
+    """A movement of every line that a stage posts, from the applicant (or 发行账户)."""
+
+    stage: Stage
+    at_colleague: bool  # while it awaits 操作复核
+    source: Bucket
+    target: Bucket
+    to_receiver: bool = False
 
 
 class Kind:
@@ -78,6 +88,20 @@ class Kind:
             ]
         return tuple(each for each in found if each._replace(sign=-each.sign) not in found)
 
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """What its postings move; the database holds them to it (docs/adr/0058)."""
+        found = []
+        if self.reserves:
+            for at_colleague in (False, True):
+                reserve = self._reserve(at_colleague=at_colleague)
+                found.append(Route(Stage.SUBMISSION, at_colleague, *reserve))
+            if self.settles_at_day_end:
+                found.append(Route(Stage.APPROVAL, False, *self.reserves))
+        if self.settles:
+            found.append(Route(Stage.APPROVAL, False, *self.settles, to_receiver=True))
+        return tuple(found)
+
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
         """Check every rule of a submission or approval, deducting its tonnes from ``facts``.
 
@@ -104,10 +128,14 @@ class Kind:
         """
         if self.reserves is None:
             return ()
-        route = self.reserves
-        if self.settles_at_day_end and case.step == COLLEAGUE_STEP:
-            route = (route[0], Bucket.RESERVED)
+        route = self._reserve(at_colleague=case.step == COLLEAGUE_STEP)
         return tuple(_move(case, line, route, case.account_id) for line in case.lines)
+
+    def _reserve(self, *, at_colleague: bool) -> tuple[Bucket, Bucket]:
+        assert self.reserves
+        if self.settles_at_day_end and at_colleague:
+            return (self.reserves[0], Bucket.RESERVED)
+        return self.reserves
 
     def settling(self, case: Case) -> tuple[Move, ...]:
         """The moves of the last approval, to the receivers."""

@@ -3,17 +3,20 @@ GRANT USAGE ON SCHEMA public TO {app};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting) TO {app};
+GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting), posting_fault(posting) TO {app};
 GRANT EXECUTE ON FUNCTION seal_log(), log_root(bytea, bigint, xid8, xid8), log_digest(operation_log), log_digest(login_record) TO {app};
 
 -- The ledger: only postings and movements are inserted; triggers derive the rest.
-GRANT INSERT (business, stage, request_key, document, application_id, reverses_id, member_id)
+GRANT INSERT (business, stage, request_key, document, application_id, reverses_id, member_id, leads)
    ON posting TO {app};
 GRANT INSERT (posting_id, at, instrument_id, quantity, from_account, from_bucket, to_account, to_bucket)
    ON movement TO {app};
 
 -- Append-only records.
-GRANT INSERT ON application_event, transfer_permission_change, colleague_review_change, settlement_run TO {app};
+REVOKE INSERT ON application_event FROM {app};
+GRANT INSERT (application_id, action, step, status, at, member_id, member_name, ip, comment)
+   ON application_event TO {app};
+GRANT INSERT ON transfer_permission_change, colleague_review_change, settlement_run TO {app};
 -- Time and transaction of log rows are set by the database.
 REVOKE INSERT ON operation_log, login_record FROM {app};
 GRANT INSERT (member_id, member_no, ip, certificate, action, subject, account_id, result, detail)

@@ -229,8 +229,9 @@ _INSERT = typed(
              FROM unnest(:party_keys, :party_accounts) AS p (request_key, account_id)
              JOIN made USING (request_key)),
          event AS (
-           INSERT INTO application_event (application_id, action, at, member_id, member_name, ip)
-           SELECT id, 'save', :at, CAST(:member AS integer), :member_name, :ip FROM made)
+           INSERT INTO application_event (application_id, action, status, at, member_id, member_name,
+                                          ip)
+           SELECT id, 'save', 'draft', :at, CAST(:member AS integer), :member_name, :ip FROM made)
     SELECT request_key, id FROM made
     """,
     kinds=String,
@@ -368,9 +369,9 @@ _RECORD = typed(
            RETURNING a.id, a.kind, a.number, a.account_id, a.status, a.step,
                      coalesce(r.comment, :comment) AS comment, earlier.status AS before),
          event AS (
-           INSERT INTO application_event (application_id, action, step, at, member_id, member_name,
-                                          ip, comment)
-           SELECT id, :action, step, :at, CAST(:member AS integer), :member_name, :ip, comment
+           INSERT INTO application_event (application_id, action, step, status, at, member_id,
+                                          member_name, ip, comment)
+           SELECT id, :action, step, status, :at, CAST(:member AS integer), :member_name, :ip, comment
              FROM reached)
     INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
                                detail)

@@ -21,10 +21,11 @@ _POST = typed(
     """
     WITH request AS (
            SELECT * FROM unnest(:businesses, :stages, :keys, :documents, :applications, :members)
-             AS r (business, stage, request_key, document, application_id, member_id)),
+             WITH ORDINALITY AS r (business, stage, request_key, document, application_id, member_id, n)),
          made AS (
-           INSERT INTO posting (business, stage, request_key, document, application_id, member_id)
-           SELECT business, stage, request_key, document, application_id, member_id FROM request
+           INSERT INTO posting (business, stage, request_key, document, application_id, member_id, leads)
+           SELECT business, stage, request_key, document, application_id, member_id, n = 1 FROM request
+            ORDER BY n
            RETURNING id, request_key),
          moved AS (
            INSERT INTO movement (posting_id, at, instrument_id, quantity,
@@ -48,14 +49,15 @@ _POST = typed(
 _REVERSE = typed(
     """
     WITH turned AS (
-           SELECT p.id AS reverses_id, p.business, p.document, p.application_id
+           SELECT p.id AS reverses_id, p.business, p.document, p.application_id,
+                  p.id = min(p.id) OVER () AS leads
              FROM posting p WHERE p.id = ANY(:postings)),
          made AS (
            INSERT INTO posting (business, stage, request_key, document, application_id,
-                                reverses_id, member_id)
+                                reverses_id, member_id, leads)
            SELECT business, :stage, 'reverse:' || reverses_id, document, application_id,
-                  reverses_id, :member_id
-             FROM turned
+                  reverses_id, :member_id, leads
+             FROM turned ORDER BY reverses_id
            RETURNING id, reverses_id),
          moved AS (
            INSERT INTO movement (posting_id, at, instrument_id, quantity,
@@ -90,8 +92,8 @@ _ROLL = typed(
              FROM holding h LEFT JOIN later USING (account_id, instrument_id)
             WHERE h.pending_to_trading > 0 OR h.pending_to_registry > 0),
          made AS (
-           INSERT INTO posting (business, stage, request_key, document, member_id)
-           SELECT :business, :stage, :business || ':' || :document, :document, :member_id
+           INSERT INTO posting (business, stage, request_key, document, member_id, leads)
+           SELECT :business, :stage, :business || ':' || :document, :document, :member_id, true
             WHERE EXISTS (SELECT FROM due WHERE to_trading > 0 OR to_registry > 0)
            RETURNING id),
          moved AS (

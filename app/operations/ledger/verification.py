@@ -13,6 +13,7 @@ from app.domain.kinds import KINDS
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import COLLEAGUE_STEP
 from app.extensions import db
+from app.operations.ledger import routes
 
 MOST_KEYS = 100  # named per check
 
@@ -63,6 +64,16 @@ def verify_ledger() -> Report:
         for check in _CHECKS:
             _run(check, connection, report)
     return report
+
+
+def verify_routes(report: Report) -> None:
+    """Add to a report what the database lets postings move otherwise than the program says.
+
+    For an installation: databases of tests and benchmarks have a business that is tied to nothing.
+    """
+    for fault in routes.faults(db.session.connection()):
+        report.faults.append(Fault("posting_route", fault))
+        report.totals["posting_route"] += 1
 
 
 def _run(check: str, connection: Connection, report: Report) -> None:
@@ -385,10 +396,36 @@ _SETTLED_ONCE = """
      WHERE asked.id IS NULL OR posted.id IS NULL
 """
 
+# What the database refuses as it is posted, proved again from the records (docs/adr/0058): each
+# posting by its event, and each application and day-end that must have moved something.
+_TIES = """
+    SELECT 'posting_tie', concat('posting ', id, ' ', posting_fault(p)) FROM posting p
+     WHERE posting_fault(p) IS NOT NULL
+    UNION ALL
+    SELECT 'application_status', concat('application ', a.number, ' is ', a.status,
+                                        ', its last event made it ', e.status)
+      FROM application a
+      JOIN LATERAL (SELECT status FROM application_event e WHERE e.application_id = a.id
+                     ORDER BY id DESC LIMIT 1) e ON e.status <> a.status
+    UNION ALL
+    SELECT 'not_reversed', concat('posting ', p.id, ' stands, its application ', a.number, ' is ', a.status)
+      FROM posting p JOIN application a ON a.id = p.application_id
+     WHERE p.reverses_id IS NULL AND a.status NOT IN ('in_review', 'pending_settlement', 'approved')
+       AND NOT EXISTS (SELECT FROM posting r WHERE r.reverses_id = p.id)
+    UNION ALL
+    SELECT 'day_end', concat('day-end ', r.day, ': ', r.to_trading_quantity, ' + ', r.to_registry_quantity,
+                             ' tonnes, posted ', posted.quantity)
+      FROM settlement_run r
+     CROSS JOIN LATERAL (SELECT coalesce(sum(m.quantity), 0) AS quantity FROM movement m
+                          WHERE m.posting_id = r.posting_id) posted
+     WHERE posted.quantity <> r.to_trading_quantity + r.to_registry_quantity
+"""
+
 _APPLICATION_POSTINGS = """
     WITH submitted AS (
            SELECT id, posting_id FROM application
-            WHERE posting_id IS NOT NULL AND kind = ANY(CAST(:reserving AS text[]))),
+            WHERE kind = ANY(CAST(:reserving AS text[]))
+              AND (posting_id IS NOT NULL OR status IN ('in_review', 'pending_settlement', 'approved'))),
          asked AS (
            SELECT s.id, l.instrument_id, sum(l.quantity) AS quantity
              FROM submitted s JOIN application_line l ON l.application_id = s.id GROUP BY 1, 2),
@@ -413,6 +450,7 @@ _CHECKS = (
     _APPLICATIONS,
     _LIMITS,
     _NOTICES,
+    _TIES,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
 )

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from app.domain.errors import InsufficientQuantity, NotAllowed, NotFound, RuleError
-from app.domain.kinds import KINDS, Kind
+from app.domain.kinds import Kind
 from app.domain.moves import Bucket
 from app.domain.workflow import Line, Party
 from app.extensions import db, transaction
@@ -17,7 +17,16 @@ from app.operations.applications import engine
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import account, draft, give, instrument, member, nothing_moves, submitted
+from tests.factories import (
+    account,
+    draft,
+    give,
+    instrument,
+    known,
+    member,
+    nothing_moves,
+    submitted,
+)
 
 
 class Toy(Kind):
@@ -40,9 +49,8 @@ class TwoSteps(Toy):
 
 
 @pytest.fixture(autouse=True)
-def _toys(monkeypatch):
-    for kind in (Toy, TwoSteps):
-        monkeypatch.setitem(KINDS, kind.code, kind())
+def _toys(app, monkeypatch):
+    known(monkeypatch, Toy, TwoSteps)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from app.extensions import db, transaction
 from app.models import Entry, Holding, Posting
 from app.operations.ledger import posting
 from app.operations.ledger.verification import verify_ledger
-from tests.factories import account, at, give, instrument, nothing_moves, quantity
+from tests.factories import TRIAL, account, at, give, instrument, nothing_moves, quantity
 
 OUT = (Bucket.AVAILABLE, Bucket.TRADING)
 
 
 def request(*moves: Move, key: str = "") -> PostingRequest:
-    return PostingRequest("issuance", Stage.APPROVAL, key or str(uuid4()), moves)
+    return PostingRequest(TRIAL, Stage.APPROVAL, key or str(uuid4()), moves)
 
 
 def post(*requests: PostingRequest, now=None) -> dict[str, int]:

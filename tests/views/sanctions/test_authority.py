@@ -9,7 +9,6 @@ from datetime import date
 
 import pytest
 
-from app.domain.kinds import KINDS
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import Application, ApplicationLine
@@ -24,6 +23,7 @@ from tests.factories import (
     give,
     instrument,
     issued_to,
+    known,
     member,
     quantity,
     submitted,
@@ -291,7 +291,7 @@ def test_what_a_new_kind_freezes_is_among_what_holds_it(
     plant, cea, checker, enterprise, monkeypatch
 ):
     """Derived from the kind's own data, before and after its approval."""
-    monkeypatch.setitem(KINDS, Pledge.code, Pledge())
+    known(monkeypatch, Pledge)
     case = submitted(Pledge.code, member(of=plant), {cea: 200})
     address = f"/holdings/frozen/?account={plant.id}&instrument={cea.id}"
 
