@@ -269,10 +269,7 @@ class NoticeDecisionView(ImportDesk):
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return the decision.  Raises RuleError where a field cannot be read."""
         form = filled.form
-        try:
-            before = Terms.read(json.loads(form.before.data or "{}"))
-        except (ValueError, TypeError, KeyError):
-            before = None  # Refused as another content than the notice's.
+        before = _before(form) if form.notice else None
         year = form.notice.year if form.notice else _year(filled)
         after = None if form.is_revocation else _terms_of(filled)
         if not filled.is_clear:
@@ -280,7 +277,7 @@ class NoticeDecisionView(ImportDesk):
         return {
             **form.content(),
             "notice_id": form.notice.id if form.notice else None,
-            "proposal": Decision(year, before if form.notice else None, after).stored(),
+            "proposal": Decision(year, before, after).stored(),
         }
 
     def _notice(self) -> Notice | None:
@@ -437,6 +434,15 @@ def _prepared(form: Any, notice: Notice | None) -> Any:
             for each in _instruments()
         ]
     return form
+
+
+def _before(form: Any) -> Terms | None:
+    """Return what the notice said when the form was opened; a rule compares it with what it says now."""
+    try:
+        terms = Terms.read(json.loads(form.before.data or "{}"))
+        return Terms.read(terms.stored()) if terms else None
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        return None  # Not as this page wrote it.
 
 
 def _shown(notice: Notice) -> dict[str, Any]:

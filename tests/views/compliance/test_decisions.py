@@ -195,6 +195,24 @@ def test_an_obligation_is_changed_and_its_history_shown(
     assert "当时为600吨，现为550吨" in late.text
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "[1]",
+        "x",
+        '{"obligation": "600"}',
+        '{"obligation": "1", "deadline": "0001-01-01T00:00:00+14:00", "offset_percent": "0"}',
+        '{"obligation": "1", "deadline": "2026-12-31T00:00:00+08:00", "offset_percent": "x"}',
+    ],
+)
+def test_what_the_page_did_not_write_is_refused(sign_in, maker, plant, notice, form, before):
+    address = f"{NEW}?account={plant.id}&notice={notice}"
+    page = sign_in(maker).post(address, data=form | {"before": before, "document_no": "1号"})
+    assert page.status_code == 400
+    assert db.session.get_one(Notice, notice).obligation == 600
+
+
 def test_a_notice_is_revoked_before_its_first_surrender(sign_in, maker, plant, notice, operator):
     browser = sign_in(maker)
     address = f"{NEW}?account={plant.id}&notice={notice}&act=withdraw"
