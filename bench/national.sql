@@ -163,20 +163,20 @@ SELECT a.account_id, v.id AS vintage_id, v.year, a.quantity,
  WHERE v.surrendered_on = %(day)s;
 INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by_name, reviewer_id,
                    reviewer_name, proposal)
-SELECT 'notice', account_id, 'approved', '核查结果', called_on + time '09:30', called_on + time '10:00',
+SELECT 'notice', o.account_id, 'approved', '核查结果', called_on + time '09:30', called_on + time '10:00',
        maker.id, maker.first_name, checker.id, checker.first_name,
-       pg_temp.notice_of(year,
-         (tonnes + CASE WHEN tonnes = 0 OR pg_temp.chance('behind', year::text, account_id::text)
+       pg_temp.notice_of(o.year,
+         (o.tonnes + CASE WHEN o.tonnes = 0 OR pg_temp.chance('behind', o.year::text, o.account_id::text)
                                            < %(behind)s
-                        THEN 1 + floor(quantity * (0.01 + 0.19 * pg_temp.chance('lacks', account_id::text)))
+                        THEN 1 + floor(o.quantity * (0.01 + 0.19 * pg_temp.chance('lacks', o.account_id::text)))
                         ELSE 0 END)::numeric,
          make_timestamptz(extract(year FROM %(day)s::date)::int, 12, 31, 23, 59, 59),
-         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year <= owed.year))
-  FROM owed
+         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year <= o.year))
+  FROM owed AS o
  CROSS JOIN LATERAL (SELECT max(i.day) + 3 AS called_on FROM issue i
-                      WHERE i.vintage_id = owed.vintage_id) AS c
+                      WHERE i.vintage_id = o.vintage_id) AS c
   JOIN ab_user maker ON maker.username = 'R0001' JOIN ab_user checker ON checker.username = 'R0002'
- ORDER BY account_id, year;
+ ORDER BY o.account_id, o.year;
 
 -- close_year: surrenders for past years, nearly all of what was due
 WITH made AS (
