@@ -23,7 +23,7 @@ from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo, demo_keys
-from app.pki.ceremony import establish_demo
+from app.pki.ceremony import DEMO_PREFIX, establish_demo
 from app.pki.signer import Signer, wait_until_ready
 from app.pki.suites import SUITES
 from app.web import create_app
@@ -42,7 +42,7 @@ def main() -> None:
                 memory.settle()
                 Server(application, settings).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
-        sys.exit(f"✗ {error}")
+        sys.exit("\n".join(f"✗ {line}" for line in str(error).splitlines()))
 
 
 def prepare(application: Flask, settings: Settings) -> None:
@@ -54,6 +54,7 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
+            installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
             print_logins(demo.logins(), with_pin=settings.cert_login != "off")
@@ -88,7 +89,7 @@ def certified(settings: Settings) -> Iterator[None]:
     if settings.cert_login == "agent":
         refuse_taken_port("127.0.0.1", str(settings.assistant_port), "ASSISTANT_PORT")
     suite = SUITES[settings.crypto_suite]
-    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix="演示", suite=suite)
+    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix=DEMO_PREFIX, suite=suite)
     with contextlib.ExitStack() as stack:
         if not Signer(settings.ca_folder).is_ready():
             log = stack.enter_context((settings.folder / "signer.log").open("ab"))
@@ -103,7 +104,10 @@ def certified(settings: Settings) -> Iterator[None]:
                 )
             )
         if settings.cert_login == "agent":
-            stack.enter_context(beside(settings, "assistant", *assistant_arguments(settings)))
+            # Not as an argument, which every program of this computer can read.
+            code = {"ASSISTANT_PAIRING": settings.assistant_pairing}
+            arguments = assistant_arguments(settings)
+            stack.enter_context(beside(settings, "assistant", *arguments, environment=code))
         yield
 
 
@@ -117,10 +121,16 @@ def assistant_arguments(settings: Settings) -> list[str]:
 
 
 @contextlib.contextmanager
-def beside(settings: Settings, module: str, *arguments: str, log: Any = None) -> Iterator[None]:
+def beside(
+    settings: Settings,
+    module: str,
+    *arguments: str,
+    log: Any = None,
+    environment: dict[str, str] | None = None,
+) -> Iterator[None]:
     """Run a module of ours as a child process, which ends when its stdin is closed by our end."""
     command = [sys.executable, "-m", module, *arguments]
-    environment = {**os.environ, "APP_PROFILE": settings.profile}
+    environment = {**os.environ, **(environment or {}), "APP_PROFILE": settings.profile}
     # In its own process group, so that Ctrl-C stops the server first, which then stops its children.
     process = subprocess.Popen(
         command,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import importlib.util
 import ipaddress
+import itertools
+import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import time, timedelta
 from pathlib import Path
@@ -26,11 +30,12 @@ APP_ROLE = "registry_app"
 
 
 class ConfigurationError(RuntimeError):
-    """The settings are invalid; the message says which and why, in both languages."""
+    """The settings are invalid; the message says which and why, in both languages, a line each."""
 
 
-# (predicate of a value and the earlier settings that is true for an invalid one, Chinese message,
-# English message)
+# (predicate of a value and the other settings that is true for an invalid one, Chinese message,
+# English message).  What the predicate returns is `found` in the messages.  Rules of a value know the
+# settings declared above it; `strict` ones, which production asks before it serves, know all.
 Rule = tuple[Callable[[Any, Any], Any], str, str]
 
 
@@ -41,9 +46,10 @@ def setting(
     *rules: Rule,
     read: Callable[[str], Any] = str,
     is_secret: bool = False,
+    strict: tuple[Rule, ...] = (),
 ) -> Any:
     """Declare a setting: variable, meaning, default for an unset or empty variable, and rules."""
-    declared = {"variable": variable, "meaning": meaning, "default": default}
+    declared = {"variable": variable, "meaning": meaning, "default": default, "strict": strict}
     return field(repr=not is_secret, metadata=declared | {"rules": rules, "read": read})
 
 
@@ -124,7 +130,50 @@ def _is_sent(address: str) -> bool:
     return address not in ("off", "mailbox")
 
 
+def _wildcards(names: tuple[str, ...], _known: Any) -> str:
+    # werkzeug takes a leading dot for all subdomains.
+    return "、".join(name for name in names if "*" in name or name.startswith("."))
+
+
+def _mail_in_clear(address: str, known: Any) -> str:
+    if not address or not _is_sent(address) or "mail" in known.without_tls:
+        return ""
+    server = MailServer.read(address)
+    return server.host if server.tls == "off" and not is_loopback(server.host) else ""
+
+
+def _database_in_clear(address: str, known: Any) -> str:
+    """Return host and sslmode, as libpq reads them, of a database whose identity TLS does not prove.
+
+    This machine's loopback and sockets need no TLS.
+    """
+    from psycopg import pq
+
+    if not address or "database" in known.without_tls:
+        return ""
+    # With what PGHOST and PGSSLMODE say.
+    usual = {
+        each.keyword.decode(): (each.val or b"").decode() for each in pq.Conninfo.get_defaults()
+    }
+    url = make_url(address)
+    _, told = url.get_dialect()().create_connect_args(url)
+    given = usual | {name: str(value) for name, value in told.items()}
+    hosts = (given["hostaddr"] or given["host"]).split(",")
+    is_near = all(not host or host[0] in "/@" or is_loopback(host) for host in hosts)
+    if is_near or given["sslmode"] in ("verify-ca", "verify-full"):
+        return ""
+    return f"{','.join(hosts)}, sslmode={given['sslmode']}"
+
+
 # fmt: off
+HTTPS: Rule = (lambda value, known: value and not value.startswith("https://"),
+               "{name} 为 {value}，须为 https 地址", "{name} is {value}: it must be an https address")
+DATABASE_TLS: Rule = (
+    _database_in_clear,
+    "{name} 所连的数据库（{found}）未以 TLS 核实对方：请加 ?sslmode=verify-full&sslrootcert=证书文件，"
+    "确实不用的须写明 WITHOUT_TLS=database",
+    "{name} names a database ({found}) that TLS does not prove: add ?sslmode=verify-full&sslrootcert=FILE,"
+    " or say WITHOUT_TLS=database")
 NEEDED: Rule = (lambda value, known: known.is_production and not value,
                 "生产环境须设置 {name}", "production needs {name}")
 NEEDED_OR_OFF: Rule = (lambda value, known: not value or (known.is_production and value == "mailbox"),
@@ -162,7 +211,12 @@ class Settings:
     host: str = setting(
         "HOST", "where to listen; demo and test listen on this machine only", "127.0.0.1",
         (lambda value, known: not known.is_production and not is_loopback(value),
-         "演示和测试只能在本机监听", "{known.profile} listens on this machine only: {value}"))
+         "演示和测试只能在本机监听", "{known.profile} listens on this machine only: {value}"),
+        strict=((lambda value, known: not is_loopback(value) and known.trusted_proxies,
+                 "{name} 为 {value}，而 TRUSTED_PROXIES 为 {found}：绕过代理者可以伪造来访地址，"
+                 "请设 HOST=127.0.0.1，没有代理的设 TRUSTED_PROXIES=0",
+                 "{name} is {value} and TRUSTED_PROXIES {found}: whoever passes the proxy by may forge an"
+                 " address; set HOST=127.0.0.1, or TRUSTED_PROXIES=0 where there is none"),))
     port: int = setting("PORT", "where to listen", "8080", whole(1, 65535), read=_whole)
     captcha_enabled: bool = setting(
         "CAPTCHA", "off turns the picture off", lambda known: "off" if known.profile == "test" else "on",
@@ -176,13 +230,15 @@ class Settings:
         # Prevents DNS rebinding.
         lambda known: "" if known.is_production else f"127.0.0.1,localhost,[::1],{known.host}",
         # Signed content names our origin, which must not come from a forged Host header.
-        NEEDED, read=_names)
+        NEEDED, read=_names,
+        strict=((_wildcards, "{name} 含通配 {found}：请逐个写明域名",
+                 "{name} holds wildcards, {found}: name each host"),))
     trusted_proxies: int = setting(
         "TRUSTED_PROXIES", "how many reverse proxies stand before us (0: believe no forwarded address)",
         "0", whole(0, 5), read=_whole)
     site_url: str = setting(
         "SITE_URL", "the address that letters name (otherwise the first of TRUSTED_HOSTS, by https)",
-        read=_address)
+        read=_address, strict=(HTTPS,))
     session_idle_minutes: int = setting(
         "SESSION_IDLE_MINUTES", "when an idle session ends, until the registry sets it itself",
         "15", whole(1, 24 * 60), read=_whole)
@@ -210,16 +266,25 @@ class Settings:
         of_suite("authority"), read=_folder)
     ca_url: str = setting(
         "CA_URL", "under which anybody reaches the revocation list and OCSP, as certificates name it",
-        read=_address)
+        read=_address, strict=(HTTPS,))
     assistant_port: int = setting(
         "ASSISTANT_PORT", "where pages find the USBKey assistant on their own machine",
         "17890", whole(1, 65535), read=_whole)
     demo_keys: Path = setting(
         "DEMO_KEYS", "folder of the demonstration's soft keys", of_suite("keys"), read=_folder)
+    without_tls: tuple[str, ...] = setting(
+        "WITHOUT_TLS", "database, mail: what production may reach over a network without TLS", "",
+        (lambda value, known: not {"database", "mail"}.issuperset(value),
+         "{name} 只能含 database、mail", "{name} may hold database and mail"), read=_names)
     mail_url: str = setting(
         "MAIL_URL", "smtp://user:password@host:587?tls=starttls (or implicit, off); off sends none",
         lambda known: "" if known.is_production else "mailbox", NEEDED_OR_OFF,
-        read=_mail, is_secret=True)
+        read=_mail, is_secret=True,
+        strict=((_mail_in_clear,
+                 "{name} 所连的邮件服务器 {found} 不用 TLS：请用 tls=starttls 或 implicit，"
+                 "确实不用的须写明 WITHOUT_TLS=mail",
+                 "{name} names a mail server, {found}, without TLS: use tls=starttls or implicit,"
+                 " or say WITHOUT_TLS=mail"),))
     mail_from: str = setting(
         "MAIL_FROM", "the address that mails come from",
         lambda known: "" if _is_sent(known.mail_url) else "registry@registry.example",
@@ -244,15 +309,15 @@ class Settings:
     database_url: str = setting(
         "DATABASE_URL", "the application's connection",
         lambda known: "" if known.is_production else embedded.ensure_running(known.folder).app,
-        ADDRESS, NEEDED, POSTGRESQL, read=_database, is_secret=True)
+        ADDRESS, NEEDED, POSTGRESQL, read=_database, is_secret=True, strict=(DATABASE_TLS,))
     database_owner_url: str = setting(
         "DATABASE_OWNER_URL", "the schema owner's connection, for `flask init`; empty where this machine"
         " does not migrate", lambda known: _owner(known), ADDRESS, POSTGRESQL,
-        (lambda value, known: known.is_production and value
+        (lambda value, known: known.is_production and value and known.database_url
          and make_url(value).username == make_url(known.database_url).username,
          "{name} 与 DATABASE_URL 不得使用同一数据库用户",
          "the application must not connect as the owner of the schema"),
-        read=_database, is_secret=True)
+        read=_database, is_secret=True, strict=(DATABASE_TLS,))
     # fmt: on
 
     @property
@@ -274,6 +339,13 @@ class Settings:
     def folder(self) -> Path:
         """Return the folder of this profile's data."""
         return folder_of(self.profile)
+
+    @property
+    def assistant_pairing(self) -> str:
+        """Return the pairing code of the assistant that `app.py` starts; "" where members start it."""
+        if self.is_production or self.cert_login != "agent":
+            return ""
+        return hmac.new(self.secret_key.encode(), b"pairing", "sha256").hexdigest()
 
     @property
     def cookie_secure(self) -> bool:
@@ -298,6 +370,7 @@ class Settings:
             "CA_URL": self.ca_url,
             "SITE_URL": self.site_url or f"https://{self.trusted_hosts[0]}",
             "ASSISTANT_URL": f"http://127.0.0.1:{self.assistant_port}",
+            "ASSISTANT_PAIRING": self.assistant_pairing,
             "SESSION_IDLE": timedelta(minutes=self.session_idle_minutes),
             "SESSION_ABSOLUTE": timedelta(hours=self.session_absolute_hours),
             "PERMANENT_SESSION_LIFETIME": timedelta(hours=self.session_absolute_hours),
@@ -382,24 +455,143 @@ FLASK_CONFIG: dict[str, Any] = {
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; starts the bundled PostgreSQL without a DATABASE_URL.
 
-    Raises ConfigurationError for invalid settings and, in production, for missing secrets.
+    Raises ConfigurationError for invalid settings and, in production, for missing secrets: there for
+    all at once, with their weaknesses.
     """
-    known = SimpleNamespace(environ=environ)
+    known = SimpleNamespace(environ=environ, is_production=False)
+    refused: list[str] = []
     for each in fields(Settings):
-        name, default = each.metadata["variable"], each.metadata["default"]
-        text = environ.get(name, "")
-        if not text.strip(" ,"):
-            text = default(known) if callable(default) else default
-        value = each.metadata["read"](text)
-        for is_wrong, chinese, english in each.metadata["rules"]:
-            if is_wrong(value, known):
-                told = {"name": name, "value": value, "known": known}
-                raise refusal(chinese.format(**told), english.format(**told))
+        try:
+            value = _read(each, known)
+        except ConfigurationError as error:
+            # Elsewhere at once: the next default may start a database.
+            if not known.is_production:
+                raise
+            refused.append(str(error))
+            value = each.metadata["read"]("")  # As unset, for the rules of others.
         setattr(known, each.name, value)
         if each.name == "profile":
             known.is_production, known.folder = value == "production", folder_of(value)
+    if refused:
+        raise ConfigurationError("\n".join([*refused, *weaknesses(known)]))
     del known.environ, known.is_production, known.folder
     return Settings(**vars(known))
+
+
+def _read(declared: Any, known: Any) -> Any:
+    name, default = declared.metadata["variable"], declared.metadata["default"]
+    text = known.environ.get(name, "")
+    if not text.strip(" ,"):
+        text = default(known) if callable(default) else default
+    value = declared.metadata["read"](text)
+    for message in _broken(declared.metadata["rules"], name, value, known):
+        raise ConfigurationError(message)
+    return value
+
+
+def _broken(rules: tuple[Rule, ...], name: str, value: Any, known: Any) -> Iterator[str]:
+    """Yield the messages of the rules that a value breaks."""
+    for is_wrong, chinese, english in rules:
+        if found := is_wrong(value, known):
+            told = {"name": name, "value": value, "known": known, "found": found}
+            yield str(refusal(chinese.format(**told), english.format(**told)))
+
+
+def weaknesses(settings: Any) -> list[str]:
+    """Return why valid settings do not do for production, in both languages; no secret is in it.
+
+    Commands run regardless, such as the one that changes keys.
+    """
+    found = [
+        message
+        for each in fields(Settings)
+        for message in _broken(
+            each.metadata["strict"],
+            each.metadata["variable"],
+            getattr(settings, each.name),
+            settings,
+        )
+    ]
+    return found + [str(each) for each in _weak_secrets(settings)]
+
+
+def _weak_secrets(settings: Any) -> Iterator[ConfigurationError]:
+    found = {name: secret for name, secret in _secrets(settings).items() if secret[0]}
+    for name, (secret, least) in found.items():
+        if (bits := strength(secret)) < least:
+            yield refusal(
+                f"{name} 的密钥或口令易猜（约 {bits} 比特，至少 {least}）："
+                "请用 python3 -c 'import secrets; print(secrets.token_hex(32))' 生成",
+                f"the secret of {name} is easy to guess (about {bits} bits, {least} are needed):"
+                " generate it by secrets.token_hex(32)",
+            )
+    for (one, (secret, _)), (other, (same, _)) in itertools.combinations(found.items(), 2):
+        if secret.casefold() == same.casefold():
+            yield refusal(
+                f"{one} 与 {other} 的密钥或口令相同：请各自生成",
+                f"{one} and {other} hold the same secret: generate one for each",
+            )
+
+
+def _secrets(settings: Any) -> dict[str, tuple[str, int]]:
+    """Return each secret and the bits that it needs: keys are generated, passwords may be shorter."""
+    keys = {
+        "SECRET_KEY": settings.secret_key,
+        "CERT_PROXY_SECRET": settings.cert_proxy_secret,
+        "SMS_KEY": settings.sms_key,
+    }
+    for key_id, key in settings.personal_data_keys:
+        keys[f"PERSONAL_DATA_KEY {key_id}"] = key
+    passwords = {
+        name: str(make_url(url).password or make_url(url).query.get("password", ""))
+        for name, url in (
+            ("DATABASE_URL", settings.database_url),
+            ("DATABASE_OWNER_URL", settings.database_owner_url),
+        )
+        if url
+    }
+    if settings.mail_url and _is_sent(settings.mail_url):
+        passwords["MAIL_URL"] = MailServer.read(settings.mail_url).password
+    return {name: (key, KEY_BITS) for name, key in keys.items()} | {
+        name: (password, PASSWORD_BITS) for name, password in passwords.items()
+    }
+
+
+KEY_BITS = 80  # Of 20,000 keys of 32 random hex digits none was estimated below 85.
+PASSWORD_BITS = 36  # Of 20,000 passwords of 16 random letters and digits none below 43.
+# A key that contains one of these was not generated; each counts as one character.
+WORDS = re.compile(
+    "password|passw0rd|secret|registry|production|carbon|changeme|change-me|example|letmein|admin"
+    "|qwerty|asdfgh|zxcvbn|welcome|test|demo|key|tanpaifang|zhongguo",
+    re.IGNORECASE,
+)
+
+
+def strength(secret: str) -> int:
+    """Estimate a secret's entropy in bits: distinct pieces, times the Shannon entropy of a character.
+
+    A word, what was there before and a run such as 4567 are one piece each.  Sentences are
+    overestimated; it finds what was typed, not what was badly generated.
+    """
+    secret = WORDS.sub("\0", secret)
+    place = pieces = 0
+    while place < len(secret):
+        place += _predictable(secret, place) or 1
+        pieces += 1
+    shares = [count / len(secret) for count in Counter(secret).values()]
+    return int(pieces * -sum(share * math.log2(share) for share in shares))
+
+
+def _predictable(secret: str, place: int) -> int:
+    """Return how many characters from a place on repeat earlier ones or go on in one step; 0 below 4."""
+    longest = 0
+    for end in range(place + 4, len(secret) + 1):
+        piece = secret[place:end]
+        steps = {ord(after) - ord(before) for before, after in itertools.pairwise(piece)}
+        if piece not in secret[: end - 1] and len(steps) > 1:
+            break
+        longest = end - place
+    return longest
 
 
 def _owner(known: Any) -> str:

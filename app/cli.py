@@ -26,6 +26,7 @@ from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
 from app.operations.applications import evidence
+from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people import certificates
@@ -35,6 +36,7 @@ from app.operations.records import calendar, clock, log, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
+from app.security import production
 from app.security.roles import ROLES
 from config import ConfigurationError
 
@@ -60,6 +62,7 @@ def register(app: Flask) -> None:
         seal_log,
         log_head,
         verify_log,
+        verify_installation,
         rotate_personal_data,
         new_command,
     ):
@@ -89,8 +92,13 @@ def _report_refusals(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_command("init")
 def init() -> None:
-    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat."""
+    """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat.
+
+    In production the database refuses unsigned acts from then on; a demonstration's is seeded first.
+    """
     installation.install()
+    if current_app.config["SETTINGS"].is_production:
+        installation.note_mode()
     click.echo("ready")
 
 
@@ -100,6 +108,7 @@ def seed() -> None:
     _require_demo()
     installation.install()
     click.echo("seeded" if demo.seed_once() else "there already")
+    installation.note_mode()
 
 
 @_command("demo-logins")
@@ -342,19 +351,36 @@ def log_head(folder: Path | None) -> None:
     help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
 )
 def verify_log(folder: Path | None, key: Path | None) -> None:
-    """Recompute the logs' chain and compare it with the heads; exit with 1 and name what is wrong."""
+    """Recompute the logs' chain and compare it with the heads, and verify every signature.
+
+    Exits with 1 and names what is wrong.
+    """
     folder = folder or _heads_folder()
     public_keys = [path.read_bytes() for path in ([key] if key else folder.glob("*.pub"))]
     heads, forged = log_heads.read(folder, *public_keys)
     report = log.verify_log(heads)
     for name in forged:
         report.add("log_head", f"{name}: the signature does not hold")
+    checked = verify_signatures(report)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
+    click.echo(f"signed_events: {checked.events}")
+    click.echo(f"signatures: {checked.signatures}")
     for fault in report.faults:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
     click.echo(f"faults: {report.totals.total()}")
     if not report.is_sound:
+        sys.exit(1)
+
+
+@_command("verify-installation")
+def verify_installation() -> None:
+    """Tell all for which production refuses to serve, every member's password tried; exit with 1."""
+    found = production.faults(current_app, demo.DEMO_PASSWORD, every_member=True)
+    for fault in found:
+        click.echo(f"FAULT {fault}", err=True)
+    click.echo(f"faults: {len(found)}")
+    if found:
         sys.exit(1)
 
 

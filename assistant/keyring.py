@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from app.pki.tokens import (
     TokenBackend,
     TokenCertificate,
     TryCounter,
+    serial_of,
     unlocked,
 )
 
@@ -70,8 +71,8 @@ class Held:
 
     @property
     def id(self) -> str:
-        """The fingerprint, as id in the window."""
-        return hashlib.sha256(self.key.der).hexdigest()
+        """The token and the fingerprint, as id in the window."""
+        return f"{self.token.id}:{hashlib.sha256(self.key.der).hexdigest()}"
 
     def sign(self, data: bytes) -> bytes:
         """Sign with the key of this certificate; the token is open."""
@@ -82,7 +83,7 @@ class Held:
 class MadeKey:
     """A new key, and its certificate request in PEM."""
 
-    label: str
+    token_id: str
     key_id: bytes
     csr: str
 
@@ -95,42 +96,44 @@ class Keyring:
     ) -> None:
         self._find_tokens, self._suite = find_tokens, suite
 
-    def certificates(self) -> list[dict[str, Any]]:
-        """Return each certificate for display."""
-        now = datetime.now(UTC)
-        return [_shown(held, now) for held in self._held()]
-
-    def tokens(self) -> list[dict[str, Any]]:
-        """Return each token for display."""
-        with _translated_errors():
-            return [
-                {"id": token.label, "name": token.label, "is_soft": _is_soft(token)}
-                for token in self._find_tokens()
-            ]
+    def show(self, now: datetime) -> dict[str, list[dict[str, Any]]]:
+        """Return the certificates and tokens present, for display.  Raises KeyRefused."""
+        shown: dict[str, list[dict[str, Any]]] = {"certificates": [], "tokens": []}
+        with LOCK, _translated_errors():
+            for token in self._find_tokens():
+                with suppress(TokenError):  # pulled out, or broken: the others are shown
+                    is_locked = token.tries_left() == 0
+                    held = [Held(token, key) for key in token.certificates()]
+                    shown["certificates"] += [_shown(each, now, is_locked) for each in held]
+                    shown["tokens"].append(_shown_token(token, is_locked))
+        return shown
 
     def sign(self, certificate_id: str, pin: str, content: bytes, at: datetime) -> bytes:
         """Return the detached signature over the content.  Raises KeyRefused."""
-        held = next((each for each in self._held() if each.id == certificate_id), None)
-        if held is None:
+        token = self._token(certificate_id.rpartition(":")[0])
+        with _translated_errors():
+            held = [Held(token, key) for key in token.certificates()]
+        chosen = next((each for each in held if each.id == certificate_id), None)
+        if chosen is None:
             raise KeyRefused("key_missing")
-        with _opened(held.token, pin):
-            return cms.sign(content, held, held.key.der, signed_at=at)
+        with _opened(token, pin):
+            return cms.sign(content, chosen, chosen.key.der, signed_at=at)
 
-    def change_pin(self, label: str, pin: str, new_pin: str) -> None:
+    def change_pin(self, token_id: str, pin: str, new_pin: str) -> None:
         """Change a token's PIN.  Raises KeyRefused."""
         with _translated_errors():
-            self._token(label).change_pin(pin, new_pin)
+            self._token(token_id).change_pin(pin, new_pin)
 
-    def make_key(self, label: str, pin: str, member_no: str) -> MadeKey:
+    def make_key(self, token_id: str, pin: str, member_no: str) -> MadeKey:
         """Generate a key in a token, and the request for its certificate.  Raises KeyRefused."""
-        token = self._token(label)
+        token = self._token(token_id)
         with _opened(token, pin):
             key = token.generate_key(self._suite.key_kind, label=member_no)
-            return MadeKey(label, key.key_id, request_for(token, key, member_no).decode())
+            return MadeKey(token_id, key.key_id, request_for(token, key, member_no).decode())
 
     def store_certificate(self, made: MadeKey, pin: str, text: str) -> None:
         """Store the certificate of a key on its token.  Raises KeyRefused."""
-        token = self._token(made.label)
+        token = self._token(made.token_id)
         try:
             certificate = x509.load_pem_x509_certificate(text.encode())
         except ValueError:
@@ -138,27 +141,24 @@ class Keyring:
         with _opened(token, pin):
             token.store_certificate(made.key_id, certificate.public_bytes(Encoding.DER))
 
-    def _held(self) -> list[Held]:
-        with _translated_errors():
-            return [
-                Held(token, key) for token in self._find_tokens() for key in token.certificates()
-            ]
-
-    def _token(self, label: str) -> TokenBackend:
+    def _token(self, token_id: str) -> TokenBackend:
         with _translated_errors():
             for token in self._find_tokens():
-                if token.label == label:
+                if token.id == token_id:
                     return token
         raise KeyRefused("token_absent")
 
 
-def usb_keys(module: str, labels: list[str], state: Path) -> Callable[[], list[TokenBackend]]:
-    """Return a function that lists the tokens of a driver, all or those with these labels."""
+def usb_keys(module: str, names: list[str], state: Path) -> Callable[[], list[TokenBackend]]:
+    """Return a function that lists the tokens of a driver, all or those with these serials or labels."""
     counter = TryCounter(state / TRIES_FILE)
 
     def find() -> list[TokenBackend]:
-        found = labels or _labels(module)
-        return [Pkcs11Token(module, label, counter) for label in found]
+        return [
+            Pkcs11Token(module, token.label, counter, serial_of(token))
+            for token in _present(module)
+            if not names or token.label in names or serial_of(token) in names
+        ]
 
     return find
 
@@ -193,13 +193,19 @@ def _replace_used_blank(blank: SoftwareToken) -> None:
         blank.initialize(FACTORY_PIN)
 
 
-def _labels(module: str) -> list[str]:
+def _present(module: str) -> list[pkcs11.Token]:
+    """Return the driver's tokens.  It is started anew: drivers may look for tokens then alone.
+
+    No session is lost, since each lives under the lock for one operation.
+    """
     with LOCK:
         try:
-            tokens = list(pkcs11.lib(module).get_tokens(token_flags=TokenFlag.TOKEN_INITIALIZED))
+            driver = pkcs11.lib(module)
+            driver.reinitialize()
+            tokens = list(driver.get_tokens(token_flags=TokenFlag.TOKEN_INITIALIZED))
         except pkcs11.PKCS11Error:
             raise KeyRefused("token_absent") from None
-        return sorted({token.label for token in tokens})
+        return sorted(tokens, key=lambda token: (token.label, serial_of(token)))
 
 
 @contextmanager
@@ -226,19 +232,33 @@ def _is_soft(token: TokenBackend) -> bool:
     return token.assurance == "soft"
 
 
-def _shown(held: Held, now: datetime) -> dict[str, Any]:
+def _shown_token(token: TokenBackend, is_locked: bool) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": _titled(token),
+        "is_soft": _is_soft(token),
+        "problem": "locked" if is_locked else "",
+    }
+
+
+def _titled(token: TokenBackend) -> str:
+    """Return a token's label, and its serial, which tells two of one label apart."""
+    return token.label if token.id == token.label else f"{token.label}（序列号 {token.id}）"
+
+
+def _shown(held: Held, now: datetime, is_locked: bool) -> dict[str, Any]:
     certificate = x509.load_der_x509_certificate(held.key.der)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     problem = "expired" if now > end else "not_yet" if now < start else ""
     return {
         "id": held.id,
-        "token": held.token.label,
+        "token": held.token.id,
         "name": _name(certificate.subject),
         "member_no": _member_no(certificate),
-        "problem": problem,
+        "problem": problem or ("locked" if is_locked else ""),
         "is_soft": _is_soft(held.token),
         "lines": [
-            f"会员编号 {_member_no(certificate) or '-'} · USBKey {held.token.label}"
+            f"会员编号 {_member_no(certificate) or '-'} · USBKey {_titled(held.token)}"
             f" · 有效期至 {end.astimezone():%Y-%m-%d}",
             f"颁发者 {_name(certificate.issuer)} · 序列号 {certificate.serial_number:X}",
         ],

@@ -1,4 +1,4 @@
-"""Kinds of applications and their types in Chinese; tools/words.py writes them."""
+"""Kinds of applications, their types, and roles in Chinese; tools/words.py writes them."""
 
 KINDS = {
     "account_opening": "开户",
@@ -46,4 +46,15 @@ CATEGORIES = {
         "judicial": "司法决定",
         "penalty": "处罚",
     },
+}
+ROLES = {
+    "enterprise": "重点排放单位",
+    "enterprise_maker": "重点排放单位经办",
+    "enterprise_checker": "重点排放单位复核",
+    "province": "省级主管部门",
+    "registry_maker": "注册登记管理机构（经办）",
+    "registry_checker": "注册登记管理机构（复核）",
+    "system_admin": "系统管理员",
+    "security_admin": "安全管理员",
+    "auditor": "审计员",
 }

@@ -1,27 +1,32 @@
 """The window's HTTP server: loopback only, its own page only, JSON only, nothing stored.
 
-The attacker is another page in the same browser.  So every request must have our own Host (against
-DNS rebinding), must come from our own window (Sec-Fetch-Site and Origin), and must carry the token
-of an open window.
+One attacker is another page in the same browser.  So every request must have our own Host (against
+DNS rebinding) and must come from our own window (Sec-Fetch-Site and Origin).  Another is any program
+of this computer, which can write all of these: a window is opened for a paired browser alone, and every
+further request carries the window's token.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import json
+import os
 import re
 import secrets
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from assistant import contents
+from assistant import clock, contents
 from assistant.keyring import KeyRefused, Keyring, MadeKey
+from assistant.pairing import Pairing
 
 PAGES = Path(__file__).resolve().parent / "pages"
 FILES = {"/popup.css": "text/css", "/popup.js": "text/javascript"}
@@ -56,6 +61,7 @@ class Window:
 
     opened: float
     request: contents.Request | None = None
+    ahead: timedelta = timedelta(0)  # how far this computer's clock is ahead of the site's
     made: MadeKey | None = None  # a key that awaits its certificate
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,16 +70,26 @@ class Server(ThreadingHTTPServer):
     """The assistant's server, with its open windows."""
 
     daemon_threads = True
+    request_queue_size = 128  # others may connect and say nothing; the window still gets through
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let others share the port
 
-    def __init__(self, port: int, keyring: Keyring, origins: frozenset[str]) -> None:
+    def __init__(
+        self, port: int, keyring: Keyring, origins: frozenset[str], pairing: Pairing
+    ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
-        self.keyring, self.origins = keyring, origins
+        self.keyring, self.origins, self.pairing = keyring, origins, pairing
         self.host = f"127.0.0.1:{self.server_address[1]}"
         self._windows: dict[str, Window] = {}
         self._lock = threading.Lock()
 
+    def server_bind(self) -> None:
+        """Bind the port for this program alone, which Windows has to be told."""
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        super().server_bind()
+
     def open_window(self) -> str:
-        """Return the token of a new window; drops the oldest of too many."""
+        """Return the token of a paired browser's new window; drops the oldest of too many."""
         token = secrets.token_urlsafe(32)
         now = time.monotonic()
         with self._lock:
@@ -99,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "USBKey"
     sys_version = ""
-    timeout = 30
+    timeout = 10
 
     def do_GET(self) -> None:
         """Serve the window and its two files."""
@@ -147,10 +163,11 @@ class Handler(BaseHTTPRequestHandler):
         page = (PAGES / "popup.html").read_text(encoding="utf-8")
         facts = {
             "nonce": nonce,
-            "token": self.server.open_window(),
+            "challenge": self.server.pairing.nonce,
             "origins": " ".join(sorted(self.server.origins)),
+            "code_file": self.server.pairing.place,
         }
-        page = re.sub(r"\{\{(\w+)\}\}", lambda place: facts[place[1]], page)
+        page = re.sub(r"\{\{(\w+)\}\}", lambda place: html.escape(facts[place[1]]), page)
         headers = {"Content-Security-Policy": POLICY.format(nonce=nonce)}
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(), headers)
 
@@ -161,6 +178,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, "foreign_page")
         if self._header("Origin") != f"http://{self.server.host}":
             raise Refused(HTTPStatus.FORBIDDEN, "foreign_page")
+        if self.path == "/window":
+            return self._send_json(HTTPStatus.OK, open_window(self.server, self._message()))
         window = self.server.window(self._header("X-Window"))
         action = ACTIONS.get(self.path)
         if action is None:
@@ -216,33 +235,53 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def open_window(server: Server, message: dict[str, Any]) -> dict[str, Any]:
+    """Return the token of a new window, for a browser that proves its pairing."""
+    proof = message.get("proof")
+    if not isinstance(proof, str) or not server.pairing.accepts(proof):
+        raise Refused(HTTPStatus.FORBIDDEN, "not_paired")
+    return {"token": server.open_window()}
+
+
 def take_request(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
     """Accept the window's one request; return its description and the certificates."""
+    try:
+        ahead = clock.ahead_of(message.pop("now", None))
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "malformed") from error
     request = contents.read(message, server.origins)
     with window.lock:
         if window.request is not None:
             raise Refused(HTTPStatus.CONFLICT, "one_request_a_window")
-        window.request = request
+        window.request, window.ahead = request, ahead
     return {
         "type": request.type,
         "title": contents.TITLES[request.type],
         "origin": request.origin,
         "blocks": contents.describe(request),
         "member_no": str(request.payload.get("member_no", "")),
+        "clock": clock.complaint(ahead),
         **list_keys(server, window, {}),
     }
 
 
 def list_keys(server: Server, window: Window, _message: dict[str, Any]) -> dict[str, Any]:
-    """Return the certificates and tokens present."""
+    """Return the certificates and tokens present; their dates are judged by the site's clock."""
     _request_of(window)
-    return {"certificates": server.keyring.certificates(), "tokens": server.keyring.tokens()}
+    try:
+        shown: dict[str, Any] = server.keyring.show(datetime.now(UTC) - window.ahead)
+    except KeyRefused as refusal:
+        # What is to be signed is shown all the same; the member may have the keys read again.
+        return {"certificates": [], "tokens": [], "problem": refusal.code}
+    return shown
 
 
 def sign(server: Server, window: Window, message: dict[str, Any]) -> dict[str, Any]:
     """Sign the window's request, once."""
     with window.lock:
         request = _request_of(window)
+        if clock.complaint(window.ahead):
+            return {"error": "clock_wrong"}
         at = datetime.now(UTC).replace(microsecond=0)
         content = request.content(at.isoformat())
         words = _word(message, "certificate"), _word(message, "pin")

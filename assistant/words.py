@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from assistant.kinds import CATEGORIES, KINDS
+from assistant.kinds import CATEGORIES, KINDS, ROLES
 
 # The types of content that may be signed, with the window's titles.
 TITLES = {
     "login": "登录",
     "submit": "提交申请",
     "review": "审核",
+    "withdraw": "撤回申请",
+    "act": "办理事项",
     "renew": "证书更新",
     "enrol": "申领证书",
 }
@@ -60,14 +62,37 @@ LABELS = {
     "proposal_sha256": "修改内容摘要（SHA-256）",
     "serial": "证书序列号",
     "request_sha256": "证书申请摘要（SHA-256）",
+    "act": "事项",
+    "values": "内容",
+    "parameter": "参数代码",
+    "title": "参数",
+    "value": "新值",
+    "effective_from": "启用日期",
+    "day": "日期",
+    "is_trading": "是否交易日",
+    "note": "备注",
+    "member": "会员编号",
+    "roles": "角色",
+    "is_allowed": "是否开通",
     "schema": "格式",
 }
 
+YES_NO = {"true": "是", "false": "否"}
 DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", "agree": "同意"}
 VALUES = {
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
     "kind": KINDS,
+    "act": {
+        "parameter.set": "设置系统参数",
+        "calendar.change": "修改交易日历",
+        "member.role": "修改角色",
+        "operator.role": "修改操作员职责",
+        "account.transfer_permission": "划转权限",
+    },
+    "is_trading": YES_NO,
+    "is_allowed": YES_NO,
+    "roles": ROLES,
 }
 PLACES = {key: place for place, key in enumerate(LABELS)}
 

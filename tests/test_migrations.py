@@ -150,15 +150,19 @@ FROZEN = {
     "sql/0003/drafts_down.sql": "68b4ad5fb5548c0b",
     "sql/0010/notices.sql": "15140f45cefc7a4e",
     "sql/0010/notices_down.sql": "8c35a6a5af13e097",
-    "versions/2026_11_30_notices_by_two.py": "42b3420176a9ef0e",
+    "versions/2026_11_30_notices_by_two.py": "532048f9df29fee2",
     "versions/2026_11_30_drafts.py": "a16433dba994461e",
     "versions/2026_11_30_reference_data.py": "b706902eee833cc3",
     "versions/2026_11_30_folded_names.py": "9ca846d88590d495",
     "versions/2026_11_30_seals.py": "082019015d771296",
     "versions/2026_11_30_the_first_schema.py": "e122dd7cb7328c25",
-    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
     "sql/0006/ties.sql": "6664e0e478976e2c",
     "sql/0006/ties_down.sql": "1f86b60605520920",
+    "sql/0007/down.sql": "5d57a23c18e88f84",
+    "sql/0007/kept.sql": "3974ea001b6d0719",
+    "sql/0007/signed.sql": "3d8f4e55f560e928",
+    "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
+    "versions/2026_11_30_ties.py": "c9ee05180c49586d",
 }
 
 

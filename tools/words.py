@@ -1,4 +1,4 @@
-"""Write assistant/kinds.py: kinds of applications and the types that come with them, in Chinese.
+"""Write assistant/kinds.py: kinds of applications, their types, and roles, in Chinese.
 
 The assistant runs without the registry on members' machines, and never takes labels from a page.
 
@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from app.domain.kinds import KINDS  # noqa: E402
 from app.installation.reference import CATEGORIES  # noqa: E402
+from app.security.roles import ROLES  # noqa: E402
 from tools import translations  # noqa: E402
 
 TARGET = ROOT / "assistant" / "kinds.py"
@@ -34,7 +35,7 @@ def main() -> None:
 def lines() -> Iterator[str]:
     """Yield the lines of the module."""
     known = {message.id: message.string for message in translations.catalogue() if message.id}
-    yield '"""Kinds of applications and their types in Chinese; tools/words.py writes them."""'
+    yield '"""Kinds of applications, their types, and roles in Chinese; tools/words.py writes them."""'
     yield ""
     yield "KINDS = {"
     for kind in KINDS.values():
@@ -46,6 +47,10 @@ def lines() -> Iterator[str]:
         for code, (name, _english) in values.items():
             yield f'        "{code}": "{name}",'
         yield "    },"
+    yield "}"
+    yield "ROLES = {"
+    for role in ROLES.values():
+        yield f'    "{role.code}": "{known[str(role.title)]}",'
     yield "}"
 
 

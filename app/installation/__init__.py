@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -20,6 +22,12 @@ from config import APP_ROLE, Settings, refusal
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _LOCK = 7260000
+_NOTE_MODE = text("""
+    INSERT INTO operating_mode (signs, is_production, after_event)
+    SELECT :signs, :production, (SELECT coalesce(max(id), 0) FROM application_event)
+     WHERE (SELECT (signs, is_production) FROM operating_mode ORDER BY id DESC LIMIT 1)
+           IS DISTINCT FROM (CAST(:signs AS boolean), CAST(:production AS boolean))
+""")
 
 
 def install() -> None:
@@ -29,6 +37,35 @@ def install() -> None:
     to do.  Raises ConfigurationError where the owner's URL is not configured.
     """
     settings = current_app.config["SETTINGS"]
+    with _owner(settings) as connection:
+        _migrate(connection)
+        _grant(connection, _app_role(settings))
+        sync_roles(connection)
+        routes.sync(connection)
+        calendar.seed(connection=connection)
+        connection.commit()
+        reference.seed()
+        db.session.commit()
+
+
+def note_mode() -> None:
+    """Write the operating mode where it differs from the configuration's; see `OperatingMode`.
+
+    Where acts are signed, the database refuses unsigned ones from now on: a demonstration is seeded
+    before.  Raises ConfigurationError where the owner's URL is not configured.
+    """
+    settings = current_app.config["SETTINGS"]
+    with _owner(settings) as connection:
+        # Nobody writes events meanwhile: later ones have higher numbers and obey the mode.
+        connection.execute(text("LOCK TABLE application_event IN SHARE ROW EXCLUSIVE MODE"))
+        values = {"signs": settings.cert_login != "off", "production": settings.is_production}
+        connection.execute(_NOTE_MODE, values)
+        connection.commit()
+
+
+@contextmanager
+def _owner(settings: Settings) -> Iterator[Connection]:
+    """Connect as the schema's owner, one at a time.  Raises ConfigurationError without a URL."""
     if not settings.database_owner_url:
         raise refusal(
             "缺少 DATABASE_OWNER_URL：安装和升级须用数据库所有者的连接",
@@ -40,14 +77,7 @@ def install() -> None:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             connection.commit()
             try:
-                _migrate(connection)
-                _grant(connection, _app_role(settings))
-                sync_roles(connection)
-                routes.sync(connection)
-                connection.commit()
-                calendar.seed()
-                reference.seed()
-                db.session.commit()
+                yield connection
             finally:
                 connection.rollback()
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})

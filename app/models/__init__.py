@@ -50,7 +50,7 @@ from app.models.member import (
 )
 from app.models.notice import Notice, NoticeChange, NoticeInstrument
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
-from app.models.parameter import Parameter
+from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
@@ -93,6 +93,7 @@ __all__ = [
     "Notice",
     "NoticeChange",
     "NoticeInstrument",
+    "OperatingMode",
     "OperationLog",
     "OutboxAttempt",
     "OutboxMessage",

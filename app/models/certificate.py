@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.models.ledger import TransactionId
 from app.models.member import Member
 
 
@@ -139,11 +140,12 @@ class Signature(Model):
     __table_args__ = (
         CheckConstraint("digest = encode(sha256(content), 'hex')", name="digest_is_the_contents"),
         CheckConstraint(
-            "purpose IN ('login', 'submit', 'review', 'renew', 'other')",
+            "purpose IN ('login', 'submit', 'review', 'withdraw', 'act', 'renew', 'other')",
             name="signature_purpose_known",
         ),
         Index("signature_certificate", "certificate_id", "id"),
-        Index("signature_digest", "digest"),
+        Index("signature_once", "digest", unique=True),
+        Index("signature_recorded", "recorded_xid"),
         {"extend_existing": True},
     )
 
@@ -158,6 +160,10 @@ class Signature(Model):
     signed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))  # as the signer claims
     recorded_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
+    )
+    # The recording transaction, set by the database: it is the one of the act.
+    recorded_xid: Mapped[int] = mapped_column(
+        TransactionId, server_default=text("pg_current_xact_id()")
     )
 
     certificate: Mapped[Certificate] = relationship()

@@ -1,4 +1,7 @@
-"""系统参数: values of app.domain.parameters with their effective day; append-only."""
+"""系统参数: values of app.domain.parameters with their effective day; append-only.
+
+And the operating mode (运行方式), which the schema's owner writes from the configuration.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from flask import current_app, g, has_request_context
 from flask_appbuilder import Model
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Date,
     DateTime,
     ForeignKey,
@@ -46,6 +50,21 @@ class Parameter(Model):
     effective_from: Mapped[date] = mapped_column(Date)
     reason: Mapped[str] = mapped_column(String(300))
     set_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    set_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class OperatingMode(Model):
+    """Whether acts are signed, and whether business follows the real clock; the last row holds.
+
+    Append-only.  ``after_event`` is the last event of an application before it held.
+    """
+
+    __tablename__ = "operating_mode"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    signs: Mapped[bool] = mapped_column(Boolean)
+    is_production: Mapped[bool] = mapped_column(Boolean)
+    after_event: Mapped[int] = mapped_column(BigInteger)
     set_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 

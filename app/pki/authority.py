@@ -281,6 +281,23 @@ def has_made(authority: Authority, crl: x509.CertificateRevocationList) -> bool:
     return named == _authority_id(key_in(authority.certificate))
 
 
+def require_list(authority: Authority, der: bytes, number: int) -> x509.CertificateRevocationList:
+    """Return a published revocation list.
+
+    Raises CertificateRefused, code ``crl``, unless the authority signed it with this number.
+    """
+    try:
+        listed = x509.load_der_x509_crl(der)
+        named = listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        spki = spki_in(authority.certificate)
+        suite_of(spki).verify(spki, listed.signature, listed.tbs_certlist_bytes)
+    except (SignatureRefused, ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        raise _certificate_refused("crl") from None
+    if named != number:
+        raise _certificate_refused("crl")
+    return listed
+
+
 def serial_asked_for(question: bytes) -> int | None:
     """Return the serial number that an OCSP request is about, or None where it cannot be read."""
     try:

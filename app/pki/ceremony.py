@@ -61,6 +61,7 @@ TOKEN = "REGISTRY-CA"  # noqa: S105 - a label
 ROOT_NAME = "全国碳排放权注册登记系统根证书"
 ISSUING_NAME = "注册登记系统签发机构"
 SEAL_NAME = "注册登记系统印章"
+DEMO_PREFIX = "演示"  # of an authority that nobody is to trust
 PASSING = {"socket", "lock", "softhsm2.conf"}  # made at each start
 
 
@@ -319,7 +320,7 @@ def _run(arguments: argparse.Namespace) -> None:
         renew(arguments.folder, arguments.root_key.read_bytes(), _passphrase(), now=now)
     elif arguments.command == "demo":
         suite = SUITES[arguments.suite]
-        establish_demo(arguments.folder, now=now, prefix="演示", suite=suite)
+        establish_demo(arguments.folder, now=now, prefix=DEMO_PREFIX, suite=suite)
     else:
         module = arguments.module or (softhsm_module() if arguments.softhsm else "")
         if not module and not arguments.files:

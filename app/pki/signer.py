@@ -373,12 +373,13 @@ def _bytes(coded: str) -> bytes:
 
 
 def _open_to(gid: int, folder: Path) -> None:
-    """Let a group reach the socket and read the certificates, and nothing else."""
+    """Let a group reach the socket and read the certificates and where the keys are, nothing else."""
     certificates = [*folder.glob("*.pem"), *folder.glob("former/*.pem")]
     for path, mode in (
         (folder, 0o750),
         (folder / "former", 0o750),
         (folder / "socket", 0o660),
+        (folder / "signer.json", 0o640),
         *((each, 0o640) for each in certificates),
     ):
         if path.exists():

@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_der_x509_certificate
 from flask_babel import lazy_gettext as _
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 from pkcs11 import exceptions as token_errors
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 from pkcs11.util.rsa import encode_rsa_public_key
@@ -79,6 +79,7 @@ class GeneratedKey:
 class TokenBackend(Protocol):
     """The interface of tokens.  All methods raise TokenError or its subclasses only."""
 
+    id: str  # unlike the label, no two tokens share it: the serial, or the folder of a soft key
     label: str
     assurance: str  # hard, or soft where keys can be copied
 
@@ -108,37 +109,51 @@ class TokenBackend(Protocol):
 
 
 class TryCounter:
-    """A counter of wrong PINs in a file.
+    """A counter of wrong PINs in a file, by the token's id.
 
     SoftHSM and simple USBKeys never lock.  A try is counted before it is made, so that killing the
-    process gives no free guess.
+    process gives no free guess.  Beside each count stands whether the token reported the wrong PIN, too.
     """
 
     def __init__(self, path: Path, limit: int = TRIES) -> None:
         self.path, self.limit = path, limit
 
     def left(self, name: str) -> int:
-        return max(0, self.limit - self._read().get(name, 0))
+        return max(0, self.limit - self._count(name)[0])
+
+    def is_reported(self, name: str) -> bool:
+        """Tell whether the token itself has reported a wrong PIN that is counted here."""
+        return self._count(name)[1]
 
     def spend(self, name: str) -> None:
         """Count one try.  Raises PinLocked where none is left."""
-        if self.left(name) == 0:
+        wrong, reported = self._count(name)
+        if wrong >= self.limit:
             raise PinLocked
-        self._write({**self._read(), name: self._read().get(name, 0) + 1})
+        self._write({**self._read(), name: (wrong + 1, reported)})
+
+    def note_reported(self, name: str) -> None:
+        """Note that the token reports the wrong PIN, too."""
+        self._write({**self._read(), name: (self._count(name)[0], True)})
 
     def reset(self, name: str) -> None:
-        """Reset the counter, after the right PIN."""
+        """Reset the counter, after the right PIN or an unlocking elsewhere."""
         self._write({key: count for key, count in self._read().items() if key != name})
 
-    def _read(self) -> dict[str, int]:
+    def _count(self, name: str) -> tuple[int, bool]:
+        try:
+            wrong, reported = self._read().get(name, (0, False))
+            return int(wrong), bool(reported)
+        except (ValueError, TypeError, OverflowError):  # damaged or tampered with
+            return self.limit, False
+
+    def _read(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self.path.read_text()))
         except FileNotFoundError:
             return {}
-        except ValueError:  # damaged or tampered with
-            raise PinLocked from None
 
-    def _write(self, counts: dict[str, int]) -> None:
+    def _write(self, counts: dict[str, Any]) -> None:
         write_private(self.path, json.dumps(counts).encode())
 
 
@@ -172,12 +187,13 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 class Pkcs11Token:
-    """A token behind a PKCS#11 driver: a member's USBKey, or the registry's own."""
+    """A token behind a PKCS#11 driver: a member's USBKey by its serial, the registry's own by its label."""
 
     assurance = "hard"
 
-    def __init__(self, module: str, label: str, counter: TryCounter) -> None:
-        self.module, self.label, self.counter = module, label, counter
+    def __init__(self, module: str, label: str, counter: TryCounter, serial: str = "") -> None:
+        self.module, self.label, self.counter, self.serial = module, label, counter, serial
+        self.id = serial or label
         self._session: Any = None
 
     def certificates(self) -> list[TokenCertificate]:
@@ -188,22 +204,28 @@ class Pkcs11Token:
 
     def tries_left(self) -> int:
         """Return how many wrong PINs it still takes."""
-        with LOCK:
-            return self.counter.left(self.label)
+        with _translated_errors():
+            token = self._token()
+            self._compare(token)
+            return self._left(token)
 
     def open(self, pin: str) -> None:
         """Unlock it."""
         with _translated_errors():
             self.close()  # a second login would succeed with any PIN
             token = self._token()
-            self.counter.spend(self.label)
+            self._compare(token)
+            if self._left(token) == 0:
+                raise PinLocked
+            self.counter.spend(serial_of(token))
             try:
                 self._session = token.open(rw=True, user_pin=_encodable(pin))
             except (token_errors.PinIncorrect, token_errors.PinInvalid, token_errors.PinLenRange):
-                raise self._wrong() from None
+                raise self._wrong(token) from None
             except token_errors.PinLocked:
+                self.counter.note_reported(serial_of(token))
                 raise PinLocked from None
-            self.counter.reset(self.label)
+            self.counter.reset(serial_of(token))
 
     def close(self) -> None:
         """Lock it again."""
@@ -276,10 +298,33 @@ class Pkcs11Token:
             self._open_session().set_pin(old, new)
 
     def _token(self) -> Any:
-        return pkcs11.lib(self.module).get_token(token_label=self.label)
+        driver = pkcs11.lib(self.module)
+        if self.serial:
+            return driver.get_token(token_serial=self.serial.encode("latin-1"))
+        return driver.get_token(token_label=self.label)
 
-    def _wrong(self) -> TokenError:
-        left = self.counter.left(self.label)
+    def _compare(self, token: Any) -> None:
+        """Compare the count, before a try, with what the token reports.
+
+        A count that the token had reported, too, ends when it reports nothing any more: somebody has
+        unlocked it, or entered the right PIN, elsewhere.
+        """
+        name, reports = serial_of(token), bool(token.flags & _WRONG_PINS)
+        if self.counter.is_reported(name):
+            if not reports:
+                self.counter.reset(name)
+        elif reports and 0 < self.counter.left(name) < self.counter.limit:
+            self.counter.note_reported(name)
+
+    def _left(self, token: Any) -> int:
+        """Return the tries left by our count, or fewer by the token's flags."""
+        if token.flags & TokenFlag.USER_PIN_LOCKED:
+            return 0
+        left = self.counter.left(serial_of(token))
+        return min(left, 1) if token.flags & TokenFlag.USER_PIN_FINAL_TRY else left
+
+    def _wrong(self, token: Any) -> TokenError:
+        left = self._left(token.slot.get_token())  # with its flags after the wrong PIN
         return PinIncorrect(left) if left else PinLocked()
 
     def _open_session(self) -> Any:
@@ -315,7 +360,7 @@ class SoftwareToken:
         if not is_demo:
             raise TokenError(_("A key in a file is for the demonstration only"), code="demo_only")
         self.folder, self.counter = folder, counter
-        self.label = folder.name
+        self.id = self.label = folder.name
         self._pin: str | None = None
 
     def certificates(self) -> list[TokenCertificate]:
@@ -488,9 +533,20 @@ _ABSENT = (
     token_errors.TokenNotPresent,
     token_errors.TokenNotRecognised,
     token_errors.DeviceRemoved,
+    token_errors.SessionHandleInvalid,  # sessions end with the token that is pulled out
     token_errors.SlotIDInvalid,
     token_errors.UserPinNotInitialized,
 )
+
+
+_WRONG_PINS = (
+    TokenFlag.USER_PIN_COUNT_LOW | TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED
+)
+
+
+def serial_of(token: Any) -> str:
+    """Return the serial of a driver's token, as text."""
+    return str(token.serial.decode("latin-1"))
 
 
 def _sha256(data: bytes) -> bytes:

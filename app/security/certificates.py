@@ -26,13 +26,14 @@ from sqlalchemy import delete, func, select
 from app.domain.errors import RuleError
 from app.extensions import db
 from app.models import Certificate, Challenge, Member
+from app.operations.people import signatures
 from app.pki import cms
 from app.pki.authority import Authority, Usage, require_usable
 from app.pki.canonical import canonical, one_line, parse
 from app.pki.errors import CertificateRefused, ContentInvalid, SignatureRefused
 from app.pki.signer import authority_of
 
-LIFETIME = {"login": timedelta(seconds=120), "sign": timedelta(minutes=15)}
+LIFETIME = {"login": timedelta(seconds=120), "sign": signatures.CHALLENGE_LIFE}
 VERSION = 1
 LARGEST_CONTENT = 2 * 1024 * 1024
 PARTS = {"v", "type", "origin", "challenge", "payload", "at"}
@@ -47,6 +48,9 @@ REASONS = {
     "expired": _("The certificate has expired"),
     "not_yet_valid": _("The certificate is not valid yet"),
     "usage": _("The certificate may not be used for this"),
+    "time": _(
+        "The clock of your computer is wrong by more than five minutes; set it and try again"
+    ),
 }
 
 
@@ -174,9 +178,9 @@ def verify_signed(
 ) -> Certificate:
     """Verify a member's signature and return its certificate.
 
-    `purpose` is login, submit, review or renew; `expected_payload` is built by the server from its
-    own rows.  To prevent replay, the content's challenge is used up first, unless the caller passes
-    it as `taken`.  Raises PkiError, whose `code` names the failed check.
+    `purpose` is login, submit, review, withdraw, act or renew; `expected_payload` is built by the
+    server from its own rows.  To prevent replay, the content's challenge is used up first, unless
+    the caller passes it as `taken`.  Raises PkiError, whose `code` names the failed check.
     """
     signed = _read(content)
     taken = taken or take(str(signed["challenge"]), "login" if purpose == "login" else "sign")
@@ -185,9 +189,11 @@ def verify_signed(
     _require(signed["challenge"] == taken.challenge and taken.member_id == member_id, "challenge")
     payload = canonical(signed["payload"])
     _require(payload == taken.payload == canonical(expected_payload), "other_content")
+    life = LIFETIME["login" if purpose == "login" else "sign"]
+    signatures.require_timely(signed_at(content), datetime.now(UTC), life)
     row = cms.verify(content, signature, _find_certificate).certificate
     # Signing in and renewing lock the member's row instead, which precedes certificates.
-    holds = purpose in ("submit", "review")
+    holds = purpose in ("submit", "review", "withdraw", "act")
     return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN, holds=holds)
 
 

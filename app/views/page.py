@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flask import request, url_for
@@ -17,6 +18,20 @@ from app.security.manager import permissions
 from app.views.chapters import MenuEntry
 
 
+@dataclass(frozen=True, slots=True)
+class SignedAct:
+    """An act of a page that its member signs, where acts are signed.
+
+    ``carry_out`` takes the values that were signed and returns what to tell; ``shown`` are the
+    values as (label, text).  ``permission`` is one of the page.
+    """
+
+    title: Any
+    permission: str
+    carry_out: Callable[[Mapping[str, Any], Actor], str]
+    shown: Callable[[Mapping[str, Any]], Sequence[tuple[Any, str]]]
+
+
 class Page(BaseView):
     """A page of the registry, with the declarations that belong to it.
 
@@ -29,6 +44,7 @@ class Page(BaseView):
     guide: ClassVar[Mapping[str, str]] = {}
     # By roles (app/security/roles.py), their permissions, without Flask-AppBuilder's "can_".
     grants: ClassVar[Mapping[str, str]] = {}
+    signed_acts: ClassVar[Mapping[str, SignedAct]] = {}  # by names of the operation log
     in_production = True  # False: only in the demonstration.
 
     def may(self, permission: str, page: str = "") -> bool:

@@ -2,7 +2,7 @@
    What is signed is laid out by the assistant from the content itself; texts are never read as HTML. */
 
 const ORIGINS = document.body.dataset.origins.split(" ").filter(Boolean);
-const TOKEN = document.body.dataset.token;
+const CHALLENGE = document.body.dataset.challenge; // of this start of the assistant, for the proof of pairing
 const at = (id) => document.getElementById(id);
 
 const MESSAGES = {
@@ -10,7 +10,10 @@ const MESSAGES = {
   pin_locked: () => "PIN码错误次数过多，USBKey已锁定。请联系注册登记管理机构解锁。",
   pin_refused: () => "新PIN码须为6至16位字母或数字，且不得使用出厂PIN码。",
   pin_factory: () => "",
-  token_absent: () => "没有读到USBKey。请插入后重试，并确认驱动已启动。",
+  token_absent: () => "没有读到所选的USBKey，可能已被拔出。请插入后再点“确定”，并确认驱动已启动。",
+  clock_wrong: () => "本机时间不正确（见上方说明），没有签名，也没有试PIN码。",
+  not_paired: () => "配对码不正确，请核对后重新填写。",
+  no_answer: () => "USBKey助手没有应答。请确认助手正在运行，再重新打开本窗口。",
   key_missing: () => "USBKey中没有该证书的密钥，请选择其他证书。",
   key_unusable: () => "该证书不能用于此项操作，请选择其他证书。",
   token: () => "USBKey没有完成操作，请重新插入后再试。",
@@ -23,6 +26,8 @@ const MESSAGES = {
 const GRAVE = ["unknown_site", "unknown_type", "malformed", "too_large", "window_expired"];
 
 let site = "";        // the origin of the page that asked, as the browser told it
+let asked = {};       // what it asked
+let token = "";       // of this window, given to a paired browser
 let type = "";
 let memberNo = "";
 let choices = [];
@@ -42,7 +47,16 @@ window.addEventListener("pagehide", () => { if (site && !isAnswered) answer({ as
 if (window.opener) window.opener.postMessage({ assistant: "ready" }, "*");
 else halt("请从全国碳排放权注册登记系统的页面中打开本窗口。");
 
-at("cancel").addEventListener("click", () => window.close());
+for (const button of document.querySelectorAll("[data-cancel]")) button.addEventListener("click", () => window.close());
+at("pair").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const error = await pair(at("code").value);
+  if (!error) return hand();
+  at("pair-message").hidden = false;
+  at("pair-message").textContent = textOf({ error });
+  at("code").setAttribute("aria-invalid", "true");
+  at("code").focus();
+});
 at("again").addEventListener("click", async () => showChoices(await call("/keys", {})));
 at("ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -51,8 +65,58 @@ at("ask").addEventListener("submit", (event) => {
 
 async function take(origin, request) {
   site = origin;
-  const { type, challenge, payload } = request ?? {};
-  const taken = await call("/request", { type, origin, challenge, payload });
+  const { type, challenge, payload, now = null, pairing } = request ?? {};
+  asked = { type, origin, challenge, payload, now };
+  if (!window.isSecureContext) return halt("此浏览器不能与USBKey助手配对，请换用当前版本的 Chrome、Edge 或 Firefox。");
+  const kept = await ofKeys("readonly", (keys) => keys.get("pairing"));
+  if (kept && !(await prove(kept))) return hand();
+  if (pairing && !(await pair(pairing))) return hand();
+  at("waiting").hidden = true;
+  at("pair").hidden = false;
+  at("code").focus();
+}
+
+/* Open the window with the assistant, which wants to see that this browser has its code; resolve to what was wrong. */
+async function prove(key) {
+  const proof = await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(CHALLENGE));
+  const digits = [...new Uint8Array(proof)].map((byte) => byte.toString(16).padStart(2, "0"));
+  const opened = await call("/window", { proof: digits.join("") });
+  token = opened.token ?? "";
+  return opened.error ?? "";
+}
+
+/* Try a code; the right one is kept as a key that no page can read out again. */
+async function pair(code) {
+  const letters = new TextEncoder().encode(String(code).toUpperCase().replace(/[^0-9A-Z]/g, ""));
+  if (!letters.length) return "not_paired";
+  const key = await crypto.subtle.importKey("raw", letters, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const error = await prove(key);
+  if (!error) await ofKeys("readwrite", (keys) => keys.put(key, "pairing"));
+  return error;
+}
+
+/* Ask the browser's store; where it keeps nothing, the code is asked for each time. */
+function ofKeys(mode, act) {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("usbkey-assistant");
+    opening.onupgradeneeded = () => opening.result.createObjectStore("keys");
+    opening.onerror = reject;
+    opening.onsuccess = () => {
+      try {
+        const transaction = opening.result.transaction("keys", mode);
+        const found = act(transaction.objectStore("keys"));
+        transaction.oncomplete = () => resolve(found.result);
+        transaction.onabort = reject;
+      } catch (error) {
+        reject(error);
+      }
+    };
+  }).catch(() => null);
+}
+
+async function hand() {
+  at("pair").hidden = true;
+  const taken = await call("/request", asked);
   if (taken.error) {
     answer({ assistant: "refused", error: taken.error });
     return halt(textOf(taken));
@@ -66,6 +130,8 @@ function show(taken) {
   at("title").textContent = taken.title;
   at("origin").textContent = taken.origin;
   at("blocks").replaceChildren(...taken.blocks.map(blockOf));
+  at("clock").textContent = taken.clock;
+  at("clock").hidden = !taken.clock;
   at("waiting").hidden = true;
   at("ask").hidden = false;
   showChoices(taken);
@@ -99,11 +165,13 @@ function column(text, scope) {
 /* Certificates to sign with; tokens to make a key on, when a certificate is applied for. */
 function showChoices(found) {
   if (found.error) return say(textOf(found));
+  say(found.problem ? textOf({ error: found.problem }) : "");
   choices = type === "enrol" ? found.tokens : found.certificates;
   // The member's own come first: others can be ticked, and the registry will refuse them.
   choices = [...choices].sort((one, other) => isForeign(one) - isForeign(other));
   at("list").replaceChildren(...choices.map(choiceOf));
   at("none").hidden = choices.length > 0;
+  at("confirm").disabled = false;
   at("soft").hidden = !choices.some((choice) => choice.is_soft);
   at("choices").querySelector("legend").textContent = type === "enrol" ? "请选择USBKey" : "请选择证书";
   at("list").querySelector("input:not(:disabled)")?.focus();
@@ -115,12 +183,12 @@ function choiceOf(choice, n) {
   Object.assign(input, { type: "radio", name: "choice", value: String(n), disabled: Boolean(choice.problem) });
   const words = element("span");
   words.append(element("b", "", choice.name));
-  if (choice.problem) words.append(element("em", "tag tag-red", { expired: "已过期", not_yet: "尚未生效" }[choice.problem] ?? "不可用"));
+  if (choice.problem) words.append(element("em", "tag tag-red", { expired: "已过期", not_yet: "尚未生效", locked: "已锁定" }[choice.problem] ?? "不可用"));
   else if (isForeign(choice)) words.append(element("em", "tag tag-amber", "与会员编号不符"));
   if (choice.is_soft) words.append(element("em", "tag tag-red", "软证书"));
   for (const line of choice.lines ?? []) words.append(element("small", "", line));
   label.append(input, words);
-  input.addEventListener("change", () => { at("pin").focus(); say(""); askNewPin(false); });
+  input.addEventListener("change", () => { at("confirm").disabled = false; at("pin").focus(); say(""); askNewPin(false); });
   return label;
 }
 
@@ -183,6 +251,7 @@ function refuse(refusal) {
   }
   if (refusal.error === "pin_locked") at("confirm").disabled = true;
   if (refusal.error.startsWith("pin_") && refusal.error !== "pin_refused") at("pin").value = "";
+  if (refusal.error === "clock_wrong") return say(textOf(refusal));
   return say(textOf(refusal), refusal.error === "pin_refused" ? at("new-pin") : at("pin"));
 }
 
@@ -209,12 +278,12 @@ async function call(path, message) {
   try {
     const response = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-Window": TOKEN },
+      headers: { "Content-Type": "application/json", "X-Window": token },
       body: JSON.stringify(message),
     });
     return await response.json();
   } catch {
-    return { error: "token" };
+    return { error: "no_answer" };
   }
 }
 
@@ -237,7 +306,7 @@ function say(text, field) {
 }
 
 function halt(text) {
-  at("ask").hidden = true;
+  at("ask").hidden = at("pair").hidden = true;
   at("waiting").hidden = false;
   at("waiting").querySelector("h1").textContent = "未签名";
   at("waiting-text").textContent = text;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import re
@@ -19,14 +20,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 from app.pki import authority as pki
 from app.pki.tokens import SoftwareToken, TokenBackend, TryCounter, unlocked
 from assistant.keyring import Keyring, demo_keys
+from assistant.pairing import Pairing
 from assistant.server import Server
-from tests.pki.conftest import softhsm
+from tests.pki.conftest import softhsm, usbkey
 from tests.security.certified import make_authority
 
-__all__ = ["softhsm"]  # a fixture, shared
+__all__ = ["softhsm", "usbkey"]  # fixtures, shared
 
 SITE = "https://registry.example"
 PIN = "1234"
+CODE = "WUHA-N234-5678-ABCD"
 MEMBER = "21042300007"
 CHALLENGE = "c" * 43
 LOGIN = {
@@ -76,14 +79,26 @@ class Caller:
         connection.close()
         return answer.status, dict(answer.getheaders()), text
 
-    def open_window(self) -> str:
-        """Open the window as a browser does, and return its token."""
+    def challenge(self) -> str:
+        """Open the window as a browser does, and return what its script is to prove the code on."""
         headers = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
         status, _headers, page = self.send("GET", "/ui", headers)
         assert status == 200
-        found = re.search(r'data-token="([^"]+)"', page)
+        found = re.search(r'data-challenge="([^"]+)"', page)
         assert found
         return found[1]
+
+    def pair(self, code: str = CODE) -> tuple[int, dict[str, Any]]:
+        """Open the window, and prove a code as its script does."""
+        key = code.replace("-", "").encode()
+        proof = hmac.new(key, self.challenge().encode(), "sha256").hexdigest()
+        return self.post("/window", {"proof": proof}, "")
+
+    def open_window(self) -> str:
+        """Open the window in a paired browser, and return its token."""
+        status, opened = self.pair()
+        assert status == 200, opened
+        return str(opened["token"])
 
     def headers(self, window: str, **changed: str | None) -> dict[str, str]:
         """Return the headers of the window's script, with changes; None removes one."""
@@ -134,12 +149,12 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Keyring], Caller]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
     """Return a function that starts an assistant with a keyring."""
     servers: list[Server] = []
 
-    def start(keyring: Keyring) -> Caller:
-        server = Server(0, keyring, frozenset({SITE}))
+    def start(keyring: Keyring, site: str = SITE, pairing: Pairing | None = None) -> Caller:
+        server = Server(0, keyring, frozenset({site}), pairing or Pairing(tmp_path, CODE))
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return Caller(server)

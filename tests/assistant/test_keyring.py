@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pkcs11
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.pki.tokens import Pkcs11Token, SoftwareToken, TryCounter
+from app.pki.tokens import Pkcs11Token, SoftwareToken, TryCounter, serial_of
 from assistant.__main__ import main
 from assistant.keyring import BLANK, Keyring, demo_keys, usb_keys
 from tests.assistant.conftest import LOGIN, MEMBER, PIN, Authority, Caller
@@ -51,7 +54,8 @@ def test_the_right_pin_gives_the_tries_back(caller):
 
 def test_there_is_always_a_blank_key_for_the_next_newcomer(keys_folder):
     def labels():
-        return [token["id"] for token in Keyring(demo_keys(keys_folder)).tokens()]
+        shown = Keyring(demo_keys(keys_folder)).show(datetime.now(UTC))
+        return [token["id"] for token in shown["tokens"]]
 
     authority = Authority()
     assert labels() == [MEMBER, "P42", BLANK]
@@ -69,8 +73,9 @@ def test_there_is_always_a_blank_key_for_the_next_newcomer(keys_folder):
 
 def test_a_certificate_that_is_not_there(caller):
     window, _shown = caller.window_showing()
-    message = {"certificate": "0" * 64, "pin": PIN}
-    assert caller.post("/sign", message, window)[1] == {"error": "key_missing"}
+    for token, error in ((MEMBER, "key_missing"), ("none", "token_absent"), ("", "token_absent")):
+        message = {"certificate": f"{token}:{'0' * 64}", "pin": PIN}
+        assert caller.post("/sign", message, window)[1] == {"error": error}
 
 
 def test_soft_keys_are_marked_and_for_the_demonstration_alone(
@@ -113,12 +118,12 @@ def test_the_factory_s_pin_must_be_changed_before_the_first_signature(
     authority.put_on(usb_key, MEMBER, "市场通测试030207")
     window, shown = usb_caller.window_showing()
     assert [(one["token"], one["is_soft"]) for one in shown["certificates"]] == [
-        (usb_key.label, False)
+        (serial_on(usb_key), False)
     ]
     assert usb_caller.post("/sign", order(shown, PIN), window)[1] == {"error": "pin_factory"}
 
     def change(pin: str, new_pin: str) -> dict[str, object]:
-        message = {"token": usb_key.label, "pin": pin, "new_pin": new_pin}
+        message = {"token": serial_on(usb_key), "pin": pin, "new_pin": new_pin}
         return usb_caller.post("/pin", message, window)[1]
 
     for weak in ("1234", "12345", "111111", "12345678901234567", "密码密码密码"):
@@ -143,8 +148,16 @@ def test_a_key_is_made_in_the_token_and_its_certificate_put_beside_it(
     usb_key.change_pin(PIN, "Wuhan2026")
     window, shown = usb_caller.window_showing(ENROL)
     assert shown["title"] == "申领证书"
-    assert shown["tokens"] == [{"id": usb_key.label, "name": usb_key.label, "is_soft": False}]
-    made = usb_caller.post("/enrol", {"token": usb_key.label, "pin": "Wuhan2026"}, window)[1]
+    serial = serial_on(usb_key)
+    assert shown["tokens"] == [
+        {
+            "id": serial,
+            "name": f"{usb_key.label}（序列号 {serial}）",
+            "is_soft": False,
+            "problem": "",
+        }
+    ]
+    made = usb_caller.post("/enrol", {"token": serial, "pin": "Wuhan2026"}, window)[1]
     request = x509.load_pem_x509_csr(made["csr"].encode())
     assert request.is_signature_valid
     spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -166,7 +179,7 @@ def test_a_key_is_made_in_the_token_and_its_certificate_put_beside_it(
 
 def test_a_key_is_made_only_where_a_certificate_is_applied_for(usb_caller, usb_key):
     window, _shown = usb_caller.window_showing()
-    message = {"token": usb_key.label, "pin": PIN}
+    message = {"token": serial_on(usb_key), "pin": PIN}
     assert usb_caller.post("/enrol", message, window) == (400, {"error": "unknown_type"})
     window, _shown = usb_caller.window_showing(ENROL)
     assert usb_caller.post("/enrol", message, window)[1] == {"error": "pin_factory"}
@@ -177,8 +190,14 @@ def test_a_key_is_made_only_where_a_certificate_is_applied_for(usb_caller, usb_k
 
 def test_without_a_driver_there_is_no_key(serve, tmp_path):
     caller = serve(Keyring(usb_keys(str(tmp_path / "none.so"), [], tmp_path)))
-    window = caller.open_window()
-    assert caller.post("/request", LOGIN, window)[1] == {"error": "token_absent"}
+    _window, shown = caller.window_showing()
+    assert (shown["certificates"], shown["tokens"]) == ([], [])
+    assert shown["problem"] == "token_absent"
+    assert shown["title"] == "登录"
+
+
+def serial_on(token: Pkcs11Token) -> str:
+    return serial_of(pkcs11.lib(MODULE).get_token(token_label=token.label))
 
 
 def usb_spki() -> bytes:

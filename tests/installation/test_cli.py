@@ -339,10 +339,26 @@ def test_demonstrations_are_not_for_production(cluster, seeded):
         assert DEMO_PASSWORD not in done.stdout
 
 
-def test_what_the_settings_lack_is_told_in_one_line(seeded):
+def test_what_the_settings_lack_is_told_at_once(seeded):
     done = seeded.run("verify-ledger", APP_PROFILE="production", SECRET_KEY="short")
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"Error: SECRET_KEY 须不少于32个字符。.*\n", done.stderr)
+    first, *others = done.stderr.splitlines()
+    assert first.startswith("Error: SECRET_KEY 须不少于32个字符。")
+    lacking = ("TRUSTED_HOSTS", "MAIL_URL", "MAIL_FROM", "SMS_URL", "SMS_KEY", "PERSONAL_DATA_KEY")
+    assert [next(name for name in lacking if name in line) for line in others] == list(lacking)
+
+
+def test_what_is_not_fit_for_production_is_listed(seeded):
+    done = seeded.run("verify-installation")
+    faults = [line for line in done.stderr.splitlines() if line.startswith("FAULT ")]
+    assert (done.returncode, done.stdout.strip()) == (1, f"faults: {len(faults)}")
+    for told in (
+        "SECRET_KEY 的密钥或口令易猜",
+        f"默认密码：{MEMBER} 等 ",
+        "生产环境不得关闭验证码",
+    ):
+        assert sum(told in line for line in faults) == 1, told
+    assert DEMO_PASSWORD not in done.stderr
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"request_no": "A1"}', "[1]", "\udcff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import stat
 from dataclasses import fields
 from datetime import timedelta
@@ -25,6 +26,19 @@ PRODUCTION = {
     "SMS_URL": "https://gateway.example/send",
     "SMS_KEY": "s" * 32,
     "TRUSTED_HOSTS": "registry.example",
+}
+STRICT = PRODUCTION | {
+    "DATABASE_URL": f"postgresql://registry_app:{secrets.token_hex(16)}@db/registry?sslmode=verify-full",
+    "DATABASE_OWNER_URL": f"postgresql://registry_owner:{secrets.token_hex(16)}@/registry",
+    "SECRET_KEY": secrets.token_hex(32),
+    "PERSONAL_DATA_KEY": f"2026a:{secrets.token_hex(32)},index:{secrets.token_hex(32)}",
+    "MAIL_URL": f"smtp://registry:{secrets.token_hex(16)}@mail.example:587",
+    "SMS_KEY": secrets.token_urlsafe(32),
+    "CERT_PROXY_SECRET": secrets.token_hex(16),
+    "CA_URL": "https://registry.example/ca",
+    "SITE_URL": "https://registry.example",
+    "TRUSTED_HOSTS": "registry.example,192.0.2.7",
+    "TRUSTED_PROXIES": "1",
 }
 DEMO = {"DATABASE_URL": APP, "DATABASE_OWNER_URL": OWNER, "SECRET_KEY": "k" * 32}
 
@@ -57,6 +71,17 @@ def test_a_certificate_is_asked_for_but_in_tests():
     assert load(DEMO | {"APP_PROFILE": "test", "CERT_LOGIN": "agent"}).cert_login == "agent"
     with pytest.raises(ConfigurationError, match="off in tests alone"):
         load(DEMO | {"CERT_LOGIN": "off"})
+
+
+def test_the_site_knows_the_pairing_code_of_its_own_assistant_alone():
+    agent = DEMO | {"APP_PROFILE": "test", "CERT_LOGIN": "agent"}
+    assert load(DEMO).assistant_pairing == load(agent).assistant_pairing != ""
+    assert load(DEMO | {"SECRET_KEY": "x" * 32}).assistant_pairing != load(DEMO).assistant_pairing
+    assert (
+        load(PRODUCTION).assistant_pairing
+        == load(DEMO | {"CERT_LOGIN": "mtls"}).assistant_pairing
+        == ""
+    )
 
 
 def test_each_suite_has_its_authority_and_keys(monkeypatch):
@@ -126,6 +151,146 @@ def test_production_refuses(change, message):
     with pytest.raises(ConfigurationError, match=message) as refused:
         load(PRODUCTION | change)
     assert "。" in str(refused.value)  # In Chinese and in English.
+
+
+def test_all_that_is_invalid_is_told_at_once_and_what_is_weak_besides():
+    wrong = {
+        "SECRET_KEY": "short",
+        "SMS_URL": "http://gateway.example",
+        "PORT": "0",
+        "SITE_URL": "http://r",
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        load(STRICT | wrong)
+    lines = str(refused.value).splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["SECRET_KEY", "PORT", "SMS_URL", "SITE_URL"]
+
+
+def test_the_demo_says_one_thing_and_starts_nothing(monkeypatch):
+    monkeypatch.setattr(config.embedded, "ensure_running", lambda folder: pytest.fail("started"))
+    with pytest.raises(ConfigurationError) as refused:
+        load({"SECRET_KEY": "short", "PORT": "0"})
+    assert str(refused.value).count("\n") == 0
+
+
+def test_generated_secrets_and_proven_addresses_are_strict_enough():
+    assert config.weaknesses(load(STRICT)) == []
+
+
+SAME = secrets.token_hex(32)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"SECRET_KEY": "k" * 40}, "SECRET_KEY 的密钥或口令易猜（约 0 比特"),
+        ({"SECRET_KEY": "0123456789abcdef" * 4}, "SECRET_KEY 的密钥"),
+        ({"SECRET_KEY": "registry-production-secret-key-2026"}, "SECRET_KEY 的密钥"),
+        ({"SMS_KEY": "change-me-" * 4}, "SMS_KEY 的密钥"),
+        ({"CERT_PROXY_SECRET": "qwertyuiop" * 4}, "CERT_PROXY_SECRET 的密钥"),
+        ({"PERSONAL_DATA_KEY": f"2026a:{'ab' * 32},index:{SAME}"}, "PERSONAL_DATA_KEY 2026a 的"),
+        ({"PERSONAL_DATA_KEY": f"2026a:{SAME},index:{'0' * 64}"}, "PERSONAL_DATA_KEY index 的"),
+        ({"DATABASE_URL": "postgresql://registry_app:Registry2026@/registry"}, "DATABASE_URL 的"),
+        (
+            {"DATABASE_OWNER_URL": "postgresql://registry_owner:12345678@/r"},
+            "DATABASE_OWNER_URL 的",
+        ),
+        (
+            {"DATABASE_URL": "postgresql:///r?user=registry_app&password=12345678"},
+            "DATABASE_URL 的",
+        ),
+        ({"MAIL_URL": "smtp://registry:mail2026@mail.example"}, "MAIL_URL 的"),
+        ({"SECRET_KEY": SAME, "SMS_KEY": SAME}, "SECRET_KEY 与 SMS_KEY 的密钥或口令相同"),
+        (
+            {"SECRET_KEY": SAME, "PERSONAL_DATA_KEY": f"a:{SAME.upper()},index:{SAME[::-1]}"},
+            "SECRET_KEY 与 PERSONAL_DATA_KEY a 的密钥或口令相同",
+        ),
+        (
+            {
+                "DATABASE_URL": f"postgresql://registry_app:{SAME}@/r",
+                "DATABASE_OWNER_URL": f"postgresql://registry_owner:{SAME}@/r",
+            },
+            "DATABASE_URL 与 DATABASE_OWNER_URL 的密钥或口令相同",
+        ),
+        ({"TRUSTED_HOSTS": "registry.example,*.example"}, "TRUSTED_HOSTS 含通配 *.example："),
+        ({"TRUSTED_HOSTS": ".example"}, "TRUSTED_HOSTS 含通配 .example："),
+        ({"HOST": "0.0.0.0"}, "HOST 为 0.0.0.0，而 TRUSTED_PROXIES 为 1"),  # noqa: S104
+        ({"HOST": "::"}, "HOST 为 ::，而 TRUSTED_PROXIES 为 1"),
+        (
+            {"SITE_URL": "http://registry.example"},
+            "SITE_URL 为 http://registry.example，须为 https",
+        ),
+        ({"SITE_URL": "registry.example"}, "SITE_URL 为 registry.example，须为 https"),
+        (
+            {"CA_URL": "http://registry.example/ca"},
+            "CA_URL 为 http://registry.example/ca，须为 https",
+        ),
+        (
+            {"MAIL_URL": "smtp://mail.example?tls=off"},
+            "MAIL_URL 所连的邮件服务器 mail.example 不用 TLS",
+        ),
+    ],
+)
+def test_production_is_told_of_every_weakness(change, told):
+    found = config.weaknesses(load(STRICT | change))
+    assert len(found) == 1, found
+    assert told in found[0]
+    assert "。" in found[0]
+    secret = [text for name, text in change.items() if name.endswith(("KEY", "SECRET"))]
+    assert not any(
+        text in found[0] for text in [*secret, SAME, "Registry2026", "12345678", "mail2026"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("@db/registry", "（db, sslmode=prefer）"),
+        ("@192.0.2.7/registry?sslmode=require", "（192.0.2.7, sslmode=require）"),
+        ("@127.0.0.1,db/registry", "（127.0.0.1,db, sslmode=prefer）"),
+        ("@/registry?host=db", "（db, sslmode=prefer）"),
+        ("@/registry?host=db:5432&host=127.0.0.1:5432", "（db,127.0.0.1, sslmode=prefer）"),
+        ("@127.0.0.1/registry?hostaddr=192.0.2.7", "（192.0.2.7, sslmode=prefer）"),
+        ("@db/registry?sslmode=verify-ca", ""),
+        ("@127.0.0.1:5432/registry", ""),
+        ("@[::1]/registry", ""),
+        ("@/registry?host=/run/postgresql", ""),
+        ("@/registry", ""),
+    ],
+)
+def test_a_database_over_the_network_proves_who_it_is(address, told):
+    password = secrets.token_hex(16)
+    change = {"DATABASE_URL": f"postgresql://registry_app:{password}{address}"}
+    found = config.weaknesses(load(STRICT | change))
+    assert [line.startswith("DATABASE_URL 所连的数据库") for line in found] == [True] * bool(told)
+    assert told in "".join(found)
+    assert password not in "".join(found)
+    assert config.weaknesses(load(STRICT | change | {"WITHOUT_TLS": "database"})) == []
+
+
+def test_what_the_environment_says_to_libpq_counts(monkeypatch):
+    local = STRICT | {
+        "DATABASE_URL": f"postgresql://registry_app:{secrets.token_hex(16)}@/registry"
+    }
+    monkeypatch.setenv("PGHOST", "db")
+    assert "sslmode=prefer" in config.weaknesses(load(local))[0]
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert config.weaknesses(load(local)) == []
+
+
+def test_mail_in_clear_is_allowed_on_this_machine_and_where_it_is_said():
+    near = STRICT | {"MAIL_URL": "smtp://127.0.0.1?tls=off"}
+    said = STRICT | {"MAIL_URL": "smtp://mail.example?tls=off", "WITHOUT_TLS": "mail"}
+    assert config.weaknesses(load(near)) == config.weaknesses(load(said)) == []
+    with pytest.raises(ConfigurationError, match="WITHOUT_TLS 只能含 database、mail"):
+        load(STRICT | {"WITHOUT_TLS": "mail,sms"})
+
+
+def test_generated_keys_are_never_taken_for_typed_ones():
+    assert all(config.strength(secrets.token_hex(16)) >= config.KEY_BITS for _ in range(200))
+    assert all(
+        config.strength(secrets.token_urlsafe(12)) >= config.PASSWORD_BITS for _ in range(200)
+    )
 
 
 def test_messages_go_where_they_are_told():

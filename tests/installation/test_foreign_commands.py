@@ -19,7 +19,8 @@ from app.web import create_app
 
 OURS = """
     init seed demo-logins add-member issue-codes clock settle-day exchange-transfer seal verify-ledger
-    worker publish-crl export-evidence seal-log log-head verify-log rotate-personal-data new
+    worker publish-crl export-evidence seal-log log-head verify-log verify-installation
+    rotate-personal-data new
 """.split()
 REFUSED = [
     *(f"fab {name}" for name in """

@@ -74,3 +74,27 @@ def test_a_cancellation_is_signed_submitted_and_signed_off(demo_site, visit, alb
 
     applicant.goto(f"/voluntary-cancellations/?number={number}")
     expect(applicant.locator("tbody")).to_contain_text("已通过")
+
+
+def test_a_parameter_is_signed_before_it_is_set(demo_site, visit, album):
+    administrator = visit(demo_site)
+    sign_in(administrator, demo_site, "S0001")
+    administrator.goto("/parameters/transfer_cut_off/edit")
+    administrator.get_by_label("新值").fill("14:30")
+    administrator.get_by_label("原因").fill("交易时间调整")
+    administrator.get_by_role("button", name="保存").click()
+    administrator.get_by_role("dialog").get_by_role("button", name="保存").click()
+
+    expect(administrator.get_by_role("heading", level=1)).to_have_text("签署变更")
+    expect(administrator.locator("main")).to_contain_text("14:30")
+    expect(administrator.locator("main")).to_contain_text("未签名则不作变更")
+    album.take(administrator, "signing-setting", everyway=True)
+    with administrator.expect_popup() as opened:
+        administrator.get_by_role("button", name="签名", exact=True).click()
+    window = opened.value
+    window.get_by_role("radio").first.wait_for()
+    expect(window.locator("#blocks")).to_contain_text("设置系统参数")
+    expect(window.locator("#blocks")).to_contain_text("14:30")
+    album.take(window, "assistant-setting", whole=True)
+    confirm(window, "S0001")
+    expect(administrator.locator("main")).to_contain_text("14:30")

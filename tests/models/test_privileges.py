@@ -34,6 +34,7 @@ APPEND_ONLY = (
     "signature_event",
     "crl",
     "announcement_reading",
+    "operating_mode",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
@@ -230,7 +231,7 @@ def test_a_final_application_never_changes(cluster, attempt, final):
         connection.execute("SET session_replication_role = replica")
         connection.execute("UPDATE application SET status = %s, refusal = 'why'", [final])
 
-    for change in ("status = 'draft'", "account_id = 1", "posting_id = NULL", "kind = 'x'"):
+    for change in ("status = 'draft'", "step = 9", "posting_id = NULL", "reason = 'x'"):
         error = attempt(f"UPDATE application SET {change}")
         assert error.diag.constraint_name == "final_states_stay"
 

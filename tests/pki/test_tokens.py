@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import pkcs11
 import pytest
 
 from app.pki import cms
@@ -19,7 +20,7 @@ from app.pki.errors import (
     TokenError,
 )
 from app.pki.suites import INTL
-from app.pki.tokens import Pkcs11Token, SoftwareToken, TryCounter, unlocked
+from app.pki.tokens import Pkcs11Token, SoftwareToken, TryCounter, serial_of, unlocked
 from tests.pki.conftest import MODULE, person
 
 PIN = "1234"
@@ -136,9 +137,12 @@ def test_a_counter_that_was_tampered_with_locks(usbkey, tmp_path):
     (tmp_path / "tries").write_text("{")
     with pytest.raises(PinLocked):
         usbkey.open(PIN)
-    (tmp_path / "tries").write_text(json.dumps({usbkey.label: 5}))
-    with pytest.raises(PinLocked):
-        usbkey.open(PIN)
+    serial = serial_of(pkcs11.lib(MODULE).get_token(token_label=usbkey.label))
+    for count in ([5, False], [999, 0], "text", [], 5):
+        (tmp_path / "tries").write_text(json.dumps({serial: count}))
+        with pytest.raises(PinLocked):
+            usbkey.open(PIN)
+        assert usbkey.tries_left() == 0
 
 
 def test_an_open_token_still_asks_for_the_right_pin(token):
@@ -187,8 +191,6 @@ def test_an_absent_token_driver_and_file_are_said_in_words(softhsm, tmp_path):
 
 def test_a_token_pulled_out_between_listing_and_signing(usbkey, tmp_path):
     import shutil
-
-    import pkcs11
 
     with unlocked(usbkey, PIN):
         made = usbkey.generate_key()

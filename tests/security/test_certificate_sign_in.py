@@ -104,6 +104,17 @@ def test_number_password_certificate_and_pin_open_a_session(browser, holder, cou
     assert count(Challenge) == 0
 
 
+def test_the_pairing_code_is_told_after_the_password_alone(browser, holder, app, monkeypatch):
+    """The demonstration's pages hand it to the assistant's window; other programs see public pages only."""
+    monkeypatch.setitem(app.config, "ASSISTANT_PAIRING", "the-code")
+    for public in ("/login/", "/certificate/", STEP):
+        assert "the-code" not in browser.get(public, follow_redirects=True).text
+    step_of(browser)
+    assert '<meta name="usbkey-pairing" content="the-code">' in browser.get(STEP).text
+    monkeypatch.setitem(app.config, "ASSISTANT_PAIRING", "")
+    assert "usbkey-pairing" not in browser.get(STEP).text
+
+
 def test_the_password_alone_opens_nothing(browser, holder, count):
     browser.sign_in()
     assert not browser.is_signed_in()

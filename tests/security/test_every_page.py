@@ -20,26 +20,27 @@ from tests.factories import nothing_moves
 from tests.views.frame.test_url_map import addresses_with_rules
 from tests.views.world import list_pages, restored_world
 
-# What a name or a reason may hold: markup, templates, formats, an override of direction, a formula.
-HOSTILE = [
-    "<img src=x onerror=alert(1)>",
-    "{{7*1234567}}",
-    "%s",
-    "%(name)s{0}",
-    "\u202e甲",
-    "=cmd|'/C calc'!A0",
-    "'); DROP TABLE account; --",
-]
+# What a name or a reason may hold: a formula first, markup, templates, formats, an override of
+# direction.  All in one: each of them does its harm in company, too.
+HOSTILE = (
+    "=cmd|'/C calc'!A0<img src=x onerror=alert(1)>{{7*1234567}}%s%(name)s{0}\u202e甲"
+    "'); DROP TABLE account; --"
+)
 # How Flask-AppBuilder's lists would filter and order by any column.
 STRANGE = [
-    {"_flt_0_password": "x"},
-    {"_flt_0_created_by.password": "scrypt"},
-    {"_flt_99_name": "x"},
-    {"_oc_MemberView": "password", "_od_MemberView": "asc"},
-    {"order_column": "password", "order_direction": "asc; DROP TABLE account"},
+    {
+        "_flt_0_password": "x",
+        "_flt_0_created_by.password": "scrypt",
+        "_flt_99_name": "x",
+        "_oc_MemberView": "password",
+        "_od_MemberView": "asc",
+        "order_column": "password",
+        "order_direction": "asc; DROP TABLE account",
+        "psize_MemberView": "100000",
+        "page_MemberView": "-1",
+    },
     {"sort": "password"},
     {"sort": "(SELECT 1)"},
-    {"psize_MemberView": "100000", "page_MemberView": "-1"},
 ]
 QUANTITIES = [
     "0", "-1", "1e9", "0.5", "1e2", "１００", "1,000", "NaN", "Infinity", "-Infinity", str(2**63),
@@ -70,9 +71,11 @@ class Reader(HTMLParser):
             self.faults.append(tag)
 
 
-def pages(app, browser):
+def pages(app, browser, *, with_exports=True):
     """Yield path and answer of every page without a parameter that the browser's member opens."""
     for method, path, endpoint, rule in addresses_with_rules(app):
+        if path.endswith((".csv", ".xlsx")) and not with_exports:
+            continue
         if method == "GET" and "<" not in rule and not endpoint.endswith((".wav", ".png")):
             yield path, browser.get(path)
 
@@ -81,7 +84,7 @@ def pages(app, browser):
 def test_every_page_carries_the_policy_and_keeps_to_it(app, world, sign_in, role):
     browser = sign_in(world.member_of(role))
     seen = 0
-    for path, response in pages(app, browser):
+    for path, response in pages(app, browser, with_exports=role == ROLES[0]):
         policy = response.headers["Content-Security-Policy"]
         assert "script-src 'self' 'nonce-" in policy, path
         assert "object-src 'none'" in policy, path
@@ -103,8 +106,8 @@ def test_the_reader_finds_what_the_policy_stops():
     assert len(reader.faults) == 4
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_words_stay_words_on_every_page_and_in_every_file(app, world, sign_in, name):
+def test_hostile_words_stay_words_on_every_page_and_in_every_file(app, world, sign_in):
+    name = HOSTILE
     with transaction():
         db.session.execute(
             update(Account).where(Account.id == world.a.account.id).values(name=name)

@@ -139,7 +139,7 @@ def signed_in(browser, keyring: Keyring, change=lambda content, signature: (cont
     content = content_of(
         json.loads(unescape(re.search(r'data-certificate-step="([^"]+)"', page)[1]))
     )
-    (shown,) = keyring.certificates()
+    (shown,) = keyring.show(datetime.now(UTC))["certificates"]
     assert (shown["member_no"], shown["problem"]) == (ENTERPRISE, "")
     signature = keyring.sign(shown["id"], PIN, content, datetime.now(UTC))
     content, signature = change(content, signature)

@@ -315,7 +315,7 @@ def test_one_signature_decides_on_many(signing, sign_in, operator, officer, plan
 
 
 def test_a_manifest_of_many_runs_as_a_job_that_compares_each_again(
-    signing, sign_in, operator, officer, plant, cea, key_of, monkeypatch
+    signing, sign_in, operator, officer, plant, cea, key_of, monkeypatch, tamper
 ):
     """Items changed after the signature are skipped and reported."""
     monkeypatch.setattr("app.views.applications.signing.JOB_FROM", 2)
@@ -330,10 +330,7 @@ def test_a_manifest_of_many_runs_as_a_job_that_compares_each_again(
     step = step_of(browser.get(answer.location).text)
     done = browser.post(answer.location, data=signed(key, step))
     assert "/jobs/" in done.location
-    with transaction():
-        db.session.execute(
-            db.text("UPDATE application SET reason = '其他' WHERE id = :id"), {"id": made[0]}
-        )
+    tamper("UPDATE application SET reason = '其他' WHERE id = %(id)s", made[0])
 
     job = int(done.location.rpartition("/")[2])
     while not jobs.advance(job, now=clock.now()):
@@ -401,7 +398,7 @@ def test_a_changed_byte_in_any_file_of_the_evidence_fails(bundle):
     assert {path.name for path in files} == {
         "01-submit.json", "01-submit.p7s", "01-submit.certificate.pem", "01-submit.crl.pem",
         "02-approve.json", "02-approve.p7s", "02-approve.certificate.pem", "02-approve.crl.pem",
-        "01-submit.application.json", "chain.pem", "说明.txt",
+        "01-submit.application.json", "chain.pem", "events.txt", "说明.txt",
     }  # fmt: skip
     for path in files:
         whole = path.read_bytes()
@@ -487,13 +484,12 @@ def test_each_submission_is_kept_as_it_was_signed_then(
     ids=["reason", "name"],
 )
 def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
-    signing, submit, decide, cea, tmp_path, changed, code, monkeypatch
+    signing, submit, decide, cea, tmp_path, changed, code, monkeypatch, tamper
 ):
     """Database and program were manipulated; a changed name is legitimate."""
     monkeypatch.setattr(evidence, "altered", lambda ids: set())
     made = submit(cea)
-    with transaction():
-        db.session.execute(db.text(f"UPDATE {changed}"))
+    tamper(f"UPDATE {changed}", made.id)
     decide(made.id, "approve")
 
     evidence.export(made.number, tmp_path / "证据")
@@ -567,6 +563,122 @@ def test_a_job_refuses_it_too_and_another_name_is_no_other_content(
 def statuses(*made: Application) -> list[str]:
     db.session.rollback()
     return [db.session.get_one(Application, each.id).status for each in made]
+
+
+def test_an_event_without_a_signature_fails_the_evidence(bundle, tamper, tmp_path):
+    """Inserted past all triggers, or a line of the list left out."""
+    number = db.session.scalars(select(Application.number)).one()
+    tamper(
+        "WITH mode AS (INSERT INTO operating_mode (signs, is_production, after_event)"
+        " VALUES (true, false, 0))"
+        " INSERT INTO application_event (application_id, action, at, member_id, status)"
+        " SELECT application_id, 'approve', now(), member_id, status FROM application_event"
+        "  WHERE action = 'approve'",
+        0,
+    )
+    db.session.rollback()
+    evidence.export(number, tmp_path / "缺")
+    (gap,) = complaints(tmp_path / "缺")
+    assert gap.startswith("FAILED approve")
+    assert gap.endswith("没有签名")
+
+    script, listed = bundle / "verify.sh", bundle / "events.txt"
+    kept = [line for line in script.read_text().splitlines() if not line.startswith("same '")]
+    script.write_text("\n".join(kept))
+    assert verify(bundle) == 0
+    listed.write_text(listed.read_text().replace("approve registry", "send_back registry"))
+    assert verify(bundle) == 1
+
+
+def test_a_withdrawal_is_signed_like_a_submission(
+    signing, submit, sign_in, operator, key_of, plant, cea, tmp_path
+):
+    made = submit(cea, 500)
+    browser, key = sign_in(operator), key_of(operator)
+    place = browser.post(f"/voluntary-cancellations/{made.id}/withdraw").location
+    assert (status(), quantity(plant, cea)) == ("in_review", 2500)
+    page = browser.get(place).text
+    assert "未签名则不撤回" in page
+    assert step_of(page)["type"] == "withdraw"
+    answer = browser.post(place, data=signed(key, step_of(page)))
+
+    assert answer.location.endswith(f"/voluntary-cancellations/{made.id}")
+    assert (status(), quantity(plant, cea)) == ("withdrawn", 3000)
+    evidence.export(made.number, tmp_path / "证据")
+    assert verify(tmp_path / "证据") == 0
+    assert "withdraw" in (tmp_path / "证据" / "events.txt").read_text()
+
+
+def test_a_withdrawal_that_a_rule_refuses_is_not_signed_in_vain(
+    signing, submit, decide, sign_in, operator, cea
+):
+    made = submit(cea)
+    decide(made.id, "approve")
+    answer = sign_in(operator).post(f"/voluntary-cancellations/{made.id}/withdraw")
+    assert answer.location.endswith(f"/voluntary-cancellations/{made.id}")
+    assert db.session.scalar(select(func.count()).select_from(Challenge)) == 0
+
+
+def test_who_signs_by_a_wrong_clock_is_told_so(signing, sign_in, operator, cea, key_of):
+    browser, key = sign_in(operator), key_of(operator)
+    place = ask(browser, cea)
+    at = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    sent = signed(key, step_of(browser.get(place).text), at=at)
+    assert "与登记系统相差超过 5 分钟" in browser.post(place, data=sent, follow_redirects=True).text
+    assert status() == "draft"
+
+
+SETTINGS = {
+    "parameter": (
+        "system_admin",
+        "/parameters/transfer_cut_off/edit",
+        {"value": "14:30", "effective_from": "2026-11-23", "reason": "交易时间调整"},
+        "SELECT value FROM parameter",
+        "14:30",
+    ),
+    "calendar": (
+        "system_admin",
+        "/calendar/2026-11-23/edit",
+        {"note": "临时休市"},
+        "SELECT note FROM trading_day WHERE day = '2026-11-23'",
+        "临时休市",
+    ),
+    "role": (
+        "security_admin",
+        "/members/{officer}/role",
+        {"role": "registry_maker"},
+        "SELECT r.name FROM ab_user_role u JOIN ab_role r ON r.id = u.role_id"
+        " WHERE u.user_id = {officer}",
+        "registry_maker",
+    ),
+}
+
+
+@pytest.mark.parametrize(("role", "page", "sent", "query", "expected"), SETTINGS.values(),
+                         ids=SETTINGS)  # fmt: skip
+def test_settings_are_signed_before_they_change(
+    signing, sign_in, officer, key_of, role, page, sent, query, expected
+):
+    def found():
+        db.session.rollback()
+        return db.session.scalar(db.text(query.format(officer=officer.id)))
+
+    administrator = factories.member(role)
+    browser, key = sign_in(administrator), key_of(administrator)
+    place = browser.post(page.format(officer=officer.id), data=sent).location
+    assert "/signing/" in place
+    before = found()
+    assert before != expected
+    shown = browser.get(place).text
+    assert "未签名则不作变更" in shown
+    wrong = signed(key, step_of(shown) | {"payload": {"schema": "act/1"}})
+    browser.post(place, data=wrong)
+    assert found() == before
+
+    place = browser.post(page.format(officer=officer.id), data=sent).location
+    browser.post(place, data=signed(key, step_of(browser.get(place).text)))
+    assert found() == expected
+    assert db.session.scalars(select(Signature.purpose)).all() == ["act"]
 
 
 def test_what_nobody_signed_is_not_called_sound(signing, operator, cea, tmp_path):

@@ -19,5 +19,6 @@ def test_every_test_that_the_page_names_exists():
 
 def test_every_attack_has_a_test():
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    attacks = [row for row in rows if row != "| attack | test |"]
+    heads = ("| attack | test |", "| tried | what becomes of it | test |")
+    attacks = [row for row in rows if row not in heads]
     assert [row for row in attacks if "::test_" not in row] == []

@@ -19,10 +19,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from flask_babel import gettext as _
-from sqlalchemy import BigInteger, String, select
+from sqlalchemy import BigInteger, String, select, text
 
 from app.domain.errors import NotFound
-from app.domain.workflow import Action
+from app.domain.kinds import KINDS
+from app.domain.workflow import Action, Party
 from app.extensions import db
 from app.models import (
     Application,
@@ -33,12 +34,16 @@ from app.models import (
     Signature,
     SignatureEvent,
 )
-from app.operations.people import certificates
+from app.operations.people import certificates, signatures
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 from app.pki.canonical import canonical, one_line, parse
+from app.pki.errors import PkiError
 
 SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
+WITHDRAWAL = "withdrawal/1"
+# What machines submit; the database has the same names (sql/0007/signed.sql).
+MACHINE_KINDS = [kind.code for kind in KINDS.values() if kind.started_by is Party.EXCHANGE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,11 @@ def review(
         "comment": one_line(comment),
         **_items(found),
     }
+
+
+def withdrawal(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
+    """Return the payload for 撤回: one manifest for any number of applications."""
+    return {"schema": WITHDRAWAL, **_person(actor), **_items(found)}
 
 
 def contents(ids: Sequence[int]) -> dict[int, Content]:
@@ -185,32 +195,57 @@ def cover(
 
 
 def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
-    """Return the contents of those applications that still match the signed manifest."""
+    """Return the contents of those applications that still match the signed manifest.
+
+    Left out are those that the signature covers already: it decides on each once.
+    """
     signed = parse(db.session.get_one(Signature, signature_id).content)["payload"]["items"]
     digests = {item["number"]: item["sha256"] for item in signed}
+    covered = set(
+        db.session.scalars(
+            select(ApplicationEvent.application_id)
+            .join(SignatureEvent, SignatureEvent.application_event_id == ApplicationEvent.id)
+            .where(SignatureEvent.signature_id == signature_id)
+        )
+    )
     return {
         id_: content
         for id_, content in contents(ids).items()
-        if digests.get(content.values["number"]) == content.item["sha256"]
+        if id_ not in covered and digests.get(content.values["number"]) == content.item["sha256"]
     }
 
 
 def altered(ids: Sequence[int]) -> set[int]:
     """Return the applications whose content differs from that signed on their last submission.
 
-    Names are ignored, since enterprises may be renamed, and so are unsigned submissions.
+    So do those whose signature is not valid.  Names are ignored, since enterprises may be renamed,
+    and so are unsigned submissions.
     """
-    signed = {row.id: row.content for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
+    signed = {row.id: row for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
     if not signed:
         return set()
+    forged = _invalid({row.signature_id for row in signed.values()})
     return {
         id_
         for id_, content in contents(list(signed)).items()
-        if not _alike(content.text.decode(), signed[id_])
+        if signed[id_].signature_id in forged
+        or not alike(content.text.decode(), signed[id_].content)
     }
 
 
-def _alike(one: str, other: str) -> bool:
+def _invalid(ids: set[int]) -> set[int]:
+    """Return the signatures, by id, that do not hold."""
+    found: set[int] = set()
+    lists: signatures.Lists = {}
+    for row in db.session.scalars(select(Signature).where(Signature.id.in_(ids))):
+        try:
+            signatures.require_valid(row, lists)
+        except PkiError:
+            found.add(row.id)
+    return found
+
+
+def alike(one: str, other: str) -> bool:
     """Compare two contents without names, like `alike` in the auditor's script."""
     return one == other or _NAMES.sub("", one) == _NAMES.sub("", other)
 
@@ -237,25 +272,33 @@ def _plain(value: Any) -> Any:
 def export(number: str, folder: Path) -> list[Path]:
     """Write the files to verify an application's signatures with openssl alone.
 
-    For each signature the signed content, the signature, its certificate and revocation list, and
-    the application's content then; the authority's chain, and a script.  Raises NotFound.
+    The list of its events; for each signature the signed content, the signature, its certificate and
+    revocation list, and the application's content then; the authority's chain, and a script, which
+    fails where an event lacks its signature.  Raises NotFound.
     """
     application = db.session.scalar(select(Application).where(Application.number == number))
     if application is None:
         raise NotFound(_("There is no application %(number)s", number=number))
     readme = _README.format(number=number).encode()
     files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
-    checks, said = [], ""
-    for place, (signature, action, content) in enumerate(_signatures(application.id), start=1):
-        name = f"{place:02d}-{action}"
-        files |= _files_of(signature, name)
-        before = said
-        if not said or files[said] != content.encode():
-            said = f"{name}.application.json"
-            files[said] = content.encode()
-        checks.append(_command(signature, name, said, number))
-        if action != Action.SUBMIT and before not in ("", said):
-            checks.append(f"alike '{said}' '{before}'")
+    checks: list[str] = []
+    steps: list[str] = []
+    said, signed = "", 0
+    for event in db.session.execute(_EVENTS, {"application": application.id}):
+        name = "-"
+        if event.signature_id is not None:
+            signed += 1
+            name, before = f"{signed:02d}-{event.action}", said
+            signature = db.session.get_one(Signature, event.signature_id)
+            files |= _files_of(signature, name)
+            if not said or files[said] != event.content.encode():
+                said = f"{name}.application.json"
+                files[said] = event.content.encode()
+            checks.append(_command(signature, name, said, number))
+            if event.action != Action.SUBMIT and before not in ("", said):
+                checks.append(f"alike '{said}' '{before}'")
+        steps.append(f"{event.action} {event.member_no or '-'} {event.kind} {name} {event.at}")
+    files["events.txt"] = "".join(f"{step}\n" for step in steps).encode()
     same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
     lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
     files["verify.sh"] = "\n".join(lines).encode()
@@ -263,19 +306,6 @@ def export(number: str, folder: Path) -> list[Path]:
     for name, whole in files.items():
         (folder / name).write_bytes(whole)
     return sorted(folder / name for name in files)
-
-
-def _signatures(application_id: int) -> list[tuple[Signature, str, str]]:
-    return [
-        (row[0], row[1], row[2])
-        for row in db.session.execute(
-            select(Signature, ApplicationEvent.action, SignatureEvent.content)
-            .join(SignatureEvent, SignatureEvent.signature_id == Signature.id)
-            .join(ApplicationEvent, ApplicationEvent.id == SignatureEvent.application_event_id)
-            .where(ApplicationEvent.application_id == application_id)
-            .order_by(ApplicationEvent.id)
-        )
-    ]
 
 
 def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
@@ -367,13 +397,37 @@ whole() {
 unnamed() { sed -E 's/"[a-z_]*name":"([^"\\]|\\.)*"//g' "$1" | digest; }
 alike() { [ "$(unnamed "$1")" = "$(unnamed "$2")" ] || wrong "$1 $2"; }
 
+# steps: events.txt 所列的每一步（保存、删除草稿和交易系统的除外）都有签名，签名的动作和会员即所列
+older=0
+steps() {
+    while read -r action member kind name at; do
+        case "$kind" in
+            signed) done_by "$action" "$member" "$name" ;;
+            none) case "$action" in save | discard) ;; *) wrong "$action $at 没有签名" ;; esac ;;
+            machine) case "$action" in save | submit | refuse) ;; *) wrong "$action $at" ;; esac ;;
+            older) older=$((older + 1)) ;;
+            *) wrong "$action $at 没有签名" ;;
+        esac
+    done < events.txt
+}
+done_by() {
+    case "$1" in
+        submit | withdraw) said="\"type\":\"$1\"" ;;
+        *) said="\"decision\":\"$1\"" ;;
+    esac
+    grep -qF "$said" "$3.json" && grep -qF "\"member_no\":\"$2\",\"schema\":" "$3.json" &&
+        [ -s "$3.p7s" ] || wrong "$3 $1"
+}
+
 # named NAME FILE NUMBER: 签署的清单载有该文件的摘要
 named() {
     grep -qF "{\"number\":\"$3\",\"sha256\":\"$(digest < "$2")\"}" "$1.json" || wrong "$1.json $2"
 }
 """
-_LAST = """rm -f gm.*
+_LAST = """steps
+rm -f gm.*
 [ "$failed" = 0 ] || { echo "FAILED 验证未通过"; exit 1; }
+[ "$older" = 0 ] || echo "NOTE $older 步办理于启用签名之前，没有签名"
 echo "OK 全部签名有效"
 """
 _README = """申请编号：{number}
@@ -382,6 +436,7 @@ _README = """申请编号：{number}
 
     sh verify.sh
 
+events.txt                  该业务的每一步：动作、会员编号、签名、文件、时间
 NN-submit.json              申请人签署的内容：payload.application 即业务内容；批量提交的为一份清单
 NN-approve.json 等          审核人签署的清单，items 中的 sha256 为业务内容的摘要
 NN-….application.json       签署时的业务内容（规范格式）；与前一次签署时相同的不另列
@@ -434,13 +489,33 @@ _CONTENTS = typed(
 _NAMES = re.compile(r'"[a-z_]*name":"(?:[^"\\]|\\.)*"')
 _SUBMITTED = typed(
     """
-    SELECT e.application_id AS id, s.content
+    SELECT e.application_id AS id, s.content, s.signature_id
       FROM (SELECT application_id, max(id) AS id FROM application_event
              WHERE application_id = ANY(:ids) AND action = 'submit' GROUP BY application_id) e
       JOIN signature_event s ON s.application_event_id = e.id
     """,
     ids=BigInteger,
 )
+
+# An event of a person without a signature is older than signing here, or has none to have.
+_EVENTS = text(
+    """
+    SELECT e.id, e.action, m.username AS member_no, x.signature_id, x.content,
+           to_char(e.at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD"T"HH24:MI:SS') AS at,
+           CASE WHEN x.signature_id IS NOT NULL THEN 'signed'
+                WHEN e.action IN ('save', 'discard') THEN 'none'
+                WHEN o.signs IS NOT TRUE THEN 'older'
+                WHEN e.member_id IS NULL AND a.kind = ANY(:machine) THEN 'machine'
+                ELSE 'missing' END AS kind
+      FROM application_event e
+      JOIN application a ON a.id = e.application_id
+      LEFT JOIN ab_user m ON m.id = e.member_id
+      LEFT JOIN signature_event x ON x.application_event_id = e.id
+      LEFT JOIN LATERAL (SELECT signs FROM operating_mode WHERE after_event < e.id
+                          ORDER BY id DESC LIMIT 1) AS o ON true
+     WHERE e.application_id = :application ORDER BY e.id
+    """
+).bindparams(machine=MACHINE_KINDS)
 
 _COVER = typed(
     """

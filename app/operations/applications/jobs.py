@@ -21,6 +21,7 @@ from app.domain.errors import NotAllowed, NotFound
 from app.extensions import db
 from app.models import Account, Job, JobFailure, Member
 from app.operations.applications import deciding
+from app.operations.people import signatures
 from app.operations.people.members import permissions_of
 from app.operations.records import log
 from app.operations.records.actor import Actor
@@ -227,14 +228,13 @@ def _check_review(arguments: Mapping[str, Any]) -> None:
 
 
 def _review(work: Work) -> Chunk:
-    """通过 or 退回 of the next applications."""
+    """通过 or 退回 of the next applications, by the signature of the member whose job it is."""
+    decision, comment = work.arguments["action"], work.arguments.get("comment", "")
+    signature = work.arguments.get("signature")
+    if signatures.is_required():
+        signatures.require_deciding(signature, decision, comment, work.actor.member_id)
     outcome = deciding.decide(
-        work.next_items(),
-        work.arguments["action"],
-        work.actor,
-        now=work.now,
-        comment=work.arguments.get("comment", ""),
-        signature=work.arguments.get("signature"),
+        work.next_items(), decision, work.actor, now=work.now, comment=comment, signature=signature
     )
     accounts = {case.account_id for case, _error in outcome.refused}
     named = select(Account.id, Account.name).where(Account.id.in_(accounts))

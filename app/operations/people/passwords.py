@@ -23,11 +23,12 @@ from app.models.parameter import setting, settings
 
 LONGEST = 128
 
-# Common stems, refused with any digits and punctuation around them.
+# Common stems, refused with any digits and punctuation around them, and the demonstration's.
 COMMON = (
     "password passw0rd p@ssword p@ssw0rd admin administrator qwerty qwertyuiop asdfgh zxcvbn 1qaz2wsx "
     "1q2w3e4r abc123 abcd1234 iloveyou welcome letmein monkey dragon master woaini woaini1314 5201314 "
-    "a123456 aa123456 123qwe qwe123 test1234 changeme root toor guest china zhongguo carbon tanpaifang"
+    "a123456 aa123456 123qwe qwe123 test1234 changeme root toor guest china zhongguo carbon tanpaifang "
+    "demo-2026-carbon"
 ).split()
 
 

@@ -9,6 +9,7 @@ from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING, TradingMoment
@@ -105,18 +106,18 @@ def stop_transfers() -> None:
     db.session.execute(_STOP)
 
 
-def seed(until: date | None = None) -> int:
+def seed(until: date | None = None, connection: Connection | None = None) -> int:
     """Add missing days up to ``until``, and correct provisional ones; return the days written.
 
     Weekends never trade, make-up working weekends included; holidays come from a maintained
     library, years it does not know are provisional.  Edited days, and days up to the last settled
-    one, are left unchanged.
+    one, are left unchanged.  ``connection`` is the schema owner's, where only the owner may seed.
     """
     last = until or date(max(chinese_calendar.constants.workdays).year + 1, 12, 31)
     days = [FIRST_DAY + timedelta(n) for n in range((last - FIRST_DAY).days + 1)]
     wanted = insert(TradingDay)
     closed = select(func.coalesce(func.max(SettlementRun.day), FIRST_DAY)).scalar_subquery()
-    written = db.session.execute(
+    written = (connection or db.session).execute(
         wanted.on_conflict_do_update(
             index_elements=["day"],
             set_={"is_trading": wanted.excluded.is_trading, "note": wanted.excluded.note},

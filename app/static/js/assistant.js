@@ -2,6 +2,8 @@
    signature.  Only the window that we opened, at the assistant's own address, is believed. */
 
 const ADDRESS = document.querySelector('meta[name="usbkey-assistant"]')?.content ?? "";
+// The code that the demonstration's assistant was started with; elsewhere the member enters it in the window.
+const PAIRING = document.querySelector('meta[name="usbkey-pairing"]')?.content;
 const STARTS_WITHIN = 8_000; // milliseconds until the window should have said that it is there
 const LOOK = "popup,width=580,height=760";
 
@@ -90,12 +92,22 @@ function openWindow(name = "usbkey-assistant") {
       const late = setTimeout(() => fail("absent"), STARTS_WITHIN);
       await wait("ready");
       clearTimeout(late);
-      const { type, challenge, payload, origin: own } = await request;
+      const [{ type, challenge, payload, origin: own, pairing = PAIRING }, now] = await Promise.all([request, siteTime()]);
       if (own && own !== location.origin) throw new NotSigned("refused");
-      opened.postMessage({ type, challenge, payload }, origin);
+      opened.postMessage({ type, challenge, payload, now, pairing }, origin);
       return wait(answer);
     },
   };
+}
+
+/* The site's time in milliseconds, beside which the assistant puts this computer's; null where nothing answers. */
+async function siteTime() {
+  try {
+    const response = await fetch(import.meta.url, { method: "HEAD", cache: "no-store" });
+    return Date.parse(response.headers.get("Date")) || null;
+  } catch {
+    return null;
+  }
 }
 
 /* The certificate step of signing in: one button, one window, one form sent. */

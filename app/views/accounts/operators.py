@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from flask import abort, g
@@ -11,7 +11,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from sqlalchemy import Select, case, func
+from sqlalchemy import Select, case, func, select
 from wtforms import BooleanField
 
 from app.domain.masking import mask_email, mask_phone
@@ -21,7 +21,9 @@ from app.models.member import NO_ADDRESS
 from app.operations.accounts import accounts, operators
 from app.operations.accounts.operators import CHECKER, MAKER
 from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.roles import REPRESENTATIVE
+from app.views.applications import signing
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
@@ -29,7 +31,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import carried_out, current_actor
+from app.views.page import SignedAct, carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -72,6 +74,18 @@ class DutyForm(FlaskForm):
     held = OperatorForm.held
 
 
+def _set_duties(values: Mapping[str, Any], actor: Actor) -> str:
+    """Change an operator's duties.  Raises RuleError."""
+    found = select(Member.id).where(Member.username == values["member"])
+    operators.set_roles(db.session.scalars(found).one(), values["roles"], actor)
+    return gettext("The duties were changed")
+
+
+def _shown_duties(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    duties = "、".join(str(DUTIES[code]) for code in values["roles"])
+    return [(_("Member number"), values["member"]), (_("Duties"), duties)]
+
+
 class OperatorView(PeopleList):
     """操作员管理: who acts for the enterprise."""
 
@@ -84,6 +98,9 @@ class OperatorView(PeopleList):
     menu = MenuEntry(ACCOUNTS, 5)
     guide = {"enterprise": "操作员管理"}
     grants = {REPRESENTATIVE: "list export write"}
+    signed_acts = {
+        "operator.role": SignedAct(_("Change duties"), "write", _set_duties, _shown_duties)
+    }
     account_column = "account_id"
     columns = (
         Column("member_no", _("Member number"), kind="code"),
@@ -166,10 +183,11 @@ class OperatorView(PeopleList):
         member = self._operator(member_id)
         held = {role.name for role in member.roles}
         form = DutyForm(maker=MAKER in held, checker=CHECKER in held)
-        if form.validate_on_submit() and carried_out(
-            form, lambda: operators.set_roles(member_id, form.held(), current_actor()), "maker"
-        ):
-            return self.done(gettext("The duties were changed"))
+        if form.validate_on_submit():
+            values = {"member": member.username, "roles": form.held()}
+            done = signing.carry_out(self, "operator.role", values, form, "maker", self.back())
+            if done is not None:
+                return done
         facts = [
             (_("Member number"), member.username, "code"),
             (_("Person's name"), member.first_name, "text"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from flask import abort, flash, redirect, url_for
+from flask import abort, url_for
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
@@ -21,13 +21,15 @@ from app.extensions import db
 from app.models import Member, Parameter
 from app.models.parameter import settings
 from app.operations.records import clock, parameters
+from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.security.roles import ADMINISTRATORS, SYSTEM_ADMIN
+from app.views.applications import signing
 from app.views.applications.form import DATE_INPUT, MaxLength, Required
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
-from app.views.page import Page, carried_out, current_actor
+from app.views.page import Page, SignedAct
 
 
 class ParameterForm(FlaskForm):
@@ -44,6 +46,29 @@ class SwitchForm(ParameterForm):
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
+def _set(values: Mapping[str, Any], actor: Actor) -> str:
+    """Set a parameter.  Raises RuleError."""
+    name = values["parameter"]
+    parameters.set_value(
+        name,
+        values["value"],
+        effective_from=_day(values["effective_from"]),
+        reason=values["reason"],
+        actor=actor,
+        now=clock.now(),
+    )
+    return gettext("%(title)s was set.", title=PARAMETERS[name].title)
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    return [
+        (_("Parameter"), str(PARAMETERS[values["parameter"]].title)),
+        (_("New value"), values["value"]),
+        (_("In force from"), values["effective_from"]),
+        (_("Reason"), values["reason"]),
+    ]
+
+
 class ParameterView(Page):
     route_base = "/parameters"
     default_view = "list"
@@ -51,6 +76,7 @@ class ParameterView(Page):
     menu = MenuEntry(ADMINISTRATION, 7)
     guide = {"administration": "系统参数与参数变更记录"}
     grants = {ADMINISTRATORS: "list", SYSTEM_ADMIN: "edit"}
+    signed_acts = {"parameter.set": SignedAct(_("Set a system parameter"), "edit", _set, _shown)}
 
     @expose("/", methods=["GET"])
     @has_access
@@ -101,20 +127,17 @@ class ParameterView(Page):
         kind = SwitchForm if spec.kind == SWITCH else ParameterForm
         form = kind(value=spec.written(present), effective_from=today.isoformat())
         back = back_url(url_for("ParameterView.list"))
-        if form.validate_on_submit() and carried_out(
-            form,
-            lambda: parameters.set_value(
-                name,
-                form.value.data or "",
-                effective_from=_day(form.effective_from.data),
-                reason=form.reason.data or "",
-                actor=current_actor(),
-                now=clock.now(),
-            ),
-            "value",
-        ):
-            flash(gettext("%(title)s was set.", title=spec.title), "success")
-            return redirect(back)
+        if form.validate_on_submit():
+            values = {
+                "parameter": name,
+                "title": str(spec.title),
+                "value": _normal(spec, form.value.data or ""),
+                "effective_from": _normal_day(form.effective_from.data),
+                "reason": (form.reason.data or "").strip(),
+            }
+            done = signing.carry_out(self, "parameter.set", values, form, "value", back)
+            if done is not None:
+                return done
         return self._form(spec, form, back, present)
 
     def _form(self, spec: ParameterSpec, form: ParameterForm, back: str, present: Any) -> Any:
@@ -215,6 +238,22 @@ def _limits(spec: ParameterSpec) -> str:
         return ""
     between = f"{spec.written(spec.least)}–{spec.written(spec.most)}"
     return between if spec.kind == TIME else f"{between} {spec.unit}"
+
+
+def _normal(spec: ParameterSpec, typed: str) -> str:
+    """Return a value as it is stored and signed; what cannot be read stays for the refusal."""
+    try:
+        return spec.written(spec.read(typed))
+    except RuleError:
+        return typed
+
+
+def _normal_day(typed: str | None) -> str:
+    """Return a day as it is stored and signed; what cannot be read stays for the refusal."""
+    try:
+        return _day(typed).isoformat()
+    except RuleError:
+        return (typed or "").strip()
 
 
 def _day(text: str | None) -> date:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -20,17 +20,32 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Member, TradingDay
 from app.operations.records import calendar, clock
+from app.operations.records.actor import Actor
 from app.security.roles import SYSTEM_ADMIN
+from app.views.applications import signing
 from app.views.applications.form import MaxLength
 from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
-from app.views.page import Page, carried_out, current_actor
+from app.views.page import Page, SignedAct, current_actor
 
 
 class DayForm(FlaskForm):
     is_trading = BooleanField(_("Trading day"))
     note = StringField(_("Note"), [MaxLength(100)])
+
+
+def _change(values: Mapping[str, Any], actor: Actor) -> str:
+    """Open or close a day for trading.  Raises RuleError."""
+    day = date.fromisoformat(values["day"])
+    is_trading = values["is_trading"] == "true"
+    calendar.change_day(day, is_trading=is_trading, note=values["note"], actor=actor)
+    return gettext("The calendar was changed.")
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    state = _("Trading day") if values["is_trading"] == "true" else _("Closed")
+    return [(_("Day"), values["day"]), (_("State"), str(state)), (_("Note"), values["note"])]
 
 
 class TradingCalendarView(ListPage):
@@ -39,6 +54,9 @@ class TradingCalendarView(ListPage):
     menu = MenuEntry(ADMINISTRATION, 10)
     guide = {"administration": "交易日历"}
     grants = {SYSTEM_ADMIN: "list export edit"}
+    signed_acts = {
+        "calendar.change": SignedAct(_("Change the trading calendar"), "edit", _change, _shown)
+    }
     account_column = None  # Days belong to no account.
     key = ("day",)
     columns = (
@@ -96,18 +114,15 @@ class TradingCalendarView(ListPage):
         row = _day(day)
         form = DayForm(is_trading=row.is_trading, note=row.note)
         back = back_url(url_for("TradingCalendarView.list"))
-        if form.validate_on_submit() and carried_out(
-            form,
-            lambda: calendar.change_day(
-                row.day,
-                is_trading=form.is_trading.data,
-                note=form.note.data or "",
-                actor=current_actor(),
-            ),
-            "is_trading",
-        ):
-            flash(gettext("The calendar was changed."), "success")
-            return redirect(back)
+        if form.validate_on_submit():
+            values = {
+                "day": row.day.isoformat(),
+                "is_trading": str(bool(form.is_trading.data)).lower(),
+                "note": (form.note.data or "").strip(),
+            }
+            done = signing.carry_out(self, "calendar.change", values, form, "is_trading", back)
+            if done is not None:
+                return done
         return self.form_page(
             gettext("Trading calendar"),
             form,

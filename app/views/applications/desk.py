@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from flask import abort, flash, g, redirect, request, url_for
@@ -14,7 +15,7 @@ from flask_babel import lazy_gettext as _
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Status, line_key
-from app.extensions import transaction
+from app.extensions import transaction, undone
 from app.models import Application
 from app.operations.applications import attachments, desk, engine
 from app.operations.applications.desk import Changed, FormOutcome
@@ -339,13 +340,15 @@ class ApplicationDesk(ApplicationList):
     @permission_name("write")
     def withdraw(self, id: int) -> Any:
         """Withdraw an application before it takes effect."""
-        application = self.load(id)
+        application, is_signed = self.load(id), signing.is_required()
         try:
-            with transaction():
+            with transaction(), undone() if is_signed else nullcontext():
                 engine.withdraw([application.id], self.actor(), now=clock.now()).one()
         except RuleError as error:
             flash(str(error), "danger")
         else:
+            if is_signed:
+                return signing.ask_for_withdrawal([id], self.actor(), self.url("show", id=id))
             flash(
                 gettext("Application %(number)s was withdrawn", number=application.number),
                 "success",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -177,14 +178,18 @@ class ImportDesk(OfficerDesk):
     def withdraw_import(self, import_id: int) -> Any:
         """Withdraw the drafts of a batch, so that the file may be imported again."""
         self._batch(import_id)
+        page, is_signed = self.url("imported", import_id=import_id), signing.is_required()
+        ids = batches.drafts(import_id)
         try:
-            with transaction():
+            with transaction(), undone() if is_signed else nullcontext():
                 count = batches.withdraw(import_id, self.actor(), now=clock.now())
         except RuleError as error:
             flash(str(error), "danger")
         else:
+            if is_signed and ids:
+                return signing.ask_for_withdrawal(ids, self.actor(), page)
             flash(gettext("%(count)s applications were withdrawn", count=count), "success")
-        return redirect(self.url("imported", import_id=import_id))
+        return redirect(page)
 
     def _batch(self, import_id: int) -> batches.Batch:
         """Return a batch that is in scope as a whole, or abort with 404."""

@@ -1,10 +1,10 @@
-"""Signing: a submission or decision is shown again and signed with the member's key."""
+"""Signing: a submission, decision or act is shown again and signed with the member's key."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,25 +18,32 @@ from sqlalchemy import select
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Case, Status
-from app.extensions import db, transaction
+from app.extensions import db, transaction, undone
 from app.models import Application
 from app.operations.applications import deciding, engine, evidence, jobs
+from app.operations.people import signatures
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from app.pki.canonical import parse
+from app.pki.canonical import one_line, parse
 from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
-from app.security.roles import READERS
+from app.security.roles import ALL_ROLES
 from app.security.scope import scoped_applications
 from app.views.applications.list import last_event_text
 from app.views.applications.terms import terms_table
 from app.views.lists.listing import JOB_FROM, back_url
-from app.views.page import Page, current_actor
+from app.views.page import Page, carried_out, current_actor
 
-
-def is_required() -> bool:
-    """Tell whether submissions and reviews are signed: wherever sign-in asks for a certificate."""
-    return bool(current_app.config["CERT_LOGIN"] != "off")
+ACT = "act/1"
+# What is signed, by the schema of its payload.
+PURPOSES = {
+    evidence.SUBMISSION: "submit",
+    evidence.SUBMISSIONS: "submit",
+    evidence.REVIEW: "review",
+    evidence.WITHDRAWAL: "withdraw",
+    ACT: "act",
+}
+is_required = signatures.is_required
 
 
 def ask_for_submission(application_id: int, actor: Actor) -> Any:
@@ -64,6 +71,46 @@ def ask_for_review(ids: Sequence[int], decision: str, comment: str, actor: Actor
     return _ask(evidence.review(evidence.contents(ids), decision, comment, actor), back)
 
 
+def ask_for_withdrawal(ids: Sequence[int], actor: Actor, back: str) -> Any:
+    """Redirect to the page where the withdrawal of all of them is signed once."""
+    payload = evidence.withdrawal(evidence.contents(ids), actor)
+    return _ask(payload, back, of=ids[0] if len(ids) == 1 else None)
+
+
+def carry_out(
+    page: Page, name: str, values: Mapping[str, Any], form: Any, usual: str, back: str
+) -> Any:
+    """Carry out a page's signed act (`Page.signed_acts`) from its form, or ask for the signature.
+
+    What would be refused is not signed in vain.  Returns the response, or None where a rule
+    refuses: the message is put at its field of the form, or at the ``usual`` one.
+    """
+    actor = current_actor()
+    act = page.signed_acts[name].carry_out
+
+    def attempt() -> str:
+        with undone():
+            return act(values, actor)
+
+    said = carried_out(form, attempt if is_required() else lambda: act(values, actor), usual)
+    if said is None:
+        return None
+    return ask_for_act(name, values, actor, back) if is_required() else _told(said, back)
+
+
+def ask_for_act(name: str, values: Mapping[str, Any], actor: Actor, back: str) -> Any:
+    """Redirect to the page where an act is signed with its values."""
+    plain = {key: one_line(text) if isinstance(text, str) else text for key, text in values.items()}
+    payload = {
+        "schema": ACT,
+        "member_no": actor.member_no,
+        "member_name": one_line(actor.name),
+        "act": name,
+        "values": plain,
+    }
+    return _ask(payload, back)
+
+
 def _ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:
     """Create the challenge; parameter ``of`` is the application to report on once it is used."""
     with transaction():
@@ -75,8 +122,13 @@ class SigningView(Page):
     route_base = "/signing"
     default_view = "show"
     title = _("Signing")
-    guide = {"enterprise": "签名", "province": "履约清缴的审核", "registry": "审核"}
-    grants = {READERS: "sign"}
+    guide = {
+        "enterprise": "签名",
+        "province": "履约清缴的审核",
+        "registry": "审核",
+        "administration": "系统参数与参数变更记录",
+    }
+    grants = {ALL_ROLES: "sign"}
 
     @expose("/<challenge>")
     @has_access
@@ -86,12 +138,13 @@ class SigningView(Page):
         if waits is None:
             return _already_signed()
         payload = waits.payload
-        purpose = "review" if payload["schema"] == evidence.REVIEW else "submit"
+        purpose = PURPOSES[payload["schema"]]
         return self.render_template(
             "applications/signing.html",
             crumb=gettext("Sign"),
-            is_review=purpose == "review",
+            purpose=purpose,
             kinds=KINDS,
+            facts=_facts(payload) if purpose == "act" else (),
             payload=payload,
             terms=_terms(payload),
             step={"type": purpose, "challenge": challenge, "payload": payload},
@@ -167,8 +220,13 @@ def _terms(payload: dict[str, Any]) -> dict[str, Any] | None:
 
 def _unsigned_hint(payload: dict[str, Any]) -> str:
     """Say where the application is found if it is not signed now."""
-    if payload["schema"] == evidence.REVIEW:
-        return gettext("Unsigned, nothing is decided; the review list keeps what waits")
+    unsigned = {
+        evidence.REVIEW: gettext("Unsigned, nothing is decided; the review list keeps what waits"),
+        evidence.WITHDRAWAL: gettext("Unsigned, nothing is withdrawn"),
+        ACT: gettext("Unsigned, nothing is changed"),
+    }
+    if payload["schema"] in unsigned:
+        return unsigned[payload["schema"]]
     kind = payload["application"]["kind"] if "application" in payload else payload["kind"]
     page = str(_view_of(kind).title)
     if "application" not in payload:
@@ -263,6 +321,62 @@ def _review(
     return result_of(len(outcome.done), outcome.refused, url_for("ReviewView.list"))
 
 
+def _withdraw(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
+    """撤回 of everything in the manifest, or of nothing."""
+    actor = current_actor()
+    ids = _ids([item["number"] for item in payload["items"]])
+    with transaction():
+        engine.hold(ids, actor)
+        found = evidence.contents(ids)
+        expected = evidence.withdrawal(found, actor)
+        signature = _verified("withdraw", expected, taken, content, cms)
+        outcome = engine.withdraw(ids, actor, now=clock.now())
+        for _case, error in outcome.refused:
+            raise error
+        evidence.cover(signature, found, ids, actor)
+    numbers = [item["number"] for item in payload["items"]]
+    said = (
+        gettext("Application %(number)s was withdrawn", number=numbers[0])
+        if len(numbers) == 1
+        else gettext("%(count)s applications were withdrawn", count=len(numbers))
+    )
+    return _told(said, _return_url())
+
+
+def _act(
+    payload: dict[str, Any], taken: certificates.UsedChallenge, content: bytes, cms: bytes
+) -> Any:
+    """An act of a page, with the values that were signed."""
+    page = _page_of(payload["act"])
+    act = page.signed_acts[payload["act"]]
+    if not page.may(act.permission):
+        abort(403)
+    with transaction():
+        _verified("act", payload, taken, content, cms)
+        said = act.carry_out(payload["values"], current_actor())
+    return _told(said, _return_url())
+
+
+def _page_of(name: str) -> Page:
+    """Return the page that declares an act."""
+    pages: dict[str, Page] = current_app.extensions["pages"]
+    return next(page for page in pages.values() if name in getattr(page, "signed_acts", ()))
+
+
+def _facts(payload: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what an act sets, as facts of the signing page."""
+    act = _page_of(payload["act"]).signed_acts[payload["act"]]
+    facts = [(_("Act"), str(act.title), "text")]
+    return facts + [(str(label), text, "text") for label, text in act.shown(payload["values"])]
+
+
+def _told(said: str, back: str) -> Any:
+    flash(said, "success")
+    return redirect(back)
+
+
 def result_of(done: int, refused: Sequence[tuple[Case, RuleError]], back_url: str) -> Any:
     """Report how many were done, and the refusals."""
     failures = [
@@ -327,4 +441,6 @@ _ACTS = {
     evidence.SUBMISSION: _submit,
     evidence.SUBMISSIONS: _submit_all,
     evidence.REVIEW: _review,
+    evidence.WITHDRAWAL: _withdraw,
+    ACT: _act,
 }

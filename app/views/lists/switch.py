@@ -40,6 +40,13 @@ class SwitchPage(ListPage):
         """Switch the member's enterprise.  Raises RuleError where a rule refuses it."""
         raise NotImplementedError
 
+    def ask_first(self, *, is_on: bool) -> Any:
+        """Return the page that asks for a signature, or None where the change is not signed.
+
+        Raises RuleError.
+        """
+        return None
+
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return every change."""
         change = self.history
@@ -84,6 +91,9 @@ class SwitchPage(ListPage):
         if to not in ("on", "off") or g.user.account_id is None:
             abort(404)
         try:
+            asked = self.ask_first(is_on=to == "on")
+            if asked is not None:
+                return asked
             with transaction():
                 self.change(is_on=to == "on")
         except RuleError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from flask import Response, flash, jsonify, redirect, request, url_for
+from flask import Response, current_app, flash, jsonify, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
@@ -152,6 +152,8 @@ def _begin(actor: Actor, now: datetime) -> dict[str, Any]:
             "member_no": member.username,
             "member_name": one_line(member.first_name),
         },
+        # The page itself is everybody's, and does not have it.
+        "pairing": current_app.config["ASSISTANT_PAIRING"] or None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import wtforms
@@ -24,6 +24,7 @@ from app.models import Account, Member
 from app.operations.people import members, officers
 from app.operations.people.passwords import first_password
 from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.roles import (
     ADMINISTRATORS,
     ROLES,
@@ -32,11 +33,12 @@ from app.security.roles import (
     codes_of,
     title_of,
 )
+from app.views.applications import signing
 from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, RowAction
-from app.views.page import carried_out, current_actor
+from app.views.page import SignedAct, carried_out, current_actor
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -91,6 +93,19 @@ class RoleForm(FlaskForm):
     role = SelectField(_("Role"))
 
 
+def _set_role(values: Mapping[str, Any], actor: Actor) -> str:
+    """Change a member's role.  Raises RuleError."""
+    found = select(Member.id).where(Member.username == values["member"])
+    members.set_roles(db.session.scalars(found).one(), values["roles"], actor)
+    return gettext("The role was changed.")
+
+
+def shown_roles(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    """Return a member and the new roles, for the signing page."""
+    titles = "、".join(str(ROLES[code].title) for code in values["roles"])
+    return [(_("Member number"), values["member"]), (_("Role"), titles)]
+
+
 class MemberView(PeopleList):
     """用户列表: members with role and row scope."""
 
@@ -105,6 +120,7 @@ class MemberView(PeopleList):
         SYSTEM_ADMIN: "add switch confirm",
         SECURITY_ADMIN: "edit certify",
     }
+    signed_acts = {"member.role": SignedAct(_("Change role"), "edit", _set_role, shown_roles)}
     account_column = None  # For administrators only.
     columns = (
         Column("member_no", _("Member number"), "code"),
@@ -322,10 +338,11 @@ class MemberView(PeopleList):
         form = RoleForm(role=next(iter(codes_of(member)), ""))
         scope = scope_for(member.account_id, member.province)
         form.role.choices = [(r.code, r.title) for r in ROLES.values() if r.scope == scope]
-        if form.validate_on_submit() and carried_out(
-            form, lambda: members.set_roles(member_id, [form.role.data], current_actor()), "role"
-        ):
-            return self.done(gettext("The role was changed."))
+        if form.validate_on_submit():
+            values = {"member": member.username, "roles": [form.role.data]}
+            done = signing.carry_out(self, "member.role", values, form, "role", self.back())
+            if done is not None:
+                return done
         explained = [
             gettext("The member's sessions end; the new role counts from the next sign-in.")
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from app.domain.kinds.transfer import (
     RegistryToTrading,
     TradingToRegistry,
 )
-from app.extensions import db
+from app.extensions import db, transaction, undone
 from app.models import (
+    Account,
     Application,
     TransferPermissionChange,
     Venue,
@@ -24,7 +26,9 @@ from app.models import (
 )
 from app.operations.accounts import accounts
 from app.operations.records import clock
+from app.operations.records.actor import Actor
 from app.security.roles import READERS, REPRESENTATIVE
+from app.views.applications import signing
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
@@ -33,7 +37,7 @@ from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import current_actor
+from app.views.page import SignedAct, current_actor
 
 CUT_OFF_RULES = (
     _("Please submit transfers before 15:00 of a trading day"),
@@ -176,6 +180,18 @@ class TradingToRegistryView(_StartedByExchange):
 STATES = {True: (_("On"), "green"), False: (_("Off"), "grey")}
 
 
+def _allow(values: Mapping[str, Any], actor: Actor) -> str:
+    """Switch the transfer permission of the actor's enterprise.  Raises RuleError."""
+    is_on = values["is_allowed"] == "true"
+    accounts.allow_exchange_transfer(actor.account_id or 0, actor, allowed=is_on, now=clock.now())
+    return str(TransferPermissionView.results[is_on])
+
+
+def _shown_permission(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    state = STATES[values["is_allowed"] == "true"][0]
+    return [(_("Member number"), values["account"]), (_("Changed to"), str(state))]
+
+
 class TransferPermissionView(SwitchPage):
     """划转权限 (manual 四-二): whether the trading system may start transfers to trading."""
 
@@ -209,6 +225,21 @@ class TransferPermissionView(SwitchPage):
         _("On: the trading system may start transfers of your registry holdings to trading"),
         _("Off: the trading system may not; your own transfers are not affected"),
     )
+
+    signed_acts = {
+        "account.transfer_permission": SignedAct(title, "switch", _allow, _shown_permission)
+    }
+
+    def ask_first(self, *, is_on: bool) -> Any:
+        """Sign the change where acts are signed."""
+        if not signing.is_required():
+            return None
+        with transaction(), undone():
+            self.change(is_on=is_on)
+        account = db.session.get_one(Account, g.user.account_id)
+        values = {"account": account.member_no, "is_allowed": str(is_on).lower()}
+        back = self.url("list")
+        return signing.ask_for_act("account.transfer_permission", values, current_actor(), back)
 
     def change(self, *, is_on: bool) -> None:
         """Switch it for the enterprise's registry holdings."""

@@ -354,21 +354,17 @@ def test_nobody_deletes_another_s_draft(sign_in, operator, plant, cea):
     assert the_only().status == "draft"
 
 
-def test_a_draft_of_a_file_is_withdrawn_with_its_batch_alone(app, cea, plant):
+def test_a_draft_of_a_file_is_withdrawn_with_its_batch_alone(app, cea, plant, cluster):
     maker = factories.member("registry_maker")
     made = factories.entered(
         "issuance", plant, maker, submits=False, lines={cea: 5}, category="approved"
     )
-    with transaction():
-        file = db.session.execute(
-            db.text(
-                "INSERT INTO import_file (kind, name, sha256, rows, imported_at, attempt)"
-                " VALUES ('allocation', 'a.csv', 'x', 1, now(), 1) RETURNING id"
-            )
-        ).scalar()
-        db.session.execute(
-            db.text("UPDATE application SET import_id = :file WHERE id = :id"),
-            {"file": file, "id": made},
+    with cluster.connect("registry") as connection:
+        connection.execute(
+            "WITH f AS (INSERT INTO import_file (kind, name, sha256, rows, imported_at, attempt)"
+            " VALUES ('allocation', 'a.csv', 'x', 1, now(), 1) RETURNING id)"
+            " UPDATE application SET import_id = f.id FROM f WHERE application.id = %s",
+            [made],
         )
     with pytest.raises(NotAllowed) as refused, transaction():
         desk.discard(made, Actor.of(maker), now=clock.now())

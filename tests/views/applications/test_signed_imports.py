@@ -125,11 +125,13 @@ def test_one_refused_submits_nothing_and_says_why(desk, plants, cea, maker, key_
     assert count(Signature) == 0
 
 
-def test_what_was_changed_meanwhile_is_not_what_was_signed(desk, plants, cea, maker, key_of):
+def test_what_was_changed_meanwhile_is_not_what_was_signed(
+    desk, plants, cea, maker, key_of, cluster
+):
     place = ask(desk, lines(plants, cea)).location
     step = step_of(desk.get(place).text)
-    with transaction():
-        db.session.execute(db.text("UPDATE application_line SET quantity = 9 WHERE quantity = 700"))
+    with cluster.connect("registry") as connection:
+        connection.execute("UPDATE application_line SET quantity = 9 WHERE quantity = 700")
     with nothing_moves():
         desk.post(place, data=signed(key_of(maker), step))
     assert (statuses(), count(Signature)) == (["draft", "draft"], 0)

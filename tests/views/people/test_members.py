@@ -169,9 +169,9 @@ def test_what_is_wrong_is_said_at_its_field(system, people_before, field, value,
     ("more", "message"),
     [({"email": "officer@registry.example.cn"}, "该邮箱已被"), ({"number": "TAKEN"}, "已被使用")],
 )
-def test_number_and_address_are_one_persons(system, officer, more, message):
-    with transaction():
-        officer.username = "TAKEN"
+def test_number_and_address_are_one_persons(system, officer, cluster, more, message):
+    with cluster.connect("registry") as connection:
+        connection.execute("UPDATE ab_user SET username = 'TAKEN' WHERE id = %s", [officer.id])
     answer = system.post(f"{PAGE}/new", data=NEWCOMER | more)
     assert answer.status_code == 400
     assert message in answer.text
