@@ -41,6 +41,7 @@ from app.models.ledger import (
 from app.models.member import (
     Captcha,
     Invitation,
+    KnownDevice,
     LoginFailure,
     LoginRecord,
     LoginSession,
@@ -82,6 +83,7 @@ __all__ = [
     "Invitation",
     "Job",
     "JobFailure",
+    "KnownDevice",
     "LogBlock",
     "LogSeal",
     "LoginFailure",

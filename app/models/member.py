@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import Role, User, assoc_user_role
@@ -17,7 +18,10 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     String,
+    UniqueConstraint,
+    Uuid,
     func,
     select,
     text,
@@ -105,6 +109,7 @@ class LoginSession(Model):
     __tablename__ = "login_session"
     __table_args__ = (
         Index("login_session_member", "member_id", "id"),
+        Index("login_session_device", "device_id"),
         {"extend_existing": True},
     )
 
@@ -121,6 +126,9 @@ class LoginSession(Model):
         String(20), server_default="password"
     )  # password (tests alone), certificate, or soft_certificate
     certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"))
+    device_id: Mapped[int | None] = mapped_column(
+        ForeignKey("known_device.id", ondelete="SET NULL")
+    )
     # For the header: the previous successful sign-in, and the failures since.
     previous_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     previous_ip: Mapped[str] = mapped_column(String(45), server_default="")
@@ -153,19 +161,47 @@ class LoginRecord(Model):
 
 
 class LoginFailure(Model):
-    """A failed attempt that counts towards a lock, per typed member number or per address."""
+    """A guess that counts towards a limit; written by SQL functions alone (`app.security.lockout`)."""
 
     __tablename__ = "login_failure"
-    __table_args__ = (Index("login_failure_key", "key", "at"), {"extend_existing": True})
+    __table_args__ = (
+        Index("login_failure_key", "key", "at"),
+        Index("login_failure_member", "member_no", "at"),
+        Index("login_failure_guess", "guess"),
+        Index("login_failure_at", "at"),
+        {"extend_existing": True},
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    key: Mapped[str] = mapped_column(String(150))  # "member:..." or "ip:..."
+    key: Mapped[str] = mapped_column(String(150))  # the counter, its kind first: "pair:..."
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    member_no: Mapped[str | None] = mapped_column(
+        String(32)
+    )  # as typed; None: an address's counter
+    # Of all counters of one guess; the application's role cannot read it.
+    guess: Mapped[UUID] = mapped_column(Uuid, deferred=True)
 
-    @staticmethod
-    def key_of(member_no: str) -> str:
-        """Return the key of a member number's failures."""
-        return f"member:{member_no}"
+
+class KnownDevice(Model):
+    """常用设备: a browser in which a member has signed in completely."""
+
+    __tablename__ = "known_device"
+    __table_args__ = (
+        UniqueConstraint("token_hash", "member_id", name="device_of_a_member"),
+        Index("known_device_member", "member_id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    token_hash: Mapped[str] = mapped_column(String(64))  # sha256 of the cookie's token
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # The last complete sign-in, from where and with what.
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    user_agent: Mapped[str] = mapped_column(String(300), server_default="")
+
+    member: Mapped[Member] = relationship()
 
 
 class Captcha(Model):
@@ -175,6 +211,8 @@ class Captcha(Model):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # Drawn once and encrypted with SECRET_KEY; None until somebody listens.
+    sound: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class PasswordRecord(Model):

@@ -1,6 +1,7 @@
 """验证码: a few digits as image or audio, usable once.
 
-The answer is not stored: it is derived from the id and SECRET_KEY; the table holds the unused ids.
+The answer is not stored: it is derived from the id and SECRET_KEY; the table holds the unused ids, and
+what was spoken of them, encrypted.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import unicodedata
 from datetime import timedelta
 
 from flask import current_app
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from app.extensions import db
 from app.models import Captcha
+from app.pki.suites import INTL
 
 LIFETIME = timedelta(minutes=3)
 LENGTH = 4
@@ -47,14 +49,43 @@ def use(captcha_id: str, typed: str) -> bool:
 
 
 def answer_of(captcha_id: str) -> str | None:
-    """Return the answer of an unused captcha, to draw or speak it."""
+    """Return the answer of an unused captcha, to draw it."""
     with db.engine.connect() as connection:
-        waits = connection.scalar(
-            select(Captcha.id).where(
-                Captcha.id == captcha_id, Captcha.created_at >= func.now() - LIFETIME
-            )
-        )
+        waits = connection.scalar(select(Captcha.id).where(_waits(captcha_id)))
     return answer(captcha_id, current_app.config["SECRET_KEY"]) if waits else None
+
+
+def sound_of(captcha_id: str) -> bytes | None:
+    """Return the WAV of an unused captcha: b"" before it was spoken, None where there is no such."""
+    with db.engine.connect() as connection:
+        row = connection.execute(select(Captcha.sound).where(_waits(captcha_id))).first()
+    if row is None:
+        return None
+    return INTL.decrypt(_sound_key(), row.sound, captcha_id.encode()) if row.sound else b""
+
+
+def speak(captcha_id: str) -> bytes:
+    """Return a WAV of an unused captcha's answer, or b"" where it is no longer unused.
+
+    Drawing takes a third of a second: the first to ask draws and stores it, and whoever asks meanwhile
+    waits for the row.
+    """
+    with db.engine.begin() as connection:
+        row = connection.execute(
+            select(Captcha.sound).where(_waits(captcha_id)).with_for_update()
+        ).first()
+        if row is None:
+            return b""
+        key, about = _sound_key(), captcha_id.encode()
+        if row.sound:
+            return INTL.decrypt(key, row.sound, about)
+        sound = _spoken(answer(captcha_id, current_app.config["SECRET_KEY"]))
+        connection.execute(
+            update(Captcha)
+            .where(Captcha.id == captcha_id)
+            .values(sound=INTL.encrypt(key, sound, about))
+        )
+    return sound
 
 
 def answer(captcha_id: str, key: str) -> str:
@@ -81,8 +112,16 @@ def draw(digits: str) -> bytes:
     return picture.getvalue()
 
 
-def speak(digits: str) -> bytes:
-    """Return a WAV of the answer, digit by digit."""
+def _spoken(digits: str) -> bytes:
     from captcha.audio import AudioCaptcha
 
     return bytes(AudioCaptcha().generate(digits))
+
+
+def _waits(captcha_id: str) -> ColumnElement[bool]:
+    """Return the condition that a captcha is unused and in time."""
+    return (Captcha.id == captcha_id) & (Captcha.created_at >= func.now() - LIFETIME)
+
+
+def _sound_key() -> bytes:
+    return hmac.digest(current_app.config["SECRET_KEY"].encode(), b"captcha sound", "sha256")

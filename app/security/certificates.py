@@ -24,6 +24,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import delete, func, select
 
 from app.domain.errors import RuleError
+from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Certificate, Challenge, Member
 from app.operations.people import signatures
@@ -33,6 +34,7 @@ from app.pki.canonical import canonical, one_line, parse
 from app.pki.errors import CertificateRefused, ContentInvalid, SignatureRefused
 from app.pki.signer import authority_of
 
+SKEW = signatures.CLOCKS
 LIFETIME = {"login": timedelta(seconds=120), "sign": signatures.CHALLENGE_LIFE}
 VERSION = 1
 LARGEST_CONTENT = 2 * 1024 * 1024
@@ -63,11 +65,13 @@ class Step(NamedTuple):
 
 
 class UsedChallenge(NamedTuple):
-    """A challenge that was just used up, with its member and canonical payload."""
+    """A challenge that was just used up, with its member, canonical payload and life."""
 
     challenge: str
     member_id: int
     payload: bytes
+    issued_at: datetime
+    expires_at: datetime
 
 
 class PendingChallenge(NamedTuple):
@@ -160,11 +164,12 @@ def take(challenge: str, purpose: str) -> UsedChallenge:
                 Challenge.content,
                 Challenge.origin,
                 Challenge.expires_at > func.now(),
+                Challenge.expires_at,
             )
         ).first()
     if row is None or not row[3] or row[2] != own_origin() or row[0] is None:
         raise SignatureRefused("no_challenge")
-    return UsedChallenge(challenge, row[0], row[1])
+    return UsedChallenge(challenge, row[0], row[1], row[4] - LIFETIME[purpose], row[4])
 
 
 def verify_signed(
@@ -189,9 +194,8 @@ def verify_signed(
     _require(signed["challenge"] == taken.challenge and taken.member_id == member_id, "challenge")
     payload = canonical(signed["payload"])
     _require(payload == taken.payload == canonical(expected_payload), "other_content")
-    life = LIFETIME["login" if purpose == "login" else "sign"]
-    signatures.require_timely(signed_at(content), datetime.now(UTC), life)
     row = cms.verify(content, signature, _find_certificate).certificate
+    _require_in_time(signed["at"], taken)
     # Signing in and renewing lock the member's row instead, which precedes certificates.
     holds = purpose in ("submit", "review", "withdraw", "act")
     return _usable(row, member_id, Usage.LOGIN if purpose == "login" else Usage.SIGN, holds=holds)
@@ -206,6 +210,8 @@ def signed_at(content: bytes) -> datetime:
 
 def reason_of(error: RuleError) -> str:
     """Return the member's message for a refusal."""
+    if error.code == "clock":
+        return str(error)
     return str(REASONS.get(error.code) or _("The certificate was not accepted; sign in again"))
 
 
@@ -227,12 +233,20 @@ def _read(content: bytes) -> dict[str, Any]:
 
 
 def _moment(text: Any) -> datetime | None:
-    """Parse a time with its zone, or return None."""
+    """Parse a time with its zone, or return None; of the far ends of the calendar, too."""
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return moment.astimezone(BEIJING) if moment.tzinfo else None
+    except (OverflowError, TypeError, ValueError):
         return None
-    return moment if moment.tzinfo else None
+
+
+def _require_in_time(at: str, taken: UsedChallenge) -> None:
+    """Require that the signer's time lies within the challenge's life, but for SKEW."""
+    moment = _moment(at)
+    assert moment is not None, "_read has checked it"
+    if not taken.issued_at - SKEW <= moment <= taken.expires_at + SKEW:
+        raise _refused_clock(moment)
 
 
 def _find_certificate(_issuer: bytes, serial: int) -> Certificate | None:
@@ -297,6 +311,19 @@ def _from_connection() -> bytes | None:
 def _require(holds: bool, code: str) -> None:
     if not holds:
         raise SignatureRefused(code)
+
+
+def _refused_clock(moment: datetime) -> CertificateRefused:
+    return CertificateRefused(
+        _(
+            "The clock of your computer is more than %(minutes)s minutes off: it said %(at)s where it"
+            " was %(now)s (Beijing time); set it and try again",
+            minutes=SKEW // timedelta(minutes=1),
+            at=f"{moment:%Y-%m-%d %H:%M:%S}",
+            now=f"{datetime.now(BEIJING):%Y-%m-%d %H:%M:%S}",
+        ),
+        code="clock",
+    )
 
 
 def _refused(code: str) -> CertificateRefused:

@@ -1,18 +1,64 @@
-"""Lockout: failed sign-ins per member number and address, counted in the database before each guess."""
+"""Lockout: guesses counted in the database before they are judged, by member, address and device.
+
+A stranger is held up per member and address, per member over all addresses, and per address over all
+members.  A device known to the member has a counter of its own, which no stranger can reach (ADR 0062).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Integer, Select, case, cast, func, select, text
 
 from app.extensions import db
 from app.models import LoginFailure
 from app.models.parameter import setting
 
-PER_ADDRESS = 50
+PER_MEMBER = 50  # of strangers, over all addresses
+PER_ADDRESS = 50  # over all members
+CAPTCHAS = 30  # wrong ones, per address or known device
+SOUNDS = 20  # drawn per address
+# States of a member number, worst last.
+OPEN, PARTLY, LOCKED = range(3)
+
+_TAKE = text("SELECT take_guess(:keys, :owners, CAST(:limits AS integer[]), :since)")
+
+
+class Counter(NamedTuple):
+    """A counter, whose it is (None: nobody's), and how many guesses it has (None: `per_member`)."""
+
+    key: str
+    member_no: str | None
+    limit: int | None = None
+
+
+class Source(NamedTuple):
+    """Where a guess comes from: an address, and the known device of the member, if it is one."""
+
+    ip: str
+    device_id: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Return the address, or of IPv6 the /64, all of which one subscriber has."""
+        try:
+            address = ipaddress.ip_address(self.ip)
+        except ValueError:
+            return self.ip
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.ipv4_mapped:
+                return str(address.ipv4_mapped)
+            return str(ipaddress.ip_network((int(address), 64), strict=False))
+        return str(address)
+
+    def own_key(self, member_no: str) -> str:
+        """Return the key of the counter that a complete sign-in clears."""
+        if self.device_id is not None:
+            return f"device:{self.device_id}"
+        return f"pair:{member_no} {self.place}"
 
 
 def window(session: Any) -> timedelta:
@@ -21,79 +67,106 @@ def window(session: Any) -> timedelta:
 
 
 def per_member(session: Any) -> int:
-    """Return how many failures lock a member number (系统参数)."""
+    """Return how many failures lock a member number for an address or a device (系统参数)."""
     return setting(session, "lock_failures")
 
 
-def take_a_guess(member_no: str, ip: str) -> list[int] | None:
-    """Take one of the remaining guesses and return its rows' ids, or None where none remains.
+def take_a_guess(member_no: str, source: Source) -> UUID | None:
+    """Take one of the remaining guesses, or return None where none remains.
 
     It is committed as a failure before the password is checked, so that concurrent guesses cannot
-    exceed the limit.  `forgive` gives it back after a success.
+    exceed the limit.  `give_back` takes it back after a right password.
     """
-    with db.engine.begin() as connection:
-        limits = {LoginFailure.key_of(member_no): per_member(connection), f"ip:{ip}": PER_ADDRESS}
-        return _take(connection, limits)
-
-
-def take_a_guess_from(ip: str) -> list[int] | None:
-    """The same for an address alone, where no member is named."""
-    with db.engine.begin() as connection:
-        return _take(connection, {f"ip:{ip}": PER_ADDRESS})
-
-
-def give_back(guess: Sequence[int]) -> None:
-    """Delete a guess that was no failure; the caller commits."""
-    db.session.execute(delete(LoginFailure).where(LoginFailure.id.in_(guess)))
-
-
-def forgive(member_no: str, guess: Sequence[int]) -> None:
-    """After a success delete the guess and the member's failures; the caller commits."""
-    db.session.execute(
-        delete(LoginFailure).where(
-            LoginFailure.id.in_(guess) | (LoginFailure.key == LoginFailure.key_of(member_no))
-        )
+    own = Counter(source.own_key(member_no), member_no)
+    if source.device_id is not None:
+        return _take(own)
+    return _take(
+        own, Counter(f"member:{member_no}", member_no, PER_MEMBER), _of_the_address(source)
     )
 
 
-def failures() -> Select[tuple[str, int, datetime]]:
-    """Select member number, failures within the window, and the last one's time."""
-    return (
+def take_a_guess_from(ip: str) -> UUID | None:
+    """The same for an address alone, where no member is named."""
+    return _take(_of_the_address(Source(ip)))
+
+
+def take_a_password_change(member_no: str) -> UUID | None:
+    """The same for the original password, which is asked of who is signed in."""
+    return _take(Counter(f"password:{member_no}", member_no))
+
+
+def take_a_captcha(source: Source) -> UUID | None:
+    """The same for the answer to a 验证码."""
+    place = source.place if source.device_id is None else f"device {source.device_id}"
+    return _take(Counter(f"captcha:{place}", None, CAPTCHAS))
+
+
+def take_a_sound(ip: str) -> UUID | None:
+    """The same for drawing a spoken 验证码, which costs a third of a second."""
+    return _take(Counter(f"sound:{Source(ip).place}", None, SOUNDS))
+
+
+def give_back(guess: UUID) -> None:
+    """Delete a guess that was no failure; the caller commits."""
+    db.session.execute(select(func.give_back_guess(guess)))
+
+
+def forgive(member_no: str, source: Source) -> None:
+    """Clear the source's own counter after a sign-in, which the caller has logged and commits."""
+    db.session.execute(select(func.clear_failures(member_no, source.own_key(member_no))))
+
+
+def forgive_password_change(member_no: str) -> None:
+    """Clear the counter of the original password after a change, logged by the caller."""
+    db.session.execute(select(func.clear_failures(member_no, f"password:{member_no}")))
+
+
+def failures() -> Select[tuple[str, int, datetime, int]]:
+    """Select member number, failures within the window, the last one's time, and the state.
+
+    The state is OPEN, PARTLY (for an address, a device or the change of the password), or LOCKED for
+    all strangers.
+    """
+    kind, count = func.split_part(LoginFailure.key, ":", 1), func.count()
+    each = (
         select(
-            func.substr(LoginFailure.key, len("member:") + 1).label("member_no"),
-            func.count().label("failures"),
+            LoginFailure.member_no,
+            # Of a stranger's guess the member's counter and the pair's both tell.
+            case((kind == "pair", 0), else_=count).label("failures"),
             func.max(LoginFailure.at).label("last_at"),
+            case(
+                ((kind == "member") & (count >= PER_MEMBER), LOCKED),
+                ((kind != "member") & (count >= per_member(db.session)), PARTLY),
+                else_=OPEN,
+            ).label("state"),
         )
         .where(
-            LoginFailure.key.startswith("member:"),
-            LoginFailure.at >= func.now() - window(db.session),
+            LoginFailure.member_no.is_not(None), LoginFailure.at >= func.now() - window(db.session)
         )
-        .group_by(LoginFailure.key)
+        .group_by(LoginFailure.member_no, LoginFailure.key)
+        .subquery()
     )
+    return select(
+        each.c.member_no,
+        cast(func.sum(each.c.failures), Integer).label("failures"),
+        func.max(each.c.last_at).label("last_at"),
+        func.max(each.c.state).label("state"),
+    ).group_by(each.c.member_no)
 
 
-def _take(connection: Connection, limits: Mapping[str, int]) -> list[int] | None:
-    since = func.now() - window(connection)
-    _lock(connection, sorted(limits))
-    counts = _count(connection, list(limits), since)
-    if any(counts.get(key, 0) >= limit for key, limit in limits.items()):
-        return None
-    # Each guess deletes the expired failures, which bounds the table.
-    connection.execute(delete(LoginFailure).where(LoginFailure.at < since))
-    rows = insert(LoginFailure).values([{"key": key} for key in limits])
-    return list(connection.scalars(rows.returning(LoginFailure.id)))
+def _of_the_address(source: Source) -> Counter:
+    return Counter(f"ip:{source.place}", None, PER_ADDRESS)
 
 
-def _lock(connection: Connection, keys: Sequence[str]) -> None:
-    # Held until the guess is committed; all callers lock in the same order.
-    for key in keys:
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-
-
-def _count(connection: Connection, keys: Sequence[str], since: Any) -> dict[str, int]:
-    query = (
-        select(LoginFailure.key, func.count())
-        .where(LoginFailure.key.in_(keys), LoginFailure.at >= since)
-        .group_by(LoginFailure.key)
-    )
-    return {key: count for key, count in connection.execute(query)}  # noqa: C416 - rows, not pairs
+def _take(*counters: Counter) -> UUID | None:
+    """Take one guess of each counter, in a transaction of its own."""
+    with db.engine.begin() as connection:  # the request needs no second one to read the parameters
+        usual = per_member(connection)
+        values = {
+            "keys": [each.key for each in counters],
+            "owners": [each.member_no for each in counters],
+            "limits": [each.limit or usual for each in counters],
+            "since": window(connection),
+        }
+        taken: UUID | None = connection.scalar(_TAKE, values)
+    return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import insert, select
 
@@ -13,7 +14,7 @@ from app.extensions import db, transaction
 from app.models import Certificate, LoginRecord, Member
 from app.operations.people import passwords
 from app.pki.errors import PkiError
-from app.security import certificates, lockout, sessions
+from app.security import certificates, devices, lockout, sessions
 
 LONGEST_NUMBER = 128
 REFUSED = "certificate_refused"
@@ -23,43 +24,56 @@ class BadForm(ValueError):
     """The posted form is not one of our pages'."""
 
 
+class Visitor(NamedTuple):
+    """Who asks to be let in: address, browser, and the token of its device cookie."""
+
+    ip: str = ""
+    user_agent: str = ""
+    device: str = ""
+
+    def source(self, member_no: str) -> lockout.Source:
+        """Return where a guess at this member comes from."""
+        known = _is_member_number(member_no) and devices.find(self.device, member_no)
+        return lockout.Source(self.ip, known or None)
+
+
 class SignInResult(NamedTuple):
-    """A session's token, or a challenge to be signed first."""
+    """A session's token and the device's, or a challenge to be signed first."""
 
     member: Member
     token: str = ""
+    device: str = ""
     certificate_id: int | None = None  # the one that opened the session
     challenge: str = ""
 
 
-def attempt(member_no: str, password: str, *, ip: str, user_agent: str) -> SignInResult | None:
+def attempt(member_no: str, password: str, visitor: Visitor) -> SignInResult | None:
     """Sign in with member number and password; return None on failure.
 
     Unknown or disabled member, wrong password and lock are not told apart, take the time of one
     password check each, and are written to 登录日志.  Raises CertificateRefused for an unacceptable
     TLS client certificate, and NotAllowed for a member who is disabled concurrently.
     """
-    outcome, member_id, guess = judge(member_no, password, ip=ip)
+    outcome, member_id, guess = judge(member_no, password, visitor)
     if outcome != "signed_in":
-        record(member_no, outcome, ip=ip, user_agent=user_agent, member_id=member_id)
+        record(member_no, outcome, visitor, member_id)
         return None
     assert member_id is not None
+    assert guess is not None
     try:
         with transaction():
-            lockout.forgive(member_no, guess)
+            lockout.give_back(guess)
             member = db.session.get_one(Member, member_id)
             step = certificates.second_step(member)
             if step.challenge:
                 return SignInResult(member, challenge=step.challenge)
-            return _begin(member, step.method, step.certificate, ip, user_agent)
+            return _begin(member, step.method, step.certificate, visitor)
     except (PkiError, NotAllowed):
-        record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
+        record(member_no, REFUSED, visitor, member_id)
         raise
 
 
-def finish(
-    challenge: str, content: str, signature: str, *, ip: str, user_agent: str
-) -> SignInResult:
+def finish(challenge: str, content: str, signature: str, visitor: Visitor) -> SignInResult:
     """Sign in with the signed challenge; content and signature are base64.
 
     The challenge is used up in any case.  Raises BadForm for malformed input, PkiError (`code` says
@@ -79,20 +93,20 @@ def finish(
             taken=taken,
         )
         with transaction():
-            return _begin(member, certificates.method_of(row), row, ip, user_agent)
+            return _begin(member, certificates.method_of(row), row, visitor)
     except (PkiError, NotAllowed):
         db.session.rollback()
-        record(member_no, REFUSED, ip=ip, user_agent=user_agent, member_id=member_id)
+        record(member_no, REFUSED, visitor, member_id)
         raise
 
 
-def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, list[int]]:
+def judge(member_no: str, password: str, visitor: Visitor) -> tuple[str, int | None, UUID | None]:
     """Check a password; return the outcome, the member's id and the guess (`lockout`)."""
     if not _is_member_number(member_no) or not 0 < len(password) <= passwords.LONGEST:
-        lockout.take_a_guess("", ip)
+        lockout.take_a_guess_from(visitor.ip)
         passwords.is_right(None, "")
-        return "malformed", None, []
-    guess = lockout.take_a_guess(member_no, ip)
+        return "malformed", None, None
+    guess = lockout.take_a_guess(member_no, visitor.source(member_no))
     with db.engine.connect() as connection:  # released before the slow comparison
         member = connection.execute(
             select(Member.id, Member.password, Member.active).where(Member.username == member_no)
@@ -100,7 +114,7 @@ def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, l
     member_id = member.id if member else None
     if guess is None:
         passwords.is_right(None, password)
-        return "locked", member_id, []
+        return "locked", member_id, None
     if not passwords.is_right(member.password if member else None, password):
         return "wrong_password" if member else "unknown", member_id, guess
     if not member or not member.active:
@@ -108,9 +122,7 @@ def judge(member_no: str, password: str, *, ip: str) -> tuple[str, int | None, l
     return "signed_in", member_id, guess
 
 
-def record(
-    member_no: str, outcome: str, *, ip: str, user_agent: str, member_id: int | None = None
-) -> None:
+def record(member_no: str, outcome: str, visitor: Visitor, member_id: int | None = None) -> None:
     """Write a failed attempt to 登录日志, in a transaction of its own."""
     typed = printable(member_no)
     if member_id is None and passwords.could_be_one(typed):
@@ -122,8 +134,8 @@ def record(
                 member_id=member_id,
                 is_success=False,
                 outcome=outcome,
-                ip=ip,
-                user_agent=printable(user_agent)[:300],
+                ip=visitor.ip,
+                user_agent=printable(visitor.user_agent)[:300],
             )
         )
 
@@ -136,13 +148,18 @@ def printable(text: str) -> str:
 
 
 def _begin(
-    member: Member, method: str, certificate: Certificate | None, ip: str, user_agent: str
+    member: Member, method: str, certificate: Certificate | None, visitor: Visitor
 ) -> SignInResult:
+    """Open the session: a complete sign-in, which makes the device known and clears its failures."""
+    ip, user_agent, device = visitor
+    source = visitor.source(member.username)
     certificate_id = certificate.id if certificate else None
     token = sessions.begin(
         member.id, ip=ip, user_agent=user_agent, method=method, certificate_id=certificate_id
     )
-    return SignInResult(member, token, certificate_id)
+    device = devices.remember(member.id, device, ip=ip, user_agent=user_agent)
+    lockout.forgive(member.username, source)
+    return SignInResult(member, token, device, certificate_id)
 
 
 def _decoded(text: str) -> bytes:

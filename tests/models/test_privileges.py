@@ -109,6 +109,13 @@ def refused(error: psycopg.Error) -> bool:
         "INSERT INTO log_block (id, from_xid, to_xid, rows, previous, root)"
         " VALUES (1, '0', '9', 0, '', '')",
         "INSERT INTO log_seal (log, row_id, block_id, digest) VALUES ('operation_log', 1, 1, '')",
+        "INSERT INTO login_failure (key, guess) VALUES ('member:S0001', gen_random_uuid())",
+        "UPDATE login_failure SET at = '2020-01-01'",
+        "DELETE FROM login_failure",
+        "SELECT guess FROM login_failure",
+        "UPDATE known_device SET member_id = 1",
+        "UPDATE known_device SET created_at = now()",
+        "UPDATE captcha SET created_at = 'infinity'",
         "UPDATE parameter SET value = '0'",
         "DELETE FROM parameter",
         "INSERT INTO ab_permission (id, name) VALUES (9999, 'can_do_all')",
@@ -121,6 +128,25 @@ def refused(error: psycopg.Error) -> bool:
 )
 def test_the_applications_role_is_refused(attempt, statement):
     assert refused(attempt(statement))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "",
+        "INSERT INTO operation_log (action, subject, detail) VALUES"
+        " ('parameter.set', 'lock_failures', '{{\"after\": {{\"value\": \"9\"}}}}');",
+        "INSERT INTO operation_log (action, subject, detail) VALUES"
+        " ('parameter.set', 'lock_minutes', '{{\"after\": {{\"value\": \"10\"}}}}');",
+    ],
+)
+def test_no_parameter_is_set_without_its_line_in_the_log(attempt, log):
+    error = attempt(
+        f"{log} INSERT INTO parameter (name, value, effective_from, reason)"
+        " VALUES ('lock_failures', '10', '2026-11-20', '')"
+    )
+
+    assert error.diag.constraint_name == "parameter_is_logged"
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

@@ -49,7 +49,7 @@ def test_no_session_outlives_being_disabled_at_once(together, officer):
 
     def come_in() -> None:
         out.wait(20)  # Written, not committed.
-        doors.attempt(officer.username, PASSWORD, ip="192.0.2.1", user_agent="")
+        doors.attempt(officer.username, PASSWORD, doors.Visitor("192.0.2.1"))
 
     results = together(partial(disable, officer.id, out), come_in)
 
@@ -63,7 +63,7 @@ def test_of_several_at_once_none_stays_signed_in(together, officer):
         with transaction():
             if not officer.active:
                 members.enable(officer.id, SYSTEM)
-        come_in = partial(doors.attempt, officer.username, PASSWORD, ip="192.0.2.1", user_agent="")
+        come_in = partial(doors.attempt, officer.username, PASSWORD, doors.Visitor("192.0.2.1"))
         together(partial(disable, officer.id), *[come_in] * 3)
         assert living(officer) == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -15,7 +16,7 @@ from werkzeug.test import TestResponse
 from app.extensions import db
 from app.models import Account, Member
 from app.operations.people.members import NewMember, register_member
-from app.security import captcha
+from app.security import captcha, lockout
 
 PASSWORD = "Right-Horse-1"
 ENTERPRISE, OTHER, PROVINCE = "21042300007", "21042300008", "P42"
@@ -145,6 +146,26 @@ def execute(app: Flask) -> Callable[..., None]:
             db.session.commit()
 
     return run
+
+
+def fail(ip: str, times: int, member_no: str = "") -> None:
+    """Take guesses of an address, at a member or at nobody, and let them be failures."""
+    for _each in range(times):
+        if member_no:
+            lockout.take_a_guess(member_no, lockout.Source(ip))
+        else:
+            lockout.take_a_guess_from(ip)
+
+
+@pytest.fixture
+def age_failures(cluster: Any) -> Callable[[timedelta], None]:
+    """Return a function that makes all failures older, as nobody but a superuser can."""
+
+    def age(by: timedelta) -> None:
+        with cluster.connect("registry") as connection:
+            connection.execute("UPDATE login_failure SET at = at - %s", [by])
+
+    return age
 
 
 def messages(response: TestResponse) -> list[str]:

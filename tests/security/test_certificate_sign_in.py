@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 from sqlalchemy import select, update
 
+from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Certificate, Challenge, LoginRecord, LoginSession, Member
 from app.pki.errors import PkiError
@@ -256,6 +257,32 @@ def test_a_relay_that_calls_us_by_its_own_name_gets_no_further(browser, holder, 
 )
 def test_other_content_is_refused_however_well_signed(browser, holder, said, count, changed):
     refused(browser, answer(browser, holder, **changed), said, count)
+
+
+@pytest.mark.parametrize("off", [-5, 7], ids=["before it was issued", "after it has expired"])
+def test_a_time_within_the_challenge_s_life_but_for_a_little(browser, holder, off):
+    """The challenge lives for two minutes, and clocks may differ by five."""
+    inside = datetime.now(UTC) + timedelta(minutes=off) - timedelta(seconds=off * 2)
+    answer(browser, holder, at=inside.isoformat(timespec="seconds"))
+
+    assert browser.is_signed_in()
+
+
+@pytest.mark.parametrize(
+    "off",
+    [timedelta(minutes=-6), timedelta(minutes=8), timedelta(days=-400), timedelta(days=400)],
+    ids=str,
+)
+def test_a_time_outside_of_the_challenge_s_life(browser, holder, said, count, off):
+    at = datetime.now(UTC) + off
+    response = answer(browser, holder, at=at.isoformat(timespec="seconds"))
+
+    refused(browser, response, said, count, f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"])
+def test_a_time_at_the_ends_of_the_calendar(browser, holder, said, count, at):
+    refused(browser, answer(browser, holder, at=at), said, count)
 
 
 def test_content_that_was_changed_after_signing(browser, holder, said, count):

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from app.extensions import db
-from app.models import LoginSession, Member
+from app.models import LoginSession, Member, PasswordRecord
+from app.operations.people import passwords
 from app.security import sessions
-from tests.security.conftest import ENTERPRISE, OTHER, PASSWORD
+from tests.security.conftest import ENTERPRISE, OTHER, PASSWORD, fail
 
 NEW = "Better-Horse-22"
 
@@ -48,8 +49,9 @@ def test_the_session_is_new_after_sign_in(app, browser):
         assert session.get("csrf_token") != token_before
 
 
-def test_the_cookie_is_closed_to_scripts_and_foreign_sites(browser):
-    cookie = browser.sign_in().headers["Set-Cookie"]
+def test_the_cookie_is_closed_to_scripts_and_foreign_sites(app, browser):
+    cookies = browser.sign_in().headers.getlist("Set-Cookie")
+    (cookie,) = (each for each in cookies if each.startswith(app.config["SESSION_COOKIE_NAME"]))
 
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -282,7 +284,7 @@ def test_without_the_original_password_nothing_changes(browser, member_of, origi
     assert member_of(ENTERPRISE).password == before
 
 
-def test_guessing_the_original_password_is_limited_like_signing_in(browser, new_browser, member_of):
+def test_guessing_the_original_password_is_limited_like_signing_in(browser, member_of):
     browser.sign_in()
     before = member_of(ENTERPRISE).password
     for n in range(5):
@@ -290,7 +292,52 @@ def test_guessing_the_original_password_is_limited_like_signing_in(browser, new_
 
     assert change(browser).status_code == 422
     assert member_of(ENTERPRISE).password == before
-    assert new_browser().sign_in().status_code == 422
+
+
+def test_strangers_guesses_do_not_stop_a_change_nor_its_own_a_sign_in(browser, new_browser):
+    browser.sign_in()
+    fail(browser.address, 5, ENTERPRISE)
+    for n in range(5):
+        change(browser, original=f"Wrong-Horse-{n}")
+    assert new_browser("203.0.113.9").sign_in().status_code == 302
+
+
+def test_of_four_changes_at_the_same_moment_one_is_made(app, new_browser, count, monkeypatch):
+    """Fails where the original is not compared again under the member's lock."""
+    browsers = [new_browser() for _each in range(4)]
+    browsers[0].sign_in()
+    token = browsers[0].token("/password/")
+    cookie = browsers[0].client.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
+    for browser in browsers:
+        browser.client.set_cookie(app.config["SESSION_COOKIE_NAME"], cookie)
+    compared = threading.Barrier(len(browsers))
+    is_right = passwords.is_right
+
+    def slowly(stored, password):
+        found = is_right(stored, password)
+        if password == PASSWORD:
+            compared.wait(timeout=60)  # All of them have found the original right.
+        return found
+
+    monkeypatch.setattr(passwords, "is_right", slowly)
+    new = [f"Better-Horse-{n}{n}" for n in range(4)]
+    answers = {}
+
+    def send(n):
+        fields = {"csrf_token": token, "original": PASSWORD, "new": new[n], "confirm": new[n]}
+        answers[n] = browsers[n].post("/password/", fields).status_code
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers.values()) == [302, 422, 422, 422]
+    (made,) = (n for n, status in answers.items() if status == 302)
+    monkeypatch.undo()
+    assert count(PasswordRecord) == 1
+    assert new_browser("203.0.113.9").sign_in(ENTERPRISE, new[made]).status_code == 302
 
 
 def test_a_repeated_password_that_differs_changes_nothing(browser, member_of):

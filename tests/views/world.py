@@ -191,8 +191,9 @@ def make_world() -> World:
         _job(member)
     _letter()
     with transaction():
-        lockout.take_a_guess("21042399999", "198.51.100.9")
-        sign_in.record("21042399999", "unknown", ip="198.51.100.9", user_agent="")
+        visitor = sign_in.Visitor("198.51.100.9")
+        lockout.take_a_guess("21042399999", visitor.source("21042399999"))
+        sign_in.record("21042399999", "unknown", visitor)
         # A day before the tests' own, so that some rows have settled.
         settlement.settle_day(
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)

@@ -58,7 +58,14 @@ GRANT INSERT, UPDATE ON sector, category, city TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};
-GRANT INSERT, DELETE ON login_failure, captcha TO {app};
+-- Guesses are counted, given back and cleared by functions; a guess's id is its taker's secret.
+REVOKE SELECT, INSERT, DELETE ON login_failure FROM {app};
+GRANT SELECT (id, key, member_no, at) ON login_failure TO {app};
+GRANT EXECUTE ON FUNCTION take_guess(text[], text[], integer[], interval), give_back_guess(uuid),
+                          clear_failures(text, text) TO {app};
+GRANT INSERT, DELETE ON captcha, known_device TO {app};
+GRANT UPDATE (sound) ON captcha TO {app};
+GRANT UPDATE (token_hash, seen_at, ip, user_agent) ON known_device TO {app};
 GRANT INSERT (member_id, password) ON password_record TO {app};
 
 -- Roles are assigned by the security administrator; only `flask init` writes their permissions.

@@ -5,7 +5,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

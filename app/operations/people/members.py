@@ -19,7 +19,7 @@ from flask_appbuilder.security.sqla.models import (
     assoc_user_role,
 )
 from flask_babel import gettext
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.roles import require_compatible
@@ -109,6 +109,7 @@ def disable(member_id: int, actor: Actor) -> Member:
     member.active = False
     db.session.flush()
     sessions.end_all(member.id, "inactive")
+    sessions.forget_devices(member.id)
     _record(actor, "member.disable", member)
     certificates.suspend_all(member.id, actor, now=letters.real_time())
     return member
@@ -127,7 +128,7 @@ def reset(member_id: int, actor: Actor, *, first: str | None) -> Member:
     """重置: replace the password by ``first``, which has to be changed at sign-in.
 
     With None the member chooses one by a link.  The caller hands over password or link.  Ends the
-    sessions and a lock.
+    sessions, known devices and a lock.
     """
     member = _other(member_id, actor)
     if first is None:
@@ -135,8 +136,9 @@ def reset(member_id: int, actor: Actor, *, first: str | None) -> Member:
     else:
         passwords.choose(member, first, must_change=True)
     sessions.end_all(member.id, "password")
-    _forget_failures(member.username)
+    sessions.forget_devices(member.id)
     _record(actor, "password.reset", member)
+    _clear_failures(member.username)
     return member
 
 
@@ -153,10 +155,12 @@ def set_roles(member_id: int, codes: Sequence[str], actor: Actor) -> Member:
 
 
 def unlock(member_no: str, actor: Actor) -> bool:
-    """解锁: delete a number's sign-in failures; tell whether there were any."""
-    if not _forget_failures(member_no):
+    """解锁: clear a number's failures, wherever they came from; tell whether there were any."""
+    found = select(LoginFailure.id).where(LoginFailure.member_no == member_no).limit(1)
+    if db.session.scalar(found) is None:
         return False
     log.record(actor, "member.unlock", subject=member_no)
+    _clear_failures(member_no)
     return True
 
 
@@ -213,9 +217,9 @@ def _other(member_id: int, actor: Actor) -> Member:
     return member
 
 
-def _forget_failures(member_no: str) -> int:
-    failures = delete(LoginFailure).where(LoginFailure.key == LoginFailure.key_of(member_no))
-    return db.session.execute(failures).rowcount
+def _clear_failures(member_no: str) -> None:
+    """Clear all counters of a member, after the act was logged."""
+    db.session.execute(select(func.clear_failures(member_no, None)))
 
 
 def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:

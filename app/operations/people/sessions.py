@@ -1,14 +1,14 @@
-"""Ending sessions; app/security/sessions.py begins and finds them."""
+"""Ending sessions and 常用设备; app/security/ begins and finds them, in sessions.py and devices.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 
 from app.extensions import db
-from app.models import LoginSession
+from app.models import KnownDevice, LoginSession, Member
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -37,12 +37,35 @@ def end_all(member_id: int, reason: str, *, but: int | None = None) -> int:
 
 
 def force_out(login_id: int, actor: Actor) -> bool:
-    """强退: end a live session and log it; tell whether there was one."""
+    """强退: end a live session with its device, and log it; tell whether there was one."""
     if not end([login_id], "forced"):
         return False
     login = db.session.get_one(LoginSession, login_id)
+    db.session.execute(delete(KnownDevice).where(KnownDevice.id == login.device_id))
     log.record(actor, "session.end", subject=login.member.username)
     return True
+
+
+def forget_device(device_id: int, actor: Actor) -> bool:
+    """Make a known device a stranger's, and log it; tell whether there was one."""
+    device = db.session.get(KnownDevice, device_id)
+    if device is None:
+        return False
+    # The member's row first, as in signing in, which updates sessions and devices.
+    db.session.get_one(Member, device.member_id, with_for_update={"key_share": True})
+    found = db.session.execute(delete(KnownDevice).where(KnownDevice.id == device_id))
+    if not found.rowcount:
+        return False
+    log.record(actor, "device.end", subject=device.member.username)
+    return True
+
+
+def forget_devices(member_id: int, *, but: int | None = None) -> None:
+    """Make a member's known devices strangers', except ``but``."""
+    found = KnownDevice.member_id == member_id
+    db.session.execute(
+        delete(KnownDevice).where(found if but is None else found & (KnownDevice.id != but))
+    )
 
 
 def _end(which: ColumnElement[bool], reason: str) -> int:

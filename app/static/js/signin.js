@@ -19,7 +19,10 @@ export function startSignIn() {
   box.querySelector("[data-captcha-image]")?.addEventListener("click", () => renew(box));
   box.querySelector("[data-captcha-sound]")?.addEventListener("click", (event) => {
     event.preventDefault();
-    new Audio(event.currentTarget.href).play();
+    const silent = box.querySelector("[data-captcha-silent]");
+    const sound = new Audio(event.currentTarget.href);
+    sound.addEventListener("error", () => (silent.hidden = false));
+    sound.play().then(() => (silent.hidden = true), () => {});
   });
 }
 

@@ -48,6 +48,7 @@ ACTIONS = {
     "member.role": _("Changed a member's role"),
     "member.unlock": _("Unlocked a member"),
     "session.end": _("Ended a session"),
+    "device.end": _("Ended a known device"),
     "calendar.change": _("Changed the trading calendar"),
     "parameter.set": _("Set a parameter"),
     "reference.add": _("Added reference data"),

@@ -69,12 +69,11 @@ def _system_figures() -> list[Card]:
 
 def _security_figures() -> list[Card]:
     failures = lockout.failures().subquery()
-    known = failures.c.member_no != ""
-    is_locked = failures.c.failures >= lockout.per_member(db.session)
+    is_locked = failures.c.state > lockout.OPEN
     row = _read(
         online=select(func.count()).select_from(LoginSession).where(sessions.online()),
-        failing=select(func.count()).select_from(failures).where(known),
-        locked=select(func.count()).select_from(failures).where(known, is_locked),
+        failing=select(func.count()).select_from(failures),
+        locked=select(func.count()).select_from(failures).where(is_locked),
         disabled=select(func.count()).select_from(Member).where(Member.active.is_(False)),
     )
     locks = url_for("LockView.list")

@@ -1,4 +1,4 @@
-"""系统管理: 在线用户 and 解锁."""
+"""系统管理: 在线用户, 解锁 and 常用设备."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, select
 
-from app.extensions import db, transaction
-from app.models import LoginSession, Member
+from app.extensions import transaction
+from app.models import KnownDevice, LoginSession, Member
 from app.operations.people.members import unlock
-from app.operations.people.sessions import force_out
-from app.security import lockout, sessions
+from app.operations.people.sessions import force_out, forget_device
+from app.security import devices, lockout, sessions
 from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
 from app.views.chapters import ADMINISTRATION, MenuEntry
@@ -65,6 +65,7 @@ class OnlineView(ListPage):
     bulk_name = "member_no"
     help = (
         _("A session that is forced out ends at once; the member can sign in again."),
+        _("Its device is then no longer one of the member's known devices."),
         _("To keep a member out, disable the member under Members."),
     )
 
@@ -138,32 +139,36 @@ class LockView(ListPage):
         Column("failures", _("Failures"), "number"),
         Column("last_at", _("Last failure"), "datetime"),
         Column(
-            "is_locked",
+            "state",
             _("State"),
             "status",
-            choices={True: (_("Locked"), "red"), False: (_("Not locked"), "grey")},
+            choices={
+                lockout.LOCKED: (_("Locked for unknown devices"), "red"),
+                lockout.PARTLY: (_("Locked for an address or device"), "amber"),
+                lockout.OPEN: (_("Not locked"), "grey"),
+            },
         ),
     )
     filters = (Filter("member_no", _("Member number"), "prefix"),)
     help = (
-        _("How many failures lock a member number, and how long they count, is set by parameters."),
+        _(
+            "How many failures lock a member number for an address or a known device, and how long they"
+            " count, is set by parameters."
+        ),
+        _("After 50 failures from unknown devices only the member's known devices are let guess."),
         _("Unlocking clears the failures, so that the member can sign in at once."),
     )
 
     def rows(self, conditions: Any) -> Select[Any]:
         """Return the numbers with failures that still count."""
         found = lockout.failures().subquery()
-        return (
-            select(
-                found.c.member_no,
-                Member.first_name.label("name"),
-                found.c.failures,
-                found.c.last_at,
-                (found.c.failures >= lockout.per_member(db.session)).label("is_locked"),
-            )
-            .outerjoin(Member, Member.username == found.c.member_no)
-            .where(found.c.member_no != "")
-        )
+        return select(
+            found.c.member_no,
+            Member.first_name.label("name"),
+            found.c.failures,
+            found.c.last_at,
+            found.c.state,
+        ).outerjoin(Member, Member.username == found.c.member_no)
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         if self.may("unlock"):
@@ -184,3 +189,82 @@ class LockView(ListPage):
                 abort(404)
         flash(gettext("%(name)s was unlocked.", name=member_no), "success")
         return redirect(back_url(url_for("LockView.list")))
+
+
+class DeviceView(ListPage):
+    """常用设备: browsers that the lock of unknown ones does not stop, and ending one."""
+
+    route_base = "/devices"
+    title = _("Known devices")
+    menu = MenuEntry(ADMINISTRATION, 12)
+    guide = {"administration": "常用设备"}
+    grants = {SECURITY_ADMIN: "list export end bulk"}
+    account_column = None  # For the security administrator only.
+    columns = (
+        Column("member_no", _("Member number"), "code"),
+        Column("name", _("Name")),
+        Column("ip", _("IP address"), "code"),
+        Column("created_at", _("Known since"), "datetime"),
+        Column("seen_at", _("Last sign-in"), "datetime"),
+        Column("user_agent", _("Browser")),
+    )
+    filters = (
+        Filter("member_no", _("Member number"), "prefix"),
+        Filter("name", _("Name")),
+        Filter("ip", _("IP address"), "exact"),
+    )
+    bulk_name = "member_no"
+    help = (
+        _("A browser is known to a member for 90 days after a complete sign-in."),
+        _("From it the member can sign in although strangers' failures have locked the number."),
+        _("Ending one ends no session; the browser is known again after the next sign-in."),
+    )
+
+    def rows(self, conditions: Any) -> Select[Any]:
+        return (
+            select(
+                KnownDevice.id,
+                Member.username.label("member_no"),
+                Member.first_name.label("name"),
+                KnownDevice.ip,
+                KnownDevice.created_at,
+                KnownDevice.seen_at,
+                KnownDevice.user_agent,
+            )
+            .join(KnownDevice.member)
+            .where(devices.lives())
+        )
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        if self.may("end"):
+            yield RowAction(
+                _("End"),
+                url_for("DeviceView.end", device_id=row.id),
+                method="post",
+                confirm=gettext(
+                    "End the known device of %(name)s?", name=f"{row.member_no} {row.name}"
+                ),
+                is_dangerous=True,
+            )
+
+    @action("end", _("End"), _("End the %(count)s ticked devices?"), single=False)
+    @in_bulk(is_dangerous=True)
+    def end_many(self, ids: Sequence[int]) -> BulkResult:
+        result = BulkResult()
+        for device_id in ids:
+            if forget_device(device_id, current_actor()):
+                result.done.append(device_id)
+            else:
+                result.refused[device_id] = gettext("The device has been ended already")
+        return result
+
+    @expose("/<int:device_id>/end", methods=["POST"])
+    @has_access
+    @permission_name("end")
+    def end(self, device_id: int) -> Any:
+        """Make a browser unknown to its member."""
+        with transaction():
+            if not forget_device(device_id, current_actor()):
+                abort(404)
+        flash(gettext("The device was ended."), "success")
+        return redirect(back_url(url_for("DeviceView.list")))

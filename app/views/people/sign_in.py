@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import (
     Response,
     abort,
+    after_this_request,
     current_app,
     flash,
     g,
@@ -33,7 +34,7 @@ from app.operations.records import log
 from app.operations.records.actor import Actor
 from app.operations.records.sign_in_notice import tell_of_new_address
 from app.pki.errors import PkiError
-from app.security import captcha, certificates, lockout, sign_in
+from app.security import captcha, certificates, devices, lockout, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
 from app.security.roles import ALL_ROLES
@@ -117,12 +118,22 @@ class SignInView(Page):
     @expose("/login/captcha.png")
     def captcha_image(self) -> Response:
         """Draw the 验证码 of this browser's sign-in page."""
-        return _no_store(captcha.draw(_captcha_answer()), "image/png")
+        answer = captcha.answer_of(_captcha_id())
+        if answer is None:
+            abort(404)
+        return _no_store(captcha.draw(answer), "image/png")
 
     @expose("/login/captcha.wav")
     def captcha_audio(self) -> Response:
-        """Speak the same 验证码."""
-        return _no_store(captcha.speak(_captcha_answer()), "audio/wav")
+        """Speak the same 验证码: drawn once, and a limited number of times for an address."""
+        sound = captcha.sound_of(_captcha_id())
+        if sound == b"":
+            if lockout.take_a_sound(request.remote_addr or "") is None:
+                abort(429)
+            sound = captcha.speak(_captcha_id())
+        if not sound:
+            abort(404)
+        return _no_store(sound, "audio/wav")
 
     @expose("/password/", methods=["GET", "POST"])
     @has_access
@@ -154,12 +165,7 @@ class SignInView(Page):
     def _first_step(self, form: SignInForm) -> str:
         member_no = form.member_no.data or ""
         try:
-            entered = sign_in.attempt(
-                member_no,
-                form.password.data or "",
-                ip=request.remote_addr or "",
-                user_agent=request.user_agent.string,
-            )
+            entered = sign_in.attempt(member_no, form.password.data or "", _visitor())
         except (PkiError, NotAllowed) as refused:
             return certificates.reason_of(refused)
         if entered is None:
@@ -185,8 +191,7 @@ class SignInView(Page):
                 challenge,
                 request.form.get("content", ""),
                 request.form.get("cms", ""),
-                ip=request.remote_addr or "",
-                user_agent=request.user_agent.string,
+                _visitor(),
             )
         except sign_in.BadForm:
             abort(400)
@@ -215,8 +220,9 @@ class SignInView(Page):
 
 
 def _open_session(entered: sign_in.SignInResult) -> None:
-    """Let the browser have the session; a renewed certificate ends the one before it."""
+    """Let the browser have session and device; a renewed certificate ends the one before it."""
     session["token"] = entered.token
+    after_this_request(lambda response: devices.set_cookie(response, entered.device))
     with transaction():
         actor = Actor.of(entered.member, request.remote_addr or "")
         if entered.certificate_id is not None:
@@ -241,28 +247,37 @@ def _lock_parameters() -> dict[str, int]:
     return {"count": values["lock_failures"], "minutes": values["lock_minutes"]}
 
 
+def _visitor() -> sign_in.Visitor:
+    return sign_in.Visitor(
+        request.remote_addr or "", request.user_agent.string, devices.presented()
+    )
+
+
 def _captcha_error(form: SignInForm) -> str:
     """Consume the browser's 验证码; return the error, or ""."""
     if not current_app.config["CAPTCHA_ENABLED"]:
         return ""
-    waiting = session.pop("captcha", "")
-    if captcha.use(str(waiting), form.captcha.data or ""):
+    waiting, member_no, visitor = session.pop("captcha", ""), form.member_no.data or "", _visitor()
+    guess = lockout.take_a_captcha(visitor.source(member_no))
+    is_right = captcha.use(str(waiting), form.captcha.data or "")
+    if guess is None:
+        # Not logged: each of the wrong ones that led here was.
+        return gettext(
+            "There were %(count)s wrong captchas from here; please wait %(minutes)s minutes",
+            count=lockout.CAPTCHAS,
+            minutes=_lock_parameters()["minutes"],
+        )
+    if is_right:
+        with transaction():
+            lockout.give_back(guess)
         return ""
-    sign_in.record(
-        form.member_no.data or "",
-        "wrong_captcha",
-        ip=request.remote_addr or "",
-        user_agent=request.user_agent.string,
-    )
+    sign_in.record(member_no, "wrong_captcha", visitor)
     return gettext("The captcha is wrong or has expired; please enter the new one")
 
 
-def _captcha_answer() -> str:
-    """Return the answer to this browser's 验证码."""
-    answer = captcha.answer_of(str(session.get("captcha", "")))
-    if answer is None:
-        abort(404)
-    return answer
+def _captcha_id() -> str:
+    """Return the id of this browser's 验证码."""
+    return str(session.get("captcha", ""))
 
 
 def _no_store(content: bytes, mimetype: str) -> Response:
@@ -271,24 +286,36 @@ def _no_store(content: bytes, mimetype: str) -> Response:
 
 def _change_password(original: str, new: str) -> None:
     """Raises RuleError where the original is wrong or the new one is weak."""
-    actor = current_actor()
-    guess = lockout.take_a_guess(actor.member_no, actor.ip)
-    if guess is None or not passwords.is_right(g.user.password, original):
-        with transaction():
-            log.record(actor, "password.change", result="refused")
-        raise RuleError(
-            gettext(
-                "The original password is wrong; after %(count)s failures wait %(minutes)s minutes",
-                **_lock_parameters(),
-            ),
-            field="original",
+    actor, login, known = current_actor(), current_login(), g.user.password
+    guess = lockout.take_a_password_change(actor.member_no)
+    if guess is None or not passwords.is_right(known, original):
+        raise _wrong_original(actor)
+    with transaction():
+        lockout.give_back(guess)
+    with transaction():
+        # Of concurrent changes one is made: under the lock the original has to be the one compared.
+        member = db.session.get_one(
+            Member, actor.member_id, with_for_update=True, populate_existing=True
         )
+        is_changed = member.password != known
+        if not is_changed:
+            passwords.choose(member, new)
+            sessions.end_all(member.id, "password", but=login.id if login else None)
+            sessions.forget_devices(member.id, but=login.device_id if login else None)
+            log.record(actor, "password.change")
+            lockout.forgive_password_change(actor.member_no)
+    if is_changed:
+        raise _wrong_original(actor)
+
+
+def _wrong_original(actor: Actor) -> RuleError:
+    """Log a refused change, and return the refusal."""
     with transaction():
-        lockout.forgive(actor.member_no, guess)
-    login = current_login()
-    with transaction():
-        # Checked again under the lock: of two concurrent changes the later one is refused.
-        member = db.session.get_one(Member, actor.member_id, with_for_update=True)
-        passwords.choose(member, new)
-        sessions.end_all(member.id, "password", but=login.id if login else None)
-        log.record(actor, "password.change")
+        log.record(actor, "password.change", result="refused")
+    return RuleError(
+        gettext(
+            "The original password is wrong; after %(count)s failures wait %(minutes)s minutes",
+            **_lock_parameters(),
+        ),
+        field="original",
+    )

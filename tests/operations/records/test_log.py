@@ -35,7 +35,7 @@ class Logs:
         for n in range(6, 11):
             self.write(n)
         for outcome in ("unknown", "locked", "wrong_captcha"):
-            sign_in.record("21042399999", outcome, ip="198.51.100.9", user_agent="x")
+            sign_in.record("21042399999", outcome, sign_in.Visitor("198.51.100.9", "x"))
         assert self.seal() == 8
         query = select(OperationLog.id).where(OperationLog.action == "test.act")
         self.ids = db.session.scalars(query.order_by(OperationLog.id)).all()

@@ -121,10 +121,11 @@ def test_the_cut_off_of_a_settled_day_stays(administrator):
     put(administrator, "transfer_cut_off", "14:00", MONDAY)
 
 
-def test_a_stored_value_out_of_its_limits_does_not_hold(app, administrator, caplog):
+def test_a_stored_value_out_of_its_limits_does_not_hold(app, administrator, caplog, tables):
     """A release may narrow the limits: then the default applies."""
-    with transaction():
-        db.session.add(
-            Parameter(name="lock_failures", value="999", effective_from=TODAY, reason="x")
-        )
+    tables.connection.execute(
+        "INSERT INTO parameter (name, value, effective_from, reason)"
+        " VALUES ('lock_failures', '999', %s, 'x')",
+        [TODAY],
+    )
     assert setting(db.session, "lock_failures") == 5

@@ -94,7 +94,7 @@ def test_an_unknown_one_is_not_found(system):
 
 def test_fewer_failures_lock(system, new_browser, browser):
     put(system, "lock_failures", "3")
-    other = new_browser("198.51.100.7")
+    other = new_browser(browser.address)
     for n in range(3):
         other.sign_in(ENTERPRISE, f"Wrong-Horse-{n}")
     response = browser.sign_in()
