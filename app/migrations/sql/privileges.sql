@@ -52,7 +52,7 @@ GRANT INSERT, UPDATE ON sector, category, city TO {app};
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};
 -- Guesses are counted, given back and cleared by functions; a guess's id is its taker's secret.
-REVOKE SELECT, INSERT, DELETE ON login_failure FROM {app};
+REVOKE SELECT ON login_failure FROM {app};
 GRANT SELECT (id, key, member_no, at) ON login_failure TO {app};
 GRANT EXECUTE ON FUNCTION take_guess(text[], text[], integer[], interval), give_back_guess(uuid),
                           clear_failures(text, text) TO {app};
