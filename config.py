@@ -242,7 +242,8 @@ class Settings:
         "TRUSTED_PROXIES", "how many reverse proxies stand before us (0: believe no forwarded address)",
         "0", whole(0, 5), read=_whole)
     site_url: str = setting(
-        "SITE_URL", "the address that letters name (otherwise the first of TRUSTED_HOSTS, by https)",
+        "SITE_URL", "the address that letters name (otherwise the first of TRUSTED_HOSTS, by https; in"
+        " demo and test HOST and PORT)",
         read=_address, strict=(HTTPS,))
     session_idle_minutes: int = setting(
         "SESSION_IDLE_MINUTES", "when an idle session ends, until the registry sets it itself",
@@ -399,7 +400,7 @@ class Settings:
             "CRYPTO_SUITE": self.crypto_suite,
             "CA_FOLDER": str(self.ca_folder),
             "CA_URL": self.ca_url,
-            "SITE_URL": self.site_url or f"https://{self.trusted_hosts[0]}",
+            "SITE_URL": self.site_url or self._own_address(),
             "UNSUBMITTED_FILES": self.unsubmitted_files,
             "UNSUBMITTED_MB": self.unsubmitted_mb,
             "UNSUBMITTED_DRAFTS": self.unsubmitted_drafts,
@@ -420,6 +421,13 @@ class Settings:
             # Fast hashes for tests.
             "FAB_PASSWORD_HASH_METHOD": "scrypt:1024:8:1" if self.profile == "test" else "scrypt",
         }
+
+    def _own_address(self) -> str:
+        """Return where people reach the site: by TLS in production, else where it listens."""
+        if self.is_production:
+            return f"https://{self.trusted_hosts[0]}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     def _engine_config(self) -> dict[str, Any]:
         # job_queue is the queue's schema.

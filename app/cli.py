@@ -5,47 +5,50 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, time
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask, current_app
-from flask.cli import with_appcontext
-from flask_babel import gettext as _
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from sqlalchemy import select, text
 
 from app import installation
+from app.commands import command, option
 from app.domain.errors import RuleError
-from app.domain.moves import whole_tonnes
+from app.domain.regions import PROVINCES
+from app.domain.texts import require_showable
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import STATUS_TITLES, Status
 from app.extensions import db, transaction
 from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
+from app.operations.accounts.details import LONGEST_SHOWN
 from app.operations.applications import evidence, unsubmitted
 from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
-from app.operations.people import certificates
+from app.operations.people import certificates, deed_verification, deeds
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
-from app.operations.records import calendar, clock, log, personal_data
+from app.operations.records import calendar, clock, log, outbox, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.pki.errors import SignerAbsent
 from app.security import production
 from app.security.roles import ROLES
-from config import ConfigurationError
 
 AFTER_CLOSE = time(15, 30)
 
 
 def register(app: Flask) -> None:
     """Add the commands to ``flask``."""
-    for command in (
+    for each in (
         init,
         seed,
         demo_logins,
@@ -67,31 +70,13 @@ def register(app: Flask) -> None:
         rotate_personal_data,
         new_command,
     ):
-        app.cli.add_command(command)
+        app.cli.add_command(each)
     refuse_foreign(app)
 
 
-def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command with application context that reports a refusal in one line and exits with 1."""
-
-    def declared(function: Callable[..., Any]) -> click.Command:
-        return click.command(name)(with_appcontext(_report_refusals(function)))
-
-    return declared
-
-
-def _report_refusals(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def reporting(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (RuleError, ConfigurationError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return reporting
-
-
-@_command("init")
+@command(
+    "init", _("Migrate, grant privileges, fill the calendar, write the roles. Safe to repeat.")
+)
 def init() -> None:
     """Migrate, grant privileges, fill the calendar, write the roles.  Safe to repeat.
 
@@ -100,20 +85,23 @@ def init() -> None:
     installation.install()
     if current_app.config["SETTINGS"].is_production:
         installation.note_mode()
-    click.echo("ready")
+    click.echo(gettext("ready"))
 
 
-@_command("seed")
+@command("seed", _("Fill an empty registry with demonstration data; never in production."))
 def seed() -> None:
     """Fill an empty registry with demonstration data; never in production."""
     _require_demo()
     installation.install()
-    click.echo("seeded" if demo.seed_once() else "there already")
+    done = demo.seed_once()
     installation.note_mode()
+    click.echo(
+        gettext("seeded") if done else gettext("There are data already; nothing was changed")
+    )
 
 
-@_command("demo-logins")
-@click.option("--json", "as_json", is_flag=True, help="A list of {role, login, password}.")
+@command("demo-logins", _("Print the demonstration's logins, one of each role."))
+@option("--json", "as_json", is_flag=True, help=_("A list of {role, login, password}."))
 def demo_logins(as_json: bool) -> None:
     """Print the demonstration's logins, one of each role."""
     _require_demo()
@@ -125,14 +113,16 @@ def demo_logins(as_json: bool) -> None:
         click.echo(f"{each['role']}\t{each['login']}\t{each['password']}")
 
 
-@_command("add-member")
+@command(
+    "add-member", _("Register a person and print the first password, which is shown this once.")
+)
 @click.argument("number")
 @click.argument("name")
-@click.option("--role", type=click.Choice(list(ROLES)), required=True)
-@click.option("--province", help="GB/T 2260, for a provincial authority: 42")
-@click.option("--account", "account_no", help="会员编号 of the enterprise whose operator this is")
-@click.option("--email", default="", help="Where the first letters go.")
-@click.option("--phone", default="", help="Where the authorisation code goes.")
+@option("--role", type=click.Choice(list(ROLES)), required=True)
+@option("--province", help=_("GB/T 2260, for a provincial authority: 42"))
+@option("--account", "account_no", help=_("Member number of the enterprise whose operator this is"))
+@option("--email", default="", help=_("Where the first letters go."))
+@option("--phone", default="", help=_("Where the authorisation code goes."))
 def add_member(
     number: str,
     name: str,
@@ -146,6 +136,7 @@ def add_member(
 
     Prints a password that is shown this once and has to be changed at the first sign-in.
     """
+    _require_person(number, name, province, email, phone)
     password = first_password()
     with transaction():
         account_id = None
@@ -157,27 +148,53 @@ def add_member(
                 raise RuleError(_("There is no account %(number)s", number=account_no))
         register_member(NewMember(number, name, role, account_id, province, email, phone), password)
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
+    click.echo(gettext("The first password, to be changed at the first sign-in:"), err=True)
     click.echo(password)
 
 
-@_command("issue-codes")
-@click.argument("number")
-def issue_codes(number: str) -> None:
-    """Give a person, by number, the two codes of a first certificate: hand them over separately.
+def _require_person(number: str, name: str, province: str | None, email: str, phone: str) -> None:
+    """Raise RuleError for what no page would accept of a person."""
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,32}", number):
+        raise RuleError(_("A number has 1 to 32 letters, digits, - and _: %(typed)s", typed=number))
+    if not 1 <= len(name.strip()) <= LONGEST_SHOWN:
+        raise RuleError(_("A name has 1 to %(most)d characters", most=LONGEST_SHOWN))
+    require_showable(name, _("Name"))
+    if province is not None and province not in PROVINCES:
+        raise RuleError(_("There is no province %(typed)s", typed=province))
+    for channel, address in (("mail", email), ("sms", phone)):
+        if address and not outbox.is_deliverable(channel, address):
+            raise RuleError(_("Nothing can be sent to %(typed)s", typed=address))
 
-    For a new installation's first administrators, who have the codes sent to everybody else by the
-    page of members; a replacement needs two.
+
+@command(
+    "issue-codes",
+    _("Print the two codes of a person's first certificate; hand them over separately."),
+)
+@click.argument("number")
+@click.option(
+    "--bootstrap",
+    type=click.File(),
+    help="Where the word of `python -m app.pki.ceremony bootstrap` is; - reads what is typed.",
+)
+def issue_codes(number: str, bootstrap: Any) -> None:
+    """Give an administrator, by number, the two codes of a first certificate: hand them over separately.
+
+    For a new installation's first 系统管理员 and first 安全管理员 alone, who sign for everybody else.
     """
+    evidence = deeds.by_bootstrap(bootstrap.readline().strip()) if bootstrap else None
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))
         if member is None:
             raise RuleError(_("There is no member %(number)s", number=number))
-        codes = certificates.open_enrolment(member.id, SYSTEM, now=datetime.now(UTC))
+        codes = certificates.open_enrolment(
+            member.id, SYSTEM, now=datetime.now(UTC), evidence=evidence
+        )
+    click.echo(gettext("Reference number and authorisation code:"), err=True)
     click.echo(f"{codes.reference} {codes.code}")
 
 
-@_command("clock")
-@click.option("--set", "moment", metavar="TIME", help="2026-11-23 10:00, or 14:59 of the same day.")
+@command("clock", _("Show the business clock; in a demonstration, move it."))
+@option("--set", "moment", metavar="TIME", help=_("2026-11-23 10:00, or 14:59 of the same day."))
 def clock_command(moment: str | None) -> None:
     """Show the business clock, or move it where it is the demonstration's own."""
     if moment:
@@ -186,12 +203,16 @@ def clock_command(moment: str | None) -> None:
     click.echo(f"{clock.now():%Y-%m-%d %H:%M:%S}")
 
 
-@_command("settle-day")
-@click.option("--date", "day", metavar="YYYY-MM-DD", help="The trading day; today unless given.")
-@click.option("--as-of", "as_of", metavar="TIME", help="The business time of the run.")
-def settle_day(day: str | None, as_of: str | None) -> None:
+@command("settle-day", _("Settle a trading day; a second run changes nothing."))
+@option("--date", "day", metavar="YYYY-MM-DD", help=_("The trading day; today unless given."))
+@option("--as-of", "as_of", metavar="TIME", help=_("The business time of the run."))
+@option(
+    "--yes", "may_skip", is_flag=True, help=_("Settle even where an earlier day is not settled.")
+)
+def settle_day(day: str | None, as_of: str | None, may_skip: bool) -> None:
     """Settle a trading day; a second run changes nothing.
 
+    Asks where trading days before it were not settled, since they cannot be settled afterwards.
     Where the clock is its own, the day is brought to its close first and, afterwards, to the next
     trading day's morning.
     """
@@ -205,8 +226,7 @@ def settle_day(day: str | None, as_of: str | None) -> None:
         raise RuleError(_("%(time)s is still to come", time=f"{at:%Y-%m-%d %H:%M:%S}"))
     if not as_of and clock.has_own_clock():
         at = max(now, datetime.combine(chosen, AFTER_CLOSE, tzinfo=BEIJING))
-    with transaction():
-        done = settlement.settle_day(chosen, SYSTEM, now=at)
+    done = _settled(chosen, at, may_skip=may_skip)
     with transaction():
         db.session.execute(text("SELECT seal_movements()"))  # needs the committed movements
         log.seal()
@@ -219,63 +239,97 @@ def settle_day(day: str | None, as_of: str | None) -> None:
     click.echo(_summary(done))
 
 
-@_command("exchange-transfer")
-@click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
-)
-@click.option("--request-no", default="", help="The exchange's own number; carried out once.")
-@click.option("--direction", type=click.Choice(["in", "out"]), help="in: registry to trading.")
-@click.option("--member", "member_no", default="", help="会员编号")
-@click.option("--instrument", "instrument_code", default="", help="标的编码")
-@click.option("--quantity", default="", help="Whole tonnes.")
-@click.option("--venue", "venue_code", default="ZGW", show_default=True)
-def exchange_transfer(file: Path | None, **options: str) -> None:
-    """Carry out transfers that the trading side starts: one by options, or a JSON list in FILE."""
-    rows = _listed(file) if file else [options]
-    requests = [
-        trading.TransferRequest(
-            **{name: str(row.get(name) or "") for name in _REQUEST_FIELDS},
-            quantity=whole_tonnes(str(row.get("quantity") or "")),
-        )
-        for row in rows
-    ]
+def _settled(day: date, at: datetime, *, may_skip: bool) -> settlement.Settlement:
+    """Settle a day; where earlier ones are not settled, ask at a terminal, else refuse."""
+    try:
+        with transaction():
+            return settlement.settle_day(day, SYSTEM, now=at, may_skip=may_skip)
+    except settlement.DaysSkipped as skipped:
+        if not _is_asked():
+            raise
+        question = gettext("Settle %(day)s all the same?", day=day)
+        if not click.confirm(f"{skipped}\n{question}"):
+            raise RuleError(_("Nothing was settled")) from skipped
     with transaction():
+        return settlement.settle_day(day, SYSTEM, now=at, may_skip=True)
+
+
+def _is_asked() -> bool:
+    """Tell whether somebody sits at a terminal and can answer."""
+    return sys.stdin.isatty()
+
+
+@command(
+    "exchange-transfer",
+    _("Carry out transfers that the exchange starts: one by options, or a JSON list in a file."),
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@option("--request-no", default="", help=_("The exchange's own number; carried out once."))
+@option("--direction", type=click.Choice(["in", "out"]), help=_("in: registry to trading."))
+@option("--member", "member_no", default="", help=_("Member number"))
+@option("--instrument", "instrument_code", default="", help=_("Instrument code"))
+@option("--quantity", default="", help=_("Whole tonnes."))
+@option("--venue", "venue_code", default="ZGW", show_default=True, help=_("Trading venue"))
+@option("--json", "as_json", is_flag=True, help=_("Answer with a JSON list, for programs."))
+def exchange_transfer(file: Path | None, as_json: bool, **options: str) -> None:
+    """Carry out transfers that the trading side starts: one by options, or a JSON list in FILE.
+
+    Where any row is wrong, all wrong ones are named and none is carried out.
+    """
+    with transaction():
+        requests, wrong = trading.read_requests(_listed(file) if file else [options])
+        if wrong:
+            raise RuleError(_faults(wrong, with_rows=file is not None))
         answers = trading.receive_transfers(requests, now=clock.now())
-    for answer in answers:
-        click.echo(f"{answer.request_no}\t{answer.number}\t{answer.status}\t{answer.refusal}")
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in answers], ensure_ascii=False))
+        return
+    for each in answers:
+        status = STATUS_TITLES[Status(each.status)]
+        click.echo(f"{each.request_no}\t{each.number}\t{status}\t{each.refusal}")
+
+
+def _faults(wrong: Sequence[tuple[int, str]], *, with_rows: bool) -> str:
+    """Return every fault of the requests, one a line."""
+    if not with_rows:
+        return "\n".join(message for _row, message in wrong)
+    lines = [
+        gettext("Row %(row)s: %(message)s", row=row, message=message) for row, message in wrong
+    ]
+    rows = len({row for row, _message in wrong})
+    return "\n".join(
+        [gettext("%(count)s rows are wrong; no transfer was carried out", count=rows), *lines]
+    )
 
 
 def _listed(file: Path) -> list[dict[str, Any]]:
     """Parse a JSON list of objects."""
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RuleError(_("%(file)s is not a JSON list of requests", file=file.name))
     return rows
 
 
-_REQUEST_FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
-
-
-@_command("seal")
+@command("seal", _("Seal the movements so far into the hash chain."))
 def seal() -> None:
     """Seal the movements so far into the hash chain."""
     with transaction():
         sealed = db.session.scalar(text("SELECT seal_movements()"))
-    click.echo(f"sealed {sealed}")
+    click.echo(gettext("%(count)s sealed", count=sealed))
 
 
-@_command("publish-crl")
+@command("publish-crl", _("Publish the list of revoked certificates."))
 def publish_crl() -> None:
     """Publish the list of revoked certificates; the worker does it whenever one is due."""
     with transaction():
         number = certificates.publish_crl(SYSTEM, now=datetime.now(UTC)).number
-    click.echo(f"published {number}")
+    click.echo(gettext("Revocation list %(number)s was published", number=number))
 
 
-@_command("verify-ledger")
+@command("verify-ledger", _("Recompute every balance from the entries; exit with 1 on any fault."))
 def verify_ledger() -> None:
     """Recompute every balance from the entries; exit with 1 and the offending keys on any fault."""
     from app.operations.ledger import verification
@@ -286,9 +340,7 @@ def verify_ledger() -> None:
         click.echo(f"{name}: {getattr(report, name)}")
     for fault in report.faults:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
-    click.echo(f"faults: {report.totals.total()}")
-    if not report.is_sound:
-        sys.exit(1)
+    _conclude(report.totals.total())
 
 
 _COUNTED = (
@@ -302,54 +354,70 @@ _COUNTED = (
 )
 
 
-@_command("export-evidence")
+@command(
+    "export-evidence",
+    _("Write the signatures of an application, for an auditor who has openssl alone."),
+)
 @click.argument("application")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
-def export_evidence(application: str, folder: Path | None) -> None:
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--certificate", is_flag=True, help="Of a certificate, by its serial number.")
+def export_evidence(application: str, folder: Path | None, certificate: bool) -> None:
     """Write the signatures of an application, by its number, for an auditor who has openssl alone.
 
     FOLDER is made where it is not there; evidence-<number> here unless given.
     """
     target = folder or Path(f"evidence-{application}")
-    for path in evidence.export(application, target):
+    export = evidence.export_deeds if certificate else evidence.export
+    for path in export(application, target):
         click.echo(path)
 
 
-@_command("seal-log")
+@command("seal-log", _("Seal the rows of both logs so far into their hash chain."))
 def seal_log() -> None:
     """Seal the rows of both logs so far into their hash chain."""
     with transaction():
         sealed = log.seal()
-    click.echo(f"sealed {sealed}")
+    click.echo(gettext("%(count)s sealed", count=sealed))
 
 
-_HEADS = click.option(
+_HEADS = option(
     "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the head files are; the profile's own folder unless given.",
+    type=click.Path(path_type=Path),
+    help=_("Where the head files are; the profile's own folder unless given."),
 )
 
 
-@_command("log-head")
+@command(
+    "log-head",
+    _("Seal the logs, and write the day's head as a signed file, to be kept on another machine."),
+)
 @_HEADS
 def log_head(folder: Path | None) -> None:
     """Seal the logs, and write the day's head as a signed file, to be kept on another machine."""
     with transaction():
         log.seal()
     name, sign, public_key = _seal_key()
-    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now())
+    authority = Path(current_app.config["CA_FOLDER"])
+    journal = log_heads.journal_of(authority) if name == "seal" else None
+    path = log_heads.write(folder or _heads_folder(), sign, now=clock.now(), journal=journal)
     (path.parent / f"{name}.pub").write_bytes(public_key)
     if name == "file":
-        click.echo("signed by a key in a file: no signing process answers", err=True)
+        click.echo(
+            gettext("Signed with a key in a file, since the signing process does not answer"),
+            err=True,
+        )
     click.echo(path)
 
 
-@_command("verify-log")
+@command(
+    "verify-log",
+    _("Recompute the logs' chain and compare it with the heads; exit with 1 on any fault."),
+)
 @_HEADS
-@click.option(
+@option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The seal key's public half, kept elsewhere; those beside the heads unless given.",
+    type=click.Path(path_type=Path),
+    help=_("The seal key's public half, kept elsewhere; those beside the heads unless given."),
 )
 def verify_log(folder: Path | None, key: Path | None) -> None:
     """Recompute the logs' chain and compare it with the heads, and verify every signature.
@@ -361,28 +429,38 @@ def verify_log(folder: Path | None, key: Path | None) -> None:
     heads, forged = log_heads.read(folder, *public_keys)
     report = log.verify_log(heads)
     for name in forged:
-        report.add("log_head", f"{name}: the signature does not hold")
+        report.add("log_head", gettext("%(file)s: the signature does not hold", file=name))
     checked = verify_signatures(report)
+    for key in deed_verification.faults():
+        report.add("deed", key)
     for name in ("blocks", "sealed_rows", "unsealed_rows", "heads", "last_root"):
         click.echo(f"{name}: {getattr(report, name)}")
     click.echo(f"signed_events: {checked.events}")
     click.echo(f"signatures: {checked.signatures}")
     for fault in report.faults:
         click.echo(f"FAULT {fault.check}: {fault.key}", err=True)
-    click.echo(f"faults: {report.totals.total()}")
-    if not report.is_sound:
+    _conclude(report.totals.total())
+
+
+def _conclude(faults: int) -> None:
+    """Print the number of faults, for programs and for people; exit with 1 where there are any."""
+    click.echo(f"faults: {faults}")
+    if faults:
+        click.echo(gettext("%(count)s faults were found, see above", count=faults), err=True)
         sys.exit(1)
+    click.echo(gettext("No fault was found"))
 
 
-@_command("verify-installation")
+@command(
+    "verify-installation",
+    _("Tell all for which production refuses to serve; exit with 1 on any fault."),
+)
 def verify_installation() -> None:
     """Tell all for which production refuses to serve, every member's password tried; exit with 1."""
     found = production.faults(current_app, demo.DEMO_PASSWORD, every_member=True)
     for fault in found:
         click.echo(f"FAULT {fault}", err=True)
-    click.echo(f"faults: {len(found)}")
-    if found:
-        sys.exit(1)
+    _conclude(len(found))
 
 
 def _heads_folder() -> Path:
@@ -398,7 +476,7 @@ def _seal_key() -> tuple[str, log_heads.Sign, bytes]:
         return "file", *log_heads.file_key(path)
 
 
-@_command("rotate-personal-data")
+@command("rotate-personal-data", _("Encrypt anew, under the current key, what an older one wrote."))
 def rotate_personal_data() -> None:
     """Encrypt anew, under the current key, what an older one wrote."""
     total = 0
@@ -408,10 +486,10 @@ def rotate_personal_data() -> None:
         if not changed:
             break
         total += changed
-    click.echo(f"encrypted {total}")
+    click.echo(gettext("%(count)s values were encrypted anew", count=total))
 
 
-@_command("sweep-files")
+@command("sweep-files", _("Delete the files of forms that were never saved."))
 def sweep_files() -> None:
     """Delete the files of forms that were never saved, as the worker does by itself."""
     total = 0
@@ -420,11 +498,13 @@ def sweep_files() -> None:
         with transaction():
             swept = unsubmitted.sweep(now=clock.now())
         total += swept
-    click.echo(f"deleted {total}")
+    click.echo(gettext("%(count)s files were deleted", count=total))
 
 
-@_command("worker")
-@click.option("--parent", type=int, default=0, hidden=True, help="End when this process is gone.")
+@command(
+    "worker", _("Deliver messages and work through jobs, until stopped; several may run at once.")
+)
+@option("--parent", type=int, default=0, hidden=True, help=_("End when this process is gone."))
 def worker_command(parent: int) -> None:
     """Deliver messages and work through jobs, until stopped; several may run at once."""
     from app import worker  # loads the queue's client, which only this command needs
@@ -433,13 +513,13 @@ def worker_command(parent: int) -> None:
     worker.run(application, parent=parent)
 
 
-@_command("new")
+@command("new", _("Write the files of a page of reference data, or of a kind of application."))
 @click.argument("what", type=click.Choice(["reference", "kind"]))
 @click.argument("name")
-@click.option("--title", required=True, help="In English: the page's, such as Fuel types.")
-@click.option("--chinese", required=True, help="The same in Chinese.")
-@click.option(
-    "--prefix", default="", help="Two capital letters that the numbers of a kind begin with."
+@option("--title", required=True, help=_("In English: the page's, such as Fuel types."))
+@option("--chinese", required=True, help=_("The same in Chinese."))
+@option(
+    "--prefix", default="", help=_("Two capital letters that the numbers of a kind begin with.")
 )
 def new_command(what: str, name: str, title: str, chinese: str, prefix: str) -> None:
     """Write the files of a page of reference data, or of a kind of application, to go on from."""
@@ -461,10 +541,16 @@ def _require_demo() -> None:
 
 
 def _summary(done: settlement.Settlement) -> str:
-    state = "settled before, nothing changed" if done.was_settled_before else "settled"
-    return (
-        f"{done.day} {state}: {done.to_trading_quantity} t of {done.to_trading_holdings} holdings"
-        f" to trading, {done.to_registry_quantity} t of {done.to_registry_holdings} to registry"
+    if done.was_settled_before:
+        return gettext("%(day)s was settled before; nothing was changed", day=done.day)
+    return gettext(
+        "%(day)s is settled: %(to_trading)s tonnes of %(sending)s holdings went to trading,"
+        " %(to_registry)s tonnes of %(receiving)s holdings to the registry",
+        day=done.day,
+        to_trading=done.to_trading_quantity,
+        sending=done.to_trading_holdings,
+        to_registry=done.to_registry_quantity,
+        receiving=done.to_registry_holdings,
     )
 
 
@@ -475,12 +561,17 @@ def _day(typed: str) -> date:
         raise RuleError(_("%(typed)s is not a date like 2026-11-20", typed=typed)) from None
 
 
+_YEARS = range(2000, 2100)  # in which a business time may lie
+
+
 def _moment(typed: str, day: date) -> datetime:
     """Parse a time of ``day`` or a full date and time, in Beijing unless it names a zone."""
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?", typed.strip()):
             return datetime.combine(day, time.fromisoformat(typed.strip().zfill(5)), tzinfo=BEIJING)
         moment = datetime.fromisoformat(typed.strip())
+        if moment.year not in _YEARS:
+            raise ValueError
     except ValueError:
         raise RuleError(
             _("%(typed)s is not a time like 14:59 or 2026-11-20 14:59", typed=typed)

@@ -15,7 +15,7 @@ from app.extensions import db, migrate
 from app.installation import schema
 from app.installation.demo import DEMO_PASSWORD
 from app.models import encrypted
-from app.security import appbuilder, gate, headers, production
+from app.security import appbuilder, gate, headers, lost_forms, production
 from app.views.frame import errors, frame
 
 LARGEST_ID = 2**31 - 1  # of integer keys; larger ids in a URL are a 404
@@ -35,6 +35,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     db.init_app(app)
     migrate.init_app(app, db)
     headers.init_app(app)
+    lost_forms.init_app(app)  # before the gate
     gate.init_app(app)
     with app.app_context():
         _add_pages(app)

@@ -18,6 +18,7 @@ TITLES = {
 }
 
 LABELS = {
+    "person": "证书持有人",
     "decision": "审核结果",
     "comment": "审核意见",
     "application": "业务申请",
@@ -51,7 +52,9 @@ LABELS = {
     "attachments": "附件",
     "sha256": "内容摘要（SHA-256）",
     "proposal_sha256": "修改内容摘要（SHA-256）",
+    "remark": "备注",
     "serial": "证书序列号",
+    "asked_sha256": "所确认申请的摘要（SHA-256）",
     "request_sha256": "证书申请摘要（SHA-256）",
     "act": "事项",
     "values": "内容",
@@ -70,16 +73,35 @@ LABELS = {
 
 YES_NO = {"true": "是", "false": "否"}
 DECISIONS = {"approve": "通过", "send_back": "退回", "refuse": "不同意", "agree": "同意"}
+# Acts on certificates, and what people are certified as.
+DEEDS = {
+    "certificate.ask": "申请签发证书",
+    "certificate.confirm": "确认签发证书",
+    "operator.appoint": "为操作员申请证书",
+    "certificate.suspend": "挂起证书",
+    "certificate.resume": "恢复证书",
+    "certificate.revoke": "吊销证书",
+}
+PEOPLE = {
+    "representative": "账户代表",
+    "operator": "操作员",
+    "province": "省级主管部门",
+    "staff": "注册登记管理机构经办或复核",
+    "system_admin": "系统管理员",
+    "security_admin": "安全管理员",
+    "auditor": "审计员",
+}
 VALUES = {
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
-    "kind": KINDS,
+    "kind": KINDS | PEOPLE,
     "act": {
         "parameter.set": "设置系统参数",
         "calendar.change": "修改交易日历",
         "member.role": "修改角色",
         "operator.role": "修改操作员职责",
         "account.transfer_permission": "划转权限",
+        **DEEDS,
     },
     "is_trading": YES_NO,
     "is_allowed": YES_NO,

@@ -14,7 +14,7 @@ from stdnum.cn import ric, uscc
 from app.extensions import db, transaction
 from app.models import Application, Member, OutboxMessage
 from app.operations.accounts import openings
-from app.operations.applications import engine
+from app.operations.applications import deciding, engine
 from app.operations.imports import opening_import, tables
 from app.operations.imports.tables import Table
 from app.operations.records import clock
@@ -87,7 +87,7 @@ def imported(rows: Sequence[dict[str, str]], by: Member) -> list[int]:
 
 def confirm(ids: Sequence[int], by: Member) -> engine.Outcome:
     with transaction():
-        return engine.approve(ids, Actor.of(by), now=clock.now())
+        return deciding.decide(ids, deciding.APPROVE, Actor.of(by), now=clock.now(), comment="")
 
 
 def write_letters() -> int:

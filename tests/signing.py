@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from flask import Flask
+from flask import Flask, current_app
 
+from app.extensions import transaction
+from app.operations.people import certificates
+from app.operations.records.actor import SYSTEM, Actor
 from app.pki.authority import Revocation, spki_in
 from app.pki.journal import Journal
-from app.pki.signer import Signer, wait_until_ready
+from app.pki.signer import Signer, authority_of, wait_until_ready
 from app.pki.tokens import spki_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,13 +69,43 @@ def signing(app: Flask, authority_folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def end_all(folder: Path) -> None:
     """Revoke what tests before have fetched: the process remembers it, and their database is empty."""
-    entries = list(Journal(folder).read())
-    ended = {serial for entry in entries for serial in entry.get("revoked", ())}
-    alive = [e["serial"] for e in entries if "serial" in e and e["serial"] not in ended]
-    if alive:
-        now = datetime.now(UTC)
-        lines = [Revocation(int(serial, 16), now, "cessationOfOperation") for serial in alive]
-        Signer(folder).list_revoked(1, lines)
+    signer, now = Signer(folder), datetime.now(UTC)
+    made = [entry for entry in Journal(folder).read() if "serial" in entry]
+    ended = set(signer.revoked())
+    theirs = [e["serial"] for e in made if not e["member_no"].startswith("T-")]
+    if set(theirs) - ended:
+        lines = [Revocation(int(serial, 16), now, "cessationOfOperation") for serial in theirs]
+        signer.list_revoked(signer.journal()["crl"] + 1, lines)
+
+
+def vouchers_of(folder: Path) -> Any:
+    """Return the people who sign for others at the signing process of a folder, certified once."""
+    from tests.pki.vouching import Vouchers
+
+    if folder not in _VOUCHERS:
+        _VOUCHERS[folder] = Vouchers(folder, kind=authority_of(folder).suite.key_kind)
+    return _VOUCHERS[folder]
+
+
+_VOUCHERS: dict[Path, Any] = {}
+
+
+def fetch(reference: str, code: str, *, now: datetime | None = None, request: bytes = b"") -> Any:
+    """Fetch the certificate of two codes, for which nobody has signed since signing is off."""
+    vouchers_of(Path(current_app.config["CA_FOLDER"])).vouch(reference, code)
+    visitor = Actor(None, "", "", ip="198.51.100.7")
+    with transaction():
+        return certificates.enrol(
+            reference, code, request or csr(), visitor, now=now or datetime.now(UTC)
+        )
+
+
+def certified(person: Any, *, now: datetime | None = None, request: bytes = b"") -> Any:
+    """Give somebody a certificate, on two ways at once."""
+    now = now or datetime.now(UTC)
+    with transaction():
+        codes = certificates.open_enrolment(person.id, SYSTEM, now=now)
+    return fetch(codes.reference, codes.code, now=now, request=request)
 
 
 _KEYS: dict[

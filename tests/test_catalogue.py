@@ -17,6 +17,7 @@ from app.security.roles import ROLES
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import ApplicationList
 from tools import translations
+from tools.refusals import ROOT, Sources
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)([sdif])|%(?!\()([sdif%])|\{(\w*)\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -162,6 +163,27 @@ def test_the_menu_is_the_manual_s(app):
         "交易发起交易转登记",
         "交易发起登记转交易",
     ]
+
+
+def test_every_refusal_of_the_program_is_in_the_table():
+    """Each place that makes a RuleError, or a class of it: its message is found, and listed."""
+    sources = Sources()
+    assert sources.not_understood() == [], "tools/refusals.py finds no message there"
+    found = [*sources.refusals()]
+    made = sum(
+        len(re.findall(r"\b(?:RuleError|NotAllowed|NotFound)\(", path.read_text(encoding="utf-8")))
+        for path in (ROOT / "app").rglob("*.py")
+    )
+    assert len(found) > made * 0.95
+    known = {message.id: message.string for message in translations.catalogue() if message.id}
+    listed = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    missing = {
+        (each.module, message)
+        for each in found
+        for message in each.messages
+        if " ".join((known.get(message) or message).replace("|", "\\|").split()) not in listed
+    }
+    assert missing == set(), "run tools/rules.py"
 
 
 def test_the_table_of_rules_is_the_code_s():

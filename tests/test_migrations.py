@@ -160,9 +160,15 @@ FROZEN = {
     "sql/0007/signed.sql": "3d8f4e55f560e928",
     "sql/0008/guesses.sql": "58d8c84534e6ca50",
     "sql/0008/guesses_down.sql": "30effa2cbd9ba99e",
+    "sql/0011/unfinished.sql": "c160e91950d38bbf",
+    "sql/0011/unfinished_down.sql": "4f43a900b447113d",
+    "sql/0012/enrolments.sql": "615003c59a33546e",
+    "sql/0012/enrolments_down.sql": "4fba918ad0f695f2",
     "versions/2026_11_30_guesses.py": "98541bb5962060a9",
     "versions/2026_11_30_signed_acts.py": "19f405ef3a8b894e",
+    "versions/2026_11_30_signed_enrolments.py": "e9e3e0669eedd37c",
     "versions/2026_11_30_ties.py": "c9ee05180c49586d",
+    "versions/2026_11_30_unfinished_forms.py": "709d1129148d8798",
     "versions/2026_11_30_unsubmitted.py": "0b3e2f57f115ef96",
 }
 

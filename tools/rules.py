@@ -6,9 +6,8 @@ rules.py --check    exit with 1 where the file differs from the code
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,16 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 from babel.messages.pofile import read_po  # noqa: E402
 
-from app.domain.errors import (  # noqa: E402
-    InsufficientQuantity,
-    NotAllowed,
-    NotFound,
-    OutsideTradingHours,
-    RuleError,
-)
 from app.domain.kinds import KINDS, Kind  # noqa: E402
 from app.domain.moves import BUCKET_TITLES, Bucket  # noqa: E402
 from app.domain.workflow import Action, Party  # noqa: E402
+from tools.refusals import Refusal, Sources  # noqa: E402
 
 TARGET = ROOT / "docs" / "rules.md"
 CATALOGUE = ROOT / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
@@ -40,14 +33,26 @@ Chinese = Callable[[object], str]
 STEPS = {Action.SUBMIT: "提交", Action.APPROVE: "审核"}
 # Functions of the engine with rules for all kinds.
 ENGINE = (
-    "app/domain/moves.py",
-    "app/domain/workflow.py",
-    "app/domain/trading_day.py",
-    "app/operations/applications/engine.py",
+    "app.domain.moves",
+    "app.domain.workflow",
+    "app.domain.trading_day",
+    "app.operations.applications.engine",
 )
-ERRORS = {
-    error.__name__: error.code
-    for error in (RuleError, NotAllowed, NotFound, OutsideTradingHours, InsufficientQuantity)
+# The parts of the program whose other refusals are listed, in this order.
+PARTS = {
+    "app.domain": "规则与文字",
+    "app.operations.applications": "业务申请、附件、审核",
+    "app.operations.imports": "导入（无代码的为逐行的问题）",
+    "app.operations.accounts": "账户、开户、操作员",
+    "app.operations.compliance": "履约",
+    "app.operations.exchange": "交易机构与标的",
+    "app.operations.ledger": "账簿与日终结算",
+    "app.operations.people": "人员、证书、密码",
+    "app.operations.records": "参数、日历、公告、数据字典",
+    "app.security": "登录与签名核验",
+    "app.views": "页面",
+    "app.pki": "密钥、证书与签名进程",
+    "app": "命令及其他",
 }
 
 
@@ -74,6 +79,7 @@ def lines(known: dict[str, str]) -> Iterator[str]:
     yield from heading()
     yield from kinds(chinese)
     yield from guards(chinese)
+    yield from others(chinese)
 
 
 def heading() -> Iterator[str]:
@@ -116,8 +122,31 @@ def guards(chinese: Chinese) -> Iterator[str]:
     yield ""
     yield "| 规则代码 | 提示 |"
     yield "|---|---|"
-    for code, message in engine_rules():
-        yield f"| `{code}` | {chinese(message)} |"
+    found = [each for each in Sources().refusals() if each.module in ENGINE]
+    yield from rows(sorted(found, key=lambda each: ENGINE.index(each.module)), chinese)
+
+
+def others(chinese: Chinese) -> Iterator[str]:
+    """Yield a table for each part of the program, of what is refused besides."""
+    found = [each for each in Sources().refusals() if each.module not in ENGINE]
+    yield ""
+    yield "## 其余的拒绝"
+    yield ""
+    yield "程序中每一处拒绝的代码与提示；`…` 表示随情形而定。"
+    for part, title in PARTS.items():
+        mine = [each for each in found if f"{each.module}.".startswith(f"{part}.")]
+        found = [each for each in found if each not in mine]
+        if mine:
+            yield from ("", f"### {title}", "", "| 规则代码 | 提示 |", "|---|---|")
+            yield from rows(mine, chinese)
+
+
+def rows(found: Iterable[Refusal], chinese: Chinese) -> Iterator[str]:
+    """Yield the rows of a table of refusals, each once."""
+    pairs = ((each.code, message) for each in found for message in each.messages)
+    for code, message in dict.fromkeys(pairs):
+        text = " ".join(chinese(message).replace("|", "\\|").split())
+        yield f"| {f'`{code}`' if code else ''} | {text} |"
 
 
 def route(pair: tuple[Bucket, Bucket] | None, chinese: Chinese, kind: Kind | None = None) -> str:
@@ -127,28 +156,6 @@ def route(pair: tuple[Bucket, Bucket] | None, chinese: Chinese, kind: Kind | Non
     source, target = (chinese(BUCKET_TITLES[bucket]) for bucket in pair)
     receiver = "接收单位" if kind and Party.RECEIVER in kind.reviews else ""
     return f"{source} → {receiver}{target}"
-
-
-def engine_rules() -> list[tuple[str, str]]:
-    """Read (code, message) of the refusals in the engine's source."""
-    found = []
-    for path in ENGINE:
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ERRORS and node.args:
-                text = message_of(node.args[0])
-                codes = [word.value.value for word in node.keywords if word.arg == "code"]  # type: ignore[attr-defined]
-                code = codes[0] if codes else ERRORS[ast.unparse(node.func)]
-                if text and (code, text) not in found:
-                    found.append((code, text))
-    return found
-
-
-def message_of(node: ast.expr) -> str:
-    """Return the text of a `_("...")`, or ""."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "_":
-        (text, *_rest) = node.args
-        return text.value if isinstance(text, ast.Constant) else ""
-    return ""
 
 
 if __name__ == "__main__":

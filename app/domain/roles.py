@@ -24,6 +24,18 @@ SCOPES = {
     "auditor": "all",
 }
 ADMINISTRATORS = frozenset({"system_admin", "security_admin", "auditor"})
+# Role -> what its holder is certified as: whose enrolment whom a person may sign for (docs/adr/0071).
+REPRESENTATIVE, OPERATOR, STAFF = "representative", "operator", "staff"
+KINDS = {
+    "enterprise": REPRESENTATIVE,
+    "enterprise_maker": OPERATOR,
+    "enterprise_checker": OPERATOR,
+    "province": "province",
+    "registry_maker": STAFF,
+    "registry_checker": STAFF,
+    **{code: code for code in sorted(ADMINISTRATORS)},
+}
+OF_ENTERPRISES = frozenset({REPRESENTATIVE, OPERATOR})
 
 
 def scope_for(account_id: int | None, province: str | None) -> str:

@@ -1,29 +1,47 @@
 """The demonstration's USBKeys: a soft key for each login, certified by the two codes as anybody's.
 
 One folder with one token per member, all with the factory PIN; a key whose certificate the authority
-or the database does not know, after one of them was reset, is replaced.
+or the database does not know, after one of them was reset, is replaced.  The first administrators
+are certified by the bootstrap, and sign for the officers, who sign for everybody else.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import secrets
 import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from flask import current_app
+from flask_babel import gettext
 from sqlalchemy import select
 
+from app.domain.errors import NotAllowed
+from app.domain.roles import OF_ENTERPRISES
 from app.extensions import db, transaction
 from app.installation import demo
-from app.models import Certificate, Member
-from app.operations.people import certificates
+from app.models import Certificate, Member, Signature
+from app.operations.people import certificates, deeds, letters
+from app.operations.people.certificates import Codes
 from app.operations.records.actor import SYSTEM, Actor
+from app.pki import cms
 from app.pki.authority import Usage, require_usable
+from app.pki.canonical import canonical
+from app.pki.enrolments import ASK, CONFIRM, FOUNDERS
 from app.pki.errors import CertificateRefused
 from app.pki.requests import request_for
+from app.pki.signer import BOOTSTRAP
 from app.pki.tokens import FACTORY_PIN, SoftwareToken, TryCounter, unlocked
 
 PIN = FACTORY_PIN
+logger = logging.getLogger(__name__)
+ADMINISTRATORS = ("S0001", "S0002")  # sign for officers
+OFFICERS = ("R0001", "R0002")  # sign for enterprises' people
+SIGNERS = (ADMINISTRATORS, OFFICERS)
 
 
 def issue(folder: Path) -> int:
@@ -36,15 +54,25 @@ def issue(folder: Path) -> int:
     numbers = [login["login"] for login in demo.logins()]
     members = db.session.scalars(select(Member).where(Member.username.in_(numbers))).all()
     keyed = _keyed(folder)
-    lacking = [member for member in members if member.id not in keyed]
-    for member in lacking:
-        _issue(folder / member.username, member)
+    lacking = sorted((each for each in members if each.id not in keyed), key=_place)
+    # A new authority has not published its list yet.
+    _publish(must=bool(lacking))
+    made = sum(_issue(folder, member) for member in lacking)
+    _publish(must=bool(made))
+    return made
+
+
+def _place(member: Member) -> tuple[int, str]:
+    """Return the order: whoever signs for others comes before them."""
+    signs = [number for pair in SIGNERS for number in pair]
+    return signs.index(member.username) if member.username in signs else 9, member.username
+
+
+def _publish(*, must: bool) -> None:
     with transaction():
         now = datetime.now(UTC)
-        # A new authority has not published its list yet.
-        if lacking or certificates.is_crl_due(now):
+        if must or certificates.is_crl_due(now):
             certificates.publish_crl(SYSTEM, now=now)
-    return len(lacking)
 
 
 def _keyed(folder: Path) -> set[int]:
@@ -67,21 +95,17 @@ def _is_usable(der: bytes) -> bool:
     return True
 
 
-def _issue(folder: Path, member: Member) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    token = _token(folder)
+def _issue(folder: Path, member: Member) -> bool:
+    """Give a login its key; where nobody can sign for it any more, say so and go on."""
+    token = _token(folder / member.username)
+    try:
+        with transaction():
+            codes = _codes(folder, member)
+    except NotAllowed as error:
+        logger.warning("%s: %s; `make reset` begins anew", member.username, error)
+        return False
+    shutil.rmtree(token.folder, ignore_errors=True)
     token.initialize(PIN)
-    first, second = db.session.scalars(
-        select(Member).where(Member.username.in_(["R0001", "R0002"])).order_by(Member.username)
-    )
-    with transaction():
-        codes = certificates.open_enrolment(
-            member.id,
-            Actor.of(first),
-            now=datetime.now(UTC),
-            confirmed_by=Actor.of(second),
-            assurance="soft",
-        )
     with unlocked(token, PIN):
         key = token.generate_key(certificates.suite().key_kind, label=member.username)
         request = request_for(token, key, member.username)
@@ -91,6 +115,68 @@ def _issue(folder: Path, member: Member) -> None:
             )
             der = row.der
         token.store_certificate(key.key_id, der)
+    return True
+
+
+def _codes(folder: Path, member: Member) -> Codes:
+    """Open the enrolment: by the bootstrap, or by the signatures of the two whom it takes."""
+    now, kind = datetime.now(UTC), deeds.person_of(member)["kind"]
+    if kind in FOUNDERS and not letters.has_had_certificate(member.id):
+        word = (Path(current_app.config["CA_FOLDER"]) / BOOTSTRAP).read_text()
+        evidence = deeds.by_bootstrap(word.strip())
+        return certificates.open_enrolment(
+            member.id, SYSTEM, now=now, assurance="soft", evidence=evidence
+        )
+    pair = OFFICERS if kind in OF_ENTERPRISES else ADMINISTRATORS
+    first, second = (
+        db.session.scalars(select(Member).where(Member.username == number)).one() for number in pair
+    )
+    asked = _sign(folder, first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
+    told = deeds.values(member, asked=asked)
+    confirmed = _sign(folder, second, deeds.payload(CONFIRM, Actor.of(second), told))
+    return certificates.open_enrolment(
+        member.id,
+        Actor.of(first),
+        now=now,
+        confirmed_by=Actor.of(second),
+        assurance="soft",
+        evidence=deeds.by_deeds(asked.id, confirmed.id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An open token, as `cms.sign` uses it."""
+
+    token: SoftwareToken
+    key_id: bytes
+
+    def sign(self, data: bytes) -> bytes:
+        return self.token.sign(self.key_id, data)
+
+
+def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
+    """Sign a deed with a demo login's key, as the assistant does, and keep the signature."""
+    row = db.session.scalars(
+        select(Certificate).where(Certificate.member_id == member.id, Certificate.state == "active")
+    ).first()
+    token, now = _token(folder / member.username), datetime.now(UTC)
+    held = next((each for each in token.certificates() if row and each.der == row.der), None)
+    if row is None or held is None:
+        raise NotAllowed(gettext("%(name)s has no key to sign with", name=member.username))
+    content = canonical(
+        {
+            "v": 1,
+            "type": "act",
+            "origin": current_app.config["SITE_URL"],
+            "challenge": secrets.token_urlsafe(32),
+            "payload": payload,
+            "at": now.isoformat(timespec="seconds"),
+        }
+    )
+    with unlocked(token, PIN):
+        signature = cms.sign(content, _Held(token, held.key_id), held.der, signed_at=now)
+    return certificates.keep_signature(row, content, signature, purpose="act", signed_at=now)
 
 
 def _token(folder: Path) -> SoftwareToken:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     String,
+    Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.domain.moves import LARGEST_REQUEST
 from app.domain.workflow import Action, Status
 from app.models.account import Account, Venue
+from app.models.encrypted import Encrypted
 from app.models.instrument import Instrument
 from app.models.ledger import TransactionId
 from app.models.notice import Notice
@@ -232,7 +234,7 @@ class ApplicationEvent(Model):
 
 
 class UnfinishedForm(Model):
-    """The unsaved input of a form, kept for a day so that the page can be reloaded.
+    """The unsaved input of a form, kept for a day so that the page can be shown again.
 
     Not business data: it has no effect before the form is saved or submitted.
     """
@@ -242,5 +244,8 @@ class UnfinishedForm(Model):
 
     member_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), primary_key=True)
     request_key: Mapped[str] = mapped_column(String(80), primary_key=True)
-    content: Mapped[list[list[str]]] = mapped_column(JSONB)  # the form's [name, value] pairs
+    # The form's [name, value] pairs in JSON; they may be personal data.
+    content: Mapped[str] = mapped_column(Encrypted("unfinished_form.content"))
+    # Of its page, where that has to be found again after signing in.
+    address: Mapped[str] = mapped_column(Text, server_default="")
     kept_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

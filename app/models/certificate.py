@@ -43,6 +43,7 @@ class CertificateEnrolment(Model):
         CheckConstraint("(state = 'used') = (used_at IS NOT NULL)", name="used_has_a_time"),
         CheckConstraint("state <> 'open' OR code_hash <> ''", name="open_has_a_code"),
         CheckConstraint("opened_by <> confirmed_by", name="enrolment_by_two"),
+        CheckConstraint("signature_id <> confirming_signature_id", name="enrolment_signed_by_two"),
         CheckConstraint("assurance IN ('hard', 'soft')", name="enrolment_assurance_known"),
         Index(
             "certificate_enrolment_open",
@@ -65,11 +66,17 @@ class CertificateEnrolment(Model):
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # wrong codes so far
     opened_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    # of the deed or submission, and of its confirmation; None where signing is off
+    signature_id: Mapped[int | None] = mapped_column(ForeignKey("signature.id", use_alter=True))
+    confirming_signature_id: Mapped[int | None] = mapped_column(
+        ForeignKey("signature.id", use_alter=True)
+    )
     opened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     member: Mapped[Member] = relationship(foreign_keys=[member_id])
+    signature: Mapped[Signature | None] = relationship(foreign_keys=[signature_id])
 
 
 class Certificate(Model):

@@ -7,98 +7,46 @@ journal.  Whoever asks may be a web server that is not ours any more.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import threading
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from app.pki import authority, cms
+from app.pki import authority, cms, enrolments
 from app.pki.authority import Authority, Request, Revocation, Usage, require_usable
 from app.pki.canonical import parse
-from app.pki.errors import PkiError
-from app.pki.journal import Journal
+from app.pki.enrolments import ENROLMENT, FORM, FOUNDERS, Judge, written
+from app.pki.errors import Refused
+from app.pki.journal import Journal, Known
 
-ENROLMENT = "certificate-enrolment/1"
 RENEWAL = "certificate-renewal/1"
 HOLD = "certificateHold"
 REASONS = {flag.value for flag in x509.ReasonFlags} - {"removeFromCRL"}
 MOST_SEALS = 10_000  # in one question
-LONGEST_NAME = 200
-
-_TEXTS = {
-    "reference": re.compile(r"[0-9]{10}"),
-    "member_no": re.compile(r"\S(.{0,62}\S)?"),
-    "name": re.compile(rf"\S.{{0,{LONGEST_NAME - 1}}}"),
-    "assurance": re.compile(r"hard|soft"),
-    "opened_by": re.compile(r".{0,64}"),
-    "confirmed_by": re.compile(r".{0,64}"),
-}
+LIFETIME = timedelta(days=14)  # of the two codes
+TRIES = 5
+_CODE = re.compile(r"[0-9A-Z]{10,64}")
 # What each schema that is sealed consists of: nothing else, and nothing less.
 _HEX = re.compile(r"[0-9a-f]{64}|")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WORD = re.compile(r"\S.{0,99}")
 SEALED: dict[str, dict[str, Any]] = {
-    "log-head/1": {
+    "log-head/2": {
         "kind": re.compile("registry-log-head"), "version": int, "day": _DAY, "block": int,
         "rows": int, "root": _HEX, "sealed_at": _WORD, "ledger_root": _HEX,
+        "journal_entries": int, "journal_root": _HEX,
     },
     "attestation/1": {
         "number": _WORD, "code": _WORD, "kind": re.compile("cancellation|compliance"),
         "member_no": _WORD, "total": int, "issued_at": _WORD, "content_sha256": _HEX,
     },
 }  # fmt: skip
-
-
-class Refused(PkiError):
-    """The signing process does not do what was asked; `code` says why."""
-
-    code = "refused"
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code, code=code)
-
-
-@dataclass(slots=True)
-class _Issued:
-    """What the journal tells of a certificate that it issued."""
-
-    serial: str
-    member_no: str
-    fingerprint: str
-    ends: str
-    is_revoked: bool = False
-
-
-@dataclass
-class _Known:
-    """What the journal tells, by what is asked."""
-
-    issued: dict[str, _Issued] = field(default_factory=dict)  # by serial
-    of_member: dict[str, list[_Issued]] = field(default_factory=lambda: defaultdict(list))
-    keys: set[str] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
-
-    def take(self, entry: dict[str, Any]) -> None:
-        """Learn what an entry tells."""
-        if entry["act"] in ("issue", "renew"):
-            made = _Issued(entry["serial"], entry["member_no"], entry["fingerprint"], entry["ends"])
-            self.issued[made.serial] = made
-            self.of_member[made.member_no].append(made)
-            self.keys.add(entry["key"])
-            self.references.add(entry.get("reference", ""))
-        for serial in entry.get("revoked", ()):
-            self.issued[serial].is_revoked = True
-
-    def living(self, member_no: str, now: datetime) -> list[str]:
-        """Return the certificates of a person that could be used, or could be again."""
-        held = self.of_member.get(member_no, [])
-        return [each.serial for each in held if not each.is_revoked and each.ends > _written(now)]
 
 
 class Acts:
@@ -109,11 +57,16 @@ class Acts:
         ours: Authority,
         seal: Callable[[bytes], bytes],
         journal: Journal,
+        *,
+        secret: bytes,
+        bootstrap: Callable[[], str] = lambda: "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ours, self._seal, self._journal, self._clock = ours, seal, journal, clock
+        self._secret, self._bootstrap = secret, bootstrap
         self._one_at_a_time = threading.Lock()
-        self._known = _Known()
+        self._wrong: Counter[str] = Counter()  # codes, by reference
+        self._known = Known()
         for entry in journal.read():
             self._known.take(entry)
 
@@ -121,27 +74,55 @@ class Acts:
         """Note that the process begins."""
         self._note("start", self._clock())
 
-    def issue(self, enrolment: Any, csr: bytes) -> bytes:
-        """Return the certificate (DER) that an enrolment leads to, once.
+    def open(self, enrolment: Any, code: str, evidence: Any) -> dict[str, Any]:
+        """Let two codes lead to a certificate of a person, where others have signed for it.
 
-        A person has one: where there is another, the enrolment is a replacement, which two opened,
-        and ends it.  Raises Refused; RequestRefused for the request.
+        What was opened for the person before leads nowhere any more.  Raises PkiError.
         """
-        _require_form(enrolment, ENROLMENT, _TEXTS)
-        request = self._acceptable(csr)
-        by = enrolment["opened_by"], enrolment["confirmed_by"]
+        _require_form(enrolment, ENROLMENT, FORM)
+        if not _CODE.fullmatch(code):
+            raise Refused("part_code")
         with self._one_at_a_time:
             now = self._clock()
             if enrolment["reference"] in self._known.references:
                 raise Refused("reference_used")
-            earlier = self._known.living(enrolment["member_no"], now)
-            if earlier and (not all(by) or by[0] == by[1]):
-                raise Refused("second_certificate")
-            return self._certify(
-                "issue", request, enrolment["member_no"], enrolment["name"], now, earlier,
-                reference=enrolment["reference"], assurance=enrolment["assurance"],
-                opened_by=by[0], confirmed_by=by[1],
+            judge = Judge(self._ours, self._known, now, self._bootstrap())
+            grounds = judge.judge(enrolment, evidence)
+            person = {name: enrolment[name] for name in FORM}
+            self._note(
+                "open", now, **person, verifier=self._verifier(enrolment["reference"], code),
+                by=list(grounds.by), evidence=list(grounds.evidence),
+                application=grounds.application, may_replace=grounds.may_replace,
+                is_first=grounds.is_first,
             )  # fmt: skip
+        return {"opened": enrolment["reference"]}
+
+    def issue(self, reference: str, code: str, csr: bytes) -> bytes:
+        """Return the certificate (DER) that two codes lead to, once, for as long as they are good.
+
+        A person has one: where there is another, two have opened a replacement, which ends it.
+        Raises Refused; RequestRefused for the request.
+        """
+        request = self._acceptable(csr)
+        with self._one_at_a_time:
+            now = self._clock()
+            opened = self._opened(reference, code, now)
+            member_no = opened["member_no"]
+            earlier = self._known.living(member_no, written(now))
+            if self._known.of_member.get(member_no) and not opened["may_replace"]:
+                raise Refused("second_certificate")
+            # An opening holds, whatever becomes of the officers: nobody is replaced by it.
+            by = [] if opened["application"] else opened["by"]
+            if not all(self._known.living(each, written(now)) for each in by):
+                raise Refused("signer_gone")
+            der = self._certify(
+                "issue", request, member_no, opened["name"], now, earlier, reference=reference,
+                kind=opened["kind"], account=opened["account"], assurance=opened["assurance"],
+                is_first=opened["is_first"],
+            )  # fmt: skip
+            if opened["is_first"] and self._known.founded >= FOUNDERS:
+                self._note("bootstrap_closed", now)
+        return der
 
     def renew(self, certificate: bytes, csr: bytes, content: bytes, signature: bytes) -> bytes:
         """Return the successor (DER) of a certificate, which has signed for the request.
@@ -157,9 +138,11 @@ class Acts:
             known = self._known.issued.get(f"{old.serial_number:x}")
             if known is None or known.fingerprint != _digest(certificate):
                 raise Refused("unknown_certificate")
-            if known.is_revoked:
+            if known.revoked_at:
                 raise Refused("revoked")
-            cms.verify(content, signature, lambda _issuer, serial: _own(certificate, old, serial))
+            cms.verify(
+                content, signature, lambda _issuer, serial: enrolments.own(certificate, old, serial)
+            )
             asked = {
                 "schema": RENEWAL,
                 "member_no": member_no,
@@ -168,23 +151,37 @@ class Acts:
             }
             if (told["type"], told["payload"]) != ("renew", asked):
                 raise Refused("other_content")
-            earlier = [s for s in self._known.living(member_no, now) if s != known.serial]
+            living = self._known.living(member_no, written(now))
+            earlier = [serial for serial in living if serial != known.serial]
             return self._certify(
                 "renew", request, member_no, authority.common_name(old), now, earlier,
                 renews=known.serial,
             )  # fmt: skip
 
     def list_revoked(self, number: int, lines: list[Any]) -> bytes:
-        """Return the list of revoked and suspended certificates, by our own clock."""
+        """Return the list of revoked and suspended certificates, by our own clock.
+
+        It holds whatever the journal knows as revoked, and its number is above that of any before.
+        """
         if type(number) is not int or number < 1:
             raise Refused("question")
         revoked = [_line(each) for each in lines]
         now = self._clock()
         der = authority.make_crl(self._ours, number, revoked, now=now.replace(microsecond=0))
         with self._one_at_a_time:
-            news = self._news(revoked)
+            if number <= self._known.last_list:
+                raise Refused("number")
+            final = {f"{line.serial:x}" for line in revoked if line.reason != HOLD}
+            if not self._known.revoked().keys() <= final:
+                raise Refused("incomplete")
+            news = self._news(revoked, final)
             self._note("crl", now, crl=number, lines=len(revoked), sha256=_digest(der), **news)
         return der
+
+    def revoked(self) -> dict[str, str]:
+        """Return the serials of what is revoked for good, each with the time."""
+        with self._one_at_a_time:
+            return self._known.revoked()
 
     def answer_ocsp(self, question: bytes, found: Any) -> bytes:
         """Answer an OCSP request; `found` is what the table has: yes, no, or when and why revoked.
@@ -198,7 +195,7 @@ class Acts:
                 return _line([f"{serial:x}", *found])
             if known is None or found is not True:
                 return False
-            if known.is_revoked:
+            if known.revoked_at:
                 raise Refused("revoked")
             return True
 
@@ -215,6 +212,10 @@ class Acts:
             if schema not in SEALED:
                 raise Refused("schema")
             _require_form(told, schema, SEALED[schema])
+            if "journal_root" in told and not self._journal.was_at(
+                told["journal_entries"], told["journal_root"]
+            ):
+                raise Refused("journal_root")
         with self._one_at_a_time:
             signatures = [self._seal(content) for content in contents]
             self._note("seal", self._clock(), sha256=[_digest(each) for each in contents])
@@ -222,7 +223,29 @@ class Acts:
 
     def head(self) -> dict[str, Any]:
         """Return how far the journal has come."""
-        return {"entries": self._journal.entries, "root": self._journal.root}
+        return {
+            "entries": self._journal.entries,
+            "root": self._journal.root,
+            "crl": self._known.last_list,
+        }
+
+    def _opened(self, reference: str, code: str, now: datetime) -> dict[str, Any]:
+        """Return the enrolment that two codes open; five wrong ones end it."""
+        opened = self._known.opened.get(reference)
+        if opened is None:
+            raise Refused("unknown_enrolment")
+        if self._wrong[reference] >= TRIES:
+            raise Refused("locked")
+        if not hmac.compare_digest(opened["verifier"], self._verifier(reference, code)):
+            self._wrong[reference] += 1
+            raise Refused("code")
+        if opened["at"] < written(now - LIFETIME):
+            raise Refused("lapsed")
+        return opened
+
+    def _verifier(self, reference: str, code: str) -> str:
+        """Return what is kept of a code: without our secret it confirms nothing."""
+        return hmac.digest(self._secret, f"{reference} {code}".encode(), "sha256").hex()
 
     def _acceptable(self, csr: bytes) -> Request:
         """Read a certificate request with a key that was never certified, ours included."""
@@ -234,7 +257,7 @@ class Acts:
 
     def _certify(
         self, act: str, request: Request, member_no: str, name: str, now: datetime,
-        earlier: list[str], **origin: str,
+        earlier: list[str], **origin: Any,
     ) -> bytes:  # fmt: skip
         if _digest(request.spki) in self._known.keys:  # Of two at once, one was quicker.
             raise Refused("key_used")
@@ -243,31 +266,23 @@ class Acts:
         der = made.public_bytes(Encoding.DER)
         more: dict[str, Any] = {"revoked": earlier} if earlier else {}
         self._note(
-            act, now, serial=f"{made.serial_number:x}", member_no=member_no,
+            act, now, serial=f"{made.serial_number:x}", member_no=member_no, name=name,
             fingerprint=_digest(der), key=_digest(request.spki),
-            ends=_written(made.not_valid_after_utc), **origin, **more,
+            ends=written(made.not_valid_after_utc), **origin, **more,
         )  # fmt: skip
         return der
 
-    def _news(self, revoked: list[Revocation]) -> dict[str, list[str]]:
-        """Return which of our certificates are revoked for good, and were not when last heard of."""
-        final = (f"{line.serial:x}" for line in revoked if line.reason != HOLD)
-        issued = self._known.issued
-        news = [serial for serial in final if serial in issued and not issued[serial].is_revoked]
-        return {"revoked": news} if news else {}
+    def _news(self, revoked: list[Revocation], final: set[str]) -> dict[str, list[str]]:
+        """Return which of our certificates stand otherwise than when last heard of."""
+        issued, before = self._known.issued, self._known.suspended
+        held = {f"{line.serial:x}" for line in revoked if line.reason == HOLD} & issued.keys()
+        ended = [each for each in final if each in issued and not issued[each].revoked_at]
+        news = {"revoked": ended, "suspended": held - before, "resumed": before - held}
+        return {name: sorted(serials) for name, serials in news.items() if serials}
 
     def _note(self, act: str, now: datetime, **what: Any) -> None:
-        self._journal.add(act, _written(now), **what)
-        self._known.take({"act": act, **what})
-
-
-@dataclass(frozen=True, slots=True)
-class _Own:
-    der: bytes
-
-
-def _own(der: bytes, certificate: x509.Certificate, serial: int) -> _Own | None:
-    return _Own(der) if certificate.serial_number == serial else None
+        self._journal.add(act, written(now), **what)
+        self._known.take({"act": act, "at": written(now), **what})
 
 
 def _require_form(content: Any, schema: str, parts: dict[str, Any]) -> None:
@@ -293,10 +308,6 @@ def _line(told: Any) -> Revocation:
     if not 0 < number < 2**160 or type(at) is not int or reason not in REASONS:
         raise Refused("question")
     return Revocation(number, datetime.fromtimestamp(at, UTC), reason)
-
-
-def _written(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _digest(data: bytes) -> str:

@@ -3,6 +3,7 @@
     python -m app.pki.ceremony establish FOLDER --module /usr/lib/.../driver.so --token REGISTRY-CA
     python -m app.pki.ceremony establish FOLDER --softhsm | --files [--kind sm2]
     python -m app.pki.ceremony demo FOLDER [--suite gm]
+    python -m app.pki.ceremony bootstrap FOLDER
     python -m app.pki.ceremony backup FOLDER TARGET
     python -m app.pki.ceremony restore BACKUP FOLDER
 
@@ -32,6 +33,7 @@ from app.pki.authority import Authority, remote_key, spki_in
 from app.pki.errors import PkiError, TokenError
 from app.pki.journal import NAME as JOURNAL
 from app.pki.signer import (
+    BOOTSTRAP,
     ISSUING,
     SEAL,
     open_keys,
@@ -93,6 +95,7 @@ def establish_demo(
         folder, passphrase, now=now, module=module, softhsm=bool(module), kind=suite.key_kind,
         prefix=prefix,
     )  # fmt: skip
+    make_bootstrap(folder)
 
 
 def establish(
@@ -121,6 +124,19 @@ def establish(
             settings = _keys_in_files(folder, kind)
         write_private(folder / "signer.json", json.dumps(settings, indent=1).encode())
         _certify(folder, passphrase, prefix, now)
+
+
+def make_bootstrap(folder: Path) -> str:
+    """Make the word that vouches for the first 系统管理员 and the first 安全管理员, and return it.
+
+    The signing process takes it until both have a certificate.  Raises PkiError afterwards.
+    """
+    journal = folder / JOURNAL
+    if journal.exists() and b'"act":"bootstrap_closed"' in journal.read_bytes():
+        raise PkiError("the first administrators have their certificates", code="closed")
+    word = secrets.token_urlsafe(24)
+    write_private(folder / BOOTSTRAP, word.encode())
+    return word
 
 
 def make_softhsm_token(folder: Path, label: str = TOKEN) -> None:
@@ -297,6 +313,8 @@ def main() -> None:
     show = commands.add_parser("demo")
     show.add_argument("folder", type=Path)
     show.add_argument("--suite", default=INTL.name, choices=SUITES)
+    first = commands.add_parser("bootstrap")
+    first.add_argument("folder", type=Path)
     keep = commands.add_parser("backup")
     keep.add_argument("folder", type=Path)
     keep.add_argument("target", type=Path)
@@ -314,6 +332,8 @@ def _run(arguments: argparse.Namespace) -> None:
     now = datetime.now(UTC)
     if arguments.command == "backup":
         backup(arguments.folder, arguments.target, now=now)
+    elif arguments.command == "bootstrap":
+        sys.stdout.write(f"{make_bootstrap(arguments.folder)}\n")
     elif arguments.command == "restore":
         restore(arguments.copy, arguments.folder)
     elif arguments.command == "renew":

@@ -119,3 +119,12 @@ class SignerFailed(PkiError):
 
     def __init__(self, code: str = "") -> None:
         super().__init__(_("The registry's signing service could not sign"), code=code)
+
+
+class Refused(PkiError):
+    """The signing process does not do what was asked; `code` says why."""
+
+    code = "refused"
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code, code=code)

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import pwd
+import secrets
 import signal
 import socket
 import socketserver
@@ -43,6 +44,7 @@ logger = logging.getLogger("app.pki.signer")
 
 ISSUING = "issuing"  # certificates, CRLs, OCSP answers
 SEAL = "seal"  # the log's daily head, attestations
+BOOTSTRAP = "bootstrap"
 LARGEST_FRAME = 48 * 1024 * 1024  # A CRL of 300 000 lines, asked for and answered.
 PATIENCE = 10  # seconds
 PATIENCE_FOR_LISTS = 300
@@ -58,9 +60,13 @@ class Signer:
 
     folder: Path
 
-    def issue(self, enrolment: Mapping[str, str], csr: bytes) -> bytes:
-        """Return the certificate (DER) of an enrolment, for the key of a request."""
-        return self._made("issue", enrolment=dict(enrolment), csr=csr)
+    def open(self, enrolment: Mapping[str, str], code: str, evidence: Mapping[str, Any]) -> None:
+        """Let a 参考号 with its 授权码 lead to a certificate, by what others have signed."""
+        self._ask("open", enrolment=dict(enrolment), code=code, evidence=dict(evidence))
+
+    def issue(self, reference: str, code: str, csr: bytes) -> bytes:
+        """Return the certificate (DER) that two codes lead to, for the key of a request."""
+        return self._made("issue", reference=reference, code=code, csr=csr)
 
     def renew(self, certificate: bytes, csr: bytes, content: bytes, cms: bytes) -> bytes:
         """Return the successor (DER) of a certificate, which has signed the content."""
@@ -69,6 +75,11 @@ class Signer:
     def list_revoked(self, number: int, revoked: Iterable[Revocation]) -> bytes:
         """Return the list (DER) of revoked and suspended certificates, good for 24 hours."""
         return self._made("crl", number=number, lines=[_told(line) for line in revoked])
+
+    def revoked(self) -> dict[str, datetime]:
+        """Return the serials of what it knows as revoked for good, each with the time."""
+        told = self._ask("revoked")["revoked"]
+        return {serial: datetime.fromisoformat(at) for serial, at in told.items()}
 
     def answer_ocsp(self, question: bytes, found: Revocation | bool) -> bytes:
         """Return the answer to an OCSP request about a certificate, given what the table has."""
@@ -83,6 +94,10 @@ class Signer:
     def keys(self) -> dict[str, bytes]:
         """Return the public keys it signs with, by name."""
         return {name: base64.b64decode(spki) for name, spki in self._ask("keys")["keys"].items()}
+
+    def journal(self) -> dict[str, Any]:
+        """Return how far its journal has come: entries, root, and the number of the last list."""
+        return dict(self._ask("keys")["journal"])
 
     def assurance(self) -> str:
         """Return hard where its keys are in a token, soft where they are in files."""
@@ -125,6 +140,8 @@ class Signer:
 def _coded(part: Any) -> Any:
     if isinstance(part, bytes):
         return base64.b64encode(part).decode()
+    if isinstance(part, Mapping):
+        return {name: _coded(each) for name, each in part.items()}
     return [_coded(each) for each in part] if isinstance(part, list) else part
 
 
@@ -262,8 +279,27 @@ def acts_of(folder: Path, keys: Keys, url: str = "") -> Acts:
     ours = authority_of(folder, url)
     key = remote_key(spki_in(ours.certificate), lambda data: keys.sign(ISSUING, data))
     return Acts(
-        replace(ours, key=key), lambda data: keys.sign(SEAL, data), Journal(folder), lambda: now()
+        replace(ours, key=key),
+        lambda data: keys.sign(SEAL, data),
+        Journal(folder),
+        secret=secret_of(folder),
+        bootstrap=lambda: bootstrap_of(folder),
+        clock=lambda: now(),
     )
+
+
+def secret_of(folder: Path) -> bytes:
+    """Return what the codes are kept under, made once."""
+    path = folder / "codes.key"
+    if not path.exists():
+        write_private(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def bootstrap_of(folder: Path) -> str:
+    """Return the word that vouches for the first administrators; "" where none was made."""
+    path = folder / BOOTSTRAP
+    return path.read_text().strip() if path.exists() else ""
 
 
 def now() -> datetime:
@@ -346,7 +382,7 @@ def answer(acts: Acts, keys: Keys, question: Mapping[str, Any]) -> dict[str, Any
     # Whatever is wrong with the form of a question; nothing was done then.
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return {"error": "question"}
-    if act not in ("keys", "ocsp"):
+    if act not in ("keys", "ocsp", "revoked"):
         logger.info("did %s", act)
     return made if isinstance(made, dict) else {"made": _coded(made)}
 
@@ -358,11 +394,13 @@ def _keys(acts: Acts, keys: Keys) -> dict[str, Any]:
 
 _ACTS: dict[str, Callable[..., Any]] = {
     "keys": _keys,
-    "issue": lambda acts, _keys, enrolment, csr: acts.issue(enrolment, _bytes(csr)),
+    "open": lambda acts, _keys, enrolment, code, evidence: acts.open(enrolment, code, evidence),
+    "issue": lambda acts, _keys, reference, code, csr: acts.issue(reference, code, _bytes(csr)),
     "renew": lambda acts, _keys, certificate, csr, content, cms: acts.renew(
         _bytes(certificate), _bytes(csr), _bytes(content), _bytes(cms)
     ),
     "crl": lambda acts, _keys, number, lines: acts.list_revoked(number, lines),
+    "revoked": lambda acts, _keys: {"revoked": acts.revoked()},
     "ocsp": lambda acts, _keys, question, found: acts.answer_ocsp(_bytes(question), found),
     "seal": lambda acts, _keys, contents: acts.seal([_bytes(each) for each in contents]),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Flask, flash, g, redirect, request, session, url_for
+from flask import Flask, flash, g, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -42,7 +42,7 @@ BEFORE_PASSWORD = PUBLIC | {"SignInView.change_password"}
 
 
 def init_app(app: Flask) -> None:
-    """Register the check as the first before_request function."""
+    """Register the check before every other that needs it."""
     app.before_request(_guard)
 
 
@@ -85,9 +85,8 @@ def _guard() -> Response | None:
 def _to_sign_in() -> Response:
     ending = g.get("ending", "")
     if ending:
-        session.clear()  # shows the message once
         flash(str(ENDINGS[ending]), "warning")
-    # A POST cannot be repeated by a redirect.
+    # A POST cannot be repeated by a redirect; what it brought is kept (lost_forms.py).
     target = request.full_path.rstrip("?") if request.method == "GET" else ""
     target = "" if target == "/" else safe_next(target)
     return redirect(url_for("SignInView.login", next=target or None))

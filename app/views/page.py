@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,25 +11,31 @@ from flask import request, url_for
 from flask_appbuilder import BaseView
 from flask_babel import gettext
 from flask_login import current_user
+from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 
 from app.domain.errors import NotFound, RuleError
 from app.extensions import transaction
+from app.operations.people import unfinished
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.views.chapters import MenuEntry
+
+FORM_KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class SignedAct:
     """An act of a page that its member signs, where acts are signed.
 
-    ``carry_out`` takes the values that were signed and returns what to tell; ``shown`` are the
-    values as (label, text).  ``permission`` is one of the page.
+    ``carry_out`` takes the values that were signed and the key of the signature, None where there is
+    none, and returns what to tell; ``shown`` are the values as (label, text).  ``permission`` is one
+    of the page.
     """
 
     title: Any
     permission: str
-    carry_out: Callable[[Mapping[str, Any], Actor], str]
+    carry_out: Callable[[Mapping[str, Any], Actor, int | None], str]
     shown: Callable[[Mapping[str, Any]], Sequence[tuple[Any, str]]]
 
 
@@ -46,6 +53,10 @@ class Page(BaseView):
     grants: ClassVar[Mapping[str, str]] = {}
     signed_acts: ClassVar[Mapping[str, SignedAct]] = {}  # by names of the operation log
     in_production = True  # False: only in the demonstration.
+    # What becomes of input that arrives after the session has ended (app/security/lost_forms.py): stored, or
+    # not even that, and, by methods that take a form shown by another one, that other one.
+    keeps_input = True
+    shown_by: ClassVar[Mapping[str, str]] = {}
 
     def may(self, permission: str, page: str = "") -> bool:
         """Tell whether the member has a permission on this page, or on another one by name."""
@@ -53,6 +64,10 @@ class Page(BaseView):
 
     def url(self, method: str, /, **arguments: Any) -> str:
         return url_for(f"{self.endpoint}.{method}", **arguments)
+
+    def keep_files(self, actor: Actor) -> list[str]:
+        """Store the files of a form that arrived after the session; return the names of the others."""
+        return [file.filename for _name, file in request.files.items(multi=True) if file.filename]
 
     def form_page(
         self, title: Any, form: Any, *, cancel_url: str, refused: int = 400, **shown: Any
@@ -66,6 +81,28 @@ class Page(BaseView):
             "parts/form.html", title=title, form=form, cancel_url=cancel_url, **shown
         )
         return page, refused if form.errors else 200
+
+
+def sent() -> MultiDict[str, str]:
+    """Return the form data: of this request, or those stored under the address's key ``form``."""
+    if request.method == "POST":
+        return request.form
+    key = request.args.get("form", "")
+    if not FORM_KEY.fullmatch(key) or not current_user.is_authenticated:
+        return MultiDict()
+    found = unfinished.find(current_user.id, key)
+    return MultiDict(found.content if found else ())
+
+
+class PageForm(FlaskForm):
+    """A form that is filled in again from stored data (`sent`)."""
+
+    class Meta(FlaskForm.Meta):
+        """Reads the stored data, too."""
+
+        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
+            found = super().wrap_formdata(form, formdata)
+            return sent() or None if found is None else found
 
 
 def current_actor() -> Actor:

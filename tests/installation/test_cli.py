@@ -10,19 +10,25 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 import config
 from app import embedded
-from app.extensions import db
+from app.commands import Command
+from app.extensions import db, transaction
 from app.installation.demo import DEMO_PASSWORD
-from app.models import Application, SettlementRun
+from app.models import Application, SettlementRun, Venue
+from app.operations.accounts import accounts
 from app.operations.records import clock
+from app.operations.records.actor import Actor
+from tests.factories import nothing_moves
 
 SEEDED = "cli_seeded"
 MEMBER, CODE = "21042300007", "PE2021000025"
@@ -87,13 +93,13 @@ def template(cluster: embedded.Cluster) -> Shell:
     shell = Shell(cluster, SEEDED)
     with ThreadPoolExecutor() as both:
         for done in both.map(lambda _: shell.run("init"), range(2)):
-            assert (done.returncode, done.stdout.strip()) == (0, "ready"), done.stderr
+            assert (done.returncode, done.stdout.strip()) == (0, "已就绪"), done.stderr
     return shell
 
 
 @pytest.fixture(scope="module")
 def seeded(template: Shell) -> Shell:
-    assert template.says("seed") == "seeded"
+    assert template.says("seed") == "已填入演示数据"
     return template
 
 
@@ -115,13 +121,13 @@ def test_init_again_changes_nothing(template):
 
     before = state()
     assert all(before)
-    assert template.says("init") == "ready"
+    assert template.says("init") == "已就绪"
     assert state() == before
 
 
 def test_seeding_again_changes_nothing(seeded):
     before = seeded.rows("SELECT count(*), max(id) FROM posting")
-    assert seeded.says("seed") == "there already"
+    assert seeded.says("seed") == "已有数据，未作任何改变"
     assert seeded.rows("SELECT count(*), max(id) FROM posting") == before
 
 
@@ -207,15 +213,16 @@ def test_a_day_is_settled_once(shell):
     today = shell.says("clock")[:10]
     transfer = ["exchange-transfer", "--member", MEMBER, "--instrument", CODE]
     answer = shell.says(*transfer, "--request-no", "T1", "--direction", "in", "--quantity", "100")
-    assert answer.split("\t")[2] == "refused"  # The enterprise has not permitted it.
+    assert answer.split("\t")[2] == "已拒绝"  # The enterprise has not permitted it.
     shell.rows("UPDATE account SET allows_exchange_transfer = true RETURNING 1")
     ask = [*transfer, "--request-no", "T2", "--direction", "in", "--quantity", "100"]
-    assert shell.says(*ask).split("\t")[2] == "pending_settlement"
-    assert shell.says(*ask).split("\t")[2] == "pending_settlement"  # The same number: once.
+    assert shell.says(*ask).split("\t")[2] == "待结算"
+    (again,) = json.loads(shell.says(*ask, "--json"))  # The same number: once.
+    assert (again["request_no"], again["status"]) == ("T2", "pending_settlement")
     assert shell.holding()["pending_to_trading"] == 100
 
     told = shell.says("settle-day", "--date", today, "--as-of", "16:00")
-    assert f"{today} settled: 100 t of 1 holdings to trading" in told
+    assert f"{today} 日终结算完成：1 个持仓共 100 吨转入交易持有" in told
     assert shell.holding() == {
         "available": 600,
         "pending_to_trading": 0,
@@ -224,7 +231,7 @@ def test_a_day_is_settled_once(shell):
     }
     entries = shell.rows("SELECT count(*) FROM entry")
     again = shell.says("settle-day", "--date", today)
-    assert "settled before, nothing changed" in again
+    assert "此前已日终结算，未作任何改变" in again
     assert shell.rows("SELECT count(*) FROM entry") == entries
     tomorrow = shell.says("clock")
     assert tomorrow[:10] > today
@@ -254,20 +261,176 @@ def test_the_exchange_is_answered_line_by_line(shell, tmp_path):
     requests = [
         {**common, "request_no": "A1", "direction": "in"},
         {**common, "request_no": "A2", "direction": "out"},
-        {**common, "request_no": "A3", "direction": "in", "member_no": "00000000000"},
-        {**common, "request_no": "A4", "direction": "in", "instrument_code": "PE0000000000"},
-        {**common, "request_no": "A5", "direction": "in", "venue_code": "NONE"},
     ]
     file.write_text(json.dumps(requests), encoding="utf-8")
     with_reasons = [
         line.split("\t") for line in shell.says("exchange-transfer", str(file)).split("\n")
     ]
-    assert [(line[0], line[2]) for line in with_reasons] == [
-        (f"A{number}", "refused") for number in range(1, 6)
-    ]
-    assert all(line[3] for line in with_reasons)
-    assert [bool(line[1]) for line in with_reasons] == [True, True, False, False, False]
+    assert [(line[0], line[2]) for line in with_reasons] == [("A1", "已拒绝"), ("A2", "已拒绝")]
+    assert all(line[1] and line[3] for line in with_reasons)
     assert shell.holding()["available"] == 700
+
+
+def test_every_bad_row_of_the_exchange_is_named_and_none_is_carried_out(
+    app, refused, plant, operator, cea, tmp_path
+):
+    with transaction():
+        accounts.allow_exchange_transfer(
+            plant.id, Actor.of(operator), allowed=True, now=clock.now()
+        )
+    venue = db.session.scalars(select(Venue.code)).first()
+    good = {"member_no": plant.member_no, "instrument_code": cea.code, "venue_code": venue}
+    good |= {"quantity": 10, "direction": "in"}
+    rows = [
+        {**good, "request_no": "A1"},
+        {**good, "request_no": "A2", "quantity": 1.5, "member_no": "00000000000"},
+        {**good, "request_no": "A3", "direction": "up", "instrument_code": None},
+        {**good, "request_no": "A1", "quantity": 20},
+        {**good, "request_no": "A\ud800\x00", "venue_code": ["x"]},
+        {**good, "request_no": ""},
+        {},
+    ]
+    file = tmp_path / "requests.json"
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    with nothing_moves():
+        told = refused("exchange-transfer", str(file))
+    assert "有 6 行有误，未办理任何划转" in told
+    for said in (
+        "第 2 行：数量须为大于 0 的整数",
+        "第 2 行：会员编号 00000000000 不存在",
+        "第 3 行：方向只能是",
+        "第 3 行：标的编码",
+        "第 4 行：该请求号已用于内容不同的请求",
+        "第 5 行：交易端",
+        "第 6 行：请求号须为",
+        "第 7 行：请输入数量",
+        "第 7 行：会员编号",
+    ):
+        assert said in told
+    assert "第 1 行" not in told
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(Application)) == 0
+
+    file.write_text(json.dumps(rows[:1]), encoding="utf-8")
+    done = app.test_cli_runner().invoke(args=["exchange-transfer", str(file)])
+    assert "待结算" in done.output
+
+
+def test_a_skipped_trading_day_is_named_and_asked_about(app, refused, monkeypatch):
+    def settle(*arguments, **more):
+        return app.test_cli_runner().invoke(args=["settle-day", *arguments], **more)
+
+    def days():
+        db.session.rollback()
+        return list(db.session.scalars(select(SettlementRun.day).order_by(SettlementRun.day)))
+
+    friday, tuesday = date(2026, 11, 20), date(2026, 11, 24)
+    assert settle("--date", "2026-11-20").exit_code == 0  # The first run skips nothing.
+    told = refused("settle-day", "--date", "2026-11-25")
+    assert "2026-11-25 之前有 2 个交易日尚未日终结算：2026-11-23、2026-11-24" in told
+    assert "--yes" in told
+    assert days() == [friday]
+
+    monkeypatch.setattr("app.cli._is_asked", lambda: True)
+    refusal = settle("--date", "2026-11-24", input="n\n")
+    assert (refusal.exit_code, days()) == (1, [friday])
+    assert "仍要结算 2026-11-24 吗？" in refusal.output
+    assert "未作日终结算" in refusal.output
+    assert settle("--date", "2026-11-24", input="y\n").exit_code == 0
+    assert days() == [friday, tuesday]
+    assert settle("--date", "2026-11-27", "--yes").exit_code == 0
+    assert days() == [friday, tuesday, date(2026, 11, 27)]
+
+
+# One wrong call at least of each command: a message in Chinese, and never a traceback.
+WRONG = {
+    "init": [["--nothing"], ["extra"]],
+    "seed": [["extra"]],
+    "demo-logins": [["--jsn"], ["extra"]],
+    "add-member": [
+        [],
+        ["R0009"],
+        ["R0009", "x", "--role", "king"],
+        ["R0009", "x", "--role", "province", "--province", "99"],
+        ["R0009", "x", "--role", "enterprise", "--account", "00000000000"],
+        ["R" * 500, "x", "--role", "auditor"],
+        ["R0009", "x" * 5000, "--role", "auditor"],
+        ["R0009", "a\u202eb", "--role", "auditor"],
+        ["编号", "x", "--role", "auditor"],
+        ["R0009", "x", "--role", "auditor", "--email", "nobody"],
+        ["R0009", "x", "--role", "auditor", "--phone", "12"],
+        ["R0009", "x", "--role"],
+    ],
+    "issue-codes": [[], ["R0008"], ["a" * 9000]],
+    "clock": [["--set", "noon"], ["--set"], ["extra"], ["--set", "9999-12-31 23:59"]],
+    "settle-day": [
+        ["--date", "x"],
+        ["--date", "0001-01-01"],
+        ["--date", "9999-12-31"],
+        ["--as-of", "x"],
+    ],
+    "exchange-transfer": [
+        [],
+        ["--direction", "up"],
+        ["--quantity", "x"],
+        ["/nowhere/requests.json"],
+        ["/"],
+        ["/dev/null"],
+    ],
+    "seal": [["extra"]],
+    "publish-crl": [["extra"], []],
+    "verify-ledger": [["extra"]],
+    "export-evidence": [[], ["KH1"], ["KH1", "/proc/nowhere"]],
+    "seal-log": [["extra"]],
+    "sweep-files": [["extra"]],
+    "verify-installation": [["extra"]],
+    "log-head": [["--folder", "/proc/nowhere"], ["--folder"]],
+    "verify-log": [["--key", "/nowhere.pub"], ["--key", "/"]],
+    "rotate-personal-data": [["extra"]],
+    "worker": [["--parent", "x"], ["extra"]],
+    "new": [
+        [],
+        ["page", "x"],
+        ["kind", "x"],
+        ["reference", "../x", "--title", "X", "--chinese", "某"],
+    ],
+}
+
+
+def test_there_is_a_wrong_call_of_each_command(app):
+    ours = {name for name, each in app.cli.commands.items() if isinstance(each, Command)}
+    assert ours == set(WRONG)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_call_is_told_in_chinese(app, name):
+    for arguments in WRONG[name]:
+        done = app.test_cli_runner().invoke(args=[name, *arguments])
+        assert done.exit_code in (1, 2), (arguments, done.output)
+        assert isinstance(done.exception, SystemExit), (arguments, done.exception)
+        assert done.output.startswith("错误："), (arguments, done.output)
+        assert "Traceback" not in done.output
+        assert re.search(r"[\u4e00-\u9fff]", done.output.removeprefix("错误：").partition("\n")[0])
+        db.session.rollback()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_help_is_chinese(app, name):
+    told = app.test_cli_runner().invoke(args=[name, "--help"]).output
+    assert told.startswith("用法：")
+    for line in told.splitlines():
+        written = re.sub(r"--?[a-z-]+|[A-Z_-]{2,}|\[.*?\]|/", "", line).strip()
+        assert not written or re.search(r"[\u4e00-\u9fff]", told.partition("\n")[2])
+    assert "显示本说明" in told
+
+
+def test_a_database_that_does_not_answer_is_told(app, monkeypatch):
+    def fail(*_arguments):
+        raise OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused"))
+
+    monkeypatch.setattr("app.cli.clock.now", fail)
+    done = app.test_cli_runner().invoke(args=["clock"])
+    assert (done.exit_code, done.output) == (1, "错误：数据库没有应答：connection refused\n")
 
 
 @pytest.mark.parametrize("typed", ["0", "-5", "1.5", "1e3", "１００", "", str(2**63)])
@@ -297,10 +460,12 @@ def test_verifying_a_sound_ledger_and_a_tampered_one(shell):
 
 def test_the_log_is_sealed_its_head_written_and_a_changed_row_named(shell, tmp_path):
     folder = ["--folder", str(tmp_path)]
-    assert shell.says("seal-log").startswith("sealed ")
+    assert shell.says("seal-log").startswith("已封存 ")
     head = shell.says("log-head", *folder).strip()
     assert head.endswith(".json")
-    told = dict(line.split(": ") for line in shell.says("verify-log", *folder).splitlines())
+    *lines, conclusion = shell.says("verify-log", *folder).splitlines()
+    told = dict(line.split(": ") for line in lines)
+    assert conclusion == "核对无误"
     assert (told["faults"], told["heads"]) == ("0", "1")
     assert int(told["sealed_rows"]) > 0
     with shell.cluster.connect(shell.database) as connection:
@@ -320,11 +485,11 @@ def test_a_head_that_was_touched_is_named(shell, tmp_path):
     path.write_bytes(head.replace(b'"version":1', b'"version":2'))
     done = shell.run("verify-log", "--folder", str(tmp_path))
     assert done.returncode == 1
-    assert f"{path.name}: the signature does not hold" in done.stderr
+    assert f"{path.name}：签名不符" in done.stderr
 
 
 def test_personal_data_under_the_present_key_stay(shell):
-    assert shell.says("rotate-personal-data").strip().startswith("encrypted ")
+    assert shell.says("rotate-personal-data").startswith("已重新加密 ")
 
 
 def test_demonstrations_are_not_for_production(cluster, seeded):
@@ -381,7 +546,7 @@ def test_codes_of_a_first_certificate_are_for_members_alone(shell):
     reference, code = shell.says("issue-codes", "R0009").split()
     assert (len(reference), len(code)) == (10, 10)
     done = shell.run("issue-codes", "R0008")
-    assert (done.returncode, done.stderr.strip()) == (1, "Error: 没有会员 R0008")
+    assert (done.returncode, done.stderr.strip()) == (1, "错误：没有会员 R0008")
 
 
 def test_a_number_and_an_address_are_one_persons(shell):

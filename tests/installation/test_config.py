@@ -331,6 +331,25 @@ def test_the_driver_is_ours_whatever_the_address_says():
     )
 
 
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        (DEMO, "http://127.0.0.1:8080"),
+        (DEMO | {"PORT": "8123"}, "http://127.0.0.1:8123"),
+        (DEMO | {"HOST": "localhost", "PORT": "8123"}, "http://localhost:8123"),
+        (DEMO | {"HOST": "::1"}, "http://[::1]:8080"),
+        (DEMO | {"SITE_URL": "https://demo.example/"}, "https://demo.example"),
+        (PRODUCTION | {"PORT": "8123"}, "https://registry.example"),
+        (
+            PRODUCTION | {"SITE_URL": "https://registry.example:8443"},
+            "https://registry.example:8443",
+        ),
+    ],
+)
+def test_letters_name_the_address_that_the_site_has(environment, address):
+    assert load(environment).flask_config()["SITE_URL"] == address
+
+
 def test_an_empty_list_of_names_leaves_the_demo_to_this_machine():
     assert load(DEMO | {"TRUSTED_HOSTS": " , "}).trusted_hosts == (
         "127.0.0.1",

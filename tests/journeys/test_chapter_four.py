@@ -102,8 +102,8 @@ def test_a_transfer_of_100_of_700(site, member, album, tmp_path):
     assert holding(page) == (600, 0, 100, 0, 0, 100, 700)
 
     before = page.locator("[data-clock]").inner_text()
-    assert "100 t" in site.flask("settle-day")
-    assert "nothing changed" in site.flask("settle-day", "--date", before[:10])
+    assert "100 吨" in site.flask("settle-day")
+    assert "未作任何改变" in site.flask("settle-day", "--date", before[:10])
     assert holding(page) == (600, 0, 0, 100, 0, 0, 700)
     album.take(page, "holdings", keep=True, everyway=True)
     _read_the_books(page, album, tmp_path, before)
@@ -237,7 +237,7 @@ def test_the_permission_and_what_the_trading_side_starts(site, member, album, tm
 
     open_from_menu(page, "划转权限")
     ask = ("--direction", "in", "--member", MEMBER, "--instrument", CODE, "--quantity", "40")
-    assert "refused" in site.flask("exchange-transfer", "--request-no", "EX1", *ask)
+    assert "已拒绝" in site.flask("exchange-transfer", "--request-no", "EX1", *ask)
     page.get_by_role("button", name="开通划转权限").click()
     question = page.get_by_role("dialog")
     expect(question).to_contain_text("确定开通")
@@ -255,13 +255,13 @@ def test_the_permission_and_what_the_trading_side_starts(site, member, album, tm
         )
     )
     answers = site.flask("exchange-transfer", str(batch)).splitlines()
-    assert [answer.split("\t")[2] for answer in answers] == ["pending_settlement"] * 2
+    assert [answer.split("\t")[2] for answer in answers] == ["待结算"] * 2
     page.get_by_role("button", name="关闭划转权限").click()
     page.get_by_role("dialog").get_by_role("button", name="确定").click()
     expect(page.locator("main .message-success")).to_contain_text("划转权限已关闭")
     assert [row["变更为"] for row in rows(page)] == ["关闭", "开通"]
     album.take(page, "permission", keep=True, everyway=True)
-    assert "refused" in site.flask("exchange-transfer", "--request-no", "EX4", *ask)
+    assert "已拒绝" in site.flask("exchange-transfer", "--request-no", "EX4", *ask)
 
     open_from_menu(page, "交易发起交易转登记")
     (back,) = rows(page)

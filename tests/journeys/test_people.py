@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.journeys.test_chapter_two_certificate import open_assistant
 from tests.journeys.test_opening import BLANK, until_shown
-from tests.journeys.test_signed_application import confirm, sign_in
+from tests.journeys.test_signed_application import confirm, sign, sign_in
 from tests.openings import Letters, read_letters
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-certificate")]
@@ -69,11 +69,17 @@ def row_of(page: Page, member_no: str):
     return page.locator("tbody tr").filter(has_text=member_no).first
 
 
-def press(page: Page, member_no: str, label: str) -> None:
-    """Press a button of a row and confirm."""
+def press(page: Page, member_no: str, label: str, signer: str) -> None:
+    """Press a button of a row, confirm, and sign."""
     row_of(page, member_no).get_by_role("button", name=label, exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="确定").click()
+    signed(page, signer, member_no)
     expect(page.locator("main .message-success").first).to_be_visible()
+
+
+def signed(page: Page, signer: str, *told: str) -> None:
+    """Sign in the assistant's window, which shows what is signed."""
+    confirm(sign(page, signer, *told, label="签名"), signer)
 
 
 @pytest.mark.usefixtures("demo_worker")
@@ -87,7 +93,10 @@ def test_an_operator_and_an_officer_are_let_in(demo_site, visit, album):
     representative.get_by_label("经办").check()
     album.take(representative, "operator-form", everyway=True)
     representative.get_by_role("button", name="保存").click()
-    expect(representative.locator("main")).to_contain_text(f"已新增操作员 {OPERATOR}")
+    expect(representative.locator("main")).to_contain_text("为操作员申请证书")
+    album.take(representative, "deed", everyway=True)
+    signed(representative, MEMBER, "王小梅")
+    expect(representative.locator("main")).to_contain_text(f"{OPERATOR} 的参考号和授权码")
     expect(row_of(representative, OPERATOR)).to_contain_text("已发码")
 
     letters = read_letters(
@@ -110,13 +119,14 @@ def test_an_operator_and_an_officer_are_let_in(demo_site, visit, album):
     representative.locator("textarea[name=remark]").fill("离职")
     album.take(representative, "operator-revocation", everyway=True)
     representative.get_by_role("button", name="确认").click()
+    signed(representative, MEMBER, "吊销证书")
     expect(row_of(representative, OPERATOR)).to_contain_text("已吊销")
     operator.goto("/")
     expect(operator).to_have_url(re.compile("/login/"))  # The session ended with it.
 
 
 def register(demo_site, visit, album) -> None:
-    """系统管理员 registers an officer, 安全管理员 has the codes sent, the officer signs in."""
+    """系统管理员 registers an officer, 安全管理员 asks, 系统管理员 confirms, the officer signs in."""
     system = visit(demo_site)
     sign_in(system, demo_site, SYSTEM)
     system.goto("/members/")
@@ -132,15 +142,20 @@ def register(demo_site, visit, album) -> None:
     album.take(system, "member-form", keep=True, everyway=True)
     system.get_by_role("button", name="保存").click()
     expect(system.locator("main .message-success")).to_contain_text("用户已新增")
-    token = re.search(r"#([\w-]{43})", letter(system, "zhao@registry.example"))[1]
+    written = letter(system, "zhao@registry.example")
+    token = re.search(r"#([\w-]{43})", written)[1]
+    assert f"{demo_site.url}/first-sign-in/#{token}" in written  # With the site's port.
     officer = visit(demo_site)
     choose_password(officer, token)
 
     security = visit(demo_site)
     sign_in(security, demo_site, SECURITY)
     security.goto(f"/members/?member_no={OFFICER}")
-    press(security, OFFICER, "发送授权码")
-    expect(row_of(security, OFFICER)).to_contain_text("已发码")
+    press(security, OFFICER, "申请签发证书", SECURITY)
+    expect(row_of(security, OFFICER)).to_contain_text("已申请，待确认")
+    system.goto(f"/members/?member_no={OFFICER}")
+    press(system, OFFICER, "确认签发证书", SYSTEM)
+    expect(row_of(system, OFFICER)).to_contain_text("已发码")
     security.goto("/members/")
     album.take(security, "members-security", keep=True, everyway=True)
     letters = read_letters(

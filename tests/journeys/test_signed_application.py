@@ -28,10 +28,10 @@ def sign_in(page: Page, site, member_no: str) -> None:
     page.wait_for_url("**/")
 
 
-def sign(page: Page, member_no: str, *seen: str) -> Page:
+def sign(page: Page, member_no: str, *seen: str, label: str = "签名并提交") -> Page:
     """Open the assistant from the signing page, look at what it shows, and sign."""
     with page.expect_popup() as opened:
-        page.get_by_role("button", name="签名并提交").click()
+        page.get_by_role("button", name=label).click()
     window = opened.value
     window.get_by_role("radio").first.wait_for()
     for words in seen:

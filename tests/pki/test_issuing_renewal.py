@@ -18,16 +18,20 @@ from app.pki.errors import PkiError, TokenError
 from app.pki.signer import Signer, authority_of
 from app.pki.suites import GM
 from tests.pki.test_authority import der
+from tests.pki.test_enrolments import application
 from tests.pki.test_signer import (
     NOW,
     ROOT,
     folder,
     issued,
+    opened,
     python,
     serving,
     signs,
     softhsm_folder,
 )  # fmt: skip
+from tests.pki.vouching import person
+from tests.signing import vouchers_of
 
 __all__ = ["folder", "softhsm_folder"]
 
@@ -73,18 +77,28 @@ def usable(ours, leaf, at: datetime) -> bool:
     return True
 
 
-def leaf_of(place, reference, member_no) -> x509.Certificate:
-    return x509.load_der_x509_certificate(issued(place, reference=reference, member_no=member_no))
+def leaf_of(place, about, evidence) -> x509.Certificate:
+    return x509.load_der_x509_certificate(issued(place, about=about, evidence=evidence))
 
 
 def test_the_drill_with_a_token(softhsm_folder, tmp_path):
     old = authority_of(softhsm_folder)
     then = old.certificate.not_valid_before_utc + authority.SKEW  # It was set up just now.
+    plants = [person(number, "representative", f"{number} 厂", number)
+              for number in ("21042300001", "21042300002", "21042300003")]  # fmt: skip
     with serving(softhsm_folder, at=then):
-        early = leaf_of(softhsm_folder, "0000000001", "P1")
+        # Opened now: the officers' certificates end before the authority's, what was opened holds.
+        officers = vouchers_of(softhsm_folder)
+        first, second, third = signed = [
+            (who, application(officers, number=f"KH{who['member_no']}", name=["", who["name"]]))
+            for who in plants
+        ]
+        for who, evidence in signed:
+            opened(softhsm_folder, who, evidence)
+        early = leaf_of(softhsm_folder, *first)
         list_of_then = Signer(softhsm_folder).list_revoked(1, [])
     with serving(softhsm_folder, at=LATER - timedelta(days=1)):
-        recent = leaf_of(softhsm_folder, "0000000002", "P2")
+        recent = leaf_of(softhsm_folder, *second)
 
     done = renew(softhsm_folder)
     assert done.returncode == 0, done.stderr
@@ -97,7 +111,7 @@ def test_the_drill_with_a_token(softhsm_folder, tmp_path):
         question = _question(recent, old)
         answer = ocsp.load_der_ocsp_response(Signer(softhsm_folder).answer_ocsp(question, gone))
     with serving(softhsm_folder, at=LATER + timedelta(days=300)):
-        young = leaf_of(softhsm_folder, "0000000003", "P3")
+        young = leaf_of(softhsm_folder, *third)
     assert new.certificate.subject == old.certificate.subject
     assert new.certificate.public_key() == old.certificate.public_key()
     assert new.certificate.serial_number != old.certificate.serial_number

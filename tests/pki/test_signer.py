@@ -29,14 +29,16 @@ from cryptography.x509 import ocsp
 from app.pki import authority, ceremony, signer
 from app.pki.authority import Revocation
 from app.pki.canonical import canonical
+from app.pki.enrolments import APPOINT, ENROLMENT
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
 from app.pki.journal import Journal
 from app.pki.signer import ISSUING, SEAL, Signer, authority_of, wait_until_ready
 from app.pki.suites import suite_of
 from tests.pki.test_authority import MEMBER
+from tests.pki.vouching import CODE, person
 from tests.security.certified import Holder, make_authority
 from tests.security.certified import issue as make_holder
-from tests.signing import csr, key_of
+from tests.signing import csr, key_of, vouchers_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -101,31 +103,38 @@ def signs(place) -> bool:
     """Tell whether the seal signs and verifies."""
     client = Signer(place)
     try:
-        key, (signature,) = client.keys()[SEAL], client.seal([HEAD])
+        head = head_of(place)
+        key, (signature,) = client.keys()[SEAL], client.seal([head])
     except PkiError:
         return False
-    suite_of(key).verify(key, signature, canonical(HEAD))
+    suite_of(key).verify(key, signature, canonical(head))
     return True
 
 
+def head_of(place) -> dict:
+    """Return a head of the log, which tells of the journal as it is now."""
+    told = Signer(place).journal()
+    return HEAD | {"journal_entries": told["entries"], "journal_root": told["root"]}
+
+
 HEAD = {
-    "schema": "log-head/1", "kind": "registry-log-head", "version": 1, "day": "2026-11-30",
+    "schema": "log-head/2", "kind": "registry-log-head", "version": 1, "day": "2026-11-30",
     "block": 1, "rows": 1, "root": "a" * 64, "sealed_at": "2026-11-30T22:00:00+08:00",
-    "ledger_root": "",
+    "ledger_root": "", "journal_entries": 0, "journal_root": "",
 }  # fmt: skip
+ABOUT = person(MEMBER, "representative", "甲发电有限公司", MEMBER)
 
 
-def enrolment(reference="0000000001", **changed):
-    """Return what the process is told of an enrolment."""
-    usual = {
-        "schema": "certificate-enrolment/1", "reference": reference, "member_no": MEMBER,
-        "name": "甲发电有限公司", "assurance": "hard", "opened_by": "R0001", "confirmed_by": "",
-    }  # fmt: skip
-    return usual | changed
+def opened(place, about=ABOUT, evidence=None, code=CODE, **changed) -> str:
+    """Open an enrolment for which two officers have signed; return its 参考号."""
+    vouchers = vouchers_of(place)
+    told = vouchers.told(about, **changed)
+    Signer(place).open(told, code, vouchers.evidence(about) if evidence is None else evidence)
+    return told["reference"]
 
 
-def issued(place, request=None, **changed):
-    return Signer(place).issue(enrolment(**changed), request or csr())
+def issued(place, request=None, about=ABOUT, **more):
+    return Signer(place).issue(opened(place, about, **more), CODE, request or csr())
 
 
 @pytest.mark.parametrize("name", ["softhsm_folder", "folder"])
@@ -168,7 +177,7 @@ def test_without_the_process_it_is_said_in_words(folder, tmp_path):
     with pytest.raises(SignerAbsent, match="not available now"):
         Signer(folder).seal([HEAD])
     with pytest.raises(SignerAbsent):
-        issued(folder)
+        Signer(folder).issue("0000000001", CODE, csr())
     with pytest.raises(SignerAbsent):
         authority_of(tmp_path / "nowhere")
     assert not Signer(tmp_path / "nowhere").is_ready()
@@ -312,6 +321,15 @@ def refusal(place, act, **parts) -> str:
     return refused.value.code
 
 
+def not_opened(place, about, evidence=None, **changed) -> str:
+    vouchers = vouchers_of(place)
+    if evidence is None:
+        evidence = vouchers.evidence(about)
+    return refusal(
+        place, "open", enrolment=vouchers.told(about, **changed), code=CODE, evidence=evidence
+    )
+
+
 def entries(place) -> list[dict]:
     return list(Journal(place).read())
 
@@ -343,14 +361,14 @@ def test_bytes_are_never_signed(attacked, question):
     "more",
     [
         {"not_before": "2020-01-01"}, {"now": "2020-01-01"}, {"days": "36500"}, {"ca": "true"},
-        {"path_length": "1"}, {"schema": "certificate-enrolment/2"}, {"schema": "subordinate/1"},
+        {"path_length": "1"}, {"schema": "certificate-enrolment/1"}, {"schema": "subordinate/1"},
         {"assurance": "hardest"}, {"reference": "1"}, {"member_no": ""}, {"member_no": 5},
-        {"name": ""}, {"confirmed_by": None},
+        {"name": ""}, {"kind": "authority"}, {"account": None},
     ],
 )  # fmt: skip
 def test_no_enrolment_asks_for_a_date_or_an_authority(attacked, more):
-    told = enrolment() | more
-    assert refusal(attacked, "issue", enrolment=told, csr=csr()) in {
+    told = {"schema": ENROLMENT, "reference": "0000000001", "assurance": "hard", **ABOUT, **more}
+    assert refusal(attacked, "open", enrolment=told, code=CODE, evidence={}) in {
         "schema", "parts", *(f"part_{name}" for name in more)
     }  # fmt: skip
     assert [entry["act"] for entry in entries(attacked)] == ["start"]
@@ -376,46 +394,53 @@ def test_its_own_clock_dates_a_certificate_which_is_no_authority(attacked):
     assert made.not_valid_after_utc - made.not_valid_before_utc < timedelta(days=731)
 
 
-def test_a_living_person_gets_no_second_certificate(attacked):
-    issued(attacked)
-    for number, by in enumerate(
-        ({}, {"confirmed_by": "R0001"}, {"opened_by": "", "confirmed_by": "R0001"}), start=2
-    ):
-        told = enrolment(f"{number:010}", **by)
-        assert refusal(attacked, "issue", enrolment=told, csr=csr()) == "second_certificate"
-    replaced = issued(attacked, reference="0000000009", confirmed_by="R0002")
-    first, second = (entry for entry in entries(attacked) if entry["act"] == "issue")
+def test_a_living_person_gets_another_certificate_by_two_alone_which_ends_the_first(attacked):
+    vouchers = vouchers_of(attacked)
+    operator = person(f"{MEMBER}-01", "operator", account=MEMBER)
+    vouchers.holders[MEMBER] = vouchers.certify(ABOUT)
+    alone = {"deeds": [vouchers.deed(MEMBER, APPOINT, operator)]}
+    issued(attacked, about=operator, evidence=alone)
+    again = {"deeds": [vouchers.deed(MEMBER, APPOINT, operator)]}
+    assert not_opened(attacked, operator, again) == "second_certificate"
+    replaced = issued(attacked, about=operator)
+    first, second = (
+        e for e in entries(attacked) if e["act"] == "issue" and e["member_no"] == f"{MEMBER}-01"
+    )
     assert second["revoked"] == [first["serial"]]
     assert second["serial"] == f"{x509.load_der_x509_certificate(replaced).serial_number:x}"
 
 
-def test_two_at_once_do_not_get_around_it(attacked):
+def test_of_several_at_once_with_one_code_one_gets_the_certificate(attacked):
+    reference = opened(attacked)
     made, refused = [], []
 
-    def ask(number):
+    def ask():
         try:
-            made.append(issued(attacked, reference=f"{number:010}"))
+            made.append(Signer(attacked).issue(reference, CODE, csr()))
         except SignerFailed as error:
             refused.append(error.code)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert (len(made), refused) == (1, ["second_certificate"] * 5)
+    assert (len(made), refused) == (1, ["unknown_enrolment"] * 5)
 
 
 def test_an_enrolment_counts_once_and_a_key_once(folder):
     request = csr()
     with serving(folder):
-        issued(folder, request)
-        again = enrolment(member_no="P2", confirmed_by="R0002")
-        assert refusal(folder, "issue", enrolment=again, csr=csr()) == "reference_used"
+        reference = opened(folder)
+        Signer(folder).issue(reference, CODE, request)
+        used = {"reference": reference, "code": CODE, "csr": csr()}
+        assert refusal(folder, "issue", **used) == "unknown_enrolment"
     with serving(folder):  # It remembers.
-        assert refusal(folder, "issue", enrolment=again, csr=csr()) == "reference_used"
-        other = enrolment("0000000002", member_no="P2")
-        assert refusal(folder, "issue", enrolment=other, csr=request) == "key_used"
+        assert refusal(folder, "issue", **used) == "unknown_enrolment"
+        other = person("P42", "province")
+        assert not_opened(folder, other, reference=reference) == "reference_used"
+        fresh = opened(folder, other)
+        assert refusal(folder, "issue", reference=fresh, code=CODE, csr=request) == "key_used"
 
 
 def renewal(certificate, request, key=None, act="renew", **changed):
@@ -462,18 +487,19 @@ def test_neither_a_revoked_nor_a_foreign_certificate_is_renewed(attacked, tmp_pa
     serial = x509.load_der_x509_certificate(present).serial_number
     Signer(attacked).list_revoked(1, [Revocation(serial, NOW, "keyCompromise")])
     assert refusal(attacked, "renew", **renewal(present, csr())) == "revoked"
-    assert issued(attacked, reference="0000000002")  # Nobody living has one now.
+    assert issued(attacked)  # Nobody living has one now.
 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"schema": "payment-order/1"}, {"schema": "log-head/2"}, {"block": -1}, {"block": "1"},
-     {"root": "A" * 64}, {"root": 5}, {"day": "yesterday"}, {"more": "x"}],
+    [{"schema": "payment-order/1"}, {"schema": "log-head/1"}, {"block": -1}, {"block": "1"},
+     {"root": "A" * 64}, {"root": 5}, {"day": "yesterday"}, {"more": "x"},
+     {"journal_root": "0" * 64}, {"journal_entries": 0}],
 )  # fmt: skip
 def test_other_contents_are_not_sealed(attacked, changed):
-    told = [canonical(HEAD), canonical(HEAD | changed)]
+    told = [canonical(head_of(attacked)), canonical(head_of(attacked) | changed)]
     assert refusal(attacked, "seal", contents=told)
-    for data in (b"", b"head", b"{}", b'{"schema": "log-head/1"}', b"\x30\x82", b"[" * 5000):
+    for data in (b"", b"head", b"{}", b'{"schema":"log-head/2"}', b"\x30\x82", b"[" * 5000):
         assert refusal(attacked, "seal", contents=[data])
     assert refusal(attacked, "seal", contents=[]) == "question"
     assert [entry["act"] for entry in entries(attacked)] == ["start"]
@@ -544,8 +570,16 @@ def test_the_journal_tells_what_was_done_and_is_verified(folder):
         Signer(folder).list_revoked(1, [])
     done = python("app.pki.journal", folder)
     assert done.returncode == 0
-    assert [entry["act"] for entry in entries(folder)] == ["start", "issue", "seal", "crl"]
-    assert "entries: 4" in done.stdout
+    told = entries(folder)
+    assert [entry["act"] for entry in told[:6]] == [
+        "start",
+        *["open", "issue"] * 2,
+        "bootstrap_closed",
+    ]
+    assert [entry["act"] for entry in told[-4:]] == ["open", "issue", "seal", "crl"]
+    assert told[-4]["by"] == ["T-R1", "T-R2"]
+    assert f"entries: {len(told)}" in done.stdout
+    assert CODE not in done.stdout
     assert MEMBER in done.stdout
     assert (folder / "journal").stat().st_mode & 0o777 == 0o600
 
@@ -555,12 +589,12 @@ def test_with_a_changed_journal_it_does_not_start(folder, change):
     with serving(folder):
         issued(folder)
         assert signs(folder)
-    lines = (folder / "journal").read_bytes().splitlines(keepends=True)
-    lines = {
-        "byte": [lines[0], lines[1].replace(MEMBER.encode(), b"21042300008"), lines[2]],
-        "missing": [lines[0], lines[2]],
-        "swapped": [lines[0], lines[2], lines[1]],
-        "slipped in": [*lines, lines[2]],
+    *lines, last, end = (folder / "journal").read_bytes().splitlines(keepends=True)
+    lines += {
+        "byte": [last.replace(MEMBER.encode(), b"21042300008"), end],
+        "missing": [end],
+        "swapped": [end, last],
+        "slipped in": [last, end, end],
     }[change]
     (folder / "journal").write_bytes(b"".join(lines))
     started = python("app.pki.signer", folder, timeout=60)
@@ -576,19 +610,18 @@ def test_a_line_that_was_being_written_at_the_end_is_cut_off(folder):
         file.write(b'{"act":"iss')
     with serving(folder):
         assert signs(folder)
-    assert [entry["act"] for entry in entries(folder)] == ["start", "issue", "start", "seal"]
+    assert [entry["act"] for entry in entries(folder)][-3:] == ["issue", "start", "seal"]
 
 
 def test_an_older_copy_makes_nothing_forgotten(folder, tmp_path):
     with serving(folder):
-        assert signs(folder)
+        evidence = vouchers_of(folder).evidence(ABOUT)
     copy = ceremony.backup(folder, tmp_path / "safe", now=NOW)
     with serving(folder):
-        issued(folder)
+        issued(folder, evidence=evidence)
     ceremony.restore(copy, folder)
     with serving(folder):
-        second = enrolment("0000000002")
-        assert refusal(folder, "issue", enrolment=second, csr=csr()) == "second_certificate"
+        assert not_opened(folder, ABOUT, evidence) in ("evidence_used", "signed_at")
 
 
 # Who may ask

@@ -19,7 +19,7 @@ from app.pki import cms
 from app.pki.acts import Acts
 from app.pki.canonical import canonical
 from app.pki.journal import Journal
-from app.pki.signer import ISSUING, SEAL, Signer, answer
+from app.pki.signer import ISSUING, SEAL, Signer, answer, bootstrap_of
 from app.pki.suites import INTL, CryptoSuite, suite_of
 from app.pki.tokens import new_key, sign_with, spki_of
 
@@ -58,7 +58,10 @@ class InProcess(Signer):
     def __init__(self, folder: Path, authority: pki.Authority) -> None:
         seal = new_key(authority.suite.key_kind)
         public = {ISSUING: pki.spki_in(authority.certificate), SEAL: spki_of(seal)}
-        acts = Acts(authority, lambda data: sign_with(seal, data), Journal(folder))
+        acts = Acts(
+            authority, lambda data: sign_with(seal, data), Journal(folder), secret=b"of the tests",
+            bootstrap=lambda: bootstrap_of(folder),
+        )  # fmt: skip
         for name, value in (("folder", folder), ("acts", acts), ("public", lambda: public)):
             object.__setattr__(self, name, value)
 

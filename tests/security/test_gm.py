@@ -16,12 +16,14 @@ from sqlalchemy import select
 from app.extensions import db, transaction
 from app.models import Certificate, LoginRecord, LoginSession, Member, Signature
 from app.operations.people import certificates as operations
+from app.operations.people.deeds import Evidence, person_of
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki import authority as pki
 from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter
 from app.security import certificates
 from assistant.keyring import Keyring, demo_keys
+from tests.pki.vouching import Vouchers
 from tests.security.certified import InProcess, coded, content_of, issue, make_authority, register
 from tests.security.conftest import ENTERPRISE
 from tests.security.test_signed_acts import (
@@ -120,7 +122,10 @@ def keyring(app, people, authority, monkeypatch, tmp_path) -> Keyring:
     with app.app_context():
         member = db.session.scalars(select(Member).where(Member.username == ENTERPRISE)).one()
         with transaction():
-            codes = operations.open_enrolment(member.id, SYSTEM, now=now, assurance="soft")
+            signed = Vouchers(tmp_path, signer, "sm2").evidence(person_of(member))
+            codes = operations.open_enrolment(
+                member.id, SYSTEM, now=now, assurance="soft", evidence=Evidence(signed)
+            )
         made = ring.make_key("KEY", PIN, ENTERPRISE)
         with transaction():
             row = operations.enrol(

@@ -125,7 +125,7 @@ def test_what_is_refused_is_written_down_with_who_and_what(app, browser, people)
             select(OperationLog).where(OperationLog.action == "access.refused")
         ).one()
         assert (row.member_no, row.ip, row.result) == (ENTERPRISE, "198.51.100.1", "refused")
-        assert row.detail == {"path": "GET /members/", "code": "no_permission"}
+        assert row.detail == {"path": "GET /members/", "rule": "no_permission"}
         with transaction():
             log.seal()
         db.session.rollback()

@@ -26,7 +26,7 @@ from tests.security.certified import Holder
 from tests.security.conftest import Browser
 from tests.security.test_certificate_sign_in import content_of, send, step_of
 from tests.security.test_no_secrets import columns_with, everything
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, csr, signing, vouchers_of
 
 __all__ = ["authority_folder", "everything", "gateway", "mail_server", "mails", "signing"]
 
@@ -127,6 +127,7 @@ def test_from_the_table_to_a_log_that_names_the_certificate(
     mails,
     gateway,
     lines,
+    signing,
     caplog,
     everything,
     cluster,
@@ -139,6 +140,7 @@ def test_from_the_table_to_a_log_that_names_the_certificate(
     written = everything()
     work("publish_crl", "deliver_mail", "deliver_sms")
     letters = received(mails, gateway)
+    vouchers_of(signing).vouch(letters.reference, letters.code)
     monkeypatch.setitem(app.config, "CERT_LOGIN", "agent")
     visitor = Browser(app, VISITOR)
     member_no = choose_password(visitor, letters)

@@ -464,7 +464,9 @@ def _ask(enterprise: Enterprise, prefix: str) -> None:
 
     def of_kind(kind: str) -> list[int]:
         mine = Application.account_id == enterprise.account.id
-        return list(db.session.scalars(select(Application.id).where(Application.kind == kind, mine)))
+        return list(
+            db.session.scalars(select(Application.id).where(Application.kind == kind, mine))
+        )
 
     enterprise.from_exchange = of_kind("exchange_registry_to_trading")
     enterprise.to_registry = of_kind("trading_to_registry")

@@ -22,7 +22,7 @@ from app.models.member import lock_numbers
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS
 from app.operations.ledger import posting
-from app.operations.people import certificates, letters
+from app.operations.people import certificates, deeds, letters
 from app.operations.people.certificates import Codes
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import log
@@ -233,12 +233,14 @@ def _open_enrolment(invitation: Invitation, now: datetime) -> Codes:
         for id_ in (invitation.opened_by, invitation.confirmed_by)
         if id_ is not None
     ]
+    account = db.session.get_one(Account, invitation.member.account_id)
     return certificates.open_enrolment(
         invitation.member_id,
         officers[0],
         now=now,
         confirmed_by=officers[1],
         assurance=letters.assurance(),
+        evidence=deeds.by_application(account.opening_id) if account.opening_id else None,
     )
 
 

@@ -19,9 +19,10 @@ from app.models import Account, Member
 from app.models.member import reviewers_of
 from app.operations.accounts import details
 from app.operations.accounts.openings import LONGEST_MEMBER_NAME
-from app.operations.people import letters, members
+from app.operations.people import deeds, letters, members
+from app.operations.people.deeds import Evidence
 from app.operations.people.members import NewMember
-from app.operations.records import log
+from app.operations.records import log, seals
 from app.operations.records.actor import Actor
 
 MAKER, CHECKER = "enterprise_maker", "enterprise_checker"
@@ -50,10 +51,18 @@ def read(name: str, phone: str, email: str) -> tuple[dict[str, str], dict[str, s
 
 
 def add(
-    actor: Actor, *, name: str, phone: str, email: str, roles: Sequence[str], now: datetime
+    actor: Actor,
+    *,
+    name: str,
+    phone: str,
+    email: str,
+    roles: Sequence[str],
+    now: datetime,
+    sends: bool = True,
 ) -> Member:
     """Register an operator of the actor's enterprise, and send both first letters.
 
+    They wait for `send_codes` where the representative has yet to sign for it.
     Takes values validated by `read`.  Raises RuleError where the address is another member's or the
     numbers are used up.
     """
@@ -70,7 +79,8 @@ def add(
         account_id=account.id,
         roles=sorted(roles),
     )
-    _send_letters(member, account, actor, now)
+    if sends:
+        _send_letters(member, account, actor, now)
     return member
 
 
@@ -101,22 +111,35 @@ def reset(member_id: int, actor: Actor, *, now: datetime) -> Member:
     """重置: remove an operator's password and send a link to choose one."""
     account, _member = _operator(member_id, actor)
     member = members.reset(member_id, actor, first=None)
-    _send_letters(member, account, actor, now)
+    _send_letters(member, account, actor, now, has_codes=not seals.are_asked())
     return member
 
 
-def send_codes(member_id: int, actor: Actor, *, now: datetime) -> Member:
-    """Send the codes of a first certificate, with a link where there is no password.
+def appointable(member_id: int, actor: Actor) -> tuple[Account, Member]:
+    """Lock and return account and operator, who may be sent the codes.  Raises RuleError.
 
-    Earlier codes become invalid.  A lost certificate needs 证书补办.
+    A lost certificate needs 证书补办.
     """
     account, member = _operator(member_id, actor)
+    if not member.active:
+        raise RuleError(gettext("The member is disabled"), code="inactive")
     if letters.has_had_certificate(member.id):
         raise RuleError(
             gettext("The operator has had a certificate; the registry sends a replacement"),
             code="two_officers",
         )
-    _send_letters(member, account, actor, now)
+    return account, member
+
+
+def send_codes(
+    member_id: int, actor: Actor, *, now: datetime, signature: int | None = None
+) -> Member:
+    """Send the codes of a first certificate, with a link where there is no password.
+
+    Earlier codes become invalid.
+    """
+    account, member = appointable(member_id, actor)
+    _send_letters(member, account, actor, now, evidence=deeds.by_deeds(signature))
     return member
 
 
@@ -177,13 +200,21 @@ def _next_number(account: Account) -> str:
     return f"{account.member_no}-{last + 1:02}"
 
 
-def _send_letters(member: Member, account: Account, actor: Actor, now: datetime) -> None:
+def _send_letters(
+    member: Member,
+    account: Account,
+    actor: Actor,
+    now: datetime,
+    *,
+    has_codes: bool = True,
+    evidence: Evidence | None = None,
+) -> None:
     """Send what is lacking: the link to choose a password, the codes of a first certificate."""
     token, codes = "", None
     if member.password is None:
         token = letters.fresh_link(member, actor, now=now)
-    if not letters.has_had_certificate(member.id):
-        codes = letters.first_codes(member, actor)
+    if has_codes and not letters.has_had_certificate(member.id):
+        codes = letters.first_codes(member, actor, evidence=evidence)
     letters.send(
         member,
         gettext("Your access to the registry"),

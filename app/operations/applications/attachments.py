@@ -63,18 +63,24 @@ class Upload:
     category: str = ""
 
 
-def from_request(files: Any, field: str = FIELD, category: str = "") -> list[Upload]:
-    """Check and return the files of a form's field (``request.files``).
+def sorted_out(
+    files: Any, field: str = FIELD, category: str = ""
+) -> tuple[list[Upload], list[RuleError]]:
+    """Check the files of a form's field (``request.files``); return those accepted, and what is wrong.
 
-    Raises RuleError, for ``field``, naming the first file that is not accepted.
+    Each error names its file and is for ``field``.
     """
     chosen = [each for each in files.getlist(field) if each.filename]
     if len(chosen) > MOST:
-        raise _too_many(field)
-    return [
-        look_at(each.filename, each.stream.read(LARGEST + 1), category, field=field)
-        for each in chosen
-    ]
+        return [], [_too_many(field)]
+    uploads, refused = [], []
+    for each in chosen:
+        try:
+            content = each.stream.read(LARGEST + 1)
+            uploads.append(look_at(each.filename, content, category, field=field))
+        except RuleError as error:
+            refused.append(error)
+    return uploads, refused
 
 
 def removed_from(form: Any) -> list[int]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from flask_babel import gettext as _
 
 from app.domain.errors import RuleError
-from app.operations.applications import engine, evidence
+from app.domain.workflow import Case, Status
+from app.operations.applications import effects, engine, evidence
 from app.operations.records.actor import Actor
 
 APPROVE, SEND_BACK = DECISIONS = ("approve", "send_back")
@@ -39,13 +40,16 @@ def decide(
     comment = checked_comment(decision, comment)
     verb = engine.approve if decision == APPROVE else engine.send_back
     if signature is None:
-        return verb(ids, actor, now=now, comment=comment)
+        outcome = verb(ids, actor, now=now, comment=comment)
+        effects.carry_out_once_signed(_approved(outcome), actor, now)
+        return outcome
     cases = engine.hold(ids, actor)
     found = evidence.as_signed(signature, ids)
     changed = [case for case in cases if case.id not in found]
     known = {case.id for case in changed}
     outcome = verb([id_ for id_ in ids if id_ not in known], actor, now=now, comment=comment)
     evidence.cover(signature, found, [case.id for case in outcome.done], actor)
+    effects.carry_out_once_signed(_approved(outcome), actor, now)
     message = _("It was changed after it was signed for")
     outcome.refused += [(case, RuleError(message, code="altered")) for case in changed]
     return outcome
@@ -64,3 +68,7 @@ def submit_signed(ids: Sequence[int], signature: int, actor: Actor, *, now: date
         raise engine.NoneSubmitted([(case, RuleError(message, code="altered")) for case in changed])
     engine.submit_all(ids, actor, now=now)
     evidence.cover(signature, found, ids, actor)
+
+
+def _approved(outcome: engine.Outcome) -> list[Case]:
+    return [case for case in outcome.done if case.status is Status.APPROVED]

@@ -1,4 +1,4 @@
-"""The applicant's desk: saving and submitting forms, and storing unsaved input."""
+"""The applicant's desk: saving and submitting forms, and storing the files of unsaved ones."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from enum import Enum, auto
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 
 from app.domain.errors import NotAllowed, NotFound, OutsideTradingHours, RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
-from app.models import Application, ApplicationEvent, UnfinishedForm
+from app.models import Application, ApplicationEvent
 from app.operations.accounts import details
 from app.operations.applications import attachments, engine, history, rows, unsubmitted
 from app.operations.records.actor import Actor
-
-LONGEST_FORM = 100_000  # characters of stored unsaved input
 
 
 class FormOutcome(Enum):
@@ -215,7 +212,7 @@ def discard(application_id: int, actor: Actor, *, now: datetime) -> Case:
     return engine.discard(application_id, actor, now=now)
 
 
-# Unsaved input ------------------------------------------------------------------------------
+# Files of unsaved forms ------------------------------------------------------------------------
 
 
 def keep_files(
@@ -240,32 +237,3 @@ def keep_files(
     except RuleError as error:
         return error
     return None
-
-
-def keep_typed(content: Sequence[tuple[str, str]], request_key: str, actor: Actor) -> bool:
-    """Store a form's input for a day; tell whether it was possible."""
-    size = sum(len(name) + len(value) for name, value in content)
-    if size > LONGEST_FORM or not _is_text(content):
-        return False
-    unsubmitted.delete_expired_forms()
-    statement = insert(UnfinishedForm).values(
-        member_id=actor.member_id, request_key=request_key, content=content, kept_at=func.now()
-    )
-    new = {"content": statement.excluded.content, "kept_at": statement.excluded.kept_at}
-    db.session.execute(
-        statement.on_conflict_do_update(index_elements=["member_id", "request_key"], set_=new)
-    )
-    unsubmitted.delete_oldest_forms(actor.member_id)
-    return True
-
-
-def typed(request_key: str, member_id: int) -> list[tuple[str, str]]:
-    """Return the stored input of a member's form, or []."""
-    kept = db.session.get(UnfinishedForm, (member_id, request_key))
-    return [(name, value) for name, value in kept.content] if kept else []
-
-
-def _is_text(content: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether PostgreSQL can store it: no NUL, no lone surrogates."""
-    whole = "".join(name + value for name, value in content)
-    return "\x00" not in whole and not any("\ud800" <= letter <= "\udfff" for letter in whole)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
@@ -16,7 +16,6 @@ Effect = Callable[[Sequence[Case], Actor, datetime], None]
 EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
-    "certificate_replacement": replacements.carry_out,
     "custody_link": accounts.link,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
@@ -24,10 +23,25 @@ EFFECTS: dict[str, Effect] = {
     "surrender_refund": attestations.refunded,
     "voluntary_cancellation": attestations.certify_cancellations,
 }
+# What needs the signature of the approval, which is bound to its event after the above.
+ONCE_SIGNED: dict[str, Effect] = {
+    "certificate_replacement": replacements.carry_out,
+}
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Carry out the effects of approved cases, in the transaction of the approval."""
+    _carry_out(EFFECTS, cases, actor, now)
+
+
+def carry_out_once_signed(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Carry out what rests on the signatures of approved cases, in the same transaction."""
+    _carry_out(ONCE_SIGNED, cases, actor, now)
+
+
+def _carry_out(
+    effects: Mapping[str, Effect], cases: Sequence[Case], actor: Actor, now: datetime
+) -> None:
     for code in dict.fromkeys(case.kind for case in cases):
-        if code in EFFECTS:
-            EFFECTS[code]([case for case in cases if case.kind == code], actor, now)
+        if code in effects:
+            effects[code]([case for case in cases if case.kind == code], actor, now)

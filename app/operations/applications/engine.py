@@ -21,7 +21,7 @@ from app.domain.moves import PostingRequest, Stage
 from app.domain.texts import require_showable
 from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
 from app.extensions import db
-from app.models import Application
+from app.models import Application, Member
 from app.operations.applications import effects, evidence, rows
 from app.operations.applications.facts import gather
 from app.operations.ledger import posting
@@ -192,14 +192,17 @@ def approve(
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = gather(cases, calendar.moment_at(now))
-    altered = evidence.altered([case.id for case in cases])
+    altered, gone = evidence.altered([case.id for case in cases]), _disabled(cases)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _attempt(
             outcome,
             case,
-            partial(_record_approval, case, facts, actor, is_altered=case.id in altered),
-        )
+            partial(
+                _record_approval, case, facts, actor,
+                is_altered=case.id in altered, is_gone=case.submitted_by in gone,
+            ),
+        )  # fmt: skip
     _move_to_transit(
         [case for case in outcome.done if case.status is Status.PENDING_SETTLEMENT], actor, now
     )
@@ -333,6 +336,17 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
 
 
+def _disabled(cases: Sequence[Case]) -> set[int | None]:
+    """Return who submitted an officers' application and was disabled since."""
+    officers = {
+        case.submitted_by for case in cases if KINDS[case.kind].started_by is Party.REGISTRY
+    }
+    if not officers:
+        return set()
+    gone = select(Member.id).where(Member.id.in_(officers), Member.active.is_not(True))
+    return set(db.session.scalars(gone))
+
+
 def _require_own(case: Case, actor: Actor) -> None:
     _require_starter(case.kind, case.account_id, actor)
 
@@ -349,10 +363,17 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     _advance(case)
 
 
-def _record_approval(case: Case, facts: Facts, actor: Actor, *, is_altered: bool) -> None:
+def _record_approval(
+    case: Case, facts: Facts, actor: Actor, *, is_altered: bool, is_gone: bool
+) -> None:
     """Record one approval; the step ends with the approval of all whom it asks."""
     kind = KINDS[case.kind]
     _require_reviewer(case, actor, Action.APPROVE)
+    if is_gone:
+        raise RuleError(
+            _("The officer who submitted it was disabled meanwhile; send it back"),
+            code="submitter_disabled",
+        )
     if is_altered:
         raise RuleError(
             _("The content differs from what was signed on submission; send it back"),

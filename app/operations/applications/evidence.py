@@ -285,6 +285,42 @@ def export(number: str, folder: Path) -> list[Path]:
             if event.action != Action.SUBMIT and before not in ("", said):
                 checks.append(f"alike '{said}' '{before}'")
         steps.append(f"{event.action} {event.member_no or '-'} {event.kind} {name} {event.at}")
+    return _write(files, checks, steps, folder)
+
+
+def export_deeds(serial: str, folder: Path) -> list[Path]:
+    """Write the files to verify who had a certificate issued, suspended, resumed and revoked.
+
+    As `export` does.  Raises NotFound for a serial number, in hex, that no certificate has.
+    """
+    made = select(Certificate).where(Certificate.serial == serial.lower())
+    certificate = db.session.scalar(made)
+    if certificate is None:
+        raise NotFound(_("There is no certificate %(serial)s", serial=serial))
+    readme = _README_OF_DEEDS.format(serial=serial.upper()).encode()
+    files = {"chain.pem": certificates.the_authority().chain(), "说明.txt": readme}
+    checks: list[str] = []
+    steps: list[str] = []
+    for place, deed in enumerate(db.session.execute(_DEEDS, {"id": certificate.id}), start=1):
+        name, action = "-", deed.action
+        if deed.signature_id is not None:
+            signature = db.session.get_one(Signature, deed.signature_id)
+            signed = parse(signature.content)
+            action = signed["payload"].get("act") or signed["payload"].get("decision", "submit")
+            name = f"{place:02d}-{action}"
+            files |= _files_of(signature, name)
+            checks.append(_signed_at(signature, name))
+            if signed["type"] == "act":
+                checks.append(f"about '{name}' '{certificate.member.username}'")
+        kind = "signed" if deed.signature_id is not None else deed.kind
+        steps.append(f"{action} {deed.member_no or '-'} {kind} {name} {deed.at}")
+    return _write(files, checks, steps, folder)
+
+
+def _write(
+    files: dict[str, bytes], checks: Sequence[str], steps: Sequence[str], folder: Path
+) -> list[Path]:
+    """Write an auditor's folder: the files, the list of steps, and the script that verifies both."""
     files["events.txt"] = "".join(f"{step}\n" for step in steps).encode()
     same = [f"same '{name}' {hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)]
     lines = [_SCRIPT, *same, *(checks or ["wrong '没有签名'"]), _LAST]
@@ -308,10 +344,14 @@ def _files_of(signature: Signature, name: str) -> dict[str, bytes]:
 
 
 def _command(signature: Signature, name: str, said: str, number: str) -> str:
-    at = signature.recorded_at.astimezone(UTC)
     is_whole = parse(signature.content)["payload"]["schema"] == SUBMISSION
     about = f"whole '{name}' '{said}'" if is_whole else f"named '{name}' '{said}' {number}"
-    return f"signed '{name}' {signature.suite} {int(at.timestamp())} {at:%y%m%d%H%M%SZ}\n{about}"
+    return f"{_signed_at(signature, name)}\n{about}"
+
+
+def _signed_at(signature: Signature, name: str) -> str:
+    at = signature.recorded_at.astimezone(UTC)
+    return f"signed '{name}' {signature.suite} {int(at.timestamp())} {at:%y%m%d%H%M%SZ}"
 
 
 _SCRIPT = r"""#!/bin/sh
@@ -400,11 +440,15 @@ steps() {
 done_by() {
     case "$1" in
         submit | withdraw) said="\"type\":\"$1\"" ;;
+        certificate.* | operator.*) said="\"act\":\"$1\"" ;;
         *) said="\"decision\":\"$1\"" ;;
     esac
     grep -qF "$said" "$3.json" && grep -qF "\"member_no\":\"$2\",\"schema\":" "$3.json" &&
         [ -s "$3.p7s" ] || wrong "$3 $1"
 }
+
+# about NAME MEMBER: 所签事项的证书持有人即该会员
+about() { grep -qF "\"member_no\":\"$2\",\"name\":" "$1.json" || wrong "$1.json"; }
 
 # named NAME FILE NUMBER: 签署的清单载有该文件的摘要
 named() {
@@ -432,6 +476,48 @@ NN-….certificate.pem        签名证书
 NN-….crl.pem                签名时的证书吊销列表
 chain.pem                   签发机构证书链（请与公布的根证书指纹核对）
 """
+
+_README_OF_DEEDS = """证书序列号：{serial}
+
+本文件夹供审计人员离线核验这张证书由谁申请、确认，由谁挂起、恢复、吊销，只需 openssl：
+
+    sh verify.sh
+
+events.txt                  每一步：事项、会员编号、签名、文件、时间
+NN-….json                   签署的内容（账户代表的首张证书为开户申请的提交与审核）
+NN-….p7s                    签名（CMS，分离式）
+NN-….certificate.pem        签名证书
+NN-….crl.pem                签名时的证书吊销列表
+chain.pem                   签发机构证书链（请与公布的根证书指纹核对）
+"""
+
+# What led to a certificate, and what became of it; the bootstrap (nobody) and what followed from
+# another act (no remark) are not signed.
+_DEEDS = text(
+    """
+    SELECT action, member_no, signature_id, kind,
+           to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at
+      FROM (SELECT 0 AS place, e.opened_at AS at, s.id AS signature_id, m.username AS member_no,
+                   'certificate.ask' AS action,
+                   CASE WHEN m.id IS NULL THEN 'older' ELSE '-' END AS kind
+              FROM certificate c JOIN certificate_enrolment e ON e.id = c.enrolment_id
+              LEFT JOIN ab_user m ON m.id = e.opened_by
+              LEFT JOIN signature s ON s.id = e.signature_id
+             WHERE c.id = :id
+            UNION ALL
+            SELECT 1, e.opened_at, e.confirming_signature_id, m.username, 'certificate.confirm', '-'
+              FROM certificate c JOIN certificate_enrolment e ON e.id = c.enrolment_id
+              JOIN ab_user m ON m.id = e.confirmed_by
+             WHERE c.id = :id
+            UNION ALL
+            SELECT 1 + l.id, l.at, (l.detail ->> 'signature')::bigint, l.member_no, l.action, '-'
+              FROM certificate c JOIN operation_log l ON l.subject = c.serial
+             WHERE c.id = :id AND l.detail ? 'remark'
+               AND l.action IN ('certificate.suspend', 'certificate.resume', 'certificate.revoke')
+           ) AS deed
+     ORDER BY place
+    """
+)
 
 
 _CONTENTS = typed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask import current_app
@@ -14,13 +14,12 @@ from app.domain.workflow import EDITABLE, Status
 from app.extensions import db
 from app.models import Application, Member, UnfinishedForm
 from app.models.files import Attachment
+from app.operations.people import unfinished
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.records.log import record
 
 _LOCK = 7_214_003  # class; the second key is the account or, negative, the officer
 MEGABYTE = 1024 * 1024
-FORMS_KEPT_FOR = timedelta(days=1)
-MOST_FORMS = 50  # of a member; the oldest give way
 SWEPT_AT_ONCE = 500  # files of one transaction
 
 
@@ -80,30 +79,13 @@ def require_room_for_draft(request_key: str, actor: Actor) -> None:
         raise RuleError(message, code="drafts_quota")
 
 
-def delete_expired_forms() -> None:
-    """Delete the unsaved input of forms that was stored for long enough."""
-    expired = UnfinishedForm.kept_at < func.now() - FORMS_KEPT_FOR
-    db.session.execute(delete(UnfinishedForm).where(expired))
-
-
-def delete_oldest_forms(member_id: int | None) -> None:
-    """Delete the unsaved input of a member's forms beyond the newest."""
-    mine = select(UnfinishedForm.request_key).where(UnfinishedForm.member_id == member_id)
-    oldest = mine.order_by(UnfinishedForm.kept_at.desc()).offset(MOST_FORMS)
-    db.session.execute(
-        delete(UnfinishedForm).where(
-            UnfinishedForm.member_id == member_id, UnfinishedForm.request_key.in_(oldest)
-        )
-    )
-
-
 def sweep(*, now: datetime) -> int:
     """Delete some files of forms that were not saved within ORPHANS_KEPT, and old unsaved input.
 
     Returns the number of files.  A file of an application is never deleted, nor one whose form is
     being saved or still stored.
     """
-    delete_expired_forms()
+    unfinished.delete_expired()
     is_stored = (
         select(UnfinishedForm.member_id)
         .where(

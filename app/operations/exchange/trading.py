@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import NotFound, RuleError
-from app.domain.moves import LARGEST_REQUEST
+from app.domain.moves import LARGEST_REQUEST, whole_tonnes
 from app.domain.workflow import Line, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument, Venue
@@ -49,6 +50,50 @@ class Answer:
     refusal: str = ""
 
 
+def read_requests(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[list[TransferRequest], list[tuple[int, str]]]:
+    """Read requests from JSON objects; return them, and every fault as (row from 1, message).
+
+    A fault is what could not become an application: a malformed quantity, an unknown code, a request
+    number used before with other content.
+    """
+    requests, wrong = [], []
+    for number, row in enumerate(rows, start=1):
+        try:
+            quantity = whole_tonnes(_text(row.get("quantity")))
+        except RuleError as error:
+            wrong.append((number, str(error)))
+            quantity = 1  # The other fields are checked, too.
+        fields = {name: _text(row.get(name)) for name in _FIELDS}
+        requests.append(TransferRequest(**fields, quantity=quantity))
+    names = _names(requests)
+    for number, request in enumerate(requests, start=1):
+        wrong += [(number, str(error)) for error in _problems(request, names)]
+    faulty = {number for number, _message in wrong}
+    known = _known_content(requests)
+    for number, request in enumerate(requests, start=1):
+        if number in faulty:
+            continue
+        draft = _draft(request, names)
+        if known.setdefault(request.request_no, draft) != draft:
+            wrong.append((number, str(_used_before())))
+    return requests, sorted(wrong, key=lambda fault: fault[0])
+
+
+_FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
+
+
+def _text(value: Any) -> str:
+    """Return a field as text that PostgreSQL can store: no NUL, no lone surrogates."""
+    text = "" if value is None else str(value).replace("\x00", "\ufffd")
+    return text.encode("utf-8", "replace").decode()
+
+
+def _used_before() -> RuleError:
+    return RuleError(_("The request number was used before with other content"), field="request_no")
+
+
 def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
     """Carry out the exchange's transfers independently; refused ones are stored as applications.
 
@@ -63,9 +108,7 @@ def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> 
         try:
             draft = _draft(request, names)
             if known.setdefault(request.request_no, draft) != draft:
-                raise RuleError(
-                    _("The request number was used before with other content"), field="request_no"
-                )
+                raise _used_before()
             drafts[request.request_no] = draft
             answers.append(None)
         except RuleError as error:
@@ -141,22 +184,20 @@ def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
     return found
 
 
-def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engine.Draft:
+def _problems(request: TransferRequest, names: dict[tuple[str, str], int]) -> Iterator[RuleError]:
+    """Yield everything that is wrong with a request's fields."""
     if not 1 <= len(request.request_no) <= LONGEST_REQUEST_NO:
-        raise RuleError(
-            _("The request number needs 1 to %(most)d characters", most=LONGEST_REQUEST_NO),
-            field="request_no",
+        message = _("The request number needs 1 to %(most)d characters", most=LONGEST_REQUEST_NO)
+        yield RuleError(message, field="request_no")
+    if request.quantity > LARGEST_REQUEST:
+        limit = f"{LARGEST_REQUEST:,}"
+        yield RuleError(
+            _("Quantity is above the limit of %(limit)s tonnes", limit=limit), field="quantity"
         )
-    if not 1 <= request.quantity <= LARGEST_REQUEST:
-        raise RuleError(
-            _("Quantity is above the limit of %(limit)s tonnes", limit=f"{LARGEST_REQUEST:,}")
-            if request.quantity > 0
-            else _("Quantity must be at least 1 tonne"),
-            field="quantity",
-        )
+    if request.quantity < 1:
+        yield RuleError(_("Quantity must be at least 1 tonne"), field="quantity")
     if request.direction not in KIND_OF_DIRECTION:
-        raise RuleError(_("Direction must be in or out"), field="direction")
-    ids = []
+        yield RuleError(_("Direction must be in or out"), field="direction")
     for what, code, message in (
         ("member", request.member_no, _("There is no account %(code)s", code=request.member_no)),
         (
@@ -167,12 +208,21 @@ def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engin
         ("venue", request.venue_code, _("There is no venue %(code)s", code=request.venue_code)),
     ):
         if (what, code) not in names:
-            raise NotFound(message, field=what)
-        ids.append(names[what, code])
-    account, instrument, venue = ids
+            yield NotFound(message, field=what)
+
+
+def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engine.Draft:
+    """Return the draft of a request.  Raises RuleError with its first problem."""
+    for error in _problems(request, names):
+        raise error
+    line = Line(
+        names["instrument", request.instrument_code],
+        request.quantity,
+        venue_id=names["venue", request.venue_code],
+    )
     return engine.Draft(
         kind=KIND_OF_DIRECTION[request.direction],
-        account_id=account,
-        lines=(Line(instrument, request.quantity, venue_id=venue),),
+        account_id=names["member", request.member_no],
+        lines=(line,),
         request_key=_key(request.request_no),
     )

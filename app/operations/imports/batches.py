@@ -86,7 +86,7 @@ def find(import_id: int, kind: str) -> Batch:
     """Return an imported file.  Raises NotFound where there is none of this kind."""
     file = db.session.get(ImportFile, import_id)
     if file is None or file.kind != kind:
-        raise NotFound("no such import")
+        raise NotFound(_("There is no such record"))
     mine = Application.import_id == import_id
     statuses = select(Application.status, func.count()).where(mine).group_by(Application.status)
     tonnes = (

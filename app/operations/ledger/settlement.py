@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import SettlementRun
+from app.models import SettlementRun, TradingDay
 from app.operations.ledger import posting
 from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
@@ -31,18 +32,37 @@ class Settlement:
     to_registry_quantity: int
 
 
-def settle_day(day: date, actor: Actor, *, now: datetime) -> Settlement:
+class DaysSkipped(RuleError):
+    """Trading days before this one are not settled, and could not be settled afterwards."""
+
+    code = "days_skipped"
+
+    def __init__(self, day: date, skipped: Sequence[date]) -> None:
+        message = _(
+            "%(count)s trading days before %(day)s are not settled: %(days)s. After %(day)s they can be"
+            " settled no more, and what was due on them is settled together with it. Settle them first"
+            " (--date), or repeat with --yes.",
+            count=len(skipped),
+            day=day.isoformat(),
+            days="、".join(each.isoformat() for each in skipped),
+        )
+        super().__init__(message, field="date")
+
+
+def settle_day(day: date, actor: Actor, *, now: datetime, may_skip: bool = True) -> Settlement:
     """Settle one trading day: 登记待划转 → 交易持有, 交易待划转 → 登记可用, for every holding.
 
     Idempotent.  Transfers submitted for a later day stay in transit.  Runs in the caller's
     transaction.  Raises RuleError for a non-trading day, before the day's cut-off, or where a later
-    day is settled.
+    day is settled; DaysSkipped, unless ``may_skip``, where trading days since the last one are not.
     """
     calendar.stop_transfers()
     before = db.session.get(SettlementRun, day)
     if before is not None:
         return _result(before, was_settled_before=True)
     _require_due(day, now)
+    if not may_skip and (skipped := _skipped(day)):
+        raise DaysSkipped(day, skipped)
     rolled = posting.roll(day, business=BUSINESS, at=now, member_id=actor.member_id)
     run = SettlementRun(
         day=day,
@@ -68,6 +88,18 @@ def settle_day(day: date, actor: Actor, *, now: datetime) -> Settlement:
 def last_closed_day() -> date | None:
     """Return the latest settled trading day."""
     return db.session.scalar(select(SettlementRun.day).order_by(SettlementRun.day.desc()).limit(1))
+
+
+def _skipped(day: date) -> Sequence[date]:
+    """Return the trading days between the last settled one and ``day``; none before the first run."""
+    last = last_closed_day()
+    if last is None:
+        return []
+    return db.session.scalars(
+        select(TradingDay.day)
+        .where(TradingDay.is_trading, TradingDay.day > last, TradingDay.day < day)
+        .order_by(TradingDay.day)
+    ).all()
 
 
 def _require_due(day: date, now: datetime) -> None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import ARRAY, String, cast, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
@@ -33,12 +33,14 @@ from app.models import (
     RevocationList,
     Signature,
 )
-from app.operations.records import log, outbox
+from app.operations.people import deeds
+from app.operations.people.deeds import Evidence
+from app.operations.records import log, outbox, seals
 from app.operations.records.actor import Actor
 from app.operations.records.seals import the_signer
 from app.pki import authority
 from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
-from app.pki.canonical import one_line
+from app.pki.enrolments import ENROLMENT
 from app.pki.errors import RequestRefused, SignerFailed
 from app.pki.signer import Signer, authority_of
 from app.pki.suites import SUITES, CryptoSuite, suite_of
@@ -52,6 +54,7 @@ CRL_EVERY = timedelta(hours=6)
 REASONS = ("unspecified", "keyCompromise", "affiliationChanged", "superseded",
            "cessationOfOperation", "privilegeWithdrawn")  # fmt: skip
 HOLD = "certificateHold"
+Answer = TypeVar("Answer")
 
 _NUMBERING = text("SELECT pg_advisory_xact_lock(7260006)")
 
@@ -103,17 +106,21 @@ def open_enrolment(
     now: datetime,
     confirmed_by: Actor | None = None,
     assurance: str = "hard",
+    evidence: Evidence | None = None,
 ) -> Codes:
     """Give a person the two codes with which they fetch a certificate, good once and for 14 days.
 
     Codes given before lapse.  A replacement for a certificate that the person had already needs a
     second officer.  `assurance` is soft where the key will be in a file, in the demonstration.
+    `evidence` says who signed for it, which the signing process verifies: without, the codes lead to
+    nothing.  Raises RuleError, SignerAbsent.
     """
     member = _lock_member(member_id)
     _require_active(member)
     _require_two(member_id, actor, confirmed_by)
     let_lapse(member_id)
-    code = _fresh_code()
+    code, evidence = _fresh_code(), evidence or Evidence({})
+    signed_by = [*evidence.signatures, None, None]
     row = CertificateEnrolment(
         reference=f"{secrets.randbelow(10**10):010}",
         salt=secrets.token_bytes(16),
@@ -122,6 +129,8 @@ def open_enrolment(
         assurance=assurance,
         opened_by=actor.member_id,
         confirmed_by=confirmed_by.member_id if confirmed_by else None,
+        signature_id=signed_by[0],
+        confirming_signature_id=signed_by[1],
         opened_at=now,
         expires_at=now + LIFETIME,
     )
@@ -137,6 +146,9 @@ def open_enrolment(
         confirmed_by=confirmed_by.member_no if confirmed_by else "",
         assurance=assurance,
     )
+    if seals.are_asked():
+        told = told_of(row, member)
+        _asked(lambda signer: signer.open(told, code, evidence.told))
     return Codes(row.id, row.reference, code, row.expires_at)
 
 
@@ -195,7 +207,9 @@ def enrol(reference: str, code: str, csr: bytes, actor: Actor, *, now: datetime)
     owner = Actor.of(member, ip=actor.ip)
     for earlier in _held(member.id):
         _end(earlier, "superseded", owner, now)
-    der = _asked(lambda signer: signer.issue(_told_of(enrolment, member), csr))
+    der = _fetched(reference, code, csr, actor)
+    if authority.member_no_of(x509.load_der_x509_certificate(der)) != member.username:
+        raise SignerFailed("other_member")
     return _keep(
         der, request, member, owner, now=now, assurance=enrolment.assurance,
         enrolment_id=enrolment.id,
@@ -267,12 +281,29 @@ def note_use(certificate_id: int, actor: Actor, *, now: datetime) -> None:
         _end(old, "superseded", actor, now)
 
 
-def suspend(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "") -> Certificate:
+def require_changeable(row: Certificate, act: str, reason: str) -> None:
+    """Raise RuleError unless a certificate can be suspended, resumed or revoked, as it stands."""
+    if act == "revoke" and reason not in REASONS:
+        raise RuleError(_("Please choose the reason"), field="reason", code="reason")
+    possible = {"suspend": {"active"}, "resume": {"suspended"}, "revoke": {"active", "suspended"}}
+    if row.state not in possible[act]:
+        raise _not_possible(row)
+    if act == "resume":
+        _require_active(row.member)
+
+
+def suspend(
+    certificate_id: int,
+    actor: Actor,
+    *,
+    now: datetime,
+    remark: str = "",
+    signature: int | None = None,
+) -> Certificate:
     """挂起: the certificate counts for nothing until it is resumed."""
     row = _lock(certificate_id)
-    if row.state != "active":
-        raise _not_possible(row)
-    _suspend(row, actor, now, remark)
+    require_changeable(row, "suspend", "")
+    _suspend(row, actor, now, remark=remark, signature=signature)
     return row
 
 
@@ -288,28 +319,36 @@ def suspend_all(member_id: int, actor: Actor, *, now: datetime) -> int:
     return len(active)
 
 
-def resume(certificate_id: int, actor: Actor, *, now: datetime, remark: str = "") -> Certificate:
+def resume(
+    certificate_id: int,
+    actor: Actor,
+    *,
+    now: datetime,
+    remark: str = "",
+    signature: int | None = None,
+) -> Certificate:
     """Let a suspended certificate count again; it leaves the list.  Not a disabled member's."""
     row = _lock(certificate_id)
-    if row.state != "suspended":
-        raise _not_possible(row)
     db.session.refresh(row.member)  # Disabling suspends: what it has locked comes after it.
-    _require_active(row.member)
+    require_changeable(row, "resume", "")
     row.state, row.reason, row.revoked_at = "active", "", None
-    _tell(row, "certificate.resume", actor, before="suspended", remark=remark)
+    _tell(row, "certificate.resume", actor, before="suspended", remark=remark, signature=signature)
     return row
 
 
 def revoke(
-    certificate_id: int, reason: str, actor: Actor, *, now: datetime, remark: str = ""
+    certificate_id: int,
+    reason: str,
+    actor: Actor,
+    *,
+    now: datetime,
+    remark: str = "",
+    signature: int | None = None,
 ) -> Certificate:
     """吊销, for good.  Raises RuleError for a reason that is not among REASONS."""
-    if reason not in REASONS:
-        raise RuleError(_("Please choose the reason"), field="reason", code="reason")
     row = _lock(certificate_id)
-    if row.state == "revoked":
-        raise _not_possible(row)
-    _end(row, reason, actor, now, remark)
+    require_changeable(row, "revoke", reason)
+    _end(row, reason, actor, now, remark=remark, signature=signature)
     return row
 
 
@@ -376,20 +415,32 @@ def is_crl_due(now: datetime) -> bool:
     published = x509.load_der_x509_crl(last.der)
     if not authority.has_made(the_authority(), published):
         return True
-    return {line.serial_number: line.revocation_date_utc for line in published} != {
-        line.serial: line.at.replace(microsecond=0) for line in _listed()
-    }
+    told = {line.serial_number: line.revocation_date_utc for line in published}
+    listed = {line.serial: line.at.replace(microsecond=0) for line in _listed()}
+    more = [f"{serial:x}" for serial in told.keys() - listed.keys()]
+    resumed = select(Certificate.id).where(Certificate.serial.in_(more)).limit(1)
+    return not listed.items() <= told.items() or db.session.scalar(resumed) is not None
 
 
 def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
     """Make the next list: revoked and suspended certificates, good for 24 hours.
 
-    The numbers have no gap; two at once follow one another.  Raises SignerAbsent.
+    The numbers rise, even where the table was restored from a copy; two at once follow one another.
+    What the signing process knows as revoked and the table does not is revoked here, too.  Raises
+    SignerAbsent.
     """
     db.session.execute(_NUMBERING)
-    number = (db.session.scalar(select(func.max(RevocationList.number))) or 0) + 1
+    signer = the_signer()
+    last = db.session.scalar(select(func.max(RevocationList.number))) or 0
+    number = max(last, signer.journal()["crl"]) + 1
     listed = _listed()
-    der = the_signer().list_revoked(number, listed)
+    try:
+        der = signer.list_revoked(number, listed)
+    except SignerFailed as error:
+        if error.code != "incomplete":
+            raise
+        listed = _completed(signer.revoked(), actor, now)
+        der = signer.list_revoked(number, listed)
     row = RevocationList(
         number=number, der=der, issued_at=now, next_update=now + authority.CRL_LIFE
     )
@@ -397,6 +448,24 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
     db.session.flush()
     log.record(actor, "certificate.publish_crl", subject=str(number), certificates=len(listed))
     return row
+
+
+def _completed(revoked: Mapping[str, datetime], actor: Actor, now: datetime) -> list[Revocation]:
+    """Revoke what the signing process has revoked; return the lines, its own included."""
+    final = {f"{line.serial:x}" for line in _listed() if line.reason != HOLD}
+    missing = cast(list(revoked.keys() - final), ARRAY(String))
+    standing = select(Certificate).where(
+        Certificate.serial == func.any(missing), Certificate.state != "revoked"
+    )
+    for row in db.session.scalars(standing.order_by(Certificate.id).with_for_update()):
+        _end(row, "superseded", actor, now)
+    listed = _listed()
+    known = {f"{line.serial:x}" for line in listed}
+    return listed + [
+        Revocation(int(serial, 16), at, "superseded")
+        for serial, at in revoked.items()
+        if serial not in known
+    ]
 
 
 def publish_crl_if_due(actor: Actor, *, now: datetime) -> RevocationList | None:
@@ -437,7 +506,7 @@ def _confirmed(reference: str, code: str, actor: Actor, now: datetime) -> Certif
     In a transaction of its own, so that a wrong try counts whatever becomes of the request; the row
     stays locked while the code is derived, so that tries at once are counted one by one.
     """
-    typed = code.replace(" ", "").replace("-", "").upper()[:64]
+    typed = _typed(code)
     with db.engine.begin() as connection:
         found = connection.execute(
             select(
@@ -504,7 +573,7 @@ def _count(connection: Any, enrolment_id: int, tries: int) -> None:
     )
 
 
-def _note_refusal(connection: Any, reference: str, actor: Actor) -> None:
+def _note_refusal(connection: Any, reference: str, actor: Actor, **detail: str) -> None:
     """Log the refusal, which outlives the rollback; never the code that was typed."""
     connection.execute(
         insert(OperationLog).values(
@@ -514,7 +583,7 @@ def _note_refusal(connection: Any, reference: str, actor: Actor) -> None:
             action="certificate.enrol",
             subject=_reference(reference),
             result="refused",
-            detail={},
+            detail=detail,
         )
     )
 
@@ -523,6 +592,11 @@ def _reference(typed: str) -> str:
     """Return a reference number as typed, or "" for what is none."""
     digits = typed.replace(" ", "")
     return digits if len(digits) == 10 and digits.isascii() and digits.isdigit() else ""
+
+
+def _typed(code: str) -> str:
+    """Return a code as it was typed, in small letters and groups, too."""
+    return code.replace(" ", "").replace("-", "").upper()[:64]
 
 
 def _fresh_code() -> str:
@@ -551,30 +625,72 @@ def _acceptable(csr: bytes) -> Request:
     return request
 
 
-def _told_of(enrolment: CertificateEnrolment, member: Member) -> dict[str, str]:
+def told_of(enrolment: CertificateEnrolment, member: Member) -> dict[str, str]:
     """Return what the signing process is told of an enrolment."""
-    ids = [enrolment.opened_by, enrolment.confirmed_by]
-    numbers = dict(
-        db.session.execute(select(Member.id, Member.username).where(Member.id.in_(ids))).all()
-    )
     return {
-        "schema": "certificate-enrolment/1",
+        "schema": ENROLMENT,
         "reference": enrolment.reference,
-        "member_no": member.username,
-        "name": one_line(member.first_name),
         "assurance": enrolment.assurance,
-        "opened_by": numbers.get(enrolment.opened_by, ""),
-        "confirmed_by": numbers.get(enrolment.confirmed_by, ""),
+        **deeds.person_of(member),
     }
 
 
-def _asked(act: Callable[[Signer], bytes]) -> bytes:
-    """Let the signing process act; a key that it alone knows of is refused as any used one."""
+def _fetched(reference: str, code: str, csr: bytes, actor: Actor) -> bytes:
+    """Fetch the certificate of two codes that our row has; those of a forged row lead to none."""
+    try:
+        return _asked(lambda signer: signer.issue(_reference(reference), _typed(code), csr))
+    except SignerFailed as error:
+        if error.code not in _WRONG_CODES:
+            raise
+        with db.engine.begin() as connection:
+            _note_refusal(connection, reference, actor, reason=error.code)
+        raise InvalidCodes from None
+
+
+# What the signing process answers to codes that it did not open, or no longer.
+_WRONG_CODES = {"unknown_enrolment", "code", "lapsed", "locked"}
+_REFUSALS = {
+    "unsigned": lazy_gettext("Nobody has signed for this certificate"),
+    "bootstrap": lazy_gettext("This is not the word that was made with the authority"),
+    "bootstrap_closed": lazy_gettext(
+        "The word made with the authority is for the first system administrator and the first"
+        " security administrator, once"
+    ),
+    "not_entitled": lazy_gettext(
+        "Who signed may not sign for this person by the certificate they have; after a change of"
+        " role the certificate has to be replaced first"
+    ),
+    "same_person": lazy_gettext("The second officer must be another person"),
+    "revoked": lazy_gettext(
+        "A certificate that signed for this one counts no longer; have it signed anew"
+    ),
+    "signer_gone": lazy_gettext(
+        "Somebody who signed for this certificate has none any more; have it signed anew"
+    ),
+    "signed_at": lazy_gettext(
+        "It was signed before the last certificate was issued, or by a wrong clock; have it signed"
+        " anew"
+    ),
+    "evidence_used": lazy_gettext(
+        "What was signed has led to a certificate already; have it signed anew"
+    ),
+    "other_content": lazy_gettext("What was signed is not what is asked for; have it signed anew"),
+    "second_certificate": lazy_gettext("A replacement certificate needs two officers"),
+}
+
+
+def _asked(act: Callable[[Signer], Answer]) -> Answer:
+    """Let the signing process act; what it refuses is said in words.
+
+    A key that it alone knows of is refused as any used one.
+    """
     try:
         return act(the_signer())
     except SignerFailed as error:
         if error.code == "key_used":
             raise _key_used() from None
+        if error.code in _REFUSALS:
+            raise NotAllowed(str(_REFUSALS[error.code]), code=error.code) from None
         raise
 
 
@@ -657,21 +773,21 @@ def _require_active(member: Member) -> None:
         raise RuleError(_("The member is disabled"), code="inactive")
 
 
-def _suspend(row: Certificate, actor: Actor, now: datetime, remark: str = "") -> None:
+def _suspend(row: Certificate, actor: Actor, now: datetime, **more: Any) -> None:
     row.state, row.reason, row.revoked_at = "suspended", HOLD, now
-    _tell(row, "certificate.suspend", actor, before="active", remark=remark)
+    _tell(row, "certificate.suspend", actor, before="active", **more)
 
 
-def _end(row: Certificate, reason: str, actor: Actor, now: datetime, remark: str = "") -> None:
+def _end(row: Certificate, reason: str, actor: Actor, now: datetime, **more: Any) -> None:
     before = row.state
     row.state, row.reason, row.revoked_at = "revoked", reason, now
-    _tell(row, "certificate.revoke", actor, before=before, remark=remark)
+    _tell(row, "certificate.revoke", actor, before=before, **more)
 
 
-def _tell(row: Certificate, action: str, actor: Actor, *, before: str, remark: str = "") -> None:
+def _tell(row: Certificate, action: str, actor: Actor, *, before: str, **more: Any) -> None:
     """Record the change, and tell the holder by mail where an address is on file."""
     db.session.flush()
-    more = {"remark": remark} if remark else {}
+    more = {name: value for name, value in more.items() if value}
     log.record(
         actor,
         action,

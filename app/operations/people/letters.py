@@ -22,6 +22,7 @@ from app.extensions import db
 from app.models import Account, AccountDetail, Certificate, Invitation, Member
 from app.operations.people import certificates
 from app.operations.people.certificates import Codes
+from app.operations.people.deeds import Evidence
 from app.operations.records import outbox
 from app.operations.records.actor import Actor
 
@@ -73,7 +74,13 @@ def has_had_certificate(member_id: int) -> bool:
     return db.session.scalar(held) is not None
 
 
-def first_codes(member: Member, actor: Actor) -> Codes:
+def first_codes(
+    member: Member,
+    actor: Actor,
+    *,
+    confirmed_by: Actor | None = None,
+    evidence: Evidence | None = None,
+) -> Codes:
     """Open the enrolment of a first certificate.  Raises RuleError where there was one before."""
     if has_had_certificate(member.id):
         raise RuleError(
@@ -83,7 +90,14 @@ def first_codes(member: Member, actor: Actor) -> Codes:
             ),
             code="two_officers",
         )
-    return certificates.open_enrolment(member.id, actor, now=real_time(), assurance=assurance())
+    return certificates.open_enrolment(
+        member.id,
+        actor,
+        now=real_time(),
+        confirmed_by=confirmed_by,
+        assurance=assurance(),
+        evidence=evidence,
+    )
 
 
 def fresh_link(member: Member, actor: Actor, *, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """系统管理: registering officers, provinces and administrators, and issuing their codes.
 
-系统管理员 registers a member and 安全管理员 has the codes sent, so that it takes two, neither of whom
-is the member (docs/adr/0043).
+系统管理员 registers a member, 安全管理员 asks for the certificate and 系统管理员 confirms it, so that it
+takes two, neither of whom is the member (docs/adr/0043, 0071).
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext
 from sqlalchemy import func, select
 
-from app.domain.errors import NotFound, RuleError
+from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.regions import PROVINCES
 from app.domain.roles import SCOPES
 from app.extensions import db
 from app.models import CertificateEnrolment, Member
 from app.models.member import NO_ADDRESS, lock_numbers, require_free_address
-from app.operations.people import certificates, letters, members, replacements
+from app.operations.people import certificates, deeds, letters, members, replacements
 from app.operations.people.members import NewMember
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
@@ -65,29 +66,29 @@ def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:
     return member
 
 
-def send_codes(member_id: int, actor: Actor) -> Member:
-    """Send the codes of a first certificate; earlier ones become invalid."""
-    member = _officer(member_id, actor)
-    codes = letters.first_codes(member, actor)
-    letters.send(member, _subject(), _introduction(member), codes=codes)
-    return member
+def askable(member_id: int, actor: Actor, *, reason: str) -> Member:
+    """Lock and return a member for whom a certificate may be asked for.  Raises RuleError.
 
-
-def ask_replacement(member_id: int, actor: Actor, *, reason: str) -> Member:
-    """Request the replacement of a certificate, which another administrator has to confirm.
-
-    Stored as an enrolment without a code, which no input can match.
+    A replacement needs a reason.
     """
     member = _officer(member_id, actor)
-    if not letters.has_had_certificate(member.id):
-        raise RuleError(gettext("The member has had no certificate yet"), code="no_certificate")
-    if not reason or len(reason) > LONGEST_REASON or "\x00" in reason:
+    is_replacement = letters.has_had_certificate(member.id)
+    if len(reason) > LONGEST_REASON or "\x00" in reason or (is_replacement and not reason):
         raise RuleError(
             gettext("Please give a reason of at most %(most)d characters", most=LONGEST_REASON),
             field="reason",
             code="reason",
         )
     letters.reach_of(member)
+    return member
+
+
+def ask(member_id: int, actor: Actor, *, reason: str = "", signature: int | None = None) -> Member:
+    """Ask for a certificate of a member, the first or a replacement, which another has to confirm.
+
+    Stored as an enrolment without a code, which no input can match.
+    """
+    member = askable(member_id, actor, reason=reason)
     certificates.let_lapse(member.id)
     real = letters.real_time()
     db.session.add(
@@ -99,28 +100,49 @@ def ask_replacement(member_id: int, actor: Actor, *, reason: str) -> Member:
             assurance=letters.assurance(),
             state="asked",
             opened_by=actor.member_id,
+            signature_id=signature,
             opened_at=real,
             expires_at=real + certificates.LIFETIME,
         )
     )
     db.session.flush()
-    log.record(actor, "certificate.ask_replacement", subject=member.username, reason=reason)
+    signed: dict[str, Any] = {"signature": signature} if signature else {}
+    log.record(actor, "certificate.ask", subject=member.username, reason=reason, **signed)
     return member
 
 
-def confirm_replacement(member_id: int, actor: Actor) -> Member:
-    """Confirm another administrator's request and send both letters, in the names of both."""
+def confirmable(member_id: int, actor: Actor) -> tuple[Member, CertificateEnrolment]:
+    """Lock and return a member and what another administrator has asked for.  Raises RuleError."""
     member = _officer(member_id, actor)
-    asked_by = db.session.scalar(
-        select(CertificateEnrolment.opened_by).where(
+    asked = db.session.scalars(
+        select(CertificateEnrolment).where(
             CertificateEnrolment.member_id == member.id,
             CertificateEnrolment.state == "asked",
             CertificateEnrolment.expires_at > func.now(),
         )
-    )
-    if asked_by is None:
-        raise RuleError(gettext("No replacement has been asked for"), code="not_asked")
-    replacements.send(member, Actor.of(db.session.get_one(Member, asked_by)), actor)
+    ).one_or_none()
+    if asked is None:
+        raise RuleError(gettext("No certificate has been asked for"), code="not_asked")
+    if asked.opened_by == actor.member_id:
+        raise NotAllowed(gettext("The second officer must be another person"), code="same_person")
+    if not db.session.scalar(select(Member.active).where(Member.id == asked.opened_by)):
+        raise NotAllowed(
+            gettext("Who asked for it was disabled meanwhile; it has to be asked for anew"),
+            code="asker_disabled",
+        )
+    return member, asked
+
+
+def confirm(member_id: int, actor: Actor, *, signature: int | None = None) -> Member:
+    """Confirm another administrator's request and send both letters, in the names of both."""
+    member, asked = confirmable(member_id, actor)
+    first = Actor.of(db.session.get_one(Member, asked.opened_by))
+    evidence = deeds.by_deeds(asked.signature_id, signature)
+    if letters.has_had_certificate(member.id):
+        replacements.send(member, first, actor, evidence)
+        return member
+    codes = letters.first_codes(member, first, confirmed_by=actor, evidence=evidence)
+    letters.send(member, _subject(), _introduction(member), codes=codes)
     return member
 
 

@@ -11,20 +11,21 @@ from sqlalchemy import select
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Member
-from app.operations.people import certificates, letters
+from app.operations.people import certificates, deeds, letters
+from app.operations.people.deeds import Evidence
 from app.operations.records.actor import Actor
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Send new codes, in the names of both officers."""
+    """Send new codes, in the names of both officers, whose signatures are kept by now."""
     for case in cases:
         number = case.proposal["member_no"]
         member = db.session.scalars(select(Member).where(Member.username == number)).one()
         first = Actor.of(db.session.get_one(Member, case.submitted_by))
-        send(member, first, actor)
+        send(member, first, actor, deeds.by_application(case.id))
 
 
-def send(member: Member, first: Actor, second: Actor) -> None:
+def send(member: Member, first: Actor, second: Actor, evidence: Evidence | None) -> None:
     """Open a replacement in the names of two officers, and send both letters to the member."""
     codes = certificates.open_enrolment(
         member.id,
@@ -32,6 +33,7 @@ def send(member: Member, first: Actor, second: Actor) -> None:
         now=letters.real_time(),
         confirmed_by=second,
         assurance=letters.assurance(),
+        evidence=evidence,
     )
     letters.send(
         member,

@@ -24,7 +24,8 @@ _MOMENT = text("""
            EXISTS (SELECT FROM settlement_run WHERE day >= :day),
            (SELECT value FROM parameter
              WHERE name = 'transfer_cut_off' AND effective_from <= :day
-             ORDER BY effective_from DESC, id DESC LIMIT 1)
+             ORDER BY effective_from DESC, id DESC LIMIT 1),
+           (SELECT min(day) FROM trading_day WHERE day > :day AND is_trading)
 """)
 _SHARE = text("SELECT pg_advisory_xact_lock_shared(7260002)")
 _STOP = text("SELECT pg_advisory_xact_lock(7260002)")
@@ -46,8 +47,8 @@ def _hour(stored: str | None) -> time:
 def moment_at(now: datetime) -> TradingMoment:
     """Return a time with its day's entry in the calendar and whether the day is settled."""
     day = now.astimezone(BEIJING).date()
-    is_trading, is_closed, stored = db.session.execute(_MOMENT, {"day": day}).one()
-    return TradingMoment(now, is_trading, _hour(stored), is_closed)
+    is_trading, is_closed, stored, next_day = db.session.execute(_MOMENT, {"day": day}).one()
+    return TradingMoment(now, is_trading, _hour(stored), is_closed, next_day)
 
 
 def next_trading_day(after: date) -> date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from flask import current_app, g, has_request_context
 from flask_babel import gettext as _
@@ -22,6 +23,16 @@ MORNING = time(10, 0)
 def now() -> datetime:
     """Return the business time, in Beijing.  Where adjustable, one query per request."""
     return (datetime.now(UTC) + _offset()).astimezone(BEIJING)
+
+
+def shown(moment: Any) -> Any:
+    """Return a time of the machine, or a column of such times, by the business clock.
+
+    Sessions, logs and letters are dated by the machine.  A demonstration's page shows them by the clock
+    in its header: what happened ten minutes ago is ten minutes before its time (docs/adr/0070).
+    """
+    ahead = _offset()
+    return moment + ahead if ahead and moment is not None else moment
 
 
 def set_to(moment: datetime, actor: Actor) -> datetime:

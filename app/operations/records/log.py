@@ -80,10 +80,10 @@ class Head:
     root: str  # hex
     sealed_at: datetime
 
-    def content(self, day: str, ledger_root: str) -> dict[str, Any]:
-        """Return the content of the day's head file."""
+    def content(self, day: str, ledger_root: str, journal: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of the day's head file; `journal` is how far the signing process is."""
         return {
-            "schema": "log-head/1",
+            "schema": "log-head/2",
             "kind": "registry-log-head",
             "version": 1,
             "day": day,
@@ -92,6 +92,8 @@ class Head:
             "root": self.root,
             "sealed_at": self.sealed_at.astimezone(BEIJING).isoformat(),
             "ledger_root": ledger_root,
+            "journal_entries": journal.get("entries", 0),
+            "journal_root": journal.get("root", ""),
         }
 
 

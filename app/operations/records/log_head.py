@@ -28,10 +28,13 @@ from app.pki.tokens import spki_of, write_private
 Sign = Callable[[Mapping[str, Any]], bytes]
 
 
-def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
+def write(
+    folder: Path, sign: Sign, *, now: datetime, journal: Mapping[str, Any] | None = None
+) -> Path:
     """Write the head of today's chain and its signature; a later one of the day takes its place.
 
-    The signature covers the file's bytes: `openssl dgst -sha256 -verify` checks it, for SM2
+    `journal` is how far the signing process has come, which seals no other.  The signature covers
+    the file's bytes: `openssl dgst -sha256 -verify` checks it, for SM2
     `openssl pkeyutl -verify -rawin -digest sm3 -pkeyopt distid:1234567812345678`.  Raises
     RuleError where nothing has been sealed yet.
     """
@@ -42,7 +45,7 @@ def write(folder: Path, sign: Sign, *, now: datetime) -> Path:
     ledger_root = db.session.scalar(
         text("SELECT encode(root, 'hex') FROM sealed_block ORDER BY id DESC LIMIT 1")
     )
-    content = head.content(day, ledger_root or "")
+    content = head.content(day, ledger_root or "", journal or {})
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day}.json"
     path.write_bytes(canonical(content))
@@ -82,6 +85,11 @@ def seal_key(folder: Path) -> tuple[Sign, bytes]:
     """
     signer = Signer(folder)
     return lambda content: signer.seal([content])[0], _pem(signer.keys()[SEAL])
+
+
+def journal_of(folder: Path) -> dict[str, Any]:
+    """Return how far the journal of a folder's signing process has come.  Raises SignerAbsent."""
+    return Signer(folder).journal()
 
 
 def file_key(path: Path) -> tuple[Sign, bytes]:

@@ -10,7 +10,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, case, func, select
 from wtforms import BooleanField
 
@@ -31,7 +30,8 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import SignedAct, carried_out, current_actor
+from app.views.page import PageForm, SignedAct, carried_out, current_actor
+from app.views.people import deeds
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -50,7 +50,7 @@ DUTIES = {
 }
 
 
-class OperatorForm(FlaskForm):
+class OperatorForm(PageForm):
     """Who is to act for the enterprise, and as what."""
 
     name = StringField(_("Person's name"), [Required()], render_kw={"maxlength": 64})
@@ -67,14 +67,14 @@ class OperatorForm(FlaskForm):
         return [role for role in (MAKER, CHECKER) if self[role.partition("_")[2]].data]
 
 
-class DutyForm(FlaskForm):
+class DutyForm(PageForm):
     """What an operator may do."""
 
     maker, checker = OperatorForm.maker, OperatorForm.checker
     held = OperatorForm.held
 
 
-def _set_duties(values: Mapping[str, Any], actor: Actor) -> str:
+def _set_duties(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Change an operator's duties.  Raises RuleError."""
     found = select(Member.id).where(Member.username == values["member"])
     operators.set_roles(db.session.scalars(found).one(), values["roles"], actor)
@@ -99,7 +99,8 @@ class OperatorView(PeopleList):
     guide = {"enterprise": "操作员管理"}
     grants = {REPRESENTATIVE: "list export write"}
     signed_acts = {
-        "operator.role": SignedAct(_("Change duties"), "write", _set_duties, _shown_duties)
+        "operator.role": SignedAct(_("Change duties"), "write", _set_duties, _shown_duties),
+        "operator.appoint": deeds.signed_act("operator.appoint", "write"),
     }
     account_column = "account_id"
     columns = (
@@ -162,11 +163,16 @@ class OperatorView(PeopleList):
         """Show the form, or register an operator."""
         form = OperatorForm()
         values = read_person(form, form.name.data or "") if form.validate_on_submit() else None
+        is_signed = signing.is_required()
         member = values and carried_out(
             form,
-            lambda: operators.add(current_actor(), **values, roles=form.held(), now=clock.now()),
+            lambda: operators.add(
+                current_actor(), **values, roles=form.held(), now=clock.now(), sends=not is_signed
+            ),
             "maker",
         )
+        if member and is_signed:
+            return self.deed("operator.appoint", member.id)
         if member:
             text = gettext(
                 "Operator %(number)s was added; the first letters are on their way",
@@ -211,10 +217,7 @@ class OperatorView(PeopleList):
     @permission_name("write")
     def send_codes(self, member_id: int) -> Any:
         """Have the two codes sent, by mail and by text message."""
-        return self.carry_out(
-            lambda: operators.send_codes(member_id, current_actor(), now=clock.now()),
-            _("The codes of %(name)s are on their way"),
-        )
+        return self.deed("operator.appoint", self._operator(member_id).id)
 
     def _operator(self, member_id: int) -> Member:
         """Return an operator of the representative's enterprise, or answer 404."""

@@ -11,7 +11,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from markupsafe import Markup, escape
 from sqlalchemy import Select, case, func, literal, select
 from sqlalchemy.orm import aliased
@@ -38,7 +37,7 @@ from app.views.chapters import FIRST, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-from app.views.page import carried_out, current_actor
+from app.views.page import PageForm, carried_out, current_actor
 
 AUDIENCES = {
     EVERYBODY: _("Everybody"),
@@ -179,7 +178,7 @@ class AnnouncementView(ListPage):
         return redirect(back_url(url_for("AnnouncementView.list")))
 
 
-class AnnouncementForm(FlaskForm):
+class AnnouncementForm(PageForm):
     title = StringField(_("Title"), [Required()], render_kw={"maxlength": LONGEST_TITLE})
     text = TextAreaField(
         _("Text"),

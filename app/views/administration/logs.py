@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +10,13 @@ from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, select
+from sqlalchemy import Select, case, func, select
 
-from app.domain.kinds import KINDS
-from app.domain.workflow import ACTION_TITLES
 from app.extensions import db
 from app.models import Account, LoginRecord, Member, OperationLog
+from app.operations.records import clock
 from app.security.roles import AUDITOR, SECURITY_ADMIN
+from app.views.administration.log_words import ACTIONS, DETAILS, Subjects, described
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
 
@@ -36,91 +35,6 @@ RESULTS = {
     "refused": (_("Refused"), "red"),
     "started": (_("Started"), "blue"),
     "aborted": (_("Broken off"), "amber"),
-}
-ACTIONS = {
-    "password.change": _("Changed the password"),
-    "password.reset": _("Reset a password"),
-    "member.disable": _("Disabled a member"),
-    "member.add": _("Registered a member"),
-    "member.invite": _("Had a first-sign-in link sent"),
-    "member.contact": _("Changed a member's contact details"),
-    "member.enable": _("Enabled a member"),
-    "member.role": _("Changed a member's role"),
-    "member.unlock": _("Unlocked a member"),
-    "session.end": _("Ended a session"),
-    "device.end": _("Ended a known device"),
-    "calendar.change": _("Changed the trading calendar"),
-    "parameter.set": _("Set a parameter"),
-    "reference.add": _("Added reference data"),
-    "reference.change": _("Changed reference data"),
-    "reference.disable": _("Disabled reference data"),
-    "personal_data.read": _("Read personal data in clear"),
-    "access.refused": _("Was refused a page or an act"),
-    "clock.set": _("Set the clock"),
-    "settlement.run": _("Ran the day-end settlement"),
-    "transfer_permission.change": _("Changed the transfer permission"),
-    "operator.add": _("Added an operator"),
-    "operator.role": _("Changed an operator's duties"),
-    "operator.enable": _("Enabled an operator"),
-    "operator.disable": _("Disabled an operator"),
-    "operator.reset": _("Reset an operator"),
-    "colleague_review.change": _("Switched the colleague's review"),
-    "list.export": _("Exported a list"),
-    "attachment.add": _("Added an attachment"),
-    "attachment.remove": _("Removed an attachment"),
-    "attachment.download": _("Downloaded an attachment"),
-    "attestation.download": _("Downloaded a certificate"),
-    "attestation.lapse": _("A certificate of compliance lapsed"),
-    "notice.issue": _("Issued a compliance notice"),
-    "notice.adjust": _("Adjusted an obligation"),
-    "notice.scope": _("Adjusted the scope of compliance"),
-    "notice.remind": _("Sent a reminder about compliance"),
-    "announcement.write": _("Wrote an announcement"),
-    "announcement.edit": _("Changed an announcement"),
-    "announcement.publish": _("Published an announcement"),
-    "announcement.withdraw": _("Withdrew an announcement"),
-    "announcement.pin": _("Pinned or unpinned an announcement"),
-    "account_opening.invite": _("Had the first letters sent again"),
-    "member.first_sign_in": _("Chose the first password"),
-    "certificate.open_enrolment": _("Gave the codes for a certificate"),
-    "certificate.ask_replacement": _("Asked for a replacement certificate"),
-    "certificate.enrol": _("Applied for a certificate"),
-    "certificate.issue": _("Was issued a certificate"),
-    "certificate.suspend": _("Suspended a certificate"),
-    "certificate.resume": _("Resumed a certificate"),
-    "certificate.revoke": _("Revoked a certificate"),
-    "certificate.publish_crl": _("Published the revocation list"),
-    "job.start": _("Started a job"),
-    "job.abort": _("Stopped a job"),
-    **{
-        f"{kind.code}.{action}": _("%(kind)s: %(action)s", kind=kind.title, action=title)
-        for kind in KINDS.values()
-        for action, title in ACTION_TITLES.items()
-    },
-}
-# Titles of details; others show their key.
-DETAILS = {
-    "before": _("Before the change"),
-    "after": _("After the change"),
-    "comment": _("Comment"),
-    "reason": _("Reason"),
-    "fields": _("Fields"),
-    "path": _("Address"),
-    "conditions": _("Conditions"),
-    "rows": _("Rows"),
-    "audience": _("Audience"),
-    "province": _("Province"),
-    "is_allowed": _("Allowed"),
-    "is_on": _("Switched on"),
-    "is_trading": _("Trading day"),
-    "note": _("Note"),
-    "value": _("Value"),
-    "effective_from": _("In force from"),
-    "state": _("State"),
-    "title": _("Title"),
-    "roles": _("Roles"),
-    "to_trading": _("Settled to trading, tonnes"),
-    "to_registry": _("Settled to registry, tonnes"),
 }
 
 
@@ -152,7 +66,7 @@ class LoginRecordView(ListPage):
     def rows(self, conditions: Any) -> Select[Any]:
         return select(
             LoginRecord.id,
-            LoginRecord.at,
+            clock.shown(LoginRecord.at).label("at"),
             LoginRecord.member_no,
             Member.first_name.label("name"),
             LoginRecord.outcome,
@@ -175,7 +89,7 @@ class OperationLogView(ListPage):
         Column("member_no", _("Member number"), "code"),
         Column("name", _("Name")),
         Column("action", _("Act"), choices=ACTIONS),
-        Column("subject", _("Object"), "code"),
+        Column("subject", _("Object"), "code", choices=Subjects()),
         Column("account", _("Enterprise"), is_shown=False),
         Column("result", _("Result"), "status", choices=RESULTS),
         Column("ip", _("IP address"), "code"),
@@ -195,11 +109,15 @@ class OperationLogView(ListPage):
         return (
             select(
                 OperationLog.id,
-                OperationLog.at,
+                clock.shown(OperationLog.at).label("at"),
                 OperationLog.member_no,
                 Member.first_name.label("name"),
                 OperationLog.action,
-                OperationLog.subject,
+                # Of an endpoint, the page.
+                case(
+                    (OperationLog.action == "access.refused", _page_of(OperationLog.subject)),
+                    else_=OperationLog.subject,
+                ).label("subject"),
                 Account.name.label("account"),
                 OperationLog.result,
                 OperationLog.ip,
@@ -220,6 +138,9 @@ class OperationLogView(ListPage):
         row = db.session.get(OperationLog, log_id) or abort(404)
         account = db.session.get(Account, row.account_id) if row.account_id else None
         title, tone = RESULTS.get(row.result, (row.result, "grey"))
+        subject = row.subject
+        if row.action == "access.refused":
+            subject = subject.partition(".")[0]
         detail = {
             "title": gettext("Operation log"),
             "number": str(row.id),
@@ -227,15 +148,15 @@ class OperationLogView(ListPage):
             "sections": [
                 {
                     "items": [
-                        (gettext("Time"), row.at, "datetime"),
+                        (gettext("Time"), clock.shown(row.at), "datetime"),
                         (gettext("Member number"), row.member_no, "code"),
                         (gettext("Act"), str(ACTIONS.get(row.action, row.action))),
-                        (gettext("Object"), row.subject, "code"),
+                        (gettext("Object"), str(Subjects().get(subject, subject)), "code"),
                         (gettext("Enterprise"), account.name if account else ""),
                         (gettext("IP address"), row.ip, "code"),
                         (gettext("Certificate"), row.certificate, "code"),
                         *(
-                            (str(DETAILS.get(name, name)), _written(value), "long")
+                            (str(DETAILS.get(name, name)), described(name, value, subject), "long")
                             for name, value in sorted((row.detail or {}).items(), key=_place)
                         ),
                     ]
@@ -246,20 +167,11 @@ class OperationLogView(ListPage):
         return self.render_template("parts/detail.html", detail=detail, crumb=gettext("Details"))
 
 
+def _page_of(endpoint: Any) -> Any:
+    return func.split_part(endpoint, ".", 1)
+
+
 def _place(item: tuple[str, Any]) -> tuple[int, str]:
     """Sort details as in `DETAILS`, before ahead of after; unknown ones last, by name."""
     names = list(DETAILS)
     return (names.index(item[0]) if item[0] in DETAILS else len(names), item[0])
-
-
-def _written(value: Any) -> str:
-    """Return the title of a detail, or its stored value."""
-    if isinstance(value, bool):
-        return str(_("Yes") if value else _("No"))
-    if isinstance(value, dict) and not any(isinstance(each, dict) for each in value.values()):
-        return "；".join(
-            f"{DETAILS.get(name, name)}：{_written(each)}" for name, each in sorted(value.items())
-        )
-    return (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    )

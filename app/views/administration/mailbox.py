@@ -14,6 +14,7 @@ from sqlalchemy import Select, select
 
 from app.extensions import db
 from app.models import MailboxMessage
+from app.operations.records import clock
 from app.security.roles import ALL_ROLES
 from app.views.chapters import LAST, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
@@ -55,7 +56,7 @@ class MailboxView(ListPage):
     def rows(self, conditions: Any) -> Select:
         return select(
             MailboxMessage.id,
-            MailboxMessage.received_at,
+            clock.shown(MailboxMessage.received_at).label("received_at"),
             MailboxMessage.channel,
             MailboxMessage.recipient,
             MailboxMessage.subject,
@@ -77,7 +78,7 @@ class MailboxView(ListPage):
                 {
                     "items": [
                         (gettext("Recipient"), message.recipient, "code"),
-                        (gettext("Received at"), message.received_at, "datetime"),
+                        (gettext("Received at"), clock.shown(message.received_at), "datetime"),
                     ]
                 },
             ],

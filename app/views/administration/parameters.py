@@ -11,7 +11,6 @@ from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import SelectField
 
@@ -29,10 +28,10 @@ from app.views.applications.form import DATE_INPUT, MaxLength, Required
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
-from app.views.page import Page, SignedAct
+from app.views.page import Page, PageForm, SignedAct
 
 
-class ParameterForm(FlaskForm):
+class ParameterForm(PageForm):
     """A new value, its first day, and the reason."""
 
     value = StringField(_("New value"), render_kw={"maxlength": 20, "autocomplete": "off"})
@@ -46,7 +45,7 @@ class SwitchForm(ParameterForm):
     value = SelectField(_("New value"), choices=[("on", _("On")), ("off", _("Off"))])
 
 
-def _set(values: Mapping[str, Any], actor: Actor) -> str:
+def _set(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Set a parameter.  Raises RuleError."""
     name = values["parameter"]
     parameters.set_value(

@@ -75,7 +75,7 @@ class PermissionSheetView(Page):
         lines = sheet()
         with transaction():
             actor = current_actor()
-            log.record(actor, "list.export", subject="permissions", rows=len(lines))
+            log.record(actor, "list.export", subject=type(self).__name__, rows=len(lines))
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow([gettext("Menu"), *header()])

@@ -11,7 +11,6 @@ from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import BooleanField
 
@@ -27,15 +26,15 @@ from app.views.applications.form import MaxLength
 from app.views.applications.texts import StringField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, ListPage, RowAction, back_url
-from app.views.page import Page, SignedAct, current_actor
+from app.views.page import Page, PageForm, SignedAct, current_actor
 
 
-class DayForm(FlaskForm):
+class DayForm(PageForm):
     is_trading = BooleanField(_("Trading day"))
     note = StringField(_("Note"), [MaxLength(100)])
 
 
-def _change(values: Mapping[str, Any], actor: Actor) -> str:
+def _change(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Open or close a day for trading.  Raises RuleError."""
     day = date.fromisoformat(values["day"])
     is_trading = values["is_trading"] == "true"
@@ -143,7 +142,7 @@ def _day(text: str) -> TradingDay:
     return row or abort(404)
 
 
-class ClockForm(FlaskForm):
+class ClockForm(PageForm):
     """A moment in Beijing time."""
 
     at = StringField(

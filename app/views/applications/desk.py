@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -11,14 +12,17 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Status, line_key
-from app.extensions import transaction, undone
-from app.models import Application
+from app.extensions import db, transaction, undone
+from app.models import Account, Application
 from app.operations.applications import attachments, desk, engine
 from app.operations.applications.desk import Changed, FormOutcome
+from app.operations.people import unfinished
+from app.operations.people.members import permissions_of
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
@@ -188,7 +192,9 @@ class ApplicationDesk(ApplicationList):
             cancel_url=self.url("list"),
             version=application_form.version_shown(filled, application),
             facts=self.form_facts(account_id),
-            obstacle=self.obstacle(filled, account_id) or _return_comment(application),
+            obstacle=" ".join(
+                filter(None, (self.obstacle(filled, account_id), _return_comment(application)))
+            ),
             line_columns=self.form_columns,
             picker_title=self.picker_title,
             picker_columns=self.picker_columns,
@@ -203,16 +209,19 @@ class ApplicationDesk(ApplicationList):
             "applications/form.html", form_page=context
         ), 400 if refused else 200
 
-    def _keep_typed(self, _filled: Filled, _account_id: int, _application: Any) -> Any:
+    def _keep_typed(self, filled: Filled, account_id: int, _application: Any) -> Any:
         """Store the form data and redirect to a page that shows it; None where it cannot be stored."""
         key = application_form.request_key()
+        self._keep_files(filled, account_id, self._uploads(filled))
+        for error in filled.errors:
+            flash(str(error), "danger")
         typed = [
             (name, text)
             for name, text in request.form.items(multi=True)
             if name not in ("csrf_token", "request_key")
         ]
         with transaction():
-            is_kept = desk.keep_typed([*typed, ("request_key", key)], key, self.actor())
+            is_kept = unfinished.keep(g.user.id, key, [*typed, ("request_key", key)])
         address = {**(request.view_args or {}), **request.args, "form": key}
         return redirect(url_for(request.endpoint or "", **address), 303) if is_kept else None
 
@@ -220,29 +229,29 @@ class ApplicationDesk(ApplicationList):
         self, filled: Filled, account_id: int, application: Application | None
     ) -> Any:
         """Return the response, or None where the form has to be shown with its errors."""
-        uploads, removed = self._uploads(filled), attachments.removed_from(request.form)
+        uploads = self._uploads(filled)
         lacks_lines = "lines" in filled.form and not (filled.lines or filled.line_errors)
         if lacks_lines and filled.is_clear:
             filled.errors.append(_("Choose at least one instrument"))
         draft = self._draft_of(filled, account_id)
-        now, actor, key = clock.now(), self.actor(), application_form.request_key()
         if draft is None:
-            with transaction():
-                error = desk.keep_files(uploads, removed, key, account_id, actor, now=now)
-            if error is not None:
-                filled.refuse(error)
+            self._keep_files(filled, account_id, uploads)
             return None
         form = desk.SentForm(
             draft,
             application.id if application else None,
             application_form.version_read(),
             uploads if self.accepts_attachments else None,
-            removed,
+            attachments.removed_from(request.form),
         )
         submits = not (self.can_save_draft and "save" in request.form)
         with transaction():
             taken = desk.take(
-                form, actor, now=now, submits=submits, is_signed=signing.is_required()
+                form,
+                self.actor(),
+                now=clock.now(),
+                submits=submits,
+                is_signed=signing.is_required(),
             )
         if taken.error is not None and taken.ending is FormOutcome.REFUSED:
             if taken.files_error is not None:
@@ -298,13 +307,46 @@ class ApplicationDesk(ApplicationList):
     # Attachments: stored with the form until it is valid, then with the application.
 
     def _uploads(self, filled: Filled) -> list[attachments.Upload]:
+        """Return the files that are accepted, and add what is wrong with the others to the form."""
         if not self.accepts_attachments:
             return []
-        try:
-            return attachments.from_request(request.files)
-        except RuleError as error:
-            filled.errors.append(error.message)
-            return []
+        uploads, refused = attachments.sorted_out(request.files)
+        filled.errors += [error.message for error in refused]
+        return uploads
+
+    def _keep_files(
+        self, filled: Filled, account_id: int, uploads: Sequence[attachments.Upload]
+    ) -> None:
+        """Store the files of a form that is not saved; what stands against it is added to the form."""
+        key, removed = application_form.request_key(), attachments.removed_from(request.form)
+        actor, now = self.actor(), clock.now()
+        with transaction():
+            error = desk.keep_files(uploads, removed, key, account_id, actor, now=now)
+        if error is not None:
+            filled.refuse(error)
+
+    def keep_files(self, actor: Actor) -> list[str]:
+        """Store the files that are accepted where the member may write here."""
+        account_id = actor.account_id or self._account_of_address()
+        names = super().keep_files(actor)
+        _roles, held = permissions_of(actor.member_id or 0)
+        may_write = ("can_write", self.class_permission_name) in held
+        if not names or not account_id or not self.accepts_attachments or not may_write:
+            return names
+        uploads, _refused = attachments.sorted_out(request.files)
+        key, now = application_form.request_key(), clock.now()
+        if desk.keep_files(uploads, (), key, account_id, actor, now=now) is not None:
+            return names
+        kept = {each.name for each in uploads}
+        return [name for name in names if attachments.clean_name(name) not in kept]
+
+    def _account_of_address(self) -> int | None:
+        """Return the enterprise that an officer's form is about."""
+        if id_ := (request.view_args or {}).get("id"):
+            return db.session.scalar(select(Application.account_id).where(Application.id == id_))
+        asked = request.args.get("account", "")
+        number = int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else 0
+        return db.session.scalar(select(Account.id).where(Account.id == number))
 
     def _attachments(self, application: Application | None) -> list[Any] | None:
         if not self.accepts_attachments:

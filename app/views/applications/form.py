@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from flask import g, request
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
-from werkzeug.datastructures import MultiDict
 from wtforms import DateField, FieldList, Form, FormField, HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
@@ -19,12 +16,11 @@ from wtforms.validators import StopValidation
 from app.domain.errors import RuleError
 from app.domain.moves import whole_tonnes
 from app.domain.workflow import Line, line_key
-from app.operations.applications import desk
 from app.operations.applications.engine import LONGEST_REASON, MOST_LINES
 from app.operations.records.catalogue import Titles
 from app.views.applications.texts import StringField, TextAreaField
+from app.views.page import FORM_KEY, PageForm, sent
 
-_KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends_on")
 DATE_INPUT = {"data-date": "", "placeholder": "YYYY-MM-DD", "autocomplete": "off", "maxlength": 10}
 
@@ -128,19 +124,12 @@ class VenueLineForm(Form):
     venue = SelectField(_("Trading venue"), coerce=str, validate_choice=False)
 
 
-class ApplicationForm(FlaskForm):
+class ApplicationForm(PageForm):
     """The fields of an application; a subclass declares ``lines`` and the fields of its kind.
 
     A field named as one of a draft's (category, document_no, authority, starts_on, ends_on) goes into
     it.  ``may_leave_blank`` is for forms that offer more lines than are usually filled in.
     """
-
-    class Meta(FlaskForm.Meta):
-        """Also reads the data that were stored by a picking."""
-
-        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
-            found = super().wrap_formdata(form, formdata)
-            return sent() or None if found is None else found
 
     may_leave_blank = False
     reason = TextAreaField(
@@ -278,19 +267,11 @@ def _chosen(filled: Filled, line: Any) -> Choosable | None:
     return filled.offered.get(line.choice.data or "")
 
 
-def sent() -> MultiDict[str, str]:
-    """Return the form data: of this request, or stored by the last picking.
+def is_picking() -> bool:
+    """Tell whether the picker's 确定 sent the form; its ticks are sent with every button.
 
     A picking is answered by a redirect (parameter ``form``), so that Back re-sends nothing.
     """
-    if request.method == "POST":
-        return request.form
-    key = request.args.get("form", "")
-    return MultiDict(desk.typed(key, g.user.id) if _KEY.fullmatch(key) else ())
-
-
-def is_picking() -> bool:
-    """Tell whether the picker's 确定 sent the form; its ticks are sent with every button."""
     return "pick" in sent()
 
 
@@ -323,7 +304,7 @@ def _name_venues(filled: Filled) -> None:
 def request_key() -> str:
     """Return the idempotency key of the form, or a new one."""
     key = sent().get("request_key", "")
-    return key if _KEY.fullmatch(key) else str(uuid4())
+    return key if FORM_KEY.fullmatch(key) else str(uuid4())
 
 
 def version_shown(filled: Filled, application: Any) -> int | None:

@@ -31,7 +31,7 @@ from app.views.chapters import REVIEWS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import BulkResult, Conditions, RowAction, action, in_bulk
-from app.views.page import current_actor
+from app.views.page import current_actor, sent
 
 # An enterprise's application may need its own second operator's approval first.
 REVIEWED_KINDS = {
@@ -138,6 +138,7 @@ class ReviewView(_ReviewList):
     menu = MenuEntry(REVIEWS, 1)
     guide = {"enterprise": "审核", "province": "履约清缴的审核", "registry": "审核"}
     grants = {REVIEWERS: "list export show review bulk"}
+    shown_by = {"decide": "show"}
     filters = tuple(each for each in _ReviewList.filters if each.name != "status")
     help = (
         _("Approve or send back one by one, or tick several rows or all that meet the conditions"),
@@ -204,7 +205,11 @@ class ReviewView(_ReviewList):
     def show(self, id: int) -> Any:
         """Show the review form, or who has decided."""
         found = self.find(id, self.chosen())
-        return self._review_page(*found) if found else self._decided_page(id)
+        return (
+            self._review_page(*found, sent().get("comment", ""))
+            if found
+            else self._decided_page(id)
+        )
 
     def _decided_page(self, id_: int) -> Any:
         """Show an application that is no longer waiting, with the decision; else abort with 404."""

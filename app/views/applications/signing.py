@@ -89,9 +89,9 @@ def carry_out(
 
     def attempt() -> str:
         with undone():
-            return act(values, actor)
+            return act(values, actor, None)
 
-    said = carried_out(form, attempt if is_required() else lambda: act(values, actor), usual)
+    said = carried_out(form, attempt if is_required() else lambda: act(values, actor, None), usual)
     if said is None:
         return None
     return ask_for_act(name, values, actor, back) if is_required() else _told(said, back)
@@ -128,6 +128,7 @@ class SigningView(Page):
         "administration": "系统参数与参数变更记录",
     }
     grants = {ALL_ROLES: "sign"}
+    keeps_input = False  # A signature is of one moment.
 
     @expose("/<challenge>")
     @has_access
@@ -386,8 +387,8 @@ def _act(
     if not page.may(act.permission):
         abort(403)
     with transaction():
-        _verified("act", payload, taken, content, cms)
-        said = act.carry_out(payload["values"], current_actor())
+        signature = _verified("act", payload, taken, content, cms)
+        said = act.carry_out(payload["values"], current_actor(), signature)
     return _told(said, _return_url())
 
 

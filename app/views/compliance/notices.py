@@ -10,7 +10,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, cast, func, select
 from wtforms import SelectMultipleField
 from wtforms.widgets import CheckboxInput, ListWidget
@@ -40,10 +39,10 @@ from app.views.compliance.obligations import (
 )
 from app.views.lists.columns import Column
 from app.views.lists.listing import BulkResult, RowAction, action
-from app.views.page import current_actor
+from app.views.page import PageForm, current_actor
 
 
-class NoticeForm(FlaskForm):
+class NoticeForm(PageForm):
     """新增履约通知书; validated by the rules of the import."""
 
     year = StringField(_("Compliance year"), [Required()], render_kw={"maxlength": 4})
@@ -81,7 +80,7 @@ _NEW_OBLIGATION = StringField(
 )
 
 
-class _ByDocument(FlaskForm):
+class _ByDocument(PageForm):
     document_no = StringField(
         _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from flask import abort, g, request, url_for
@@ -12,9 +13,11 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, select
+from wtforms import HiddenField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
+from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import (
     Application,
@@ -24,6 +27,7 @@ from app.models import (
     Notice,
     NoticeInstrument,
 )
+from app.operations.records import clock
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
@@ -62,6 +66,7 @@ class _OfNotice(ApplicationList):
 
 class SurrenderForm(LinesForm):
     notice: Notice
+    overdue = HiddenField()  # "1" where the page has said that the deadline has passed
 
 
 class SurrenderView(_OfNotice, ApplicationDesk):
@@ -135,7 +140,23 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Add the notice."""
+        self._require_deadline_known(filled.form)
         return {**super().content(filled), "notice_id": filled.form.notice.id}
+
+    def _require_deadline_known(self, form: SurrenderForm) -> None:
+        """Say once that the deadline passed while the form was open; sent again, it is taken."""
+        if "save" in request.form or form.overdue.data or not is_overdue(form.notice):
+            return
+        form.overdue.data = "1"
+        raise RuleError(overdue_text(form.notice), code="deadline_passed")
+
+    def obstacle(self, filled: Filled, account_id: int) -> str:
+        """Say that the deadline has passed; a surrender is still accepted."""
+        notice = filled.form.notice
+        if request.method == "POST" or not is_overdue(notice):
+            return ""
+        filled.form.overdue.data = "1"
+        return str(overdue_text(notice))
 
     def new_form(self, account_id: int) -> SurrenderForm:
         return self._about(super().new_form(account_id))
@@ -144,7 +165,14 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         return self._about(super().edit_form(application))
 
     def next_step(self, application: Application) -> Any:
-        return gettext("The provincial authority reviews it; the quantity is held until then")
+        usual = gettext("The provincial authority reviews it; the quantity is held until then")
+        notice, at = application.notice, application.submitted_at
+        if notice is None or at is None or at <= notice.deadline:
+            return usual
+        late = gettext(
+            "It was submitted after the deadline, %(deadline)s", deadline=_written(notice.deadline)
+        )
+        return f"{usual}；{late}"
 
     def _about(self, form: SurrenderForm) -> SurrenderForm:
         form.notice = self._notice()
@@ -176,6 +204,27 @@ class SurrenderView(_OfNotice, ApplicationDesk):
             url=lambda row: self.url("new", notice=row.id),
             cancel_url=url_for("ComplianceView.list"),
         )
+
+
+def is_overdue(notice: Notice) -> bool:
+    """Tell whether the business clock is past a notice's deadline."""
+    return notice.deadline < clock.now()
+
+
+def overdue_text(notice: Notice) -> Any:
+    """Return the deadline, that it has passed, and what to do."""
+    return _(
+        "The deadline of notice %(number)s, %(deadline)s, has passed: it is %(now)s. You can still"
+        " submit, and it counts as late. Please check the form, submit it, and inform the provincial"
+        " authority",
+        number=notice.number,
+        deadline=_written(notice.deadline),
+        now=_written(clock.now()),
+    )
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
 
 
 def _refusal(row: Any, notice: Notice) -> Any:

@@ -17,6 +17,7 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db, transaction
 from app.models.encrypted import PersonalDataUnreadable
 from app.operations.records import log
+from app.security import lost_forms
 from app.security.gate import came_from
 from app.security.sign_in import printable
 from app.views.page import current_actor
@@ -96,8 +97,8 @@ def _foreign_host(_error: SecurityError) -> Response:
     return Response(f"400 {words}\n", 400, mimetype="text/plain")
 
 
-def _csrf(_error: CSRFError) -> tuple[str, int]:
-    return _page(400, CSRF), 400
+def _csrf(_error: CSRFError) -> Any:
+    return lost_forms.resend() or (_page(400, CSRF), 400)
 
 
 def _http(error: HTTPException) -> Any:
@@ -141,7 +142,7 @@ def _record_refusal(code: str) -> None:
             subject=request.endpoint or "",
             result="refused",
             path=f"{request.method} {printable(request.path)[:200]}",
-            code=code,
+            rule=code,
         )
 
 

@@ -120,7 +120,7 @@ def _add_member(frame: Frame) -> None:
         "name": member.first_name,
         "number": member.username,
         "role_label": title_of(member),
-        "previous_login_at": login.previous_at,
+        "previous_login_at": clock.shown(login.previous_at),
         "previous_login_ip": login.previous_ip,
         "failures_since": login.failures_since,
         "security": security_index(member, login, g.facts),

@@ -10,7 +10,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField
 
@@ -38,7 +37,7 @@ from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-from app.views.page import carried_out, current_actor
+from app.views.page import PageForm, carried_out, current_actor
 
 # 各去向: where issued tonnes can be (domain.md R11).
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
@@ -55,7 +54,7 @@ def _sum_of(buckets: Iterable[Bucket]) -> ColumnElement[Any]:
     return sum(amounts, start=literal(0))
 
 
-class InstrumentForm(FlaskForm):
+class InstrumentForm(PageForm):
     """新增标的; the code is generated."""
 
     name = StringField(

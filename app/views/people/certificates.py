@@ -16,7 +16,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Integer, Select, case, cast, exists, func, literal, select
 from wtforms import SelectField
 
@@ -28,7 +27,7 @@ from app.pki.authority import RENEWAL_DAYS
 from app.pki.canonical import one_line
 from app.pki.errors import SignatureRefused
 from app.security import certificates as signed
-from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, ROLES, SECURITY_ADMIN, codes_of
+from app.security.roles import ALL_ROLES, OFFICERS, REPRESENTATIVE, SECURITY_ADMIN
 from app.security.scope import scope_of
 from app.views.applications.form import PLEASE_CHOOSE, Required, choices_of
 from app.views.applications.texts import TextAreaField
@@ -36,7 +35,9 @@ from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-from app.views.page import carried_out, current_actor
+from app.views.page import PageForm, carried_out, current_actor
+from app.views.people import deeds
+from app.views.people.deeds import REASONS
 
 STATES = {
     "active": (_("Valid"), "green"),
@@ -45,14 +46,6 @@ STATES = {
     "ended": (_("Ended"), "grey"),
 }
 ASSURANCES = {"hard": _("USBKey"), "soft": _("Soft certificate")}
-REASONS = {
-    "unspecified": _("Without a reason given"),
-    "keyCompromise": _("USBKey lost or its key known to others"),
-    "affiliationChanged": _("The person has left or changed post"),
-    "superseded": _("Replaced by another certificate"),
-    "cessationOfOperation": _("The account is closed"),
-    "privilegeWithdrawn": _("The right to it was withdrawn"),
-}
 SHOWN_REASONS = REASONS | {"certificateHold": _("Suspended")}
 ACTS = {"suspend": _("Suspend"), "resume": _("Resume"), "revoke": _("Revoke")}
 POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("resume", "revoke")}
@@ -60,7 +53,7 @@ POSSIBLE = {"active": ("suspend", "revoke"), "suspended": ("resume", "revoke")}
 HOLDINGS = {
     "none": (_("No certificate"), "grey"),
     "sent": (_("Codes sent"), "blue"),
-    "asked": (_("Replacement to be confirmed"), "amber"),
+    "asked": (_("Asked for, to be confirmed"), "amber"),
     **STATES,
 }
 LONGEST_REMARK = 200
@@ -116,7 +109,7 @@ def _one(statement: Select[Any]) -> Any:
 _DAYS = cast(func.date_part("day", Certificate.not_after - func.now()), Integer)
 
 
-class ChangeForm(FlaskForm):
+class ChangeForm(PageForm):
     """What is to be done with a certificate, and why."""
 
     act = SelectField(_("Act"), [Required()], validate_choice=False)
@@ -145,6 +138,10 @@ class CertificateView(ListPage):
     grants = {
         ALL_ROLES: "list export renew",
         f"{REPRESENTATIVE} {OFFICERS} {SECURITY_ADMIN}": "manage",
+    }
+    signed_acts = {
+        name: deeds.signed_act(name, "manage")
+        for name in ("certificate.suspend", "certificate.resume", "certificate.revoke")
     }
     account_column = "account_id"
     columns = (
@@ -196,7 +193,7 @@ class CertificateView(ListPage):
         if scope == "all":
             return (
                 statement.where(columns["account_id"].is_(None))
-                if is_administrator()
+                if deeds.is_administrator()
                 else statement
             )
         if scope == "account":
@@ -221,12 +218,13 @@ class CertificateView(ListPage):
     def change(self, certificate_id: int) -> Any:
         """Suspend, resume or revoke a certificate; the reason is kept in the log."""
         row = db.session.get(Certificate, certificate_id) or abort(404)
-        certificates.require_keeper(row, current_actor(), is_administrator=is_administrator())
+        certificates.require_keeper(row, current_actor(), is_administrator=deeds.is_administrator())
         possible = POSSIBLE.get(row.state, ())
         form = ChangeForm()
         form.act.choices = choices_of({name: ACTS[name] for name in possible}, PLEASE_CHOOSE)
-        if form.validate_on_submit() and self._change(form, row, possible):
-            return redirect(back_url(url_for("CertificateView.list")))
+        changed = form.validate_on_submit() and self._change(form, row, possible)
+        if changed:
+            return changed
         return self.form_page(
             _("Change of a certificate"),
             form,
@@ -324,7 +322,8 @@ class CertificateView(ListPage):
         )
         return redirect(url_for("CertificateView.list"))
 
-    def _change(self, form: ChangeForm, row: Certificate, possible: tuple[str, ...]) -> bool:
+    def _change(self, form: ChangeForm, row: Certificate, possible: tuple[str, ...]) -> Any:
+        """Have the change signed; None where the form is wrong."""
         act, remark = form.act.data or "", (form.remark.data or "").strip()
         if act not in possible:
             form.act.errors = [gettext("Please choose")]
@@ -333,24 +332,23 @@ class CertificateView(ListPage):
                 gettext("Please give a remark of at most %(most)d characters", most=LONGEST_REMARK)
             ]
         if form.act.errors or form.remark.errors:
-            return False
-        reason = form.reason.data or ""
-        if not carried_out(form, lambda: _carry_out(act, row.id, reason, remark), "act"):
-            return False
-        flash(gettext("The certificate was changed"), "success")
-        return True
-
-
-def is_administrator() -> bool:
-    """Tell whether the member is one of the three administrators."""
-    return any(ROLES[code].is_administrator for code in codes_of(g.user))
+            return None
+        words = {"remark": remark} | ({"reason": form.reason.data or ""} if act == "revoke" else {})
+        back = back_url(url_for("CertificateView.list"))
+        return carried_out(
+            form,
+            lambda: deeds.begin(
+                f"certificate.{act}", deeds.Subject(row.member, row), back, **words
+            ),
+            "act",
+        )
 
 
 def _keeps(row: Any) -> bool:
     """Tell whether this row is the member's to act on; `certificates.require_keeper` decides."""
     if g.user.account_id is not None:
         return row.member_id != g.user.id
-    return (row.account_id is None) == is_administrator() and row.member_id != g.user.id
+    return (row.account_id is None) == deeds.is_administrator() and row.member_id != g.user.id
 
 
 def _own(certificate_id: int) -> Certificate:
@@ -375,13 +373,3 @@ def _decoded(name: str) -> bytes:
         return base64.b64decode(request.form.get(name, ""), validate=True)
     except (binascii.Error, ValueError):
         raise SignatureRefused("malformed") from None
-
-
-def _carry_out(act: str, certificate_id: int, reason: str, remark: str) -> None:
-    """Do it in the officer's name, at real time."""
-    actor, now = current_actor(), datetime.now(UTC)
-    if act == "revoke":
-        certificates.revoke(certificate_id, reason, actor, now=now, remark=remark)
-    else:
-        verb = certificates.suspend if act == "suspend" else certificates.resume
-        verb(certificate_id, actor, now=now, remark=remark)

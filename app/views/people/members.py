@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import wtforms
-from flask import abort, g
+from flask import abort, g, redirect
 from flask_appbuilder import expose, has_access
 from flask_appbuilder.security.decorators import permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import Select, select
 from wtforms import SelectField
 
@@ -21,7 +20,7 @@ from app.domain.regions import PROVINCES
 from app.domain.roles import scope_for
 from app.extensions import db, transaction
 from app.models import Account, Member
-from app.operations.people import members, officers
+from app.operations.people import letters, members, officers
 from app.operations.people.passwords import first_password
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -38,7 +37,8 @@ from app.views.applications.form import Required, choices_of
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.lists.listing import Column, Filter, RowAction
-from app.views.page import SignedAct, carried_out, current_actor
+from app.views.page import PageForm, SignedAct, carried_out, current_actor
+from app.views.people import deeds
 from app.views.people.people_list import (
     CERTIFICATE,
     LAST_SIGN_IN,
@@ -49,10 +49,8 @@ from app.views.people.people_list import (
     read_person,
 )
 
-LETTERS_SENT = _("The letters to %(name)s are on their way.")
 
-
-class MemberForm(FlaskForm):
+class MemberForm(PageForm):
     """A new officer, province or administrator."""
 
     # The form of a number (operations/people/officers.py) refuses more than the rule of texts does.
@@ -75,13 +73,13 @@ class MemberForm(FlaskForm):
     email, phone = email_field(), phone_field()
 
 
-class ContactForm(FlaskForm):
+class ContactForm(PageForm):
     """Where letters are sent."""
 
     email, phone = MemberForm.email, MemberForm.phone
 
 
-class ReasonForm(FlaskForm):
+class ReasonForm(PageForm):
     reason = TextAreaField(
         _("Reason for the application"),
         [Required()],
@@ -89,11 +87,11 @@ class ReasonForm(FlaskForm):
     )
 
 
-class RoleForm(FlaskForm):
+class RoleForm(PageForm):
     role = SelectField(_("Role"))
 
 
-def _set_role(values: Mapping[str, Any], actor: Actor) -> str:
+def _set_role(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Change a member's role.  Raises RuleError."""
     found = select(Member.id).where(Member.username == values["member"])
     members.set_roles(db.session.scalars(found).one(), values["roles"], actor)
@@ -120,7 +118,11 @@ class MemberView(PeopleList):
         SYSTEM_ADMIN: "add switch confirm",
         SECURITY_ADMIN: "edit certify",
     }
-    signed_acts = {"member.role": SignedAct(_("Change role"), "edit", _set_role, shown_roles)}
+    signed_acts = {
+        "member.role": SignedAct(_("Change role"), "edit", _set_role, shown_roles),
+        "certificate.ask": deeds.signed_act("certificate.ask", "certify"),
+        "certificate.confirm": deeds.signed_act("certificate.confirm", "confirm"),
+    }
     account_column = None  # For administrators only.
     columns = (
         Column("member_no", _("Member number"), "code"),
@@ -160,8 +162,8 @@ class MemberView(PeopleList):
         _("A reset password is shown once; the member has to change it at the next sign-in."),
         _("An administrator's role excludes every other role."),
         _(
-            "The system administrator registers, the security administrator has the codes sent; a"
-            " replacement is asked for by the one and confirmed by the other."
+            "The system administrator registers; every certificate is asked for by the security"
+            " administrator and confirmed by the system administrator, each with a signature."
         ),
         _(
             "Enterprises' people get their certificates by opening, operators' page and replacement."
@@ -200,8 +202,8 @@ class MemberView(PeopleList):
             if self.may("certify"):
                 yield from self._codes_and_replacement(row)
             if self.may("confirm") and row.certificate == "asked":
-                question = _("Confirm the replacement for %(name)s? New codes are sent.")
-                yield self.act(_("Confirm the replacement"), "confirm", row, question)
+                question = _("Confirm the certificate of %(name)s? The codes are sent.")
+                yield self.act(_("Confirm the certificate"), "confirm", row, question)
         if self.may("edit"):
             yield RowAction(_("Change role"), self.url("role", member_id=row.id))
             question = _("Reset the password of %(name)s? The sessions end.")
@@ -221,6 +223,13 @@ class MemberView(PeopleList):
         yield from self.certificate_actions(row)
         if row.had_certificate:
             yield RowAction(_("Ask for a replacement"), self.url("replace", member_id=row.id))
+
+    def first_certificate_action(self, row: Any) -> RowAction:
+        """安全管理员 asks, 系统管理员 confirms."""
+        question = _(
+            "Ask for a certificate of %(name)s? The system administrator has to confirm it."
+        )
+        return self.act(_("Ask for a certificate"), "send_codes", row, question)
 
     @expose("/new", methods=["GET", "POST"])
     @has_access
@@ -273,24 +282,26 @@ class MemberView(PeopleList):
     def invite(self, member_id: int) -> Any:
         """Send a new first-sign-in link."""
         return self.carry_out(
-            lambda: officers.invite(member_id, current_actor(), now=clock.now()), LETTERS_SENT
+            lambda: officers.invite(member_id, current_actor(), now=clock.now()),
+            _("The letters to %(name)s are on their way."),
         )
 
     @expose("/<int:member_id>/send-codes", methods=["POST"])
     @has_access
     @permission_name("certify")
     def send_codes(self, member_id: int) -> Any:
-        """Send the codes of a first certificate."""
-        return self.carry_out(lambda: officers.send_codes(member_id, current_actor()), LETTERS_SENT)
+        """Ask for the codes of a first certificate."""
+        member = _officer(member_id)
+        if letters.has_had_certificate(member.id):
+            return redirect(self.url("replace", member_id=member.id))
+        return self.deed("certificate.ask", member.id)
 
     @expose("/<int:member_id>/confirm", methods=["POST"])
     @has_access
     @permission_name("confirm")
     def confirm(self, member_id: int) -> Any:
-        """Confirm the replacement that another administrator asked for."""
-        return self.carry_out(
-            lambda: officers.confirm_replacement(member_id, current_actor()), LETTERS_SENT
-        )
+        """Confirm the certificate that another administrator asked for."""
+        return self.deed("certificate.confirm", _officer(member_id).id)
 
     @expose("/<int:member_id>/replace", methods=["GET", "POST"])
     @has_access
@@ -299,12 +310,15 @@ class MemberView(PeopleList):
         """Ask for the replacement of a lost certificate."""
         member, form = _officer(member_id), ReasonForm()
         reason = (form.reason.data or "").strip()
-        if form.validate_on_submit() and carried_out(
+        asked = form.validate_on_submit() and carried_out(
             form,
-            lambda: officers.ask_replacement(member_id, current_actor(), reason=reason),
+            lambda: deeds.begin(
+                "certificate.ask", deeds.Subject(member), self.back(), reason=reason
+            ),
             "reason",
-        ):
-            return self.done(gettext("The replacement waits for the system administrator."))
+        )
+        if asked:
+            return asked
         title = gettext("Ask for a replacement")
         return self.form_about(title, form, _facts(member), help=self.help[-2:])
 

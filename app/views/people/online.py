@@ -16,6 +16,7 @@ from app.extensions import transaction
 from app.models import KnownDevice, LoginSession, Member
 from app.operations.people.members import unlock
 from app.operations.people.sessions import force_out, forget_device
+from app.operations.records import clock
 from app.security import devices, lockout, sessions
 from app.security.manager import current_login
 from app.security.roles import SECURITY_ADMIN
@@ -76,8 +77,8 @@ class OnlineView(ListPage):
                 Member.username.label("member_no"),
                 Member.first_name.label("name"),
                 LoginSession.ip,
-                LoginSession.created_at,
-                LoginSession.seen_at,
+                clock.shown(LoginSession.created_at).label("created_at"),
+                clock.shown(LoginSession.seen_at).label("seen_at"),
                 LoginSession.method,
                 LoginSession.user_agent,
             )
@@ -166,7 +167,7 @@ class LockView(ListPage):
             found.c.member_no,
             Member.first_name.label("name"),
             found.c.failures,
-            found.c.last_at,
+            clock.shown(found.c.last_at).label("last_at"),
             found.c.state,
         ).outerjoin(Member, Member.username == found.c.member_no)
 
@@ -227,8 +228,8 @@ class DeviceView(ListPage):
                 Member.username.label("member_no"),
                 Member.first_name.label("name"),
                 KnownDevice.ip,
-                KnownDevice.created_at,
-                KnownDevice.seen_at,
+                clock.shown(KnownDevice.created_at).label("created_at"),
+                clock.shown(KnownDevice.seen_at).label("seen_at"),
                 KnownDevice.user_agent,
             )
             .join(KnownDevice.member)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from flask import flash, redirect
+from flask import abort, flash, redirect
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
@@ -14,14 +14,16 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
 
 from app.domain.errors import NotFound, RuleError
-from app.extensions import transaction
+from app.extensions import db, transaction
 from app.models import LoginSession, Member
 from app.operations.accounts import operators
+from app.operations.records import clock
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.listing import ListPage, RowAction, back_url
 from app.views.page import current_actor
+from app.views.people import deeds
 from app.views.people.certificates import HOLDINGS, change_action, holding
 
 STATE = Column(
@@ -76,7 +78,9 @@ class PeopleList(ListPage):
             .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
             .where(assoc_user_role.c.user_id == Member.id)
         )
-        last = select(func.max(LoginSession.created_at)).where(LoginSession.member_id == Member.id)
+        last = select(clock.shown(func.max(LoginSession.created_at))).where(
+            LoginSession.member_id == Member.id
+        )
         return select(
             Member.id,
             Member.account_id,
@@ -104,11 +108,15 @@ class PeopleList(ListPage):
     def certificate_actions(self, row: Any) -> Iterable[RowAction]:
         """Sending codes for a first certificate, and changing the current one."""
         if row.is_active and not row.had_certificate:
-            label = _("Send codes") if row.certificate == "none" else _("Send codes again")
-            question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
-            yield self.act(label, "send_codes", row, question)
+            yield self.first_certificate_action(row)
         if row.certificate_id:
             yield change_action(row)
+
+    def first_certificate_action(self, row: Any) -> RowAction:
+        """The step towards a first certificate that is the representative's or 安全管理员's."""
+        label = _("Send codes") if row.certificate == "none" else _("Send codes again")
+        question = _("Send %(name)s the codes of a certificate? Those sent before lapse.")
+        return self.act(label, "send_codes", row, question)
 
     def switch_action(self, row: Any) -> RowAction:
         if row.is_active:
@@ -143,6 +151,17 @@ class PeopleList(ListPage):
         else:
             flash(str(done) % {"name": name}, "success")
         return redirect(self.back())
+
+    def deed(self, name: str, member_id: int, **words: str) -> Any:
+        """Have an act on a person's certificate signed, or flash its refusal."""
+        member = db.session.get(Member, member_id) or abort(404)
+        try:
+            return deeds.begin(name, deeds.Subject(member), self.back(), **words)
+        except NotFound:
+            raise
+        except RuleError as error:
+            flash(str(error), "danger")
+            return redirect(self.back())
 
     def form_about(self, title: str, form: Any, facts: list[Any], **more: Any) -> Any:
         return self.form_page(title, form, crumb=title, facts=facts, cancel_url=self.back(), **more)

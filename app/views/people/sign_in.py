@@ -34,7 +34,7 @@ from app.operations.records import log
 from app.operations.records.actor import Actor
 from app.operations.records.sign_in_notice import tell_of_new_address
 from app.pki.errors import PkiError
-from app.security import captcha, certificates, devices, lockout, sign_in
+from app.security import captcha, certificates, devices, lockout, lost_forms, sign_in
 from app.security.gate import safe_next
 from app.security.manager import current_login
 from app.security.roles import ALL_ROLES
@@ -72,6 +72,7 @@ class SignInView(Page):
     title = _("Sign-in and password")
     guide = {"enterprise": "四密码修改"}
     grants = {ALL_ROLES: "change_password"}
+    keeps_input = False  # Passwords.
 
     @expose("/login/", methods=["GET", "POST"])
     def login(self) -> object:
@@ -84,7 +85,7 @@ class SignInView(Page):
             if form.validate() and not error:
                 error = self._first_step(form)
                 if not error:
-                    return redirect(_next_page(request.form.get("next")))
+                    return redirect(_next_page())
         return self._show(form, error)
 
     @expose("/login/certificate", methods=["GET", "POST"])
@@ -176,11 +177,11 @@ class SignInView(Page):
                 **_lock_parameters(),
             )
         session.clear()  # Against session fixation.
+        session["next"] = safe_next(request.form.get("next"))
         if entered.token:
             _open_session(entered)
         else:
             session["challenge"] = entered.challenge
-            session["next"] = safe_next(request.form.get("next"))
         return ""
 
     def _second_step(self) -> object:
@@ -197,8 +198,9 @@ class SignInView(Page):
             abort(400)
         except (PkiError, NotAllowed) as refused:
             return _back_to_sign_in(certificates.reason_of(refused))
+        session["next"] = target
         _open_session(entered)
-        return redirect(_next_page(target))
+        return redirect(_next_page())
 
     def _show(self, form: SignInForm, error: str) -> object:
         form.password.data = None
@@ -222,19 +224,21 @@ class SignInView(Page):
 def _open_session(entered: sign_in.SignInResult) -> None:
     """Let the browser have session and device; a renewed certificate ends the one before it."""
     session["token"] = entered.token
+    session["csrf_token"] = lost_forms.token_seed(entered.member.id)
     after_this_request(lambda response: devices.set_cookie(response, entered.device))
     with transaction():
         actor = Actor.of(entered.member, request.remote_addr or "")
         if entered.certificate_id is not None:
             note_use(entered.certificate_id, actor, now=datetime.now(UTC))
         tell_of_new_address(entered.member.id, actor.ip, now=datetime.now(UTC))
+    session["next"] = lost_forms.address_after_sign_in(entered.member) or session.get("next")
 
 
-def _next_page(target: str | None) -> str:
-    """Return the address after the right password: the second step, or the target."""
+def _next_page() -> str:
+    """Return the address after the right password: the second step, or where the member was going."""
     if "challenge" in session:
         return url_for("SignInView.certificate")
-    return safe_next(target) or url_for("HomeView.index")
+    return safe_next(session.pop("next", "")) or url_for("HomeView.index")
 
 
 def _back_to_sign_in(reason: object) -> object:

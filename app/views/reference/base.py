@@ -14,7 +14,6 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from flask_wtf import FlaskForm
 from sqlalchemy import ColumnElement, Select, case, select
 from sqlalchemy.orm import aliased
 from wtforms import HiddenField
@@ -36,7 +35,7 @@ from app.views.lists.listing import (
     back_url,
     in_bulk,
 )
-from app.views.page import current_actor
+from app.views.page import PageForm, current_actor
 from app.views.reference.fields import column_of, field_of
 
 __all__ = ["ReferenceView", "SQLAInterface"]
@@ -128,15 +127,15 @@ class ReferenceView(ListPage, ModelView):
 
     def _init_forms(self) -> None:
         """Build the two forms; searching is done by the list page."""
-        self.search_form = FlaskForm
+        self.search_form = PageForm
         self.add_form = self._form(self.add_columns or (), self.add_form_extra_fields)
         version = {"version": HiddenField()}
         more = version | (self.edit_form_extra_fields or {})
         self.edit_form = self._form(self.edit_columns or (), more)
 
-    def _form(self, names: Iterable[str], more: Mapping[str, Any] | None) -> type[FlaskForm]:
+    def _form(self, names: Iterable[str], more: Mapping[str, Any] | None) -> type[PageForm]:
         fields = {name: field_of(self, name) for name in names}
-        return type(f"{type(self).__name__}Form", (FlaskForm,), fields | dict(more or {}))
+        return type(f"{type(self).__name__}Form", (PageForm,), fields | dict(more or {}))
 
     # The list ---------------------------------------------------------------------------------
 

@@ -180,7 +180,7 @@ class TradingToRegistryView(_StartedByExchange):
 STATES = {True: (_("On"), "green"), False: (_("Off"), "grey")}
 
 
-def _allow(values: Mapping[str, Any], actor: Actor) -> str:
+def _allow(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
     """Switch the transfer permission of the actor's enterprise.  Raises RuleError."""
     is_on = values["is_allowed"] == "true"
     accounts.allow_exchange_transfer(actor.account_id or 0, actor, allowed=is_on, now=clock.now())

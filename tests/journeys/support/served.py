@@ -20,7 +20,7 @@ import config
 from app import embedded, installation
 from app.extensions import db
 from app.installation import demo, demo_keys
-from app.pki.ceremony import establish
+from app.pki.ceremony import establish, make_bootstrap
 from app.pki.signer import wait_until_ready
 from app.security import captcha
 from app.web import create_app
@@ -141,6 +141,7 @@ def signing(folder: Path) -> Iterator[None]:
     """Run an authority and its signing process."""
     # In files: a test of this process may have set up the driver of tokens in its own way.
     establish(folder, "only for journeys", now=datetime.now(UTC), prefix="试验")
+    make_bootstrap(folder)
     command = [sys.executable, "-m", "app.pki.signer", str(folder)]
     with (folder / "signer.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=config.ROOT, stderr=log)

@@ -26,7 +26,7 @@ from app.models import (
 from app.operations.accounts import openings
 from app.operations.applications import engine
 from app.operations.imports import opening_import
-from app.operations.people import certificates, members, passwords
+from app.operations.people import members, passwords
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.security import sign_in
@@ -41,7 +41,7 @@ from tests.openings import (
     table,
     write_letters,
 )
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, fetch, signing
 
 __all__ = ["authority_folder", "signing"]
 
@@ -301,10 +301,7 @@ def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, sign
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
     first = letters_of(opened()[0].member_no)
-    with transaction():
-        held = certificates.enrol(
-            first.reference, first.code, csr(), Actor(None, "", ""), now=datetime.now(UTC)
-        )
+    held = fetch(first.reference, first.code)
     if has_password:
         with transaction():
             person = openings.redeem(first.token, ip="", now=datetime.now(UTC))
@@ -318,6 +315,16 @@ def test_who_had_a_certificate_gets_no_other_by_the_opening(maker, checker, sign
     mail = db.session.query(OutboxMessage).order_by(OutboxMessage.id.desc()).first()
     assert re.search(r"#([\w-]{43})", mail.body)[1] != first.token
     assert db.session.query(CertificateEnrolment).count() == 1
+
+
+def test_what_an_officer_submitted_who_was_disabled_meanwhile_is_sent_back(maker, checker):
+    ids = imported([enterprise(1)], maker)
+    with transaction():
+        members.disable(maker.id, Actor.of(checker))
+    ((_case, refused),) = confirm(ids, checker).refused
+    assert (refused.code, opened()) == ("submitter_disabled", [])
+    with transaction():
+        assert engine.send_back(ids, Actor.of(checker), now=clock.now(), comment="重新录入").done
 
 
 def test_a_link_ends_where_a_password_was_given_meanwhile(maker, checker):

@@ -13,6 +13,7 @@ from app.extensions import db, transaction
 from app.models import Application, Attachment, OperationLog, UnfinishedForm
 from app.operations.applications import attachments, desk, engine, unsubmitted
 from app.operations.applications.desk import FormOutcome, SentForm
+from app.operations.people import unfinished
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests import factories, files
@@ -177,12 +178,12 @@ def test_drafts_are_limited_and_deleting_one_makes_room(limits, actor, cea):
 
 
 def test_typed_forms_are_kept_up_to_a_number_and_the_oldest_go(app, actor, monkeypatch):
-    monkeypatch.setattr(unsubmitted, "MOST_FORMS", 3)
+    monkeypatch.setattr(unfinished, "MOST", 3)
     other = Actor.of(factories.member("registry_maker"))
     for key in ("a", "b", "c", "d"):
         with transaction():
-            desk.keep_typed([("reason", key)], key, actor)
-            desk.keep_typed([("reason", key)], "other", other)
+            unfinished.keep(actor.member_id, key, [("reason", key)])
+            unfinished.keep(other.member_id, "other", [("reason", key)])
     kept = db.session.execute(select(UnfinishedForm.member_id, UnfinishedForm.request_key)).all()
     assert sorted(kept) == sorted(
         [*((actor.member_id, key) for key in "bcd"), (other.member_id, "other")]
@@ -216,7 +217,7 @@ def test_files_of_a_form_that_nobody_saved_are_deleted_after_two_days(actor, pla
 def test_a_form_that_is_still_stored_keeps_its_files(actor, plant):
     keep(actor, plant.id, "form-1", pdf())
     with transaction():
-        desk.keep_typed([("reason", "碳中和")], "form-1", actor)
+        unfinished.keep(actor.member_id, "form-1", [("reason", "碳中和")])
     assert sweep(days=3) == 0
     with transaction():
         db.session.execute(text("UPDATE unfinished_form SET kept_at = now() - interval '25 hours'"))
@@ -238,4 +239,4 @@ def test_a_large_heap_goes_in_pieces(app, actor, plant, monkeypatch):
     with transaction():
         clock.set_to(clock.now() + timedelta(days=3), actor)
     result = app.test_cli_runner().invoke(args=["sweep-files"])
-    assert (result.exit_code, result.output, count()) == (0, "deleted 3\n", 0)
+    assert (result.exit_code, result.output, count()) == (0, "已删除 3 个文件\n", 0)

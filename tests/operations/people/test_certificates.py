@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -29,7 +31,7 @@ from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
 from tests.factories import member
 from tests.security.certified import Holder, content_of, make_authority
-from tests.signing import authority_folder, csr, key_of, signing
+from tests.signing import authority_folder, csr, key_of, signing, vouchers_of
 
 __all__ = ["authority_folder", "signing"]
 
@@ -55,7 +57,9 @@ def codes(signing, operator, officer):
 
 def opened(person, officer, now=NOW, **more):
     with transaction():
-        return certificates.open_enrolment(person.id, officer, now=now, **more)
+        made = certificates.open_enrolment(person.id, officer, now=now, **more)
+    vouchers_of(Path(current_app.config["CA_FOLDER"])).vouch(made.reference, made.code)
+    return made
 
 
 def enrolled(codes, now=NOW, key=None, request=None):
@@ -529,20 +533,43 @@ def test_the_list_follows_what_happens(codes, officer):
         certificates.latest_crl()
     assert certificates.is_crl_due(NOW)
     made = enrolled(codes)
-    assert publish().number == 1
+    first = publish().number
     assert not certificates.is_crl_due(NOW + timedelta(hours=5))
     assert certificates.is_crl_due(NOW + timedelta(hours=6))
     with transaction():
         certificates.suspend(made.id, officer, now=NOW)
     assert certificates.is_crl_due(NOW)
-    (line,) = x509.load_der_x509_crl(publish().der)
-    assert line.serial_number == made.serial_number
+    assert listed(publish()) == {made.serial}
     assert not certificates.is_crl_due(NOW)
     with transaction():
         certificates.resume(made.id, officer, now=NOW)
     assert certificates.is_crl_due(NOW)
-    assert len(x509.load_der_x509_crl(publish().der)) == 0
-    assert certificates.latest_crl().number == 3
+    assert listed(publish()) == set()
+    assert certificates.latest_crl().number == first + 2
+
+
+def listed(row: RevocationList) -> set[str]:
+    """Return what a list holds of this registry's; the process knows other tests', too."""
+    told = {f"{line.serial_number:x}" for line in x509.load_der_x509_crl(row.der)}
+    return told & set(db.session.scalars(select(Certificate.serial)))
+
+
+def test_what_the_signing_process_has_ended_is_revoked_here_too(codes, operator, officer, checker):
+    """It made a replacement, and the transaction failed afterwards."""
+    made = enrolled(codes)
+    again = opened(operator, officer, confirmed_by=checker)
+    certificates.the_signer().issue(again.reference, again.code, csr())
+    assert listed(publish()) == {made.serial}
+    db.session.expire_all()
+    assert (made.state, made.reason) == ("revoked", "superseded")
+    assert not certificates.is_crl_due(NOW)
+
+
+def test_numbers_of_lists_go_on_where_the_table_was_restored(signing, tables):
+    first = publish().number
+    db.session.remove()
+    tables.empty()
+    assert publish().number == first + 1
 
 
 def test_another_authority_makes_a_list_of_its_own_at_once(codes, monkeypatch):
@@ -557,7 +584,7 @@ def test_another_authority_makes_a_list_of_its_own_at_once(codes, monkeypatch):
 
 def test_lists_made_at_once_are_numbered_one_after_the_other(signing, together):
     ended = together(*[lambda: publish().number] * 6)
-    assert sorted(ended) == [1, 2, 3, 4, 5, 6]
+    assert sorted(ended) == list(range(min(ended), min(ended) + 6))
 
 
 def test_a_list_is_never_changed(signing, cluster):
@@ -567,13 +594,13 @@ def test_a_list_is_never_changed(signing, cluster):
 
 def test_a_signature_is_kept_with_the_list_of_the_day(codes):
     made = enrolled(codes)
-    publish()
+    number = publish().number
     with transaction():
         row = certificates.keep_signature(made, b"{}", b"cms", purpose="submit", signed_at=NOW)
-    assert (row.crl_number, row.certificate_id) == (1, made.id)
+    assert (row.crl_number, row.certificate_id) == (number, made.id)
     publish(NOW + timedelta(hours=6))
     db.session.refresh(row)
-    assert row.crl_number == 1
+    assert row.crl_number == number
 
 
 def test_a_signature_before_any_list_is_refused(codes):

@@ -16,7 +16,7 @@ from app.models import LoginRecord, OperationLog
 from app.operations.records import clock, log, log_head
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki import ceremony
-from app.pki.errors import SignerAbsent
+from app.pki.errors import SignerAbsent, SignerFailed
 from app.pki.signer import wait_until_ready
 from app.security import sign_in
 from tests.factories import member
@@ -294,7 +294,16 @@ def test_the_registrys_seal_key_signs_heads_through_its_process(logs, tmp_path, 
     try:
         wait_until_ready(authority)
         sign, public = log_head.seal_key(authority)
-        path = log_head.write(tmp_path / "heads", sign, now=clock.now())
+        with pytest.raises(SignerFailed):  # It seals no head that leaves its journal out.
+            log_head.write(tmp_path / "heads", sign, now=clock.now())
+        told = log_head.journal_of(authority)
+        path = log_head.write(tmp_path / "heads", sign, now=clock.now(), journal=told)
+        compare = [sys.executable, "-m", "app.pki.journal", authority, path.parent]
+        assert subprocess.run(compare, check=False, capture_output=True).returncode == 0
+        lines = (authority / "journal").read_bytes().splitlines(keepends=True)
+        (authority / "journal").write_bytes(b"".join(lines[: told["entries"] - 1]))
+        cut = subprocess.run(compare, check=False, capture_output=True, text=True)
+        assert path.name in cut.stderr
     finally:
         process.terminate()
         process.wait(60)

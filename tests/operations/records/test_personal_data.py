@@ -98,6 +98,11 @@ def test_reading_in_clear_is_recorded_without_the_values(detail):
 
 
 def test_every_encrypted_column_has_a_mask():
-    columns = [column.name for _table, column in personal_data.encrypted_columns()]
+    columns = [
+        column.name
+        for table, column in personal_data.encrypted_columns()
+        if table.name
+        != "unfinished_form"  # A whole form, which is shown to whoever typed it alone.
+    ]
     assert columns
     assert [name for name in columns if mask_of(name) is None] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, text
@@ -27,7 +26,8 @@ from app.operations.records.actor import Actor
 from app.security.roles import codes_of
 from tests.factories import account, draft, member, quantity, submitted, venue
 from tests.openings import letters_of
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, signing
+from tests.signing import fetch as signed_for
 
 __all__ = ["authority_folder", "signing"]
 
@@ -225,14 +225,7 @@ def test_codes_lead_to_a_certificate_and_can_be_sent_again_before(operator, sign
 
 
 def fetch(letters):
-    with transaction():
-        return certificates.enrol(
-            letters.reference,
-            letters.code,
-            csr(),
-            Actor(None, "", ""),
-            now=datetime.now(UTC),
-        )
+    return signed_for(letters.reference, letters.code)
 
 
 def test_who_has_a_password_gets_the_codes_alone(plant, operator, sign_in, signing):

@@ -169,7 +169,9 @@ def test_the_permission_sheet_as_a_file_says_the_same(new_browser, app, count):
     edit = next(row for row in rows if row[1] == "系统参数" and row[2] == "修改")
     ticks = [title for title, cell in zip(titles, edit[3:], strict=True) if cell]
     assert ticks == ["系统管理员"]
-    exported = (OperationLog.action == "list.export") & (OperationLog.subject == "permissions")
+    exported = (OperationLog.action == "list.export") & (
+        OperationLog.subject == "PermissionSheetView"
+    )
     assert count(OperationLog, exported) == 1
 
 

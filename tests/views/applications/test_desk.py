@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from html import unescape
 from typing import Any
@@ -66,6 +67,11 @@ def the_only() -> Application:
 
 def content(application: Application) -> tuple[int, str]:
     return sum(line.quantity for line in application.lines), application.reason
+
+
+def files_of(application: Application) -> list[str]:
+    names = select(Attachment.name).where(Attachment.application_id == application.id)
+    return list(db.session.scalars(names))
 
 
 def done_to(application: Application) -> list[str]:
@@ -397,6 +403,39 @@ def test_a_picked_form_can_be_reloaded(browser, operator, cea):
 
     assert browser.post(answer.location, data=form(cea, 100, request_key=KEY)).status_code == 302
     assert content(the_only()) == (100, "碳中和")
+
+
+def test_files_chosen_before_a_picking_are_kept(browser, operator, cea):
+    typed = form(cea, 100, button="pick", picked=str(cea.id), request_key=KEY)
+    typed["attachments"] = [(io.BytesIO(pdf()), "决议.pdf"), (io.BytesIO(b"MZ"), "程序.exe")]
+    answer = browser.post(NEW, data=typed, content_type="multipart/form-data")
+    page = browser.get(answer.location)
+    assert "决议.pdf" in page.text
+    assert "程序.exe：仅接受" in text(page)
+    browser.post(answer.location, data=form(cea, 100, request_key=KEY))
+    assert files_of(the_only()) == ["决议.pdf"]
+
+
+def test_of_several_files_the_good_ones_outlive_a_refusal(browser, operator, cea):
+    typed = form(cea, 100, request_key=KEY)
+    typed["attachments"] = [(io.BytesIO(b"MZ"), "程序.exe"), (io.BytesIO(pdf()), "决议.pdf")]
+    with nothing_moves():
+        answer = browser.post(NEW, data=typed, content_type="multipart/form-data")
+    assert answer.status_code == 400
+    assert "程序.exe：仅接受" in text(answer)
+    browser.post(NEW, data=form(cea, 100, request_key=KEY))
+    assert files_of(the_only()) == ["决议.pdf"]
+
+
+@pytest.mark.parametrize("tonnes", [100, 9000], ids=["a form in order", "a refused form"])
+def test_too_many_files_are_said_on_the_form(browser, operator, cea, tonnes):
+    for count in (15, 15):
+        typed = form(cea, tonnes, reason="", request_key=KEY)
+        typed["attachments"] = [(io.BytesIO(pdf(f"{n}")), f"{n}.pdf") for n in range(count)]
+        answer = browser.post(NEW, data=typed, content_type="multipart/form-data")
+    assert answer.status_code == 400
+    assert "最多" in text(answer)
+    assert value(answer, "lines-0-quantity") == str(tonnes)
 
 
 def test_stored_form_data_are_private(browser, sign_in, colleague, cea):

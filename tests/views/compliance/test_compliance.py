@@ -170,6 +170,45 @@ def test_a_surrender_is_submitted(sign_in, operator, notice, cea25, plant):
     assert "待审核" in " ".join(row)
 
 
+def test_a_deadline_that_passed_while_the_form_was_open_is_said(
+    sign_in, plant, operator, maker, cea25
+):
+    deadline = factories.at("11:00", day=20)
+    notice = issue(plant, [cea25], 600, by=maker, deadline=deadline)
+    number = db.session.get_one(Notice, notice).number
+    browser, place = sign_in(operator), f"/surrenders/new?notice={notice}"
+    assert "已过" not in browser.get(place).text
+    with transaction():
+        clock.set_to(factories.at("11:02", day=20), Actor.of(maker))
+
+    with factories.nothing_moves():
+        page = send(browser, notice, cea25, "600")
+    assert page.status_code == 400
+    words = bare(page)
+    assert (
+        f"履约通知书 {number} 的履约截止时间 2026-11-20 11:00:00 已过（现在 2026-11-20 11:02"
+        in words
+    )
+    assert "请核对内容后再次提交" in words
+    assert 'value="600"' in page.text
+    known = re.search(r'name="overdue"[^>]*value="([^"]*)"', page.text)[1]
+    assert known == "1"
+
+    done = send(browser, notice, cea25, "600", overdue=known)
+    assert done.status_code == 302
+    assert figures(notice) == (0, 600)
+    assert "本次提交晚于履约截止时间 2026-11-20 11:00:00" in bare(browser.get(done.location))
+
+
+def test_a_form_opened_after_the_deadline_says_so_at_once(sign_in, plant, operator, maker, cea25):
+    notice = issue(plant, [cea25], 600, by=maker, deadline=factories.at("09:00", day=20))
+    browser = sign_in(operator)
+    page = browser.get(f"/surrenders/new?notice={notice}")
+    assert "2026-11-20 09:00:00 已过" in bare(page)
+    known = re.search(r'name="overdue"[^>]*value="([^"]*)"', page.text)[1]
+    assert send(browser, notice, cea25, "600", overdue=known).location.endswith("/done")
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

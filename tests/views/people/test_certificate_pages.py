@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from sqlalchemy import select
 
@@ -17,11 +15,10 @@ from app.models import (
     OperationLog,
     OutboxMessage,
 )
-from app.operations.people import certificates
-from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, member
 from tests.openings import confirm, read_letters
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, fetch, signing
+from tests.signing import certified as signed_for
 
 __all__ = ["authority_folder", "signing"]
 
@@ -30,7 +27,6 @@ LIST = "/certificates/"
 
 def certified(person: Member, *, reachable: bool = True) -> Certificate:
     """Give a member a certificate, and the account's representative mail and phone."""
-    now = datetime.now(UTC)
     with transaction():
         if reachable and person.account_id:
             db.session.add(
@@ -41,10 +37,7 @@ def certified(person: Member, *, reachable: bool = True) -> Certificate:
                     representative_email="rep1@plant.example",
                 )
             )
-        codes = certificates.open_enrolment(person.id, SYSTEM, now=now)
-    with transaction():
-        nobody = Actor(None, "", "")
-        return certificates.enrol(codes.reference, codes.code, csr(), nobody, now=now)
+    return signed_for(person)
 
 
 @pytest.fixture
@@ -152,10 +145,7 @@ def test_two_officers_send_a_replacement_on_two_ways(ours, sign_in, maker, check
     assert letters.reference not in sent["sms"].body
     enrolment = db.session.query(CertificateEnrolment).filter_by(state="open").one()
     assert (enrolment.opened_by, enrolment.confirmed_by) == (maker.id, checker.id)
-    with transaction():
-        certificates.enrol(
-            letters.reference, letters.code, csr(), Actor(None, "", ""), now=datetime.now(UTC)
-        )
+    fetch(letters.reference, letters.code)
     assert state_of(ours) == ("revoked", "superseded")
 
 

@@ -18,7 +18,7 @@ from app.operations.people import certificates, passwords
 from app.operations.records.actor import SYSTEM
 from tests.factories import account, member
 from tests.openings import Letters, confirm, enterprise, imported, letters_of, write_letters
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, csr, signing, vouchers_of
 
 __all__ = ["authority_folder", "signing"]
 
@@ -34,6 +34,12 @@ def letters(app) -> Letters:
     confirm(imported([enterprise(1)], maker), checker)
     write_letters()
     return letters_of(NUMBER)
+
+
+@pytest.fixture
+def vouched(letters, signing) -> None:
+    """Others have signed for the certificate that the letters lead to."""
+    vouchers_of(signing).vouch(letters.reference, letters.code)
 
 
 @pytest.fixture
@@ -127,7 +133,7 @@ def test_a_password_alone_does_not_sign_in(letters, visitor, app, monkeypatch):
 # 申领证书
 
 
-def test_two_codes_give_one_certificate(letters, visitor, signing):
+def test_two_codes_give_one_certificate(letters, visitor, vouched):
     begun = visitor.post(BEGIN, data=asked(letters))
     assert begun.json["payload"] == {
         "schema": "enrolment/1",
@@ -143,7 +149,7 @@ def test_two_codes_give_one_certificate(letters, visitor, signing):
     assert count(Certificate) == 1
 
 
-def test_whatever_is_wrong_reads_the_same(letters, visitor, signing, monkeypatch):
+def test_whatever_is_wrong_reads_the_same(letters, visitor, vouched, monkeypatch):
     def message(**changed: str) -> str:
         answer = visitor.post(BEGIN, data=asked(letters, **changed))
         assert sorted(answer.json) == ["code", "error"]
@@ -164,14 +170,14 @@ def test_whatever_is_wrong_reads_the_same(letters, visitor, signing, monkeypatch
     assert len(found) == 1
 
 
-def test_five_wrong_tries_lock_the_right_code_out(letters, visitor, signing):
+def test_five_wrong_tries_lock_the_right_code_out(letters, visitor, vouched):
     for _ in range(5):
         visitor.post(BEGIN, data=asked(letters, code="2222222222"))
     assert "error" in visitor.post(ISSUE, data=asked(letters, csr=pem())).json
     assert db.session.query(CertificateEnrolment).one().state == "locked"
 
 
-def test_codes_lapse(letters, visitor, signing, monkeypatch):
+def test_codes_lapse(letters, visitor, vouched, monkeypatch):
     with transaction():
         person = db.session.query(Member).filter_by(username=NUMBER).one()
         now = datetime.now(UTC) - timedelta(days=15)
@@ -185,13 +191,13 @@ def test_codes_lapse(letters, visitor, signing, monkeypatch):
 @pytest.mark.parametrize(
     "bad", ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\n", "\x00", "长" * 9000]
 )
-def test_a_bad_request_for_a_certificate_costs_no_codes(letters, visitor, signing, bad):
+def test_a_bad_request_for_a_certificate_costs_no_codes(letters, visitor, vouched, bad):
     answer = visitor.post(ISSUE, data=asked(letters, csr=bad))
     assert "error" in answer.json
     assert "error" not in visitor.post(ISSUE, data=asked(letters, csr=pem())).json
 
 
-def test_many_at_once_get_one_certificate(app, letters, signing):
+def test_many_at_once_get_one_certificate(app, letters, vouched):
     def apply(_n: int) -> bool:
         with app.app_context():
             browser = app.test_client()
@@ -224,7 +230,7 @@ def test_right_codes_do_not_count_against_the_address(letters, visitor, app, mon
         assert "error" not in visitor.post(BEGIN, data=asked(letters)).json
 
 
-def test_nothing_secret_reaches_the_program_s_log(letters, visitor, signing, caplog):
+def test_nothing_secret_reaches_the_program_s_log(letters, visitor, vouched, caplog):
     caplog.set_level(logging.DEBUG)
     visitor.post(LINK, data=chosen(letters))
     visitor.post(BEGIN, data=asked(letters, code="2222222222"))
@@ -239,7 +245,7 @@ def test_a_stranger_s_form_needs_its_token(client, letters):
         assert client.post(address, data=asked(letters)).status_code == 400
 
 
-def test_a_disabled_member_gets_nothing(letters, visitor, signing):
+def test_a_disabled_member_gets_nothing(letters, visitor, vouched):
     with transaction():
         db.session.query(Member).filter_by(username=NUMBER).update({"active": False})
     assert visitor.post(LINK, data=chosen(letters)).status_code == 422

@@ -23,7 +23,7 @@ from app.operations.people import certificates, passwords
 from app.operations.records.actor import SYSTEM, Actor
 from app.security import lockout
 from tests.factories import PASSWORD, member
-from tests.signing import authority_folder, csr, signing
+from tests.signing import authority_folder, certified, signing
 
 __all__ = ["authority_folder", "signing"]
 
@@ -48,9 +48,7 @@ def prepare(person: Member, browser) -> None:
     now = datetime.now(UTC)
     with transaction():
         person.email, person.phone = f"{person.username}@example.cn", "13800138000"
-        codes = certificates.open_enrolment(person.id, SYSTEM, now=now)
-    with transaction():
-        certificates.enrol(codes.reference, codes.code, csr(), Actor(None, "", ""), now=now)
+    certified(person)
     with transaction():
         certificates.open_enrolment(person.id, SYSTEM, now=now, confirmed_by=Actor.of(person))
     lockout.take_a_guess(person.username, lockout.Source("192.0.2.1"))

@@ -10,13 +10,12 @@ from html import unescape
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Certificate, Member
-from app.operations.people import certificates
-from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import account, member
 from tests.security.certified import Holder, coded, content_of
 from tests.signing import authority_folder, csr, signing
+from tests.signing import certified as signed_for
 
 __all__ = ["authority_folder", "signing"]
 
@@ -27,12 +26,7 @@ def person(app) -> Member:
 
 
 def certified(person: Member, key: ec.EllipticCurvePrivateKey) -> Certificate:
-    now = datetime.now(UTC)
-    with transaction():
-        codes = certificates.open_enrolment(person.id, SYSTEM, now=now)
-    with transaction():
-        nobody = Actor(None, "", "")
-        return certificates.enrol(codes.reference, codes.code, csr(key), nobody, now=now)
+    return signed_for(person, request=csr(key))
 
 
 @pytest.fixture

@@ -172,7 +172,8 @@ def test_too_late_it_is_refused_and_kept_as_a_draft(browser, a, what):
     (made,) = applications()
     assert response.location == f"{LIST}{made.id}"
     page = browser.get(response.location).text
-    assert "划转申请须于交易日 15:00 前提交，请于下一交易日提交" in page
+    assert "划转申请须于交易日 15:00 前提交。2026-11-20 的截止时间已过（现在 15:0" in page
+    assert "请于下一交易日（2026-11-23）提交" in page
     assert "您填写的内容已保存为草稿" in page
     assert made.status == "draft"
     assert [(line.instrument_id, line.quantity) for line in made.lines] == [(what.id, 100)]

@@ -1,0 +1,216 @@
+"""The words of 操作日志: of acts, of what they are about, of details and of their values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import current_app
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds import KINDS
+from app.domain.parameters import PARAMETERS
+from app.domain.regions import PROVINCES
+from app.domain.workflow import ACTION_TITLES, STATUS_TITLES
+from app.security.roles import ROLES
+
+ACTIONS = {
+    "password.change": _("Changed the password"),
+    "password.reset": _("Reset a password"),
+    "member.disable": _("Disabled a member"),
+    "member.add": _("Registered a member"),
+    "member.invite": _("Had a first-sign-in link sent"),
+    "member.contact": _("Changed a member's contact details"),
+    "member.enable": _("Enabled a member"),
+    "member.role": _("Changed a member's role"),
+    "member.unlock": _("Unlocked a member"),
+    "session.end": _("Ended a session"),
+    "device.end": _("Ended a known device"),
+    "calendar.change": _("Changed the trading calendar"),
+    "parameter.set": _("Set a parameter"),
+    "reference.add": _("Added reference data"),
+    "reference.change": _("Changed reference data"),
+    "reference.disable": _("Disabled reference data"),
+    "personal_data.read": _("Read personal data in clear"),
+    "access.refused": _("Was refused a page or an act"),
+    "clock.set": _("Set the clock"),
+    "settlement.run": _("Ran the day-end settlement"),
+    "instrument.create": _("Created an instrument"),
+    "transfer_permission.change": _("Changed the transfer permission"),
+    "operator.add": _("Added an operator"),
+    "operator.role": _("Changed an operator's duties"),
+    "operator.enable": _("Enabled an operator"),
+    "operator.disable": _("Disabled an operator"),
+    "operator.reset": _("Reset an operator"),
+    "colleague_review.change": _("Switched the colleague's review"),
+    "list.export": _("Exported a list"),
+    "attachment.add": _("Added an attachment"),
+    "attachment.remove": _("Removed an attachment"),
+    "attachment.sweep": _("Swept the files of forms that nobody saved"),
+    "attachment.download": _("Downloaded an attachment"),
+    "attestation.download": _("Downloaded a certificate"),
+    "attestation.lapse": _("A certificate of compliance lapsed"),
+    "notice.issue": _("Issued a compliance notice"),
+    "notice.adjust": _("Adjusted an obligation"),
+    "notice.scope": _("Adjusted the scope of compliance"),
+    "notice.remind": _("Sent a reminder about compliance"),
+    "announcement.write": _("Wrote an announcement"),
+    "announcement.edit": _("Changed an announcement"),
+    "announcement.publish": _("Published an announcement"),
+    "announcement.withdraw": _("Withdrew an announcement"),
+    "announcement.pin": _("Pinned or unpinned an announcement"),
+    "account_opening.invite": _("Had the first letters sent again"),
+    "member.first_sign_in": _("Chose the first password"),
+    "certificate.open_enrolment": _("Gave the codes for a certificate"),
+    "certificate.ask": _("Asked for a certificate"),
+    "certificate.ask_replacement": _("Asked for a replacement certificate"),
+    "certificate.enrol": _("Applied for a certificate"),
+    "certificate.issue": _("Was issued a certificate"),
+    "certificate.suspend": _("Suspended a certificate"),
+    "certificate.resume": _("Resumed a certificate"),
+    "certificate.revoke": _("Revoked a certificate"),
+    "certificate.publish_crl": _("Published the revocation list"),
+    "job.start": _("Started a job"),
+    "job.abort": _("Stopped a job"),
+    **{
+        f"{kind.code}.{action}": _("%(kind)s: %(action)s", kind=kind.title, action=title)
+        for kind in KINDS.values()
+        for action, title in ACTION_TITLES.items()
+    },
+}
+# Titles of details, in the order in which they are shown.
+DETAILS = {
+    "before": _("Before the change"),
+    "after": _("After the change"),
+    "status": _("Status"),
+    "state": _("State"),
+    "comment": _("Comment"),
+    "reason": _("Reason"),
+    "remark": _("Remark"),
+    "document_no": _("Number of the authority document"),
+    "fields": _("Fields"),
+    "path": _("Address"),
+    "rule": _("Rule"),
+    "conditions": _("Conditions"),
+    "format": _("File format"),
+    "rows": _("Rows"),
+    "bytes": _("Size in bytes"),
+    "audience": _("Audience"),
+    "province": _("Province"),
+    "is_allowed": _("Allowed"),
+    "is_on": _("Switched on"),
+    "is_trading": _("Trading day"),
+    "note": _("Note"),
+    "value": _("Value"),
+    "effective_from": _("In force from"),
+    "title": _("Title"),
+    "role": _("Role"),
+    "roles": _("Roles"),
+    "kind": _("Kind"),
+    "code": _("Code"),
+    "name": _("Name"),
+    "name_en": _("English name"),
+    "valid_from": _("Valid from"),
+    "disabled_from": _("Disabled from"),
+    "vintage": _("Vintage"),
+    "trade_code": _("Trade code"),
+    "venue_id": _("Trading venue"),
+    "instrument_id": _("Instrument"),
+    "year": _("Compliance year"),
+    "obligation": _("Obligation (tonnes)"),
+    "instruments": _("Instruments"),
+    "percent": _("CCER offset percentage"),
+    "holder": _("Holder"),
+    "reference": _("Reference number"),
+    "confirmed_by": _("Confirmed by"),
+    "assurance": _("Kind of key"),
+    "certificates": _("Certificates"),
+    "sha256": _("SHA-256 of the file"),
+    "number": _("Number"),
+    "to_trading": _("Settled to trading, tonnes"),
+    "to_registry": _("Settled to registry, tonnes"),
+}
+_STATES = {
+    "active": _("Valid"),
+    "suspended": _("Suspended"),
+    "revoked": _("Revoked"),
+    "ended": _("Ended"),
+}
+_ROLES = {code: role.title for code, role in ROLES.items()}
+# Titles of the codes that are the values of a detail; "" is every other detail.
+VALUES: dict[str, Mapping[Any, Any]] = {
+    "status": STATUS_TITLES,
+    "state": _STATES,
+    "role": _ROLES,
+    "roles": _ROLES,
+    "province": PROVINCES,
+    "audience": {
+        "everybody": _("Everybody"),
+        "enterprises": _("Enterprises"),
+        "authorities": _("Authorities"),
+    },
+    "assurance": {"hard": _("USBKey"), "soft": _("Soft certificate")},
+    "kind": {
+        "allowance": _("Allowance"),
+        "offset": _("CCER"),
+        "review": _("Review of applications"),
+        **{kind.code: kind.title for kind in KINDS.values()},
+    },
+    "reason": {
+        "unspecified": _("Without a reason given"),
+        "keyCompromise": _("USBKey lost or its key known to others"),
+        "affiliationChanged": _("The person has left or changed post"),
+        "superseded": _("Replaced by another certificate"),
+        "cessationOfOperation": _("The account is closed"),
+        "privilegeWithdrawn": _("The right to it was withdrawn"),
+        "certificateHold": _("Suspended"),
+    },
+    "": _ROLES | _STATES,
+}
+
+
+class Subjects(Mapping[str, Any]):
+    """Titles of what acts are about where that is a code: a page by its name, a parameter."""
+
+    def __getitem__(self, code: str) -> Any:
+        return self._titles()[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._titles())
+
+    def __len__(self) -> int:
+        return len(self._titles())
+
+    def _titles(self) -> dict[str, Any]:
+        pages = current_app.extensions["pages"]
+        titles = {endpoint: page.title for endpoint, page in pages.items()}
+        return titles | {name: spec.title for name, spec in PARAMETERS.items()}
+
+
+def described(name: str, value: Any, subject: str) -> str:
+    """Return a detail's value in words; ``subject`` is the page whose conditions it may be."""
+    if isinstance(value, bool):
+        return str(_("Yes") if value else _("No"))
+    if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
+        between = " → " if name == "status" else "、"
+        return between.join(described(name, each, subject) for each in value)
+    if isinstance(value, dict) and not any(isinstance(each, dict) for each in value.values()):
+        titles: Mapping[str, Any] = _condition_titles(subject) if name == "conditions" else DETAILS
+        return "；".join(
+            f"{titles.get(key, key)}：{described(key, each, subject)}"
+            for key, each in sorted(value.items())
+        )
+    if isinstance(value, str):
+        words = VALUES.get(name, VALUES[""] if name in ("before", "after") else {})
+        return str(words.get(value, value))
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _condition_titles(subject: str) -> dict[str, Any]:
+    page = current_app.extensions["pages"].get(subject)
+    return {
+        parameter: each.title
+        for each in getattr(page, "filters", ())
+        for parameter in each.parameters
+    }
