@@ -51,6 +51,7 @@ FRONT_END = {
     "@expo-google-fonts/noto-serif-sc/700Bold/NotoSerifSC_700Bold.ttf": "fonts/bold.ttf",
     "@expo-google-fonts/noto-serif-sc/LICENSE_FONT": "fonts/LICENSE",
 }
+SBIN = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
 # Debian's package of a font with the ideographs that Noto Serif SC lacks (CJK extensions B to F).
 RARE_FONT = {
     "package": "fonts-hanazono",
@@ -190,12 +191,7 @@ def fetch_rare_font():
     installed = Path("/") / RARE_FONT["file"]
     work = VAR / "rare-font"
     if not installed.exists():
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        unpack = f"apt-get download -qq {RARE_FONT['package']} && dpkg-deb -x *.deb ."
-        if subprocess.run(
-            ["sh", "-c", unpack], cwd=work, capture_output=True, check=False
-        ).returncode:
+        if not unpack(RARE_FONT["package"], work):
             say(
                 f"no font for rare names: apt-get install {RARE_FONT['package']}, then set up again"
             )
@@ -207,6 +203,15 @@ def fetch_rare_font():
         return
     target.write_bytes(content)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def unpack(package, folder):
+    """Unpack a Debian package into an empty folder without installing it; tell whether it worked."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = f"apt-get download -qq {package} && dpkg-deb -x *.deb . && rm *.deb"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def find_npm():
@@ -247,6 +252,10 @@ def install_system_packages():
     ]
     if missing:
         apt_install(missing, why="for the tests that drive a browser and a token")
+    # Unpacked: installed, it would serve on port 80 from then on.
+    nginx = VAR / "nginx"
+    if not (shutil.which("nginx", path=SBIN) or (nginx / "usr/sbin/nginx").exists()):
+        unpack("nginx", nginx) or apt_install(["nginx"], why="to test the sample of its settings")
 
 
 def has_chinese_font():
