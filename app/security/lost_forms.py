@@ -51,8 +51,7 @@ def init_app(app: Flask) -> None:
 
 
 def _keep_without_session() -> None:
-    member = None if current_user.is_authenticated else _owner()
-    if member:
+    if request.method == "POST" and not current_user.is_authenticated and (member := _owner()):
         _keep_for_later(member)
 
 
