@@ -171,14 +171,19 @@ def _live(connection: psycopg.Connection, count: int, days: Sequence[date]) -> N
         due = sorted(each for each in occasions if past < each <= day) if day in days else [day]
         _write(connection, "issue", due)
         if CALLED_ON in due:
-            _run(connection, "call_for", day=CALLED_ON, year=RUNNING)
+            _write(connection, "call_for", [CALLED_ON], year=RUNNING)
+            _run(connection, "carry_out")
+            _run(connection, "plan", year=RUNNING)
         if day in days:
             transfers = max(1, int(count * TRANSFERS))
             _write(connection, "transfers", [day], count=transfers, enterprises=count)
             _run(connection, "day_end", day=day)
             _write(connection, "surrender_due", [day], past=past, year=RUNNING)
             past = day
-        _write(connection, "close_year", due, behind=PASSED_BEHIND)
+        for each in due:
+            _write(connection, "call_for_past", [each], behind=PASSED_BEHIND)
+            _run(connection, "carry_out")
+            _write(connection, "close_year", [each])
 
 
 def _write(

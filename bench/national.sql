@@ -22,10 +22,17 @@ CREATE TEMP TABLE paper (
   id bigint DEFAULT nextval('application_id_seq') PRIMARY KEY, kind text, account_id int,
   status text, reason text, refusal text DEFAULT '', category text DEFAULT '', notice_id int,
   entered timestamptz, decided timestamptz, by_id int, by_name text, reviewer_id int,
-  reviewer_name text DEFAULT '', settles_on date, venue_id int) ON COMMIT DROP;
+  reviewer_name text DEFAULT '', settles_on date, venue_id int, proposal jsonb DEFAULT '{}')
+  ON COMMIT DROP;
+CREATE FUNCTION pg_temp.notice_of(year int, obligation numeric, deadline timestamptz, codes text[])
+RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_object('year', year::text, 'after', jsonb_build_object(
+    'obligation', obligation::bigint::text, 'offset_percent', '0', 'instruments', to_jsonb(codes),
+    'deadline', to_char(deadline AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD"T"HH24:MI:SS"+08:00"')))
+$$;
 CREATE TEMP TABLE paper_line (paper_id bigint, instrument_id int, quantity bigint) ON COMMIT DROP;
 CREATE TEMP TABLE prefix (kind text, prefix text) ON COMMIT DROP;
-INSERT INTO prefix VALUES ('issuance', 'FF'), ('surrender', 'LQ'), ('registry_to_trading', 'DJ'),
+INSERT INTO prefix VALUES ('issuance', 'FF'), ('notice', 'TZ'), ('surrender', 'LQ'), ('registry_to_trading', 'DJ'),
   ('exchange_registry_to_trading', 'JD'), ('trading_to_registry', 'JJ');
 CREATE TEMP TABLE route (
   kind text, status text, stage text, from_bucket int, to_bucket int, is_decided boolean,
@@ -100,22 +107,30 @@ SELECT p.id, i.vintage_id, floor(a.quantity * i.share)
   JOIN allotment a USING (account_id, vintage_id);
 UPDATE paper SET category = split_part(category, ':', 1);
 
--- call_for: the current year's notices, and how each will be fulfilled
-WITH called AS (
-       INSERT INTO notice (number, account_id, year, obligation, deadline, issued_by, issued_at)
-       SELECT 'LT' || v.year || lpad(a.account_id::text, 8, '0'), a.account_id, v.year,
-              1 + floor(a.quantity * (0.55 + 0.35 * pg_temp.chance('owes', a.account_id::text))),
-              make_timestamptz(v.year + 1, 12, 31, 23, 59, 59),
-              (SELECT id FROM ab_user WHERE username = 'R0001'), %(day)s::date + 3 + time '10:00'
-         FROM allotment a JOIN vintage v ON v.id = a.vintage_id
-        WHERE v.year = %(year)s AND a.quantity > 0 ORDER BY a.account_id
-       RETURNING id, account_id, year, obligation),
-     accepted AS (
-       INSERT INTO notice_instrument SELECT c.id, v.id FROM called c JOIN vintage v ON v.year >= c.year)
+-- call_for: decisions on the current year's notices
+INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by_name, reviewer_id,
+                   reviewer_name, proposal)
+SELECT 'notice', a.account_id, 'approved', '核查结果', %(day)s::date + 3 + time '09:30',
+       %(day)s::date + 3 + time '10:00', maker.id, maker.first_name, checker.id, checker.first_name,
+       pg_temp.notice_of(v.year,
+         1 + floor(a.quantity * (0.55 + 0.35 * pg_temp.chance('owes', a.account_id::text)))::numeric,
+         make_timestamptz(v.year + 1, 12, 31, 23, 59, 59),
+         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year >= v.year))
+  FROM allotment a JOIN vintage v ON v.id = a.vintage_id
+  JOIN ab_user maker ON maker.username = 'R0001' JOIN ab_user checker ON checker.username = 'R0002'
+ WHERE v.year = %(year)s AND a.quantity > 0 ORDER BY a.account_id;
+
+-- carry_out: the notices that were decided upon
+SELECT count(*) FROM carry_out_notices(
+  ARRAY(SELECT a.id FROM application a WHERE a.kind = 'notice'
+         AND NOT EXISTS (SELECT FROM notice_change c WHERE c.application_id = a.id)));
+
+-- plan: how each notice of the current year will be fulfilled
 INSERT INTO course
 SELECT date '2026-10-12' + floor(40 * pg_temp.chance('when', account_id::text))::int, account_id, id,
        obligation * share / 100, status
-  FROM (SELECT *, pg_temp.chance('course', account_id::text) AS drawn FROM called) AS c
+  FROM (SELECT *, pg_temp.chance('course', account_id::text) AS drawn FROM notice
+         WHERE year = %(year)s) AS c
   JOIN (VALUES (0.00, 0.45, 100, 'approved'), (0.45, 0.60, 60, 'approved'),
                (0.60, 0.72, 100, 'in_review'), (0.72, 0.76, 100, 'returned'),
                (0.76, 0.80, 80, 'draft')) AS k (above, below, share, status)
@@ -138,40 +153,45 @@ SELECT id, instrument_id, least(available, wanted - before)
  WHERE available > 0 AND wanted > before;
 DELETE FROM paper p WHERE NOT EXISTS (SELECT FROM paper_line WHERE paper_id = p.id);
 
--- close_year: notices of past years, nearly all fulfilled
-WITH owed AS (
-       SELECT a.account_id, v.id AS vintage_id, v.year, a.quantity,
-              floor(h.available * (0.90 + 0.09 * pg_temp.chance('has', v.code, a.account_id::text)))
-                AS tonnes
-         FROM vintage v JOIN allotment a ON a.vintage_id = v.id AND a.quantity > 0
-         JOIN holding h ON h.account_id = a.account_id AND h.instrument_id = v.id
-        WHERE v.surrendered_on = %(day)s),
-     called AS (
-       INSERT INTO notice (number, account_id, year, obligation, deadline, issued_by, issued_at)
-       SELECT 'LT' || year || lpad(account_id::text, 8, '0'), account_id, year,
-              tonnes + CASE WHEN tonnes = 0 OR pg_temp.chance('behind', year::text, account_id::text)
-                                               < %(behind)s
-                            THEN 1 + floor(quantity * (0.01 + 0.19 * pg_temp.chance('lacks', account_id::text)))
-                            ELSE 0 END,
-              make_timestamptz(extract(year FROM %(day)s::date)::int, 12, 31, 23, 59, 59),
-              (SELECT id FROM ab_user WHERE username = 'R0001'),
-              (SELECT max(i.day) FROM issue i WHERE i.vintage_id = owed.vintage_id) + 3 + time '10:00'
-         FROM owed ORDER BY account_id, year
-       RETURNING id, account_id, year),
-     accepted AS (
-       INSERT INTO notice_instrument SELECT c.id, v.id FROM called c JOIN vintage v ON v.year <= c.year),
-     made AS (
+-- call_for_past: decisions on the notices of past years
+CREATE TEMP TABLE owed ON COMMIT DROP AS
+SELECT a.account_id, v.id AS vintage_id, v.year, a.quantity,
+       floor(h.available * (0.90 + 0.09 * pg_temp.chance('has', v.code, a.account_id::text)))
+         AS tonnes
+  FROM vintage v JOIN allotment a ON a.vintage_id = v.id AND a.quantity > 0
+  JOIN holding h ON h.account_id = a.account_id AND h.instrument_id = v.id
+ WHERE v.surrendered_on = %(day)s;
+INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by_name, reviewer_id,
+                   reviewer_name, proposal)
+SELECT 'notice', o.account_id, 'approved', '核查结果', called_on + time '09:30', called_on + time '10:00',
+       maker.id, maker.first_name, checker.id, checker.first_name,
+       pg_temp.notice_of(o.year,
+         (o.tonnes + CASE WHEN o.tonnes = 0 OR pg_temp.chance('behind', o.year::text, o.account_id::text)
+                                           < %(behind)s
+                        THEN 1 + floor(o.quantity * (0.01 + 0.19 * pg_temp.chance('lacks', o.account_id::text)))
+                        ELSE 0 END)::numeric,
+         make_timestamptz(extract(year FROM %(day)s::date)::int, 12, 31, 23, 59, 59),
+         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year <= o.year))
+  FROM owed AS o
+ CROSS JOIN LATERAL (SELECT max(i.day) + 3 AS called_on FROM issue i
+                      WHERE i.vintage_id = o.vintage_id) AS c
+  JOIN ab_user maker ON maker.username = 'R0001' JOIN ab_user checker ON checker.username = 'R0002'
+ ORDER BY o.account_id, o.year;
+
+-- close_year: surrenders for past years, nearly all of what was due
+WITH made AS (
        INSERT INTO paper (kind, account_id, status, reason, notice_id, entered, decided, by_id, by_name,
                           reviewer_id, reviewer_name)
-       SELECT 'surrender', e.id, 'approved', '年度履约', c.id, %(day)s::date + time '16:00',
+       SELECT 'surrender', e.id, 'approved', '年度履约', n.id, %(day)s::date + time '16:00',
               %(day)s::date + time '16:30', e.member_id, e.name, u.id, u.first_name
-         FROM called c JOIN owed USING (account_id, year) JOIN enterprise e ON e.id = c.account_id
+         FROM owed JOIN notice n USING (account_id, year) JOIN enterprise e ON e.id = n.account_id
          JOIN ab_user u ON u.province = e.province
-        WHERE tonnes > 0 ORDER BY e.id, c.year
+        WHERE tonnes > 0 ORDER BY e.id, n.year
        RETURNING id, notice_id)
 INSERT INTO paper_line
 SELECT made.id, owed.vintage_id, owed.tonnes
-  FROM made JOIN called ON called.id = made.notice_id JOIN owed USING (account_id, year);
+  FROM made JOIN notice n ON n.id = made.notice_id JOIN owed USING (account_id, year);
+DROP TABLE owed;
 
 -- transfers: one day's in both directions; some are withdrawn or refused
 CREATE TEMP TABLE asked ON COMMIT DROP AS
@@ -224,10 +244,10 @@ ANALYZE application, application_line, notice, holding, posting, movement;
 -- write: the applications like the engine's, and their movements in order of time
 ANALYZE paper, paper_line;
 INSERT INTO application (id, number, kind, account_id, reason, refusal, request_key, created_by, created_at,
-                         category, notice_id)
+                         category, notice_id, proposal)
 OVERRIDING SYSTEM VALUE
 SELECT id, prefix || extract(year FROM entered) || lpad(id::text, 8, '0'), kind, account_id, reason, refusal,
-       'national:' || id, by_id, entered, category, notice_id
+       'national:' || id, by_id, entered, category, notice_id, proposal
   FROM paper JOIN prefix USING (kind) ORDER BY id;
 INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
 SELECT paper_id, instrument_id, quantity, venue_id FROM paper_line JOIN paper ON id = paper_id

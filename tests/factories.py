@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -23,6 +25,7 @@ from app.domain.moves import (
     Stage,
     within,
 )
+from app.domain.notices import Decision, Terms
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Line
 from app.extensions import db, transaction
@@ -32,17 +35,22 @@ from app.models import (
     Holding,
     Instrument,
     Member,
+    Notice,
+    NoticeChange,
     UntiedBusiness,
     Venue,
     VenueInstrument,
 )
 from app.operations.applications import engine
+from app.operations.compliance import notices
+from app.operations.imports import notice_import
 from app.operations.ledger import posting, routes
 from app.operations.people.members import NewMember, register_member
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 
 PASSWORD = "Correct-Horse-1"
+DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)  # of a notice for 2025
 TRIAL = "trial"  # a business whose postings carry out nothing
 _number = itertools.count(1000)
 
@@ -247,6 +255,80 @@ def confirmed(application_id: int, by: Member) -> Case:
     """Approve what another officer entered."""
     with transaction():
         return engine.approve([application_id], Actor.of(by), now=clock.now()).one()
+
+
+def colleague(of: Member) -> Member:
+    """Return another officer of the same authority, and register one where there is none."""
+    code = of.roles[0].name.replace("maker", "checker")
+    found = db.select(Member).where(
+        Member.id != of.id,
+        Member.account_id.is_(None),
+        Member.province.is_not_distinct_from(of.province),
+        Member.roles.any(name=code),
+    )
+    return db.session.scalars(found).first() or member(code, province=of.province)
+
+
+def notice(
+    to: Account,
+    obligation: int,
+    accepted: Iterable[Instrument],
+    *,
+    by: Member,
+    year: int = 2025,
+    percent: Decimal | int = 0,
+    deadline: datetime = DEADLINE,
+) -> int:
+    """Issue a 履约通知书, which a colleague approves; return its id."""
+    codes = tuple(sorted(each.code for each in accepted))
+    terms = Terms(obligation, deadline, codes, Decimal(percent))
+    return decided(to, Decision(year, None, terms), by=by)
+
+
+def decided(about: Account, decision: Decision, *, by: Member, **more: object) -> int:
+    """Decide about a notice, approved by a colleague; return its id."""
+    made = deciding(about, decision, by=by, **more)
+    confirmed(made, colleague(by))
+    return db.session.scalars(
+        db.select(NoticeChange.notice_id).where(NoticeChange.application_id == made)
+    ).one()
+
+
+def deciding(
+    about: Account, decision: Decision, *, by: Member, submits: bool = True, **more: object
+) -> int:
+    """Propose a decision about a notice; return the application's id."""
+    content = {"reason": "核查结果", "document_no": "鄂环函〔2026〕8号"} | more
+    asked = notice_import.draft(about.id, decision, str(uuid4()), **content)  # type: ignore[arg-type]
+    with transaction():
+        made = engine.start([asked], Actor.of(by), now=clock.now())
+        if submits:
+            engine.submit(made, Actor.of(by), now=clock.now()).one()
+    return made[0]
+
+
+def changed(
+    notice_id: int,
+    *,
+    by: Member,
+    submits: bool = True,
+    import_id: int | None = None,
+    **terms: object,
+) -> int:
+    """Propose to change a notice's terms; return the application's id, which nobody has approved."""
+    row = db.session.get_one(Notice, notice_id)
+    before = notices.terms_of(notice_id)
+    assert before
+    decision = Decision(row.year, before, replace(before, **terms))  # type: ignore[arg-type]
+    more = {"notice_id": notice_id, "import_id": import_id}
+    return deciding(row.account, decision, by=by, submits=submits, **more)
+
+
+def withdrawn(notice_id: int, *, by: Member) -> int:
+    """Propose to withdraw a notice; return the application's id, which nobody has approved."""
+    row = db.session.get_one(Notice, notice_id)
+    decision = Decision(row.year, notices.terms_of(notice_id), None)
+    return deciding(row.account, decision, by=by, notice_id=notice_id)
 
 
 def quantity(of: Account, what: Instrument, bucket: Bucket = Bucket.AVAILABLE) -> int:

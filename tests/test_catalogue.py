@@ -116,11 +116,14 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
     readers = holders(pages, "list")
     assert readers >= {"registry_maker", "registry_checker"}
     if kind.started_by is not Party.REGISTRY:
-        assert readers >= {"enterprise", "province"}
+        assert readers >= {"province"}
+    if kind.started_by not in (Party.REGISTRY, Party.OFFICE):
+        assert readers >= {"enterprise"}
     writers = holders(pages, "write")
     starters = {
         Party.APPLICANT: {"enterprise", "enterprise_maker"},
         Party.REGISTRY: {"registry_maker"},
+        Party.OFFICE: {"province", "registry_maker"},
     }
     assert writers == starters.get(kind.started_by, set())
 

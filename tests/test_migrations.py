@@ -170,6 +170,9 @@ FROZEN = {
     "versions/2026_11_30_ties.py": "c9ee05180c49586d",
     "versions/2026_11_30_unfinished_forms.py": "709d1129148d8798",
     "versions/2026_11_30_unsubmitted.py": "0b3e2f57f115ef96",
+    "sql/0013/notices.sql": "15140f45cefc7a4e",
+    "sql/0013/notices_down.sql": "8c35a6a5af13e097",
+    "versions/2026_11_30_notices_by_two.py": "d9d7bddb71dc9b4a",
 }
 
 
@@ -322,6 +325,8 @@ def test_a_bucket_is_added_by_a_short_migration(empty):
         assert schema.of_catalogue(connection) == before
 
 
+# SQLAlchemy reads a constraint that is NOT VALID so.
+@pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
 def test_the_models_and_the_schema_agree(empty, monkeypatch):
     monkeypatch.setitem(ischema_names, "xid8", TransactionId)
     with owner_of(empty) as connection:
@@ -412,7 +417,6 @@ def test_the_applications_role_gets_what_it_needs_and_no_more(empty):
         "application_party",
         "attachment",
         "unfinished_form",
-        "notice_instrument",
         "known_device",
         "captcha",
         "challenge",

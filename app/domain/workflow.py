@@ -46,6 +46,7 @@ class Party(StrEnum):
     RECEIVER = "receiver"  # every receiving enterprise
     COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
+    OFFICE = "office"  # the authority that enters it: a province's, or the registry
 
 
 STATUS_TITLES = {
@@ -149,6 +150,7 @@ class Case:
     receivers: frozenset[int] = frozenset()
     agreed: frozenset[int] = frozenset()
     signers: frozenset[int] = frozenset()
+    office: str | None = None  # province of who made it; None: the registry, or an enterprise
 
     @property
     def named_receivers(self) -> set[int]:

@@ -74,6 +74,8 @@ PROVINCES = {
     "42": "湖北",
     "44": "广东",
 }
+# What a province decides about its notices takes two of its officers; 湖北's second has a key, too.
+PROVINCE_OFFICERS = {"": "", "02": "（复核）"}
 SECTORS = {"power": "发电", "steel": "钢铁", "cement": "水泥", "aluminium": "铝业"}
 
 
@@ -111,6 +113,7 @@ def logins() -> list[dict[str, str]]:
         ("重点排放单位复核", f"{MANUAL_MEMBER_NO}-02"),
     ]
     wanted += [(f"{name}主管部门", f"P{code}") for code, name in PROVINCES.items()]
+    wanted.append(("湖北主管部门（复核）", "P4202"))
     wanted += [(officer.name.split()[0], officer.member_no) for officer in OFFICERS]
     present = set(
         db.session.scalars(
@@ -155,11 +158,11 @@ def _seed() -> None:
     maker, checker = _officers()
     _issue(enterprises, instruments, chance, morning.date(), maker, checker)
     _issue_ccer(enterprises, ccer, maker, checker)
-    comply(PASSED, enterprises, instruments, ccer, members, maker, PASSED_AT)
+    comply(PASSED, enterprises, instruments, ccer, members, maker, checker, PASSED_AT)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
     _act_by_documents(enterprises, instruments, morning, maker, checker)
     evening = morning - timedelta(hours=16)  # after the last day-end
-    comply(CURRENT, enterprises, instruments, ccer, members, maker, evening)
+    comply(CURRENT, enterprises, instruments, ccer, members, maker, checker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
@@ -197,7 +200,8 @@ def _register(enterprises: list[Account]) -> dict[int, Member]:
         for each in enterprises
     ]
     newcomers += [
-        _officer(f"P{code}", f"{name}主管部门", "province", code)
+        _officer(f"P{code}{colleague}", f"{name}主管部门{duty}", "province", code)
+        for colleague, duty in PROVINCE_OFFICERS.items()
         for code, name in PROVINCES.items()
     ]
     register_members([*newcomers, *OFFICERS], DEMO_PASSWORD, must_change=False)

@@ -9,13 +9,13 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
+from app.domain.notices import Decision, Terms
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db
-from app.models import Account, Holding, Instrument, Member
+from app.models import Account, Holding, Instrument, Member, Notice, NoticeChange
 from app.operations.applications import engine
-from app.operations.compliance import notices as compliance
-from app.operations.compliance.notices import NewNotice
+from app.operations.imports import notice_import
 from app.operations.records.actor import Actor
 
 MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
@@ -56,6 +56,7 @@ def comply(
     ccer: Instrument,
     members: dict[int, Member],
     maker: Actor,
+    checker: Actor,
     at: datetime,
 ) -> None:
     """Issue a year's notices to all; the others surrender in every way, the manual's not yet."""
@@ -65,15 +66,14 @@ def comply(
     obligations = {each.id: int(held[each.id] * 0.8) // 100 * 100 for each in others}
     obligations[manuals.id] = MANUALS_OBLIGATION
     # domain.md R74: years before 2025 accept every vintage, 2025 only the new ones.
-    accepted = tuple(each.id for each in instruments if year < CURRENT or each.vintage >= CURRENT)
-    accepted += (ccer.id,)
+    accepted = [each.code for each in instruments if year < CURRENT or each.vintage >= CURRENT]
+    accepted = sorted([*accepted, ccer.code])
     deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
-    wanted = [
-        NewNotice(account, year, tonnes, deadline, accepted, CCER_PERCENT)
+    decisions = {
+        account: Decision(year, None, Terms(tonnes, deadline, tuple(accepted), CCER_PERCENT))
         for account, tonnes in sorted(obligations.items())
-    ]
-    ids = compliance.issue(wanted, maker, now=at)
-    notices = {each.account_id: id_ for each, id_ in zip(wanted, ids, strict=True)}
+    }
+    notices = _issue(decisions, maker, checker, at)
     later = at + timedelta(minutes=5)
     found = _Year(year, later, vintage, ccer, obligations, notices, _held(ccer))
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
@@ -81,6 +81,28 @@ def comply(
         share, course = courses[(number + 2) % len(courses)]  # So that P42 finds every state.
         if share:
             _surrender(found, enterprise, Actor.of(members[enterprise.id]), share, course)
+
+
+def _issue(
+    decisions: dict[int, Decision], maker: Actor, checker: Actor, at: datetime
+) -> dict[int, int]:
+    """Let two officers issue notices; return the ids by account."""
+    drafts = [
+        notice_import.draft(
+            account,
+            decision,
+            f"demo:notice:{decision.year}:{account}",
+            reason=f"{decision.year}年度碳排放核查结果",
+        )
+        for account, decision in decisions.items()
+    ]
+    ids = engine.start(drafts, maker, now=at)
+    engine.submit_all(ids, maker, now=at)
+    _none_refused(engine.approve(ids, checker, now=at, comment="经核对，同意").refused)
+    found = select(Notice.account_id, Notice.id).join(
+        NoticeChange, NoticeChange.notice_id == Notice.id
+    )
+    return dict(db.session.execute(found.where(NoticeChange.application_id.in_(ids))).all())
 
 
 def _held(instrument: Instrument) -> dict[int, int]:

@@ -59,8 +59,8 @@ class Application(Model):
             "status <> 'discarded' OR submitted_at IS NULL", name="discarded_was_never_submitted"
         ),
         CheckConstraint(
-            "status IN ('draft', 'returned', 'discarded') OR (notice_id IS NOT NULL)"
-            " = (kind IN ('surrender', 'surrender_refund'))",
+            "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
+            " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'surrender_refund'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(
@@ -80,6 +80,13 @@ class Application(Model):
             text("((proposal -> 'uscc'::text) ->> 1)"),
             unique=True,
             postgresql_where=text("kind = 'account_opening' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_notice_decision",
+            "account_id",
+            text("(proposal ->> 'year'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'notice' AND status = 'in_review'"),
         ),
         Index(
             "application_of_notice",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from flask_appbuilder import Model
 from sqlalchemy import (
@@ -17,7 +18,9 @@ from sqlalchemy import (
     Numeric,
     SmallInteger,
     String,
+    text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.moves import LARGEST_REQUEST
@@ -32,7 +35,13 @@ class Notice(Model):
     __table_args__ = (
         CheckConstraint(f"obligation BETWEEN 0 AND {LARGEST_REQUEST}", name="obligation_sane"),
         CheckConstraint("offset_percent BETWEEN 0 AND 100", name="offset_percent_sane"),
-        Index("notice_once", "account_id", "year", unique=True),
+        Index(
+            "notice_once",
+            "account_id",
+            "year",
+            unique=True,
+            postgresql_where=text("withdrawn_at IS NULL"),
+        ),
         Index("notice_of_year", "year", "id"),
         {"extend_existing": True},
     )
@@ -49,6 +58,9 @@ class Notice(Model):
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     reminded_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    withdrawn_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True)
+    )  # asks for nothing
 
     account: Mapped[Account] = relationship()
     instruments: Mapped[list[Instrument]] = relationship(
@@ -71,19 +83,26 @@ class NoticeInstrument(Model):
 
 
 class NoticeChange(Model):
-    """One adjustment of an obligation, with its document; append-only."""
+    """One step of a notice's history, with the application that made it; append-only.
+
+    ``terms`` is all that the notice says from then on (`app.domain.notices.Terms`), None once it is
+    withdrawn.  Only notices older than that begin with a step without an application.
+    """
 
     __tablename__ = "notice_change"
     __table_args__ = (
         Index("notice_change_of", "notice_id", "id"),
+        CheckConstraint("application_id IS NOT NULL", name="change_by_application"),
         {"extend_existing": True},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"))
-    before: Mapped[int] = mapped_column(BigInteger)
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+    before: Mapped[int | None] = mapped_column(BigInteger)  # None: it was issued
     after: Mapped[int] = mapped_column(BigInteger)
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     document_no: Mapped[str] = mapped_column(String(100), server_default="")
     reason: Mapped[str] = mapped_column(String(500), server_default="")
-    changed_by: Mapped[int] = mapped_column(ForeignKey("ab_user.id"))
+    changed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

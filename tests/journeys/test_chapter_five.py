@@ -13,6 +13,7 @@ from tests.journeys.support.reading import line_of, message, open_from_menu, row
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 
 MEMBER, PROVINCE, MAKER, CHECKER = "21042300007", "P42", "R0001", "R0002"
+SECOND = "P4202"  # the province's other officer
 CODE = "PE2021000025"
 CCER = "PE2025000002"
 
@@ -133,9 +134,11 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     for box in province.get_by_role("checkbox").all():
         box.uncheck()
     province.get_by_label(CODE).check()
+    province.get_by_label("申请原因").fill("核查结果")
     album.take(province, "compliance-notice-form", keep=True, everyway=True)
-    province.get_by_role("button", name="确定").click()
-    assert "履约通知书已下发" in message(province)
+    submit(province)
+    second = member(SECOND)
+    approve(second, "市场通测试030207", lambda: album.take(second, "compliance-notice-review"))
 
     page = member(MEMBER)
     open_from_menu(page, "履约清缴")
@@ -151,14 +154,7 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     open_from_menu(page, "履约清缴")
     code = certificate_code(page, "LT2023")
 
-    open_from_menu(province, "履约通知书")
-    province.get_by_role("textbox", name="履约年度").fill("2023")
-    province.get_by_role("button", name="查询").click()
-    province.get_by_role("link", name="调整应履约量").click()
-    province.get_by_label("调整后应履约量（吨）").fill("60")
-    province.get_by_label("文号").fill("鄂环函〔2026〕88号")
-    province.get_by_label("原因").fill("核查结果变更")
-    province.get_by_role("button", name="确定").click()
+    lower(province)
     expect(province.locator("[data-error-summary]")).to_contain_text("清缴退还40吨")
     album.take(province, "compliance-adjust", keep=True, everyway=True)
 
@@ -187,9 +183,15 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     checker.get_by_role("button", name="通过").click()
     checker.get_by_role("heading", level=1, name="待办").wait_for()
 
-    province.get_by_role("button", name="确定").click()
-    assert "应履约量已调整" in message(province)
+    lower(province)
+    province.get_by_role("heading", name="操作成功!").wait_for()
+    approve(second, "市场通测试030207")
+    open_from_menu(province, "履约通知书")
+    province.get_by_role("textbox", name="履约年度").fill("2023")
+    province.get_by_role("button", name="查询").click()
+    province.get_by_role("link", name="详情").click()
     expect(province.get_by_text("鄂环函〔2026〕88号")).to_be_visible()
+    album.take(province, "compliance-notice-history", keep=True, everyway=True, whole=True)
 
     page.goto(f"/verify/{code}")
     expect(page.get_by_role("alert")).to_contain_text("该证明已失效")
@@ -201,6 +203,72 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     expect(page.get_by_role("row").filter(has_text=CODE).get_by_role("cell").last).to_have_text(
         "60"
     )
+
+
+def lower(page) -> None:
+    """Propose to lower the obligation of 2023."""
+    open_from_menu(page, "履约通知书")
+    page.get_by_role("textbox", name="履约年度").fill("2023")
+    page.get_by_role("button", name="查询").click()
+    page.get_by_role("link", name="调整", exact=True).click()
+    page.get_by_label("应履约量（吨）").fill("60")
+    page.get_by_label("文号").fill("鄂环函〔2026〕88号")
+    page.get_by_label("申请原因").fill("核查结果变更")
+    submit(page)
+
+
+def submit(page) -> None:
+    page.get_by_role("button", name="提交").click()
+    page.get_by_role("dialog").get_by_role("button", name="提交").click()
+
+
+def approve(page, who: str, look=lambda: None) -> None:
+    """Approve the one application about an enterprise that waits for this officer."""
+    open_from_menu(page, "待办")
+    line_of(page, who).get_by_role("link", name="审核").click()
+    look()
+    page.get_by_role("button", name="通过").click()
+    page.get_by_role("heading", level=1, name="待办").wait_for()
+
+
+def test_a_table_of_notices_is_looked_at_submitted_and_taken_back(site, member, album, tmp_path):
+    province, second = member(PROVINCE), member(SECOND)
+    open_from_menu(province, "履约通知书办理")
+    province.get_by_role("link", name="导入履约通知书").click()
+    heading = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+    lines = [f"{MEMBER},2022,70,2023-12-31,{CODE},", f"{MEMBER},2021,{'7' * 13},2022-12-31,PE9,8"]
+    for number in (2, 1):
+        file = tmp_path / f"履约通知书{number}.csv"
+        file.write_text("\r\n".join([heading, *lines[:number]]), encoding="utf-8-sig")
+        province.get_by_label("表格文件").set_input_files(file)
+        province.get_by_label("申请原因").fill("核查结果")
+        if number == 2:
+            album.take(province, "notice-import", keep=True, everyway=True)
+        province.get_by_role("button", name="导入", exact=True).click()
+        if number == 2:
+            expect(province.locator("main")).to_contain_text("第 3 行")
+            album.take(province, "notice-import-refused", everyway=True)
+    expect(province.locator("main")).to_contain_text("新下发的通知书")
+    album.take(province, "notice-preview", keep=True, everyway=True, whole=True)
+    province.get_by_role("button", name="提交").click()
+    assert "已提交1条申请" in message(province)
+    approve(second, "市场通测试030207")
+
+    province.reload()
+    province.get_by_role("link", name="撤销本批").click()
+    province.get_by_label("文号").fill("鄂环函〔2026〕89号")
+    province.get_by_label("原因").fill("批次有误")
+    album.take(province, "notice-take-back", everyway=True)
+    province.get_by_role("button", name="提交").click()
+    expect(province.get_by_text("成功 1 条")).to_be_visible()
+    approve(second, "市场通测试030207")
+    open_from_menu(province, "履约通知书")
+    province.get_by_role("textbox", name="履约年度").fill("2022")
+    province.get_by_role("button", name="查询").click()
+    expect(province.locator("#list-table")).to_contain_text("已撤销")
+    album.take(province, "notice-taken-back", everyway=True)
+    open_from_menu(province, "履约通知书办理")
+    album.take(province, "notice-decisions", keep=True, everyway=True)
 
 
 def test_statistics_and_reminders(site, member, album):

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.journeys.support.officers import CHECKER, MAKER, begin, confirm, pick, submit
-from tests.journeys.support.reading import download, open_from_menu, row_with, rows
+from tests.journeys.support.reading import download, message, open_from_menu, row_with, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 
@@ -99,9 +99,11 @@ def test_an_allocation_table_is_refused_row_by_row_then_imported_and_approved(
     maker.get_by_label("配额分配表").set_input_files(right)
     maker.get_by_label("发放量合计").fill(str(sum(line[-1] for line in good)))
     maker.get_by_role("button", name="导入").click()
-    maker.get_by_role("heading", name="操作成功!").wait_for()
-    batch = maker.locator(".result-facts dd").first.inner_text().strip()
+    expect(maker.locator(".detail-head")).to_contain_text("草稿")
+    batch = maker.locator(".detail-head .soft").inner_text().strip()
     album.take(maker, "allocation-imported", keep=True, everyway=True)
+    maker.get_by_role("button", name="提交").click()
+    assert "已提交3条申请" in message(maker)
 
     checker = member(CHECKER)
     open_from_menu(checker, "待办")

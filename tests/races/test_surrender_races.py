@@ -15,13 +15,12 @@ from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Notice
 from app.operations.applications import engine
-from app.operations.compliance import attestations, notices
+from app.operations.compliance import attestations
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import draft, give, instrument, member, offset, quantity
+from tests.factories import changed, colleague, draft, give, instrument, member, offset, quantity
 from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
-from tests.races.conftest import without
 
 TRIES = 25
 
@@ -47,24 +46,16 @@ def approve(application_id, actor):
         return engine.approve([application_id], actor, now=clock.now()).one()
 
 
-def lower(notice, obligation, actor):
-    with transaction():
-        return notices.adjust(
-            {notice: obligation}, actor, now=clock.now(), document_no="1号", reason="核减"
-        ).one()
+def lowering(notice, obligation, maker):
+    """Propose to lower an obligation; return the act by which a colleague approves it."""
+    application = changed(notice, by=maker, obligation=obligation)
+    return partial(approve, application, Actor.of(colleague(maker)))
 
 
-def narrow(notice, instruments, actor):
-    with transaction():
-        notices.change_scope(
-            notice,
-            instruments,
-            Decimal(0),
-            actor,
-            now=clock.now(),
-            document_no="1号",
-            reason="范围",
-        )
+def narrowing(notice, instruments, maker):
+    codes = tuple(sorted(each.code for each in instruments))
+    application = changed(notice, by=maker, instruments=codes)
+    return partial(approve, application, Actor.of(colleague(maker)))
 
 
 # Two operators, 60 of 100 due ------------------------------------------------------------------
@@ -168,9 +159,8 @@ def approve_beside_lowering(together, plant, operator, hubei, maker, cea, year):
     """500 wait for approval while the obligation is lowered from 500 to 300."""
     notice = issue(plant, [cea], 500, by=maker, year=year)
     case = surrender(operator, {cea: 500}, notice)
-    results = together(
-        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
-    )
+    lower = lowering(notice, 300, maker)
+    results = together(partial(approve, case.id, Actor.of(hubei)), lower)
     db.session.expire_all()
     obligation = db.session.get_one(Notice, notice).obligation
     surrendered, _pending = figures(notice)
@@ -192,25 +182,16 @@ def test_an_approval_and_a_lowering_never_both_succeed(
     assert verify_ledger().is_sound
 
 
-@pytest.fixture
-def without_locks_of_both(without_account_lock):
-    """Take the accounts' locks out of the engine and out of the notices' operations."""
-    with (
-        without(notices, "_LOCK_ACCOUNTS_OF", "FOR NO KEY UPDATE"),
-        without(notices, "_LOCK_NOTICES", "FOR NO KEY UPDATE"),
-    ):
-        yield
-
-
 def test_without_the_locks_the_database_still_keeps_them_apart(
-    together, plant, operator, hubei, maker, cea, without_locks_of_both, monkeypatch
+    together, plant, operator, hubei, maker, cea, without_account_lock, monkeypatch
 ):
     """Both read 500 and nothing surrendered; whoever writes second is refused by the database."""
     give(plant, cea, 5000)
     notice = issue(plant, [cea], 500, by=maker)
     case = surrender(operator, {cea: 500}, notice)
+    lower = lowering(notice, 300, maker)
     read = threading.Barrier(2)
-    lock_notices, gather = notices.lock, engine.gather
+    gather = engine.gather
 
     def after_both_have_read(function):
         def wrapped(*arguments):
@@ -220,11 +201,8 @@ def test_without_the_locks_the_database_still_keeps_them_apart(
 
         return wrapped
 
-    monkeypatch.setattr(notices, "lock", after_both_have_read(lock_notices))
     monkeypatch.setattr(engine, "gather", after_both_have_read(gather))
-    results = together(
-        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 300, Actor.of(maker))
-    )
+    results = together(partial(approve, case.id, Actor.of(hubei)), lower)
 
     (error,) = results.failed
     assert isinstance(error, RuleError)
@@ -242,8 +220,9 @@ def test_with_the_locks_nobody_reads_beside_the_other(
     """The same race with the locks: the second waits for the first, and its own rule refuses it."""
     notice = issue(plant, [cea], 100, by=maker)
     case = surrender(operator, {cea: 100}, notice)
+    lower = lowering(notice, 50, maker)
     inside, most = [], []
-    original = notices.lock, engine.gather
+    original = engine.gather
 
     def counting(function):
         def wrapped(*arguments):
@@ -256,11 +235,8 @@ def test_with_the_locks_nobody_reads_beside_the_other(
 
         return wrapped
 
-    monkeypatch.setattr(notices, "lock", counting(original[0]))
-    monkeypatch.setattr(engine, "gather", counting(original[1]))
-    results = together(
-        partial(approve, case.id, Actor.of(hubei)), partial(lower, notice, 50, Actor.of(maker))
-    )
+    monkeypatch.setattr(engine, "gather", counting(original))
+    results = together(partial(approve, case.id, Actor.of(hubei)), lower)
     (error,) = results.failed
     assert error.code in ("above_due", "beneath_surrendered")
     assert max(most) == 1
@@ -279,7 +255,7 @@ def test_an_approval_and_a_narrowed_scope_never_contradict(
         case = surrender(operator, {cea: 100}, notice)
         results = together(
             partial(approve, case.id, Actor.of(hubei)),
-            partial(narrow, notice, [other.id], Actor.of(maker)),
+            narrowing(notice, [other], maker),
         )
         (error,) = results.failed
         assert error.code in ("not_eligible", "scope_contradicts")
@@ -304,7 +280,7 @@ def test_no_certificate_holds_after_a_refund_that_was_beside_it(
         notice = issue(plant, [cea], 200, by=maker, year=year)
         case = surrender(operator, {cea: 100}, notice)
         approve(case.id, Actor.of(hubei))
-        lower(notice, 100, Actor.of(maker))
+        lowering(notice, 100, maker)()
         back = refund(case.id, 1, notice, by=maker)
         together(
             partial(certify, notice, Actor.of(operator)),

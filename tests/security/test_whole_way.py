@@ -66,6 +66,7 @@ def open_account(sign_in) -> None:
     form = {"file": (BytesIO(rows), "开户.csv")}
     answer = maker.post("/account-openings/import", data=form, content_type="multipart/form-data")
     assert answer.location.startswith("/account-openings/import/")
+    maker.post(f"{answer.location}/submit")
     waiting = db.session.scalars(select(Application.id)).one()
     checker.post(f"/reviews/{waiting}/decide", data={"decision": "approve"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -29,9 +29,8 @@ from app.models import (
 )
 from app.operations.accounts import accounts
 from app.operations.applications import attachments, engine
-from app.operations.compliance import notices as compliance
 from app.operations.exchange import trading
-from app.operations.imports import opening_import
+from app.operations.imports import notice_import, opening_import, tables
 from app.operations.ledger import settlement
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
@@ -48,7 +47,6 @@ from tests.tables import Tables
 PASSWORD = "Correct-Horse-1"
 TRANSFER = "registry_to_trading"
 CANCELLATION = "voluntary_cancellation"
-DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
 TITLES = {
     "registry_maker": "注册登记管理机构经办",
     "registry_checker": "注册登记管理机构复核",
@@ -76,6 +74,7 @@ class Enterprise:
     notices: list[int] = field(default_factory=list)  # 履约: one fulfilled, one with a rest
     custody: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, submitted
     surrenders: dict[str, int] = field(default_factory=dict)  # by state; refunds as "refund ..."
+    batch: int = 0  # an imported file of notices
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
 
@@ -390,21 +389,21 @@ def _cancelling(enterprise: Enterprise) -> int:
 def _comply(of: Enterprise, maker: Member, province: Member) -> None:
     """Issue two notices, with surrenders in every status and a refund."""
     registry, reviewer = Actor.of(maker), Actor.of(province)
-    wanted = [
-        compliance.NewNotice(of.account.id, year, tonnes, DEADLINE, (of.instrument.id,))
+    of.notices[:] = [
+        factories.notice(of.account, tonnes, [of.instrument], by=maker, year=year)
         for year, tonnes in ((2024, 1), (2025, 300))
     ]
-    with transaction():
-        of.notices[:] = compliance.issue(wanted, registry, now=clock.now())
     by, what = of.member, {of.instrument: 1}
     done, due = of.notices
     approved = factories.submitted("surrender", by, what, notice_id=done)
     first = factories.submitted("surrender", by, {of.instrument: 3}, notice_id=due)
     with transaction():
         engine.approve([approved.id, first.id], reviewer, now=clock.now())
-        compliance.adjust(
-            {due: 200}, registry, now=clock.now(), document_no="环函1号", reason="核减"
-        ).one()
+    lowered = factories.changed(due, by=maker, obligation=200)
+    factories.confirmed(lowered, factories.colleague(maker))
+    of.batch = _batch(of, registry)
+    draft = factories.changed(due, by=maker, submits=False, import_id=of.batch, obligation=199)
+    of.by_officers["notice"] = (draft, lowered)
     of.surrenders["approved"] = first.id
     of.surrenders["in_review"] = factories.submitted("surrender", by, what, notice_id=due).id
     of.surrenders["draft"] = factories.draft("surrender", by, what, notice_id=due)
@@ -426,6 +425,15 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
     with transaction():
         ids = [of.surrenders["refund in_review"]]
         engine.submit(ids, registry, now=clock.now()).one()
+
+
+def _batch(of: Enterprise, by: Actor) -> int:
+    """Return the id of an imported file."""
+    name = of.account.member_no
+    rows = [tables.Row(2, {})]
+    table = tables.Table(f"{name}.csv", name, notice_import.COLUMNS, rows)
+    with transaction():
+        return tables.remember(notice_import.FILE_KIND, table, by, clock.now())
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:

@@ -14,6 +14,7 @@ from app.domain.kinds.base import Kind
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
 from app.domain.kinds.transfer import (
@@ -33,6 +34,7 @@ KINDS: dict[str, Kind] = {
         RegistryToTrading,
         TradingToRegistry,
         ExchangeRegistryToTrading,
+        NoticeDecision,
         Surrender,
         SurrenderRefund,
         CustodyDeposit,

@@ -14,6 +14,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.moves import Bucket
+from app.domain.notices import Standing
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Action, Case
 
@@ -73,6 +74,10 @@ class Facts:
     # (account, instrument, category) -> number of the issuance, approved or pending
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
     categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) in force today
+    # About decisions on notices: those in force, and who decides already, by (account, year).
+    standing: Mapping[tuple[int, int], Standing] = field(default_factory=dict)
+    notices_under_review: dict[tuple[int, int], str] = field(default_factory=dict)
+    instrument_kinds: Mapping[str, str] = field(default_factory=dict)  # code -> allowance or offset
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -23,13 +23,20 @@ GRANT INSERT (member_id, member_no, ip, certificate, action, subject, account_id
 GRANT INSERT (member_no, member_id, is_success, outcome, ip, user_agent) ON login_record TO {app};
 GRANT INSERT (name, value, effective_from, reason, set_by) ON parameter TO {app};
 
-GRANT INSERT ON notice_change, attestation, import_file, custody_link TO {app};
+GRANT INSERT ON attestation, import_file, custody_link TO {app};
 GRANT UPDATE (lapsed_at) ON attestation TO {app};
 
--- Mutable business tables; only parts of drafts and notices can be deleted.
-GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_instrument, notice,
+-- What notices say is written by carry_out_notices alone, from approved applications.
+REVOKE INSERT, UPDATE ON notice FROM {app};
+REVOKE INSERT ON notice_change FROM {app};
+REVOKE INSERT, DELETE ON notice_instrument FROM {app};
+GRANT UPDATE (reminded_at) ON notice TO {app};
+GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), notice_terms(notice) TO {app};
+
+-- Mutable business tables; only parts of drafts can be deleted.
+GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_instrument,
                         business_clock, preference TO {app};
-GRANT INSERT ON account, application, application_line, application_party, notice_instrument,
+GRANT INSERT ON account, application, application_line, application_party,
                 attachment, trading_day, ab_user TO {app};
 -- Of these only what the program changes: never whose they are.
 GRANT UPDATE (name, uscc, sector, is_restricted, allows_exchange_transfer, lacks_documents,
@@ -44,7 +51,7 @@ GRANT UPDATE (first_name, email, phone, password, password_changed_at, must_chan
               last_login, login_count, fail_login_count, changed_on, changed_by_fk) ON ab_user TO {app};
 -- Unsaved input is deleted after a day.
 GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
-GRANT DELETE ON application_line, application_party, notice_instrument, attachment TO {app};
+GRANT DELETE ON application_line, application_party, attachment TO {app};
 
 -- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
 GRANT INSERT, UPDATE ON sector, category, city TO {app};

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.kinds import KINDS, Facts
@@ -21,7 +21,7 @@ from app.domain.moves import PostingRequest, Stage
 from app.domain.texts import require_showable
 from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
 from app.extensions import db
-from app.models import Application, Member
+from app.models import Account, Application, Member
 from app.operations.applications import effects, evidence, rows
 from app.operations.applications.facts import gather
 from app.operations.ledger import posting
@@ -103,6 +103,8 @@ def start(drafts: Sequence[Draft], actor: Actor, *, now: datetime) -> list[int]:
         if actor.account_id not in (None, draft.account_id):
             raise NotFound(_("There is no such account"))
         _require_starter(draft.kind, draft.account_id, actor)
+    if actor.province is not None:
+        _require_in_province({draft.account_id for draft in drafts}, actor)
     made = rows.insert(drafts, actor, now)
     return [made.get(draft.request_key) or _existing_id(draft) for draft in drafts]
 
@@ -334,6 +336,17 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
         raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
     if started_by is Party.REGISTRY and party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    if started_by is Party.OFFICE and actor.account_id is not None:
+        raise NotAllowed(_("Only an authority or the registry may do this"), code="no_authority")
+
+
+def _require_in_province(accounts: set[int], actor: Actor) -> None:
+    """Raise NotFound unless all accounts are of the actor's province."""
+    theirs = select(func.count()).where(
+        Account.id.in_(accounts), Account.province == actor.province
+    )
+    if db.session.scalar(theirs) != len(accounts):
+        raise NotFound(_("There is no such account"))
 
 
 def _disabled(cases: Sequence[Case]) -> set[int | None]:
@@ -349,6 +362,16 @@ def _disabled(cases: Sequence[Case]) -> set[int | None]:
 
 def _require_own(case: Case, actor: Actor) -> None:
     _require_starter(case.kind, case.account_id, actor)
+    if KINDS[case.kind].started_by is Party.OFFICE and not _is_of_office(case, actor):
+        raise NotAllowed(
+            _("Application %(number)s was entered by another authority", number=case.number),
+            code="another_authority",
+        )
+
+
+def _is_of_office(case: Case, actor: Actor) -> bool:
+    """Tell whether an officer belongs to the authority that entered a case."""
+    return actor.account_id is None and actor.province == case.office
 
 
 def _judge(case: Case, facts: Facts, actor: Actor) -> None:
@@ -423,6 +446,8 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
         is_asked = actor.account_id in case.receivers - case.agreed
     if awaited is Party.COLLEAGUE:
         is_asked = actor.account_id == case.account_id and actor.member_id is not None
+    if awaited is Party.OFFICE:
+        is_asked = _is_of_office(case, actor) and actor.member_id is not None
     if not is_asked:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 

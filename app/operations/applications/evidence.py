@@ -84,6 +84,7 @@ def submissions(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
         **_person(actor),
         "kind": kind,
         **(summed if summed["lines"] else {}),
+        **_notices(found),
         **_import_files(found),
         **_items(found),
     }
@@ -121,6 +122,18 @@ def contents(ids: Sequence[int]) -> dict[int, Content]:
 
 def _items(found: Mapping[int, Content]) -> dict[str, Any]:
     return {"count": len(found), "items": [found[id_].item for id_ in sorted(found)]}
+
+
+def _notices(found: Mapping[int, Content]) -> dict[str, Any]:
+    """Total what the decisions make of notices: their number, and tonnes before and after."""
+    terms = [each.values["terms"] for each in found.values() if "terms" in each.values]
+    if not terms:
+        return {}
+    tonnes = {
+        side: str(sum(int(each.get(side, {}).get("obligation", 0)) for each in terms))
+        for side in ("before", "after")
+    }
+    return {"notices": {"count": len(terms), **tonnes}}
 
 
 def _summed(lines: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -528,6 +541,7 @@ _CONTENTS = typed(
              'reason', a.reason, 'category', a.category, 'document_no', a.document_no,
              'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
+             'terms', CASE WHEN a.kind = 'notice' THEN a.proposal END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)
                              FROM application_party p JOIN account r ON r.id = p.account_id
                             WHERE p.application_id = a.id

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String
+from sqlalchemy import BigInteger, Integer, String, text
 
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
+from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Notice, Source
+from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
@@ -56,6 +58,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
+        **_about_notices(cases),
     )
 
 
@@ -138,6 +141,42 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
+def _about_notices(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of decisions on notices read."""
+    decisions = [case for case in cases if case.kind == NoticeDecision.code]
+    if not decisions:
+        return {}
+    asked = {
+        "accounts": [case.account_id for case in decisions],
+        "years": [Decision.read(case.proposal).year for case in decisions],
+    }
+    return {
+        "standing": {
+            (row.account_id, row.year): Standing(
+                row.id,
+                row.number,
+                _terms(row.terms),
+                row.surrendered,
+                row.offset_surrendered,
+                frozenset(row.used or ()),
+                row.surrenders,
+            )
+            for row in db.session.execute(_STANDING, asked)
+        },
+        "notices_under_review": {
+            (row.account_id, row.year): row.number
+            for row in db.session.execute(_NOTICES_UNDER_REVIEW, asked)
+        },
+        "instrument_kinds": dict(db.session.execute(_INSTRUMENT_KINDS).all()),
+    }
+
+
+def _terms(stored: Any) -> Terms:
+    terms = Terms.read(stored)
+    assert terms, "a notice in force says something"
+    return terms
+
+
 def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
     """Return the cases of these kinds that a statement selects."""
     ids = [case.id for case in cases if case.kind in kinds]
@@ -197,6 +236,47 @@ _NOTICES = typed(
     """,
     ids=Integer,
 )
+
+# Notices in force, and what was surrendered for them; refunded instruments are not in use any more.
+_STANDING = typed(
+    """
+    WITH asked AS MATERIALIZED (
+           SELECT n AS notice FROM unnest(:accounts, :years) AS p (account_id, year)
+             JOIN notice n ON n.account_id = p.account_id AND n.year = p.year
+            WHERE n.withdrawn_at IS NULL),
+         ids AS MATERIALIZED (SELECT array_agg((notice).id) AS found FROM asked)
+    SELECT (notice).id, (notice).number, (notice).account_id, (notice).year,
+           notice_terms(notice) AS terms,
+           coalesce(s.surrendered, 0) AS surrendered,
+           coalesce(s.offset_surrendered, 0) AS offset_surrendered,
+           (SELECT array_agg(code) FROM (
+              SELECT i.code FROM notice_surrender_line l JOIN instrument i ON i.id = l.instrument_id
+               WHERE l.notice_id = (notice).id
+               GROUP BY i.code HAVING sum(l.surrendered) > 0) AS u) AS used,
+           (SELECT count(*) FROM application a
+             WHERE a.notice_id = (notice).id AND a.kind = 'surrender'
+               AND a.status IN ('in_review', 'approved')) AS surrenders
+      FROM asked
+      LEFT JOIN (SELECT * FROM notice_surrender
+                  WHERE notice_id = ANY((SELECT found FROM ids)::integer[])) AS s
+             ON s.notice_id = (notice).id
+    """,
+    accounts=Integer,
+    years=Integer,
+)
+
+_NOTICES_UNDER_REVIEW = typed(
+    """
+    SELECT a.account_id, p.year, a.number
+      FROM unnest(:accounts, :years) AS p (account_id, year)
+      JOIN application a ON a.account_id = p.account_id AND a.proposal ->> 'year' = p.year::text
+     WHERE a.kind = 'notice' AND a.status = 'in_review'
+    """,
+    accounts=Integer,
+    years=Integer,
+)
+
+_INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument")
 
 _SOURCES = typed(
     """

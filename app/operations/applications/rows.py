@@ -316,7 +316,8 @@ _LOCK_APPLICATIONS = typed(
                     OR (e.action = 'approve'
                         AND e.id > (SELECT max(s.id) FROM application_event s
                                      WHERE s.application_id = a.id AND s.action = 'submit'))))
-             AS signers
+             AS signers,
+           (SELECT u.province FROM ab_user u WHERE u.id = a.created_by) AS office
       FROM application a
      WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
        AND (CAST(:account AS integer) IS NULL OR account_id = :account

@@ -76,7 +76,7 @@ def take(
     *,
     now: datetime,
     declared: int | None = None,
-    is_signed: bool = False,
+    only_tries: bool = False,
 ) -> batches.Imported:
     """Create one issuance per enterprise and type; see `batches.take`.
 
@@ -97,7 +97,7 @@ def take(
             for (account, category), lines in _read(table, declared).items()
         ]
 
-    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
+    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, only_tries=only_tries)
 
 
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:

@@ -21,7 +21,7 @@ from app.operations.imports.tables import Table
 from app.operations.records.actor import Actor
 
 # One import of a kind at a time, so that the checks for duplicates are reliable.
-_LOCKS = {"allocation": 7260008, "account_opening": 7260009}
+_LOCKS = {"allocation": 7260008, "account_opening": 7260009, "notice": 7260011}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +48,31 @@ def take(
     actor: Actor,
     *,
     now: datetime,
-    is_signed: bool,
+    only_tries: bool = False,
 ) -> Imported:
     """Create drafts from a table and submit them, all or none.
 
-    ``drafts_of`` reads the rows, given the import's id.  With ``is_signed`` the submission is only
-    tried, and the drafts await the signature.  Raises RuleError where the file was imported before,
-    or for bad rows (``table.problems``); the caller rolls back.
+    ``drafts_of`` reads the rows, given the import's id.  With ``only_tries`` the submission is rolled
+    back, and the drafts await it.  Raises RuleError where the file was imported before, or for bad
+    rows (``table.problems``); the caller rolls back.
     """
-    if engine.party(actor) is not Party.REGISTRY:
-        raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    if engine.party(actor) is Party.RECEIVER:
+        raise NotAllowed(_("Only an authority or the registry may do this"), code="no_authority")
+    if not table.is_clear and table.rows:
+        drafts_of(0)  # So that all that stands against its rows is named at once.
     _require_clear(table)
     db.session.execute(select(func.pg_advisory_xact_lock(_LOCKS[kind])))
     import_id = tables.remember(kind, table, actor, now)
     drafts = drafts_of(import_id)
     _require_clear(table)
     made = engine.start(drafts, actor, now=now)
-    _submit(made, actor, now=now, only_tries=is_signed)
+    _submit(made, actor, now=now, only_tries=only_tries)
     return Imported(import_id, made)
 
 
 def _require_clear(table: Table) -> None:
     if not table.is_clear:
+        table.problems.sort(key=lambda each: each.row)
         raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
 
 

@@ -1,10 +1,9 @@
-"""Import of 履约通知书 from a table, all rows or none."""
+"""Import of 履约通知书 from a table: a decision a row that says something new."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
@@ -15,18 +14,23 @@ from sqlalchemy import select
 
 from app.domain.dates import as_written
 from app.domain.errors import RuleError
-from app.domain.moves import whole_tonnes
+from app.domain.kinds import Facts
+from app.domain.kinds.notice import OF_THE_TERMS, NoticeDecision, violations
+from app.domain.moves import LARGEST_REQUEST
+from app.domain.notices import Decision, Terms
 from app.domain.texts import folded
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import Case, Status
 from app.extensions import db
-from app.models import Account, Instrument, Notice
-from app.operations.compliance import notices as compliance
-from app.operations.compliance.notices import NewNotice
-from app.operations.imports import tables
+from app.models import Account, Application, NoticeChange
+from app.operations.applications import engine
+from app.operations.applications.facts import gather
+from app.operations.imports import batches
 from app.operations.imports.tables import ImportColumn, Row, Table
+from app.operations.records import calendar
 from app.operations.records.actor import Actor
 
-KIND = "notice"
+FILE_KIND = "notice"
 COLUMNS = (
     ImportColumn("member_no", _("Member number"), "21042300007"),
     ImportColumn("year", _("Compliance year"), "2025"),
@@ -54,44 +58,191 @@ COLUMNS = (
 _END_OF_DAY = time(23, 59, 59)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The rows' references, read once for the whole table."""
+def draft(
+    account_id: int,
+    decision: Decision,
+    request_key: str,
+    *,
+    reason: str,
+    document_no: str = "",
+    notice_id: int | None = None,
+    import_id: int | None = None,
+) -> engine.Draft:
+    """Return the application for a decision; ``notice_id`` is the notice that it changes."""
+    return engine.Draft(
+        kind=NoticeDecision.code,
+        account_id=account_id,
+        lines=(),
+        request_key=request_key,
+        reason=reason,
+        document_no=document_no,
+        notice_id=notice_id,
+        import_id=import_id,
+        proposal=decision.stored(),
+    )
 
-    accounts: Mapping[str, tuple[int, str | None]]  # member number -> id, province
-    instruments: Mapping[str, int]  # code -> id
-    offsets: frozenset[int]  # the instruments that are CCER
-    issued: frozenset[tuple[int, int]]  # (account, year) that have a notice
 
+def take(
+    table: Table,
+    actor: Actor,
+    *,
+    now: datetime,
+    reason: str,
+    document_no: str = "",
+    only_tries: bool = False,
+) -> batches.Imported:
+    """Create a decision for every row that says something new; see `batches.take`.
 
-def import_table(table: Table, actor: Actor, *, now: datetime) -> int:
-    """Issue a notice for every row and return their number, or 0 with ``table.problems``.
-
-    Raises RuleError for a file imported before.
+    Rows that say what the notice says already are left out.  Raises RuleError where all do, or where
+    a notice is changed without a document.
     """
-    notices = read(table, actor, now=now)
-    if not table.is_clear:
-        return 0
-    import_id = tables.remember(KIND, table, actor, now)
-    return len(compliance.issue(notices, actor, now=now, import_id=import_id))
+    if not reason.strip():
+        raise RuleError(
+            _("Enter the reason for the application"), field="reason", code="reason_missing"
+        )
+
+    def drafts_of(import_id: int) -> list[engine.Draft]:
+        return [
+            draft(
+                account_id,
+                decision,
+                f"{FILE_KIND}:{import_id}:{account_id}:{decision.year}",
+                reason=reason,
+                document_no=document_no,
+                notice_id=notice_id,
+                import_id=import_id,
+            )
+            for account_id, notice_id, decision in _read(table, actor, document_no, now)
+        ]
+
+    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, only_tries=only_tries)
 
 
-def read(table: Table, actor: Actor, *, now: datetime) -> list[NewNotice]:
-    """Return the rows' notices; wrong cells are added to ``table.problems``."""
-    known = _known(table.rows)
+def take_back(
+    import_id: int, actor: Actor, *, now: datetime, reason: str, document_no: str, request_key: str
+) -> list[int]:
+    """Draft the opposite of all that a file's decisions did: 撤销 of the notices that it issued.
+
+    Those that it changed say again what they said before.  Returns the drafts, which are submitted
+    together.  Raises RuleError where nothing of it is in force.
+    """
+    done = db.session.execute(
+        select(Application, NoticeChange.notice_id)
+        .join(NoticeChange, NoticeChange.application_id == Application.id)
+        .where(Application.import_id == import_id)
+        .order_by(Application.id)
+    ).all()
+    if not done:
+        raise RuleError(_("Nothing of this file has taken effect"), code="nothing_in_force")
+    drafts = []
+    for application, notice_id in done:
+        made = Decision.read(application.proposal)
+        opposite = Decision(made.year, made.after, made.before)
+        key = f"{request_key}:{application.id}"
+        drafts.append(
+            draft(
+                application.account_id,
+                opposite,
+                key,
+                reason=reason,
+                document_no=document_no,
+                notice_id=notice_id,
+            )
+        )
+    return engine.start(drafts, actor, now=now)
+
+
+# Reading the rows -------------------------------------------------------------------------------
+
+
+def _read(
+    table: Table, actor: Actor, document_no: str, now: datetime
+) -> list[tuple[int, int | None, Decision]]:
+    """Return account, notice and decision of the rows that say something new.
+
+    Every problem of every row is added to ``table.problems``.
+    """
+    accounts = _accounts(table.rows, actor)
+    facts = _facts(table.rows, accounts, now)
     seen: dict[tuple[str, str], int] = {}
-    notices = []
+    found = []
     for row in table.rows:
         key = (folded(row["member_no"]), row["year"])
         if key in seen:
             message = _("The same enterprise and year stand in row %(row)s", row=seen[key])
             table.refuse(row.number, "member_no", message)
         seen.setdefault(key, row.number)
-        notice = _notice(table, row, known, actor)
-        if notice is not None:
-            _judge(table, row, notice, known, now)
-            notices.append(notice)
-    return notices
+        account_id = accounts.get(key[0])
+        if account_id is None:
+            message = _("There is no enterprise %(number)s", number=row["member_no"])
+            table.refuse(row.number, "member_no", message)
+        decided = _decided(table, row, account_id or 0, facts)
+        if decided is not None:
+            found.append(decided)
+    if table.is_clear and not found:
+        raise RuleError(
+            _("Every row says what the notices say already; there is nothing to import"),
+            code="nothing_new",
+        )
+    if not document_no.strip() and any(decision.before for _account, _notice, decision in found):
+        raise RuleError(
+            _("The table changes notices: enter the number of the authority's document"),
+            field="document_no",
+            code="document_missing",
+        )
+    return found
+
+
+def _decided(
+    table: Table, row: Row, account_id: int, facts: Facts
+) -> tuple[int, int | None, Decision] | None:
+    """Read one row; None where it has problems, or says nothing new."""
+    if not re.fullmatch(r"[0-9]{4}", row["year"]):
+        message = _("Enter the year in four digits, not %(typed)s", typed=row["year"][:30])
+        table.refuse(row.number, "year", message)
+    terms, unreadable = _terms(table, row)
+    if not re.fullmatch(r"[0-9]{4}", row["year"]):
+        return None
+    year = int(row["year"])
+    standing = facts.standing.get((account_id, year))
+    before = standing.terms if standing else None
+    if before == terms and not unreadable:
+        return None
+    decision = Decision(year, before, terms)
+    case = _case(account_id, decision, notice_id=standing.id if standing else None)
+    rules = OF_THE_TERMS if unreadable or not account_id else NoticeDecision.rules
+    problems = [
+        (field, message)
+        for field, message in violations(case, facts, rules)
+        if field not in ("reason", "document_no") and field not in unreadable
+    ]
+    for field, message in problems:
+        table.refuse(row.number, field, message)
+    return None if problems or unreadable else (account_id, case.notice_id, decision)
+
+
+def _terms(table: Table, row: Row) -> tuple[Terms, set[str]]:
+    """Return what a row says, with the columns that cannot be read, which say something harmless."""
+    year = int(row["year"]) if re.fullmatch(r"[0-9]{4}", row["year"]) else 2000
+    harmless = {
+        "obligation": 0,
+        "deadline": datetime(min(year + 1, 9999), 12, 31, tzinfo=BEIJING),
+        "offset_percent": Decimal(0),
+    }
+    read_by: dict[str, Any] = {"obligation": tonnes, "deadline": moment, "offset_percent": percent}
+    values: dict[str, Any] = {}
+    unreadable = set()
+    for key, reader in read_by.items():
+        try:
+            values[key] = reader(row[key])
+        except RuleError as error:
+            values[key] = harmless[key]
+            unreadable.add(key)
+            table.refuse(row.number, key, error.message)
+    codes = {folded(code) for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code}
+    if not codes:
+        unreadable |= {"instruments", "offset_percent"}
+    return Terms(instruments=tuple(sorted(codes)), **values), unreadable
 
 
 def moment(text: str) -> datetime:
@@ -133,74 +284,49 @@ def percent(text: str) -> Decimal:
 
 def tonnes(text: str) -> int:
     """Parse an obligation, in tonnes, 0 included.  Raises RuleError."""
-    return 0 if text.strip() == "0" else whole_tonnes(text, field="obligation")
-
-
-def _known(rows: Sequence[Row]) -> _Known:
-    accounts = {
-        row.member_no: (row.id, row.province)
-        for row in db.session.execute(
-            select(Account.id, Account.member_no, Account.province).where(
-                Account.kind == "enterprise",
-                Account.member_no.in_({folded(row["member_no"]) for row in rows}),
-            )
+    typed = text.strip()
+    if not re.fullmatch(r"[0-9]{1,13}", typed):
+        message = _(
+            "An obligation is a whole number of tonnes from 0 to %(limit)s, in plain digits, not"
+            " %(typed)s",
+            limit=f"{LARGEST_REQUEST:,}",
+            typed=typed[:30] or "–",
         )
-    }
-    years = {int(row["year"]) for row in rows if re.fullmatch(r"[0-9]{4}", row["year"])}
-    issued = db.session.execute(
-        select(Notice.account_id, Notice.year).where(
-            Notice.account_id.in_([id_ for id_, _province in accounts.values()]),
-            Notice.year.in_(years),
-        )
+        raise RuleError(message, field="obligation", code="quantity_not_whole")
+    return int(typed)
+
+
+def _accounts(rows: Sequence[Row], actor: Actor) -> dict[str, int]:
+    """Return the enterprises in scope by member number; others look like unknown ones."""
+    wanted = select(Account.member_no, Account.id).where(
+        Account.kind == "enterprise",
+        Account.member_no.in_({folded(row["member_no"]) for row in rows}),
     )
-    instruments = db.session.execute(select(Instrument.code, Instrument.id, Instrument.kind)).all()
-    return _Known(
-        accounts,
-        {row.code: row.id for row in instruments},
-        frozenset(row.id for row in instruments if row.kind == "offset"),
-        frozenset((row.account_id, row.year) for row in issued),
+    if actor.province is not None:
+        wanted = wanted.where(Account.province == actor.province)
+    return dict(db.session.execute(wanted).all())
+
+
+def _facts(rows: Sequence[Row], accounts: Mapping[str, int], now: datetime) -> Facts:
+    """Return the facts of all rows, read once."""
+    cases = [
+        _case(accounts[number], Decision(int(row["year"]), None, None))
+        for row in rows
+        if (number := folded(row["member_no"])) in accounts
+        and re.fullmatch(r"[0-9]{4}", row["year"])
+    ]
+    nobody = [_case(0, Decision(0, None, None))]
+    return gather(cases or nobody, calendar.moment_at(now))
+
+
+def _case(account_id: int, decision: Decision, *, notice_id: int | None = None) -> Case:
+    """Return a row as the rules see it, before there is an application."""
+    return Case(
+        id=0,
+        kind=NoticeDecision.code,
+        number="",
+        account_id=account_id,
+        status=Status.DRAFT,
+        notice_id=notice_id,
+        proposal=decision.stored(),
     )
-
-
-def _notice(table: Table, row: Row, known: _Known, actor: Actor) -> NewNotice | None:
-    """Return one row's notice, or None where a cell cannot be read."""
-    earlier = len(table.problems)
-    account, province = known.accounts.get(folded(row["member_no"]), (0, None))
-    # An account out of scope is reported as unknown.
-    if not account or (actor.province is not None and province != actor.province):
-        table.refuse(row.number, "member_no", _("There is no such enterprise"))
-    if not re.fullmatch(r"[0-9]{4}", row["year"]):
-        table.refuse(row.number, "year", _("Enter the year in four digits"))
-    codes = [folded(code) for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code]
-    unknown = [code for code in codes if code not in known.instruments]
-    if unknown:
-        message = _("There is no instrument %(codes)s", codes="、".join(unknown))
-        table.refuse(row.number, "instruments", message)
-    read_by: dict[str, Any] = {"obligation": tonnes, "deadline": moment, "offset_percent": percent}
-    values = {}
-    for key, reader in read_by.items():
-        if not row[key] and key != "offset_percent":
-            continue  # reported already
-        try:
-            values[key] = reader(row[key])
-        except RuleError as error:
-            table.refuse(row.number, key, error.message)
-    if len(table.problems) > earlier or len(values) < len(read_by):
-        return None
-    return NewNotice(
-        account_id=account,
-        year=int(row["year"]),
-        instruments=tuple(known.instruments[code] for code in dict.fromkeys(codes)),
-        **values,
-    )
-
-
-def _judge(table: Table, row: Row, notice: NewNotice, known: _Known, now: datetime) -> None:
-    """Check one row by the rules of `notices.issue`."""
-    if (notice.account_id, notice.year) in known.issued:
-        message = _("The enterprise has a notice for this year already")
-        table.refuse(row.number, "year", message)
-    try:
-        compliance.require_valid(notice, known.offsets, now)
-    except RuleError as error:
-        table.refuse(row.number, error.field, error.message)

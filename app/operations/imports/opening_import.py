@@ -95,7 +95,9 @@ def draft(
     )
 
 
-def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) -> batches.Imported:
+def take(
+    table: Table, actor: Actor, *, now: datetime, only_tries: bool = False
+) -> batches.Imported:
     """Create an application per row; see `batches.take`."""
     reason = gettext("Imported from %(name)s", name=table.name)
 
@@ -105,7 +107,7 @@ def take(table: Table, actor: Actor, *, now: datetime, is_signed: bool = False) 
             for row, proposal in _read(table).items()
         ]
 
-    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, is_signed=is_signed)
+    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, only_tries=only_tries)
 
 
 def _read(table: Table) -> dict[int, dict[str, Any]]:

@@ -107,6 +107,7 @@ class Table:
     columns: Sequence[ImportColumn]
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    empty: set[tuple[int, str]] = field(default_factory=set)  # required cells, which are reported
 
     @property
     def is_clear(self) -> bool:
@@ -114,8 +115,11 @@ class Table:
         return not self.problems
 
     def refuse(self, row: int, key: str, message: Any) -> None:
-        """Add a problem at a row and column; ``key`` "" is the whole row."""
-        if len(self.problems) < MOST_PROBLEMS:
+        """Add a problem at a row and column; ``key`` "" is the whole row.
+
+        Of an empty cell it is enough that it is empty.
+        """
+        if len(self.problems) < MOST_PROBLEMS and (row, key) not in self.empty:
             title = next((str(each.title) for each in self.columns if each.key == key), key)
             self.problems.append(Problem(row, title, message))
 
@@ -483,6 +487,7 @@ def _row(table: Table, number: int, line: Sequence[Cell], places: dict[str, int]
             table.refuse(number, column.key, cell.message)
         elif not cell and column.is_required:
             table.refuse(number, column.key, _("Please fill this in"))
+            table.empty.add((number, column.key))
         cells[column.key] = cell if isinstance(cell, str) else ""
     if any(line[max(places.values(), default=-1) + 1 :]):
         table.refuse(number, "", _("There is something beyond the last column"))

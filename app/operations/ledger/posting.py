@@ -210,6 +210,12 @@ def ledger_errors() -> Iterator[None]:
                 _("A change of the account's details is under review already"),
                 code="change_under_review",
             ) from error
+        if constraint == "one_notice_decision":
+            raise RuleError(
+                _("Another application about this enterprise's notice of the year is under review"),
+                field="year",
+                code="notice_under_review",
+            ) from error
         if constraint in ("one_opening", "account_uscc_key"):
             raise RuleError(
                 _("Another account has this unified social credit code, or is about to"),

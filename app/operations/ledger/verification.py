@@ -329,6 +329,57 @@ _LIMITS = """
      WHERE s.surrendered > n.obligation
 """
 
+# What a notice says is what its history says last; each step continues the one before it and is what
+# its application decided, approved by somebody else and signed as it stands.  The step with which a
+# notice older than that begins has no application.
+_NOTICES = """
+    WITH step AS (
+           SELECT c.*, row_number() OVER mine AS place, lag(c.terms) OVER mine AS said_before,
+                  lead(c.id) OVER mine IS NULL AS is_last
+             FROM notice_change c
+            WHERE c.terms IS NOT NULL OR c.application_id IS NOT NULL
+           WINDOW mine AS (PARTITION BY c.notice_id ORDER BY c.id)),
+         decided AS (
+           SELECT a.*, e.member_id AS approved_by, s.content::jsonb -> 'terms' AS signed
+             FROM application a
+             LEFT JOIN LATERAL (SELECT member_id FROM application_event v
+                                 WHERE v.application_id = a.id AND v.action = 'approve'
+                                 ORDER BY v.id DESC LIMIT 1) AS e ON true
+             LEFT JOIN LATERAL (SELECT id FROM application_event v
+                                 WHERE v.application_id = a.id AND v.action = 'submit'
+                                 ORDER BY v.id DESC LIMIT 1) AS v ON true
+             LEFT JOIN signature_event s ON s.application_event_id = v.id
+            WHERE a.kind = 'notice' AND a.status = 'approved')
+    SELECT 'notice_history', concat('notice ', n.number, ': asks for ', n.obligation,
+                                    ', its history for ', coalesce(s.after, 0))
+      FROM notice n LEFT JOIN step s ON s.notice_id = n.id AND s.is_last
+     WHERE CASE WHEN n.withdrawn_at IS NULL THEN notice_terms(n) END IS DISTINCT FROM s.terms
+        OR (n.withdrawn_at IS NOT NULL AND (n.obligation <> 0 OR s.id IS NULL))
+    UNION ALL
+    SELECT 'notice_chain', concat('notice ', n.number, ': step ', s.place,
+                                  ' does not continue the one before it')
+      FROM step s JOIN notice n ON n.id = s.notice_id LEFT JOIN decided d ON d.id = s.application_id
+     WHERE (s.place > 1 AND d.proposal -> 'before' IS DISTINCT FROM s.said_before)
+        OR (s.place = 1 AND d.proposal ? 'before')
+        OR (s.application_id IS NULL AND s.place > 1)
+    UNION ALL
+    SELECT 'notice_decision', concat('notice ', n.number, ': step ', s.place,
+                                     ' is not what application ', s.application_id, ' decided')
+      FROM step s JOIN notice n ON n.id = s.notice_id LEFT JOIN decided d ON d.id = s.application_id
+     WHERE s.application_id IS NOT NULL
+       AND (d.id IS NULL OR d.proposal -> 'after' IS DISTINCT FROM s.terms
+            OR d.account_id <> n.account_id OR (d.proposal ->> 'year')::int <> n.year
+            OR d.notice_id <> n.id OR s.after <> coalesce((s.terms ->> 'obligation')::bigint, 0)
+            OR (d.approved_by IN (d.created_by, d.submitted_by)) IS NOT FALSE)
+    UNION ALL
+    SELECT 'notice_signed', concat('application ', number, ': decides something else than was signed')
+      FROM decided WHERE signed IS NOT NULL AND signed <> proposal
+    UNION ALL
+    SELECT 'notice_carried_out', concat('application ', number, ' was approved and not carried out')
+      FROM decided d
+     WHERE NOT EXISTS (SELECT FROM notice_change c WHERE c.application_id = d.id)
+"""
+
 _SETTLED_ONCE = """
     WITH asked AS (
            SELECT a.id, l.instrument_id, sum(l.quantity) AS quantity
@@ -398,6 +449,7 @@ _CHECKS = (
     _SEALS,
     _APPLICATIONS,
     _LIMITS,
+    _NOTICES,
     _TIES,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,

@@ -24,7 +24,7 @@ from app.extensions import db, transaction
 from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
-from app.operations.imports import opening_import
+from app.operations.imports import batches, opening_import
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.accounts.revealing import RevealingDesk
@@ -154,6 +154,30 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
             .outerjoin(Member, Member.username == opened.c.member_no)
             .outerjoin(Invitation, Invitation.member_id == Member.id)
         )
+
+    def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Return the number of enterprises by province and sector."""
+        province, sector = (
+            func.jsonb_extract_path_text(Application.proposal, name, "1").label(name)
+            for name in ("province", "sector")
+        )
+        of_batch = Application.import_id == batch.file.id
+        each = select(province, sector).where(of_batch).subquery("each").c
+        rows = db.session.execute(
+            select(each.province, each.sector, func.count())
+            .group_by(each.province, each.sector)
+            .order_by(each.province, each.sector)
+        )
+        columns = [
+            {"label": _("Province"), "kind": "text"},
+            {"label": _("Sector"), "kind": "text"},
+            {"label": _("Number of enterprises"), "kind": "number"},
+        ]
+        shown = [
+            [PROVINCES.get(place, place), SECTORS.get(trade, trade), count]
+            for place, trade, count in rows
+        ]
+        return [{"title": _("Totals"), "columns": columns, "rows": shown}]
 
     def offered(self, account_id: int) -> list[Choosable]:
         """There are no lines."""

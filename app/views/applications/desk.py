@@ -175,6 +175,10 @@ class ApplicationDesk(ApplicationList):
         ]
         return found
 
+    def title_of(self, form: Any) -> Any:
+        """Return the heading of a form."""
+        return self.form_title
+
     def obstacle(self, filled: Filled, account_id: int) -> str:
         """Return what must be done before this form can be used, or nothing."""
         return ""
@@ -188,7 +192,7 @@ class ApplicationDesk(ApplicationList):
                 return answer
         context = application_form.page(
             filled,
-            title=self.form_title,
+            title=self.title_of(filled.form),
             cancel_url=self.url("list"),
             version=application_form.version_shown(filled, application),
             facts=self.form_facts(account_id),

@@ -12,22 +12,26 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from sqlalchemy import func, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db, transaction, undone
-from app.models import Job, Member
+from app.models import Application, Job, Member
 from app.operations.applications import engine, jobs
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import FORMS, ImportColumn, Table
 from app.operations.records import clock
 from app.security.roles import OFFICERS, REGISTRY_MAKER
+from app.security.scope import scoped
 from app.views.applications import signing
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.lists.listing import BulkResult, RowAction, action
 from app.views.lists.workbook import MEDIA_TYPE
 
+# The status of a batch: the first of these that one of its applications has.
+_TELLING = (Status.DRAFT, Status.IN_REVIEW, Status.RETURNED, Status.APPROVED, Status.WITHDRAWN)
 _MEDIA_TYPES = {"csv": "text/csv", "xlsx": MEDIA_TYPE}
 
 
@@ -70,8 +74,12 @@ class ImportDesk(OfficerDesk):
     outside_the_table: Mapping[str, Any] = {}  # Titles of fields besides the file.
     bulk_name, bulk_object = "number", "account"
 
-    def take(self, table: Table, *, is_signed: bool) -> Any:
-        return self.importer.take(table, self.actor(), now=clock.now(), is_signed=is_signed)
+    def take(self, table: Table) -> batches.Imported:
+        return self.importer.take(table, self.actor(), now=clock.now(), only_tries=True)
+
+    def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Return tables of what a batch holds: (title, columns, rows), totals first."""
+        return []
 
     def tools(self) -> Iterable[RowAction]:
         yield from super().tools()
@@ -87,20 +95,18 @@ class ImportDesk(OfficerDesk):
     @has_access
     @permission_name("write")
     def import_table(self) -> Any:
-        """Import a table and ask for the signature, or show all errors."""
+        """Read a table into drafts and show what they would do, or show all errors."""
         if request.method == "GET":
             return self._import_page(None)
         table = chosen_table(self.importer.COLUMNS)
         try:
             with transaction():
-                done = self.take(table, is_signed=signing.is_required())
+                done = self.take(table)
         except RuleError as error:
             place = self.outside_the_table.get(error.field, "")
             if place or table.is_clear:
                 table.refuse(0, place, error.message)
             return self._import_page(table), 400
-        if signing.is_required():
-            return signing.ask_for_submissions(done.applications, self.actor())
         return redirect(self.url("imported", import_id=done.import_id))
 
     @expose("/import/template.<form>")
@@ -124,32 +130,34 @@ class ImportDesk(OfficerDesk):
 
     @expose("/import/<int:import_id>")
     @has_access
-    @permission_name("write")
+    @permission_name("show")
     def imported(self, import_id: int) -> Any:
-        """Show a batch; its drafts are submitted or withdrawn together."""
-        batch, crumb = self._batch(import_id), gettext("Import batch")
-        waits = Status.DRAFT in batch.statuses
-        job = jobs.open_submission(import_id) if waits else None
-        facts = self._facts(batch)
+        """Show what a batch holds; its drafts are submitted or withdrawn together."""
+        batch = self._batch(import_id)
+        status = next((each for each in _TELLING if each in batch.statuses), Status.DISCARDED)
+        job = jobs.open_submission(import_id) if status is Status.DRAFT else None
+        facts = self.facts_of(batch)
         if job is not None:
             facts.append((_("Being submitted by"), job.member.username, "code"))
-        if not waits and Status.WITHDRAWN not in batch.statuses:
-            return self.render_template(
-                "parts/result.html", result=self._result(batch), crumb=crumb
-            )
-        status = Status.DRAFT if waits else Status.WITHDRAWN
+            actions = self._job_actions(job)
+        else:
+            actions = self.batch_actions(batch) if self.may("write") else []
+        rows = self.url("list", **{"import": import_id})
+        actions.append({"label": gettext("Details"), "url": rows})
         detail = {
             "title": self.import_label,
             "number": str(import_id),
             "status": {"label": STATUS_TITLES[status], "tone": STATUS_TONES[status]},
-            "actions": self._batch_actions(import_id, batch.statuses[status], job) if waits else [],
+            "actions": actions,
             "sections": [{"items": facts}],
+            "tables": self.preview(batch),
             "help": (
-                _("Nothing takes effect before all of it is submitted; it is signed once"),
+                _("Nothing takes effect before all of it is submitted, and another officer agrees"),
                 _("Withdrawn as a whole, the same file may be imported again"),
             ),
-            "back_url": self.url("list", **{"import": import_id}),
+            "back_url": self.url("list"),
         }
+        crumb = gettext("Import batch")
         return self.render_template("parts/detail.html", detail=detail, crumb=crumb)
 
     @expose("/import/<int:import_id>/submit", methods=["POST"])
@@ -171,6 +179,7 @@ class ImportDesk(OfficerDesk):
             if asks_first is None:
                 with transaction():
                     engine.submit_all(ids, self.actor(), now=clock.now())
+                flash(gettext("%(count)s applications were submitted", count=len(ids)), "success")
         except engine.NoneSubmitted as error:
             return signing.none_submitted(error, page)
         return asks_first or redirect(page)
@@ -195,12 +204,20 @@ class ImportDesk(OfficerDesk):
         return redirect(page)
 
     def _batch(self, import_id: int) -> batches.Batch:
+        """Return a batch that is in scope as a whole, or abort with 404."""
         try:
-            return batches.find(import_id, self.importer.FILE_KIND)
+            batch = batches.find(import_id, self.importer.FILE_KIND)
         except NotFound:
             abort(404)
+        mine = select(func.count()).where(Application.import_id == import_id)
+        if (
+            db.session.scalar(scoped(mine, Application.account_id, g.user))
+            != batch.statuses.total()
+        ):
+            abort(404)
+        return batch
 
-    def _facts(self, batch: batches.Batch) -> list[tuple[Any, ...]]:
+    def facts_of(self, batch: batches.Batch) -> list[tuple[Any, ...]]:
         importer = db.session.get(Member, batch.file.imported_by)
         found: list[tuple[Any, ...]] = [
             (_("Import batch"), str(batch.file.id), "code"),
@@ -214,31 +231,26 @@ class ImportDesk(OfficerDesk):
             found.insert(4, (_("Total"), batch.tonnes, "number", _("tonnes")))
         return found
 
-    def _result(self, batch: batches.Batch) -> dict[str, Any]:
-        return {
-            "facts": self._facts(batch),
-            "next_step": gettext(
-                "Another officer finds them in the review list by this import batch and confirms them"
-            ),
-            "back_url": self.url("list"),
-            "links": [(_("Details"), self.url("list", **{"import": batch.file.id}))],
-        }
+    def _job_actions(self, job: Job) -> list[dict[str, Any]]:
+        if job.member_id != g.user.id:
+            return []
+        return [{"label": gettext("See the job"), "url": url_for("JobView.show", job_id=job.id)}]
 
-    def _batch_actions(self, import_id: int, count: int, job: Job | None) -> list[dict[str, Any]]:
-        if job is not None:
-            url = url_for("JobView.show", job_id=job.id)
-            is_own = job.member_id == g.user.id
-            return [{"label": gettext("See the job"), "url": url}] if is_own else []
+    def batch_actions(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Return what can be done with all of a batch, as actions of a detail page."""
+        count = batch.statuses[Status.DRAFT]
+        if not count:
+            return []
         return [
             {
                 "label": gettext("Submit"),
-                "url": self.url("submit_import", import_id=import_id),
+                "url": self.url("submit_import", import_id=batch.file.id),
                 "method": "post",
                 "tone": "primary",
             },
             {
                 "label": gettext("Withdraw"),
-                "url": self.url("withdraw_import", import_id=import_id),
+                "url": self.url("withdraw_import", import_id=batch.file.id),
                 "method": "post",
                 "tone": "danger",
                 "confirm": gettext("Withdraw the %(count)s drafts of this import?", count=count),

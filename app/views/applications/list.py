@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.kinds.notice import NoticeDecision
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -45,6 +46,7 @@ from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
+from app.views.applications.terms import terms_table
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
@@ -286,7 +288,9 @@ class ApplicationList(ListPage):
     ) -> list[dict[str, Any]]:
         """Return the tables above the lines: proposed details, receivers' agreement."""
         found = []
-        if application.proposal:
+        if application.kind == NoticeDecision.code:
+            found.append(terms_table(application.proposal))
+        elif application.proposal:
             is_new = application.kind == AccountOpening.code
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
             found += [table] if table["rows"] else []

@@ -12,13 +12,13 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
 
 from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import COLLEAGUE_STEP, EDITABLE, Action, Party, Status
 from app.extensions import db, transaction, undone
-from app.models import Application, ApplicationEvent, ApplicationParty
+from app.models import Application, ApplicationEvent, ApplicationParty, Member
 from app.operations.applications import deciding, engine, history
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -49,10 +49,10 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
     """Return the condition for applications that await this party's decision."""
     party = engine.party(actor)
     turns = [
-        and_(Application.kind == code, Application.step == step)
+        and_(Application.kind == code, Application.step == step, _is_asked(reviewer, actor))
         for code, kind in KINDS.items()
         for step, reviewer in enumerate(kind.reviews)
-        if reviewer is party
+        if reviewer in (party, Party.OFFICE)
     ]
     waits = and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
     if actor.member_id is not None:  # Nobody reviews what they entered or submitted.
@@ -72,6 +72,18 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
             Application.submitted_by.is_distinct_from(actor.member_id),
         )
     return waits
+
+
+def _is_asked(reviewer: Party, actor: Actor) -> ColumnElement[bool]:
+    """Of what an authority entered, only its own officers are asked."""
+    if reviewer is not Party.OFFICE:
+        return true()
+    if actor.account_id is not None:
+        return false()
+    colleagues = select(Member.id).where(
+        Member.account_id.is_(None), Member.province.is_not_distinct_from(actor.province)
+    )
+    return Application.created_by.in_(colleagues)
 
 
 def counts(member: Any) -> list[tuple[Any, int, str]]:
@@ -298,7 +310,9 @@ def _kinds_of(party: Party) -> list[str]:
     return [
         code
         for code, kind in KINDS.items()
-        if party in kind.reviews or (party is Party.RECEIVER and kind.started_by is Party.APPLICANT)
+        if party in kind.reviews
+        or (party is Party.RECEIVER and kind.started_by is Party.APPLICANT)
+        or (party is not Party.RECEIVER and Party.OFFICE in kind.reviews)
     ]
 
 

@@ -30,6 +30,7 @@ from app.security import certificates
 from app.security.roles import ALL_ROLES
 from app.security.scope import scoped_applications
 from app.views.applications.list import last_event_text
+from app.views.applications.terms import terms_table
 from app.views.lists.listing import JOB_FROM, back_url
 from app.views.page import Page, carried_out, current_actor
 
@@ -146,6 +147,7 @@ class SigningView(Page):
             kinds=KINDS,
             facts=_facts(payload) if purpose == "act" else (),
             payload=payload,
+            terms=_terms(payload),
             step={"type": purpose, "challenge": challenge, "payload": payload},
             seconds=waits.seconds,
             action=self.url(
@@ -209,6 +211,12 @@ def _already_signed() -> Any:
     flash(last_event_text(application), "info")
     is_there = application.status != Status.DISCARDED
     return redirect(_return_url() if is_there else url_for("HomeView.index"))
+
+
+def _terms(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a decision on a notice changes, as a table."""
+    terms = payload.get("application", {}).get("terms")
+    return terms_table(terms) if terms else None
 
 
 def _unsigned_hint(payload: dict[str, Any]) -> str:
@@ -281,6 +289,7 @@ def _submit_all(
     except engine.NoneSubmitted as error:
         return none_submitted(error, back)
     if _import_page(payload):
+        flash(gettext("%(count)s applications were submitted", count=len(ids)), "success")
         return redirect(back)
     return result_of(len(ids), [], back)
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
 from app.extensions import db, transaction
-from app.models import Account, Attestation, Member, Notice, NoticeChange
+from app.models import Account, Application, Attestation, Member, Notice, NoticeChange
 from app.operations.compliance import attestations
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
@@ -31,11 +31,13 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
 DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
+WITHDRAWN = "withdrawn"
 STATES = {
     DUE: (_("Not fulfilled"), "amber"),
     PARTIAL: (_("Partly fulfilled"), "blue"),
     FULFILLED: (_("Fulfilled"), "green"),
     OVERDUE: (_("Overdue"), "red"),
+    WITHDRAWN: (_("Taken back"), "grey"),
 }
 INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 COUNTING = (
@@ -48,6 +50,7 @@ COUNTING = (
 def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
     """Return the state of a notice from the quantity surrendered and the time."""
     return case(
+        (Notice.withdrawn_at.is_not(None), literal(WITHDRAWN)),
         (surrendered >= Notice.obligation, literal(FULFILLED)),
         (Notice.deadline < now, literal(OVERDUE)),
         (surrendered > 0, literal(PARTIAL)),
@@ -275,10 +278,11 @@ def _scope_table(notice: Notice) -> dict[str, Any]:
 
 
 def _history(notice_id: int) -> dict[str, Any]:
-    """Return the changes of a notice; an unchanged obligation means that the scope was changed."""
+    """Return what was decided about a notice, each with the application that decided it."""
     rows = db.session.execute(
-        select(NoticeChange, Member.first_name)
-        .join(Member, Member.id == NoticeChange.changed_by)
+        select(NoticeChange, Member.first_name, Application.number)
+        .outerjoin(Member, Member.id == NoticeChange.changed_by)
+        .outerjoin(Application, Application.id == NoticeChange.application_id)
         .where(NoticeChange.notice_id == notice_id)
         .order_by(NoticeChange.id.desc())
         .limit(200)
@@ -288,11 +292,11 @@ def _history(notice_id: int) -> dict[str, Any]:
         (_("What"), "text"),
         (_("Before"), "number"),
         (_("After"), "number"),
+        (_("Application number"), "code"),
         (_("Number of the authority document"), "text"),
         (_("Reason"), "text"),
-        (_("Changed by"), "text"),
+        (_("Approved by"), "text"),
     )
-    what = {True: _("Scope of compliance"), False: _("Obligation")}
     return {
         "columns": [
             {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
@@ -301,16 +305,26 @@ def _history(notice_id: int) -> dict[str, Any]:
         "rows": [
             (
                 each.changed_at,
-                what[each.before == each.after],
+                _what(each),
                 each.before,
                 each.after,
+                number or "",
                 each.document_no,
                 each.reason,
-                name,
+                name or "",
             )
-            for each, name in rows
+            for each, name, number in rows
         ],
     }
+
+
+def _what(change: NoticeChange) -> Any:
+    """Name one step of a history; an unchanged obligation means that scope or deadline changed."""
+    if change.before is None:
+        return _("Issue")
+    if change.application_id is not None and change.terms is None:
+        return _("Take back")
+    return _("Scope or deadline") if change.before == change.after else _("Obligation")
 
 
 def shown_percent(percent: Decimal) -> str:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     cast,
     func,
     select,
-    true,
     tuple_,
 )
 
@@ -73,8 +72,10 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
 
     Each year has a total, and a line per province and per sector.
     """
-    latest = select(func.max(Notice.year)).scalar_subquery()
-    wanted = Notice.year == latest if only_latest else true()
+    wanted: ColumnElement[bool] = Notice.withdrawn_at.is_(None)
+    if only_latest:
+        latest = select(func.max(Notice.year)).where(wanted)
+        wanted &= Notice.year == latest.scalar_subquery()
     used = _surrendered(wanted)
     surrendered = func.coalesce(used.c.tonnes, 0)
     enterprises = Account.__table__
@@ -141,7 +142,7 @@ class ComplianceStatisticsView(Page):
     beneath = ("ComplianceGapView",)
     default_view = "index"
     title = _("Compliance statistics")
-    menu = MenuEntry(COMPLIANCE, 4)
+    menu = MenuEntry(COMPLIANCE, 5)
     guide = {"province": "履约统计", "registry": "履约统计"}
     grants = {AUTHORITIES: "show"}
 

@@ -242,7 +242,7 @@ class SurrenderRefundView(_OfNotice, OfficerDesk):
     route_base = "/surrender-refunds"
     kind = SurrenderRefund.code
     title = _("Surrender refunds")
-    menu = MenuEntry(COMPLIANCE, 5)
+    menu = MenuEntry(COMPLIANCE, 6)
     guide = {"registry": "清缴退还"}
     form_title = _("New surrender refund")
     form = DocumentLinesForm

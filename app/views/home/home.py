@@ -111,7 +111,8 @@ class HomeView(Page):
 
     def _compliance(self) -> list[dict[str, Any]]:
         """Return the notices with a gap, the earliest deadline first; else the latest one."""
-        found = notices().where(Notice.account_id == g.user.account_id).subquery("found")
+        mine = (Notice.account_id == g.user.account_id) & Notice.withdrawn_at.is_(None)
+        found = notices().where(mine).subquery("found")
         urgent = select(found).order_by(
             found.c.gap == 0, case((found.c.gap > 0, found.c.deadline)), found.c.year.desc()
         )

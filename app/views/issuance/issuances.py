@@ -15,7 +15,7 @@ from wtforms import SelectField
 
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
 from app.extensions import db
-from app.models import Application, Holding, Instrument, Venue, VenueInstrument
+from app.models import Application, ApplicationLine, Holding, Instrument, Venue, VenueInstrument
 from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
@@ -267,10 +267,36 @@ class IssuanceView(ImportDesk):
             for row in rows
         ]
 
-    def take(self, table: Table, *, is_signed: bool) -> batches.Imported:
+    def take(self, table: Table) -> batches.Imported:
         """Import an allocation table, whose total is declared in the form."""
         typed = request.form.get("declared", "").strip()
         declared = whole_tonnes(typed, field="declared") if typed else None
         return allocation.take(
-            table, self.actor(), now=clock.now(), declared=declared, is_signed=is_signed
+            table, self.actor(), now=clock.now(), declared=declared, only_tries=True
         )
+
+    def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Return the tonnes by instrument and type."""
+        rows = db.session.execute(
+            select(
+                Instrument.code,
+                Instrument.name,
+                Application.category,
+                func.count(Application.account_id.distinct()),
+                cast(func.sum(ApplicationLine.quantity), BigInteger),
+            )
+            .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+            .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+            .where(Application.import_id == batch.file.id)
+            .group_by(Instrument.code, Instrument.name, Application.category)
+            .order_by(Instrument.code, Application.category)
+        )
+        columns = [
+            {"label": _("Instrument code"), "kind": "code"},
+            {"label": _("Instrument name"), "kind": "text"},
+            {"label": _("Issuance type"), "kind": "text"},
+            {"label": _("Number of enterprises"), "kind": "number"},
+            {"label": _("Issued quantity"), "kind": "number", "unit": _("tonnes")},
+        ]
+        shown = [[code, name, ISSUANCE_TYPES[type_], *rest] for code, name, type_, *rest in rows]
+        return [{"title": _("Totals"), "columns": columns, "rows": shown}]

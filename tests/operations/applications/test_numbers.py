@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 
 import pytest
 
@@ -11,10 +10,10 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, Attestation, Instrument, Notice
 from app.operations.applications import engine
-from app.operations.compliance import notices
 from app.operations.exchange import instruments
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from tests import factories
 from tests.factories import confirmed, draft, member
 
 DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
@@ -50,11 +49,8 @@ def test_an_applications_number_has_eight_digits_or_more(reached, operator, cea,
 @pytest.mark.parametrize(("last", "shown"), [(41, "00000042"), (123_456_788, "123456789")])
 def test_a_notices_number_has_eight_digits_or_more(reached, plant, cea, last, shown):
     reached("notice", last)
-    wanted = notices.NewNotice(plant.id, 2025, 100, DEADLINE, (cea.id,), Decimal(0))
 
-    with transaction():
-        actor = Actor.of(member("province", province="42"))
-        (made,) = notices.issue([wanted], actor, now=clock.now())
+    made = factories.notice(plant, 100, [cea], by=member("province", province="42"))
 
     assert db.session.get_one(Notice, made).number == f"LT2025{shown}"
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Attestation, Notice
+from app.models import Attestation
 from app.operations.applications import engine
 from app.operations.compliance import attestations
 from app.operations.records import clock
@@ -45,19 +45,9 @@ def certify(case, officer) -> Attestation:
 
 
 @pytest.fixture
-def notice(plant, cea):
-    with transaction():
-        made = Notice(
-            number="LY2025000001",
-            account_id=plant.id,
-            year=2025,
-            obligation=100,
-            deadline=datetime(2026, 12, 31, 16, tzinfo=BEIJING),
-            issued_at=clock.now(),
-            instruments=[cea],
-        )
-        db.session.add(made)
-    return made.id
+def notice(plant, cea, maker):
+    deadline = datetime(2026, 12, 31, 16, tzinfo=BEIJING)
+    return factories.notice(plant, 100, [cea], by=maker, deadline=deadline)
 
 
 def surrendered(notice_id, operator, cea, quantity):

@@ -49,7 +49,7 @@ def allocations(plant, cea, *rows: tuple[str, int]):
 
 def take(table, maker):
     with transaction():
-        return allocation.take(table, maker, now=clock.now(), is_signed=True)
+        return allocation.take(table, maker, now=clock.now(), only_tries=True)
 
 
 def submit(ids, maker):
@@ -232,10 +232,12 @@ def test_what_waits_for_its_signature_is_not_issued_by_another_file(plant, cea, 
 
 def test_an_enterprise_whose_opening_waits_for_its_signature_is_refused_in_another_file(maker):
     with force_locale("en"), transaction():
-        opening_import.take(openings_table([enterprise(1)]), maker, now=clock.now(), is_signed=True)
+        opening_import.take(
+            openings_table([enterprise(1)]), maker, now=clock.now(), only_tries=True
+        )
     other = openings_table([enterprise(1, name="另名有限公司")])
     with pytest.raises(RuleError), transaction():
-        opening_import.take(other, maker, now=clock.now(), is_signed=True)
+        opening_import.take(other, maker, now=clock.now(), only_tries=True)
     assert len(other.problems) == 1
 
 

@@ -64,8 +64,10 @@ def test_the_template_has_the_manual_s_columns(browser):
 def test_a_table_goes_to_the_second_officer_and_both_see_whom_it_is_about(
     browser, sign_in, checker
 ):
-    answer = send(browser, as_csv([chinese(1), chinese(2)]))
-    assert "操作成功" in browser.get(answer.location).text
+    batch = send(browser, as_csv([chinese(1), chinese(2)])).location
+    assert "湖北" in browser.get(batch).text
+    answer = browser.post(f"{batch}/submit", follow_redirects=True)
+    assert "已提交2条申请" in answer.text
     assert "江城第1发电有限公司" in browser.get("/account-openings/").text
     other = sign_in(checker)
     assert "江城第2发电有限公司" in other.get("/reviews/").text

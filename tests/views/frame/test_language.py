@@ -38,7 +38,7 @@ ALLOWED = {
 }
 # Codes: of instruments, documents, trades, officers.
 CODES = re.compile(
-    r"(?:KH|BZ|CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
+    r"(?:KH|BZ|CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|TZ|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
 )
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.

@@ -33,6 +33,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("CustodyReturnView", "id"): lambda of: of.custody["custody_return"],
     ("ComplianceView", "id"): lambda of: of.notices,
     ("NoticeView", "id"): lambda of: of.notices,
+    ("NoticeDecisionView", "id"): lambda of: [of.by_officers["notice"][0]],
+    ("NoticeDecisionView", "import_id"): lambda of: [of.batch],
     ("SurrenderView", "id"): lambda of: [
         of.surrenders[s] for s in ("draft", "in_review", "approved")
     ],
@@ -99,7 +101,7 @@ OF_ONESELF |= {"CertificateView.issue_renewal"}
 WORDS = {
     ("TransferPermissionView", "to"),
     ("ColleagueReviewView", "to"),
-    ("NoticeView", "form"),
+    ("NoticeDecisionView", "form"),
     ("HelpView", "page"),  # The guides, which everybody may read.
     ("HelpView", "name"),
 }

@@ -133,9 +133,11 @@ def upload(desk, text, name="分配表.csv", **more):
 def test_a_table_is_imported_and_found_by_its_batch(plant, cea, desk, checker, sign_in):
     line = f"{plant.member_no},,{plant.name},{cea.code},预分配,700"
 
-    answer = desk.get(upload(desk, f"{HEADINGS}\r\n{line}\r\n", declared="700").location)
+    batch = upload(desk, f"{HEADINGS}\r\n{line}\r\n", declared="700").location
+    assert "700" in desk.get(batch).text
+    answer = desk.post(f"{batch}/submit", follow_redirects=True)
 
-    assert "操作成功" in answer.text
+    assert "已提交1条申请" in answer.text
     made = db.session.query(Application).one()
     assert f">{made.import_id}<" in answer.text
     second = sign_in(checker)

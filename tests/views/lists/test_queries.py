@@ -16,13 +16,14 @@ from tests.views.toys import counting
 from tests.views.world import World, fill, list_pages
 
 MOST = 8
-MOST_OF_ONE = (
-    9  # A page about one application reads its lines, files and events, and what its form offers.
-)
+# A page about one application reads its lines, files and events, what its form offers, and of a notice
+# what it says.
+MOST_OF_ONE = 10
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
     "CertificateReplacementView": "certificate_replacement",
     "IssuanceView": "issuance",
+    "NoticeDecisionView": "notice",
     "CustodyLinkView": "custody_link",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",

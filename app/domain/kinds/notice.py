@@ -1,0 +1,325 @@
+"""履约通知书 (manual 五-一): issued, changed or withdrawn by two people of one authority (docs/adr/0067)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.errors import NotAllowed
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
+from app.domain.moves import LARGEST_REQUEST
+from app.domain.notices import FIRST_YEAR, LATEST, Decision, Standing, Terms
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Action, Case, Party
+
+Check = Callable[[Case, Facts], Violation | None]
+
+
+def _standing(case: Case, facts: Facts, decision: Decision) -> Standing | None:
+    return facts.standing.get((case.account_id, decision.year))
+
+
+def _of_terms(check: Callable[[Terms, Decision, Facts], Violation | None]) -> Check:
+    """Check what the notice is to say; a withdrawal says nothing."""
+
+    def checked(case: Case, facts: Facts) -> Violation | None:
+        decision = Decision.read(case.proposal)
+        return check(decision.after, decision, facts) if decision.after else None
+
+    return checked
+
+
+def _of_change(check: Callable[[Terms, Standing, Facts], Violation | None]) -> Check:
+    """Check what the notice is to say against what was surrendered for it."""
+
+    def checked(case: Case, facts: Facts) -> Violation | None:
+        decision = Decision.read(case.proposal)
+        standing = _standing(case, facts, decision)
+        return check(decision.after, standing, facts) if decision.after and standing else None
+
+    return checked
+
+
+def _undocumented(case: Case, facts: Facts) -> Violation | None:
+    changes = Decision.read(case.proposal).before is not None
+    return Violation("document_no") if changes and not case.document_no.strip() else None
+
+
+def _issued_already(case: Case, facts: Facts) -> Violation | None:
+    decision = Decision.read(case.proposal)
+    standing = _standing(case, facts, decision)
+    if decision.before is not None or standing is None:
+        return None
+    obligation = f"{standing.terms.obligation:,}"
+    values = {"number": standing.number, "year": decision.year, "obligation": obligation}
+    return Violation("year", values)
+
+
+def _changed_meanwhile(case: Case, facts: Facts) -> Violation | None:
+    decision = Decision.read(case.proposal)
+    if decision.before is None:
+        return None
+    standing = _standing(case, facts, decision)
+    if standing and (standing.id, standing.terms) == (case.notice_id, decision.before):
+        return None
+    return Violation(
+        "obligation",
+        {
+            "year": decision.year,
+            "before": f"{decision.before.obligation:,}",
+            "now": f"{standing.terms.obligation if standing else 0:,}",
+        },
+    )
+
+
+def _unchanged(case: Case, facts: Facts) -> Violation | None:
+    decision = Decision.read(case.proposal)
+    return Violation("obligation") if decision.before == decision.after else None
+
+
+def _under_review(case: Case, facts: Facts) -> Violation | None:
+    key = (case.account_id, Decision.read(case.proposal).year)
+    number = facts.notices_under_review.get(key, case.number)
+    if number != case.number:
+        return Violation("year", {"number": number})
+    facts.notices_under_review[key] = case.number
+    return None
+
+
+def _year_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    last = facts.moment.day.year
+    if decision.before or FIRST_YEAR <= decision.year <= last:
+        return None
+    return Violation("year", {"first": FIRST_YEAR, "last": last, "typed": decision.year})
+
+
+def _too_much(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    if 0 <= terms.obligation <= LARGEST_REQUEST:
+        return None
+    return Violation(
+        "obligation", {"limit": f"{LARGEST_REQUEST:,}", "typed": f"{terms.obligation:,}"}
+    )
+
+
+def _deadline_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    year = terms.deadline.astimezone(BEIJING).year
+    if decision.year < year <= decision.year + LATEST:
+        return None
+    values = {
+        "first": f"{decision.year + 1}-01-01",
+        "last": f"{decision.year + LATEST}-12-31",
+        "typed": f"{terms.deadline.astimezone(BEIJING):%Y-%m-%d}",
+    }
+    return Violation("deadline", values)
+
+
+def _unknown_instruments(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    unknown = [code for code in terms.instruments if code not in facts.instrument_kinds]
+    return Violation("instruments", {"codes": "、".join(unknown)}) if unknown else None
+
+
+def _no_allowance(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    kinds = {facts.instrument_kinds.get(code) for code in terms.instruments}
+    return None if "allowance" in kinds else Violation("instruments")
+
+
+def _percent_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    if 0 <= terms.offset_percent <= 100:
+        return None
+    return Violation("offset_percent", {"typed": f"{terms.offset_percent:f}"})
+
+
+def _offset_incomplete(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    kinds = {facts.instrument_kinds.get(code) for code in terms.instruments}
+    return (
+        Violation("offset_percent") if ("offset" in kinds) != (terms.offset_percent > 0) else None
+    )
+
+
+def _beneath_surrendered(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
+    if terms.obligation >= standing.surrendered:
+        return None
+    return Violation(
+        "obligation",
+        {
+            "surrendered": f"{standing.surrendered:,}",
+            "number": standing.number,
+            "wanted": f"{terms.obligation:,}",
+            "excess": f"{standing.surrendered - terms.obligation:,}",
+        },
+    )
+
+
+def _offset_beneath(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
+    limit = int(terms.obligation * terms.offset_percent / 100)
+    if limit >= standing.offset_surrendered:
+        return None
+    has_less_percent = terms.offset_percent < standing.terms.offset_percent
+    return Violation(
+        "offset_percent" if has_less_percent else "obligation",
+        {
+            "used": f"{standing.offset_surrendered:,}",
+            "limit": f"{limit:,}",
+            "number": standing.number,
+        },
+    )
+
+
+def _scope_contradicts(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
+    lost = sorted(standing.used - set(terms.instruments))
+    if not lost:
+        return None
+    return Violation("instruments", {"instruments": "、".join(lost), "number": standing.number})
+
+
+def _surrendered_already(case: Case, facts: Facts) -> Violation | None:
+    decision = Decision.read(case.proposal)
+    standing = _standing(case, facts, decision)
+    if decision.after or standing is None or not standing.surrenders:
+        return None
+    return Violation(
+        "", {"number": standing.number, "count": standing.surrenders, "year": decision.year}
+    )
+
+
+def _terms_rule(code: str, message: Any, check: Any) -> Rule:
+    return Rule(code, message, _of_terms(check))
+
+
+# What it is to say.  An import reports every one of these that a row violates.
+OF_THE_TERMS = (
+    _terms_rule(
+        "year_unknown",
+        _("The compliance year lies between %(first)s and %(last)s; this is %(typed)s"),
+        _year_wrong,
+    ),
+    _terms_rule(
+        "obligation_too_large",
+        _("An obligation lies between 0 and %(limit)s tonnes; this is %(typed)s"),
+        _too_much,
+    ),
+    _terms_rule(
+        "deadline_implausible",
+        _("The deadline lies between %(first)s and %(last)s; this is %(typed)s"),
+        _deadline_wrong,
+    ),
+    _terms_rule("no_instrument", _("There is no instrument %(codes)s"), _unknown_instruments),
+    _terms_rule(
+        "no_instruments", _("Choose at least one allowance that may be surrendered"), _no_allowance
+    ),
+    _terms_rule(
+        "percent_unknown",
+        _("The share of CCER is a percentage between 0 and 100; this is %(typed)s"),
+        _percent_wrong,
+    ),
+    _terms_rule(
+        "offset_incomplete",
+        _("Where CCER is allowed, choose which, and enter the share that it may fulfil"),
+        _offset_incomplete,
+    ),
+)
+IS_DOCUMENTED = Rule(
+    "document_missing", _("Enter the number of the authority's document"), _undocumented
+)
+# The index notice_once; one notice an enterprise and year.
+ISSUED_ONCE = Rule(
+    "notice_twice",
+    _(
+        "The enterprise has notice %(number)s for %(year)s already, of %(obligation)s tonnes; change"
+        " that one"
+    ),
+    _issued_already,
+    at=BOTH,
+)
+IS_CURRENT = Rule(
+    "changed_meanwhile",
+    _(
+        "The notice for %(year)s is another one than when this was entered: of %(before)s tonnes then,"
+        " of %(now)s tonnes now, or its scope or deadline has changed; enter it anew"
+    ),
+    _changed_meanwhile,
+    at=BOTH,
+)
+CHANGES_SOMETHING = Rule("unchanged", _("Nothing is changed yet"), _unchanged)
+# The index one_notice_decision.
+ONE_AT_A_TIME = Rule(
+    "notice_under_review",
+    _("Application %(number)s about this enterprise's notice of the year is under review"),
+    _under_review,
+)
+# R83: 清缴退还 comes first.
+COVERS_SURRENDERED = Rule(
+    "beneath_surrendered",
+    _(
+        "%(surrendered)s tonnes have been surrendered for notice %(number)s; to lower it to"
+        " %(wanted)s tonnes, %(excess)s tonnes must be refunded first (surrender refunds)"
+    ),
+    _of_change(_beneath_surrendered),
+    at=BOTH,
+)
+COVERS_OFFSET = Rule(
+    "offset_beneath",
+    _(
+        "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than the"
+        " %(limit)s tonnes it could take then: refund them first (surrender refunds)"
+    ),
+    _of_change(_offset_beneath),
+    at=BOTH,
+)
+KEEPS_WHAT_WAS_USED = Rule(
+    "scope_contradicts",
+    _(
+        "%(instruments)s has been surrendered for notice %(number)s and must stay among what it"
+        " accepts"
+    ),
+    _of_change(_scope_contradicts),
+    at=BOTH,
+)
+NOT_SURRENDERED_YET = Rule(
+    "surrendered_already",
+    _(
+        "Notice %(number)s for %(year)s cannot be withdrawn: %(count)s surrenders were approved for it"
+        " or are under review; change it instead"
+    ),
+    _surrendered_already,
+    at=BOTH,
+    error=NotAllowed,
+)
+
+
+class NoticeDecision(Kind):
+    """Its proposal is a `Decision`; it takes effect by `carry_out_notices` in the database."""
+
+    code = "notice"
+    title = _("Compliance notice decision")
+    prefix = "TZ"
+    started_by = Party.OFFICE
+    reviews = (Party.OFFICE,)
+    has_lines = False
+    debits = False
+    rules = (
+        *OF_THE_TERMS,
+        IS_DOCUMENTED,
+        HAS_REASON,
+        ISSUED_ONCE,
+        IS_CURRENT,
+        CHANGES_SOMETHING,
+        COVERS_SURRENDERED,
+        COVERS_OFFSET,
+        KEEPS_WHAT_WAS_USED,
+        NOT_SURRENDERED_YET,
+        ONE_AT_A_TIME,
+    )
+
+
+def violations(case: Case, facts: Facts, rules: Sequence[Rule]) -> list[tuple[str, str]]:
+    """Return (field, message) of every one of these rules that a case violates, for an import."""
+    found = []
+    for rule in rules:
+        violation = rule.check(case, facts) if Action.SUBMIT in rule.at else None
+        if violation is not None:
+            found.append((violation.field, str(rule.message) % (violation.values or {})))
+    return found

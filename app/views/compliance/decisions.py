@@ -1,0 +1,552 @@
+"""履约通知书办理: issuing, changing and revoking notices, singly or by a table, by two people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from flask import abort, g, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
+from wtforms import HiddenField, SelectMultipleField
+from wtforms.widgets import CheckboxInput, ListWidget
+
+from app.domain.errors import RuleError
+from app.domain.notices import Decision, Terms
+from app.domain.workflow import Status
+from app.extensions import db, transaction, undone
+from app.models import Account, Application, Instrument, Member, Notice
+from app.operations.applications import engine
+from app.operations.compliance import notices as compliance
+from app.operations.imports import batches, notice_import
+from app.operations.imports.tables import Table
+from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
+from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
+from app.views.applications import signing
+from app.views.applications.form import ApplicationForm, Filled, Required
+from app.views.applications.imports import ImportDesk
+from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.terms import ACTS
+from app.views.applications.texts import StringField, TextAreaField
+from app.views.chapters import COMPLIANCE, MenuEntry
+from app.views.compliance.obligations import (
+    INSTRUMENT_KINDS,
+    notice_facts,
+    notices,
+    offset_facts,
+    shown_percent,
+)
+from app.views.lists.columns import Column
+from app.views.lists.conditions import Filter
+from app.views.lists.listing import Conditions, RowAction
+from app.views.page import PageForm
+
+FIRST_NEW = 2025  # From this compliance year on, older vintages do not count.
+MOST_SHOWN = 200  # rows of a preview
+
+
+class _Decided(ApplicationForm):
+    """The fields of every decision; ``notice`` is the one that it is about, if there is one."""
+
+    notice: Notice | None = None
+    is_revocation = False
+    before = HiddenField()  # what the notice said when the form was opened
+    reason = TextAreaField(
+        _("Reason for the application"), [Required()], render_kw={"rows": 3, "maxlength": 500}
+    )
+
+
+# Forms show their fields in order of creation.
+_YEAR = StringField(_("Compliance year"), [Required()], render_kw={"maxlength": 4})
+
+
+class _TermsForm(_Decided):
+    """What a notice is to say; validated by the rules of the import."""
+
+    obligation = StringField(
+        _("Obligation (tonnes)"),
+        [Required()],
+        render_kw={"maxlength": 20, "inputmode": "numeric", "autocomplete": "off"},
+    )
+    deadline = StringField(
+        _("Deadline"),
+        [Required()],
+        description=_("A day, until its end, or YYYY-MM-DD HH:mm"),
+        render_kw={"maxlength": 19, "autocomplete": "off"},
+    )
+    instruments = SelectMultipleField(
+        _("Instruments accepted"),
+        [Required()],
+        validate_choice=False,
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+    )
+    offset_percent = StringField(
+        _("Share of CCER (%)"),
+        description=_("Of the obligation; empty: no CCER"),
+        render_kw={"maxlength": 6, "inputmode": "decimal", "autocomplete": "off"},
+    )
+
+
+def _document(*marks: Any) -> Any:
+    return StringField(
+        _("Number of the authority document"), list(marks), render_kw={"maxlength": 100}
+    )
+
+
+class IssueForm(_TermsForm):
+    """新增履约通知书."""
+
+    year = _YEAR
+    document_no = _document()
+
+
+class ChangeForm(_TermsForm):
+    """调整."""
+
+    document_no = _document(Required())
+
+
+class RevocationForm(_Decided):
+    """撤销."""
+
+    is_revocation = True
+    document_no = _document(Required())
+
+
+class TakeBackForm(PageForm):
+    """撤销 of all that one file did."""
+
+    document_no = _document(Required())
+    reason = TextAreaField(_("Reason"), [Required()], render_kw={"maxlength": 500, "rows": 3})
+
+
+def _tonnes(side: str) -> Any:
+    return cast(Application.proposal[side]["obligation"].astext, BigInteger)
+
+
+_ACT = case(
+    (~Application.proposal.has_key("before"), literal("issue")),
+    (~Application.proposal.has_key("after"), literal("withdraw")),
+    else_=literal("change"),
+)
+
+
+class NoticeDecisionView(ImportDesk):
+    """履约通知书办理: a province decides for its own enterprises, the registry for all."""
+
+    route_base = "/notice-decisions"
+    kind = "notice"
+    title = _("Notice decisions")
+    menu = MenuEntry(COMPLIANCE, 4)
+    guide = {"province": "履约通知书", "registry": "履约通知书与清缴记录"}
+    grants = {AUTHORITIES: "list export show", f"{PROVINCE} {REGISTRY_MAKER}": "write bulk"}
+    form_title = _("New compliance notice")
+    form = IssueForm
+    importer = notice_import
+    import_label = _("Import compliance notices")
+    import_page = "compliance/import.html"
+    file_title = _("Compliance notices")
+    outside_the_table = {
+        "reason": _("Reason for the application"),
+        "document_no": _("Number of the authority document"),
+    }
+    columns = (
+        *usual_columns("number", "member_no", "account", hidden=("member_no",)),
+        Column("act", _("What"), kind="status", choices=ACTS),
+        Column("year", _("Compliance year"), kind="code"),
+        Column("before", _("Obligation before"), kind="quantity"),
+        Column("after", _("Obligation after"), kind="quantity"),
+        Column("document_no", _("Number of the authority document"), kind="code", is_shown=False),
+        Column("import_id", _("Import batch"), kind="code"),
+        *usual_columns("created_at", "status"),
+    )
+    filters = (
+        *usual_filters(has_lines=False),
+        Filter("act", _("What"), kind="choice", choices=ACTS),
+        Filter("year", _("Compliance year"), kind="number"),
+        Filter("import", _("Import batch"), kind="number", on=("import_id",)),
+    )
+    confirm = _("Once another officer has approved it, the notice holds. Submit it?")
+    help = (
+        _("Issuing, changing or revoking a notice takes two people of the same authority"),
+        _("Revoking is possible before the first surrender; afterwards the notice is changed"),
+        _("In the review list, the condition import batch finds all that came with one table"),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add what is decided, and whose decision it is."""
+        office = select(Member.province).where(Member.id == Application.created_by)
+        return (
+            super()
+            .rows(conditions)
+            .add_columns(
+                _ACT.label("act"),
+                cast(Application.proposal["year"].astext, BigInteger).label("year"),
+                _tonnes("before").label("before"),
+                _tonnes("after").label("after"),
+                Application.import_id,
+                office.scalar_subquery().label("office"),
+            )
+        )
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Only the authority that entered it goes on with it."""
+        found = super().actions(row)
+        if row.office != g.user.province:
+            return (each for each in found if each.url == self.url("show", id=row.id))
+        return found
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """Only the authority that entered it goes on with it; its batch is shown to all."""
+        entered_by = db.session.get(Member, application.created_by)
+        if entered_by and entered_by.province == g.user.province:
+            yield from super().detail_actions(application, status)
+        if application.import_id:
+            address = self.url("imported", import_id=application.import_id)
+            yield RowAction(_("Import batch"), address)
+
+    def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
+        """Return enterprises, and obligations before and after."""
+        before, after = db.session.execute(
+            select(func.sum(_tonnes("before")), func.sum(_tonnes("after"))).where(
+                Application.id.in_(ids)
+            )
+        ).one()
+        return [
+            *super().bulk_facts(ids),
+            (_("Obligation before"), int(before or 0), "number", _("tonnes")),
+            (_("Obligation after"), int(after or 0), "number", _("tonnes")),
+        ]
+
+    def next_step(self, application: Application) -> Any:
+        return gettext("Another officer of the same authority approves it")
+
+    # The form -----------------------------------------------------------------------------------
+
+    def title_of(self, form: Any) -> Any:
+        """Name what the form does."""
+        if form.notice is None:
+            return self.form_title
+        return _("Take back a notice") if form.is_revocation else _("Adjust a notice")
+
+    def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
+        """Add the notice that is changed or revoked."""
+        notice = self._notice(account_id)
+        if notice is None:
+            return super().form_facts(account_id)
+        row = db.session.execute(notices().where(Notice.id == notice.id)).one()
+        return [*notice_facts(row), *offset_facts(notice, row)]
+
+    def new_form(self, account_id: int) -> Any:
+        notice = self._notice(account_id)
+        if notice is None:
+            return _prepared(IssueForm(data=_usual()), None)
+        if request.args.get("act") == "withdraw":
+            return _prepared(RevocationForm(data=_shown(notice)), notice)
+        return _prepared(ChangeForm(data=_shown(notice)), notice)
+
+    def edit_form(self, application: Application) -> Any:
+        """Return the form filled in; it compares with what the notice says now."""
+        decision, notice = Decision.read(application.proposal), application.notice
+        found = {name: getattr(application, name) for name in ("reason", "document_no")}
+        found |= _typed(decision.after) | {"year": str(decision.year)}
+        if notice is None:
+            return _prepared(IssueForm(data=found), None)
+        found["before"] = _shown(notice)["before"]
+        form = RevocationForm if decision.after is None else ChangeForm
+        return _prepared(form(data=found), notice)
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        """Return the decision.  Raises RuleError where a field cannot be read."""
+        form = filled.form
+        before = _before(form) if form.notice else None
+        year = form.notice.year if form.notice else _year(filled)
+        after = None if form.is_revocation else _terms_of(filled)
+        if not filled.is_clear:
+            raise RuleError(gettext("Please correct the fields marked"), code="fields")
+        return {
+            **form.content(),
+            "notice_id": form.notice.id if form.notice else None,
+            "proposal": Decision(year, before, after).stored(),
+        }
+
+    def _notice(self, account_id: int) -> Notice | None:
+        """Return the notice that the application or the address names; 404 for another account's."""
+        if id_ := (request.view_args or {}).get("id"):
+            return db.session.get_one(Application, id_).notice
+        text = request.args.get("notice", "")
+        if not text:
+            return None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        notice = db.session.get(Notice, number)
+        if notice is None or notice.withdrawn_at or notice.account_id != account_id:
+            abort(404)
+        return notice
+
+    # Import batches -----------------------------------------------------------------------------
+
+    def take(self, table: Table) -> batches.Imported:
+        """Import with the reason and the document that the form names."""
+        return notice_import.take(
+            table,
+            self.actor(),
+            now=clock.now(),
+            reason=request.form.get("reason", "").strip(),
+            document_no=request.form.get("document_no", "").strip(),
+            only_tries=True,
+        )
+
+    def facts_of(self, batch: batches.Batch) -> list[tuple[Any, ...]]:
+        """Add the rows that change nothing, and the reason."""
+        same = batch.file.rows - batch.statuses.total()
+        found = [*super().facts_of(batch), (_("Rows that change nothing"), same, "number")]
+        about = select(Application.reason, Application.document_no)
+        row = db.session.execute(about.where(Application.import_id == batch.file.id)).first()
+        if row:
+            found.append((_("Number of the authority document"), row.document_no, "text"))
+            found.append((_("Reason for the application"), row.reason, "text"))
+        return found
+
+    def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Return totals by year and sector, what is changed, and what is issued."""
+        of_batch = Application.import_id == batch.file.id
+        each = (
+            select(
+                Application.proposal["year"].astext.label("year"),
+                Account.sector,
+                _ACT.label("act"),
+                func.coalesce(_tonnes("before"), 0).label("before"),
+                func.coalesce(_tonnes("after"), 0).label("after"),
+            )
+            .join(Account, Account.id == Application.account_id)
+            .where(of_batch)
+            .subquery("each")
+        ).c
+        totals = db.session.execute(
+            select(
+                each.year,
+                each.sector,
+                func.count().filter(each.act == "issue"),
+                func.count().filter(each.act == "change"),
+                cast(func.sum(each.before), BigInteger),
+                cast(func.sum(each.after), BigInteger),
+            )
+            .group_by(each.year, each.sector)
+            .order_by(each.year, each.sector)
+        )
+        rows = [[year, SECTORS.get(sector, sector or ""), *rest] for year, sector, *rest in totals]
+        columns = [
+            {"label": _("Compliance year"), "kind": "code"},
+            {"label": _("Sector"), "kind": "text"},
+            {"label": _("New notices"), "kind": "number"},
+            {"label": _("Changed notices"), "kind": "number"},
+            {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
+            {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
+        ]
+        tables = [{"title": _("Totals"), "columns": columns, "rows": rows}]
+        for act, title in (("change", _("Changed notices")), ("issue", _("New notices"))):
+            tables += _differences(of_batch & (act == _ACT), title)
+        return tables
+
+    def batch_actions(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """Only the authority that imported it goes on with it; add 撤销, once it has taken effect."""
+        importer = db.session.get(Member, batch.file.imported_by)
+        is_ours = importer is not None and importer.province == g.user.province
+        found = super().batch_actions(batch) if is_ours else []
+        if batch.statuses[Status.APPROVED]:
+            address = self.url("take_back", import_id=batch.file.id)
+            label = gettext("Revoke the batch")
+            found.append({"label": label, "url": address, "method": "get", "tone": "danger"})
+        return found
+
+    @expose("/import/<int:import_id>/take-back", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def take_back(self, import_id: int) -> Any:
+        """Propose the opposite of all that a file did; another officer approves it."""
+        batch, form, page = (
+            self._batch(import_id),
+            TakeBackForm(),
+            self.url("imported", import_id=import_id),
+        )
+        if form.validate_on_submit():
+            try:
+                ids = self._take_back(batch, form)
+            except engine.NoneSubmitted as error:
+                return signing.none_submitted(error, page)
+            except RuleError as error:
+                form.reason.errors = [*form.reason.errors, str(error)]
+            else:
+                if signing.is_required():
+                    return signing.ask_for_submissions(ids, self.actor())
+                return signing.result_of(len(ids), [], page)
+        return self.form_page(
+            gettext("Revoke the batch"),
+            form,
+            cancel_url=page,
+            facts=self.facts_of(batch),
+            submit_label=gettext("Submit"),
+            help=(
+                _(
+                    "Notices that the file issued are revoked; those that it changed are changed back"
+                ),
+                _("One notice with a surrender, and nothing is submitted: all of them are named"),
+            ),
+        )
+
+    def _take_back(self, batch: batches.Batch, form: Any) -> list[int]:
+        """Draft and submit the opposite; where it is signed, only try to submit."""
+        with transaction():
+            ids = notice_import.take_back(
+                batch.file.id,
+                self.actor(),
+                now=clock.now(),
+                reason=(form.reason.data or "").strip(),
+                document_no=(form.document_no.data or "").strip(),
+                request_key=f"take-back:{uuid4()}",
+            )
+            if signing.is_required():
+                with undone():
+                    engine.submit_all(ids, self.actor(), now=clock.now())
+            else:
+                engine.submit_all(ids, self.actor(), now=clock.now())
+        return ids
+
+
+# Fields -----------------------------------------------------------------------------------------
+
+
+def _prepared(form: Any, notice: Notice | None) -> Any:
+    form.notice = notice
+    if "instruments" in form:
+        form.instruments.choices = [
+            (each.code, f"{each.code} {each.name}（{INSTRUMENT_KINDS[each.kind]}）")
+            for each in _instruments()
+        ]
+    return form
+
+
+def _before(form: Any) -> Terms | None:
+    """Return what the notice said when the form was opened; a rule compares it with what it says now."""
+    try:
+        terms = Terms.read(json.loads(form.before.data or "{}"))
+        return Terms.read(terms.stored()) if terms else None
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        return None  # Not as this page wrote it.
+
+
+def _shown(notice: Notice) -> dict[str, Any]:
+    """Return a notice as form data."""
+    terms = compliance.terms_of(notice.id)
+    return _typed(terms) | {"before": json.dumps(terms.stored()) if terms else ""}
+
+
+def _typed(terms: Terms | None) -> dict[str, Any]:
+    if terms is None:
+        return {}
+    stored = terms.stored()
+    return {
+        "obligation": stored["obligation"],
+        "deadline": stored["deadline"][:19].replace("T", " "),
+        "instruments": stored["instruments"],
+        "offset_percent": shown_percent(terms.offset_percent),
+    }
+
+
+def _usual() -> dict[str, Any]:
+    """Return what a new notice usually says."""
+    year = clock.now().year - 1
+    return {
+        "year": str(year),
+        "deadline": f"{year + 1}-12-31 23:59:59",
+        "instruments": [each.code for each in _instruments() if _counts_for(each, year)],
+    }
+
+
+def _instruments() -> Sequence[Instrument]:
+    return db.session.scalars(
+        select(Instrument).order_by(Instrument.vintage, Instrument.code)
+    ).all()
+
+
+def _counts_for(instrument: Instrument, year: int) -> bool:
+    """Tell whether an instrument is ticked by default (domain.md 3.1); the officer decides."""
+    if instrument.kind != "allowance":
+        return False
+    return instrument.vintage >= FIRST_NEW if year >= FIRST_NEW else instrument.vintage <= year
+
+
+def _year(filled: Filled) -> int:
+    typed = (filled.form.year.data or "").strip()
+    if not (typed.isascii() and typed.isdigit() and len(typed) == 4):
+        message = _("Enter the year in four digits, not %(typed)s", typed=typed[:30] or "–")
+        filled.refuse(RuleError(message, field="year"))
+        return 0
+    return int(typed)
+
+
+def _terms_of(filled: Filled) -> Terms | None:
+    """Read the fields of the terms; all that cannot be read are marked."""
+    form, found = filled.form, {}
+    readers: dict[str, Any] = {
+        "obligation": notice_import.tonnes,
+        "deadline": notice_import.moment,
+        "offset_percent": notice_import.percent,
+    }
+    for name, reader in readers.items():
+        try:
+            found[name] = reader(form[name].data or "")
+        except RuleError as error:
+            filled.refuse(RuleError(error.message, field=name))
+    if len(found) < len(readers):
+        return None
+    return Terms(instruments=tuple(sorted(set(form.instruments.data or ()))), **found)
+
+
+def _differences(condition: Any, title: Any) -> list[dict[str, Any]]:
+    """Return a table of the notices concerned, old and new; nothing where there are none."""
+    found = db.session.execute(
+        select(Account.member_no, Account.name, Application.proposal)
+        .join(Account, Account.id == Application.account_id)
+        .where(condition)
+        .order_by(Application.id)
+        .limit(MOST_SHOWN + 1)
+    ).all()
+    if not found:
+        return []
+    rows = []
+    for number, name, proposal in found[:MOST_SHOWN]:
+        decision = Decision.read(proposal)
+        sides = [each.obligation if each else None for each in (decision.before, decision.after)]
+        rows.append([number, name, str(decision.year), *sides, _also_changed(decision)])
+    columns = [
+        {"label": _("Member number"), "kind": "code"},
+        {"label": _("Member name"), "kind": "text"},
+        {"label": _("Compliance year"), "kind": "code"},
+        {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
+        {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
+        {"label": _("Changes besides"), "kind": "text"},
+    ]
+    if len(found) > MOST_SHOWN:
+        title = gettext("%(title)s: the first %(most)s", title=title, most=MOST_SHOWN)
+    return [{"title": title, "columns": columns, "rows": rows}]
+
+
+def _also_changed(decision: Decision) -> str:
+    """Name what a change changes besides the obligation."""
+    if decision.before is None or decision.after is None:
+        return ""
+    old, new = decision.before.stored(), decision.after.stored()
+    titles = {
+        "deadline": _("Deadline"),
+        "instruments": _("Instruments accepted"),
+        "offset_percent": _("Share of CCER (%)"),
+    }
+    return "、".join(str(title) for name, title in titles.items() if old[name] != new[name])

@@ -1,0 +1,229 @@
+"""A table of notices: every problem at once, what is new and changed, and taking a batch back."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+
+import pytest
+from flask_babel import force_locale
+from sqlalchemy import select
+
+from app.domain.errors import RuleError
+from app.domain.notices import Decision
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
+from app.models import Application, Notice
+from app.operations.applications import engine
+from app.operations.imports import notice_import, tables
+from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from tests import factories
+from tests.factories import DEADLINE, account, submitted
+
+HEADINGS = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+DOCUMENT = "鄂环函〔2026〕8号"
+
+
+@pytest.fixture(autouse=True)
+def _in_chinese(app):
+    with force_locale("zh"):
+        yield
+
+
+def table(*lines):
+    content = "\n".join([HEADINGS, *lines]).encode()
+    return tables.read(io.BytesIO(content), "履约通知书.csv", notice_import.COLUMNS)
+
+
+def take(asked, by, *, reason="核查结果", document_no="", only_tries=False):
+    with transaction():
+        return notice_import.take(
+            asked,
+            Actor.of(by),
+            now=clock.now(),
+            reason=reason,
+            document_no=document_no,
+            only_tries=only_tries,
+        )
+
+
+def refused(asked, by, **more):
+    with pytest.raises(RuleError) as refusal:
+        take(asked, by, **more)
+    return refusal.value
+
+
+def approve(ids, by):
+    with transaction():
+        assert not engine.approve(ids, Actor.of(by), now=clock.now()).refused
+
+
+def take_back(import_id, by):
+    with transaction():
+        ids = notice_import.take_back(
+            import_id,
+            Actor.of(by),
+            now=clock.now(),
+            reason="批次有误",
+            document_no=DOCUMENT,
+            request_key="back",
+        )
+        engine.submit_all(ids, Actor.of(by), now=clock.now())
+    return ids
+
+
+def obligations():
+    db.session.rollback()
+    rows = db.session.execute(
+        select(Notice.year, Notice.obligation, Notice.withdrawn_at.is_not(None)).order_by(Notice.id)
+    )
+    return [tuple(row) for row in rows]
+
+
+def test_a_table_becomes_notices_once_a_colleague_approves(plant, cea, maker, checker):
+    ccer, other = factories.offset(), account("乙", "31")
+    asked = table(
+        f"{plant.member_no},2025,1000000,2026-12-31,{ccer.code}、{cea.code},5",
+        f"{other.member_no},2025,20,2026-12-31 17:00,{cea.code},",
+    )
+    done = take(asked, maker)
+    assert db.session.query(Notice).count() == 0
+
+    approve(done.applications, checker)
+
+    first, second = db.session.scalars(select(Notice).order_by(Notice.account_id)).all()
+    assert (first.obligation, first.offset_limit, first.deadline) == (1_000_000, 50_000, DEADLINE)
+    assert second.deadline == datetime(2026, 12, 31, 17, 0, tzinfo=BEIJING)
+    assert first.import_id == second.import_id == done.import_id
+    assert refused(asked, maker).code == "import_seen_before"
+    again = table(f"{plant.member_no},2025,1000000,2026/12/31,{cea.code}、{ccer.code},5%")
+    assert refused(again, maker).code == "nothing_new"
+    assert verify_ledger().is_sound
+
+
+def test_only_tried_it_waits_as_drafts(plant, cea, maker):
+    asked = table(f"{plant.member_no},2025,10,2026-12-31,{cea.code},")
+    done = take(asked, maker, only_tries=True)
+    (draft,) = db.session.scalars(select(Application)).all()
+    assert ([draft.id], draft.status) == (done.applications, "draft")
+    assert refused(asked, maker).code == "import_seen_before"
+
+
+def test_known_notices_are_changed_and_what_changes_nothing_is_left_out(plant, cea, maker, checker):
+    other = account("乙", "31")
+    known = factories.notice(plant, 1000, [cea], by=maker)
+    factories.notice(other, 500, [cea], by=maker)
+    lines = (
+        f"{plant.member_no},2025,1200,2026-12-31,{cea.code},",
+        f"{other.member_no},2025,500,2026-12-31,{cea.code},",
+        f"{other.member_no},2024,70,2025-12-31,{cea.code},",
+    )
+    assert refused(table(*lines), maker).code == "document_missing"
+
+    done = take(table(*lines), maker, document_no=DOCUMENT)
+
+    change, new = (db.session.get_one(Application, id_) for id_ in sorted(done.applications))
+    assert change.notice_id == known
+    decision = Decision.read(change.proposal)
+    assert (decision.before.obligation, decision.after.obligation) == (1000, 1200)
+    assert (new.notice_id, Decision.read(new.proposal).act) == (None, "issue")
+    approve(done.applications, checker)
+    assert obligations() == [(2025, 1200, False), (2025, 500, False), (2024, 70, False)]
+
+
+def test_every_problem_of_every_row_is_named_at_once(plant, cea, hubei):
+    issued, foreign = account("已有", "42"), account("乙", "31")
+    factories.notice(issued, 1, [cea], by=hubei)
+    asked = table(
+        f"{plant.member_no},2025,1000,2026-12-31,{cea.code},",
+        f"{foreign.member_no},2025,1000,2026-12-31,{cea.code},",
+        f"{plant.member_no},2025,1e3,2026-13-31,PE9,x",
+        f"{plant.member_no},2024,1e3,2036-12-31,{cea.code},500",
+        f"{issued.member_no},2025,１００,2026-12-31,{cea.code},5",
+        f"{issued.member_no},2019x,7,soon,{cea.code},",
+        f"{plant.member_no},9999,0,2025-12-31,{cea.code},",
+        f"{plant.member_no},,,2025-12-31,,7",
+    )
+    refused(asked, hubei)
+
+    assert db.session.query(Notice).count() == 1
+    assert db.session.query(Application).count() == 1
+    found = {(each.row, each.column) for each in asked.problems}
+    assert found == {
+        (3, "会员编号"),
+        (4, "会员编号"),
+        (4, "应履约量（吨）"),
+        (4, "履约截止时间"),
+        (4, "可用于履约的标的"),
+        (4, "CCER抵销比例（%）"),
+        (5, "应履约量（吨）"),
+        (5, "履约截止时间"),
+        (5, "CCER抵销比例（%）"),
+        (6, "应履约量（吨）"),
+        (6, "CCER抵销比例（%）"),
+        (7, "履约年度"),
+        (7, "履约截止时间"),
+        (8, "履约年度"),
+        (8, "履约截止时间"),
+        (9, "履约年度"),
+        (9, "应履约量（吨）"),
+        (9, "可用于履约的标的"),
+    }
+    said = {(each.row, each.column): str(each.message) for each in asked.problems}
+    assert "2025-01-01" in said[5, "履约截止时间"]
+    assert "2029-12-31" in said[5, "履约截止时间"]
+    assert "2036-12-31" in said[5, "履约截止时间"]
+
+
+def test_it_needs_a_reason(plant, cea, maker):
+    asked = table(f"{plant.member_no},2025,10,2026-12-31,{cea.code},")
+    error = refused(asked, maker, reason=" ")
+    assert (error.code, error.field) == ("reason_missing", "reason")
+
+
+def test_a_wrong_batch_is_taken_back_by_two_people(plant, cea, maker, checker):
+    other = account("乙", "31")
+    factories.notice(plant, 1000, [cea], by=maker)
+    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, other)]
+    done = take(table(*lines), maker, document_no=DOCUMENT)
+    approve(done.applications, checker)
+    assert obligations() == [(2025, 7, False), (2025, 7, False)]
+
+    ids = take_back(done.import_id, maker)
+    assert obligations() == [(2025, 7, False), (2025, 7, False)]
+    with transaction():
+        outcome = engine.approve(ids, Actor.of(maker), now=clock.now())
+    assert [error.code for _case, error in outcome.refused] == ["own_application"] * 2
+    approve(ids, checker)
+
+    assert obligations() == [(2025, 1000, False), (2025, 0, True)]
+    assert verify_ledger().is_sound
+
+
+def test_a_batch_surrendered_for_is_not_taken_back_and_all_such_notices_are_named(
+    plant, cea, maker, checker
+):
+    others = [account(name, "31") for name in "乙丙"]
+    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, *others)]
+    done = take(table(*lines), maker)
+    approve(done.applications, checker)
+    for each in (plant, others[0]):
+        factories.give(each, cea, 5)
+        (notice,) = db.session.scalars(select(Notice.id).where(Notice.account_id == each.id))
+        submitted("surrender", factories.member(of=each), {cea: 1}, notice_id=notice)
+
+    with pytest.raises(engine.NoneSubmitted) as refusal:
+        take_back(done.import_id, maker)
+
+    assert [error.code for _case, error in refusal.value.refused] == ["surrendered_already"] * 2
+    assert db.session.query(Application).filter_by(kind="notice").count() == 3
+    assert obligations() == [(2025, 7, False)] * 3
+
+
+def test_nothing_is_taken_back_before_it_took_effect(plant, cea, maker):
+    done = take(table(f"{plant.member_no},2025,7,2026-12-31,{cea.code},"), maker)
+    with pytest.raises(RuleError) as refusal:
+        take_back(done.import_id, maker)
+    assert refusal.value.code == "nothing_in_force"
