@@ -173,6 +173,9 @@ FROZEN = {
     "sql/0013/notices.sql": "15140f45cefc7a4e",
     "sql/0013/notices_down.sql": "8c35a6a5af13e097",
     "versions/2026_11_30_notices_by_two.py": "d9d7bddb71dc9b4a",
+    "sql/0014/switches.sql": "6c51d8f9c81a7c57",
+    "sql/0014/switches_down.sql": "a7dbb08a4b80df29",
+    "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
 }
 
 

@@ -205,6 +205,13 @@ REFUSED = {
     "the transfer permission": (
         "INSERT INTO transfer_permission_change (account_id, is_allowed, changed_by, changed_at)"
         " VALUES ({plant}, true, {operator}, now())", "settings_are_signed"),
+    "the review by a colleague": (
+        "INSERT INTO colleague_review_change (account_id, is_on, changed_by, changed_at)"
+        " VALUES ({plant}, false, {operator}, now())", "switches_are_signed"),
+    "keeping an officer out": (
+        "INSERT INTO operation_log (member_id, action, subject, detail)"
+        " SELECT id, 'member.disable', username, '{}' FROM ab_user WHERE id = {officer};"
+        "UPDATE ab_user SET active = false WHERE id = {officer}", "switches_are_signed"),
     "another role for who has a certificate": (
         "INSERT INTO ab_user_role (user_id, role_id) SELECT {officer}, id FROM ab_role"
         " WHERE name = 'registry_maker'", "settings_are_signed"),

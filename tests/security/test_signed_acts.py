@@ -651,6 +651,13 @@ SETTINGS = {
         " WHERE u.user_id = {officer}",
         "registry_maker",
     ),
+    "keeping out": (
+        "system_admin",
+        "/members/{officer}/disable",
+        {},
+        "SELECT active FROM ab_user WHERE id = {officer}",
+        False,
+    ),
 }
 
 

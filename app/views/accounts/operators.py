@@ -24,12 +24,12 @@ from app.operations.records.actor import Actor
 from app.security.roles import REPRESENTATIVE
 from app.views.applications import signing
 from app.views.applications.form import Required
+from app.views.applications.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
-from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.page import PageForm, SignedAct, carried_out, current_actor
 from app.views.people import deeds
 from app.views.people.people_list import (
@@ -40,6 +40,7 @@ from app.views.people.people_list import (
     email_field,
     phone_field,
     read_person,
+    switch_acts,
 )
 
 # What the representative's people may do, in short words.
@@ -91,7 +92,7 @@ class OperatorView(PeopleList):
 
     route_base = "/operators"
     title = _("Operators")
-    acts = operators
+    people_are = "operator"
     titles = DUTIES
     # One permission is for all that a representative does with them.
     method_permission_name: ClassVar = {"disable": "write", "enable": "write"}
@@ -100,6 +101,7 @@ class OperatorView(PeopleList):
     grants = {REPRESENTATIVE: "list export write"}
     signed_acts = {
         "operator.role": SignedAct(_("Change duties"), "write", _set_duties, _shown_duties),
+        **switch_acts(operators, "operator", "write"),
         "operator.appoint": deeds.signed_act("operator.appoint", "write"),
     }
     account_column = "account_id"
@@ -238,7 +240,7 @@ class ColleagueReviewView(SwitchPage):
     menu = MenuEntry(ACCOUNTS, 6)
     guide = {"enterprise": "操作复核"}
     grants = {REPRESENTATIVE: "list export switch"}
-    flag = "needs_colleague"
+    flag, act = "needs_colleague", "account.colleague_review"
     history, recorded = ColleagueReviewChange, "is_on"
     states = REVIEW_STATES
     labels = (_("Switch the colleague's review off"), _("Switch the colleague's review on"))
@@ -265,6 +267,7 @@ class ColleagueReviewView(SwitchPage):
         _("Two people have to be able to say yes before it can be switched on"),
     )
 
-    def change(self, *, is_on: bool) -> None:
+    @classmethod
+    def change(cls, actor: Actor, *, is_on: bool) -> None:
         """Switch it for the enterprise."""
-        accounts.ask_colleagues(g.user.account_id, current_actor(), asks=is_on, now=clock.now())
+        accounts.ask_colleagues(actor.account_id or 0, actor, asks=is_on, now=clock.now())

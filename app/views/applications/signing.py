@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -85,17 +86,15 @@ def carry_out(
     What would be refused is not signed in vain.  Returns the response, or None where a rule
     refuses: the message is put at its field of the form, or at the ``usual`` one.
     """
-    actor = current_actor()
-    act = page.signed_acts[name].carry_out
+    return carried_out(form, lambda: at_once(page, name, values, back), usual)
 
-    def attempt() -> str:
-        with undone():
-            return act(values, actor, None)
 
-    said = carried_out(form, attempt if is_required() else lambda: act(values, actor, None), usual)
-    if said is None:
-        return None
-    return ask_for_act(name, values, actor, back) if is_required() else _told(said, back)
+def at_once(page: Page, name: str, values: Mapping[str, Any], back: str) -> Any:
+    """Carry out a page's signed act, or try it and ask for the signature.  Raises RuleError."""
+    actor, is_signed = current_actor(), is_required()
+    with transaction(), undone() if is_signed else nullcontext():
+        said = page.signed_acts[name].carry_out(values, actor, None)
+    return ask_for_act(name, values, actor, back) if is_signed else _told(said, back)
 
 
 def ask_for_act(name: str, values: Mapping[str, Any], actor: Actor, back: str) -> Any:

@@ -47,6 +47,7 @@ from app.views.people.people_list import (
     email_field,
     phone_field,
     read_person,
+    switch_acts,
 )
 
 
@@ -109,7 +110,7 @@ class MemberView(PeopleList):
 
     route_base = "/members"
     title = _("Members")
-    acts = members
+    people_are = "member"
     titles = {code: role.title for code, role in ROLES.items()}
     menu = MenuEntry(ADMINISTRATION, 1)
     guide = {"administration": "用户列表"}
@@ -120,6 +121,7 @@ class MemberView(PeopleList):
     }
     signed_acts = {
         "member.role": SignedAct(_("Change role"), "edit", _set_role, shown_roles),
+        **switch_acts(members, "member", "switch"),
         "certificate.ask": deeds.signed_act("certificate.ask", "certify"),
         "certificate.confirm": deeds.signed_act("certificate.confirm", "confirm"),
     }

@@ -18,11 +18,13 @@ from app.extensions import db, transaction
 from app.models import LoginSession, Member
 from app.operations.accounts import operators
 from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.views.applications import signing
 from app.views.applications.form import Required
 from app.views.applications.texts import StringField
 from app.views.lists.columns import Column
 from app.views.lists.listing import ListPage, RowAction, back_url
-from app.views.page import current_actor
+from app.views.page import SignedAct
 from app.views.people import deeds
 from app.views.people.certificates import HOLDINGS, change_action, holding
 
@@ -64,10 +66,31 @@ def read_person(form: Any, name: str) -> dict[str, Any] | None:
     return None if wrong else values
 
 
-class PeopleList(ListPage):
-    """A list of people who can be enabled and disabled."""
+def switch_acts(acts: ModuleType, of: str, permission: str) -> dict[str, SignedAct]:
+    """Return 停用 and 启用 as acts that are signed; ``of`` is what their names begin with."""
 
-    acts: ModuleType  # module with `disable` and `enable`
+    def act(verb: Callable[[int, Actor], Member], title: Any, done: Any) -> SignedAct:
+        def carry_out(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
+            found = select(Member.id).where(Member.username == values["member"])
+            verb(db.session.scalars(found).one(), actor)
+            return str(done) % {"name": values["member"]}
+
+        return SignedAct(title, permission, carry_out, _shown)
+
+    return {
+        f"{of}.disable": act(acts.disable, _("Disable"), _("%(name)s is disabled.")),
+        f"{of}.enable": act(acts.enable, _("Enable"), _("%(name)s is enabled.")),
+    }
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    return [(_("Member number"), values["member"]), (_("Name"), values["name"])]
+
+
+class PeopleList(ListPage):
+    """A list of people who can be enabled and disabled, by acts of `switch_acts`."""
+
+    people_are: str  # what the names of those acts begin with
     titles: Mapping[str, Any]  # of roles
 
     def people(self, *more: Any) -> Select[Any]:
@@ -129,15 +152,25 @@ class PeopleList(ListPage):
     @has_access
     @permission_name("switch")
     def disable(self, member_id: int) -> Any:
-        done = _("%(name)s is disabled.")
-        return self.carry_out(lambda: self.acts.disable(member_id, current_actor()), done)
+        return self._switch(f"{self.people_are}.disable", member_id)
 
     @expose("/<int:member_id>/enable", methods=["POST"])
     @has_access
     @permission_name("switch")
     def enable(self, member_id: int) -> Any:
-        done = _("%(name)s is enabled.")
-        return self.carry_out(lambda: self.acts.enable(member_id, current_actor()), done)
+        return self._switch(f"{self.people_are}.enable", member_id)
+
+    def _switch(self, name: str, member_id: int) -> Any:
+        """Carry out an act, or ask for its signature; flash its refusal."""
+        member = db.session.get(Member, member_id) or abort(404)
+        values = {"member": member.username, "name": member.first_name}
+        try:
+            return signing.at_once(self, name, values, self.back())
+        except NotFound:
+            raise
+        except RuleError as error:
+            flash(str(error), "danger")
+            return redirect(self.back())
 
     def carry_out(self, act: Callable[[], Member], done: Any) -> Any:
         """Run an act and flash its success or refusal."""

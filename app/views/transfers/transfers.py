@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import g
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
@@ -16,9 +14,8 @@ from app.domain.kinds.transfer import (
     RegistryToTrading,
     TradingToRegistry,
 )
-from app.extensions import db, transaction, undone
+from app.extensions import db
 from app.models import (
-    Account,
     Application,
     TransferPermissionChange,
     Venue,
@@ -28,16 +25,14 @@ from app.operations.accounts import accounts
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import READERS, REPRESENTATIVE
-from app.views.applications import signing
 from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, TransferForm
 from app.views.applications.list import SETTLED, ApplicationList, usual_columns, usual_filters
+from app.views.applications.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
 from app.views.chapters import TRANSFERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.switch import CHANGED_AT, CHANGED_BY, CHANGED_FILTER, SwitchPage
-from app.views.page import SignedAct, current_actor
 
 CUT_OFF_RULES = (
     _("Please submit transfers before 15:00 of a trading day"),
@@ -180,18 +175,6 @@ class TradingToRegistryView(_StartedByExchange):
 STATES = {True: (_("On"), "green"), False: (_("Off"), "grey")}
 
 
-def _allow(values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
-    """Switch the transfer permission of the actor's enterprise.  Raises RuleError."""
-    is_on = values["is_allowed"] == "true"
-    accounts.allow_exchange_transfer(actor.account_id or 0, actor, allowed=is_on, now=clock.now())
-    return str(TransferPermissionView.results[is_on])
-
-
-def _shown_permission(values: Mapping[str, Any]) -> list[tuple[Any, str]]:
-    state = STATES[values["is_allowed"] == "true"][0]
-    return [(_("Member number"), values["account"]), (_("Changed to"), str(state))]
-
-
 class TransferPermissionView(SwitchPage):
     """划转权限 (manual 四-二): whether the trading system may start transfers to trading."""
 
@@ -200,7 +183,7 @@ class TransferPermissionView(SwitchPage):
     menu = MenuEntry(TRANSFERS, 2)
     guide = {"enterprise": "二划转权限管理", "province": "查询", "registry": "持仓划转管理"}
     grants = {READERS: "list export", REPRESENTATIVE: "switch"}
-    flag = "allows_exchange_transfer"
+    flag, act = "allows_exchange_transfer", "account.transfer_permission"
     history, recorded = TransferPermissionChange, "is_allowed"
     states = STATES
     labels = (_("Switch the transfer permission off"), _("Switch the transfer permission on"))
@@ -226,23 +209,9 @@ class TransferPermissionView(SwitchPage):
         _("Off: the trading system may not; your own transfers are not affected"),
     )
 
-    signed_acts = {
-        "account.transfer_permission": SignedAct(title, "switch", _allow, _shown_permission)
-    }
-
-    def ask_first(self, *, is_on: bool) -> Any:
-        """Sign the change where acts are signed."""
-        if not signing.is_required():
-            return None
-        with transaction(), undone():
-            self.change(is_on=is_on)
-        account = db.session.get_one(Account, g.user.account_id)
-        values = {"account": account.member_no, "is_allowed": str(is_on).lower()}
-        back = self.url("list")
-        return signing.ask_for_act("account.transfer_permission", values, current_actor(), back)
-
-    def change(self, *, is_on: bool) -> None:
+    @classmethod
+    def change(cls, actor: Actor, *, is_on: bool) -> None:
         """Switch it for the enterprise's registry holdings."""
         accounts.allow_exchange_transfer(
-            g.user.account_id, current_actor(), allowed=is_on, now=clock.now()
+            actor.account_id or 0, actor, allowed=is_on, now=clock.now()
         )

@@ -55,7 +55,7 @@ def verbs() -> set[str]:
 
 def test_every_act_has_its_word():
     found = verbs()
-    assert {"instrument.create", "notice.issue", "attestation.lapse", "announcement.pin"} <= found
+    assert {"instrument.create", "notice.issued", "attestation.lapse", "announcement.pin"} <= found
     assert found - ACTIONS.keys() == set()
 
 

@@ -12,11 +12,14 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, select
 
 from app.domain.errors import RuleError
-from app.extensions import db, transaction
+from app.extensions import db
 from app.models import Account, Member
+from app.operations.records.actor import Actor
+from app.views.applications import signing
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
+from app.views.page import SignedAct
 
 CHANGED_AT = Column("changed_at", _("Changed at"), kind="datetime")
 CHANGED_BY = (Column("changed_by", _("Changed by")), Column("ip", _("IP address"), kind="code"))
@@ -35,17 +38,28 @@ class SwitchPage(ListPage):
     questions: tuple[Any, Any]
     results: tuple[Any, Any]
     dangerous_state: bool
+    act: str  # its name, of a change that is signed
 
-    def change(self, *, is_on: bool) -> None:
-        """Switch the member's enterprise.  Raises RuleError where a rule refuses it."""
+    def __init_subclass__(cls) -> None:
+        """Declare the change as an act that is signed."""
+        super().__init_subclass__()
+        cls.signed_acts = {cls.act: SignedAct(cls.title, "switch", cls._carry_out, cls._shown)}
+
+    @classmethod
+    def change(cls, actor: Actor, *, is_on: bool) -> None:
+        """Switch the actor's enterprise.  Raises RuleError where a rule refuses it."""
         raise NotImplementedError
 
-    def ask_first(self, *, is_on: bool) -> Any:
-        """Return the page that asks for a signature, or None where the change is not signed.
+    @classmethod
+    def _carry_out(cls, values: Mapping[str, Any], actor: Actor, _signature: int | None) -> str:
+        is_on = values[cls.recorded] == "true"
+        cls.change(actor, is_on=is_on)
+        return str(cls.results[is_on])
 
-        Raises RuleError.
-        """
-        return None
+    @classmethod
+    def _shown(cls, values: Mapping[str, Any]) -> list[tuple[Any, str]]:
+        state = cls.states[values[cls.recorded] == "true"][0]
+        return [(_("Member number"), values["account"]), (_("Changed to"), str(state))]
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return every change."""
@@ -90,17 +104,13 @@ class SwitchPage(ListPage):
         """Switch it on or off."""
         if to not in ("on", "off") or g.user.account_id is None:
             abort(404)
+        account, page = db.session.get_one(Account, g.user.account_id), self.url("list")
+        values = {"account": account.member_no, self.recorded: str(to == "on").lower()}
         try:
-            asked = self.ask_first(is_on=to == "on")
-            if asked is not None:
-                return asked
-            with transaction():
-                self.change(is_on=to == "on")
+            return signing.at_once(self, self.act, values, page)
         except RuleError as error:
             flash(str(error), "warning")
-        else:
-            flash(str(self.results[to == "on"]), "success")
-        return redirect(self.url("list"))
+            return redirect(page)
 
     def _is_on(self) -> bool:
         return bool(getattr(db.session.get_one(Account, g.user.account_id), self.flag))

@@ -1,0 +1,44 @@
+-- 操作复核, and letting people in or keeping them out: signed acts alone, as settings are (0007).
+CREATE FUNCTION switches_are_signed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  acts text[];
+  wanted jsonb;
+  setter integer;
+BEGIN
+  IF (SELECT signs FROM operating_mode ORDER BY id DESC LIMIT 1) IS NOT TRUE
+     OR pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+    RETURN NULL;
+  END IF;
+  CASE TG_TABLE_NAME
+    WHEN 'colleague_review_change' THEN
+      acts := ARRAY['account.colleague_review'];
+      setter := NEW.changed_by;
+      wanted := jsonb_build_object(
+        'account', (SELECT member_no FROM account WHERE id = NEW.account_id),
+        'is_on', NEW.is_on::text);
+    WHEN 'ab_user' THEN
+      -- Who has no certificate can do nothing yet.
+      IF NOT EXISTS (SELECT FROM certificate WHERE member_id = NEW.id) THEN
+        RETURN NULL;
+      END IF;
+      acts := CASE WHEN NEW.active THEN ARRAY['member.enable', 'operator.enable']
+                   ELSE ARRAY['member.disable', 'operator.disable'] END;
+      wanted := jsonb_build_object('member', NEW.username);
+  END CASE;
+  IF NOT EXISTS (SELECT FROM signature s JOIN certificate c ON c.id = s.certificate_id
+                  WHERE s.recorded_xid = pg_current_xact_id() AND s.purpose = 'act'
+                    AND (setter IS NOT DISTINCT FROM c.member_id OR TG_TABLE_NAME = 'ab_user')
+                    AND convert_from(s.content, 'UTF8')::jsonb -> 'payload' ->> 'act' = ANY(acts)
+                    AND convert_from(s.content, 'UTF8')::jsonb -> 'payload'
+                        @> jsonb_build_object('schema', 'act/1', 'values', wanted)) THEN
+    RAISE EXCEPTION '% changes by signed acts alone: %', TG_TABLE_NAME, wanted
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'switches_are_signed';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER switches_are_signed AFTER INSERT ON colleague_review_change
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION switches_are_signed();
+CREATE CONSTRAINT TRIGGER switches_are_signed AFTER UPDATE OF active ON ab_user
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION switches_are_signed();
