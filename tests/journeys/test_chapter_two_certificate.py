@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 
@@ -49,7 +50,7 @@ def test_number_password_captcha_certificate_and_pin(demo_site, visit, album):
     expect(window.locator("#origin")).to_have_text(demo_site.url)
     expect(window.locator("#blocks")).to_contain_text(MEMBER)
     expect(window.locator("#soft")).to_contain_text("软证书仅供演示")
-    expect(window.get_by_role("radio")).to_have_count(15)
+    expect(window.get_by_role("radio")).to_have_count(16)
     expect(window.locator(".choice").first).to_contain_text(NAME)
 
     window.get_by_role("button", name="确定").click()
@@ -83,7 +84,7 @@ def test_another_member_s_certificate_is_marked_and_refused(demo_site, visit):
     page = visit(demo_site)
     enter_password(page, demo_site)
     window = open_assistant(page)
-    other = window.locator(".choice").filter(has_text="会员编号 P42")
+    other = window.locator(".choice").filter(has_text=re.compile(r"会员编号 P42\b"))
     expect(other).to_contain_text("与会员编号不符")
     other.get_by_role("radio").check()
     window.get_by_label("PIN码", exact=True).fill("1234")

@@ -107,7 +107,9 @@ class Table:
     columns: Sequence[ImportColumn]
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    empty: set[tuple[int, str]] = field(default_factory=set)  # required cells, which are reported
+    told: set[tuple[int, str]] = field(
+        default_factory=set
+    )  # cells without a value, of which it is said
 
     @property
     def is_clear(self) -> bool:
@@ -117,9 +119,9 @@ class Table:
     def refuse(self, row: int, key: str, message: Any) -> None:
         """Add a problem at a row and column; ``key`` "" is the whole row.
 
-        Of an empty cell it is enough that it is empty.
+        Of a cell that is empty or unreadable it is enough that it is.
         """
-        if len(self.problems) < MOST_PROBLEMS and (row, key) not in self.empty:
+        if len(self.problems) < MOST_PROBLEMS and (row, key) not in self.told:
             title = next((str(each.title) for each in self.columns if each.key == key), key)
             self.problems.append(Problem(row, title, message))
 
@@ -485,9 +487,10 @@ def _row(table: Table, number: int, line: Sequence[Cell], places: dict[str, int]
         cell = line[place] if place < len(line) else ""
         if isinstance(cell, UnreadableCell):
             table.refuse(number, column.key, cell.message)
+            table.told.add((number, column.key))
         elif not cell and column.is_required:
             table.refuse(number, column.key, _("Please fill this in"))
-            table.empty.add((number, column.key))
+            table.told.add((number, column.key))
         cells[column.key] = cell if isinstance(cell, str) else ""
     if any(line[max(places.values(), default=-1) + 1 :]):
         table.refuse(number, "", _("There is something beyond the last column"))

@@ -1,4 +1,4 @@
-"""Screenshots of journeys, in the test's temporary folder; chosen ones in docs/pictures."""
+"""Screenshots of journeys, in PICTURE_FOLDER; chosen ones in docs/pictures."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ WIDE, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
 class Album:
-    """Takes screenshots; with WRITE_PICTURES=1 those named for the guide are kept."""
+    """Takes screenshots where somebody wants to see them; every page is tried on a phone anyway.
+
+    With PICTURE_FOLDER they lie there; with WRITE_PICTURES=1 those named for the guide are kept, too.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.keeps = os.environ.get("WRITE_PICTURES") == "1"
+        self.takes = self.keeps or "PICTURE_FOLDER" in os.environ
 
     def take(
         self,
@@ -42,15 +46,18 @@ class Album:
         if not everyway:
             return
         keep = keep and name in IN_EVERY_WAY
-        page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
-        self._save(page, f"{name}-dark", keep=keep, whole=whole)
-        page.evaluate("document.documentElement.dataset.bsTheme = 'light'")
+        if self.takes:
+            page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
+            self._save(page, f"{name}-dark", keep=keep, whole=whole)
+            page.evaluate("document.documentElement.dataset.bsTheme = 'light'")
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]
         _require_no_sideways_scroll(page, name)
         self._save(page, f"{name}-phone", keep=keep, whole=True)
         page.set_viewport_size(WIDE)  # type: ignore[arg-type]
 
     def _save(self, page: Page, name: str, *, keep: bool, whole: bool) -> None:
+        if not self.takes:
+            return
         content = page.screenshot(full_page=whole, animations="disabled", caret="hide")
         (self.folder / f"{name}.png").write_bytes(content)
         if keep and self.keeps:

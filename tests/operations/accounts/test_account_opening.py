@@ -149,7 +149,7 @@ def test_the_same_file_is_refused(maker, checker):
 
 def test_only_the_registry_opens_accounts(app):
     for someone in (member("province", province="42"), member(of=account())):
-        with pytest.raises(NotAllowed, match="Only the registry"):
+        with pytest.raises(NotAllowed, match="the registry may do this"):
             imported([enterprise(1)], someone)
 
 
