@@ -9,7 +9,7 @@ GATES = tests/test_layers.py tests/test_catalogue.py tests/test_migrations.py te
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help run setup reset test check fmt lint types migration translations bench bench-quick pins
+.PHONY: help run setup reset test check static fmt lint types migration translations bench bench-quick pins
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
@@ -26,13 +26,15 @@ reset:  ## stop the demo and empty its data
 test: tools-for-tests  ## run the whole suite in random order (TESTS="..." for a part of it)
 	@APP_PROFILE=test $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-check: tools-for-tests  ## all gates: format, lint, types, analysis, dependencies, layers, catalogue, migrations (AUDIT=1: an audit is a must)
+check: static  ## all gates: format, lint, types, analysis, dependencies, layers, catalogue, migrations (AUDIT=1: an audit is a must)
+	@APP_PROFILE=test $(BIN)/python -m pytest $(GATES)
+
+static: tools-for-tests  ## the gates that are no tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(PYTHON) tools/setup.py analysis
 	@$(BIN)/python tools/analysis.py
-	@APP_PROFILE=test $(BIN)/python -m pytest $(GATES)
 
 fmt: tools-for-tests  ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
