@@ -71,7 +71,7 @@ def test_a_table_goes_to_the_second_officer_and_both_see_whom_it_is_about(
     assert "江城第1发电有限公司" in browser.get("/account-openings/").text
     other = sign_in(checker)
     assert "江城第2发电有限公司" in other.get("/reviews/").text
-    ids = list(db.session.scalars(select(Application.id)))
+    ids = list(db.session.scalars(select(Application.id).order_by(Application.id)))
     page = other.get(f"/reviews/{ids[0]}").text
     assert "138****0001" in page
     assert "13800000001" not in page
