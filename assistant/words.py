@@ -19,6 +19,7 @@ TITLES = {
 
 LABELS = {
     "person": "证书持有人",
+    "holder": "补办人会员编号",
     "decision": "审核结果",
     "comment": "审核意见",
     "application": "业务申请",
@@ -77,6 +78,7 @@ LABELS = {
     "member": "会员编号",
     "roles": "角色",
     "is_allowed": "是否开通",
+    "is_on": "是否开启",
     "schema": "格式",
 }
 
@@ -110,10 +112,16 @@ VALUES = {
         "member.role": "修改角色",
         "operator.role": "修改操作员职责",
         "account.transfer_permission": "划转权限",
+        "account.colleague_review": "操作复核",
+        "member.disable": "停用用户",
+        "member.enable": "启用用户",
+        "operator.disable": "停用操作员",
+        "operator.enable": "启用操作员",
         **DEEDS,
     },
     "is_trading": YES_NO,
     "is_allowed": YES_NO,
+    "is_on": YES_NO,
     "roles": ROLES,
 }
 PLACES = {key: place for place, key in enumerate(LABELS)}

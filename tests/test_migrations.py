@@ -170,11 +170,11 @@ FROZEN = {
     "versions/2026_11_30_ties.py": "c9ee05180c49586d",
     "versions/2026_11_30_unfinished_forms.py": "709d1129148d8798",
     "versions/2026_11_30_unsubmitted.py": "0b3e2f57f115ef96",
-    "sql/0013/notices.sql": "15140f45cefc7a4e",
-    "sql/0013/notices_down.sql": "8c35a6a5af13e097",
+    "sql/0013/notices.sql": "870f05b3be88847a",
+    "sql/0013/notices_down.sql": "7fa64034ada2de33",
     "versions/2026_11_30_notices_by_two.py": "d9d7bddb71dc9b4a",
-    "sql/0014/switches.sql": "6c51d8f9c81a7c57",
-    "sql/0014/switches_down.sql": "a7dbb08a4b80df29",
+    "sql/0014/switches.sql": "75faf27f70306993",
+    "sql/0014/switches_down.sql": "f9141d2175110a55",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
 }
 
@@ -200,7 +200,7 @@ def test_the_expected_schema_is_what_the_migrations_make(empty):
 
 
 CHANGES = {
-    "a column is gone": ("ALTER TABLE account DROP COLUMN needs_colleague", "account"),
+    "a column is gone": ("ALTER TABLE account DROP COLUMN needs_colleague CASCADE", "account"),
     "a column is of another type": ("ALTER TABLE venue ALTER code TYPE TEXT", "venue"),
     "a check is gone": ("ALTER TABLE holding DROP CONSTRAINT never_negative", "holding"),
     "a check is weaker": (

@@ -29,6 +29,7 @@ RENEWAL = "certificate-renewal/1"
 HOLD = "certificateHold"
 REASONS = {flag.value for flag in x509.ReasonFlags} - {"removeFromCRL"}
 MOST_SEALS = 10_000  # in one question
+MOST_SKIPPED = 1_000_000  # numbers of lists
 LIFETIME = timedelta(days=14)  # of the two codes
 TRIES = 5
 _CODE = re.compile(r"[0-9A-Z]{10,64}")
@@ -111,6 +112,8 @@ class Acts:
             earlier = self._known.living(member_no, written(now))
             if self._known.of_member.get(member_no) and not opened["may_replace"]:
                 raise Refused("second_certificate")
+            if opened["is_first"] and opened["kind"] in self._known.founded:
+                raise Refused("bootstrap_closed")
             # An opening holds, whatever becomes of the officers: nobody is replaced by it.
             by = [] if opened["application"] else opened["by"]
             if not all(self._known.living(each, written(now)) for each in by):
@@ -138,7 +141,7 @@ class Acts:
             known = self._known.issued.get(f"{old.serial_number:x}")
             if known is None or known.fingerprint != _digest(certificate):
                 raise Refused("unknown_certificate")
-            if known.revoked_at:
+            if known.revoked_at or known.serial in self._known.suspended:
                 raise Refused("revoked")
             cms.verify(
                 content, signature, lambda _issuer, serial: enrolments.own(certificate, old, serial)
@@ -161,7 +164,8 @@ class Acts:
     def list_revoked(self, number: int, lines: list[Any]) -> bytes:
         """Return the list of revoked and suspended certificates, by our own clock.
 
-        It holds whatever the journal knows as revoked, and its number is above that of any before.
+        It holds whatever the journal knows as revoked, and its number is above that of any before, but
+        not so far that nobody could go on from there.
         """
         if type(number) is not int or number < 1:
             raise Refused("question")
@@ -169,7 +173,7 @@ class Acts:
         now = self._clock()
         der = authority.make_crl(self._ours, number, revoked, now=now.replace(microsecond=0))
         with self._one_at_a_time:
-            if number <= self._known.last_list:
+            if not self._known.last_list < number <= self._known.last_list + MOST_SKIPPED:
                 raise Refused("number")
             final = {f"{line.serial:x}" for line in revoked if line.reason != HOLD}
             if not self._known.revoked().keys() <= final:

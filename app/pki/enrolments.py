@@ -100,7 +100,7 @@ class Judge:
             raise Refused("bootstrap")
         if person["kind"] not in FOUNDERS or person["kind"] in self.known.founded:
             raise Refused("bootstrap_closed")
-        return Grounds(is_first=True)
+        return Grounds(may_replace=False, is_first=True)
 
     def _by_deeds(self, person: Mapping[str, str], evidence: Mapping[str, Any]) -> Grounds:
         """Two officers, of whom the one asks and the other confirms; or an operator's representative."""
@@ -144,7 +144,7 @@ class Judge:
             self._require_opened(person, application["number"], proposal)
             return Grounds(by, digests, item["number"], may_replace=False)
         _require(application["kind"] == "certificate_replacement", "other_content")
-        self._require_replaced(person, proposal)
+        self._require_replaced(person, application, proposal)
         return Grounds(by, digests)
 
     def _require_opened(
@@ -158,10 +158,21 @@ class Judge:
         _require(name == person["name"], "other_content")
         opened = self.known.openings.get(number, person["member_no"])
         _require(opened == person["member_no"], "evidence_used")
+        others = {who for which, who in self.known.openings.items() if which != number}
+        _require(person["member_no"] not in others, "second_certificate")
 
-    def _require_replaced(self, person: Mapping[str, str], proposal: Mapping[str, Any]) -> None:
-        """Somebody of an enterprise, who stays what they were certified as."""
-        _require(proposal["member_no"] == person["member_no"], "other_content")
+    def _require_replaced(
+        self,
+        person: Mapping[str, str],
+        application: Mapping[str, Any],
+        proposal: Mapping[str, Any],
+    ) -> None:
+        """Somebody of the enterprise that the application names, who stays what they are certified as."""
+        number, account = person["member_no"], application["account"]["member_no"]
+        _require(application["holder"] == proposal["member_no"] == number, "other_content")
+        _require(person["account"] == account, "other_content")
+        own = re.fullmatch(rf"{re.escape(account)}(-[0-9]{{2}})?", number)
+        _require(own is not None, "not_entitled")
         _require(person["kind"] in OF_ENTERPRISES, "not_entitled")
         _require(self.known.kind_of(person["member_no"]) in ("", person["kind"]), "not_entitled")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Flask, flash, g, redirect, request, url_for
+from flask import Flask, flash, g, redirect, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -75,6 +75,8 @@ def _guard() -> Response | None:
     if current_user.is_authenticated:
         g.reason_to_change = passwords.must_be_changed(g.user, datetime.now(UTC))
         if g.reason_to_change and request.endpoint not in BEFORE_PASSWORD:
+            if request.method == "GET":
+                session["next"] = safe_next(request.full_path.removesuffix("?"))
             return redirect(url_for("SignInView.change_password"))
         return None
     if request.endpoint in PUBLIC:

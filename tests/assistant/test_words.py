@@ -74,3 +74,9 @@ def test_a_manifest_of_submissions_says_how_many_of_what_and_how_much():
     ]
     assert tables[1]["columns"] == ["序号", "导入批次", "名称", "内容摘要（SHA-256）"]
     assert tables[2]["rows"][1] == ["2", "FF202600000002", "b" * 64]
+
+
+def test_every_act_that_pages_have_signed_has_its_word(app):
+    acts = {name for page in app.extensions["pages"].values() for name in page.signed_acts}
+    assert {"member.disable", "account.colleague_review", "certificate.revoke"} <= acts
+    assert [act for act in sorted(acts) if not CHINESE.search(word_of("act", act, ""))] == []

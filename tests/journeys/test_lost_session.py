@@ -64,7 +64,7 @@ def test_the_form_is_there_again_after_signing_in(site, visit, member, album, tm
     page.get_by_label("密码", exact=True).fill("Demo-2026-carbon")
     page.get_by_role("button", name="登录").click()
     page.wait_for_url(re.compile(r"/voluntary-cancellations/new\?.*form="))
-    expect(page.locator("main")).to_contain_text("请核对后再次发送")
+    expect(page.locator("main")).to_contain_text("请核对后再次提交")
     expect(quantity).to_have_value("150")
     expect(page.get_by_label("申请原因")).to_have_value(REASON)
     expect(page.get_by_role("link", name="董事会决议.pdf")).to_be_visible()

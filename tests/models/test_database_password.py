@@ -208,6 +208,12 @@ REFUSED = {
     "the review by a colleague": (
         "INSERT INTO colleague_review_change (account_id, is_on, changed_by, changed_at)"
         " VALUES ({plant}, false, {operator}, now())", "switches_are_signed"),
+    "the transfer permission, without its history": (
+        "UPDATE account SET allows_exchange_transfer = NOT allows_exchange_transfer WHERE id = {plant}",
+        "flag_is_signed"),
+    "the review by a colleague, without its history": (
+        "UPDATE account SET needs_colleague = NOT needs_colleague WHERE id = {plant}",
+        "flag_is_signed"),
     "keeping an officer out": (
         "INSERT INTO operation_log (member_id, action, subject, detail)"
         " SELECT id, 'member.disable', username, '{}' FROM ab_user WHERE id = {officer};"
@@ -276,7 +282,10 @@ REFUSED = {
     "whose job it is": ("UPDATE job SET member_id = {officer}", ""),
     "a revocation list out of order": (
         "INSERT INTO crl (number, der, issued_at, next_update)"
-        " VALUES (9, 'x', now(), now() + interval '1 day')", "lists_follow"),
+        " VALUES (1, 'x', now(), now() + interval '1 day')", "lists_follow"),
+    "a revocation list whose number leaves none for those to come": (
+        "INSERT INTO crl (number, der, issued_at, next_update)"
+        " VALUES (2147483647, 'x', now(), now() + interval '1 day')", "lists_follow"),
     "a back-dated revocation list": (
         "INSERT INTO crl (number, der, issued_at, next_update)"
         " VALUES (2, 'x', '2020-01-01', now() + interval '1 day')", "lists_follow"),

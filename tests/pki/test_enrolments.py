@@ -220,10 +220,12 @@ def test_a_representative_signs_for_a_first_operator_of_the_own_enterprise_alone
 
 
 def application(people, kind="account_opening", number="KH1", decision="approve", by=("T-R1", "T-R2"),
-                **proposed):  # fmt: skip
+                account=MEMBER, **proposed):  # fmt: skip
     """Return the evidence of an application that two officers have signed."""
     proposal = canonical(proposed or {"name": ["", PLANT["name"]]})
     told = {"number": number, "kind": kind, "proposal_sha256": hashlib.sha256(proposal).hexdigest()}
+    if kind == "certificate_replacement":
+        told |= {"account": {"member_no": account}, "holder": proposed["member_no"]}
     content = canonical(told)
     item = {"number": number, "sha256": hashlib.sha256(content).hexdigest()}
     first, second = by
@@ -259,6 +261,7 @@ def test_an_approved_opening_certifies_its_representative_once(people, signer):
         (PLANT, {"by": ("T-SYS", "T-SEC")}),
         (PLANT, {"kind": "issuance"}),
         (PLANT, {"kind": "certificate_replacement", "member_no": "21042300008"}),
+        (PLANT, {"kind": "certificate_replacement", "member_no": MEMBER, "account": "21042300008"}),
         (OFFICER, {"kind": "certificate_replacement", "member_no": "R0009"}),
     ],
 )
@@ -284,6 +287,31 @@ def test_letters_of_an_opening_go_out_again_after_an_officers_certificate_has_en
     ended(signer, people.holders["T-R1"])
     assert people.certify(PLANT, evidence)
     assert refusal(people.certify, PLANT, application(people, number="KH2")) == "revoked"
+
+
+def test_an_opening_is_spent_on_no_number_of_another(people, signer):
+    signer.open(people.told(PLANT), CODE, application(people))
+    assert refusal(people.certify, PLANT, application(people, number="KH2")) == "second_certificate"
+    assert people.certify(PLANT, application(people))
+
+
+def test_a_suspended_certificate_is_not_renewed_by_itself(people, signer):
+    holder = people.certify(OFFICER)
+    serial = x509.load_der_x509_certificate(holder.der).serial_number
+    number = signer.journal()["crl"] + 1
+    signer.list_revoked(number, [Revocation(serial, datetime.now(UTC), "certificateHold")])
+    request = csr()
+    asked = {
+        "schema": "certificate-renewal/1",
+        "member_no": OFFICER["member_no"],
+        "serial": f"{serial:x}",
+        "request_sha256": hashlib.sha256(request).hexdigest(),
+    }
+    told = people.signed("renew", asked, holder)
+    renewed = (holder.der, request, told["content"], told["cms"])
+    assert refusal(signer.renew, *renewed) == "revoked"
+    signer.list_revoked(number + 1, [])
+    assert signer.renew(*renewed)
 
 
 # The codes
@@ -334,6 +362,16 @@ def test_the_bootstrap_certifies_one_administrator_of_either_kind_and_closes(peo
         ceremony.make_bootstrap(people.folder)
 
 
+def test_of_several_whom_the_bootstrap_opened_for_the_first_alone_is_certified(signer, tmp_path):
+    evidence = {"bootstrap": ceremony.make_bootstrap(tmp_path)}
+    for number in (1, 2):
+        told = {"schema": "certificate-enrolment/2", "reference": f"000000000{number}",
+                "assurance": "hard", **person(f"S000{number}", "system_admin")}  # fmt: skip
+        signer.open(told, CODE, evidence)
+    assert signer.issue("0000000001", CODE, csr())
+    assert refusal(signer.issue, "0000000002", CODE, csr()) == "bootstrap_closed"
+
+
 def test_the_bootstrap_certifies_no_officer(signer, tmp_path):
     word = ceremony.make_bootstrap(tmp_path)
     told = {
@@ -367,6 +405,8 @@ def test_the_numbers_of_lists_rise(people, signer):
     for number in (7, 6, 1):
         assert refusal(signer.list_revoked, number, []) == "number"
     assert signer.list_revoked(8, [])
+    assert refusal(signer.list_revoked, 2**53 - 1, []) == "number"  # Nobody could go on from there.
+    assert signer.list_revoked(9, [])
 
 
 def test_all_of_it_is_remembered(people, authority):

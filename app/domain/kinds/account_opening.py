@@ -32,5 +32,6 @@ class AccountOpening(Kind):
     started_by = Party.REGISTRY
     reviews = (Party.REGISTRY,)
     has_lines = False
+    certifies = True
     debits = False
     rules = (HAS_DETAILS, CODE_IS_FREE)

@@ -51,6 +51,7 @@ class Kind:
     started_by: ClassVar[Party] = Party.APPLICANT
     reviews: ClassVar[tuple[Party, ...]] = ()  # a RECEIVER step needs every receiver's approval
     has_lines: ClassVar[bool] = True
+    certifies: ClassVar[bool] = False  # a certificate is issued on the signatures of both officers
     reserves: ClassVar[tuple[Bucket, Bucket] | None] = None  # on submission
     settles: ClassVar[tuple[Bucket, Bucket] | None] = None  # on the last approval
     settles_at_day_end: ClassVar[bool] = False

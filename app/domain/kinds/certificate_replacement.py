@@ -25,5 +25,6 @@ class CertificateReplacement(Kind):
     started_by = Party.REGISTRY
     reviews = (Party.REGISTRY,)
     has_lines = False
+    certifies = True
     debits = False
     rules = (HAS_HOLDER, HAS_REASON)

@@ -60,7 +60,7 @@ def _issued_already(case: Case, facts: Facts) -> Violation | None:
 
 def _changed_meanwhile(case: Case, facts: Facts) -> Violation | None:
     decision = Decision.read(case.proposal)
-    if decision.before is None:
+    if decision.before is None and case.notice_id is None:
         return None
     standing = _standing(case, facts, decision)
     if standing and (standing.id, standing.terms) == (case.notice_id, decision.before):
@@ -69,7 +69,7 @@ def _changed_meanwhile(case: Case, facts: Facts) -> Violation | None:
         "obligation",
         {
             "year": decision.year,
-            "before": f"{decision.before.obligation:,}",
+            "before": f"{decision.before.obligation if decision.before else 0:,}",
             "now": f"{standing.terms.obligation if standing else 0:,}",
         },
     )

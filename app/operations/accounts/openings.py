@@ -27,6 +27,7 @@ from app.operations.people.certificates import Codes
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import log
 from app.operations.records.actor import Actor
+from app.pki.errors import SignerAbsent
 
 MOST_A_DAY = 99_999  # 会员编号: YYMMDD and five digits
 LONGEST_MEMBER_NAME = 64
@@ -155,7 +156,7 @@ def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
     """Write both letters of the oldest pending invitations; return the number processed.
 
     `now` is real time.  Workers may run it concurrently.  A RuleError is stored in the invitation,
-    which is then skipped.
+    which is then skipped; without the signing process all wait, and 0 is returned.
     """
     waiting = db.session.scalars(
         select(Invitation)
@@ -169,6 +170,9 @@ def write_letters(*, now: datetime, most: int = LETTERS_AT_ONCE) -> int:
         try:
             _write_letters_of(invitation, now)
             attempt.commit()
+        except SignerAbsent:
+            attempt.rollback()
+            return 0
         except RuleError as error:
             attempt.rollback()
             invitation.failure = str(error)[:200]

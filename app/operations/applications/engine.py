@@ -29,7 +29,7 @@ from app.operations.records import calendar, glyphs
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.records.catalogue import catalogue
 
-LONGEST_REASON = 500
+LONGEST_REASON, LONGEST_DOCUMENT_NO = 500, 100
 _TEXTS = {
     "reason": lazy_gettext("Reason for the application"),
     "document_no": lazy_gettext("Number of the authority document"),
@@ -195,6 +195,7 @@ def approve(
     cases = rows.lock(application_ids, actor)
     facts = gather(cases, calendar.moment_at(now))
     altered, gone = evidence.altered([case.id for case in cases]), _disabled(cases)
+    lapsed = evidence.lapsed([case.id for case in cases if KINDS[case.kind].certifies])
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _attempt(
@@ -203,6 +204,7 @@ def approve(
             partial(
                 _record_approval, case, facts, actor,
                 is_altered=case.id in altered, is_gone=case.submitted_by in gone,
+                is_lapsed=case.id in lapsed,
             ),
         )  # fmt: skip
     _move_to_transit(
@@ -312,6 +314,15 @@ def _require_well_formed(draft: Draft) -> None:
             field="reason",
             code="reason_too_long",
         )
+    if len(draft.document_no) > LONGEST_DOCUMENT_NO:
+        raise RuleError(
+            _(
+                "The number of the document is longer than %(most)d characters",
+                most=LONGEST_DOCUMENT_NO,
+            ),
+            field="document_no",
+            code="document_no_too_long",
+        )
 
 
 def _require_known_categories(drafts: Sequence[Draft]) -> None:
@@ -352,7 +363,9 @@ def _require_in_province(accounts: set[int], actor: Actor) -> None:
 def _disabled(cases: Sequence[Case]) -> set[int | None]:
     """Return who submitted an officers' application and was disabled since."""
     officers = {
-        case.submitted_by for case in cases if KINDS[case.kind].started_by is Party.REGISTRY
+        case.submitted_by
+        for case in cases
+        if KINDS[case.kind].started_by in (Party.REGISTRY, Party.OFFICE)
     }
     if not officers:
         return set()
@@ -387,7 +400,7 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
 
 
 def _record_approval(
-    case: Case, facts: Facts, actor: Actor, *, is_altered: bool, is_gone: bool
+    case: Case, facts: Facts, actor: Actor, *, is_altered: bool, is_gone: bool, is_lapsed: bool
 ) -> None:
     """Record one approval; the step ends with the approval of all whom it asks."""
     kind = KINDS[case.kind]
@@ -401,6 +414,14 @@ def _record_approval(
         raise RuleError(
             _("The content differs from what was signed on submission; send it back"),
             code="altered",
+        )
+    if is_lapsed:
+        raise RuleError(
+            _(
+                "A certificate follows from it, and who submitted it has another one by now, or a name"
+                " has changed; send it back, so that it is submitted anew"
+            ),
+            code="submission_lapsed",
         )
     kind.judge(case, facts, Action.APPROVE)
     awaited = _awaited_party(case)

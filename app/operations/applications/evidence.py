@@ -233,6 +233,26 @@ def altered(ids: Sequence[int]) -> set[int]:
     }
 
 
+def lapsed(ids: Sequence[int]) -> set[int]:
+    """Return the applications whose submission can certify nobody any more.
+
+    The signing process takes a submission for what it says to the letter, by a certificate that stands.
+    """
+    signed = {row.id: row for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
+    standing = select(Signature.id).join(Certificate).where(Certificate.state == "active")
+    by_standing = set(
+        db.session.scalars(
+            standing.where(Signature.id.in_([row.signature_id for row in signed.values()]))
+        )
+    )
+    return {
+        id_
+        for id_, content in contents(list(signed)).items()
+        if signed[id_].signature_id not in by_standing
+        or content.text.decode() != signed[id_].content
+    }
+
+
 def _invalid(ids: set[int]) -> set[int]:
     """Return the signatures, by id, that do not hold."""
     found: set[int] = set()
@@ -542,6 +562,8 @@ _CONTENTS = typed(
              'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
              'terms', CASE WHEN a.kind = 'notice' THEN a.proposal END,
+             'holder', CASE WHEN a.kind = 'certificate_replacement'
+                            THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)
                              FROM application_party p JOIN account r ON r.id = p.account_id
                             WHERE p.application_id = a.id

@@ -219,6 +219,8 @@ def may_abort(job: Job) -> bool:
 
 def open_submission(import_id: int | None) -> Job | None:
     """Return the job that is submitting an import batch, or is about to."""
+    if import_id is None:
+        return None
     return db.session.scalar(
         select(Job)
         .where(

@@ -8,24 +8,25 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from openpyxl.utils.datetime import from_excel
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.domain.dates import as_written
 from app.domain.errors import RuleError
 from app.domain.kinds import Facts
 from app.domain.kinds.notice import OF_THE_TERMS, NoticeDecision, violations
 from app.domain.moves import LARGEST_REQUEST
-from app.domain.notices import Decision, Terms
+from app.domain.notices import FIRST_YEAR, Decision, Terms
 from app.domain.texts import folded
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Status
 from app.extensions import db
-from app.models import Account, Application, NoticeChange
+from app.models import Account, Application, ImportFile, NoticeChange
 from app.operations.applications import engine
 from app.operations.applications.facts import gather
-from app.operations.imports import batches
+from app.operations.imports import batches, tables
 from app.operations.imports.tables import ImportColumn, Row, Table
 from app.operations.records import calendar
 from app.operations.records.actor import Actor
@@ -118,38 +119,46 @@ def take(
     return batches.take(FILE_KIND, table, drafts_of, actor, now=now, only_tries=only_tries)
 
 
-def take_back(
-    import_id: int, actor: Actor, *, now: datetime, reason: str, document_no: str, request_key: str
-) -> list[int]:
+def take_back(import_id: int, actor: Actor, *, now: datetime, reason: str, document_no: str) -> int:
     """Draft the opposite of all that a file's decisions did: 撤销 of the notices that it issued.
 
-    Those that it changed say again what they said before.  Returns the drafts, which are submitted
-    together.  Raises RuleError where nothing of it is in force.
+    Those that it changed say again what they said before; those decided upon again since stay as they
+    are.  Returns the batch of the drafts, which is submitted or withdrawn like a file's.  Raises
+    RuleError where nothing of it is in force, or it is being taken back already.
     """
+    for field, text in (("document_no", document_no), ("reason", reason)):
+        if not text:
+            raise RuleError(_("Please fill this in"), field=field, code="required")
+    latest = select(func.max(NoticeChange.id)).group_by(NoticeChange.notice_id)
     done = db.session.execute(
         select(Application, NoticeChange.notice_id)
         .join(NoticeChange, NoticeChange.application_id == Application.id)
-        .where(Application.import_id == import_id)
+        .where(Application.import_id == import_id, NoticeChange.id.in_(latest))
         .order_by(Application.id)
     ).all()
     if not done:
-        raise RuleError(_("Nothing of this file has taken effect"), code="nothing_in_force")
+        raise RuleError(_("Nothing of this file is in force"), code="nothing_in_force")
+    file = db.session.get_one(ImportFile, import_id)
+    name = gettext("Revocation of %(name)s", name=file.name)[:200]
+    rows = [Row(number, {}) for number, _each in enumerate(done, start=1)]
+    table = Table(name, tables.taken_back(import_id), COLUMNS, rows)
+    batch = tables.remember(FILE_KIND, table, actor, now)
     drafts = []
     for application, notice_id in done:
         made = Decision.read(application.proposal)
-        opposite = Decision(made.year, made.after, made.before)
-        key = f"{request_key}:{application.id}"
         drafts.append(
             draft(
                 application.account_id,
-                opposite,
-                key,
+                Decision(made.year, made.after, made.before),
+                f"{FILE_KIND}:{batch}:{application.id}",
                 reason=reason,
                 document_no=document_no,
                 notice_id=notice_id,
+                import_id=batch,
             )
         )
-    return engine.start(drafts, actor, now=now)
+    engine.start(drafts, actor, now=now)
+    return batch
 
 
 # Reading the rows -------------------------------------------------------------------------------
@@ -240,7 +249,7 @@ def _terms(table: Table, row: Row) -> tuple[Terms, set[str]]:
             unreadable.add(key)
             table.refuse(row.number, key, error.message)
     codes = {folded(code) for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code}
-    if not codes:
+    if not row["instruments"]:
         unreadable |= {"instruments", "offset_percent"}
     return Terms(instruments=tuple(sorted(codes)), **values), unreadable
 
@@ -249,6 +258,8 @@ def moment(text: str) -> datetime:
     """Parse a deadline: a day without time means its end, 24:00 is 23:59:59.  Raises RuleError."""
     try:
         begin, has_time = as_written(text)
+        if begin.year < FIRST_YEAR:
+            raise ValueError(text)
     except ValueError as error:
         typed = text.strip()[:30]
         message = _(

@@ -151,7 +151,7 @@ def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
     """
     assert table.is_clear, "a table with problems is not imported"
     earlier = _last_import(kind, table)
-    is_taken_back = earlier is not None and _was_withdrawn(earlier.id)
+    is_taken_back = earlier is not None and _was_withdrawn(earlier)
     values = {
         "kind": kind,
         "name": table.name,
@@ -183,10 +183,26 @@ def _last_import(kind: str, table: Table) -> ImportFile | None:
     ).first()
 
 
-def _was_withdrawn(import_id: int) -> bool:
-    """Tell whether an import created applications, all of which were withdrawn."""
+def taken_back(import_id: int) -> str:
+    """Return what stands for a file's content in the batch that takes an import back."""
+    return hashlib.sha256(f"taken back: {import_id}".encode()).hexdigest()
+
+
+def _was_withdrawn(file: ImportFile) -> bool:
+    """Tell whether all applications of an import were withdrawn, or those that take it back approved."""
+    if _statuses(file.id) == [Status.WITHDRAWN]:
+        return True
+    opposite = db.session.scalars(
+        select(ImportFile.id)
+        .where(ImportFile.kind == file.kind, ImportFile.sha256 == taken_back(file.id))
+        .order_by(ImportFile.attempt.desc())
+    ).first()
+    return opposite is not None and _statuses(opposite) == [Status.APPROVED]
+
+
+def _statuses(import_id: int) -> list[str]:
     statuses = select(Application.status).where(Application.import_id == import_id).distinct()
-    return list(db.session.scalars(statuses)) == [Status.WITHDRAWN]
+    return list(db.session.scalars(statuses))
 
 
 def template(columns: Sequence[ImportColumn], form: str) -> bytes:

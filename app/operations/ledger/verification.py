@@ -340,14 +340,21 @@ _NOTICES = """
             WHERE c.terms IS NOT NULL OR c.application_id IS NOT NULL
            WINDOW mine AS (PARTITION BY c.notice_id ORDER BY c.id)),
          decided AS (
-           SELECT a.*, e.member_id AS approved_by, s.content::jsonb -> 'terms' AS signed
+           SELECT a.*, s.content::jsonb -> 'terms' AS signed,
+                  e.member_id NOT IN (a.created_by, a.submitted_by)
+                    AND v.member_id = a.submitted_by
+                    AND asking.account_id IS NULL AND approving.account_id IS NULL
+                    AND asking.province IS NOT DISTINCT FROM approving.province AS is_by_two
              FROM application a
-             LEFT JOIN LATERAL (SELECT member_id FROM application_event v
+             LEFT JOIN LATERAL (SELECT id, member_id FROM application_event v
                                  WHERE v.application_id = a.id AND v.action = 'approve'
                                  ORDER BY v.id DESC LIMIT 1) AS e ON true
-             LEFT JOIN LATERAL (SELECT id FROM application_event v
+             LEFT JOIN LATERAL (SELECT id, member_id FROM application_event v
                                  WHERE v.application_id = a.id AND v.action = 'submit'
+                                   AND v.id < e.id
                                  ORDER BY v.id DESC LIMIT 1) AS v ON true
+             LEFT JOIN ab_user asking ON asking.id = a.submitted_by
+             LEFT JOIN ab_user approving ON approving.id = e.member_id
              LEFT JOIN signature_event s ON s.application_event_id = v.id
             WHERE a.kind = 'notice' AND a.status = 'approved')
     SELECT 'notice_history', concat('notice ', n.number, ': asks for ', n.obligation,
@@ -370,7 +377,7 @@ _NOTICES = """
        AND (d.id IS NULL OR d.proposal -> 'after' IS DISTINCT FROM s.terms
             OR d.account_id <> n.account_id OR (d.proposal ->> 'year')::int <> n.year
             OR d.notice_id <> n.id OR s.after <> coalesce((s.terms ->> 'obligation')::bigint, 0)
-            OR (d.approved_by IN (d.created_by, d.submitted_by)) IS NOT FALSE)
+            OR d.is_by_two IS NOT TRUE)
     UNION ALL
     SELECT 'notice_signed', concat('application ', number, ': decides something else than was signed')
       FROM decided WHERE signed IS NOT NULL AND signed <> proposal

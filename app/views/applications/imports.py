@@ -210,10 +210,8 @@ class ImportDesk(OfficerDesk):
         except NotFound:
             abort(404)
         mine = select(func.count()).where(Application.import_id == import_id)
-        if (
-            db.session.scalar(scoped(mine, Application.account_id, g.user))
-            != batch.statuses.total()
-        ):
+        whole = batch.statuses.total()
+        if not whole or db.session.scalar(scoped(mine, Application.account_id, g.user)) != whole:
             abort(404)
         return batch
 

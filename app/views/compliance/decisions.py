@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import uuid4
 
-from flask import abort, g, request
+from flask import abort, g, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -16,6 +15,7 @@ from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
 from wtforms import HiddenField, SelectMultipleField
 from wtforms.widgets import CheckboxInput, ListWidget
 
+from app.domain import texts
 from app.domain.errors import RuleError
 from app.domain.notices import Decision, Terms
 from app.domain.workflow import Status
@@ -49,6 +49,7 @@ from app.views.page import PageForm
 
 FIRST_NEW = 2025  # From this compliance year on, older vintages do not count.
 MOST_SHOWN = 200  # rows of a preview
+LONGEST_CODE = 32
 
 
 class _Decided(ApplicationForm):
@@ -173,7 +174,7 @@ class NoticeDecisionView(ImportDesk):
         Filter("year", _("Compliance year"), kind="number"),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )
-    confirm = _("Once another officer has approved it, the notice holds. Submit it?")
+    confirm = _("It takes effect once another officer has approved it. Submit it?")
     help = (
         _("Issuing, changing or revoking a notice takes two people of the same authority"),
         _("Revoking is possible before the first surrender; afterwards the notice is changed"),
@@ -253,13 +254,13 @@ class NoticeDecisionView(ImportDesk):
         return _prepared(ChangeForm(data=_shown(notice)), notice)
 
     def edit_form(self, application: Application) -> Any:
-        """Return the form filled in; it compares with what the notice says now."""
+        """Return the form filled in; a rule compares what the notice said then with what it says now."""
         decision, notice = Decision.read(application.proposal), application.notice
         found = {name: getattr(application, name) for name in ("reason", "document_no")}
         found |= _typed(decision.after) | {"year": str(decision.year)}
         if notice is None:
             return _prepared(IssueForm(data=found), None)
-        found["before"] = _shown(notice)["before"]
+        found["before"] = json.dumps(decision.before.stored()) if decision.before else ""
         form = RevocationForm if decision.after is None else ChangeForm
         return _prepared(form(data=found), notice)
 
@@ -267,6 +268,9 @@ class NoticeDecisionView(ImportDesk):
         """Return the decision.  Raises RuleError where a field cannot be read."""
         form = filled.form
         before = _before(form) if form.notice else None
+        if form.notice and (before is None or form.notice.withdrawn_at):
+            message = gettext("The notice was revoked or changed meanwhile; enter it anew")
+            raise RuleError(message, field="obligation", code="changed_meanwhile")
         year = form.notice.year if form.notice else _year(filled)
         after = None if form.is_revocation else _terms_of(filled)
         if not filled.is_clear:
@@ -335,6 +339,7 @@ class NoticeDecisionView(ImportDesk):
                 each.sector,
                 func.count().filter(each.act == "issue"),
                 func.count().filter(each.act == "change"),
+                func.count().filter(each.act == "withdraw"),
                 cast(func.sum(each.before), BigInteger),
                 cast(func.sum(each.after), BigInteger),
             )
@@ -347,11 +352,14 @@ class NoticeDecisionView(ImportDesk):
             {"label": _("Sector"), "kind": "text"},
             {"label": _("New notices"), "kind": "number"},
             {"label": _("Changed notices"), "kind": "number"},
+            {"label": _("Revoked notices"), "kind": "number"},
             {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
             {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
         ]
         tables = [{"title": _("Totals"), "columns": columns, "rows": rows}]
-        for act, title in (("change", _("Changed notices")), ("issue", _("New notices"))):
+        acts = {"change": _("Changed notices"), "issue": _("New notices"),
+                "withdraw": _("Revoked notices")}  # fmt: skip
+        for act, title in acts.items():
             tables += _differences(of_batch & (act == _ACT), title)
         return tables
 
@@ -378,46 +386,42 @@ class NoticeDecisionView(ImportDesk):
         )
         if form.validate_on_submit():
             try:
-                ids = self._take_back(batch, form)
+                made = self._take_back(batch, form)
             except engine.NoneSubmitted as error:
                 return signing.none_submitted(error, page)
             except RuleError as error:
-                form.reason.errors = [*form.reason.errors, str(error)]
+                field = form[error.field if error.field in form else "reason"]
+                field.errors = [*field.errors, str(error)]
             else:
-                if signing.is_required():
-                    return signing.ask_for_submissions(ids, self.actor())
-                return signing.result_of(len(ids), [], page)
+                return redirect(self.url("imported", import_id=made))
         return self.form_page(
             gettext("Revoke the batch"),
             form,
             cancel_url=page,
             facts=self.facts_of(batch),
-            submit_label=gettext("Submit"),
+            submit_label=gettext("Preview"),
             help=(
                 _(
                     "Notices that the file issued are revoked; those that it changed are changed back"
                 ),
                 _("One notice with a surrender, and nothing is submitted: all of them are named"),
+                _("Notices that were changed or revoked again since stay as they are"),
             ),
         )
 
-    def _take_back(self, batch: batches.Batch, form: Any) -> list[int]:
-        """Draft and submit the opposite; where it is signed, only try to submit."""
+    def _take_back(self, batch: batches.Batch, form: Any) -> int:
+        """Draft the opposite as a batch of its own; what would be refused is not drafted."""
         with transaction():
-            ids = notice_import.take_back(
+            made = notice_import.take_back(
                 batch.file.id,
                 self.actor(),
                 now=clock.now(),
                 reason=(form.reason.data or "").strip(),
                 document_no=(form.document_no.data or "").strip(),
-                request_key=f"take-back:{uuid4()}",
             )
-            if signing.is_required():
-                with undone():
-                    engine.submit_all(ids, self.actor(), now=clock.now())
-            else:
-                engine.submit_all(ids, self.actor(), now=clock.now())
-        return ids
+            with undone():
+                engine.submit_all(batches.drafts(made), self.actor(), now=clock.now())
+        return made
 
 
 # Fields -----------------------------------------------------------------------------------------
@@ -437,7 +441,8 @@ def _before(form: Any) -> Terms | None:
     """Return what the notice said when the form was opened; a rule compares it with what it says now."""
     try:
         terms = Terms.read(json.loads(form.before.data or "{}"))
-        return Terms.read(terms.stored()) if terms else None
+        is_written = terms is not None and all(map(str.isprintable, terms.instruments))
+        return Terms.read(terms.stored()) if terms and is_written else None
     except (ValueError, TypeError, KeyError, ArithmeticError):
         return None  # Not as this page wrote it.
 
@@ -507,7 +512,8 @@ def _terms_of(filled: Filled) -> Terms | None:
             filled.refuse(RuleError(error.message, field=name))
     if len(found) < len(readers):
         return None
-    return Terms(instruments=tuple(sorted(set(form.instruments.data or ()))), **found)
+    codes = {texts.folded(code)[:LONGEST_CODE] for code in form.instruments.data or ()}
+    return Terms(instruments=tuple(sorted(filter(str.isprintable, codes))), **found)
 
 
 def _differences(condition: Any, title: Any) -> list[dict[str, Any]]:

@@ -322,7 +322,9 @@ def _what(change: NoticeChange) -> Any:
     """Name one step of a history; an unchanged obligation means that scope or deadline changed."""
     if change.before is None:
         return _("Issue")
-    if change.application_id is not None and change.terms is None:
+    if change.application_id is None and change.terms is not None:
+        return _("As it stood before")
+    if change.terms is None and change.application_id is not None:
         return _("Take back")
     return _("Scope or deadline") if change.before == change.after else _("Obligation")
 

@@ -151,7 +151,7 @@ class SignInView(Page):
                 form[error.field or "new"].errors = [str(error)]
             else:
                 flash(gettext("The password was changed. Other sessions have ended."), "success")
-                return redirect(url_for("HomeView.index"))
+                return redirect(safe_next(session.pop("next", "")) or url_for("HomeView.index"))
         status = 422 if form.errors else 200
         page = self.render_template(
             "people/change_password.html",

@@ -335,6 +335,31 @@ def test_only_what_a_second_person_approved_is_carried_out_and_once(plant, terms
     assert db.session.query(Notice).count() == 1
 
 
+FORGED_WITHOUT_SUBMISSION = """
+    INSERT INTO application OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(a, jsonb_build_object(
+             'id', nextval(pg_get_serial_sequence('application', 'id')), 'number', 'TZ0',
+             'request_key', 'forged', 'status', 'in_review', 'submitted_by', a.created_by,
+             'submitted_at', now()))).* FROM application a WHERE id = :id RETURNING id
+"""
+
+
+def test_a_row_that_nobody_submitted_is_not_carried_out(plant, terms, maker, checker):
+    """One approves in good faith; that somebody else had submitted it was only written down."""
+    draft = deciding(plant, Decision(2025, None, terms), by=maker, submits=False)
+    with transaction():
+        forged = db.session.scalar(text(FORGED_WITHOUT_SUBMISSION), {"id": draft})
+    with pytest.raises(RuleError, match="another one by now"), transaction():
+        engine.approve([forged], Actor.of(checker), now=clock.now())
+    assert db.session.query(Notice).count() == 0
+
+
+def test_the_owner_changes_no_scope_without_its_history(cluster, notice):
+    says = pytest.raises(psycopg.Error, match="says something else than its history")
+    with cluster.connect("registry") as connection, says:
+        connection.execute("DELETE FROM notice_instrument")
+
+
 def test_the_owner_changes_no_notice_without_its_history(cluster, notice):
     says = pytest.raises(psycopg.Error, match="says something else than its history")
     with cluster.connect("registry") as connection, says:

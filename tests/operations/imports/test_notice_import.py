@@ -15,7 +15,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, Notice
 from app.operations.applications import engine
-from app.operations.imports import notice_import, tables
+from app.operations.imports import batches, notice_import, tables
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -62,14 +62,10 @@ def approve(ids, by):
 
 def take_back(import_id, by):
     with transaction():
-        ids = notice_import.take_back(
-            import_id,
-            Actor.of(by),
-            now=clock.now(),
-            reason="批次有误",
-            document_no=DOCUMENT,
-            request_key="back",
+        batch = notice_import.take_back(
+            import_id, Actor.of(by), now=clock.now(), reason="批次有误", document_no=DOCUMENT
         )
+        ids = batches.drafts(batch)
         engine.submit_all(ids, Actor.of(by), now=clock.now())
     return ids
 
@@ -200,6 +196,60 @@ def test_a_wrong_batch_is_taken_back_by_two_people(plant, cea, maker, checker):
 
     assert obligations() == [(2025, 1000, False), (2025, 0, True)]
     assert verify_ledger().is_sound
+    with pytest.raises(RuleError) as refusal:
+        take_back(done.import_id, maker)
+    assert refusal.value.code == "nothing_in_force"
+    again = take(table(*lines), maker, document_no=DOCUMENT)  # Taken back, it may come once more.
+    assert len(again.applications) == 2
+
+
+def test_what_was_decided_upon_again_stays_when_a_batch_is_taken_back(plant, cea, maker, checker):
+    other = account("乙", "31")
+    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, other)]
+    done = take(table(*lines), maker)
+    approve(done.applications, checker)
+    change = take(
+        table(f"{plant.member_no},2025,8,2026-12-31,{cea.code},"), maker, document_no=DOCUMENT
+    )
+    approve(change.applications, checker)
+
+    approve(take_back(done.import_id, maker), checker)
+
+    assert obligations() == [(2025, 8, False), (2025, 0, True)]
+    assert verify_ledger().is_sound
+
+
+def test_taking_back_waits_as_a_batch_and_is_begun_once(plant, cea, maker, checker):
+    done = take(table(f"{plant.member_no},2025,7,2026-12-31,{cea.code},"), maker)
+    approve(done.applications, checker)
+    with transaction():
+        batch = notice_import.take_back(
+            done.import_id, Actor.of(maker), now=clock.now(), reason="x", document_no="1"
+        )
+    with pytest.raises(RuleError) as refusal:
+        take_back(done.import_id, maker)
+    assert refusal.value.code == "import_seen_before"
+    with transaction():
+        assert batches.withdraw(batch, Actor.of(maker), now=clock.now()) == 1
+    approve(take_back(done.import_id, maker), checker)
+    assert obligations() == [(2025, 0, True)]
+
+
+@pytest.mark.parametrize(
+    ("field", "without"), [("reason", "reason"), ("document_no", "document_no")]
+)
+def test_taking_back_needs_reason_and_document(plant, cea, maker, field, without):
+    words = {"reason": "x", "document_no": "1"} | {without: ""}
+    with pytest.raises(RuleError) as refusal, transaction():
+        notice_import.take_back(1, Actor.of(maker), now=clock.now(), **words)
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("typed", ["、", "；", "，"])
+def test_separators_without_an_instrument_are_no_instruments(plant, cea, maker, typed):
+    asked = table(f'{plant.member_no},2025,10,2026-12-31,"{typed}",')
+    refused(asked, maker)
+    assert [(each.row, str(each.column)) for each in asked.problems] == [(2, "可用于履约的标的")]
 
 
 def test_a_batch_surrendered_for_is_not_taken_back_and_all_such_notices_are_named(

@@ -569,7 +569,15 @@ def test_numbers_of_lists_go_on_where_the_table_was_restored(signing, tables):
     first = publish().number
     db.session.remove()
     tables.empty()
+    with tables.connection.transaction():  # What the owner writes: the database then looks, too.
+        tables.connection.execute(
+            "INSERT INTO operating_mode (signs, is_production, after_event) VALUES (true, false, 0)"
+        )
     assert publish().number == first + 1
+    signer = certificates.the_signer()  # It makes a list that is never recorded.
+    lines = [Revocation(int(each, 16), at, "superseded") for each, at in signer.revoked().items()]
+    signer.list_revoked(first + 2, lines)
+    assert publish().number == first + 3
 
 
 def test_another_authority_makes_a_list_of_its_own_at_once(codes, monkeypatch):

@@ -290,6 +290,27 @@ def test_enterprises_to_be_opened_are_signed_for_as_well(desk, sign_in, checker,
     assert "13800000001" not in json.dumps(payload)
 
 
+def test_an_opening_by_whose_certificate_has_ended_is_sent_back(
+    desk, sign_in, checker, maker, key_of, cluster
+):
+    """Nobody could be certified by it any more, and no second submission would come after approval."""
+    table = as_csv([enterprise(1, sector="发电", province="湖北省")])
+    sign(desk, ask(desk, table, "/account-openings/import").location, key_of(maker))
+    (made,) = db.session.scalars(select(Application.id))
+    db.session.rollback()
+    with cluster.connect("registry") as connection:
+        connection.execute(
+            "UPDATE certificate SET state = 'revoked', reason = 'superseded', revoked_at = now()"
+            " WHERE member_id = %s",
+            [maker.id],
+        )
+    key_of(checker)
+    decided = {"decision": "approve"}
+    page = sign_in(checker).post(f"/reviews/{made}/decide", data=decided, follow_redirects=True)
+    assert "由经办重新提交" in page.text
+    assert statuses() == ["in_review"]
+
+
 def test_nothing_else_submits():
     """A page that calls the engine to submit is listed here, and asks for the signature first."""
     app = Path(__file__).resolve().parents[3] / "app"

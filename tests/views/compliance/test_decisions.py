@@ -97,7 +97,7 @@ def test_a_notice_is_entered_by_one_and_approved_by_another(
     answer = browser.post(f"{NEW}?account={plant.id}", data=form)
 
     assert answer.status_code == 302
-    assert "同一主管部门的另一名经办人" in browser.get(answer.location).text
+    assert "的另一名人员审核" in browser.get(answer.location).text
     assert db.session.query(Notice).count() == 0
     assert table(browser.get("/reviews/").text) == []
     application = the_application()
@@ -230,6 +230,23 @@ def test_a_notice_is_revoked_before_its_first_surrender(sign_in, maker, plant, n
     assert browser.get(address).status_code == 404
 
 
+def test_a_change_whose_notice_was_revoked_becomes_no_notice(sign_in, maker, plant, notice, form):
+    browser = sign_in(maker)
+    page = browser.get(f"{NEW}?account={plant.id}&notice={notice}")
+    change = form | {"before": seen(page), "document_no": "1号", "obligation": "5", "save": "1"}
+    change.pop("submit", None)
+    browser.post(f"{NEW}?account={plant.id}&notice={notice}", data=change)
+    draft = the_application()
+    confirmed(factories.withdrawn(notice, by=colleague(maker)), maker)
+
+    edit = f"/notice-decisions/{draft.id}/edit"
+    answer = browser.post(edit, data=change | {"submit": "1", "before": seen(browser.get(edit))})
+
+    assert answer.status_code == 400
+    assert "已被撤销或调整，请重新录入" in answer.text
+    assert db.session.query(Notice).filter_by(withdrawn_at=None).count() == 0
+
+
 def test_a_draft_is_opened_again_as_it_was(sign_in, maker, plant, form):
     browser = sign_in(maker)
     form.pop("submit")
@@ -294,8 +311,8 @@ def test_the_preview_tells_new_from_changed_and_the_same(sign_in, maker, hubei, 
 
     words = bare(page)
     assert "无变化的行 1" in words
-    assert "2025 发电 0 1 600 700" in words
-    assert "2025 钢铁 1 0 0 33" in words
+    assert "2025 发电 0 1 0 600 700" in words
+    assert "2025 钢铁 1 0 0 0 33" in words
     assert f"{plant.member_no} {plant.name} 2025 600 700" in words
     assert f"{steel.member_no} {steel.name} 2025" in words
     assert power.name not in words
@@ -334,9 +351,10 @@ def test_a_batch_is_taken_back_on_screen(sign_in, maker, operator, plant, cea25)
     assert "文号" in browser.get(f"{batch}/take-back").text
 
     form = {"document_no": "1号", "reason": "批次有误"}
-    done = browser.post(f"{batch}/take-back", data=form)
-
-    assert "成功 1 条" in bare(done)
+    made = browser.post(f"{batch}/take-back", data=form).location
+    assert "2025 发电 0 0 1 9 0" in bare(browser.get(made))
+    assert "撤销的通知书" in browser.get(made).text
+    assert "已提交1条申请" in browser.post(f"{made}/submit", follow_redirects=True).text
     row = db.session.scalars(select(Notice)).one()
     assert (row.obligation, row.withdrawn_at) == (9, None)
     confirmed(the_application().id, colleague(maker))

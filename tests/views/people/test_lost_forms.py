@@ -100,7 +100,7 @@ def test_the_member_finds_the_form_as_it_was(app, browser, people, new_browser, 
     place = browser.sign_in().location
     assert place.startswith(f"{NEW}?form=")
     page = browser.get(place)
-    assert "请核对后再次发送" in shown(page)
+    assert "请核对后再次提交" in shown(page)
     assert (value(page, "lines-0-quantity"), value(page, "request_key")) == (
         "150",
         sent["request_key"],

@@ -53,10 +53,17 @@ BEGIN
                 a.proposal -> 'after' AS after
            FROM application a
           CROSS JOIN LATERAL (
-                SELECT v.member_id, v.at FROM application_event v
+                SELECT v.id, v.member_id, v.at FROM application_event v
                  WHERE v.application_id = a.id AND v.action = 'approve'
                  ORDER BY v.id DESC LIMIT 1) AS e
-          WHERE a.id = ANY(asked) AND a.kind = 'notice' AND a.status = 'approved'
+           JOIN ab_user asking ON asking.id = a.submitted_by
+           JOIN ab_user approving ON approving.id = e.member_id
+          WHERE asking.account_id IS NULL AND approving.account_id IS NULL
+            AND asking.province IS NOT DISTINCT FROM approving.province
+            AND a.submitted_by = (SELECT v.member_id FROM application_event v
+                                   WHERE v.application_id = a.id AND v.action = 'submit'
+                                     AND v.id < e.id ORDER BY v.id DESC LIMIT 1)
+            AND a.id = ANY(asked) AND a.kind = 'notice' AND a.status = 'approved'
             AND e.member_id <> a.created_by AND e.member_id <> a.submitted_by
             AND NOT EXISTS (SELECT FROM notice_change c WHERE c.application_id = a.id)),
        changed AS (
@@ -75,7 +82,8 @@ BEGIN
          RETURNING d.id, n.id AS notice_id),
        numbered AS MATERIALIZED (
          SELECT nextval(pg_get_serial_sequence('notice', 'id'))::integer AS notice_id, w.*
-           FROM (SELECT * FROM decided WHERE before IS NULL AND after IS NOT NULL
+           FROM (SELECT * FROM decided
+                  WHERE before IS NULL AND after IS NOT NULL AND notice_id IS NULL
                   ORDER BY account_id, year) AS w (id, account_id, _notice, import_id, member_id, at,
                                                    year, before, after)),
        made AS (
@@ -123,14 +131,19 @@ END $$;
 -- Whoever writes it: at the end of a transaction a notice says what its history says last.
 CREATE FUNCTION notice_follows_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  concerned integer := CASE WHEN TG_TABLE_NAME = 'notice' THEN to_jsonb(NEW) ->> 'id'
+                            WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ->> 'notice_id'
+                            ELSE to_jsonb(NEW) ->> 'notice_id' END;
 BEGIN
   IF EXISTS (SELECT FROM notice n
                LEFT JOIN LATERAL (SELECT c.terms FROM notice_change c WHERE c.notice_id = n.id
                                    ORDER BY c.id DESC LIMIT 1) AS last ON true
-              WHERE n.id = NEW.id
+              WHERE n.id = concerned
                 AND CASE WHEN n.withdrawn_at IS NULL THEN notice_terms(n) END
                     IS DISTINCT FROM last.terms) THEN
-    RAISE EXCEPTION 'notice % says something else than its history', NEW.number
+    RAISE EXCEPTION 'notice % says something else than its history',
+                    (SELECT number FROM notice WHERE id = concerned)
       USING ERRCODE = 'check_violation', CONSTRAINT = 'notice_follows_history';
   END IF;
   RETURN NULL;
@@ -138,4 +151,10 @@ END $$;
 CREATE CONSTRAINT TRIGGER notice_follows_history
   AFTER INSERT OR UPDATE OF account_id, year, obligation, deadline, offset_percent, withdrawn_at
   ON notice DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION notice_follows_history();
+CREATE CONSTRAINT TRIGGER notice_follows_history AFTER INSERT OR DELETE
+  ON notice_instrument DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION notice_follows_history();
+CREATE CONSTRAINT TRIGGER notice_follows_history AFTER INSERT
+  ON notice_change DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION notice_follows_history();

@@ -1,5 +1,7 @@
--- Back to notices by one person; it refuses where a notice was withdrawn and issued anew.
+-- Back to notices by one person; it refuses where a notice was changed or revoked by two.
 DROP TRIGGER notice_follows_history ON notice;
+DROP TRIGGER notice_follows_history ON notice_instrument;
+DROP TRIGGER notice_follows_history ON notice_change;
 DROP FUNCTION notice_follows_history();
 DROP FUNCTION carry_out_notices(bigint[]);
 ALTER TABLE notice_change

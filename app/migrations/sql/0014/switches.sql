@@ -42,3 +42,47 @@ CREATE CONSTRAINT TRIGGER switches_are_signed AFTER INSERT ON colleague_review_c
 CREATE CONSTRAINT TRIGGER switches_are_signed AFTER UPDATE OF active ON ab_user
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
   WHEN (OLD.active IS DISTINCT FROM NEW.active) EXECUTE FUNCTION switches_are_signed();
+
+-- What the rules read are the account's own columns: they change by the same acts. The arguments are
+-- the act, and under which name it says what the column says.
+CREATE FUNCTION flag_is_signed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+  wanted jsonb := jsonb_build_object(
+    'schema', 'act/1', 'act', TG_ARGV[0],
+    'values', jsonb_build_object('account', NEW.member_no,
+                                 TG_ARGV[1], to_jsonb(NEW) ->> TG_ARGV[2]));
+BEGIN
+  IF to_jsonb(NEW) -> TG_ARGV[2] = to_jsonb(OLD) -> TG_ARGV[2]
+     OR (SELECT signs FROM operating_mode ORDER BY id DESC LIMIT 1) IS NOT TRUE
+     OR pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+    RETURN NULL;
+  END IF;
+  IF NOT EXISTS (SELECT FROM signature s
+                  WHERE s.recorded_xid = pg_current_xact_id() AND s.purpose = 'act'
+                    AND convert_from(s.content, 'UTF8')::jsonb -> 'payload' @> wanted) THEN
+    RAISE EXCEPTION 'account % changes by signed acts alone: %', NEW.member_no, wanted
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'flag_is_signed';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER transfer_permission_is_signed AFTER UPDATE OF allows_exchange_transfer
+  ON account DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION
+  flag_is_signed('account.transfer_permission', 'is_allowed', 'allows_exchange_transfer');
+CREATE CONSTRAINT TRIGGER colleague_review_is_signed AFTER UPDATE OF needs_colleague
+  ON account DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION
+  flag_is_signed('account.colleague_review', 'is_on', 'needs_colleague');
+
+-- Revocation lists rise. A number is left out where the signing process made a list that was then not
+-- recorded, or the table was restored from a copy; without this no list would ever follow (0007).
+CREATE OR REPLACE FUNCTION lists_follow() RETURNS trigger
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+  IF (SELECT signs FROM operating_mode ORDER BY id DESC LIMIT 1)
+     AND (NEW.number - (SELECT coalesce(max(number), 0) FROM crl) NOT BETWEEN 1 AND 1000
+          OR abs(extract(epoch FROM NEW.issued_at - now())) > 3600) THEN
+    RAISE EXCEPTION 'list % of % does not follow the last one', NEW.number, NEW.issued_at
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'lists_follow';
+  END IF;
+  RETURN NEW;
+END $$;
