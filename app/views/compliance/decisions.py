@@ -132,6 +132,15 @@ def _tonnes(side: str) -> Any:
     return cast(Application.proposal[side]["obligation"].astext, BigInteger)
 
 
+_TOTALS = [
+    {"label": _("Compliance year"), "kind": "code"},
+    {"label": _("Sector"), "kind": "text"},
+    {"label": _("New notices"), "kind": "number"},
+    {"label": _("Changed notices"), "kind": "number"},
+    {"label": _("Revoked notices"), "kind": "number"},
+    {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
+]
 _ACT = case(
     (~Application.proposal.has_key("before"), literal("issue")),
     (~Application.proposal.has_key("after"), literal("withdraw")),
@@ -347,16 +356,7 @@ class NoticeDecisionView(ImportDesk):
             .order_by(each.year, each.sector)
         )
         rows = [[year, SECTORS.get(sector, sector or ""), *rest] for year, sector, *rest in totals]
-        columns = [
-            {"label": _("Compliance year"), "kind": "code"},
-            {"label": _("Sector"), "kind": "text"},
-            {"label": _("New notices"), "kind": "number"},
-            {"label": _("Changed notices"), "kind": "number"},
-            {"label": _("Revoked notices"), "kind": "number"},
-            {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
-            {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
-        ]
-        tables = [{"title": _("Totals"), "columns": columns, "rows": rows}]
+        tables = [{"title": _("Totals"), "columns": _TOTALS, "rows": rows}]
         acts = {"change": _("Changed notices"), "issue": _("New notices"),
                 "withdraw": _("Revoked notices")}  # fmt: skip
         for act, title in acts.items():
