@@ -238,6 +238,8 @@ def lapsed(ids: Sequence[int]) -> set[int]:
 
     The signing process takes a submission for what it says to the letter, by a certificate that stands.
     """
+    if not ids:
+        return set()
     signed = {row.id: row for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
     standing = select(Signature.id).join(Certificate).where(Certificate.state == "active")
     by_standing = set(
