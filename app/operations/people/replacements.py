@@ -8,6 +8,7 @@ from datetime import datetime
 from flask_babel import gettext
 from sqlalchemy import select
 
+from app.domain.errors import RuleError
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Member
@@ -17,12 +18,23 @@ from app.operations.records.actor import Actor
 
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Send new codes, in the names of both officers, whose signatures are kept by now."""
+    """Send new codes, in the names of both officers, whose signatures are kept by now.
+
+    Raises RuleError for the first that the signing process refuses; the caller rolls all of them back.
+    """
     for case in cases:
         number = case.proposal["member_no"]
         member = db.session.scalars(select(Member).where(Member.username == number)).one()
         first = Actor.of(db.session.get_one(Member, case.submitted_by))
-        send(member, first, actor, deeds.by_application(case.id))
+        try:
+            send(member, first, actor, deeds.by_application(case.id))
+        except RuleError as error:
+            message = gettext(
+                "Application %(number)s: %(reason)s. Nothing was approved",
+                number=case.number,
+                reason=error.message,
+            )
+            raise RuleError(message, code=error.code) from error
 
 
 def send(member: Member, first: Actor, second: Actor, evidence: Evidence | None) -> None:
