@@ -67,8 +67,9 @@ def sync_routes() -> None:
 
 
 def known(monkeypatch: pytest.MonkeyPatch, *kinds: type[Kind]) -> None:
-    """Add kinds to the catalogue for a test."""
+    """Add kinds to the catalogue for a test; their routes are of no use to what comes after."""
     for kind in kinds:
+        assert kind.code not in KINDS, f"{kind.code} is a kind of the program"
         monkeypatch.setitem(KINDS, kind.code, kind())
     sync_routes()
 

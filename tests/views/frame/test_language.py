@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from app.domain.kinds import KINDS
 from app.extensions import db
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
@@ -37,9 +38,10 @@ ALLOWED = {
     ),
 }
 # Codes: of instruments, documents, trades, officers.
-CODES = re.compile(
-    r"(?:KH|BZ|CG|GL|XG|FH|PE|DJ|JD|JJ|ZX|LQ|LT|QT|FF|DD|JC|SJ|TH|TZ|XZ|JX|EX|CEA|ZGW)[A-Z]?\d*|[PRSZ]\d{2,4}"
+PREFIXES = "|".join(
+    sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW"})
 )
+CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}")
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from app.domain.kinds import KINDS
 from app.security.gate import PUBLIC
 from app.security.roles import ROLES
 from app.views import pages
+from app.views.applications.desk import ApplicationDesk
 from app.views.chapters import CHAPTERS
 from app.views.page import Page
 from app.views.reference.base import ReferenceView
@@ -63,3 +65,14 @@ def test_what_lies_beneath_a_page_is_a_page(app):
     known = {page.endpoint for page in app.appbuilder.baseviews}
     for page in app.appbuilder.baseviews:
         assert set(getattr(page, "beneath", ())) <= known
+
+
+def test_a_form_has_lines_where_its_kind_has(app):
+    desks = [page for page in pages() if issubclass(page, ApplicationDesk)]
+    assert len(desks) > 10
+    wrong = {
+        page.__name__: page.kind
+        for page in desks
+        if KINDS[page.kind].has_lines != bool(page.form_columns)
+    }
+    assert wrong == {}
