@@ -141,6 +141,12 @@ def test_every_part_of_the_total_is_in_a_column(browser, a, what):
     assert total == 700 + sum(10**n for n in range(len(HELD_BUCKETS)))
 
 
+def test_the_home_page_counts_every_part_of_the_total(browser, a, what):
+    for n, bucket in enumerate(HELD_BUCKETS):
+        factories.give(a, what, 10**n, bucket)
+    assert f"{700 + sum(10**n for n in range(len(HELD_BUCKETS))):,}" in browser.get("/").text
+
+
 def test_what_is_frozen_is_what_its_parts_hold(world, sign_in):
     """Every kind of application that holds something of what is frozen is listed behind the figure."""
     officer = sign_in(world.officers["registry_checker"])
