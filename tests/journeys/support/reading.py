@@ -14,6 +14,7 @@ BOM = b"\xef\xbb\xbf"
 
 def rows(page: Page, table: str = "#list-table") -> list[dict[str, str]]:
     """Return the table's rows as {heading: text}."""
+    page.wait_for_load_state()  # Before its styles are there, a heading shows what only readers hear.
     found = page.locator(table)
     headings = [_bare(text) for text in found.locator("thead th").all_inner_texts()]
     return [
