@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import select
 
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, Stage
+from app.domain.notices import Decision, Terms
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Line, Status
 from app.extensions import db, transaction
-from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting
+from app.models import Application, ApplicationEvent, Instrument, Movement, OperationLog, Posting
 from app.operations.applications import engine
+from app.operations.imports import notice_import
+from app.operations.people.members import NewMember, register_members
 from app.operations.records.actor import SYSTEM, Actor
 from bench.measure import Report, interleaved, seconds
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
 ENTERPRISES = 3_400  # the national number; some apply several times
+DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
 OFFICER = Actor(None, "P42", "湖北主管部门", "127.0.0.1", province="42")
 
 
@@ -44,18 +50,25 @@ def bulk(world: World, report: Report) -> None:
 
 
 def _give_notices(world: World) -> None:
-    """Issue notices over all that each enterprise holds."""
-    with world.superuser() as connection:
-        connection.execute(
-            f"""
-            SET session_replication_role = replica;  -- They have no history.
-            INSERT INTO notice (number, account_id, year, obligation, deadline, issued_at)
-            SELECT 'LY' || id, id, 2025, 1000000, now(), now() FROM account
-             WHERE id >= {FIRST_ACCOUNT} ON CONFLICT DO NOTHING;
-            INSERT INTO notice_instrument SELECT n.id, i.id FROM notice n, instrument i
-            ON CONFLICT DO NOTHING;
-            """
+    """Have two officers issue notices over more than each enterprise holds."""
+    numbers = {"BENCH-1": "registry_maker", "BENCH-2": "registry_checker"}
+    with transaction():
+        ids = register_members(
+            [NewMember(each, each, role) for each, role in numbers.items()], None
         )
+        maker, checker = (Actor(ids[each], each, each, "127.0.0.1") for each in numbers)
+        codes = tuple(db.session.scalars(select(Instrument.code).order_by(Instrument.code)))
+        decision = Decision(2025, None, Terms(1_000_000, DEADLINE, codes))
+        drafts = [
+            notice_import.draft(FIRST_ACCOUNT + number, decision, str(uuid4()), reason="bench")
+            for number in range(min(world.accounts, ENTERPRISES))
+        ]
+        ids_of = engine.start(drafts, maker, now=MORNING)
+        for step in (
+            engine.submit(ids_of, maker, now=MORNING),
+            engine.approve(ids_of, checker, now=MORNING),
+        ):
+            assert not step.refused, step.refused[0]
 
 
 def _submit(world: World, wanted: int) -> list[int]:
