@@ -173,8 +173,8 @@ FROZEN = {
     "sql/0013/notices.sql": "870f05b3be88847a",
     "sql/0013/notices_down.sql": "7fa64034ada2de33",
     "versions/2026_11_30_notices_by_two.py": "d9d7bddb71dc9b4a",
-    "sql/0014/switches.sql": "75faf27f70306993",
-    "sql/0014/switches_down.sql": "f9141d2175110a55",
+    "sql/0014/switches.sql": "b5df3d580010f9a5",
+    "sql/0014/switches_down.sql": "b55a34ac0ceb705c",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
 }
 

@@ -86,3 +86,30 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
+
+-- The same as in 0007, by a join of both tables at once: asked for the first alone, the planner compared
+-- each row with each, 2,000 with 2,000 in half a second.
+CREATE OR REPLACE FUNCTION final_states_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  wrong text;
+BEGIN
+  SELECT min(o.number) INTO wrong
+    FROM old_application o JOIN new_application n USING (id)
+   WHERE o.status NOT IN ('draft', 'returned')
+     AND ((n.number, n.kind, n.account_id, n.reason, n.category, n.document_no, n.authority,
+           n.starts_on, n.ends_on, n.notice_id, n.import_id, n.proposal, n.request_key, n.form_key,
+           n.created_by, n.created_at, n.submitted_by, n.submitted_at)
+          IS DISTINCT FROM
+          (o.number, o.kind, o.account_id, o.reason, o.category, o.document_no, o.authority,
+           o.starts_on, o.ends_on, o.notice_id, o.import_id, o.proposal, o.request_key, o.form_key,
+           o.created_by, o.created_at, o.submitted_by, o.submitted_at)
+          OR (o.status IN ('approved', 'withdrawn', 'refused', 'discarded')
+              AND (n.status, n.step, n.version, n.refusal, n.settles_on, n.posting_id)
+                  IS DISTINCT FROM
+                  (o.status, o.step, o.version, o.refusal, o.settles_on, o.posting_id)));
+  IF wrong IS NOT NULL THEN
+    RAISE EXCEPTION 'application % was submitted: its content stays, and all of it once it is final', wrong
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'final_states_stay';
+  END IF;
+  RETURN NULL;
+END $$;
