@@ -58,6 +58,7 @@ def open_from_menu(page: Page, entry: str) -> None:
     """Click an entry of the left menu."""
     page.locator("#menu").get_by_role("link", name=entry, exact=True).click()
     page.get_by_role("heading", level=1, name=entry).wait_for()
+    page.wait_for_load_state()  # Before its scripts have run, a choice in a list changes nothing.
 
 
 def download(page: Page, folder: Path) -> list[dict[str, str]]:
