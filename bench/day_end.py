@@ -64,17 +64,18 @@ def _update_states(world: World) -> float:
 def _put_in_transit(world: World, rows: int) -> None:
     """Insert submitted transfers of today with their postings, like the operation."""
     with world.superuser() as connection:
-        for statement in _TRANSIT.split(";"):
-            connection.execute(
-                statement.format(
-                    rows=rows,
-                    first=FIRST_ACCOUNT,
-                    accounts=world.accounts,
-                    instruments=world.instruments,
-                    today=TODAY,
-                    now=MORNING.isoformat(),
+        with connection.transaction():  # Each posting is tied to its event, of the same transaction.
+            for statement in _TRANSIT.split(";"):
+                connection.execute(
+                    statement.format(
+                        rows=rows,
+                        first=FIRST_ACCOUNT,
+                        accounts=world.accounts,
+                        instruments=world.instruments,
+                        today=TODAY,
+                        now=MORNING.isoformat(),
+                    )
                 )
-            )
         for table in ("application", "holding"):
             connection.execute(f"VACUUM ANALYZE {table}")
 
