@@ -64,7 +64,9 @@ def _update_states(world: World) -> float:
 def _put_in_transit(world: World, rows: int) -> None:
     """Insert submitted transfers of today with their postings, like the operation."""
     with world.superuser() as connection:
-        with connection.transaction():  # Each posting is tied to its event, of the same transaction.
+        with (
+            connection.transaction()
+        ):  # Each posting is tied to its event, of the same transaction.
             for statement in _TRANSIT.split(";"):
                 connection.execute(
                     statement.format(
