@@ -300,7 +300,7 @@ def deciding(
 ) -> int:
     """Propose a decision about a notice; return the application's id."""
     content = {"reason": "核查结果", "document_no": "鄂环函〔2026〕8号"} | more
-    asked = notice_import.draft(about.id, decision, str(uuid4()), **content)  # type: ignore[arg-type]
+    asked = notice_import.draft(about.id, decision, str(uuid4()), **content)
     with transaction():
         made = engine.start([asked], Actor.of(by), now=clock.now())
         if submits:
@@ -320,7 +320,7 @@ def changed(
     row = db.session.get_one(Notice, notice_id)
     before = notices.terms_of(notice_id)
     assert before
-    decision = Decision(row.year, before, replace(before, **terms))  # type: ignore[arg-type]
+    decision = Decision(row.year, before, replace(before, **terms))
     more = {"notice_id": notice_id, "import_id": import_id}
     return deciding(row.account, decision, by=by, submits=submits, **more)
 

@@ -156,7 +156,7 @@ class Sources:
             place = around
         values = [*_values_of(node.id, function)]
         for position, name in _parameter(node.id, function):
-            values += _arguments(source.tree, function.name, position, name)  # type: ignore[attr-defined]
+            values += _arguments(source.tree, function.name, position, name)
         return values
 
     def _of_attribute(self, source: Source, node: ast.Attribute, depth: int) -> list[str]:
@@ -299,7 +299,7 @@ def _initial(kind: ast.AST | None) -> ast.FunctionDef | None:
             isinstance(each, ast.FunctionDef)
             and each.name == "__init__"
             and kind.name != "RuleError"
-        ):  # type: ignore[union-attr]
+        ):
             return each
     return None
 
@@ -325,12 +325,12 @@ def _values_of(name: str, function: ast.AST) -> Iterator[ast.AST]:
             for target in targets
             for each in ast.walk(target)
         ):
-            yield node.iter if isinstance(node, ast.For | ast.comprehension) else node.value  # type: ignore[misc]
+            yield node.iter if isinstance(node, ast.For | ast.comprehension) else node.value
 
 
 def _parameter(name: str, function: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield a parameter's place, methods' self not counted."""
-    parameters = [each.arg for each in function.args.args if each.arg != "self"]  # type: ignore[attr-defined]
+    parameters = [each.arg for each in function.args.args if each.arg != "self"]
     if name in parameters:
         yield parameters.index(name), name
 

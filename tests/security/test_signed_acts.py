@@ -487,7 +487,7 @@ def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(
     signing, submit, decide, cea, tmp_path, changed, code, monkeypatch, tamper
 ):
     """Database and program were manipulated; a changed name is legitimate."""
-    monkeypatch.setattr(evidence, "altered", lambda ids: set())
+    monkeypatch.setattr(evidence, "unfit", lambda ids, certifying: (set(), set()))
     made = submit(cea)
     tamper(f"UPDATE {changed}", made.id)
     decide(made.id, "approve")

@@ -266,7 +266,7 @@ def _lock(application_id: int, actor: Actor) -> Case:
     is_own = actor.account_id in (None, case.account_id)
     speaks_for = Party.APPLICANT if actor.account_id is not None else engine.party(actor)
     started_by = KINDS[case.kind].started_by
-    if started_by is Party.OFFICE and actor.account_id is None and actor.province == case.office:
+    if started_by is Party.OFFICE and engine.is_of_office(case, actor):
         speaks_for = Party.OFFICE
     if not is_own or speaks_for is not started_by:
         raise NotAllowed(_("Only the applicant can change the attachments"), code="not_yours")

@@ -194,8 +194,9 @@ def approve(
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     facts = gather(cases, calendar.moment_at(now))
-    altered, gone = evidence.altered([case.id for case in cases]), _disabled(cases)
-    lapsed = evidence.lapsed([case.id for case in cases if KINDS[case.kind].certifies])
+    certifying = {case.id for case in cases if KINDS[case.kind].certifies}
+    altered, lapsed = evidence.unfit([case.id for case in cases], certifying)
+    gone = _disabled(cases)
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
         _attempt(
@@ -375,14 +376,14 @@ def _disabled(cases: Sequence[Case]) -> set[int | None]:
 
 def _require_own(case: Case, actor: Actor) -> None:
     _require_starter(case.kind, case.account_id, actor)
-    if KINDS[case.kind].started_by is Party.OFFICE and not _is_of_office(case, actor):
+    if KINDS[case.kind].started_by is Party.OFFICE and not is_of_office(case, actor):
         raise NotAllowed(
             _("Application %(number)s was entered by another authority", number=case.number),
             code="another_authority",
         )
 
 
-def _is_of_office(case: Case, actor: Actor) -> bool:
+def is_of_office(case: Case, actor: Actor) -> bool:
     """Tell whether an officer belongs to the authority that entered a case."""
     return actor.account_id is None and actor.province == case.office
 
@@ -468,7 +469,7 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
     if awaited is Party.COLLEAGUE:
         is_asked = actor.account_id == case.account_id and actor.member_id is not None
     if awaited is Party.OFFICE:
-        is_asked = _is_of_office(case, actor) and actor.member_id is not None
+        is_asked = is_of_office(case, actor) and actor.member_id is not None
     if not is_asked:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 

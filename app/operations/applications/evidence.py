@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -215,44 +215,40 @@ def as_signed(signature_id: int, ids: Sequence[int]) -> dict[int, Content]:
     }
 
 
-def altered(ids: Sequence[int]) -> set[int]:
-    """Return the applications whose content differs from that signed on their last submission.
+def unfit(ids: Sequence[int], certifying: Set[int]) -> tuple[set[int], set[int]]:
+    """Return the applications altered since their last submission was signed, and those that lapsed.
 
-    So do those whose signature is not valid.  Names are ignored, since enterprises may be renamed,
-    and so are unsigned submissions.
+    Altered: the content differs, or the signature is not valid.  Names are ignored, since enterprises
+    may be renamed, and so are unsigned submissions.  Lapsed, of those ``certifying``: the submission
+    certifies nobody any more, for which the signing process takes it to the letter, by a certificate
+    that stands.
     """
     signed = {row.id: row for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
     if not signed:
-        return set()
+        return set(), set()
+    now = {id_: content.text.decode() for id_, content in contents(list(signed)).items()}
     forged = _invalid({row.signature_id for row in signed.values()})
-    return {
+    altered = {
         id_
-        for id_, content in contents(list(signed)).items()
-        if signed[id_].signature_id in forged
-        or not alike(content.text.decode(), signed[id_].content)
+        for id_, text_ in now.items()
+        if signed[id_].signature_id in forged or not alike(text_, signed[id_].content)
     }
+    asked = certifying & now.keys()
+    standing = _by_standing_certificates({signed[id_].signature_id for id_ in asked})
+    lapsed = {
+        id_
+        for id_ in asked
+        if signed[id_].signature_id not in standing or now[id_] != signed[id_].content
+    }
+    return altered, lapsed
 
 
-def lapsed(ids: Sequence[int]) -> set[int]:
-    """Return the applications whose submission can certify nobody any more.
-
-    The signing process takes a submission for what it says to the letter, by a certificate that stands.
-    """
+def _by_standing_certificates(ids: set[int]) -> set[int]:
+    """Return those of the signatures whose certificate is neither suspended nor revoked."""
     if not ids:
         return set()
-    signed = {row.id: row for row in db.session.execute(_SUBMITTED, {"ids": list(ids)})}
-    standing = select(Signature.id).join(Certificate).where(Certificate.state == "active")
-    by_standing = set(
-        db.session.scalars(
-            standing.where(Signature.id.in_([row.signature_id for row in signed.values()]))
-        )
-    )
-    return {
-        id_
-        for id_, content in contents(list(signed)).items()
-        if signed[id_].signature_id not in by_standing
-        or content.text.decode() != signed[id_].content
-    }
+    found = select(Signature.id).join(Certificate).where(Certificate.state == "active")
+    return set(db.session.scalars(found.where(Signature.id.in_(ids))))
 
 
 def _invalid(ids: set[int]) -> set[int]:

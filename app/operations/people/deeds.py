@@ -97,7 +97,7 @@ def person_of(member: Member) -> dict[str, str]:
 
 
 def payload(act: str, actor: Actor, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a member signs of an act on a certificate, as the page of signing has it."""
+    """Return what a member signs of an act, on a certificate or on whatever a page has signed."""
     return {
         "schema": DEED,
         "member_no": actor.member_no,

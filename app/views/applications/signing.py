@@ -22,10 +22,11 @@ from app.domain.workflow import EDITABLE, Case, Status
 from app.extensions import db, transaction, undone
 from app.models import Application, Certificate, Job
 from app.operations.applications import deciding, engine, evidence, jobs
-from app.operations.people import signatures
+from app.operations.people import deeds, signatures
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.pki.canonical import one_line, parse
+from app.pki.enrolments import DEED
 from app.pki.errors import PkiError, SignatureRefused
 from app.security import certificates
 from app.security.roles import ALL_ROLES
@@ -35,7 +36,7 @@ from app.views.applications.terms import terms_table
 from app.views.lists.listing import JOB_FROM, back_url
 from app.views.page import Page, carried_out, current_actor
 
-ACT = "act/1"
+ACT = DEED
 # What is signed, by the schema of its payload.
 PURPOSES = {
     evidence.SUBMISSION: "submit",
@@ -100,14 +101,7 @@ def at_once(page: Page, name: str, values: Mapping[str, Any], back: str) -> Any:
 def ask_for_act(name: str, values: Mapping[str, Any], actor: Actor, back: str) -> Any:
     """Redirect to the page where an act is signed with its values."""
     plain = {key: one_line(text) if isinstance(text, str) else text for key, text in values.items()}
-    payload = {
-        "schema": ACT,
-        "member_no": actor.member_no,
-        "member_name": one_line(actor.name),
-        "act": name,
-        "values": plain,
-    }
-    return _ask(payload, back)
+    return _ask(deeds.payload(name, actor, plain), back)
 
 
 def _ask(payload: dict[str, Any], back: str, of: int | None = None) -> Any:

@@ -164,32 +164,27 @@ class PeopleList(ListPage):
         """Carry out an act, or ask for its signature; flash its refusal."""
         member = db.session.get(Member, member_id) or abort(404)
         values = {"member": member.username, "name": member.first_name}
-        try:
-            return signing.at_once(self, name, values, self.back())
-        except NotFound:
-            raise
-        except RuleError as error:
-            flash(str(error), "danger")
-            return redirect(self.back())
+        return self._or_back(lambda: signing.at_once(self, name, values, self.back()))
 
     def carry_out(self, act: Callable[[], Member], done: Any) -> Any:
         """Run an act and flash its success or refusal."""
-        try:
+
+        def carried_out() -> Any:
             with transaction():
                 name = act().username
-        except NotFound:
-            raise
-        except RuleError as error:
-            flash(str(error), "danger")
-        else:
-            flash(str(done) % {"name": name}, "success")
-        return redirect(self.back())
+            return self.done(str(done) % {"name": name})
+
+        return self._or_back(carried_out)
 
     def deed(self, name: str, member_id: int, **words: str) -> Any:
         """Have an act on a person's certificate signed, or flash its refusal."""
         member = db.session.get(Member, member_id) or abort(404)
+        return self._or_back(lambda: deeds.begin(name, deeds.Subject(member), self.back(), **words))
+
+    def _or_back(self, act: Callable[[], Any]) -> Any:
+        """Return the answer of an act, or flash why it is refused and return to the list."""
         try:
-            return deeds.begin(name, deeds.Subject(member), self.back(), **words)
+            return act()
         except NotFound:
             raise
         except RuleError as error:
