@@ -63,7 +63,9 @@ class Tables:
             BEGIN
               {deletes}
               INSERT INTO account (id, member_no, name, kind)
-                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry');
+                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry'),
+                          (2, '00000000002', '结算费用账户', 'registry'),
+                          (3, '00000000003', '结算风险准备金账户', 'registry');
               DELETE FROM trading_day WHERE changed_by IS NOT NULL;
               edited := found;
               {changed}

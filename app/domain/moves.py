@@ -14,6 +14,8 @@ from app.domain.errors import RuleError
 ISSUANCE_ACCOUNT_ID = (
     1  # The national issuance account: the only one whose `issued` goes below zero.
 )
+FEES_ACCOUNT_ID = 2  # 结算费用
+RESERVE_ACCOUNT_ID = 3  # 结算风险准备金 (结算管理规则 13)
 LARGEST_REQUEST = 10**12  # Tonnes in one line: above the sum of all allowances ever issued.
 
 
@@ -31,7 +33,10 @@ class Bucket(IntEnum):
     SURRENDERED = 9  # 已清缴, final
     CANCELLED = 10  # 已注销, final
     CONFISCATED = 11  # 已收缴
-    ISSUED = 12  # the source: minus what was issued
+    ISSUED = 12  # the source: minus what was issued, or what a settlement bank holds
+    PROCEEDS = (
+        13  # money alone: 今日卖出所得, usable for buying, withdrawable from the next opening
+    )
 
     @property
     def column(self) -> str:
@@ -62,6 +67,7 @@ BUCKET_TITLES = {
     Bucket.CANCELLED: _("Cancelled"),
     Bucket.CONFISCATED: _("Confiscated"),
     Bucket.ISSUED: _("Issued"),
+    Bucket.PROCEEDS: _("Sale proceeds of the day"),
 }
 
 

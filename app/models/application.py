@@ -89,6 +89,14 @@ class Application(Model):
             postgresql_where=text("kind = 'notice' AND status = 'in_review'"),
         ),
         Index(
+            "one_trade_settlement",
+            text("(proposal ->> 'package'::text)"),
+            unique=True,
+            postgresql_where=text(
+                "kind = 'trade_settlement' AND status IN ('in_review', 'approved')"
+            ),
+        ),
+        Index(
             "application_of_notice",
             "notice_id",
             "status",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from flask_appbuilder import Model
-from sqlalchemy import CheckConstraint, Integer, SmallInteger, String
+from sqlalchemy import CheckConstraint, ColumnElement, Integer, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 
 class Instrument(Model):
-    """A kind of unit, one tonne of CO2e each (条例 30)."""
+    """A kind of unit, one tonne of CO2e each (条例 30); of kind money, the fen at one settlement bank."""
 
     __tablename__ = "instrument"
     __table_args__ = (
-        CheckConstraint("kind IN ('allowance', 'offset')", name="instrument_kind_known"),
+        CheckConstraint("kind IN ('allowance', 'offset', 'money')", name="instrument_kind_known"),
         {"extend_existing": True},
     )
 
@@ -21,6 +21,11 @@ class Instrument(Model):
     name: Mapped[str] = mapped_column(String(100))  # 标的名称
     vintage: Mapped[int] = mapped_column(SmallInteger)  # 配额年度; 2020 = the merged 2019-2020
     kind: Mapped[str] = mapped_column(String(20), server_default="allowance")
+
+    @classmethod
+    def is_of_tonnes(cls) -> ColumnElement[bool]:
+        """Return the condition that excludes money."""
+        return cls.kind != "money"
 
     def __str__(self) -> str:
         """Return the label of a select's option."""

@@ -17,6 +17,7 @@ from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
+from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,
@@ -34,6 +35,7 @@ KINDS: dict[str, Kind] = {
         RegistryToTrading,
         TradingToRegistry,
         ExchangeRegistryToTrading,
+        TradeSettlement,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

@@ -39,6 +39,7 @@ class Freeze(_ByDocument):
     title = _("Freeze")
     prefix = "DD"
     reserves = (Bucket.AVAILABLE, Bucket.FROZEN)
+    in_money = None  # Courts freeze either.
     has_category = True
     rules = (*_ByDocument.rules, HAS_TERM, TERM_IS_BOUNDED)
 
@@ -50,6 +51,7 @@ class Unfreeze(_ByDocument):
     title = _("Unfreeze")
     prefix = "JC"
     settles = (Bucket.FROZEN, Bucket.AVAILABLE)
+    in_money = None
     draws_on = "freeze"
 
 

@@ -13,6 +13,7 @@ from app.domain.kinds.rules import (
     Facts,
     Rule,
     draws_on,
+    measured,
     takes,
 )
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket, Move, Pocket, Stage
@@ -55,6 +56,8 @@ class Kind:
     reserves: ClassVar[tuple[Bucket, Bucket] | None] = None  # on submission
     settles: ClassVar[tuple[Bucket, Bucket] | None] = None  # on the last approval
     settles_at_day_end: ClassVar[bool] = False
+    # Lines of tonnes (False), of money in fen (True), or of either (None).
+    in_money: ClassVar[bool | None] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
     draws_on: ClassVar[str] = ""  # code of the kind whose approved lines its lines draw on
     has_category: ClassVar[bool] = False  # one of the kind's rows in the table category
@@ -65,6 +68,7 @@ class Kind:
         """Every rule of this kind, in the order of checking."""
         return (
             *((HAS_LINES,) if self.has_lines else ()),
+            *((measured(self.in_money),) if self.has_lines and self.in_money is not None else ()),
             *((HAS_CATEGORY,) if self.has_category else ()),
             *((NOT_RESTRICTED,) if self.debits else ()),
             *self.rules,

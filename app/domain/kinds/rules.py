@@ -50,6 +50,14 @@ class Source:
     notice_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A day package of the exchange, and the results that it confirmed: (settlement's id, digest)."""
+
+    digest: str
+    confirmed: frozenset[tuple[int, str]] = frozenset()
+
+
 @dataclass(slots=True)
 class Facts:
     """The data that the rules read, loaded once for a batch of cases.
@@ -62,6 +70,7 @@ class Facts:
     holdings: dict[tuple[int, int, Bucket], int]  # (account, instrument, bucket) -> tonnes
     instruments: Mapping[int, str]  # id -> name as shown
     offsets: frozenset[int] = frozenset()  # instruments that are CCER, not allowances
+    money: frozenset[int] = frozenset()  # instruments that are money, in fen
     restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
     permitted: frozenset[int] = frozenset()  # accounts whose 划转权限 is on
@@ -78,6 +87,7 @@ class Facts:
     standing: Mapping[tuple[int, int], Standing] = field(default_factory=dict)
     notices_under_review: dict[tuple[int, int], str] = field(default_factory=dict)
     instrument_kinds: Mapping[str, str] = field(default_factory=dict)  # code -> allowance or offset
+    packages: Mapping[int, Package] = field(default_factory=dict)  # of trades to be settled, by id
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
@@ -143,6 +153,22 @@ NOT_RESTRICTED = Rule(
     at=BOTH,
     error=NotAllowed,
 )
+
+
+def measured(in_money: bool) -> Rule:
+    """Return the rule that every line is of money, or that none is."""
+
+    def other(case: Case, facts: Facts) -> Violation | None:
+        for line in case.lines:
+            if (line.instrument_id in facts.money) is not in_money:
+                name = facts.name(line.instrument_id)
+                return Violation(f"lines.{line.key}.quantity", {"instrument": name})
+        return None
+
+    message = (
+        _("%(instrument)s is no money") if in_money else _("%(instrument)s is money, not tonnes")
+    )
+    return Rule("not_money" if in_money else "not_tonnes", message, other)
 
 
 def takes(bucket: Bucket) -> Rule:

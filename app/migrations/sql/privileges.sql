@@ -95,3 +95,13 @@ GRANT INSERT, DELETE ON challenge TO {app};
 -- Announcements are withdrawn, never deleted; readings are append-only.
 GRANT INSERT, UPDATE ON announcement TO {app};
 GRANT INSERT ON announcement_reading TO {app};
+
+-- Settlement: packages and what belongs to them are append-only; trades are delivered and proceeds
+-- released by functions alone. Bindings are written from approved applications.
+GRANT INSERT (venue_id, day, version, digest, file, certificate, trades, positions, funds, transfers,
+              quantity, amount, warnings, received_at, received_by) ON day_package TO {app};
+GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, reported_transfer,
+                trade_default, settlement_confirmation, settlement_stage, daily_quote,
+                settlement_bank TO {app};
+GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
+                          release_proceeds(date, timestamptz) TO {app};

@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, Integer, String, text
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.rules import Notice, Source
+from app.domain.kinds.rules import Notice, Package, Source
+from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
@@ -43,6 +44,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         },
         instruments={row.instrument_id: row.instrument for row in named},
         offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
+        money=frozenset(row.instrument_id for row in named if row.instrument_kind == "money"),
         restricted=frozenset(row.account_id for row in accounts if row.is_restricted),
         needs_second_operator=frozenset(row.account_id for row in accounts if row.needs_colleague),
         permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
@@ -58,6 +60,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
+        packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
         **_about_notices(cases),
     )
 
@@ -141,6 +144,18 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
+def _packages(settlements: Sequence[Case]) -> dict[int, Package]:
+    if not settlements:
+        return {}
+    ids = [case.proposal.get("package", 0) for case in settlements]
+    return {
+        row.id: Package(
+            row.digest, frozenset(zip(row.settlements or (), row.results or (), strict=True))
+        )
+        for row in db.session.execute(_PACKAGES, {"ids": ids})
+    }
+
+
 def _about_notices(cases: Sequence[Case]) -> dict[str, Any]:
     """Return what the rules of decisions on notices read."""
     decisions = [case for case in cases if case.kind == NoticeDecision.code]
@@ -220,6 +235,16 @@ _LINKED = typed(
     accounts=Integer,
 )
 
+_PACKAGES = typed(
+    """
+    SELECT p.id, p.digest, array_agg(c.application_id) FILTER (WHERE c.id IS NOT NULL) AS settlements,
+           array_agg(c.result_digest) FILTER (WHERE c.id IS NOT NULL) AS results
+      FROM day_package p LEFT JOIN settlement_confirmation c ON c.package_id = p.id
+     WHERE p.id = ANY(:ids) GROUP BY p.id
+    """,
+    ids=Integer,
+)
+
 _NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
@@ -276,7 +301,7 @@ _NOTICES_UNDER_REVIEW = typed(
     years=Integer,
 )
 
-_INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument")
+_INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument WHERE kind <> 'money'")
 
 _SOURCES = typed(
     """

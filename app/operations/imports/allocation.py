@@ -221,7 +221,9 @@ def _known(rows: Iterable[Row]) -> _Known:
     )
     by_number = {account.member_no: account for account in accounts}
     instruments = db.session.execute(
-        select(Instrument.code, Instrument.id).where(Instrument.code.in_(codes))
+        select(Instrument.code, Instrument.id).where(
+            Instrument.code.in_(codes), Instrument.is_of_tonnes()
+        )
     ).all()
     issued = db.session.execute(_issued([account.id for account in by_number.values()])).all()
     return _Known(

@@ -15,11 +15,11 @@ from app.views.applications.form import Choosable
 
 
 def holdings_of(account_id: int) -> list[Choosable]:
-    """Return every instrument that an account holds, with the available quantity."""
+    """Return every instrument that an account holds, money aside, with the available quantity."""
     rows = db.session.execute(
         select(Instrument.id, Instrument.code, Instrument.name, Holding.available)
         .join(Instrument, Instrument.id == Holding.instrument_id)
-        .where(Holding.account_id == account_id)
+        .where(Holding.account_id == account_id, Instrument.is_of_tonnes())
         .order_by(Instrument.code)
     )
     return [

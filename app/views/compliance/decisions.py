@@ -477,7 +477,9 @@ def _usual() -> dict[str, Any]:
 
 def _instruments() -> Sequence[Instrument]:
     return db.session.scalars(
-        select(Instrument).order_by(Instrument.vintage, Instrument.code)
+        select(Instrument)
+        .where(Instrument.is_of_tonnes())
+        .order_by(Instrument.vintage, Instrument.code)
     ).all()
 
 

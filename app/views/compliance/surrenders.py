@@ -124,7 +124,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
                 is_accepted.label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
-            .where(Holding.account_id == account_id)
+            .where(Holding.account_id == account_id, Instrument.is_of_tonnes())
             .order_by(Instrument.code)
         )
         return [

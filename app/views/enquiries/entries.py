@@ -73,7 +73,7 @@ class _EntryView(OfHolding):
             .join(Movement, Movement.id == Entry.movement_id)
             .join(Posting, Posting.id == Movement.posting_id)
             .where(Entry.bucket.in_([int(bucket) for bucket in self.buckets]))
-            .where(Account.kind == "enterprise")
+            .where(Account.kind == "enterprise", Instrument.is_of_tonnes())
         )
         return entries
 

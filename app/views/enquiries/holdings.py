@@ -105,7 +105,7 @@ class HoldingView(ListPage):
             .select_from(Holding)
             .join(Account, Account.id == Holding.account_id)
             .join(Instrument, Instrument.id == Holding.instrument_id)
-            .where(Account.kind == "enterprise")
+            .where(Account.kind == "enterprise", Instrument.is_of_tonnes())
         )
         if as_of is not None:
             # The first entry decides whether a holding was there; the sums, over all entries, are

@@ -84,6 +84,7 @@ def lines(*more: Any) -> Select[Any]:
         .join(Application, Application.id == ApplicationLine.application_id)
         .join(Account, Account.id == Application.account_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
+        .where(Instrument.is_of_tonnes())
     )
     return found
 

@@ -14,7 +14,7 @@ from app.domain.kinds import KINDS
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationEvent, Holding, Notice
+from app.models import Account, Application, ApplicationEvent, Holding, Instrument, Notice
 from app.operations.records import clock
 from app.security.roles import ALL_ROLES, codes_of
 from app.security.scope import scoped
@@ -209,7 +209,8 @@ def _cards() -> list[dict[str, Any]]:
     """Return the sums of the holdings in the member's row scope, in tonnes."""
     sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
     held = select(*sums).join(Account, Account.id == Holding.account_id)
-    held = held.where(Account.kind == "enterprise")
+    held = held.join(Instrument, Instrument.id == Holding.instrument_id)
+    held = held.where(Account.kind == "enterprise", Instrument.is_of_tonnes())
     amounts = db.session.execute(scoped(held, Holding.account_id, g.user)).one()
     url = url_for("HoldingView.list")
     cards: list[dict[str, Any]] = [

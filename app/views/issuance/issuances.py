@@ -120,15 +120,19 @@ class InstrumentView(ListPage):
             .where(VenueInstrument.instrument_id == Instrument.id)
             .scalar_subquery()
         )
-        return select(
-            Instrument.id,
-            Instrument.code,
-            Instrument.name,
-            Instrument.vintage,
-            Instrument.kind,
-            trade_codes.label("trade_code"),
-            *(func.coalesce(added.c[key], 0).label(key) for key in sums),
-        ).outerjoin(added, added.c.instrument_id == Instrument.id)
+        return (
+            select(
+                Instrument.id,
+                Instrument.code,
+                Instrument.name,
+                Instrument.vintage,
+                Instrument.kind,
+                trade_codes.label("trade_code"),
+                *(func.coalesce(added.c[key], 0).label(key) for key in sums),
+            )
+            .where(Instrument.is_of_tonnes())
+            .outerjoin(added, added.c.instrument_id == Instrument.id)
+        )
 
     def tools(self) -> Iterable[RowAction]:
         if self.may("write"):
@@ -248,6 +252,7 @@ class IssuanceView(ImportDesk):
                 Holding,
                 (Holding.instrument_id == Instrument.id) & (Holding.account_id == account_id),
             )
+            .where(Instrument.is_of_tonnes())
             .order_by(Instrument.code.desc())
         )
         return [

@@ -1,0 +1,1 @@
+"""Trades, money and their settlement."""

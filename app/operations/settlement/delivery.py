@@ -1,0 +1,161 @@
+"""交收: trades are delivered against payment, some in each transaction, resumed wherever it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+
+from flask_babel import gettext as _
+from sqlalchemy import BigInteger, DateTime, Integer, bindparam, exists, func, select, text
+
+from app.domain.errors import InsufficientQuantity, NotFound, RuleError
+from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.trades import Clearing, Deal, Shortfall
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import Application, DayPackage, SettlementStage, Trade, TradeDelivery
+from app.operations.ledger import posting
+from app.operations.records import calendar, log
+from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
+from app.operations.settlement import clearing, quotes, stages
+
+AT_ONCE = 5_000  # trades a transaction
+ATTEMPTS = 5
+OPENING = time(9, 30)  # of the next trading day: until then a statement may be objected to (R56)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a delivery stands: the last trade looked at, and how many were delivered and not."""
+
+    after: int
+    delivered: int
+    short: int
+    is_over: bool
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(7260013, :package)")
+_DELIVER = typed(
+    "SELECT deliver_trades(:trades, :proceeds, :at, :member)",
+    trades=BigInteger,
+    proceeds=BigInteger,
+).bindparams(bindparam("at", type_=DateTime(timezone=True)), bindparam("member", type_=Integer))
+_DEFAULTS = typed(
+    """
+    INSERT INTO trade_default (trade_id, account_id, missing_tonnes, missing_fen, found_at, due_at)
+    SELECT d.*, :found_at, :due_at FROM unnest(:trades, :accounts, :tonnes, :fen) AS d
+    ON CONFLICT (trade_id) DO NOTHING
+    """,
+    trades=BigInteger,
+    accounts=Integer,
+    tonnes=BigInteger,
+    fen=BigInteger,
+).bindparams(
+    bindparam("found_at", type_=DateTime(timezone=True)),
+    bindparam("due_at", type_=DateTime(timezone=True)),
+)
+
+
+def deliver_some(package_id: int, actor: Actor, *, now: datetime, after: int = 0) -> Progress:
+    """Deliver the next trades of an approved settlement, each whole or not at all.
+
+    Called again with the ``after`` that it returned, until it is over; from 0 it takes up whatever
+    was not delivered, those in default included.  Raises NotFound and RuleError where nothing is
+    approved; the database refuses the same.
+    """
+    package = db.session.get(DayPackage, package_id)
+    if package is None:
+        raise NotFound(_("There is no such package"))
+    _require_approved(package)
+    calendar.share_transfers()
+    db.session.execute(_LOCK, {"package": package_id})
+    deals = clearing.undelivered(package_id, after=after, most=AT_ONCE)
+    cleared = _deliver(deals, package, actor, now)
+    if cleared.short:
+        _note_defaults(cleared.short, package, now)
+    is_over = len(deals) < AT_ONCE
+    if is_over:
+        _finish(package, actor, now)
+    last = deals[-1].id if deals else after
+    return Progress(last, len(cleared.covered), len(cleared.short), is_over)
+
+
+def _deliver(deals: Sequence[Deal], package: DayPackage, actor: Actor, now: datetime) -> Clearing:
+    """Clear and deliver; once more where somebody spent what was counted on in between."""
+    for attempt in range(ATTEMPTS):
+        cleared = clearing.clear_now(deals, package)
+        if not cleared.covered:
+            break
+        try:
+            with db.session.begin_nested(), posting.ledger_errors():
+                db.session.execute(
+                    _DELIVER,
+                    {
+                        "trades": list(cleared.covered),
+                        "proceeds": list(cleared.covered.values()),
+                        "at": now,
+                        "member": actor.member_id,
+                    },
+                )
+            break
+        except InsufficientQuantity:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return cleared
+
+
+def is_delivered(package_id: int) -> bool:
+    """Tell whether a delivery of the package went through to its end, defaults aside."""
+    return bool(
+        db.session.scalar(
+            select(
+                exists().where(
+                    SettlementStage.package_id == package_id, SettlementStage.stage == "delivered"
+                )
+            )
+        )
+    )
+
+
+def _require_approved(package: DayPackage) -> None:
+    approved = select(Application.id).where(
+        Application.kind == TradeSettlement.code,
+        Application.status == Status.APPROVED,
+        Application.proposal["package"].as_integer() == package.id,
+    )
+    if db.session.scalar(approved) is None:
+        raise RuleError(
+            _("The settlement of %(day)s is not approved by two officers yet", day=package.day),
+            code="settlement_not_approved",
+        )
+
+
+def _note_defaults(short: Sequence[Shortfall], package: DayPackage, now: datetime) -> None:
+    due = calendar.next_trading_day(package.day)
+    db.session.execute(
+        _DEFAULTS,
+        {
+            "trades": [each.deal for each in short],
+            "accounts": [each.account for each in short],
+            "tonnes": [each.tonnes for each in short],
+            "fen": [each.fen for each in short],
+            "found_at": now,
+            "due_at": datetime.combine(due, OPENING, tzinfo=BEIJING),
+        },
+    )
+
+
+def _finish(package: DayPackage, actor: Actor, now: datetime) -> None:
+    delivered = db.session.scalar(
+        select(func.count())
+        .select_from(TradeDelivery)
+        .join(Trade, Trade.id == TradeDelivery.trade_id)
+        .where(Trade.package_id == package.id)
+    )
+    counts = {"delivered": delivered, "short": package.trades - (delivered or 0)}
+    quotes.write(package)
+    stages.note(package.id, "delivered", actor, started_at=now, **counts)
+    log.record(actor, "settlement.deliver", subject=f"{package.day}", **counts)

@@ -1,0 +1,1 @@
+"""Programs that stand for the exchange, the bank and other registries, and speak the real protocols."""
