@@ -181,7 +181,8 @@ class Market:
 
     def deal(
         self, seller: Account, buyer: Account, quantity: int, price: str, *, method: int = 10,
-        fees: tuple[str, str] = ("0.00", "0.00"), at: str = "", **wrong: str,
+        fees: tuple[str, str] = ("0.00", "0.00"), at: str = "",
+        cells: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         """Add a deal to the day's package."""
         number = len(self.deals) + 1
@@ -200,7 +201,7 @@ class Market:
             "sell_fee": fees[1],
             "buy_order_no": "",
             "sell_order_no": "",
-        } | wrong  # fmt: skip
+        } | dict(cells or {})  # fmt: skip
         self.deals.append(tuple(row[column] for column in package.COLUMNS["DEAL"]))
 
     def package(self, *, day: date = DAY, **tables: Sequence[Sequence[Any]]) -> bytes:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from app.domain.kinds import KINDS
-from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
+from app.domain.moves import FEES_ACCOUNT_ID, ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import COLLEAGUE_STEP
 from app.extensions import db
 from app.operations.ledger import routes
@@ -80,6 +80,8 @@ def _run(check: str, connection: Connection, report: Report) -> None:
     reserving = [code for code, kind in KINDS.items() if kind.reserves]
     settling = [code for code, kind in KINDS.items() if kind.settles]
     asked = {"most": MOST_KEYS, "reserving": reserving, "settling": settling, **_holds()}
+    for name, in_money in (("of_tonnes", False), ("of_money", True)):
+        asked[name] = [code for code, kind in KINDS.items() if kind.in_money is in_money]
     for name, key, total in connection.execute(text(_NAMED.format(found=check)), asked):
         report.faults.append(Fault(name, key))
         report.totals[name] = total
@@ -428,6 +430,64 @@ _TIES = """
      WHERE posted.quantity <> r.to_trading_quantity + r.to_registry_quantity
 """
 
+# Each trade's posting moves both legs, in full, and nothing else; none was delivered that two officers
+# and the exchange did not agree on; money moves by its own businesses alone.
+_TRADES = f"""
+    WITH leg AS (
+           SELECT d.trade_id, m.instrument_id, l.account_id,
+                  CASE WHEN l.delta < 0 AND l.bucket = {int(Bucket.PROCEEDS)}
+                       THEN {int(Bucket.AVAILABLE)} ELSE l.bucket END AS bucket, l.delta
+             FROM trade_delivery d JOIN movement m ON m.posting_id = d.posting_id
+            CROSS JOIN LATERAL (VALUES (m.from_account, m.from_bucket, -m.quantity),
+                                       (m.to_account, m.to_bucket, m.quantity))
+                            AS l (account_id, bucket, delta)),
+         moved AS (
+           SELECT trade_id, account_id, instrument_id, bucket, sum(delta) AS moved FROM leg
+            GROUP BY 1, 2, 3, 4 HAVING sum(delta) <> 0),
+         wanted AS (
+           SELECT t.id AS trade_id, w.account_id, w.instrument_id, w.bucket, sum(w.delta) AS wanted
+             FROM trade t JOIN trade_delivery d ON d.trade_id = t.id
+            CROSS JOIN LATERAL (VALUES
+              (t.seller_id, t.instrument_id, {int(Bucket.TRADING)}, -t.quantity),
+              (t.buyer_id, t.instrument_id, {int(Bucket.TRADING)}, t.quantity),
+              (t.buyer_id, t.buyer_money_id, {int(Bucket.AVAILABLE)}, -(t.amount + t.buy_fee)),
+              (t.seller_id, t.seller_money_id, {int(Bucket.PROCEEDS)}, t.amount - t.sell_fee),
+              ({FEES_ACCOUNT_ID}, t.buyer_money_id, {int(Bucket.AVAILABLE)}, t.buy_fee),
+              ({FEES_ACCOUNT_ID}, t.seller_money_id, {int(Bucket.AVAILABLE)}, t.sell_fee),
+              ({ISSUANCE_ACCOUNT_ID}, t.buyer_money_id, {int(Bucket.ISSUED)},
+               CASE WHEN t.buyer_money_id <> t.seller_money_id THEN t.amount ELSE 0 END),
+              ({ISSUANCE_ACCOUNT_ID}, t.seller_money_id, {int(Bucket.ISSUED)},
+               CASE WHEN t.buyer_money_id <> t.seller_money_id THEN -t.amount ELSE 0 END))
+                            AS w (account_id, instrument_id, bucket, delta)
+            GROUP BY 1, 2, 3, 4 HAVING sum(w.delta) <> 0)
+    SELECT DISTINCT 'trade_delivery', concat('trade ', trade_id, ' and its posting disagree')
+      FROM moved FULL JOIN wanted USING (trade_id, account_id, instrument_id, bucket)
+     WHERE moved IS DISTINCT FROM wanted
+    UNION ALL
+    SELECT DISTINCT 'trade_agreed', concat('package ', t.package_id, ': trades are delivered that nobody',
+                                           ' approved and confirmed')
+      FROM trade t JOIN trade_delivery d ON d.trade_id = t.id JOIN day_package p ON p.id = t.package_id
+     WHERE NOT EXISTS (
+             SELECT FROM application a
+               JOIN settlement_confirmation c ON c.application_id = a.id
+                AND c.result_digest = a.proposal ->> 'result'
+              WHERE a.kind = 'trade_settlement' AND a.status = 'approved'
+                AND a.proposal ->> 'package' = t.package_id::text AND a.proposal ->> 'digest' = p.digest)
+    UNION ALL
+    SELECT 'money_moved', concat('movement ', m.id, ' of ', p.business, ' moves ',
+                                 CASE i.kind WHEN 'money' THEN 'money' ELSE 'tonnes' END)
+      FROM movement m JOIN posting p ON p.id = m.posting_id JOIN instrument i ON i.id = m.instrument_id
+     WHERE (i.kind = 'money' AND p.business = ANY(CAST(:of_tonnes AS text[])))
+        OR (i.kind <> 'money' AND p.business = ANY(CAST(:of_money AS text[])))
+        OR (i.kind <> 'money' AND {int(Bucket.PROCEEDS)} IN (m.from_bucket, m.to_bucket))
+    UNION ALL
+    SELECT 'proceeds_release', concat('release of ', r.day, ': ', r.amount, ', posted ', posted.amount)
+      FROM proceeds_release r
+     CROSS JOIN LATERAL (SELECT coalesce(sum(m.quantity), 0) AS amount FROM movement m
+                          WHERE m.posting_id = r.posting_id) posted
+     WHERE posted.amount <> r.amount
+"""  # noqa: S608 - our own numbers
+
 _APPLICATION_POSTINGS = """
     WITH submitted AS (
            SELECT id, posting_id FROM application
@@ -458,6 +518,7 @@ _CHECKS = (
     _LIMITS,
     _NOTICES,
     _TIES,
+    _TRADES,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
 )
