@@ -32,6 +32,8 @@ from app.operations.applications import jobs, unsubmitted
 from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
+from app.operations.settlement import delivery as delivery_of_trades
+from app.operations.settlement import proceeds
 from app.pki.errors import PkiError
 from config import Settings
 
@@ -88,11 +90,25 @@ def sweep_files(_settings: Settings) -> None:
             swept = unsubmitted.sweep(now=clock.now())
 
 
+def settle_trades(_settings: Settings) -> None:
+    """Deliver the trades of approved settlements, some in each transaction, and what follows them."""
+    for package_id in delivery_of_trades.waiting():
+        step = None
+        while step is None or not step.is_over:
+            with transaction():
+                step = delivery_of_trades.deliver_some(
+                    package_id, SYSTEM, now=clock.now(), after=step.after if step else 0
+                )
+    with transaction():
+        proceeds.release_if_due(SYSTEM, now=clock.now())
+
+
 PERIODIC = (
     *(
         Periodic(f"deliver_{channel}", "* * * * * */3", partial(delivery.deliver, channel=channel))
         for channel in delivery.CHANNELS
     ),
+    Periodic("settle_trades", "* * * * * */5", settle_trades),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),
     Periodic("sweep_files", "17 */{sweep_every_hours} * * *", sweep_files),

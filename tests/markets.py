@@ -208,12 +208,13 @@ class Market:
         """Return the day's package, signed: positions and funds follow from ledger and deals."""
         rows: Mapping[str, Sequence[Sequence[Any]]] = {
             "DEAL": self.deals,
-            "POS": self._positions(),
+            "POS": self.positions(),
             "FUND": self._funds(),
         } | tables
         return package.write(self.venue_code, day, rows, self.key.signature)
 
-    def _positions(self) -> list[tuple[Any, ...]]:
+    def positions(self) -> list[tuple[Any, ...]]:
+        """Return the rows of POS, as ledger and deals have them."""
         rows = []
         for account in self.participants:
             opening = self.tonnes(account)

@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _
 from app.domain.errors import OutsideTradingHours
 
 BEIJING = ZoneInfo("Asia/Shanghai")
+OPENING = time(9, 30)  # of the exchange (domain.md 6.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from app.domain.kinds.authority import (
 from app.domain.kinds.base import Kind
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
+from app.domain.kinds.settlement_objection import SettlementObjection
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
 from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.kinds.transfer import (
@@ -36,6 +38,8 @@ KINDS: dict[str, Kind] = {
         TradingToRegistry,
         ExchangeRegistryToTrading,
         TradeSettlement,
+        SettlementObjection,
+        DifferenceResolution,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

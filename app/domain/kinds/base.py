@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from app.domain.kinds.rules import (
     HAS_CATEGORY,
     HAS_LINES,
+    IS_RECONCILED,
     NOT_RESTRICTED,
     Facts,
     Rule,
@@ -70,7 +71,7 @@ class Kind:
             *((HAS_LINES,) if self.has_lines else ()),
             *((measured(self.in_money),) if self.has_lines and self.in_money is not None else ()),
             *((HAS_CATEGORY,) if self.has_category else ()),
-            *((NOT_RESTRICTED,) if self.debits else ()),
+            *((NOT_RESTRICTED, IS_RECONCILED) if self.debits else ()),
             *self.rules,
             *((draws_on(self.draws_on),) if self.draws_on else ()),
             *((takes(self.reserves[0]),) if self.reserves else ()),

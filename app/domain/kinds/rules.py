@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -72,6 +72,7 @@ class Facts:
     offsets: frozenset[int] = frozenset()  # instruments that are CCER, not allowances
     money: frozenset[int] = frozenset()  # instruments that are money, in fen
     restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
+    differing: frozenset[int] = frozenset()  # accounts with a difference that nobody resolved yet
     tradable: frozenset[tuple[int, int]] = frozenset()  # (venue, instrument) with a trade code
     permitted: frozenset[int] = frozenset()  # accounts whose 划转权限 is on
     linked: frozenset[tuple[int, int]] = frozenset()  # (depositor, receiver)
@@ -87,6 +88,9 @@ class Facts:
     standing: Mapping[tuple[int, int], Standing] = field(default_factory=dict)
     notices_under_review: dict[tuple[int, int], str] = field(default_factory=dict)
     instrument_kinds: Mapping[str, str] = field(default_factory=dict)  # code -> allowance or offset
+    differences: Mapping[int, int] = field(default_factory=dict)  # open ones -> account
+    # (account, package with trades of its) -> until when its statement may be objected to
+    objectionable: Mapping[tuple[int, int], datetime] = field(default_factory=dict)
     packages: Mapping[int, Package] = field(default_factory=dict)  # of trades to be settled, by id
 
     def name(self, instrument_id: int) -> str:
@@ -150,6 +154,18 @@ NOT_RESTRICTED = Rule(
     "account_restricted",
     _("The account is restricted; transfers and other debits are refused"),
     lambda case, facts: _when(case.account_id in facts.restricted),
+    at=BOTH,
+    error=NotAllowed,
+)
+
+
+IS_RECONCILED = Rule(
+    "unreconciled",
+    _(
+        "Registry and exchange differ about this account; transfers and other debits are refused until"
+        " two officers have resolved it"
+    ),
+    lambda case, facts: _when(case.account_id in facts.differing),
     at=BOTH,
     error=NotAllowed,
 )

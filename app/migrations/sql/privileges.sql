@@ -101,7 +101,7 @@ GRANT INSERT ON announcement_reading TO {app};
 GRANT INSERT (venue_id, day, version, digest, file, certificate, trades, positions, funds, transfers,
               quantity, amount, warnings, received_at, received_by) ON day_package TO {app};
 GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, reported_transfer,
-                trade_default, settlement_confirmation, settlement_stage, daily_quote,
-                settlement_bank TO {app};
+                trade_default, settlement_confirmation, settlement_difference, difference_resolution,
+                settlement_stage, daily_quote, settlement_bank TO {app};
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz) TO {app};

@@ -252,6 +252,48 @@ class SettlementStage(Model):
     member_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
 
 
+class SettlementDifference(Model):
+    """对账差异 of a member and instrument in tonnes, or in fen where there is no instrument."""
+
+    __tablename__ = "settlement_difference"
+    __table_args__ = (
+        UniqueConstraint(
+            "package_id",
+            "account_id",
+            "instrument_id",
+            name="difference_once",
+            postgresql_nulls_not_distinct=True,
+        ),
+        CheckConstraint("ours <> theirs", name="figures_differ"),
+        Index("difference_of_account", "account_id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    package_id: Mapped[int] = mapped_column(ForeignKey("day_package.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    instrument_id: Mapped[int | None] = mapped_column(ForeignKey("instrument.id"))
+    ours: Mapped[int] = _amount()
+    theirs: Mapped[int] = _amount()
+    found_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    package: Mapped[DayPackage] = relationship()
+    account: Mapped[Account] = relationship()
+    instrument: Mapped[Instrument | None] = relationship()
+
+
+class DifferenceResolution(Model):
+    """A difference that two officers resolved, with their reason."""
+
+    __tablename__ = "difference_resolution"
+
+    difference_id: Mapped[int] = mapped_column(
+        ForeignKey("settlement_difference.id"), primary_key=True
+    )
+    application_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    resolved_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class ProceedsRelease(Model):
     """At a day's opening, the proceeds of earlier days became withdrawable (N144)."""
 

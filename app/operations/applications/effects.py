@@ -7,6 +7,7 @@ from datetime import datetime
 
 from app.domain.workflow import Case
 from app.operations.accounts import accounts, details, openings
+from app.operations.applications import differences
 from app.operations.compliance import attestations, notices
 from app.operations.people import replacements
 from app.operations.records.actor import Actor
@@ -17,6 +18,7 @@ EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
     "custody_link": accounts.link,
+    "difference_resolution": differences.resolve,
     "notice": notices.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,

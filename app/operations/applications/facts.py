@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String, text
 
 from app.domain.kinds import KINDS, Facts
+from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Notice, Package, Source
+from app.domain.kinds.settlement_objection import SettlementObjection
 from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.notices import Decision, Standing, Terms
-from app.domain.trading_day import TradingMoment
+from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.operations.records.catalogue import catalogue
@@ -46,6 +48,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
         money=frozenset(row.instrument_id for row in named if row.instrument_kind == "money"),
         restricted=frozenset(row.account_id for row in accounts if row.is_restricted),
+        differing=frozenset(row.account_id for row in accounts if row.is_differing),
         needs_second_operator=frozenset(row.account_id for row in accounts if row.needs_colleague),
         permitted=frozenset(row.account_id for row in rows if row.allows_exchange_transfer),
         tradable=frozenset(
@@ -60,6 +63,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
+        differences=_open_differences(cases),
+        objectionable=_objectionable(cases),
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
         **_about_notices(cases),
     )
@@ -144,6 +149,29 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
+def _open_differences(cases: Sequence[Case]) -> dict[int, int]:
+    ids = [
+        case.proposal.get("difference", 0)
+        for case in cases
+        if case.kind == DifferenceResolution.code
+    ]
+    return dict(db.session.execute(_DIFFERENCES, {"ids": ids}).all()) if ids else {}
+
+
+def _objectionable(cases: Sequence[Case]) -> dict[tuple[int, int], datetime]:
+    objections = [case for case in cases if case.kind == SettlementObjection.code]
+    if not objections:
+        return {}
+    asked = {
+        "accounts": [case.account_id for case in objections],
+        "packages": [case.proposal.get("package", 0) for case in objections],
+    }
+    return {
+        (row.account_id, row.package_id): datetime.combine(row.opens, OPENING, tzinfo=BEIJING)
+        for row in db.session.execute(_TRADED, asked)
+    }
+
+
 def _packages(settlements: Sequence[Case]) -> dict[int, Package]:
     if not settlements:
         return {}
@@ -201,7 +229,9 @@ def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[i
 _HOLDINGS = typed(
     f"""
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
-           i.kind AS instrument_kind, a.is_restricted, a.allows_exchange_transfer, a.needs_colleague,
+           i.kind AS instrument_kind,
+           a.is_restricted, EXISTS (SELECT FROM open_difference d WHERE d.account_id = a.id) AS is_differing,
+           a.allows_exchange_transfer, a.needs_colleague,
            v.venues, {", ".join(f"coalesce(h.{b.column}, 0) AS {b.column}" for b in _SPENDABLE)}
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
@@ -226,13 +256,32 @@ _INSTRUMENTS = typed(
 )
 
 _ACCOUNT_FLAGS = typed(
-    "SELECT id AS account_id, is_restricted, needs_colleague FROM account WHERE id = ANY(:accounts)",
+    """
+    SELECT a.id AS account_id, a.needs_colleague, a.is_restricted,
+           EXISTS (SELECT FROM open_difference d WHERE d.account_id = a.id) AS is_differing
+      FROM account a WHERE a.id = ANY(:accounts)
+    """,
     accounts=Integer,
 )
 
 _LINKED = typed(
     "SELECT account_id, receiver_id FROM custody_link WHERE account_id = ANY(:accounts)",
     accounts=Integer,
+)
+
+_DIFFERENCES = typed("SELECT id, account_id FROM open_difference WHERE id = ANY(:ids)", ids=Integer)
+
+_TRADED = typed(
+    """
+    SELECT k.account_id, k.package_id,
+           (SELECT min(day) FROM trading_day d WHERE d.is_trading AND d.day > p.day) AS opens
+      FROM (SELECT DISTINCT * FROM unnest(:accounts, :packages)) AS k (account_id, package_id)
+      JOIN day_package p ON p.id = k.package_id
+     WHERE EXISTS (SELECT FROM trade t WHERE t.package_id = p.id
+                      AND k.account_id IN (t.buyer_id, t.seller_id))
+    """,
+    accounts=Integer,
+    packages=Integer,
 )
 
 _PACKAGES = typed(

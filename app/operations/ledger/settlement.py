@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
@@ -61,6 +61,7 @@ def settle_day(day: date, actor: Actor, *, now: datetime, may_skip: bool = True)
     if before is not None:
         return _result(before, was_settled_before=True)
     _require_due(day, now)
+    _require_trades_settled(day)
     if not may_skip and (skipped := _skipped(day)):
         raise DaysSkipped(day, skipped)
     rolled = posting.roll(day, business=BUSINESS, at=now, member_id=actor.member_id)
@@ -124,6 +125,32 @@ def _require_due(day: date, now: datetime) -> None:
                 day=day.isoformat(),
             ),
             field="date",
+        )
+
+
+_UNSETTLED = text("""
+    SELECT v.name FROM venue v
+     WHERE EXISTS (SELECT FROM venue_certificate c
+                    WHERE c.venue_id = v.id AND c.valid_from <= :day
+                      AND coalesce(c.disabled_from > :day, true))
+       AND NOT EXISTS (SELECT FROM day_package p JOIN settlement_stage s ON s.package_id = p.id
+                        WHERE p.venue_id = v.id AND p.day = :day AND s.stage = 'delivered')
+     ORDER BY v.code
+""")
+
+
+def _require_trades_settled(day: date) -> None:
+    """Require that the trades of every venue that hands in packages are delivered (domain.md 6.4)."""
+    waiting = db.session.scalars(_UNSETTLED, {"day": day}).all()
+    if waiting:
+        raise RuleError(
+            _(
+                "The trades of %(day)s are not settled yet: %(venues)s. What is in transit follows them",
+                day=day.isoformat(),
+                venues="、".join(waiting),
+            ),
+            field="date",
+            code="trades_unsettled",
         )
 
 

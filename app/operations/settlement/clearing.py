@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from asn1crypto import x509
 from flask_babel import gettext as _
@@ -31,7 +32,6 @@ from app.operations.applications import engine
 from app.operations.records import log
 from app.operations.records.actor import EXCHANGE, Actor
 from app.operations.records.columns import typed
-from app.operations.settlement import stages
 from app.pki import cms
 from app.pki.canonical import canonical
 from app.pki.errors import PkiError
@@ -41,7 +41,24 @@ MOST_NAMED = 1_000  # shortfalls named in a result; more are counted
 
 
 def propose(package_id: int, actor: Actor, *, now: datetime) -> int:
-    """Clear a package and save the draft of its settlement, for 初审; return the application's id.
+    """Save the draft of a package's settlement, for 初审; return the application's id.
+
+    Raises what `proposal_for` raises.
+    """
+    proposal = proposal_for(package_id)
+    draft = engine.Draft(
+        kind=TradeSettlement.code,
+        account_id=ISSUANCE_ACCOUNT_ID,
+        lines=(),
+        request_key=f"{TradeSettlement.code}:{package_id}:{uuid4()}",
+        proposal=proposal,
+    )
+    (application_id,) = engine.start([draft], actor, now=now)
+    return application_id
+
+
+def proposal_for(package_id: int) -> dict[str, Any]:
+    """Clear a package; return what two officers and the exchange are to agree on.
 
     Raises NotFound, and RuleError where a settlement of it is under review or approved.
     """
@@ -59,19 +76,7 @@ def propose(package_id: int, actor: Actor, *, now: datetime) -> int:
             code="settlement_running",
         )
     result = _result(package)
-    draft = engine.Draft(
-        kind=TradeSettlement.code,
-        account_id=ISSUANCE_ACCOUNT_ID,
-        lines=(),
-        request_key=f"{TradeSettlement.code}:{package_id}:{digest_of(result)[:16]}:{now:%H%M%S%f}",
-        proposal={**result, "result": digest_of(result)},
-    )
-    (application_id,) = engine.start([draft], actor, now=now)
-    stages.note(
-        package_id, "cleared", actor, started_at=now,
-        covered=result["covered"], short=result["short"],
-    )  # fmt: skip
-    return application_id
+    return {**result, "result": digest_of(result)}
 
 
 def digest_of(result: Mapping[str, Any]) -> str:
@@ -120,7 +125,6 @@ def confirm(
             confirmed_at=now,
         )
     )
-    stages.note(package.id, "confirmed", actor, started_at=now)
     log.record(actor, "settlement.confirm", subject=application.number)
 
 

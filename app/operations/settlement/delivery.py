@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import BigInteger, DateTime, Integer, bindparam, exists, func, select, text
+from sqlalchemy import BigInteger, DateTime, Integer, bindparam, func, select, text
 
 from app.domain.errors import InsufficientQuantity, NotFound, RuleError
 from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.trades import Clearing, Deal, Shortfall
-from app.domain.trading_day import BEIJING
+from app.domain.trading_day import BEIJING, OPENING
 from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Application, DayPackage, SettlementStage, Trade, TradeDelivery
+from app.models import Application, DayPackage, Trade, TradeDelivery
 from app.operations.ledger import posting
 from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
-from app.operations.settlement import clearing, quotes, stages
+from app.operations.settlement import clearing, quotes, reconciliation, stages
 
 AT_ONCE = 5_000  # trades a transaction
 ATTEMPTS = 5
-OPENING = time(9, 30)  # of the next trading day: until then a statement may be objected to (R56)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +106,35 @@ def _deliver(deals: Sequence[Deal], package: DayPackage, actor: Actor, now: date
     return cleared
 
 
-def is_delivered(package_id: int) -> bool:
-    """Tell whether a delivery of the package went through to its end, defaults aside."""
-    return bool(
-        db.session.scalar(
-            select(
-                exists().where(
-                    SettlementStage.package_id == package_id, SettlementStage.stage == "delivered"
-                )
-            )
-        )
-    )
+_WAITING = text("""
+    SELECT p.id FROM day_package p
+      JOIN application a ON a.proposal ->> 'package' = p.id::text AND a.kind = 'trade_settlement'
+       AND a.status = 'approved'
+     WHERE coalesce((SELECT s.stage FROM settlement_stage s
+                      WHERE s.package_id = p.id AND s.stage IN ('delivered', 'rerun')
+                      ORDER BY s.id DESC LIMIT 1), 'rerun') = 'rerun'
+     ORDER BY p.day, p.id
+""")
+
+
+def waiting() -> Sequence[int]:
+    """Return the packages whose trades are to be delivered now: approved, or asked for once more."""
+    return db.session.scalars(_WAITING).all()
+
+
+def ask_again(package_id: int, actor: Actor, *, now: datetime) -> None:
+    """重跑: deliver what was not delivered, defaults included, once more.
+
+    Raises NotFound, and RuleError where nothing is approved or nothing is left.
+    """
+    package = db.session.get(DayPackage, package_id)
+    if package is None:
+        raise NotFound(_("There is no such package"))
+    _require_approved(package)
+    if not clearing.undelivered(package_id, most=1):
+        raise RuleError(_("All trades of the day are delivered"), code="all_delivered")
+    stages.note(package_id, "rerun", actor, started_at=now)
+    log.record(actor, "settlement.rerun", subject=f"{package.day}")
 
 
 def _require_approved(package: DayPackage) -> None:
@@ -157,5 +174,11 @@ def _finish(package: DayPackage, actor: Actor, now: datetime) -> None:
     )
     counts = {"delivered": delivered, "short": package.trades - (delivered or 0)}
     quotes.write(package)
-    stages.note(package.id, "delivered", actor, started_at=now, **counts)
+    began = db.session.scalar(
+        select(func.min(TradeDelivery.at))
+        .join(Trade, Trade.id == TradeDelivery.trade_id)
+        .where(Trade.package_id == package.id)
+    )
+    stages.note(package.id, "delivered", actor, started_at=began or now, **counts)
+    reconciliation.reconcile(package, actor, now=now)
     log.record(actor, "settlement.deliver", subject=f"{package.day}", **counts)

@@ -21,7 +21,6 @@ from app.models import DayPackage, PackageRefusal, Venue, VenueCertificate
 from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
-from app.operations.settlement import stages
 from app.operations.settlement.package_file import Fault, PackageFile, Row, read
 from app.pki import cms
 from app.pki.errors import PkiError
@@ -450,7 +449,6 @@ def _keep(
     _insert(_TRADES, package.id, _deal_columns(deals, names))
     for statement, table in ((_POSITIONS, "POS"), (_FUNDS, "FUND"), (_TRANSFERS, "TRANSFER")):
         _insert(statement, package.id, _columns(file.tables[table], names))
-    stages.note(package.id, "received", actor, started_at=now, trades=len(deals))
     log.record(
         actor, "package.receive", subject=f"{venue.code} {file.day}", digest=file.digest,
         trades=len(deals),

@@ -9,13 +9,12 @@ from flask_babel import gettext as _
 from sqlalchemy import select, text
 
 from app.domain.errors import RuleError
-from app.domain.trading_day import BEIJING
+from app.domain.trading_day import BEIJING, OPENING
 from app.extensions import db
-from app.models import ProceedsRelease
+from app.models import ProceedsRelease, SettlementBank
 from app.operations.ledger import posting
 from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
-from app.operations.settlement.delivery import OPENING
 
 _LOCK = text("SELECT pg_advisory_xact_lock(7260014)")
 _RELEASE = text("SELECT holdings, amount FROM release_proceeds(:day, :at)")
@@ -27,6 +26,16 @@ class Released:
 
     holdings: int
     amount: int
+
+
+def release_if_due(actor: Actor, *, now: datetime) -> Released | None:
+    """Release what is due at this moment; called periodically by the worker."""
+    moment = now.astimezone(BEIJING)
+    if moment.time() < OPENING or not calendar.is_trading_day(moment.date()):
+        return None
+    if db.session.scalar(select(SettlementBank.id).limit(1)) is None:
+        return None  # Nobody has money here.
+    return release(moment.date(), actor, now=now)
 
 
 def release(day: date, actor: Actor, *, now: datetime) -> Released | None:

@@ -1,4 +1,4 @@
-"""The stages of a day's settlement, as they end: what was done, by whom, and how long it took."""
+"""The stages of a day's settlement that no other record shows: what was done, and how long it took."""
 
 from __future__ import annotations
 
@@ -14,14 +14,9 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 
 STAGES = {
-    "received": _("Package received"),
-    "cleared": _("Cleared, first review"),
-    "confirmed": _("Confirmed by the exchange"),
-    "approved": _("Second review"),
+    "rerun": _("Delivery asked for once more"),
     "delivered": _("Delivered against payment"),
-    "rolled": _("Transfers in transit settled"),
-    "reconciled": _("Reconciled"),
-    "released": _("Proceeds released"),
+    "reconciled": _("Reconciled with the exchange"),
 }
 
 

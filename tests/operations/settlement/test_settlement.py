@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -16,17 +19,20 @@ from app.models import (
     Holding,
     Movement,
     Posting,
+    SettlementDifference,
     SettlementStage,
     Trade,
     TradeDefault,
     TradeDelivery,
 )
 from app.operations.applications import engine
+from app.operations.ledger import settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records.actor import SYSTEM, Actor
-from app.operations.settlement import clearing, delivery, packages, proceeds
+from app.operations.settlement import clearing, delivery, packages, proceeds, reconciliation
 from app.operations.settlement.clearing import result_of
 from app.pki.canonical import canonical
+from tests import factories
 from tests.markets import DAY, EVENING, MORNING, Market, VenueKey
 
 
@@ -290,12 +296,12 @@ def test_a_day_of_many_trades_is_resumed_wherever_it_stopped(market, maker, chec
     with transaction():
         step = delivery.deliver_some(package_id, SYSTEM, now=EVENING)
     assert (step.delivered, step.is_over) == (7, False)
-    assert not delivery.is_delivered(package_id)
+    assert delivery.waiting() == [package_id]
     delivery.deliver_some(package_id, SYSTEM, now=EVENING, after=step.after)
     db.session.rollback()  # ended in the middle
     assert deliver(package_id) == (43, 0)
     assert db.session.scalar(select(func.count(TradeDelivery.trade_id))) == 50
-    assert delivery.is_delivered(package_id)
+    assert delivery.waiting() == []
     assert market.tonnes(buyer) == 500
     assert market.money(buyer) == (60_000_00, 0)
     assert verify_ledger().is_sound
@@ -325,7 +331,7 @@ def test_every_stage_is_noted(market, maker, checker):
     market.deal(seller, buyer, 100, "80.00")
     settle(market, maker, checker)
     stages = db.session.scalars(select(SettlementStage.stage).order_by(SettlementStage.id)).all()
-    assert stages == ["received", "cleared", "confirmed", "delivered"]
+    assert stages == ["delivered", "reconciled"]
 
 
 def test_what_a_package_brought_stays_as_it_is(market):
@@ -372,3 +378,130 @@ def test_the_package_is_kept_as_it_came(market):
     package = db.session.scalars(select(DayPackage)).one()
     assert package.file == content
     assert package.certificate == market.key.certificate
+
+
+def test_where_registry_and_exchange_agree_nothing_is_noted(market, maker, checker):
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    market.deal(seller, buyer, 100, "80.00")
+    settle(market, maker, checker)
+    assert db.session.scalars(select(SettlementDifference)).all() == []
+
+
+def test_a_difference_bars_its_account_until_two_officers_resolved_it(market, maker, checker):
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    other = market.participant("丙", tonnes=50)
+    market.deal(seller, buyer, 100, "80.00")
+    rows = [row if row[0] != other.member_no else (*row[:2], 40, 0, 0, 0, 0, 40)
+            for row in market.positions()]  # fmt: skip
+    settle(market, maker, checker, market.package(POS=rows))
+
+    difference = db.session.scalars(select(SettlementDifference)).one()
+    assert (difference.account_id, difference.ours, difference.theirs) == (other.id, 50, 40)
+    operator = factories.member(of=other)
+    factories.give(other, market.cea, 10)
+    leaving = factories.draft("voluntary_cancellation", operator, {market.cea: 1}, reason="自愿")
+    with pytest.raises(NotAllowed) as barred, transaction():
+        engine.submit([leaving], Actor.of(operator), now=EVENING).one()
+    assert barred.value.code == "unreconciled"
+
+    resolve(difference, maker, checker)
+    with transaction():
+        engine.submit([leaving], Actor.of(operator), now=EVENING).one()
+
+
+def resolve(difference, maker, checker) -> None:
+    """差异处理 by two officers."""
+    content = engine.Draft(
+        kind="difference_resolution",
+        account_id=difference.account_id,
+        lines=(),
+        request_key="resolve-the-difference",
+        reason="交易机构更正了持仓",
+        proposal=reconciliation.proposal_for(difference),
+    )
+    with transaction():
+        (application_id,) = engine.start([content], Actor.of(maker), now=EVENING)
+        engine.submit([application_id], Actor.of(maker), now=EVENING).one()
+    with pytest.raises(NotAllowed), transaction():
+        engine.approve([application_id], Actor.of(maker), now=EVENING).one()
+    with transaction():
+        engine.approve([application_id], Actor.of(checker), now=EVENING).one()
+    again = replace(content, request_key="resolve-it-again")
+    with transaction():
+        (once_more,) = engine.start([again], Actor.of(maker), now=EVENING)
+        outcome = engine.submit([once_more], Actor.of(maker), now=EVENING)
+    assert [error.code for _case, error in outcome.refused] == ["difference_not_open"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "refusal"),
+    [
+        (MORNING - timedelta(seconds=1), None),
+        (MORNING, "objection_too_late"),
+    ],
+)
+def test_a_statement_is_objected_to_before_the_next_opening(
+    market, maker, checker, moment, refusal
+):
+    """R56: until Monday 09:29:59, not at 09:30:00."""
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    market.deal(seller, buyer, 100, "80.00")
+    package_id = settle(market, maker, checker)
+    operator = factories.member(of=buyer)
+    objection = factories.draft(
+        "settlement_objection", operator, {}, reason="成交价有误", proposal={"package": package_id}
+    )
+    with transaction():
+        outcome = engine.submit([objection], Actor.of(operator), now=moment)
+    assert [error.code for _case, error in outcome.refused] == ([refusal] if refusal else [])
+
+
+def test_who_did_not_trade_has_nothing_to_object_to(market, maker, checker):
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    other = market.participant("丙")
+    market.deal(seller, buyer, 100, "80.00")
+    package_id = settle(market, maker, checker)
+    operator = factories.member(of=other)
+    objection = factories.draft(
+        "settlement_objection", operator, {}, reason="有误", proposal={"package": package_id}
+    )
+    with pytest.raises(RuleError) as refused, transaction():
+        engine.submit([objection], Actor.of(operator), now=EVENING).one()
+    assert refused.value.code == "no_trades_of_theirs"
+
+
+def test_what_is_in_transit_follows_the_trades(market, maker, checker):
+    """domain.md 6.4: trades first, so that units on their way are not sold on the day."""
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    market.deal(seller, buyer, 100, "80.00")
+    with pytest.raises(RuleError) as refused, transaction():
+        settlement.settle_day(DAY, SYSTEM, now=EVENING)
+    assert refused.value.code == "trades_unsettled"
+    assert market.venue.name in str(refused.value)
+    settle(market, maker, checker)
+    with transaction():
+        assert not settlement.settle_day(DAY, SYSTEM, now=EVENING).was_settled_before
+
+
+def test_a_delivery_is_asked_for_once_more(market, maker, checker):
+    seller = market.participant("甲", tonnes=100)
+    poor = market.participant("乙", yuan="8000")
+    market.deal(seller, poor, 100, "80.00")
+    content = market.package()
+    frozen = market.freeze(poor, "1", maker, checker)
+    package_id = settle(market, maker, checker, content)
+    assert delivery.waiting() == []
+    market.unfreeze(poor, "1", frozen, maker, checker)
+    with transaction():
+        delivery.ask_again(package_id, Actor.of(maker), now=EVENING)
+    assert delivery.waiting() == [package_id]
+    assert deliver(package_id) == (1, 0)
+    assert delivery.waiting() == []
+    with pytest.raises(RuleError) as refused, transaction():
+        delivery.ask_again(package_id, Actor.of(maker), now=EVENING)
+    assert refused.value.code == "all_delivered"

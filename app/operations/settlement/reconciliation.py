@@ -1,0 +1,83 @@
+"""对账: registry against exchange, per member and instrument, after a day's trades are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from app.extensions import db
+from app.models import DayPackage
+from app.operations.records import log
+from app.operations.records.actor import Actor
+from app.operations.settlement import stages
+
+# Closing figures are those before what is in transit is settled.  A member that the exchange does not
+# name holds nothing there.
+_FIND = text("""
+    WITH tonnes AS (
+           SELECT h.account_id, h.instrument_id, h.trading AS ours
+             FROM holding h JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
+             JOIN venue_instrument v ON v.instrument_id = h.instrument_id AND v.venue_id = :venue
+            WHERE h.trading > 0),
+         money AS (
+           SELECT h.account_id, sum(h.available + h.proceeds + h.reserved + h.frozen)::bigint AS ours
+             FROM holding h JOIN settlement_bank b ON b.instrument_id = h.instrument_id
+             JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
+            GROUP BY h.account_id),
+         compared AS (
+           SELECT account_id, instrument_id, coalesce(t.ours, 0) AS ours, coalesce(r.closing, 0) AS theirs
+             FROM tonnes t
+             FULL JOIN (SELECT * FROM reported_position WHERE package_id = :package) r
+            USING (account_id, instrument_id)
+           UNION ALL
+           SELECT r.account_id, NULL, coalesce(m.ours, 0), r.closing
+             FROM reported_fund r LEFT JOIN money m USING (account_id)
+            WHERE r.package_id = :package)
+    INSERT INTO settlement_difference (package_id, account_id, instrument_id, ours, theirs, found_at)
+    SELECT :package, account_id, instrument_id, ours, theirs, :at FROM compared
+     WHERE ours <> theirs
+    ON CONFLICT DO NOTHING
+    RETURNING account_id
+""")
+
+
+def reconcile(package: DayPackage, actor: Actor, *, now: datetime) -> int:
+    """Compare a delivered day with what the exchange reported; return the number of new differences.
+
+    An account with a difference is restricted by it until two officers have resolved it
+    (docs/adr/0076).  A trade in default shows here, too.
+    """
+    found = db.session.execute(
+        _FIND, {"package": package.id, "venue": package.venue_id, "at": now}
+    ).all()
+    stages.note(package.id, "reconciled", actor, started_at=now, differences=len(found))
+    if found:
+        log.record(actor, "settlement.reconcile", subject=f"{package.day}", differences=len(found))
+    return len(found)
+
+
+def proposal_for(difference: Any) -> Mapping[str, Any]:
+    """Return what the resolution of a difference names."""
+    return {
+        "difference": difference.id,
+        "day": difference.package.day.isoformat(),
+        "instrument": difference.instrument.code if difference.instrument else "CNY",
+        "ours": difference.ours,
+        "theirs": difference.theirs,
+    }
+
+
+NET = text("""
+    SELECT a.member_no, a.name, i.code, i.vintage,
+           sum(CASE WHEN t.buyer_id = a.id THEN t.quantity ELSE 0 END)::bigint AS bought,
+           sum(CASE WHEN t.seller_id = a.id THEN t.quantity ELSE 0 END)::bigint AS sold
+      FROM trade t JOIN trade_delivery d ON d.trade_id = t.id
+      JOIN account a ON a.id IN (t.buyer_id, t.seller_id)
+      JOIN instrument i ON i.id = t.instrument_id
+      JOIN day_package p ON p.id = t.package_id
+     WHERE p.day BETWEEN :first AND :last
+     GROUP BY a.id, i.id ORDER BY a.member_no, i.code
+""")
