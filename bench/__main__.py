@@ -19,6 +19,7 @@ CASES = (
     "operation.singles",
     "operation.hot",
     "day_end.roll",
+    "settlement.day",
     "review.bulk",
     "pages.lists",
     "pages.as_of",
