@@ -37,6 +37,7 @@ CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
 ENQUIRIES = Chapter(_("Enquiries"), "ti-search")
 REVIEWS = Chapter(_("Reviews"), "ti-gavel")
 ISSUANCE = Chapter(_("Issuance management"), "ti-certificate")
+SETTLEMENT = Chapter(_("Settlement management"), "ti-arrows-left-right")
 SANCTIONS = Chapter(_("Freezes and confiscations"), "ti-lock")
 ADMINISTRATION = Chapter(_("System administration"), "ti-settings")
 LAST = Chapter()
@@ -51,6 +52,7 @@ CHAPTERS = (
     ENQUIRIES,
     REVIEWS,
     ISSUANCE,
+    SETTLEMENT,
     SANCTIONS,
     ADMINISTRATION,
     LAST,

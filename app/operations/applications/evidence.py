@@ -559,9 +559,8 @@ _CONTENTS = typed(
              'reason', a.reason, 'category', a.category, 'document_no', a.document_no,
              'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
-             'terms', CASE WHEN a.kind = 'notice' THEN a.proposal END,
-             'settlement', CASE WHEN a.kind IN ('trade_settlement', 'difference_resolution',
-                                                'settlement_objection') THEN a.proposal END,
+             'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
+                                            'difference_resolution') THEN a.proposal END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)

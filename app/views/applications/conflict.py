@@ -11,13 +11,12 @@ from sqlalchemy import select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
-from app.domain.kinds.notice import NoticeDecision
 from app.extensions import db
 from app.models import Account, Application, Instrument, Venue
 from app.operations.applications.engine import Draft
 from app.operations.records.catalogue import Titles
 from app.views.applications.list import comparison
-from app.views.applications.terms import terms_table
+from app.views.applications.proposals import proposal_table
 
 _TITLES = {
     "category": _("Type"),
@@ -52,8 +51,8 @@ def _values(of: Any, receivers: Iterable[int]) -> dict[str, str]:
         if line.account_id:
             title += f" → {db.session.get_one(Account, line.account_id).name}"
         found[title] = f"{found[title]}；{' '.join(parts)}" if title in found else " ".join(parts)
-    if of.kind == NoticeDecision.code:
-        found |= {str(row[0]): str(row[-1]) for row in terms_table(of.proposal)["rows"]}
+    if proposed := proposal_table(of.kind, of.proposal):
+        found |= {str(row[0]): str(row[-1]) for row in proposed["rows"]}
     elif of.proposal:
         is_new = of.kind == AccountOpening.code
         table = comparison(of.proposal, is_clear=False, is_new=is_new)

@@ -18,7 +18,6 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.certificate_replacement import CertificateReplacement
-from app.domain.kinds.notice import NoticeDecision
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -46,7 +45,7 @@ from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
-from app.views.applications.terms import terms_table
+from app.views.applications.proposals import proposal_table
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
@@ -288,8 +287,8 @@ class ApplicationList(ListPage):
     ) -> list[dict[str, Any]]:
         """Return the tables above the lines: proposed details, receivers' agreement."""
         found = []
-        if application.kind == NoticeDecision.code:
-            found.append(terms_table(application.proposal))
+        if table := proposal_table(application.kind, application.proposal):
+            found.append(table)
         elif application.proposal:
             is_new = application.kind == AccountOpening.code
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)

@@ -32,7 +32,7 @@ from app.security import certificates
 from app.security.roles import ALL_ROLES
 from app.security.scope import scoped_applications
 from app.views.applications.list import last_event_text
-from app.views.applications.terms import terms_table
+from app.views.applications.proposals import proposal_table
 from app.views.lists.listing import JOB_FROM, back_url
 from app.views.page import Page, carried_out, current_actor
 
@@ -207,9 +207,9 @@ def _already_signed() -> Any:
 
 
 def _terms(payload: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a decision on a notice changes, as a table."""
-    terms = payload.get("application", {}).get("terms")
-    return terms_table(terms) if terms else None
+    """Return what is proposed besides lines, as a table."""
+    signed = payload.get("application", {})
+    return proposal_table(signed.get("kind", ""), signed.get("terms") or {})
 
 
 def _unsigned_hint(payload: dict[str, Any]) -> str:

@@ -1,0 +1,81 @@
+"""What an application proposes besides its lines, as a table, by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds.difference_resolution import DifferenceResolution
+from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.settlement_objection import SettlementObjection
+from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.money import yuan
+from app.views.applications.terms import terms_table
+
+_COLUMNS = [{"label": _("Field")}, {"label": _("Value")}]
+
+
+def proposal_table(kind: str, proposal: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the table of a kind's proposal: title, columns, rows; None for kinds without one."""
+    table = _TABLES.get(kind)
+    return table(proposal) if table and proposal else None
+
+
+def _settlement(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    short = proposal["shortfalls"]
+    rows = [
+        [_("Trading day"), proposal["day"]],
+        [_("Trading venue"), proposal["venue"]],
+        [_("Trades"), f"{proposal['trades']:,}"],
+        [_("Quantity (tonnes)"), f"{proposal['quantity']:,}"],
+        [_("Amount (yuan)"), yuan(proposal["amount"])],
+        [_("Trades covered in full"), f"{proposal['covered']:,}"],
+        [_("Trades not covered"), f"{proposal['short']:,}"],
+        *([_lacking(each), _lack(each)] for each in short),
+        [_("Digest of the package"), proposal["digest"]],
+        [_("Digest of this result"), proposal["result"]],
+    ]
+    title = gettext("Settlement of the trades of %(day)s", day=proposal["day"])
+    return {"title": title, "columns": _COLUMNS, "rows": rows}
+
+
+def _lacking(each: Mapping[str, Any]) -> str:
+    return gettext(
+        "Deal %(deal)s, member %(member)s", deal=each["deal_no"], member=each["member_no"]
+    )
+
+
+def _lack(each: Mapping[str, Any]) -> str:
+    if each["tonnes"]:
+        return gettext("lacks %(tonnes)s tonnes", tonnes=f"{each['tonnes']:,}")
+    return gettext("lacks %(yuan)s yuan", yuan=yuan(each["fen"]))
+
+
+def _difference(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    is_money = proposal["instrument"] == "CNY"
+    show: Callable[[int], str] = yuan if is_money else "{:,}".format
+    unit = _("yuan") if is_money else _("tonnes")
+    rows = [
+        [_("Trading day"), proposal["day"]],
+        [_("Instrument"), _("Money") if is_money else proposal["instrument"]],
+        [_("Registry"), f"{show(proposal['ours'])} {unit}"],
+        [_("Exchange"), f"{show(proposal['theirs'])} {unit}"],
+        [_("Difference"), f"{show(proposal['ours'] - proposal['theirs'])} {unit}"],
+    ]
+    return {"title": _("Difference"), "columns": _COLUMNS, "rows": rows}
+
+
+def _objection(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [[_("Trading day"), proposal.get("day", "")]]
+    return {"title": _("Statement objected to"), "columns": _COLUMNS, "rows": rows}
+
+
+_TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    NoticeDecision.code: terms_table,
+    TradeSettlement.code: _settlement,
+    DifferenceResolution.code: _difference,
+    SettlementObjection.code: _objection,
+}

@@ -1,0 +1,121 @@
+"""结算异议: a participant objects to its statement, in writing, before the next opening."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import abort, g, redirect, request
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
+from sqlalchemy import Select, or_, select
+
+from app.domain.kinds.settlement_objection import SettlementObjection
+from app.extensions import db
+from app.models import Application, DayPackage, Trade
+from app.views.applications.desk import ApplicationDesk
+from app.views.applications.form import ApplicationForm, Filled
+from app.views.applications.list import usual_columns, usual_filters
+from app.views.chapters import SETTLEMENT, MenuEntry
+from app.views.lists.columns import Column
+from app.views.lists.listing import Conditions
+
+MOST_DAYS = 10
+
+
+class ObjectionForm(ApplicationForm):
+    """结算异议; ``proposal`` names the day."""
+
+    proposal: dict[str, Any]
+
+
+class SettlementObjectionView(ApplicationDesk):
+    """结算异议: silence until the next opening accepts a statement."""
+
+    route_base = "/settlement-objections"
+    kind = SettlementObjection.code
+    title = _("Objections to settlements")
+    menu = MenuEntry(SETTLEMENT, 7)
+    guide = {"enterprise": "结算异议", "registry": "交易结算", "province": "查询"}
+    form_title = _("Object to a statement")
+    form = ObjectionForm
+    columns = (
+        *usual_columns("number", "member_no", "account"),
+        Column("day", _("Trading day")),
+        Column("reason", _("Reason for the application")),
+        *usual_columns("created_at", "status"),
+    )
+    filters = usual_filters(has_lines=False)
+    help = (
+        _("An objection is accepted until the opening of the next trading day, 09:30"),
+        _("Silence until then accepts the statement"),
+        _("The registry answers; a deal itself stands as it was matched"),
+    )
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add the day objected to."""
+        day = Application.proposal["day"].astext.label("day")
+        return super().rows(conditions).add_columns(day)
+
+    def new(self) -> Any:
+        """Ask for the day first, where the member traded on several."""
+        if "package" in request.args:
+            return super().new()
+        found = _traded()
+        if len(found) == 1:
+            return redirect(self.url("new", package=found[0].id))
+        return self.render_template(
+            "settlement/choose_day.html",
+            title=self.form_title,
+            rows=found,
+            url=lambda row: self.url("new", package=row.id),
+            cancel_url=self.url("list"),
+        )
+
+    def new_form(self, account_id: int) -> Any:
+        form, package = self.form(), _named_package()
+        form.proposal = {"package": package.id, "day": package.day.isoformat()}
+        return form
+
+    def edit_form(self, application: Application) -> Any:
+        form = super().edit_form(application)
+        form.proposal = dict(application.proposal)
+        return form
+
+    def title_of(self, form: Any) -> Any:
+        """Name the day."""
+        return gettext("Object to the statement of %(day)s", day=form.proposal["day"])
+
+    def content(self, filled: Filled) -> dict[str, Any]:
+        return {**super().content(filled), "proposal": filled.form.proposal}
+
+    def next_step(self, application: Application) -> Any:
+        return gettext("The registry looks into it and answers")
+
+
+def _traded() -> list[DayPackage]:
+    """Return the latest days on which the member traded."""
+    if g.user.account_id is None:
+        abort(404)
+    statement = (
+        select(DayPackage)
+        .where(
+            select(Trade.id)
+            .where(
+                Trade.package_id == DayPackage.id,
+                or_(Trade.buyer_id == g.user.account_id, Trade.seller_id == g.user.account_id),
+            )
+            .exists()
+        )
+        .order_by(DayPackage.day.desc())
+        .limit(MOST_DAYS)
+    )
+    return list(db.session.scalars(statement))
+
+
+def _named_package() -> DayPackage:
+    text = request.args.get("package", "")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        abort(404)
+    package = next((each for each in _traded() if each.id == int(text)), None)
+    return package or abort(404)
