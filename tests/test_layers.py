@@ -51,6 +51,7 @@ ROOMS = {
         "applications": ("records", "ledger", "people", "compliance", "accounts"),
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "applications"),
+        "settlement": ("records", "ledger", "applications"),
     },
     "views": {
         "lists": (),
@@ -66,6 +67,7 @@ ROOMS = {
         "enquiries": ("lists", "applications"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
+        "settlement": ("lists", "applications"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),

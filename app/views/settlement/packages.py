@@ -15,6 +15,7 @@ from sqlalchemy import Select, case, func, select, text
 
 from app.domain.errors import RuleError
 from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Status
 from app.extensions import db, transaction
 from app.models import (
@@ -138,7 +139,7 @@ class DayPackageView(ListPage):
 
     def state(self) -> tuple[Any, str] | None:
         """Name the trading days that lack a settlement."""
-        days = db.session.scalars(_UNSETTLED, {"today": clock.today()}).all()
+        days = db.session.scalars(_UNSETTLED, {"today": clock.now().astimezone(BEIJING).date()}).all()
         if not days:
             return None
         named = "、".join(day.isoformat() for day in days)
