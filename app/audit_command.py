@@ -91,7 +91,7 @@ def audit_day_command(day: str | None, is_opening: bool, as_json: bool) -> None:
     """
     chosen = _day(day)
     if is_opening and chosen is None:
-        raise RuleError(_("--opening needs a --day"), code="day_missing")
+        raise RuleError(_("--opening needs a --day"))
     report = _checked(chosen, is_opening=is_opening)
     click.echo(json.dumps(as_json_object(report), ensure_ascii=False) if as_json else told(report))
     if not report.agrees:
@@ -148,7 +148,7 @@ def told(report: Report) -> str:
 def _checked(day: date | None, *, is_opening: bool) -> Report:
     url = current_app.config["SETTINGS"].database_audit_url
     if not url:
-        raise RuleError(_("DATABASE_AUDIT_URL is not set"), code="no_connection")
+        raise RuleError(_("DATABASE_AUDIT_URL is not set"))
     address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         with psycopg.connect(address, autocommit=True) as connection:
@@ -156,7 +156,7 @@ def _checked(day: date | None, *, is_opening: bool) -> Report:
                 return open_book(connection, day)
             return audit_day(connection, day, is_signed)
     except NotAuditable as error:
-        raise RuleError(REASONS[error.code] % {"day": error.day}, code=error.code) from error
+        raise RuleError(REASONS[error.code] % {"day": error.day}) from error
     except psycopg.OperationalError as error:
         reason = str(error).strip().partition("\n")[0]
         raise Refused(gettext("The database does not answer: %(reason)s", reason=reason)) from error
@@ -186,4 +186,4 @@ def _day(written: str | None) -> date | None:
     try:
         return date.fromisoformat(written)
     except ValueError as error:
-        raise RuleError(_("The day is written as YYYY-MM-DD"), code="day_malformed") from error
+        raise RuleError(_("%(typed)s is not a date like 2026-11-20", typed=written)) from error

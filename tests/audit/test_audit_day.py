@@ -11,7 +11,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.ledger import settlement as day_end
 from app.operations.records.actor import SYSTEM
-from app.operations.settlement import proceeds
+from app.operations.settlement import delivery, proceeds
 from audit import seal, totals
 from audit.day import NotAuditable
 from audit.trades import Deal, expected_legs
@@ -103,6 +103,24 @@ def test_a_trade_that_lacks_money_is_no_difference(books):
 
     assert report.findings.named == []
     assert (report.trades, report.delivered) == (1, 0)
+
+
+def test_a_default_that_is_made_good_on_the_next_day(books):
+    poor = books.market.participant("丁", yuan="80000")
+    books.open()
+    books.market.deal(books.seller, poor, 1_000, "80.00")
+    content = books.market.package()
+    frozen = books.market.freeze(poor, "15000", books.maker, books.checker)
+    package = books.settle(content=content)
+    assert books.check().delivered == 0
+
+    books.market.unfreeze(poor, "15000", frozen, books.maker, books.checker)
+    with transaction():
+        assert delivery.deliver_some(package, SYSTEM, now=MORNING).delivered == 1
+    report = books.check(MONDAY)
+
+    assert report.findings.named == []
+    assert (report.trades, report.delivered) == (1, 1)
 
 
 def test_nothing_is_settled_yet(books):
