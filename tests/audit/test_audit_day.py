@@ -7,18 +7,21 @@ from datetime import date, datetime, time
 import psycopg
 import pytest
 
+from app.audit_command import is_signed
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.ledger import settlement as day_end
 from app.operations.records.actor import SYSTEM
 from app.operations.settlement import delivery, proceeds
 from audit import seal, totals
-from audit.day import NotAuditable
+from audit.day import NotAuditable, audit_day
 from audit.trades import Deal, expected_legs
+from config import ROOT
 from tests.audit.conftest import OPENING
 from tests.markets import DAY, EVENING, MORNING
 
 MONDAY = date(2026, 11, 23)
+PRIVILEGES = ROOT / "app" / "migrations" / "sql" / "privileges.sql"
 
 
 def test_an_honest_day_agrees_and_is_sealed(settled):
@@ -215,3 +218,31 @@ def test_the_session_is_left_as_it_was(settled):
     settled.check()
     assert settled.connection.isolation_level is None
     assert db.session.scalar(db.text("SELECT count(*) FROM audit_day")) == 2
+
+
+@pytest.fixture
+def audit_role(cluster):
+    """The second book's own role, with what `flask init` grants it."""
+    granted = PRIVILEGES.read_text(encoding="utf-8").partition("-- The second book")[2]
+    with cluster.connect("registry") as superuser:
+        superuser.execute("CREATE ROLE registry_audit NOLOGIN")
+        superuser.execute(granted[granted.index("DO $$") :])
+        yield "registry_audit"
+        superuser.execute("DROP OWNED BY registry_audit")
+        superuser.execute("DROP ROLE registry_audit")
+
+
+def test_a_role_of_its_own_checks_and_seals_and_does_no_more(settled, audit_role):
+    settled.superuser.execute("SET session_replication_role = origin")
+    settled.superuser.execute(f"SET ROLE {audit_role}")
+    report = audit_day(settled.superuser, DAY, is_signed)
+    assert report.agrees
+    for statement in (
+        "INSERT INTO audit_day (day, recorded_xid) VALUES ('2026-11-21', '5')",
+        "INSERT INTO posting (business, stage, request_key) VALUES ('x', 'approval', 'x')",
+        "DELETE FROM audit_total",
+        "SELECT phone FROM ab_user",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            settled.superuser.execute(statement)
+    settled.superuser.execute("RESET ROLE")
