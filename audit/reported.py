@@ -76,14 +76,26 @@ def _compare_positions(
     for deal in checked.undelivered:
         pending[deal.buyer or 0, deal.instrument or 0] += deal.quantity
         pending[deal.seller or 0, deal.instrument or 0] -= deal.quantity
+    members, traded = set(names.accounts.values()), set(codes.values())
+    unnamed = {
+        (account, instrument)
+        for (account, instrument, bucket), balance in closing.items()
+        if bucket == TRADING and balance and account in members and instrument in traded
+    }
     for row in package.tables["POS"]:
         account = names.accounts.get(row["member_no"], 0)
         instrument = codes.get(row["trade_code"], 0)
+        unnamed.discard((account, instrument))
         pocket = account, instrument, TRADING
         own = closing.get(pocket, 0) + pending[account, instrument]
         if row["closing"] not in (own, own + rolled.get(pocket, 0)):
             key = f"{package.name} POS {row['member_no']} {row['trade_code']}"
             findings.add("position_differs", key, row["closing"], own)
+    # A member that the exchange does not name holds nothing there.
+    for account, instrument in sorted(unnamed):
+        own = closing[account, instrument, TRADING] + pending[account, instrument]
+        key = f"{package.name} POS {names.members[account]} {names.instrument(instrument)}"
+        findings.compare("position_differs", key, 0, own)
 
 
 def _compare_funds(checked: Checked, closing: Totals, names: Names, findings: Findings) -> None:

@@ -431,3 +431,18 @@ def test_figures_of_the_exchange_that_differ_from_the_books(books):
     assert position == Finding("position_differs", f"{name} POS {seller} CEA", "9905", "9900")
     assert fund == Finding("fund_differs", f"{name} FUND {buyer}", "99200100", "99200000")
     assert db.session.scalar(db.text("SELECT count(*) FROM audit_day")) == 1
+
+
+def test_a_member_that_the_exchange_does_not_name_holds_nothing_there(books):
+    """A third holds 50 tonnes in trading, and has no row."""
+    third = books.market.participant("丁", tonnes=50)
+    books.open()
+    books.market.deal(books.seller, books.buyer, 100, "80.00")
+    rows = [
+        (books.seller.member_no, "CEA", 10_000, 0, 0, 0, 100, 9_900),
+        (books.buyer.member_no, "CEA", 0, 0, 0, 100, 0, 100),
+    ]
+    books.settle(content=books.market.package(POS=rows))
+    (named,) = refused(books, "position_differs")
+    assert third.member_no in named.key
+    assert (named.expected, named.found) == ("0", "50")
