@@ -350,6 +350,15 @@ class Settings:
          "{name} 与 DATABASE_URL 不得使用同一数据库用户",
          "the application must not connect as the owner of the schema"),
         read=_database, is_secret=True, strict=(DATABASE_TLS,))
+    database_audit_url: str = setting(
+        "DATABASE_AUDIT_URL", "the second book's connection, for `flask audit-day`; empty where this machine"
+        " does not check", lambda known: "" if known.is_production else known.database_owner_url,
+        ADDRESS, POSTGRESQL,
+        (lambda value, known: known.is_production and value and known.database_url
+         and make_url(value).username == make_url(known.database_url).username,
+         "{name} 与 DATABASE_URL 不得使用同一数据库用户",
+         "the second book must not be written by the application's database user"),
+        read=_database, is_secret=True, strict=(DATABASE_TLS,))
     # fmt: on
 
     @property
@@ -592,6 +601,7 @@ def _secrets(settings: Any) -> dict[str, tuple[str, int]]:
         for name, url in (
             ("DATABASE_URL", settings.database_url),
             ("DATABASE_OWNER_URL", settings.database_owner_url),
+            ("DATABASE_AUDIT_URL", settings.database_audit_url),
         )
         if url
     }

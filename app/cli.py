@@ -18,6 +18,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select, text
 
 from app import installation
+from app.audit_command import audit_day_command
 from app.commands import command, option
 from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
@@ -59,6 +60,7 @@ def register(app: Flask) -> None:
         exchange_transfer,
         seal,
         verify_ledger,
+        audit_day_command,
         worker_command,
         sweep_files,
         publish_crl,

@@ -1,4 +1,4 @@
--- 建立数据库与三个数据库角色；由数据库超级用户执行一次：
+-- 建立数据库与四个数据库角色；由数据库超级用户执行一次：
 --   psql -U postgres -f deploy/create-database.sql
 -- 口令随后用 \password 逐个设定，既不写入本文件，也不进入服务器日志。
 
@@ -6,6 +6,8 @@
 CREATE ROLE registry_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
 -- 应用：权限由 flask init 按 app/migrations/sql/privileges.sql 授予；不得是 registry_owner 的成员。
 CREATE ROLE registry_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
+-- 第二账：只读取它核对的各表，只追加封存的合计；权限同样由 flask init 授予。
+CREATE ROLE registry_audit LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
 -- 备份：只做物理备份（pg_basebackup、pg_receivewal），看不到任何表。
 CREATE ROLE registry_backup LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE;
 
@@ -14,11 +16,12 @@ CREATE DATABASE registry OWNER registry_owner TEMPLATE template0 ENCODING 'UTF8'
   LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C';
 
 REVOKE ALL ON DATABASE registry FROM PUBLIC;
-GRANT CONNECT ON DATABASE registry TO registry_app;
+GRANT CONNECT ON DATABASE registry TO registry_app, registry_audit;
 
 \connect registry
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 \password registry_owner
 \password registry_app
+\password registry_audit
 \password registry_backup

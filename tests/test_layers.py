@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,9 @@ MAY_IMPORT = {
     "worker": ("domain", "operations", "delivery", "extensions", "config", "pki", "memory"),
     "views": ("domain", "models", "operations", "security", "extensions", "pki"),
     "cli": ("domain", "models", "operations", "security", "extensions", "installation", "config",
-            "worker", "pki", "foreign_commands", "commands"),
+            "worker", "pki", "foreign_commands", "commands", "audit_command"),
+    # It hands the second book a connection and what verifies signatures, and tells what was found.
+    "audit_command": ("commands", "domain", "pki"),
     "commands": ("domain", "models", "config"),
     "foreign_commands": ("config",),
     # It sets everything up: schema, roles, demo data.
@@ -135,6 +138,25 @@ def test_imports_go_downwards_only(path):
     assert set(imported(path)) <= {layer, *MAY_IMPORT[layer]}
 
 
+# The second book shares nothing with the first (ADR 0078): nothing of ours, whatever its name.
+SECOND_BOOK = sorted((ROOT / "audit").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SECOND_BOOK, ids=name_of)
+def test_the_second_book_imports_nothing_of_ours(path):
+    packages = {module.partition(".")[0] for module in modules_imported(path)}
+    assert packages - set(sys.stdlib_module_names) <= {"audit", "psycopg"}
+
+
+def test_only_its_command_imports_the_second_book():
+    users = [
+        name_of(path)
+        for path in SOURCES
+        if any(module.partition(".")[0] == "audit" for module in modules_imported(path))
+    ]
+    assert users == ["app/audit_command.py"]
+
+
 ROOMED = [path for path in SOURCES if layer_of(path) in ROOMS and path.parent.parent.name in ROOMS]
 
 
@@ -173,7 +195,7 @@ def test_rooms_have_no_circles():
             known.add(room)
 
 
-@pytest.mark.parametrize("folder", ["app", "tests", "assistant", "bench", "tools"])
+@pytest.mark.parametrize("folder", ["app", "audit", "tests", "assistant", "bench", "tools"])
 def test_a_folder_can_be_taken_in_at_a_glance(folder):
     """Documents, decisions and downloads do not count."""
     counted: dict[str, int] = {}
@@ -266,7 +288,7 @@ def length_of(function: ast.FunctionDef) -> int:
 @pytest.mark.parametrize(
     "path",
     [path for path in SOURCES if "migrations" not in path.parts]
-    + [ROOT / "app.py", ROOT / "config.py", *(ROOT / "tools").glob("*.py")],
+    + [ROOT / "app.py", ROOT / "config.py", *(ROOT / "tools").glob("*.py"), *SECOND_BOOK],
     ids=name_of,
 )
 def test_a_function_fits_on_one_screen(path):
@@ -332,7 +354,7 @@ def test_what_is_not_wanted_is_nowhere():
     assert offenders == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@pytest.mark.parametrize("path", [*SOURCES, *SECOND_BOOK], ids=name_of)
 def test_a_module_says_what_lives_there(path):
     if path.read_text(encoding="utf-8").strip():
         assert ast.get_docstring(tree_of(path))

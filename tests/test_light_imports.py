@@ -1,4 +1,4 @@
-"""The assistant and the rules load neither the web application nor a database."""
+"""The assistant and the rules load no web application; the second book loads nothing of ours."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ def loaded_by(names: list[str]) -> set[str]:
 @pytest.mark.parametrize("folder", ["app/domain", "app/pki", "assistant"])
 def test_rules_keys_and_assistant_load_no_web_application(folder):
     assert loaded_by(modules_of(folder)) & HEAVY == set()
+
+
+def test_the_second_book_loads_nothing_of_the_first():
+    ours = {"app", "config", "assistant", "simulators"}
+    assert {name.partition(".")[0] for name in loaded_by(modules_of("audit"))} & ours == set()
 
 
 def test_the_web_application_would_be_seen():

@@ -176,6 +176,9 @@ FROZEN = {
     "sql/0014/switches.sql": "b5df3d580010f9a5",
     "sql/0014/switches_down.sql": "b55a34ac0ceb705c",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
+    "sql/0018/second_book.sql": "5f51d191bd48547a",
+    "sql/0018/second_book_down.sql": "7d6e85b3253128d2",
+    "versions/2026_11_30_second_book.py": "51e544190fbb0277",
 }
 
 

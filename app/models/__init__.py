@@ -55,6 +55,7 @@ from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
+from app.models.settlement.audit import AuditDay, AuditTotal
 from app.models.settlement.money import BankBinding, SettlementBank
 from app.models.settlement.trade import (
     DailyQuote,
@@ -85,6 +86,8 @@ __all__ = [
     "ApplicationParty",
     "Attachment",
     "Attestation",
+    "AuditDay",
+    "AuditTotal",
     "BankBinding",
     "BusinessClock",
     "Captcha",

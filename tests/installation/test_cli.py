@@ -380,6 +380,7 @@ WRONG = {
     "seal": [["extra"]],
     "publish-crl": [["extra"], []],
     "verify-ledger": [["extra"]],
+    "audit-day": [["--day", "x"], ["--opening"], ["extra"], []],
     "export-evidence": [[], ["KH1"], ["KH1", "/proc/nowhere"]],
     "seal-log": [["extra"]],
     "sweep-files": [["extra"]],

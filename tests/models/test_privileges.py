@@ -35,6 +35,8 @@ APPEND_ONLY = (
     "crl",
     "announcement_reading",
     "operating_mode",
+    "audit_day",
+    "audit_total",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

@@ -105,3 +105,20 @@ GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, report
                 settlement_stage, daily_quote, settlement_bank TO {app};
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz) TO {app};
+
+-- The second book (docs/adr/0078): a role of its own reads what it compares and appends what it sealed;
+-- nothing of it is written by {app}.  An installation without this role checks as the owner.
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'registry_audit') THEN
+    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM registry_audit;
+    GRANT USAGE ON SCHEMA public TO registry_audit;
+    GRANT SELECT ON account, instrument, venue, venue_instrument, venue_certificate, settlement_bank,
+                    bank_binding, holding, posting, movement, settlement_run, settlement_stage,
+                    day_package, trade, trade_delivery, settlement_confirmation, application,
+                    application_line, application_event, audit_day, audit_total TO registry_audit;
+    GRANT INSERT (day, is_opening, from_xid, to_xid, movements, changes, packages, previous, digest)
+       ON audit_day TO registry_audit;
+    GRANT INSERT ON audit_total TO registry_audit;
+  END IF;
+END $$;

@@ -1,0 +1,163 @@
+"""What each business may move, as the second book reads the rules: not what the ledger was told.
+
+Trades are compared leg by leg with the packages (audit/trades.py) and do not stand here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from psycopg import Connection
+
+from audit.findings import Findings
+from audit.names import (
+    AVAILABLE,
+    CANCELLED,
+    CONFISCATED,
+    CUSTODY,
+    FROZEN,
+    IN_RETURN,
+    ISSUED,
+    PENDING_TO_REGISTRY,
+    PENDING_TO_TRADING,
+    PROCEEDS,
+    RESERVED,
+    SURRENDERED,
+    TRADING,
+    Names,
+    bucket_name,
+)
+
+
+class Parties(StrEnum):
+    """Between whom a movement goes."""
+
+    OWN = "own"  # within one account
+    ISSUER = "issuer"  # from or to the national issuance account
+    OTHERS = "others"
+
+
+class Unit(StrEnum):
+    """What a movement is counted in."""
+
+    TONNES = "tonnes"
+    FEN = "fen"
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """Routes (bucket to bucket), between whom, in what, and whether an application stands behind it."""
+
+    routes: frozenset[tuple[int, int]]
+    parties: frozenset[Parties] = frozenset({Parties.OWN})
+    units: frozenset[Unit] = frozenset({Unit.TONNES})
+    has_application: bool = True
+
+
+def _business(*routes: tuple[int, int], **more: object) -> Business:
+    return Business(frozenset(routes), **more)  # type: ignore[arg-type]
+
+
+_BOTH = frozenset({Unit.TONNES, Unit.FEN})
+_MONEY = frozenset({Unit.FEN})
+_ISSUER = frozenset({Parties.ISSUER})
+_TO_TRADING = _business((AVAILABLE, PENDING_TO_TRADING), (AVAILABLE, RESERVED))
+
+BUSINESSES = {
+    "issuance": _business((ISSUED, AVAILABLE), parties=_ISSUER),
+    "registry_to_trading": _TO_TRADING,
+    "exchange_registry_to_trading": _TO_TRADING,
+    "trading_to_registry": _business((TRADING, PENDING_TO_REGISTRY), (TRADING, RESERVED)),
+    "day_end": _business(
+        (PENDING_TO_TRADING, TRADING), (PENDING_TO_REGISTRY, AVAILABLE), has_application=False
+    ),
+    "surrender": _business((AVAILABLE, RESERVED), (RESERVED, SURRENDERED)),
+    "surrender_refund": _business((SURRENDERED, AVAILABLE)),
+    "custody_deposit": _business((AVAILABLE, RESERVED), (RESERVED, CUSTODY)),
+    "custody_return": _business(
+        (CUSTODY, IN_RETURN), (IN_RETURN, AVAILABLE),
+        parties=frozenset({Parties.OWN, Parties.OTHERS}),
+    ),
+    "voluntary_cancellation": _business((AVAILABLE, RESERVED), (RESERVED, CANCELLED)),
+    "freeze": _business((AVAILABLE, FROZEN), units=_BOTH),
+    "unfreeze": _business((FROZEN, AVAILABLE), units=_BOTH),
+    "confiscation": _business((AVAILABLE, RESERVED), (RESERVED, CONFISCATED), units=_BOTH),
+    "confiscation_refund": _business((CONFISCATED, AVAILABLE), units=_BOTH),
+    "proceeds_release": _business((PROCEEDS, AVAILABLE), units=_MONEY, has_application=False),
+    # 入金, 出金: what a bank holds grows and shrinks with what participants pay in and out.
+    "cash_deposit": _business((ISSUED, AVAILABLE), parties=_ISSUER, units=_MONEY),
+    "cash_withdrawal": _business(
+        (AVAILABLE, RESERVED), (RESERVED, ISSUED),
+        parties=frozenset({Parties.OWN, Parties.ISSUER}), units=_MONEY,
+    ),
+}  # fmt: skip
+
+_ROUTES = """
+    SELECT p.business, p.application_id IS NOT NULL, p.reverses_id IS NOT NULL, i.kind = 'money',
+           m.from_account = m.to_account, 1 IN (m.from_account, m.to_account),
+           m.from_bucket, m.to_bucket, count(*), sum(m.quantity)::bigint, min(p.id)
+      FROM movement m JOIN posting p ON p.id = m.posting_id JOIN instrument i ON i.id = m.instrument_id
+     WHERE m.recorded_xid >= %s::xid8 AND p.business <> 'trade'
+     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 11
+"""
+_ALONE = """
+    SELECT 'movement ' || m.id, m.quantity FROM movement m LEFT JOIN posting p ON p.id = m.posting_id
+     WHERE m.recorded_xid >= %(first)s::xid8 AND p.id IS NULL
+    UNION ALL
+    SELECT 'posting ' || p.id, 0 FROM posting p
+     WHERE p.recorded_xid >= %(first)s::xid8
+       AND NOT EXISTS (SELECT FROM movement m WHERE m.posting_id = p.id)
+"""
+# Postings that stand: what an application moves is what its lines say, instrument by instrument.
+_LINES = """
+    WITH standing AS (
+           SELECT p.id, p.application_id, p.document FROM posting p
+            WHERE p.recorded_xid >= %s::xid8 AND p.application_id IS NOT NULL AND p.reverses_id IS NULL
+              AND NOT EXISTS (SELECT FROM posting r WHERE r.reverses_id = p.id)),
+         moved AS (
+           SELECT s.id, m.instrument_id, sum(m.quantity)::bigint AS quantity
+             FROM standing s JOIN movement m ON m.posting_id = s.id GROUP BY 1, 2),
+         said AS (
+           SELECT s.id, l.instrument_id, sum(l.quantity)::bigint AS quantity
+             FROM standing s JOIN application_line l ON l.application_id = s.application_id GROUP BY 1, 2)
+    SELECT s.document, s.id, instrument_id, coalesce(said.quantity, 0), coalesce(moved.quantity, 0)
+      FROM moved FULL JOIN said USING (id, instrument_id) JOIN standing s USING (id)
+     WHERE moved.quantity IS DISTINCT FROM said.quantity ORDER BY s.id, instrument_id
+"""
+
+
+def check(connection: Connection, first: int, names: Names, findings: Findings) -> None:
+    """Check every movement since a transaction: its business, its route, and its application's lines."""
+    for (
+        business,
+        has_application,
+        reverses,
+        is_money,
+        is_own,
+        with_issuer,
+        *rest,
+    ) in connection.execute(_ROUTES, [str(first)]):
+        source, target, count, quantity, posting = rest
+        known = BUSINESSES.get(business)
+        route = f"{business} {bucket_name(source)} → {bucket_name(target)}"
+        key = f"{route}, posting {posting}" + (f" + {count - 1}" if count > 1 else "")
+        if known is None:
+            findings.add("business_unknown", key, 0, quantity)
+            continue
+        parties = Parties.OWN if is_own else Parties.ISSUER if with_issuer else Parties.OTHERS
+        unit = Unit.FEN if is_money else Unit.TONNES
+        allowed = (
+            ((target, source) if reverses else (source, target)) in known.routes
+            and parties in known.parties
+            and unit in known.units
+        )
+        if not allowed:
+            findings.add("route_not_allowed", key, 0, quantity)
+        if has_application != known.has_application:
+            findings.compare("application_missing", key, known.has_application, has_application)
+    for key, quantity in connection.execute(_ALONE, {"first": str(first)}):
+        findings.add("stands_alone", key, 0, quantity)
+    for document, posting, instrument, said, moved in connection.execute(_LINES, [str(first)]):
+        key = f"{document} {names.instrument(instrument)}, posting {posting}"
+        findings.add("lines_differ", key, said, moved)

@@ -1,0 +1,144 @@
+"""The exchange's own closing figures (POS, FUND) against the books, by member and instrument.
+
+Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed.  What
+was not delivered is counted as if it had been.  The day-end's transfers may stand on either side.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date
+
+from psycopg import Connection
+
+from audit import names as known
+from audit.findings import Findings
+from audit.names import AVAILABLE, FROZEN, PROCEEDS, RESERVED, TRADING, Names
+from audit.package import Package, Row
+from audit.totals import Pocket, Totals
+from audit.trades import Checked
+
+_MEMBERS_MONEY = (AVAILABLE, RESERVED, FROZEN, PROCEEDS)
+_LATER = """
+    WITH later AS (
+           SELECT m.*, p.business = 'day_end' AND p.document = %(day)s::text AS is_day_end
+             FROM movement m JOIN posting p ON p.id = m.posting_id
+             LEFT JOIN trade t ON p.business = 'trade' AND p.request_key = 'trade:' || t.id
+             LEFT JOIN day_package d ON d.id = t.package_id
+            WHERE m.recorded_xid >= %(first)s::xid8
+              AND CASE p.business WHEN 'trade' THEN d.day > %(day)s
+                                  WHEN 'day_end' THEN p.document >= %(day)s::text
+                                  ELSE (m.at AT TIME ZONE 'Asia/Shanghai')::date > %(day)s END)
+    SELECT v.account_id, m.instrument_id, v.bucket, m.is_day_end, sum(v.delta)::bigint
+      FROM later m CROSS JOIN LATERAL (
+           VALUES (m.from_account, m.from_bucket, -m.quantity),
+                  (m.to_account, m.to_bucket, m.quantity)) AS v (account_id, bucket, delta)
+     GROUP BY 1, 2, 3, 4
+"""
+
+
+def check(
+    connection: Connection, checked: Checked, first: int, current: Totals, names: Names,
+    findings: Findings,
+) -> None:  # fmt: skip
+    """Compare a package's figures with its own deals and with the books; ``current`` are totals of now."""
+    package = checked.package
+    later, rolled = _later(connection, first, package.day)
+    closing = {
+        pocket: current.get(pocket, 0) - later.get(pocket, 0)
+        for pocket in current.keys() | later.keys()
+    }
+    _compare_positions(connection, checked, closing, rolled, names, findings)
+    _compare_funds(checked, closing, names, findings)
+    _compare_deals(package, findings)
+
+
+def _later(connection: Connection, first: int, day: date) -> tuple[Totals, Totals]:
+    """Return what moved since the day closed, its own day-end included, and that day-end alone."""
+    later: dict[Pocket, int] = defaultdict(int)
+    rolled: dict[Pocket, int] = defaultdict(int)
+    rows = connection.execute(_LATER, {"first": str(first), "day": day})
+    for account, instrument, bucket, is_day_end, delta in rows:
+        later[account, instrument, bucket] += delta
+        if is_day_end:
+            rolled[account, instrument, bucket] += delta
+    return later, rolled
+
+
+def _compare_positions(
+    connection: Connection, checked: Checked, closing: Totals, rolled: Totals, names: Names,
+    findings: Findings,
+) -> None:  # fmt: skip
+    package = checked.package
+    codes = known.trade_codes(connection, package)
+    pending: dict[tuple[int, int], int] = defaultdict(int)
+    for deal in checked.undelivered:
+        pending[deal.buyer or 0, deal.instrument or 0] += deal.quantity
+        pending[deal.seller or 0, deal.instrument or 0] -= deal.quantity
+    members, traded = set(names.accounts.values()), set(codes.values())
+    unnamed = {
+        (account, instrument)
+        for (account, instrument, bucket), balance in closing.items()
+        if bucket == TRADING and balance and account in members and instrument in traded
+    }
+    for row in package.tables["POS"]:
+        account = names.accounts.get(row["member_no"], 0)
+        instrument = codes.get(row["trade_code"], 0)
+        unnamed.discard((account, instrument))
+        pocket = account, instrument, TRADING
+        own = closing.get(pocket, 0) + pending[account, instrument]
+        if row["closing"] not in (own, own + rolled.get(pocket, 0)):
+            key = f"{package.name} POS {row['member_no']} {row['trade_code']}"
+            findings.add("position_differs", key, row["closing"], own)
+    # A member that the exchange does not name holds nothing there.
+    for account, instrument in sorted(unnamed):
+        own = closing[account, instrument, TRADING] + pending[account, instrument]
+        key = f"{package.name} POS {names.members[account]} {names.instrument(instrument)}"
+        findings.compare("position_differs", key, 0, own)
+
+
+def _compare_funds(checked: Checked, closing: Totals, names: Names, findings: Findings) -> None:
+    pending: dict[int, int] = defaultdict(int)
+    for deal in checked.undelivered:
+        pending[deal.buyer or 0] -= deal.amount + deal.buy_fee
+        pending[deal.seller or 0] += deal.amount - deal.sell_fee
+    held: dict[int, int] = defaultdict(int)
+    for (account, instrument, bucket), balance in closing.items():
+        if instrument in names.money and bucket in _MEMBERS_MONEY:
+            held[account] += balance
+    for row in checked.package.tables["FUND"]:
+        account = names.accounts.get(row["member_no"], 0)
+        key = f"{checked.package.name} FUND {row['member_no']}"
+        findings.compare("fund_differs", key, row["closing"], held[account] + pending[account])
+
+
+def _compare_deals(package: Package, findings: Findings) -> None:
+    """Compare what POS and FUND say was bought, sold and paid with the package's own deals."""
+    tonnes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    fen: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for deal in package.tables["DEAL"]:
+        tonnes[deal["buyer"], deal["trade_code"]][0] += deal["quantity"]
+        tonnes[deal["seller"], deal["trade_code"]][1] += deal["quantity"]
+        for side, place, fee in (("buyer", 0, "buy_fee"), ("seller", 1, "sell_fee")):
+            fen[deal[side]][place] += deal["amount"]
+            fen[deal[side]][2] += deal[fee]
+    for row in package.tables["POS"]:
+        key = f"{package.name} POS {row['member_no']} {row['trade_code']}"
+        own = tonnes.pop((row["member_no"], row["trade_code"]), [0, 0])
+        _compare_columns(row, ("bought", "sold"), own, key, findings)
+    for row in package.tables["FUND"]:
+        key = f"{package.name} FUND {row['member_no']}"
+        own = fen.pop(row["member_no"], [0, 0, 0])
+        _compare_columns(row, ("bought", "sold", "fees"), own, key, findings)
+    for member, code in tonnes:
+        findings.add("row_missing", f"{package.name} POS {member} {code}")
+    for member in fen:
+        findings.add("row_missing", f"{package.name} FUND {member}")
+
+
+def _compare_columns(
+    row: Row, columns: Sequence[str], own: Sequence[int], key: str, findings: Findings
+) -> None:
+    for column, figure in zip(columns, own, strict=True):
+        findings.compare("reported_differs", f"{key} {column}", figure, row[column])
