@@ -60,6 +60,7 @@ ROOMS = {
         "attestations": ("lists",),
         "accounts": ("lists", "applications", "people"),
         "transfers": ("lists", "applications"),
+        "interfaces": ("lists", "applications"),
         "compliance": ("lists", "applications"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),

@@ -78,6 +78,11 @@ class Facts:
     standing: Mapping[tuple[int, int], Standing] = field(default_factory=dict)
     notices_under_review: dict[tuple[int, int], str] = field(default_factory=dict)
     instrument_kinds: Mapping[str, str] = field(default_factory=dict)  # code -> allowance or offset
+    # About machine clients: the client of each key, by thumbprint; whether the key of a (client, kid)
+    # stands; the code of each client's venue.
+    machine_keys: Mapping[str, str] = field(default_factory=dict)
+    machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    machine_venues: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from app.domain.workflow import Case
 from app.operations.accounts import accounts, details, openings
 from app.operations.compliance import attestations, notices
-from app.operations.people import replacements
+from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
 Effect = Callable[[Sequence[Case], Actor, datetime], None]
@@ -17,6 +17,8 @@ EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
     "custody_link": accounts.link,
+    "machine_key": machine_keys.carry_out,
+    "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,

@@ -56,6 +56,8 @@ OF_OFFICERS = {
     ("AccountOpeningView", "form"),
     ("AccountOpeningView", "import_id"),
     ("CertificateReplacementView", "id"),
+    ("MachineKeyView", "id"),
+    ("MachineKeyRevocationView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
