@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +21,6 @@ from app.operations.people import machine_keys
 from tests import factories
 
 BASE = "/api/exchange/v1"
-AUDIENCE = "http://localhost/api/exchange/v1/token"
 REGISTRATION, REVOCATION = "machine_key", "machine_key_revocation"
 _kids = itertools.count(1)
 
@@ -74,7 +74,8 @@ class Machine:
     def assertion(self, **claims: Any) -> str:
         """Sign an assertion of now; claims of None are left out."""
         now = int(time.time())
-        usual = {"iss": self.code, "sub": self.code, "aud": AUDIENCE, "jti": str(uuid4()),
+        audience = f"{self.app.config['SITE_URL']}{BASE}/token"
+        usual = {"iss": self.code, "sub": self.code, "aud": audience, "jti": str(uuid4()),
                  "iat": now, "exp": now + 60}  # fmt: skip
         said = {name: value for name, value in (usual | claims).items() if value is not None}
         header = {"alg": self.algorithm, "kid": self.key.kid}
@@ -103,8 +104,11 @@ class Machine:
         client = self.app.test_client()
         return client.open(f"{BASE}{path}", method=method, headers=sent, **more)
 
-    def post(self, transfers: Any, **more: Any) -> Any:
-        return self.call("POST", "/transfers", json={"transfers": transfers}, **more)
+    def post(self, *transfers: Any, key: str = "") -> Any:
+        """Start transfers, each request under a key of its own unless ``key`` names one."""
+        headers = {"Idempotency-Key": key or str(uuid4()), "Content-Type": "application/json"}
+        text = json.dumps({"transfers": transfers})
+        return self.call("POST", "/transfers", data=text, headers=headers)
 
 
 def registered(app: Flask, code: str = "SHEX01", algorithm: str = "ES256", **more: Any) -> Machine:
