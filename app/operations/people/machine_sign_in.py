@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.dialects import postgresql
 
 from app.extensions import db
@@ -93,8 +93,6 @@ def _counts(today: date) -> tuple[Any, ...]:
 
 def use_assertion(key_id: int, jti: str, expires_at: datetime) -> bool:
     """Note that an assertion was used; False where it was before."""
-    gone = delete(MachineAssertion).where(MachineAssertion.expires_at < func.now())
-    db.session.execute(gone)
     made = db.session.scalar(
         postgresql.insert(MachineAssertion)
         .values(key_id=key_id, jti_hash=_hash(jti), expires_at=expires_at)
@@ -112,9 +110,7 @@ def new_token() -> str:
 def save_token(
     token: str, key_id: int, scopes: Sequence[str], *, certificate: str = "", ip: str = ""
 ) -> None:
-    """Store the hash of a token; those that are long over are deleted."""
-    over = delete(MachineToken).where(MachineToken.expires_at < func.now() - timedelta(days=1))
-    db.session.execute(over)
+    """Store the hash of a token."""
     db.session.execute(
         insert(MachineToken).values(
             token_hash=_hash(token),
@@ -161,6 +157,11 @@ def count_request(counter: str, at: datetime) -> int:
     """
     minute = int(at.timestamp() // 60)
     return db.session.scalar(select(func.count_machine_request(counter, minute))) or 0
+
+
+def clear_leftovers() -> None:
+    """Delete tokens, assertions, answers and counters that are long over."""
+    db.session.execute(select(func.clear_machine_leftovers()))
 
 
 def _hash(text: str) -> bytes:

@@ -214,4 +214,6 @@ def issue() -> Response:
         if request.mimetype != "application/x-www-form-urlencoded" or request.args:
             return _refusal(InvalidRequestError("The parameters are a form in the body"))
         answer: Response = current_app.extensions["machine_sign_in"].create_token_response()
+    with transaction():
+        machine_sign_in.clear_leftovers()
     return answer

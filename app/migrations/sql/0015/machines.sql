@@ -170,10 +170,26 @@ END $$;
 -- Counts a request within a minute; returns how many were made in it, this one included.
 CREATE FUNCTION count_machine_request(named text, at bigint) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-  DELETE FROM machine_rate WHERE minute < at - 5 AND counter <> named;
   INSERT INTO machine_rate AS r (counter, minute, taken) VALUES (named, at, 1)
   ON CONFLICT (counter) DO UPDATE
      SET taken = CASE WHEN r.minute = excluded.minute THEN r.taken + 1 ELSE 1 END,
          minute = greatest(r.minute, excluded.minute)
   RETURNING taken
+$$;
+
+-- Deletes what is over: nobody waits for it, nor deletes anything else.
+CREATE FUNCTION clear_machine_leftovers() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  DELETE FROM machine_token WHERE token_hash IN (
+    SELECT token_hash FROM machine_token WHERE expires_at < now() - interval '1 day'
+     FOR UPDATE SKIP LOCKED);
+  DELETE FROM machine_assertion WHERE (key_id, jti_hash) IN (
+    SELECT key_id, jti_hash FROM machine_assertion WHERE expires_at < now() - interval '1 hour'
+     FOR UPDATE SKIP LOCKED);
+  DELETE FROM machine_answer WHERE (client_id, key) IN (
+    SELECT client_id, key FROM machine_answer WHERE asked_at < now() - interval '30 days'
+     FOR UPDATE SKIP LOCKED);
+  DELETE FROM machine_rate WHERE counter IN (
+    SELECT counter FROM machine_rate WHERE minute < extract(epoch FROM now()) / 60 - 10
+     FOR UPDATE SKIP LOCKED);
 $$;
