@@ -9,6 +9,7 @@ from flask import abort, request
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
 from wtforms import SelectField, SelectMultipleField
+from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.errors import RuleError
@@ -57,7 +58,7 @@ class KeyForm(ApplicationForm):
     scopes = SelectMultipleField(
         _("Scopes"),
         [Required()],
-        choices=list(SCOPES.items()),
+        choices=[SelectChoice(*each) for each in SCOPES.items()],
         validate_choice=False,
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
