@@ -467,6 +467,10 @@ FLASK_CONFIG: dict[str, Any] = {
     "MAX_CONTENT_LENGTH": 20 * 1024 * 1024,
     # A signed manifest of 10,000 reviews is one form field.
     "MAX_FORM_MEMORY_SIZE": 4 * 1024 * 1024,
+    # Of the machines' interfaces: a list of 1,000 transfers has about 300 kB.
+    "MACHINE_BODY_BYTES": 1024 * 1024,
+    "MACHINE_REQUESTS_PER_MINUTE": 600,  # of a client
+    "MACHINE_SIGN_INS_PER_MINUTE": 60,  # from an address
     "SEND_FILE_MAX_AGE_DEFAULT": timedelta(hours=1),
     # Tokens live as long as the session, so that a form left open can still be sent.
     "WTF_CSRF_TIME_LIMIT": None,

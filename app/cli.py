@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -284,7 +283,9 @@ def exchange_transfer(file: Path | None, as_json: bool, **options: str) -> None:
             raise RuleError(_faults(wrong, with_rows=file is not None))
         answers = trading.receive_transfers(requests, now=clock.now())
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in answers], ensure_ascii=False))
+        shown = ("request_no", "number", "status", "refusal")
+        found = [{name: getattr(each, name) for name in shown} for each in answers]
+        click.echo(json.dumps(found, ensure_ascii=False))
         return
     for each in answers:
         status = STATUS_TITLES[Status(each.status)]

@@ -4,6 +4,8 @@ KINDS = {
     "account_opening": "开户",
     "account_change": "账户信息修改",
     "certificate_replacement": "证书补办",
+    "machine_key": "接入密钥登记",
+    "machine_key_revocation": "接入密钥吊销",
     "issuance": "配额发放",
     "registry_to_trading": "登记发起登记转交易",
     "trading_to_registry": "交易发起交易转登记",

@@ -64,6 +64,7 @@ ROOMS = {
         "attestations": ("lists",),
         "accounts": ("lists", "applications", "people"),
         "transfers": ("lists", "applications"),
+        "interfaces": ("lists", "applications"),
         "compliance": ("lists", "applications"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
@@ -381,6 +382,9 @@ def test_no_names_without_meaning():
         "process_result_value",
         "process_data",  # WTForms' words.
         "process_formdata",
+        "handle_error",  # webargs' word.
+        "handle_error_response",  # Authlib's words.
+        "process_assertion_claims",
     }
     offenders = [
         f"{name_of(path)}: {name}"

@@ -179,6 +179,9 @@ FROZEN = {
     "sql/0018/second_book.sql": "5f51d191bd48547a",
     "sql/0018/second_book_down.sql": "7d6e85b3253128d2",
     "versions/2026_11_30_second_book.py": "51e544190fbb0277",
+    "sql/0015/machines.sql": "418c9d178c705559",
+    "sql/0015/machines_down.sql": "9a5cb26ab5024b73",
+    "versions/2026_11_30_machine_clients.py": "4bb4e30cb39e6e13",
 }
 
 

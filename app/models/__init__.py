@@ -27,6 +27,15 @@ from app.models.certificate import (
     Signature,
     SignatureEvent,
 )
+from app.models.exchange.machine import (
+    MachineAnswer,
+    MachineAssertion,
+    MachineClient,
+    MachineKey,
+    MachineRate,
+    MachineRequest,
+    MachineToken,
+)
 from app.models.files import Attachment, ImportFile
 from app.models.instrument import Instrument
 from app.models.ledger import (
@@ -114,6 +123,13 @@ __all__ = [
     "LoginFailure",
     "LoginRecord",
     "LoginSession",
+    "MachineAnswer",
+    "MachineAssertion",
+    "MachineClient",
+    "MachineKey",
+    "MachineRate",
+    "MachineRequest",
+    "MachineToken",
     "MailboxMessage",
     "Member",
     "Movement",

@@ -275,7 +275,7 @@ def _authority() -> Authority:
 
 def _shown_certificate() -> Certificate:
     """Return the row of the TLS client certificate.  Raises CertificateRefused."""
-    der = _from_proxy() if current_app.config["CERT_PROXY_SECRET"] else _from_connection()
+    der = tls_certificate()
     if der is None:
         raise _refused("no_certificate")
     fingerprint = hashlib.sha256(der).hexdigest()
@@ -283,6 +283,11 @@ def _shown_certificate() -> Certificate:
     if row is None:
         raise _refused("unknown_certificate")
     return row
+
+
+def tls_certificate() -> bytes | None:
+    """Return the TLS client certificate of the request in DER, or None."""
+    return _from_proxy() if current_app.config["CERT_PROXY_SECRET"] else _from_connection()
 
 
 def _from_proxy() -> bytes | None:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from app.operations.people import passwords
 from app.operations.people.sessions import ENDINGS
+from app.security.problems import is_asked_by_machine
 
 # Every endpoint here needs a reason to be reachable without signing in.
 PUBLIC = frozenset(
@@ -71,6 +72,8 @@ def came_from() -> str:
 def _guard() -> Response | None:
     if request.endpoint is None or request.endpoint == "static":
         return None  # leads to the 404
+    if is_asked_by_machine():
+        return None  # A token opens it, or nothing: app/views/interfaces/bearer.py.
     g.user = current_user._get_current_object()
     if current_user.is_authenticated:
         g.reason_to_change = passwords.must_be_changed(g.user, datetime.now(UTC))

@@ -32,6 +32,7 @@ from app.models import Member
 from app.operations.people import unfinished
 from app.operations.records.actor import Actor
 from app.security.gate import PUBLIC, came_from, safe_next
+from app.security.problems import is_asked_by_machine
 from app.security.sign_in import printable
 
 _NOT_INPUT = ("csrf_token", "form")
@@ -51,6 +52,8 @@ def init_app(app: Flask) -> None:
 
 
 def _keep_without_session() -> None:
+    if is_asked_by_machine():
+        return
     if request.method == "POST" and not current_user.is_authenticated and (member := _owner()):
         _keep_for_later(member)
 

@@ -11,6 +11,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.security.gate import PUBLIC
+from app.security.problems import MACHINES
 from app.security.roles import ROLES
 
 # Descriptions of permissions; a test finds one that is missing.
@@ -103,9 +104,9 @@ def sheet() -> list[PermissionLine]:
 
 
 def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:
-    """Yield method, rule and endpoint of every URL rule but the static files'."""
+    """Yield method, rule and endpoint of every URL rule but those of static files and of machines."""
     for rule in app.url_map.iter_rules():
-        if rule.endpoint != "static":
+        if rule.endpoint != "static" and not rule.rule.startswith(MACHINES):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield method, rule.rule, rule.endpoint
 

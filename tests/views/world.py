@@ -41,6 +41,7 @@ from app.views.lists.listing import ListPage
 from tests import custody, factories
 from tests.files import pdf
 from tests.openings import enterprise as to_open
+from tests.operations import machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -286,8 +287,25 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
             engine.approve([shown], Actor.of(checker), now=clock.now()).one()
         draft = factories.entered(kind, of.account, maker, submits=False, **content)
         of.by_officers[kind] = (draft, shown)
+    _machine_keys(of, maker, checker)
     # One that waits, so that the lists of what is held show both sorts.
     factories.entered("freeze", of.account, maker, lines={what: 3}, category="other")
+
+
+def _machine_keys(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Register a key and revoke it, and leave a draft of each."""
+    client = f"EX{of.account.id}"
+    for kind in (machines.REGISTRATION, machines.REVOCATION):
+        key = machines.new_key()
+        proposal = machines.proposed(key, client)
+        if kind == machines.REVOCATION:
+            shown = of.by_officers[machines.REGISTRATION][1]
+            proposal = dict(db.session.get_one(Application, shown).proposal)
+            proposal = {name: proposal[name] for name in ("client", "kid", "thumbprint")}
+        draft = machines.asked(proposal, maker, kind, submits=False)
+        shown = machines.asked(proposal, maker, kind)
+        factories.confirmed(shown, checker)
+        of.by_officers[kind] = (draft, shown)
 
 
 def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) -> None:

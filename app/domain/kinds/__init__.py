@@ -15,6 +15,7 @@ from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.settlement_objection import SettlementObjection
@@ -33,6 +34,8 @@ KINDS: dict[str, Kind] = {
         AccountOpening,
         AccountChange,
         CertificateReplacement,
+        MachineKey,
+        MachineKeyRevocation,
         Issuance,
         RegistryToTrading,
         TradingToRegistry,

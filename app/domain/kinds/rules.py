@@ -92,6 +92,11 @@ class Facts:
     # (account, package with trades of its) -> until when its statement may be objected to
     objectionable: Mapping[tuple[int, int], datetime] = field(default_factory=dict)
     packages: Mapping[int, Package] = field(default_factory=dict)  # of trades to be settled, by id
+    # About machine clients: the client of each key, by thumbprint; whether the key of a (client, kid)
+    # stands; the code of each client's venue.
+    machine_keys: Mapping[str, str] = field(default_factory=dict)
+    machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    machine_venues: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -33,6 +33,12 @@ REVOKE INSERT, DELETE ON notice_instrument FROM {app};
 GRANT UPDATE (reminded_at) ON notice TO {app};
 GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), notice_terms(notice) TO {app};
 
+-- Machine clients and their keys are written by carry_out_machine_keys alone, from approved applications.
+GRANT EXECUTE ON FUNCTION carry_out_machine_keys(bigint[]), count_machine_request(text, bigint),
+                          clear_machine_leftovers() TO {app};
+GRANT INSERT ON machine_token, machine_assertion, machine_request TO {app};
+GRANT INSERT (client_id, key, digest), UPDATE (status, answer) ON machine_answer TO {app};
+
 -- Mutable business tables; only parts of drafts can be deleted.
 GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_instrument,
                         business_clock, preference TO {app};

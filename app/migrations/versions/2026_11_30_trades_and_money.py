@@ -6,7 +6,7 @@ from app.migrations import buckets
 from app.migrations.buckets import SQL, run
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ from app.domain.workflow import Case
 from app.operations.accounts import accounts, details, openings
 from app.operations.applications import differences
 from app.operations.compliance import attestations, notices
-from app.operations.people import replacements
+from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
 Effect = Callable[[Sequence[Case], Actor, datetime], None]
@@ -19,6 +19,8 @@ EFFECTS: dict[str, Effect] = {
     "account_change": details.carry_out,
     "custody_link": accounts.link,
     "difference_resolution": differences.resolve,
+    "machine_key": machine_keys.carry_out,
+    "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,

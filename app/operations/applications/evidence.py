@@ -561,6 +561,8 @@ _CONTENTS = typed(
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
                                             'difference_resolution') THEN a.proposal END,
+             'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
+                             THEN a.proposal END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)

@@ -67,6 +67,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         objectionable=_objectionable(cases),
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
         **_about_notices(cases),
+        **_about_machines(cases),
     )
 
 
@@ -214,6 +215,19 @@ def _about_notices(cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
+def _about_machines(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of machine clients' keys read: few rows, of few clients."""
+    if not any(KINDS[case.kind].code.startswith("machine_key") for case in cases):
+        return {}
+    keys = db.session.execute(_MACHINE_KEYS).all()
+    clients = db.session.execute(_MACHINE_CLIENTS).all()
+    return {
+        "machine_keys": {row.thumbprint: row.code for row in keys},
+        "machine_key_ids": {(row.code, row.kid): row.stands for row in keys},
+        "machine_venues": {row.code: row.venue for row in clients},
+    }
+
+
 def _terms(stored: Any) -> Terms:
     terms = Terms.read(stored)
     assert terms, "a notice in force says something"
@@ -351,6 +365,13 @@ _NOTICES_UNDER_REVIEW = typed(
 )
 
 _INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument WHERE kind <> 'money'")
+_MACHINE_KEYS = text(
+    "SELECT c.code, k.kid, k.thumbprint, k.revoked_at IS NULL AS stands"
+    "  FROM machine_key k JOIN machine_client c ON c.id = k.client_id"
+)
+_MACHINE_CLIENTS = text(
+    "SELECT c.code, v.code AS venue FROM machine_client c JOIN venue v ON v.id = c.venue_id"
+)
 
 _SOURCES = typed(
     """

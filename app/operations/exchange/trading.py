@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.moves import LARGEST_REQUEST, whole_tonnes
 from app.domain.workflow import Line, Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationLine, Instrument, Venue
+from app.models import Account, Application, ApplicationLine, Instrument, MachineRequest, Venue
 from app.operations.applications import engine
-from app.operations.records.actor import EXCHANGE
+from app.operations.records.actor import EXCHANGE, Actor
 
 LONGEST_REQUEST_NO = 60
 KIND_OF_DIRECTION = {
@@ -42,12 +42,32 @@ class TransferRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to one request."""
+    """The response to one request; ``code`` and ``field`` are those of the rule that refused it now."""
 
     request_no: str
     number: str  # of our application; "" where none could be created
     status: str
     refusal: str = ""
+    code: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: a machine client, whose request numbers are its own, or the command (no client)."""
+
+    actor: Actor = EXCHANGE
+    client_id: int | None = None
+    client_code: str = ""
+
+    def key(self, request_no: str) -> str:
+        """Return the request key of an application; clients' codes hold no colon."""
+        if self.client_id is None:
+            return f"exchange:{request_no}"
+        return f"client:{self.client_code}:{request_no}"
+
+
+COMMAND = Asker()
 
 
 def read_requests(
@@ -71,16 +91,17 @@ def read_requests(
     for number, request in enumerate(requests, start=1):
         wrong += [(number, str(error)) for error in _problems(request, names)]
     faulty = {number for number, _message in wrong}
-    known = _known_content(requests)
+    known = _known_content([each.request_no for each in requests], COMMAND)
     for number, request in enumerate(requests, start=1):
         if number in faulty:
             continue
-        draft = _draft(request, names)
+        draft = _draft(request, names, COMMAND)
         if known.setdefault(request.request_no, draft) != draft:
             wrong.append((number, str(_used_before())))
     return requests, sorted(wrong, key=lambda fault: fault[0])
 
 
+_FIELD_OF = {"member": "member_no", "instrument": "instrument_code", "venue": "venue_code"}
 _FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
 
 
@@ -91,10 +112,16 @@ def _text(value: Any) -> str:
 
 
 def _used_before() -> RuleError:
-    return RuleError(_("The request number was used before with other content"), field="request_no")
+    return RuleError(
+        _("The request number was used before with other content"),
+        field="request_no",
+        code="request_no_reused",
+    )
 
 
-def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> list[Answer]:
+def receive_transfers(
+    requests: Sequence[TransferRequest], *, now: datetime, asker: Asker = COMMAND
+) -> list[Answer]:
     """Carry out the exchange's transfers independently; refused ones are stored as applications.
 
     A repeated request number returns its first result, or a refusal where the content differs.
@@ -102,27 +129,27 @@ def receive_transfers(requests: Sequence[TransferRequest], *, now: datetime) -> 
     """
     drafts: dict[str, engine.Draft] = {}
     names = _names(requests)
-    known = _known_content(requests)
+    known = _known_content([each.request_no for each in requests], asker)
     answers: list[Answer | None] = []
     for request in requests:
         try:
-            draft = _draft(request, names)
+            draft = _draft(request, names, asker)
             if known.setdefault(request.request_no, draft) != draft:
                 raise _used_before()
             drafts[request.request_no] = draft
             answers.append(None)
         except RuleError as error:
-            answers.append(Answer(request.request_no, "", str(Status.REFUSED), str(error)))
-    kept = _carry_out(drafts, now)
+            answers.append(_refused(request.request_no, error))
+    kept = _carry_out(drafts, now, asker)
     return [
         answer or kept[request.request_no]
         for request, answer in zip(requests, answers, strict=True)
     ]
 
 
-def _known_content(requests: Sequence[TransferRequest]) -> dict[str, engine.Draft]:
+def _known_content(request_nos: Iterable[str], asker: Asker) -> dict[str, engine.Draft]:
     """Read the content of earlier requests with these numbers."""
-    keys = [_key(request.request_no) for request in requests]
+    keys = [asker.key(request_no) for request_no in request_nos]
     rows = db.session.execute(
         select(
             Application.request_key,
@@ -136,38 +163,86 @@ def _known_content(requests: Sequence[TransferRequest]) -> dict[str, engine.Draf
         .where(Application.request_key.in_(keys))
     )
     return {
-        key.removeprefix(_key("")): engine.Draft(
+        key.removeprefix(asker.key("")): engine.Draft(
             kind, account, (Line(instrument, quantity, venue_id=venue),), key
         )
         for key, kind, account, instrument, quantity, venue in rows
     }
 
 
-def _key(request_no: str) -> str:
-    return f"exchange:{request_no}"
-
-
-def _carry_out(drafts: dict[str, engine.Draft], now: datetime) -> dict[str, Answer]:
+def _carry_out(drafts: dict[str, engine.Draft], now: datetime, asker: Asker) -> dict[str, Answer]:
     if not drafts:
         return {}
-    ids = engine.start(list(drafts.values()), EXCHANGE, now=now)
+    ids = engine.start(list(drafts.values()), asker.actor, now=now)
+    # Another transaction may have used a number since it was looked for.
+    stored = _known_content(drafts, asker)
+    numbers = dict(zip(ids, drafts, strict=True))
     fresh = db.session.scalars(
         select(Application.id).where(Application.id.in_(ids), Application.status == Status.DRAFT)
     ).all()
+    errors: dict[int, RuleError] = {}
     if fresh:
-        outcome = engine.submit(fresh, EXCHANGE, now=now)
-        engine.refuse(outcome.refused, EXCHANGE, now=now)
-    rows = {
-        row.id: row
-        for row in db.session.execute(
-            select(
-                Application.id, Application.number, Application.status, Application.refusal
-            ).where(Application.id.in_(ids))
+        outcome = engine.submit(fresh, asker.actor, now=now)
+        engine.refuse(outcome.refused, asker.actor, now=now)
+        errors = {case.id: error for case, error in outcome.refused}
+        if asker.client_id is not None:
+            _note_requests(asker.client_id, {id_: numbers[id_] for id_ in fresh}, errors)
+    late = {no: _refused(no, _used_before()) for no, draft in drafts.items() if stored[no] != draft}
+    return _answers(numbers) | late
+
+
+def _refused(request_no: str, error: RuleError) -> Answer:
+    """Return the answer to a request of which no application is made."""
+    return Answer(request_no, "", str(Status.REFUSED), str(error), error.code, error.field)
+
+
+def _note_requests(
+    client_id: int, numbers: Mapping[int, str], errors: Mapping[int, RuleError]
+) -> None:
+    """Note which client asked for an application by which number, and what refused it."""
+    rows = [
+        {
+            "client_id": client_id,
+            "request_no": request_no,
+            "application_id": id_,
+            "refusal_code": errors[id_].code[:40] if id_ in errors else "",
+            "refusal_field": _field_of(errors.get(id_)),
+        }
+        for id_, request_no in numbers.items()
+    ]
+    db.session.execute(insert(MachineRequest), rows)
+
+
+def _field_of(error: RuleError | None) -> str:
+    """Return the field of a request that a rule of its application names: it has one line."""
+    field = error.field if error else ""
+    return {"quantity": "quantity", "venue": "venue_code"}.get(field.rpartition(".")[2], "")
+
+
+def _answers(numbers: Mapping[int, str]) -> dict[str, Answer]:
+    """Return what became of applications, by request number."""
+    rows = db.session.execute(
+        select(
+            Application.id,
+            Application.number,
+            Application.status,
+            Application.refusal,
+            MachineRequest.refusal_code,
+            MachineRequest.refusal_field,
         )
-    }
+        .join(MachineRequest, MachineRequest.application_id == Application.id, isouter=True)
+        .where(Application.id.in_(list(numbers)))
+    )
     return {
-        request_no: Answer(request_no, rows[id_].number, rows[id_].status, rows[id_].refusal)
-        for request_no, id_ in zip(drafts, ids, strict=True)
+        numbers[row.id]: Answer(
+            numbers[row.id],
+            row.number,
+            row.status,
+            row.refusal,
+            row.refusal_code or "",
+            row.refusal_field or "",
+        )
+        for row in rows
     }
 
 
@@ -208,10 +283,12 @@ def _problems(request: TransferRequest, names: dict[tuple[str, str], int]) -> It
         ("venue", request.venue_code, _("There is no venue %(code)s", code=request.venue_code)),
     ):
         if (what, code) not in names:
-            yield NotFound(message, field=what)
+            yield NotFound(message, field=_FIELD_OF[what], code=f"{what}_unknown")
 
 
-def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engine.Draft:
+def _draft(
+    request: TransferRequest, names: dict[tuple[str, str], int], asker: Asker
+) -> engine.Draft:
     """Return the draft of a request.  Raises RuleError with its first problem."""
     for error in _problems(request, names):
         raise error
@@ -224,5 +301,5 @@ def _draft(request: TransferRequest, names: dict[tuple[str, str], int]) -> engin
         kind=KIND_OF_DIRECTION[request.direction],
         account_id=names["member", request.member_no],
         lines=(line,),
-        request_key=_key(request.request_no),
+        request_key=asker.key(request.request_no),
     )

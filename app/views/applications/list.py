@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -45,6 +46,7 @@ from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
+from app.views.applications.key_facts import key_facts
 from app.views.applications.proposals import proposal_table
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -277,6 +279,8 @@ class ApplicationList(ListPage):
             proposal = application.proposal
             facts.append((_("Certificate of"), proposal.get("member_no", ""), "code"))
             facts.append((_("Serial number"), proposal.get("certificate", ""), "text"))
+        if application.kind in (MachineKey.code, MachineKeyRevocation.code):
+            facts += key_facts(application.proposal)
         facts.append((_("Reason for the application"), application.reason, "text"))
         if application.refusal:
             facts.append((_("Reason for the refusal"), application.refusal, "text"))

@@ -17,7 +17,7 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.extensions import db, transaction
 from app.models.encrypted import PersonalDataUnreadable
 from app.operations.records import log
-from app.security import lost_forms
+from app.security import lost_forms, problems
 from app.security.gate import came_from
 from app.security.sign_in import printable
 from app.views.page import current_actor
@@ -106,6 +106,8 @@ def _http(error: HTTPException) -> Any:
     if code < 400 or error.response is not None:
         return error  # A redirect, or a complete response.
     db.session.rollback()
+    if problems.is_asked_by_machine():
+        return problems.of_error(error)
     if code == 403:
         _record_refusal("no_permission")
     headers = {
@@ -117,6 +119,8 @@ def _http(error: HTTPException) -> Any:
 def _rule(error: RuleError) -> Any:
     """Flash the message of a refused form at its page; otherwise show an error page."""
     db.session.rollback()
+    if problems.is_asked_by_machine():
+        return problems.of_error(error)
     if isinstance(error, NotAllowed | NotFound):
         _record_refusal(error.code)
     if isinstance(error, NotFound):
@@ -160,6 +164,8 @@ def _internal_error(error: HTTPException) -> tuple[str, int] | Response:
     g.is_broken = True
     g.pop("frame", None)
     db.session.rollback()
+    if problems.is_asked_by_machine():
+        return problems.of_error(error)
     error_id = secrets.token_hex(4)
     logger.error("error page %s for %s %s", error_id, request.method, request.path)
     return _page(500, PAGES[500], error_id=error_id), 500

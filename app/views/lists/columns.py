@@ -54,7 +54,8 @@ class Column:
 
     ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
     otherwise), change (a signed quantity), money (whole fen, written in yuan), number, datetime, date,
-    status, boolean.  ``choices`` maps stored values to a title, or to (title, tone) with a tone of grey, amber, green, red, blue.
+    status, boolean.  ``choices`` maps stored values to a title, or to (title, tone) with a tone of grey,
+    amber, green, red, blue.
     ``is_sortable`` needs an index on (column, the page's key); a sortable column that may be NULL must
     say ``is_nullable``.  ``link`` returns the address of a row's cell.  A code that ``is_long`` may
     wrap anywhere.

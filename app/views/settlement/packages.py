@@ -139,7 +139,9 @@ class DayPackageView(ListPage):
 
     def state(self) -> tuple[Any, str] | None:
         """Name the trading days that lack a settlement."""
-        days = db.session.scalars(_UNSETTLED, {"today": clock.now().astimezone(BEIJING).date()}).all()
+        days = db.session.scalars(
+            _UNSETTLED, {"today": clock.now().astimezone(BEIJING).date()}
+        ).all()
         if not days:
             return None
         named = "、".join(day.isoformat() for day in days)

@@ -22,6 +22,8 @@ MOST_OF_ONE = 10
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
     "CertificateReplacementView": "certificate_replacement",
+    "MachineKeyView": "machine_key",
+    "MachineKeyRevocationView": "machine_key_revocation",
     "IssuanceView": "issuance",
     "NoticeDecisionView": "notice",
     "CustodyLinkView": "custody_link",

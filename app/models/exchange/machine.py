@@ -1,0 +1,147 @@
+"""Machine clients (机器接入): their keys, tokens, requests, stored answers and counters (docs/adr/0075)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.account import Venue
+
+
+class MachineClient(Model):
+    """A program of a venue, as the application approved last describes it.
+
+    Written by `carry_out_machine_keys` alone.
+    """
+
+    __tablename__ = "machine_client"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    code: Mapped[str] = mapped_column(String(10), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    venue_id: Mapped[int] = mapped_column(ForeignKey("venue.id"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # SHA-256 of the client certificate that its tokens are bound to, in base64url; "" without mTLS.
+    certificate: Mapped[str] = mapped_column(String(43), server_default="")
+
+    venue: Mapped[Venue] = relationship()
+
+
+class MachineKey(Model):
+    """A client's public key; written by `carry_out_machine_keys` alone.
+
+    ``algorithms`` are those that its type may sign with.
+    """
+
+    __tablename__ = "machine_key"
+    __table_args__ = (
+        UniqueConstraint("client_id", "kid", name="machine_key_kid"),
+        CheckConstraint("starts_on <= ends_on", name="machine_key_dates"),
+        CheckConstraint(
+            "(revoked_at IS NULL) = (revocation_id IS NULL)", name="machine_key_revoked_by"
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    client_id: Mapped[int] = mapped_column(ForeignKey("machine_client.id"))
+    kid: Mapped[str] = mapped_column(String(64))
+    thumbprint: Mapped[str] = mapped_column(String(43), unique=True)  # RFC 7638
+    jwk: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    starts_on: Mapped[date] = mapped_column(Date)
+    ends_on: Mapped[date] = mapped_column(Date)
+    registered_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), unique=True)
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    revocation_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+
+    client: Mapped[MachineClient] = relationship()
+
+
+class MachineToken(Model):
+    """An access token, known by its SHA-256 alone; it ends with its key."""
+
+    __tablename__ = "machine_token"
+    __table_args__ = (Index("machine_token_expires", "expires_at"), {"extend_existing": True})
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey("machine_key.id"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    certificate: Mapped[str] = mapped_column(String(43), server_default="")
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class MachineAssertion(Model):
+    """A signed assertion that was used; each is used once."""
+
+    __tablename__ = "machine_assertion"
+    __table_args__ = (Index("machine_assertion_expires", "expires_at"), {"extend_existing": True})
+
+    key_id: Mapped[int] = mapped_column(ForeignKey("machine_key.id"), primary_key=True)
+    jti_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class MachineRequest(Model):
+    """A transfer that a client asked for, by its own number; append-only."""
+
+    __tablename__ = "machine_request"
+    __table_args__ = (
+        Index("machine_request_of", "client_id", "application_id"),
+        {"extend_existing": True},
+    )
+
+    client_id: Mapped[int] = mapped_column(ForeignKey("machine_client.id"), primary_key=True)
+    request_no: Mapped[str] = mapped_column(String(60), primary_key=True)
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), unique=True)
+    # Of the rule that refused it; the application holds the sentence.
+    refusal_code: Mapped[str] = mapped_column(String(40), server_default="")
+    refusal_field: Mapped[str] = mapped_column(String(40), server_default="")
+
+
+class MachineAnswer(Model):
+    """The answer to a request with an Idempotency-Key, kept to be given again."""
+
+    __tablename__ = "machine_answer"
+    __table_args__ = (Index("machine_answer_age", "asked_at"), {"extend_existing": True})
+
+    client_id: Mapped[int] = mapped_column(ForeignKey("machine_client.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)  # SHA-256 of method, address and body
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    answer: Mapped[str | None] = mapped_column(Text)  # JSON, as it was sent
+    asked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class MachineRate(Model):
+    """How many requests a client, or an address at the token's door, has made in a minute."""
+
+    __tablename__ = "machine_rate"
+    __table_args__ = (Index("machine_rate_minute", "minute"), {"extend_existing": True})
+
+    counter: Mapped[str] = mapped_column(String(60), primary_key=True)
+    minute: Mapped[int] = mapped_column(BigInteger)  # since 1970
+    taken: Mapped[int] = mapped_column(Integer)

@@ -1,0 +1,122 @@
+"""The door of the machines' routes: a bearer token with its scope, then the limit of requests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error, ResourceProtector
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError, InvalidTokenError
+from flask import current_app, g, request
+from flask_babel import gettext as _
+
+from app.domain.machines import SCOPES
+from app.extensions import transaction
+from app.operations.exchange.trading import Asker
+from app.operations.people import machine_sign_in
+from app.operations.people.machine_sign_in import Client
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from app.security.certificates import tls_certificate
+from app.security.problems import Fault, Problem
+
+MOST_TOKEN = 200  # characters
+
+
+class _Tokens(BearerTokenValidator):
+    """Tokens of our table (RFC 6750), bound to a client certificate where the client is (RFC 8705)."""
+
+    def authenticate_token(self, token_string: str) -> Client | None:
+        """Return the client of a token that counts."""
+        if len(token_string) > MOST_TOKEN or not token_string.isascii():
+            return None
+        return machine_sign_in.find_token(token_string, clock.now().date())
+
+    def validate_token(self, token: Client | None, scopes: Any, request: Any) -> None:
+        """Raise OAuth2Error unless the token may be used for this."""
+        if token is None or (token.certificate and token.certificate != certificate_shown()):
+            raise InvalidTokenError(realm="exchange")
+        if self.scope_insufficient(" ".join(token.scopes), scopes):
+            raise InsufficientScopeError()
+
+
+_protector = ResourceProtector()
+_protector.register_token_validator(_Tokens(realm="exchange"))
+
+
+def certificate_shown() -> str:
+    """Return the SHA-256 of the request's client certificate in base64url, "" without one."""
+    der = tls_certificate()
+    if der is None:
+        return ""
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+
+
+def client() -> Client:
+    """Return the client of this request."""
+    return g.machine
+
+
+def asker() -> Asker:
+    """Return who asks, as operations record it."""
+    who = client()
+    actor = Actor(None, who.code, who.name, ip=request.remote_addr or "")
+    return Asker(actor, who.id, who.code)
+
+
+def needs(scope: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Open a route to tokens of a scope; what stands in its description is added here, too."""
+    assert scope in SCOPES
+
+    def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def guarded(*arguments: Any, **more: Any) -> Any:
+            with transaction():
+                g.machine = _authenticated(scope)
+                counter = f"client:{g.machine.id}"
+                taken = machine_sign_in.count_request(counter, datetime.now(UTC))
+            require_within(taken, current_app.config["MACHINE_REQUESTS_PER_MINUTE"])
+            return function(*arguments, **more)
+
+        guarded._apidoc["manual_doc"] = {  # type: ignore[attr-defined]
+            **guarded._apidoc.get("manual_doc", {}),  # type: ignore[attr-defined]
+            "security": [{"oauth2": [scope]}],
+        }
+        return guarded
+
+    return decorator
+
+
+def _authenticated(scope: str) -> Client:
+    try:
+        return _protector.validate_request([scope], request)
+    except InsufficientScopeError as error:
+        header = f'Bearer realm="exchange", error="insufficient_scope", scope="{scope}"'
+        detail = _("The token lacks the scope %(scope)s", scope=scope)
+        raise Problem(
+            403, [Fault("insufficient_scope", detail)], {"WWW-Authenticate": header}
+        ) from error
+    except OAuth2Error as error:
+        is_missing = "Authorization" not in request.headers
+        code = "token_missing" if is_missing else "token_invalid"
+        detail = _("A token is needed: Authorization: Bearer …")
+        if not is_missing:
+            detail = _("The token is unknown or over, or its key was revoked; ask for another one")
+        header = 'Bearer realm="exchange"' + ("" if is_missing else ', error="invalid_token"')
+        raise Problem(401, [Fault(code, detail)], {"WWW-Authenticate": header}) from error
+
+
+def require_within(taken: int, most: int) -> None:
+    """Raise Problem 429 where a counter is above its limit of a minute."""
+    if taken > most:
+        wait = str(60 - datetime.now(UTC).second)
+        detail = _(
+            "At most %(most)s requests a minute; try again in %(wait)s seconds",
+            most=most,
+            wait=wait,
+        )
+        raise Problem(429, [Fault("too_many_requests", detail)], {"Retry-After": wait})

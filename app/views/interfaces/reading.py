@@ -1,0 +1,132 @@
+"""What machines read besides transfers: members, positions, the calendar and what is tradable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+
+from app.domain.errors import NotFound
+from app.domain.trading_day import BEIJING
+from app.extensions import db
+from app.operations.exchange import queries
+from app.operations.records import calendar, clock
+from app.security.problems import Fault, Problem
+from app.views.interfaces import bearer, cursors
+from app.views.interfaces.exchange import answers, blueprint, in_chinese
+from app.views.interfaces.schemas import (
+    CalendarQuery,
+    DayPage,
+    MemberSchema,
+    NoQuery,
+    PageQuery,
+    PositionPage,
+    PositionQuery,
+    TradablePage,
+)
+
+Query = Mapping[str, Any]
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(BEIJING).isoformat(timespec="milliseconds")
+
+
+@blueprint.route("/members/<member_no>", methods=["GET"])
+@in_chinese
+@bearer.needs("members:read")
+@answers(404, 422)
+@blueprint.arguments(NoQuery, location="query")
+@blueprint.response(200, MemberSchema)
+def read_member(_query: Query, member_no: str) -> dict[str, Any]:
+    """查询会员的状态、划转权限和限制"""
+    row = queries.member(member_no) if "\x00" not in member_no else None
+    if row is None:
+        raise NotFound(_("There is no account %(code)s", code=member_no), field="member_no")
+    return {
+        **row._asdict(),
+        "status": "restricted" if row.is_restricted else "normal",
+        "restrictions": ["debits"] if row.is_restricted else [],
+        "as_of": _instant(clock.now()),
+    }
+
+
+@blueprint.route("/positions", methods=["GET"])
+@in_chinese
+@bearer.needs("positions:read")
+@answers(422)
+@blueprint.arguments(PositionQuery, location="query")
+@blueprint.response(200, PositionPage)
+def read_positions(query: Query) -> dict[str, Any]:
+    """查询持仓，供对账
+
+    as_of 为持仓的时点；同一次查询的各页（cursor）为同一时点，其间的变动不计。三个数量均为零的不列。
+    """
+    place = cursors.read("positions", query.get("cursor"))
+    venue_id, now = bearer.client().venue_id, clock.now()
+    db.session.rollback()  # A snapshot begins with the transaction.
+    queries.begin_snapshot()
+    if place:
+        at, snapshot, account, instrument, member_no = place
+        instant = queries.Instant(datetime.fromisoformat(at), snapshot)
+    else:
+        instant = queries.current_instant(now)
+        account, instrument, member_no = 0, 0, query.get("member_no", "")
+    if query.get("member_no", member_no) != member_no:
+        detail = _("The cursor belongs to other conditions")
+        raise Problem(422, [Fault("cursor_unknown", detail, "member_no")])
+    page = queries.positions(venue_id, instant, (account, instrument), member_no, query["limit"])
+    cursor = None
+    if page.has_more:
+        last = page.rows[-1]
+        told = (instant.at.isoformat(), instant.snapshot, last.account_id, last.instrument_id)
+        cursor = cursors.write("positions", *told, member_no)
+    return {"positions": page.rows, "as_of": _instant(instant.at), "next_cursor": cursor}
+
+
+@blueprint.route("/calendar", methods=["GET"])
+@in_chinese
+@bearer.needs("calendar:read")
+@answers(422)
+@blueprint.arguments(CalendarQuery, location="query")
+@blueprint.response(200, DayPage)
+def read_calendar(query: Query) -> dict[str, Any]:
+    """查询交易日历"""
+    first = query.get("first") or clock.now().date()
+    last = query.get("last") or first + timedelta(days=366)
+    if last < first:
+        detail = _("to is not before from; %(first)s to %(last)s was read", first=first, last=last)
+        raise Problem(422, [Fault("wrong_day", detail, "to")])
+    if place := cursors.read("calendar", query.get("cursor")):
+        first = max(first, date.fromisoformat(place[0]) + timedelta(days=1))
+    page = queries.calendar_days(first, last, query["limit"])
+    cursor = cursors.write("calendar", page.rows[-1].day.isoformat()) if page.has_more else None
+    return {"days": page.rows, "next_cursor": cursor}
+
+
+@blueprint.route("/tradable", methods=["GET"])
+@in_chinese
+@bearer.needs("calendar:read")
+@answers(409, 422)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, TradablePage)
+def read_tradable(query: Query) -> dict[str, Any]:
+    """查询下一交易日可交易的标的
+
+    标的编码与本交易端交易代码的对照。
+    """
+    who = bearer.client()
+    place = cursors.read("tradable", query.get("cursor"))
+    day = calendar.next_trading_day(clock.now().date())
+    if place:
+        day = date.fromisoformat(place[0])
+    page = queries.tradable(who.venue_id, day, place[1] if place else "", query["limit"])
+    told = (day.isoformat(), page.rows[-1].instrument_code) if page.has_more else ()
+    return {
+        "day": day,
+        "venue_code": who.venue_code,
+        "instruments": page.rows,
+        "next_cursor": cursors.write("tradable", *told) if told else None,
+    }

@@ -1,0 +1,90 @@
+"""The same request of a machine at the same time: one act and one answer; an assertion opens one door."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.moves import Bucket
+from app.extensions import db, transaction
+from app.models import Application, MachineAnswer, MachineAssertion
+from app.operations.accounts import accounts
+from app.operations.records import clock
+from app.operations.records.actor import Actor
+from tests.factories import quantity
+from tests.operations.machines import registered
+
+TOGETHER = 4
+
+
+@pytest.fixture
+def machine(app, plant, operator):
+    with transaction():
+        accounts.allow_exchange_transfer(
+            plant.id, Actor.of(operator), allowed=True, now=clock.now()
+        )
+    return registered(app).sign_in()
+
+
+def transfer(plant, cea, number="T1"):
+    return {"request_no": number, "direction": "in", "member_no": plant.member_no,
+            "instrument_code": cea.code, "quantity": 30}  # fmt: skip
+
+
+def test_one_key_at_once_is_one_act_and_one_answer(machine, plant, cea, together):
+    sent = transfer(plant, cea)
+
+    results = together(*(lambda: machine.post(sent, key="k1") for _each in range(TOGETHER)))
+
+    assert results.failed == []
+    assert {answer.status_code for answer in results.returned} == {200}
+    assert len({answer.data for answer in results.returned}) == 1
+    again = [answer.headers.get("Idempotency-Replayed") for answer in results.returned]
+    assert sorted(map(str, again)) == ["None", *["true"] * (TOGETHER - 1)]
+    assert db.session.query(MachineAnswer).count() == 1
+    assert quantity(plant, cea, Bucket.PENDING_TO_TRADING) == 30
+
+
+def test_without_the_key_s_index_some_have_another_answer(machine, plant, cea, together, tables):
+    """What the test above rests on: without it nobody waits for the first one's answer."""
+    sent, owner = transfer(plant, cea), tables.connection
+    owner.execute("ALTER TABLE machine_answer DROP CONSTRAINT machine_answer_pkey")
+    try:
+        results = together(*(lambda: machine.post(sent, key="k1") for _each in range(TOGETHER)))
+        found = db.session.query(MachineAnswer.digest).count()
+        db.session.rollback()
+    finally:
+        owner.execute("DELETE FROM machine_answer")
+        owner.execute(
+            "ALTER TABLE machine_answer ADD CONSTRAINT machine_answer_pkey PRIMARY KEY (client_id, key)"
+        )
+    assert results.failed or found > 1
+
+
+def test_one_number_under_several_keys_is_one_act(machine, plant, cea, together):
+    sent = transfer(plant, cea)
+
+    results = together(*(lambda: machine.post(sent) for _each in range(TOGETHER)))
+
+    assert results.failed == []
+    numbers = {answer.json["transfers"][0]["number"] for answer in results.returned}
+    assert len(numbers) == 1
+    assert (
+        db.session.query(Application).filter(Application.request_key.like("client:%")).count() == 1
+    )
+    assert quantity(plant, cea, Bucket.PENDING_TO_TRADING) == 30
+
+
+def test_several_requests_together_take_no_more_than_there_is(machine, plant, cea, together):
+    sent = [transfer(plant, cea, f"T{n}") for n in range(TOGETHER)]
+    results = together(*(lambda each=each: machine.post(each) for each in sent))
+    assert results.failed == []
+    states = sorted(answer.json["transfers"][0]["state"] for answer in results.returned)
+    assert states == ["pending_settlement"] * 3 + ["refused"]  # of 100 tonnes
+
+
+def test_an_assertion_opens_the_door_once(machine, together):
+    assertion = machine.assertion()
+    results = together(*(lambda: machine.ask_token(assertion) for _each in range(TOGETHER)))
+    codes = sorted(answer.status_code for answer in results.returned)
+    assert codes == [200, *[401] * (TOGETHER - 1)]
+    assert db.session.query(MachineAssertion).count() == 2  # and the one of the fixture
