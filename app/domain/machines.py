@@ -22,6 +22,8 @@ SCOPES = {
     "transfers:read": _("Read own transfers"),
     "members:read": _("Read members"),
     "positions:read": _("Read positions"),
+    "settlement:write": _("Hand in day packages and confirm results"),
+    "settlement:read": _("Read the settlement of days"),
     "calendar:read": _("Read calendar and tradable instruments"),
 }
 # How a client may sign (RFC 7518, RFC 9864), by type of its key; EdDSA is the older name of Ed25519.

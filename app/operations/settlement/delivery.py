@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, bindparam, func, select, text
@@ -120,6 +121,35 @@ _WAITING = text("""
 def waiting() -> Sequence[int]:
     """Return the packages whose trades are to be delivered now: approved, or asked for once more."""
     return db.session.scalars(_WAITING).all()
+
+
+_COUNTS = text("""
+    SELECT s.detail FROM settlement_stage s WHERE s.package_id = :package AND s.stage = 'delivered'
+     ORDER BY s.id DESC LIMIT 1
+""")
+_OUTCOMES = text("""
+    SELECT t.id, t.deal_no, d.at AS delivered_at,
+           CASE WHEN d.trade_id IS NOT NULL THEN 'delivered'
+                WHEN f.trade_id IS NOT NULL THEN 'default' ELSE 'pending' END AS state,
+           CASE WHEN d.trade_id IS NULL THEN coalesce(f.missing_tonnes, 0) ELSE 0 END AS missing_tonnes,
+           CASE WHEN d.trade_id IS NULL THEN coalesce(f.missing_fen, 0) ELSE 0 END AS missing_fen
+      FROM trade t
+      LEFT JOIN trade_delivery d ON d.trade_id = t.id
+      LEFT JOIN trade_default f ON f.trade_id = t.id
+     WHERE t.package_id = :package AND t.id > :after
+     ORDER BY t.id LIMIT :most
+""")
+
+
+def counts(package_id: int) -> dict[str, int] | None:
+    """Return how many trades of a package were delivered and are short; None before its delivery ended."""
+    return db.session.scalar(_COUNTS, {"package": package_id})
+
+
+def outcomes(package_id: int, *, after: int, most: int) -> Sequence[Any]:
+    """Return what became of a package's trades, in the order of the deals."""
+    asked = {"package": package_id, "after": after, "most": most}
+    return db.session.execute(_OUTCOMES, asked).all()
 
 
 def ask_again(package_id: int, actor: Actor, *, now: datetime) -> None:

@@ -24,7 +24,7 @@ from app.domain.money import fen
 from app.domain.moves import LARGEST_REQUEST
 from app.domain.trading_day import BEIJING
 
-LARGEST = 32 * 1024 * 1024  # bytes of the ZIP
+LARGEST = 16 * 1024 * 1024  # bytes of the ZIP
 LARGEST_UNPACKED = 128 * 1024 * 1024
 MANIFEST, SIGNATURE = "manifest.json", "manifest.p7s"
 MOST_FAULTS = 1_000

@@ -66,14 +66,22 @@ class _Names:
 
 
 def receive(
-    content: bytes, actor: Actor, *, now: datetime, venue_id: int | None = None
+    content: bytes,
+    actor: Actor,
+    *,
+    now: datetime,
+    venue_id: int | None = None,
+    day: date | None = None,
 ) -> Received:
     """Keep a venue's day package; the same file again is a no-op (domain.md R55).
 
-    ``venue_id`` is the sender's, where the sender is known.  Raises PackageRefused with all faults,
-    RuleError where the day has another package already.
+    ``venue_id`` is the sender's, where the sender is known, and ``day`` the one that it named.
+    Raises PackageRefused with all faults, RuleError where the day has another package already.
     """
     file = read(content)
+    if day is not None and not file.faults and file.day != day:
+        message = _("The package is of %(day)s", day=file.day)
+        file.fault("day_differs", message, column="day", value=day)
     venue = _venue(file, venue_id)
     if venue is not None and (before := _before(file, venue)) is not None:
         return before

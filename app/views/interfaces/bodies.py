@@ -85,9 +85,9 @@ def read_json(req: Request) -> Any:
     return found
 
 
-def read_body(req: Request) -> bytes:
-    """Return the body within the limit of machines.  Raises Problem 413."""
-    most = current_app.config["MACHINE_BODY_BYTES"]
+def read_body(req: Request, most: int = 0) -> bytes:
+    """Return the body within ``most`` bytes, by default the limit of machines.  Raises Problem 413."""
+    most = most or current_app.config["MACHINE_BODY_BYTES"]
     req.max_content_length = most
     try:
         return req.get_data(cache=True)

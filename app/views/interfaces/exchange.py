@@ -24,7 +24,7 @@ from app.views.interfaces.schemas import ProblemSchema
 PREFIX = "/api/exchange/v1"
 NAME = "exchange"
 TITLE = "全国碳排放权注册登记系统 交易接口"
-_ROUTES = ("transfers", "reading")
+_ROUTES = ("transfers", "reading", "days")
 
 
 class _Blueprint(Blueprint):

@@ -32,6 +32,10 @@ ROUTES = [
     ("GET", "/positions"),
     ("GET", "/calendar"),
     ("GET", "/tradable"),
+    ("PUT", "/days/{day}"),
+    ("GET", "/days/{day}"),
+    ("POST", "/days/{day}/confirmation"),
+    ("GET", "/days/{day}/trades"),
 ]
 
 
