@@ -82,14 +82,19 @@ class Tables:
                 calendar.seed()
                 reference.seed()
 
-    def keep(self) -> Callable[[], None]:
-        """Snapshot the tables; return a function that restores them and the clock."""
+    def keep(self, *, empties: bool = False) -> Callable[[], None]:
+        """Snapshot the tables; return a function that restores them and the clock.
+
+        With ``empties`` it also empties those that are empty now.
+        """
         (moment,) = self.connection.execute("SELECT clock_timestamp()").fetchone() or ("",)
         parts = []
         for number, (name, columns) in enumerate(self.columns.items()):
             kept = f"pg_temp.kept_{number}"
             self.connection.execute(f"DROP TABLE IF EXISTS {kept}")
             done = self.connection.execute(f"CREATE TEMP TABLE kept_{number} AS TABLE {name}")
+            if empties and not done.rowcount:
+                parts.append(f"DELETE FROM {name}")
             if done.rowcount:
                 parts.append(
                     f"DELETE FROM {name}; INSERT INTO {name} ({columns})"

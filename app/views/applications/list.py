@@ -46,8 +46,7 @@ from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
 from app.views.applications import receivers
-from app.views.applications.key_facts import key_facts
-from app.views.applications.proposals import proposal_table
+from app.views.applications.proposals import key_facts, proposal_table
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url

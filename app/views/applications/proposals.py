@@ -1,4 +1,4 @@
-"""What an application proposes besides its lines, as a table, by its kind."""
+"""What an application proposes besides its lines, by its kind: as a table, a machine's key as facts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.settlement_objection import SettlementObjection
 from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.machines import SCOPES
 from app.domain.money import yuan
 from app.views.applications.terms import terms_table
 
@@ -22,6 +23,23 @@ def proposal_table(kind: str, proposal: Mapping[str, Any]) -> dict[str, Any] | N
     """Return the table of a kind's proposal: title, columns, rows; None for kinds without one."""
     table = _TABLES.get(kind)
     return table(proposal) if table and proposal else None
+
+
+def key_facts(proposal: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
+    """Return client and key of a proposal as facts."""
+    key = proposal.get("jwk", {})
+    scopes = "、".join(str(SCOPES.get(each, each)) for each in proposal.get("scopes", ()))
+    shown = (
+        (_("Client code"), proposal.get("client"), "code"),
+        (_("Client name"), proposal.get("name"), "text"),
+        (_("Trading venue"), proposal.get("venue"), "code"),
+        (_("Scopes"), scopes, "text"),
+        (_("Key id"), proposal.get("kid"), "code"),
+        (_("Key type"), " ".join(key[name] for name in ("kty", "crv") if name in key), "text"),
+        (_("Key thumbprint"), proposal.get("thumbprint"), "code"),
+        (_("Client certificate (SHA-256, base64url)"), proposal.get("certificate"), "code"),
+    )
+    return [fact for fact in shown if fact[1]]
 
 
 def _settlement(proposal: Mapping[str, Any]) -> dict[str, Any]:

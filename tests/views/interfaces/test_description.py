@@ -39,6 +39,12 @@ ROUTES = [
 ]
 
 
+@schemathesis.serializer("application/zip")
+def _as_it_is(_context, value):
+    """A file is sent as it is."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @pytest.fixture
 def document(app):
     answer = app.test_client().get(f"{BASE}/openapi.json")
