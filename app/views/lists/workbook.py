@@ -15,16 +15,25 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_ROWS = 1_048_575  # A sheet has 1,048,576 rows; one is the header.
 LONGEST_TEXT = 32_767  # of a cell
 EXACT = 2**53  # A spreadsheet's numbers are doubles, exact up to here.
-NUMBERS = ("quantity", "change", "number")
+NUMBERS = ("quantity", "change", "money", "number")
 _FORMATS = {
     "quantity": "#,##0",
     "change": "+#,##0;-#,##0;0",
+    "money": "#,##0.00",
     "number": "#,##0",
     "datetime": "yyyy-mm-dd hh:mm:ss",
     "date": "yyyy-mm-dd",
 }
 _TEXT = "@"  # The number format for text: it stays text when edited.
-_WIDTHS = {"datetime": 20, "date": 12, "quantity": 16, "change": 16, "number": 12, "code": 20}
+_WIDTHS = {
+    "datetime": 20,
+    "date": 12,
+    "quantity": 16,
+    "change": 16,
+    "money": 18,
+    "number": 12,
+    "code": 20,
+}
 _USUAL_WIDTH, _WIDEST = 22, 48
 _NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
 
