@@ -31,6 +31,7 @@ class MenuEntry:
 FIRST = Chapter()
 ACCOUNTS = Chapter(_("Account management"), "ti-building-bank")
 TRANSFERS = Chapter(_("Holding transfers"), "ti-arrows-exchange")
+SETTLEMENT = Chapter(_("Settlement management"), "ti-report-money")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
@@ -45,6 +46,7 @@ CHAPTERS = (
     FIRST,
     ACCOUNTS,
     TRANSFERS,
+    SETTLEMENT,
     COMPLIANCE,
     CUSTODY,
     CANCELLATIONS,

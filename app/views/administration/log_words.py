@@ -50,6 +50,7 @@ ACTIONS = {
     "attachment.sweep": _("Swept the files of forms that nobody saved"),
     "attachment.download": _("Downloaded an attachment"),
     "attestation.download": _("Downloaded a certificate"),
+    "statement.download": _("Downloaded a settlement statement"),
     "attestation.lapse": _("A certificate of compliance lapsed"),
     "notice.issued": _("Issued a compliance notice"),
     "notice.changed": _("Changed a compliance notice"),

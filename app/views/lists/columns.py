@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,7 +55,8 @@ class Column:
 
     ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
     otherwise), change (a signed quantity), money (whole fen, written in yuan), number, datetime, date,
-    status, boolean.  ``choices`` maps stored values to a title, or to (title, tone) with a tone of grey, amber, green, red, blue.
+    status, boolean.  ``choices`` maps stored values to a title, or to (title, tone) with a tone of grey,
+    amber, green, red, blue.
     ``is_sortable`` needs an index on (column, the page's key); a sortable column that may be NULL must
     say ``is_nullable``.  ``link`` returns the address of a row's cell.  A code that ``is_long`` may
     wrap anywhere.
@@ -164,6 +166,13 @@ def without_number(code: ColumnElement[Any]) -> ColumnElement[Any]:
         func.ltrim(code, "0123456789") == ""
     )
     return case((is_number, literal("\t").concat(code)), else_=without_formula(code))
+
+
+def spreadsheet_text(text: str, *, is_code: bool = False) -> str:
+    """Return a text for a file that the program writes, guarded as the database guards lists."""
+    if re.match(_FORMULA, text):
+        return f"'{text}"
+    return f"\t{text}" if is_code and text.isascii() and text.isdigit() else text
 
 
 def _unchanged(value: ColumnElement[Any]) -> ColumnElement[Any]:
