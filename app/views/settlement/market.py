@@ -60,9 +60,9 @@ COLUMNS: tuple[tuple[str, Any, str, Any], ...] = (
     ("trade_code", _("Trade code"), "code", ""),
     ("instrument", _("Instrument"), "text", ""),
     ("day", _("Date"), "date", ""),
-    ("close", _("Close"), "money", A_TONNE),
-    ("high", _("High"), "money", A_TONNE),
-    ("low", _("Low"), "money", A_TONNE),
+    ("close", _("Closing price"), "money", A_TONNE),
+    ("high", _("Highest price"), "money", A_TONNE),
+    ("low", _("Lowest price"), "money", A_TONNE),
     ("listed_quantity", _("Listed quantity"), "number", TONNES),
     ("listed_amount", _("Listed turnover"), "money", YUAN),
     ("block_quantity", _("Block quantity"), "number", TONNES),
@@ -118,7 +118,7 @@ class MarketView(Page):
         writer = csv.writer(file, lineterminator="\r\n")
         with force_locale(_LANGUAGE):
             writer.writerow(
-                [gettext("Venue"), gettext("Instrument code")]
+                [gettext("Trading venue"), gettext("Instrument code")]
                 + [
                     f"{title}（{unit}）" if unit else str(title)
                     for _key, title, _k, unit in COLUMNS

@@ -54,7 +54,7 @@ class StatementView(ListPage):
         Column("day", _("Trading day"), kind="date"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
-        Column("venue", _("Venue"), kind="code", is_shown=False),
+        Column("venue", _("Trading venue"), kind="code", is_shown=False),
         Column("bought", _("Bought for"), kind="money"),
         Column("sold", _("Sold for"), kind="money"),
         Column("fees", _("Fees"), kind="money"),
@@ -233,11 +233,11 @@ def _positions(found: Statement) -> StatementTable:
     columns = (
         (_("Instrument code"), "code", ""),
         (_("Instrument name"), "text", ""),
-        (_("Opening"), "number", TONNES),
+        (_("Opening balance"), "number", TONNES),
         (_("Bought"), "number", TONNES),
         (_("Sold"), "number", TONNES),
         (_("Moved in and out"), "number", TONNES),
-        (_("Closing"), "number", TONNES),
+        (_("Closing balance"), "number", TONNES),
     )
     rows = [
         (each.code, each.name, each.opening, each.bought, each.sold, each.other, each.closing)

@@ -152,7 +152,7 @@ class AllTradesView(ListPage):
         Column("buy_fee", _("Buyer's fee"), kind="money", is_shown=False),
         Column("sell_fee", _("Seller's fee"), kind="money", is_shown=False),
         *_DELIVERY,
-        Column("venue", _("Venue"), kind="code", is_shown=False),
+        Column("venue", _("Trading venue"), kind="code", is_shown=False),
     )
     filters = (
         _FILTERS[0],
