@@ -72,6 +72,8 @@ COLUMNS: tuple[tuple[str, Any, str, Any], ...] = (
     ("total_quantity", _("Total quantity"), "number", TONNES),
     ("total_amount", _("Total turnover"), "money", YUAN),
 )
+# On the page the day stands above the table, and the units beneath it.
+SHOWN = tuple(column for column in COLUMNS if column[0] != "day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,9 @@ class MarketView(Page):
         found = _asked()
         venues: dict[str, list[list[Any]]] = {}
         for row in found.quotes:
-            cells = [_shown(row[key], kind) for key, _title, kind, _unit in COLUMNS]
+            cells = [_shown(row[key], kind) for key, _title, kind, _unit in SHOWN]
             venues.setdefault(row["venue"], []).append(cells)
-        columns = [
-            {"label": str(title), "kind": kind, "unit": str(unit)}
-            for _key, title, kind, unit in COLUMNS
-        ]
+        columns = [{"label": str(title), "kind": kind} for _key, title, kind, _unit in SHOWN]
         return self.render_template(
             "settlement/market.html",
             market=found,

@@ -249,22 +249,22 @@ def _positions(found: Statement) -> StatementTable:
 def _money(found: Statement) -> StatementTable:
     columns = (
         (_("Money account"), "text", ""),
-        (_("Opening: available"), "money", YUAN),
-        (_("Opening: proceeds"), "money", YUAN),
-        (_("Bought for"), "money", YUAN),
-        (_("Sold for"), "money", YUAN),
-        (_("Fees"), "money", YUAN),
-        (_("Paid in and out"), "money", YUAN),
-        (_("Closing: available"), "money", YUAN),
-        (_("Closing: proceeds"), "money", YUAN),
-        (_("Usable"), "money", YUAN),
+        (_("Opening: available"), "money", ""),
+        (_("Opening: proceeds"), "money", ""),
+        (_("Bought"), "money", ""),
+        (_("Sold"), "money", ""),
+        (_("Fee"), "money", ""),
+        (_("Paid in and out"), "money", ""),
+        (_("Closing: available"), "money", ""),
+        (_("Closing: proceeds"), "money", ""),
+        (_("Usable"), "money", ""),
     )
     rows = [
         (each.name, each.opening_available, each.opening_proceeds, each.bought, each.sold,
          each.fees, each.other, each.available, each.proceeds, each.usable)
         for each in found.money
     ]  # fmt: skip
-    return StatementTable(_("Money"), columns, rows)
+    return StatementTable(_("Money (yuan)"), columns, rows)
 
 
 def _trades(found: Statement, most: int | None) -> StatementTable:
