@@ -8,6 +8,7 @@ KINDS = {
     "registry_to_trading": "登记发起登记转交易",
     "trading_to_registry": "交易发起交易转登记",
     "exchange_registry_to_trading": "交易发起登记转交易",
+    "trade_settlement": "交易结算",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",
