@@ -71,7 +71,8 @@ ROOMS = {
         "enquiries": ("lists", "applications"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
-        "settlement": ("lists", "applications"),
+        # Statements are drawn with the fonts of attestations.
+        "settlement": ("lists", "applications", "attestations"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),

@@ -29,6 +29,10 @@ PUBLIC = frozenset(
         # For third parties who check an attestation.
         "VerifyView.ask",
         "VerifyView.check",
+        # 每日行情 is published (rules-2026 N148).
+        "MarketView.show",
+        "MarketView.csv_file",
+        "MarketView.json_file",
         # For new members, who have no password yet: protected by the link and the two codes.
         "FirstSignInView.choose",
         "EnrolmentView.ask",

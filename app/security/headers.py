@@ -1,4 +1,4 @@
-"""Security headers of every response: CSP, no framing, no caching."""
+"""Security headers of every response: CSP, no framing, no caching but of what is made public."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _set(response: Response) -> Response:
     for name, value in ALWAYS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", POLICY.format(nonce=csp_nonce()))
-    if request.endpoint != "static":
+    if request.endpoint != "static" and not response.cache_control.public:
         response.headers["Cache-Control"] = "no-store"
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"

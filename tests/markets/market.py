@@ -21,6 +21,7 @@ from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import (
     Account,
+    Application,
     ApplicationLine,
     Holding,
     Instrument,
@@ -30,8 +31,10 @@ from app.models import (
 )
 from app.operations.applications import engine
 from app.operations.ledger import posting
-from app.operations.records.actor import Actor
+from app.operations.records.actor import SYSTEM, Actor
+from app.operations.settlement import clearing, delivery, packages
 from app.pki import cms
+from app.pki.canonical import canonical
 from simulators import package
 from tests import factories
 from tests.tables import Tables
@@ -76,9 +79,11 @@ class Market:
     tables: Tables
     key: VenueKey = field(default_factory=VenueKey)
     deals: list[tuple[Any, ...]] = field(default_factory=list)
+    day: date = DAY
+    code: str = "CEA"  # by which the venue trades ``cea``
 
     def __post_init__(self) -> None:
-        self.cea = factories.instrument()
+        self.cea = factories.instrument(trade_code=self.code)
         self.venue: Venue = factories.venue()
         db.session.commit()
         self.venue_id, self.venue_code = self.venue.id, self.venue.code
@@ -108,12 +113,17 @@ class Market:
         self, name: str, *, tonnes: int = 0, yuan: str = "0", bank: str = "ICBC"
     ) -> Account:
         """Open an account with tonnes in trading and money at a bank."""
-        account = factories.account(name)
+        return self.join(factories.account(name), tonnes=tonnes, yuan=yuan, bank=bank)
+
+    def join(
+        self, account: Account, *, tonnes: int = 0, yuan: str = "0", bank: str = "ICBC"
+    ) -> Account:
+        """Let an account trade, with tonnes in trading and money at a bank."""
         at = self.bank(bank)
         self.tables.connection.execute(
             "INSERT INTO bank_binding (account_id, bank_id, holder_name, bank_account, bound_at,"
             " withdrawals_from) VALUES (%s, %s, %s, '', %s, %s)",
-            [account.id, at.id, name, EVENING - timedelta(days=30), date(2026, 10, 30)],
+            [account.id, at.id, account.name, EVENING - timedelta(days=30), date(2026, 10, 30)],
         )
         if tonnes:
             factories.give(account, self.cea, tonnes, Bucket.TRADING)
@@ -124,13 +134,18 @@ class Market:
 
     def pay_in(self, account: Account, yuan: str) -> None:
         """Give money to a participant at its bank."""
+        self._pay(account, yuan, is_in=True)
+
+    def pay_out(self, account: Account, yuan: str) -> None:
+        """Take money of a participant away."""
+        self._pay(account, yuan, is_in=False)
+
+    def _pay(self, account: Account, yuan: str, *, is_in: bool) -> None:
         money = self.money_of(account)
-        move = Move(
-            Pocket(ISSUANCE_ACCOUNT_ID, money, Bucket.ISSUED),
-            Pocket(account.id, money, Bucket.AVAILABLE),
-            int(Decimal(yuan) * 100),
-        )
-        self._post(f"pay:{uuid4()}", move)
+        bank = Pocket(ISSUANCE_ACCOUNT_ID, money, Bucket.ISSUED)
+        own = Pocket(account.id, money, Bucket.AVAILABLE)
+        source, target = (bank, own) if is_in else (own, bank)
+        self._post(f"pay:{uuid4()}", Move(source, target, int(Decimal(yuan) * 100)))
 
     def freeze(self, account: Account, yuan: str, maker: Member, checker: Member) -> int:
         """Freeze money of a participant, as a court does; return the document's line."""
@@ -188,10 +203,10 @@ class Market:
         number = len(self.deals) + 1
         row = {
             "deal_no": f"D{number:06d}",
-            "dealt_at": at or f"2026-11-20T{10 + number // 3600:02d}:{number // 60 % 60:02d}"
+            "dealt_at": at or f"{self.day}T{10 + number // 3600:02d}:{number // 60 % 60:02d}"
                               f":{number % 60:02d}+08:00",
             "method": str(method),
-            "trade_code": "CEA",
+            "trade_code": self.code,
             "buyer": buyer.member_no,
             "seller": seller.member_no,
             "price": price,
@@ -204,14 +219,14 @@ class Market:
         } | dict(cells or {})  # fmt: skip
         self.deals.append(tuple(row[column] for column in package.COLUMNS["DEAL"]))
 
-    def package(self, *, day: date = DAY, **tables: Sequence[Sequence[Any]]) -> bytes:
+    def package(self, *, day: date | None = None, **tables: Sequence[Sequence[Any]]) -> bytes:
         """Return the day's package, signed: positions and funds follow from ledger and deals."""
         rows: Mapping[str, Sequence[Sequence[Any]]] = {
             "DEAL": self.deals,
             "POS": self.positions(),
             "FUND": self._funds(),
         } | tables
-        return package.write(self.venue_code, day, rows, self.key.signature)
+        return package.write(self.venue_code, day or self.day, rows, self.key.signature)
 
     def positions(self) -> list[tuple[Any, ...]]:
         """Return the rows of POS, as ledger and deals have them."""
@@ -221,7 +236,9 @@ class Market:
             bought = sum(int(deal[7]) for deal in self.deals if deal[4] == account.member_no)
             sold = sum(int(deal[7]) for deal in self.deals if deal[5] == account.member_no)
             closing = opening + bought - sold
-            rows.append((account.member_no, "CEA", opening, 0, 0, bought, sold, max(closing, 0)))
+            rows.append(
+                (account.member_no, self.code, opening, 0, 0, bought, sold, max(closing, 0))
+            )
         return rows
 
     def _funds(self) -> list[tuple[Any, ...]]:
@@ -240,6 +257,25 @@ class Market:
                                       (opening, 0, 0, bought, sold, fees, max(closing, Decimal()))))
             )  # fmt: skip
         return rows
+
+    def settle(
+        self, maker: Member, checker: Member, *, now: datetime = EVENING,
+        content: bytes | None = None,
+    ) -> int:  # fmt: skip
+        """Settle the day: package, 初审, confirmation, 复审, delivery; return the package's id."""
+        with transaction():
+            package_id = packages.receive(content or self.package(), SYSTEM, now=now).id
+            settlement = clearing.propose(package_id, Actor.of(maker), now=now)
+        with transaction():
+            engine.submit([settlement], Actor.of(maker), now=now).one()
+            result = clearing.result_of(db.session.get_one(Application, settlement).proposal)
+            signature = self.key.signature(canonical(result))
+            clearing.confirm(settlement, signature, now=now, venue_id=self.venue_id)
+        with transaction():
+            engine.approve([settlement], Actor.of(checker), now=now).one()
+        with transaction():
+            assert delivery.deliver_some(package_id, SYSTEM, now=now).is_over
+        return package_id
 
     def tonnes(self, account: Account) -> int:
         """Return what a participant holds in trading."""

@@ -30,7 +30,7 @@ STEPS = st.lists(st.sampled_from(["go on", "crash", "again"]), max_size=12)
 
 @pytest.mark.slow
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(deals=st.lists(DEAL, min_size=1, max_size=25), frozen=st.integers(0, 4000), steps=STEPS)
 def test_whatever_happens_the_books_are_those_of_an_undisturbed_day(

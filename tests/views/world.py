@@ -40,6 +40,7 @@ from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
 from tests import custody, factories
 from tests.files import pdf
+from tests.markets import Market
 from tests.openings import enterprise as to_open
 from tests.operations import machines
 from tests.security.certified import issue, make_authority, register
@@ -78,6 +79,7 @@ class Enterprise:
     batch: int = 0  # an imported file of notices
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)  # 结算单, by number
 
     @property
     def attachments(self) -> list[int]:
@@ -141,7 +143,7 @@ def restored_world(tables: Tables) -> World:
     A test gets a copy: what it adds to an enterprise is gone with its rows.
     """
     if not _kept or time.monotonic() > _kept[0][0] + MAX_AGE:
-        began, made = time.monotonic(), make_world()
+        began, made = time.monotonic(), make_world(tables)
         _kept[:] = [(began, made, tables.keep())]
     _began, world, put_back = _kept[0]
     db.session.rollback()
@@ -165,7 +167,7 @@ def _reloaded(row: Any) -> Any:
     return db.session.get_one(type(row), inspect(row).identity)
 
 
-def make_world() -> World:
+def make_world(tables: Tables) -> World:
     """Make it by operations; everything is committed."""
     officers = _officers()
     a = _enterprise("甲发电有限公司", "42", "EXA")
@@ -178,6 +180,7 @@ def make_world() -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+    _trade(a, b, tables, officers)
     for number, of in enumerate((a, b), start=1):
         _certify_and_enter(of, number, officers["registry_maker"])
     for province in ("province", "province:31"):
@@ -201,6 +204,24 @@ def make_world() -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     return World(a, b, officers, *_announce(officers))
+
+
+def _trade(a: Enterprise, b: Enterprise, tables: Tables, officers: dict[str, Member]) -> None:
+    """Settle a day on which each sold to the other, and to somebody who could not pay."""
+    market = Market(tables, day=date(2026, 11, 19), code="CEA26")
+    for of in (a, b):
+        market.join(of.account, tonnes=100, yuan="10000")
+    poor = market.participant("丁投资有限公司", yuan="1000")
+    market.deal(a.account, b.account, 20, "80.00", fees=("1.60", "0.80"))
+    market.deal(b.account, a.account, 10, "81.00")
+    for of in (a, b):
+        market.deal(of.account, poor, 5, "81.00")
+    content = market.package()
+    market.pay_out(poor, "1000")
+    two = (officers["registry_maker"], officers["registry_checker"])
+    market.settle(*two, now=clock.now(), content=content)
+    for of in (a, b):
+        of.statements = [f"20261119-{market.venue_code}-{of.account.member_no}"]
 
 
 def _announce(officers: dict[str, Member]) -> tuple[int, int]:

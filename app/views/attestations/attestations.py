@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +15,7 @@ from app.extensions import transaction
 from app.models.attestation import Attestation
 from app.operations.compliance import attestations
 from app.operations.records.log import record
+from app.security.rate import RateLimit
 from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.attestations import drawing
@@ -134,34 +132,5 @@ def _public_facts(attestation: Attestation) -> dict[str, Any]:
     }
 
 
-class RateLimit:
-    """At most ``most`` requests a minute from one address, in this process.
-
-    Protects the database; codes of 78 bits cannot be guessed anyway.
-    """
-
-    KEPT = 10_000  # addresses
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def allows(self, address: str) -> bool:
-        """Count a request, and tell whether it is within the limit."""
-        minute = int(time.monotonic() // 60)
-        with self._lock:
-            began, count = self._seen.pop(address, (minute, 0))
-            count = count + 1 if began == minute else 1
-            self._seen[address] = (minute, count)
-            if len(self._seen) > self.KEPT:
-                self._seen.popitem(last=False)
-        return count <= self.most
-
-    def clear(self) -> None:
-        """Forget all requests; for tests."""
-        with self._lock:
-            self._seen.clear()
-
-
+# Codes of 78 bits cannot be guessed anyway.
 _limit = RateLimit(most=30)

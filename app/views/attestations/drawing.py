@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -18,84 +16,43 @@ from reportlab.graphics.shapes import Drawing
 from reportlab.lib.colors import HexColor, white
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
-from reportlab.pdfbase import pdfmetrics, ttfonts
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Spacer, Table
 
 from app.domain.trading_day import BEIJING
 from app.models.attestation import Attestation
 from app.operations.compliance.attestations import CANCELLATION, shown_code
-from app.operations.records import glyphs
-
-# Certificates are always Chinese, whatever the language of the pages.
-SYSTEM = "全国碳排放权注册登记系统"
-ISSUER = "全国碳排放权注册登记机构"
-TITLES = {CANCELLATION: "自愿注销证明", "compliance": "履约证明"}
-REGULAR, BOLD, RARE = "CertificateRegular", "CertificateBold", "CertificateRare"
-WIDTH, HEIGHT = A4
-INK, SOFT, GREEN, PALE, GOLD, RED = map(
-    HexColor, ("#1c2b33", "#5b6b73", "#0b5a55", "#e7f1ee", "#b08a3c", "#c0302a")
+from app.views.attestations.paper import (
+    BOLD,
+    GOLD,
+    GREEN,
+    INK,
+    ISSUER,
+    PALE,
+    RED,
+    REGULAR,
+    SOFT,
+    SYSTEM,
+    prepare,
+    style,
+    with_rare_font,
 )
+
+TITLES = {CANCELLATION: "自愿注销证明", "compliance": "履约证明"}
+WIDTH, HEIGHT = A4
 MARGIN, FOOT = 74, 208  # points: side margins, and the bottom margin
-_loading = threading.Lock()
 
 
 def draw(attestation: Attestation, check_url: str) -> bytes:
     """Return the PDF; ``check_url`` is encoded in the QR code."""
-    _load_fonts()
-    for text in _texts(attestation.content):
-        glyphs.require_drawable(text, TITLES[attestation.kind])
-        if glyphs.rare_ones(text):
-            _load_rare_font()
+    prepare(_texts(attestation.content), TITLES[attestation.kind])
     pages = _build(attestation, check_url, pages=0)[1]
     return _build(attestation, check_url, pages=pages)[0]
-
-
-def _to_unicode(fontname: str, subset: Sequence[int]) -> str:
-    """Return the ToUnicode table by which a reader copies text, UTF-16 beyond the first plane.
-
-    ReportLab (5.1) writes five hexadecimal digits there, and readers drop the character.
-    """
-    return re.sub(
-        "<([0-9A-F]{5,6})>",
-        lambda match: f"<{chr(int(match[1], 16)).encode('utf-16-be').hex().upper()}>",
-        _as_reportlab_has_it(fontname, subset),
-    )
-
-
-_as_reportlab_has_it = ttfonts.makeToUnicodeCMap
-ttfonts.makeToUnicodeCMap = _to_unicode
-
-
-def _load_fonts() -> None:
-    with _loading:
-        if REGULAR not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont(BOLD, glyphs.FONTS / "bold.ttf"))
-            pdfmetrics.registerFont(TTFont(REGULAR, glyphs.REGULAR))
-
-
-def _load_rare_font() -> None:
-    """Load a font of 30 MB that few certificates need."""
-    with _loading:
-        if RARE not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont(RARE, glyphs.RARE))
 
 
 def _texts(content: dict[str, Any]) -> list[str]:
     """Return the free texts of a certificate."""
     lines = [line["name"] for line in content["lines"]]
     return [content["name"], content.get("reason") or "", *lines]
-
-
-def _with_rare_font(text: str) -> str:
-    """Return the markup of a text, rare characters in the font that has them."""
-    rare = glyphs.rare_ones(text)
-    if not rare:
-        return escape(text)
-    return "".join(
-        f'<font name="{RARE}">{each}</font>' if each in rare else escape(each) for each in text
-    )
 
 
 def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes, int]:
@@ -121,26 +78,20 @@ def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes,
 # Content ----------------------------------------------------------------------------------------
 
 
-def _style(size: float, leading: float, **more: Any) -> ParagraphStyle:
-    name = f"{size}-{sorted(more.items())}"
-    usual = {"fontName": REGULAR, "textColor": INK, "wordWrap": "CJK"}
-    return ParagraphStyle(name, fontSize=size, leading=leading, **usual | more)
-
-
 def _story(attestation: Attestation) -> list[Any]:
     facts = attestation.content
-    body = _style(12, 23, firstLineIndent=24)
+    body = style(12, 23, firstLineIndent=24)
     words = _cancelled if attestation.kind == CANCELLATION else _complied
     story = [Paragraph(words(facts), body), Spacer(1, 12), _lines(facts)]
     if facts.get("reason"):
-        reason = f"注销原因：{_with_rare_font(facts['reason'])}".replace("\n", "<br/>")
-        story += [Spacer(1, 12), Paragraph(reason, _style(11, 19))]
+        reason = f"注销原因：{with_rare_font(facts['reason'])}".replace("\n", "<br/>")
+        story += [Spacer(1, 12), Paragraph(reason, style(11, 19))]
     return story
 
 
 def _holder(facts: dict[str, Any]) -> str:
     uscc = f"统一社会信用代码 {escape(facts['uscc'])}，" if facts.get("uscc") else ""
-    name = f'<font name="{BOLD}">{_with_rare_font(facts["name"])}</font>'
+    name = f'<font name="{BOLD}">{with_rare_font(facts["name"])}</font>'
     return f"{name}（{uscc}会员编号 {escape(facts['member_no'])}）"
 
 
@@ -170,26 +121,26 @@ def _day(moment: str | datetime) -> str:
 
 
 def _lines(facts: dict[str, Any]) -> Table:
-    head = _style(10.5, 15, fontName=BOLD, textColor=white)
-    cell, number = _style(10.5, 15), _style(10.5, 15, alignment=TA_RIGHT)
-    total = _style(10.5, 15, fontName=BOLD, alignment=TA_RIGHT)
+    head = style(10.5, 15, fontName=BOLD, textColor=white)
+    cell, number = style(10.5, 15), style(10.5, 15, alignment=TA_RIGHT)
+    total = style(10.5, 15, fontName=BOLD, alignment=TA_RIGHT)
     rows = [
         [Paragraph(each, head) for each in ("序号", "标的编码", "标的名称", "年度")]
         + [
             Paragraph(
-                "数量（吨）", _style(10.5, 15, fontName=BOLD, textColor=white, alignment=TA_RIGHT)
+                "数量（吨）", style(10.5, 15, fontName=BOLD, textColor=white, alignment=TA_RIGHT)
             )
         ]
     ]
     for place, line in enumerate(facts["lines"], start=1):
         texts = (str(place), line["code"], line["name"], str(line["vintage"]))
         rows.append(
-            [Paragraph(_with_rare_font(each), cell) for each in texts]
+            [Paragraph(with_rare_font(each), cell) for each in texts]
             + [Paragraph(f"{line['quantity']:,}", number)]
         )
     rows.append(
         [
-            Paragraph("合计", _style(10.5, 15, fontName=BOLD)),
+            Paragraph("合计", style(10.5, 15, fontName=BOLD)),
             "",
             "",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -165,6 +166,13 @@ def without_number(code: ColumnElement[Any]) -> ColumnElement[Any]:
         func.ltrim(code, "0123456789") == ""
     )
     return case((is_number, literal("\t").concat(code)), else_=without_formula(code))
+
+
+def spreadsheet_text(text: str, *, is_code: bool = False) -> str:
+    """Return a text for a file that the program writes, guarded as the database guards lists."""
+    if re.match(_FORMULA, text):
+        return f"'{text}"
+    return f"\t{text}" if is_code and text.isascii() and text.isdigit() else text
 
 
 def _unchanged(value: ColumnElement[Any]) -> ColumnElement[Any]:

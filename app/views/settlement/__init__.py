@@ -1,1 +1,1 @@
-"""结算管理: day packages, the settlement of trades, differences and objections."""
+"""结算管理: day packages, settlement, differences and objections; trades, statements and daily quotes."""

@@ -40,7 +40,7 @@ class DifferenceView(ListPage):
 
     route_base = "/settlement-differences"
     title = _("Differences with the exchange")
-    menu = MenuEntry(SETTLEMENT, 3)
+    menu = MenuEntry(SETTLEMENT, 7)
     guide = {"registry": "交易结算"}
     grants = {f"{OFFICERS} {AUDITOR}": "list export"}
     account_column = "account_id"
@@ -121,7 +121,7 @@ class DifferenceResolutionView(OfficerDesk):
     route_base = "/difference-resolutions"
     kind = Resolution.code
     title = _("Resolutions of differences")
-    menu = MenuEntry(SETTLEMENT, 4)
+    menu = MenuEntry(SETTLEMENT, 8)
     guide = {"registry": "交易结算"}
     form_title = _("Resolve a difference")
     form = ResolutionForm

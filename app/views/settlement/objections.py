@@ -35,7 +35,7 @@ class SettlementObjectionView(ApplicationDesk):
     route_base = "/settlement-objections"
     kind = SettlementObjection.code
     title = _("Objections to settlements")
-    menu = MenuEntry(SETTLEMENT, 7)
+    menu = MenuEntry(SETTLEMENT, 4)
     guide = {"enterprise": "结算异议", "registry": "交易结算", "province": "查询"}
     form_title = _("Object to a statement")
     form = ObjectionForm

@@ -94,7 +94,7 @@ class DayPackageView(ListPage):
 
     route_base = "/day-packages"
     title = _("Day packages")
-    menu = MenuEntry(SETTLEMENT, 1)
+    menu = MenuEntry(SETTLEMENT, 5)
     guide = {"registry": "交易结算"}
     grants = {f"{OFFICERS} {AUDITOR}": "list export show", REGISTRY_MAKER: "write"}
     account_column = None  # Of the market as a whole.

@@ -36,7 +36,7 @@ class TradeSettlementView(OfficerDesk):
     route_base = "/trade-settlements"
     kind = TradeSettlement.code
     title = _("Settlement of trades")
-    menu = MenuEntry(SETTLEMENT, 2)
+    menu = MenuEntry(SETTLEMENT, 6)
     guide = {"registry": "交易结算"}
     form_title = _("First review of a day's trades")
     form = SettlementForm

@@ -20,6 +20,7 @@ from app.operations.records.actor import Actor
 from app.pki.canonical import canonical
 from app.pki.errors import SignerAbsent
 from app.pki.tokens import sign_with
+from app.security.rate import RateLimit
 from app.views.attestations import attestations as attestation
 from app.views.attestations import drawing
 from tests import factories
@@ -253,7 +254,7 @@ def test_too_many_checks_from_one_address_are_refused(client, issued, monkeypatc
 
 
 def test_the_rate_limit_forgets_old_addresses():
-    limit = attestation.RateLimit(most=1)
+    limit = RateLimit(most=1)
     limit.KEPT = 5
     for number in range(50):
         assert limit.allows(f"192.0.2.{number}")

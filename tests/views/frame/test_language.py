@@ -35,13 +35,14 @@ ALLOWED = {
         "ISO",
         "QR",
         "JSON",
+        "ICBC",
     ),
 }
 # Codes: of instruments, documents, trades, officers.
 PREFIXES = "|".join(
-    sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW"})
+    sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW", "CNY"})
 )
-CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}")
+CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}")
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")

@@ -73,6 +73,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 ],
                 "AttachmentView": world.a.attachments[0],
                 "AttestationView": world.a.attestations[0],
+                "StatementView": world.a.statements[0],
                 "ReviewView": world.a.asked
                 if role.startswith("enterprise")
                 else world.a.surrenders["in_review"]
