@@ -87,7 +87,9 @@ def test_a_delivery_killed_at_any_step_is_finished_by_the_next_one(day, cluster,
 def _is_underway() -> bool:
     """Tell whether a chunk is committed already, so that this one is in the middle."""
     db.session.rollback()
-    return bool(db.session.scalar(select(func.count(TradeDelivery.trade_id))))
+    found = db.session.scalar(select(func.count(TradeDelivery.trade_id)))
+    db.session.rollback()
+    return bool(found)
 
 
 def _deliver(cluster, package_id: int) -> subprocess.Popen:
