@@ -51,6 +51,8 @@ ROOMS = {
         "applications": ("records", "ledger", "people", "compliance", "accounts"),
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "applications"),
+        "settlement": ("records", "ledger", "applications"),
+        "money": ("records", "ledger", "accounts", "applications"),
     },
     "views": {
         "lists": (),

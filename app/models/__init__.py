@@ -55,6 +55,17 @@ from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
+from app.models.settlement.bank_order import (
+    BankAnswer,
+    BankBindingAnswer,
+    BankBooking,
+    BankFile,
+    BankLineEvent,
+    BankOrder,
+    BankOrderChange,
+    Receivable,
+    ReceivablePayment,
+)
 from app.models.settlement.money import BankBinding, SettlementBank
 from app.models.settlement.trade import (
     DailyQuote,
@@ -83,7 +94,14 @@ __all__ = [
     "ApplicationParty",
     "Attachment",
     "Attestation",
+    "BankAnswer",
     "BankBinding",
+    "BankBindingAnswer",
+    "BankBooking",
+    "BankFile",
+    "BankLineEvent",
+    "BankOrder",
+    "BankOrderChange",
     "BusinessClock",
     "Captcha",
     "Category",
@@ -125,6 +143,8 @@ __all__ = [
     "PostingRoute",
     "Preference",
     "ProceedsRelease",
+    "Receivable",
+    "ReceivablePayment",
     "ReferenceVersion",
     "ReportedFund",
     "ReportedPosition",

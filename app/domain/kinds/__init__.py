@@ -14,6 +14,7 @@ from app.domain.kinds.base import Kind
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
@@ -36,6 +37,9 @@ KINDS: dict[str, Kind] = {
         TradingToRegistry,
         ExchangeRegistryToTrading,
         TradeSettlement,
+        BankBindingApplication,
+        Deposit,
+        Withdrawal,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

@@ -17,6 +17,7 @@ from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
+from app.operations.applications import banking
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
@@ -61,6 +62,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
+        **banking.gather(cases, moment.day),
         **_about_notices(cases),
     )
 
