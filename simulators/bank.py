@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=None)
     asked = parser.parse_args()
     with served(Bank(asked.key, asked.store), asked.port) as address:
-        print(address, flush=True)
+        print(address, flush=True)  # noqa: T201 - whoever started it reads where it is
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 

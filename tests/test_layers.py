@@ -68,6 +68,7 @@ ROOMS = {
         "enquiries": ("lists", "applications"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
+        "money": ("lists", "applications", "enquiries"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),

@@ -113,9 +113,7 @@ class HttpBankLine:
     def incoming(self) -> list[Incoming]:
         """Return what the bank started and we have not answered."""
         answer, _body = self._ask("incoming")
-        return [
-            _read(lambda each=each: _incoming(each)) for each in _list(answer, "items")
-        ]
+        return [_read(lambda each=each: _incoming(each)) for each in _list(answer, "items")]
 
     def acknowledge(self, item: Incoming, reply: Reply) -> None:
         self._ask(
@@ -252,7 +250,10 @@ def _incoming(item: Mapping[str, Any]) -> Incoming:
 
 def _file_row(row: Mapping[str, Any]) -> FileRow:
     outcome = OrderState(row["outcome"])
-    if outcome not in (OrderState.DONE, OrderState.REVERSED) or row["direction"] not in ("in", "out"):
+    if outcome not in (OrderState.DONE, OrderState.REVERSED) or row["direction"] not in (
+        "in",
+        "out",
+    ):
         raise ValueError(row["outcome"])
     return FileRow(
         serial=str(row.get("serial", "")),

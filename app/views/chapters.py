@@ -34,6 +34,7 @@ TRANSFERS = Chapter(_("Holding transfers"), "ti-arrows-exchange")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
+MONEY = Chapter(_("Money management"), "ti-cash")
 ENQUIRIES = Chapter(_("Enquiries"), "ti-search")
 REVIEWS = Chapter(_("Reviews"), "ti-gavel")
 ISSUANCE = Chapter(_("Issuance management"), "ti-certificate")
@@ -48,6 +49,7 @@ CHAPTERS = (
     COMPLIANCE,
     CUSTODY,
     CANCELLATIONS,
+    MONEY,
     ENQUIRIES,
     REVIEWS,
     ISSUANCE,

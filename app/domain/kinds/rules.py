@@ -100,7 +100,7 @@ class Facts:
         """Return a line's quantity as people read it: tonnes, or yuan where it is money in fen."""
         if instrument_id in self.money:
             return str(_("%(amount)s yuan", amount=yuan(quantity)))
-        return str(_("%(quantity)s tonnes", quantity=f"{quantity:,}"))
+        return str(_("%(count)s tonnes", count=f"{quantity:,}"))
 
 
 @dataclass(frozen=True, slots=True)

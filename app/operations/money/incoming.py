@@ -143,5 +143,3 @@ def _available(order: BankOrder) -> int:
         Holding.instrument_id == order.bank.instrument_id,
     )
     return int(db.session.scalar(mine) or 0)
-
-

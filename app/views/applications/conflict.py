@@ -16,6 +16,7 @@ from app.extensions import db
 from app.models import Account, Application, Instrument, Venue
 from app.operations.applications.engine import Draft
 from app.operations.records.catalogue import Titles
+from app.views.applications import money
 from app.views.applications.list import comparison
 from app.views.applications.terms import terms_table
 
@@ -45,15 +46,18 @@ def _values(of: Any, receivers: Iterable[int]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in of.lines:
         instrument = db.session.get_one(Instrument, line.instrument_id)
-        parts = [gettext("%(count)s tonnes", count=f"{line.quantity:,}")]
+        parts = [money.written(instrument.kind, line.quantity)]
         if line.venue_id:
             parts.append(db.session.get_one(Venue, line.venue_id).name)
         title = f"{instrument.code} {instrument.name}"
-        if line.account_id:
+        if line.account_id and instrument.kind != "money":
             title += f" → {db.session.get_one(Account, line.account_id).name}"
         found[title] = f"{found[title]}；{' '.join(parts)}" if title in found else " ".join(parts)
     if of.kind == NoticeDecision.code:
         found |= {str(row[0]): str(row[-1]) for row in terms_table(of.proposal)["rows"]}
+    elif of.kind in money.KINDS_OF_MONEY:
+        rows = money.bank_table(of.proposal)["rows"] if of.proposal else ()
+        found |= {str(row[0]): str(row[-1]) for row in rows}
     elif of.proposal:
         is_new = of.kind == AccountOpening.code
         table = comparison(of.proposal, is_clear=False, is_new=is_new)

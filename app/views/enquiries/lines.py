@@ -21,6 +21,10 @@ BUSINESS_TITLES = {
     **{code: kind.title for code, kind in KINDS.items()},
     "issuance": _("Issuance"),
     "day_end": _("Day-end settlement"),
+    "trade": _("Delivery of a trade"),
+    "proceeds_release": _("Release of proceeds"),
+    "bank_correction": _("Correction after the bank's file"),
+    "receivable": _("Payment of a receivable"),
 }
 LINE_COLUMNS = (
     Column("member_no", _("Member number"), is_of_others=True, kind="code"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from simulators.bank import Bank
-from tests import lines
+from tests.operations.money import lines
 
 
 @pytest.fixture

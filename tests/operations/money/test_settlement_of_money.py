@@ -19,10 +19,12 @@ from app.models import (
     Receivable,
 )
 from app.operations.applications import engine
+from app.operations.money import banks
 from app.operations.records import clock
 from app.operations.records.actor import BANK, Actor
-from tests import factories, lines
-from tests.lines import at, order_of, status_of
+from tests import factories
+from tests.operations.money import lines
+from tests.operations.money.lines import at, order_of, status_of
 
 EVENING = lines.MORNING.replace(hour=18)
 NEXT_DAY = lines.MORNING + timedelta(days=1)
@@ -44,7 +46,7 @@ def test_a_deposit_is_credited_once_the_bank_says_that_it_is_done(line):
     assert (line.money(jia), status_of(asked)) == ((80_000_000, 0), "approved")
     assert states(asked) == ["pending", "sent", "done"]
     order = order_of(asked)
-    assert order.serial and order.bank_serial and order.platform_serial
+    assert all((order.serial, order.bank_serial, order.platform_serial))
     assert line.bank.special == line.owed == 80_000_000
 
 
@@ -108,9 +110,10 @@ def test_a_worker_that_dies_after_sending_leaves_an_order_to_be_queried(line, mo
         sent(order, day)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(line.http, "transfer", dies)
-        line.exchange()
+        with pytest.raises(KeyboardInterrupt):
+            line.exchange()
     assert (order_of(asked).state, line.money(jia)) == ("sent", (0, 0))
 
     line.exchange()
@@ -138,7 +141,7 @@ def test_what_the_day_file_lacks_is_released(line):
         select(BankAnswer.reason).where(BankAnswer.order_id == order_of(asked).id)
         .order_by(BankAnswer.id.desc())
     ).first()  # fmt: skip
-    assert reason == "银行2026-11-23的日终文件中没有该笔转账"
+    assert reason == "Not in the bank's file of 2026-11-23"
 
 
 def late(line, jia, asked) -> None:
@@ -259,20 +262,25 @@ def test_no_more_than_is_there(line):
     jia = line.participant("甲发电有限公司", "100.00")
     with pytest.raises(InsufficientQuantity) as refused:
         line.withdraw(jia, "100.01")
-    assert str(refused.value) == "标的“资金（ICBC银行）”：申请 100.01 元，超过可用量 100.00 元"
+    assert str(refused.value) == (
+        "资金（ICBC银行）: 100.01 yuan asked for, but only 100.00 yuan are available"
+    )
 
 
 def test_limits_of_a_withdrawal_and_of_a_day(line):
     jia = line.participant("甲发电有限公司", "900000000.00")
     with pytest.raises(RuleError) as refused:
         line.withdraw(jia, "100000000.01")
-    assert str(refused.value) == "单笔出金不得超过100,000,000.00元，本次为100,000,000.01元"
+    assert str(refused.value) == (
+        "A withdrawal is at most 100,000,000.00 yuan; this is 100,000,000.01 yuan"
+    )
     for _each in range(5):
         line.withdraw(jia, "100000000.00")
     with pytest.raises(RuleError) as refused:
         line.withdraw(jia, "0.01")
     assert str(refused.value) == (
-        "每日出金不得超过500,000,000.00元；当日已申请500,000,000.00元，本次为0.01元"
+        "At most 500,000,000.00 yuan can be withdrawn a day; 500,000,000.00 yuan were asked for today"
+        " already, and this is 0.01 yuan"
     )
 
 
@@ -282,7 +290,9 @@ def test_a_new_binding_waits_a_working_day(line):
     line.exchange()
     with pytest.raises(RuleError) as refused:
         line.withdraw(jia, "1.00")
-    assert str(refused.value) == "银行账户为新绑定，自2026-11-24起可以出金"
+    assert str(refused.value) == (
+        "The bank account was bound newly: withdrawals are possible from 2026-11-24 on"
+    )
     line.deposit(jia, "1.00")
 
 
@@ -291,7 +301,8 @@ def test_only_an_account_of_the_own_name_is_bound(line, maker):
     with pytest.raises(RuleError) as refused:
         lines.binding_application(jia, "6222020012345678", holder="乙水泥有限公司")
     assert str(refused.value) == (
-        "只能绑定本单位名下的银行账户：户名为“乙水泥有限公司”，登记账户名称为“甲发电有限公司”"
+        "Only a bank account in the enterprise's own name can be bound: its holder is 乙水泥有限公司,"
+        " the registry account is in the name of 甲发电有限公司"
     )
 
 
@@ -306,13 +317,13 @@ def test_one_officer_does_not_bind(line, maker):
 
 def test_another_bank_is_bound_only_once_the_money_is_gone(line, maker, checker):
     jia = line.participant("甲发电有限公司", "100.00")
-    from app.operations.money import banks
-
     with transaction():
         banks.open_bank("CCB", "建设银行", Actor.of(maker))
     with pytest.raises(RuleError) as refused:
         lines.binding_application(jia, "6222020012345678", bank="CCB")
-    assert str(refused.value) == "原绑定银行仍有资金，请先出金，再绑定另一家银行"
+    assert str(refused.value) == (
+        "There is money at the bank bound so far: withdraw it before another bank is bound"
+    )
     line.withdraw(jia, "100.00")
     with pytest.raises(RuleError) as refused:
         lines.binding_application(jia, "6222020012345678", bank="CCB")
@@ -325,7 +336,7 @@ def test_what_the_bank_will_not_bind_takes_no_money(line):
     jia = line.participant("甲发电有限公司")
     with pytest.raises(RuleError) as refused:
         line.deposit(jia, "1.00")
-    assert str(refused.value) == "银行尚未确认所绑定的银行账户"
+    assert str(refused.value) == "The bank has not confirmed the bound bank account yet"
 
 
 def test_it_is_withdrawn_until_it_is_sent(line):
@@ -341,7 +352,7 @@ def test_it_is_withdrawn_until_it_is_sent(line):
     line.exchange()
     with pytest.raises(NotAllowed) as refused, transaction():
         engine.withdraw([asked], Actor.of(jia), now=clock.now()).one()
-    assert str(refused.value) == "该笔资金业务已发往银行，不能撤回"
+    assert str(refused.value) == ("It is on its way to the bank and can no longer be withdrawn")
 
 
 def test_a_restriction_stops_a_withdrawal_not_its_outcome(line, maker, checker):
