@@ -41,6 +41,10 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], list[int]]] = {
     ("SurrenderRefundView", "id"): lambda of: [
         of.surrenders[s] for s in ("refund draft", "refund in_review")
     ],
+    ("DepositView", "id"): lambda of: of.money["deposit"],
+    ("WithdrawalView", "id"): lambda of: of.money["withdrawal"],
+    ("BankBindingView", "id"): lambda of: of.money["bank_binding"],
+    ("BankOrderView", "id"): lambda of: of.orders,
     ("AttestationView", "id"): lambda of: of.attestations,
     ("AttachmentView", "id"): lambda of: of.attachments,
 }
