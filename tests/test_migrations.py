@@ -176,6 +176,11 @@ FROZEN = {
     "sql/0014/switches.sql": "b5df3d580010f9a5",
     "sql/0014/switches_down.sql": "b55a34ac0ceb705c",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
+    "sql/0017/bookings.sql": "2abed68d00249661",
+    "sql/0017/down.sql": "b789891838576dc0",
+    "sql/0017/orders.sql": "13518fe56769e6d9",
+    "sql/0017/signed.sql": "1400f9f691923b70",
+    "versions/2026_11_30_bank_orders.py": "a2264f7e5093d5c5",
 }
 
 

@@ -16,13 +16,13 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions
 
 
-class EntryView(OfHolding):
+class EntryPage(OfHolding):
     """持仓流水: what changed a side of a holding: before, change, after, business, document, time."""
 
     key = ("account_id", "instrument_id", "seq")
     buckets: tuple[Bucket, ...] = ()
     in_money = False
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("at", _("Time"), kind="datetime"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
         Column("account", _("Member name"), is_shown=False),
@@ -80,7 +80,7 @@ class EntryView(OfHolding):
         return entries
 
 
-class RegistryEntryView(EntryView):
+class RegistryEntryView(EntryPage):
     """登记持仓流水."""
 
     route_base = "/holdings/registry-entries"
@@ -88,7 +88,7 @@ class RegistryEntryView(EntryView):
     buckets = REGISTRY_BUCKETS
 
 
-class TradingEntryView(EntryView):
+class TradingEntryView(EntryPage):
     """交易持仓流水."""
 
     route_base = "/holdings/trading-entries"

@@ -13,7 +13,7 @@ from app.domain.moves import Bucket
 from app.models import Account, Holding, SettlementBank
 from app.security.roles import READERS
 from app.views.chapters import MONEY, MenuEntry
-from app.views.enquiries.entries import EntryView
+from app.views.enquiries.entries import EntryPage
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
@@ -79,7 +79,7 @@ class MoneyView(ListPage):
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a participant and bank."""
         usable = Holding.available + Holding.proceeds
-        return (
+        found: Select = (
             select(
                 Holding.account_id,
                 Holding.instrument_id,
@@ -98,6 +98,7 @@ class MoneyView(ListPage):
             .join(SettlementBank, SettlementBank.instrument_id == Holding.instrument_id)
             .where(Account.kind == "enterprise")
         )
+        return found
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         """Each leads to its entries."""
@@ -105,7 +106,7 @@ class MoneyView(ListPage):
         yield RowAction(_("Entries of money"), url_for("MoneyEntryView.list", **ids))
 
 
-class MoneyEntryView(EntryView):
+class MoneyEntryView(EntryPage):
     """资金流水: before, change and after, in yuan."""
 
     route_base = "/money/entries"
@@ -114,7 +115,7 @@ class MoneyEntryView(EntryView):
     guide = GUIDE
     buckets = tuple(PARTS)
     in_money = True
-    columns = tuple(_IN_MONEY.get(each.key, each) for each in EntryView.columns)
+    columns = tuple(_IN_MONEY.get(each.key, each) for each in EntryPage.columns)
 
     def tools(self) -> Iterable[RowAction]:
         """It has its own place in the menu."""

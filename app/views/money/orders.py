@@ -82,7 +82,7 @@ class BankOrderView(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an order."""
-        return (
+        found: Select = (
             select(
                 BankOrder.id,
                 Application.account_id,
@@ -104,6 +104,7 @@ class BankOrderView(ListPage):
             .join(Account, Account.id == Application.account_id)
             .join(SettlementBank, SettlementBank.id == BankOrder.bank_id)
         )
+        return found
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         if self.may("show"):
@@ -152,9 +153,9 @@ class BankOrderView(ListPage):
 
     def _in_scope(self, id_: int) -> Any:
         """Return a row in the member's scope, or abort with 404."""
-        found = self.rows(Conditions()).where(BankOrder.id == id_)
-        columns = found.selected_columns
-        row = db.session.execute(self.in_scope(found, columns)).one_or_none()
+        source = self.rows(Conditions()).subquery()
+        found: Select = select(source).where(source.c.id == id_)
+        row = db.session.execute(self.in_scope(found, source.c)).one_or_none()
         return row or abort(404)
 
 
