@@ -217,7 +217,8 @@ def business_lists(app: Flask, role: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("role", ["enterprise", "province"])
 @pytest.mark.parametrize("query", ["", "?page=1&size=100", "?member=乙"])
-def test_lists_and_exports_hold_rows_in_scope_alone(app, world, sign_in, role, query):
+def test_lists_and_exports_hold_rows_in_scope_alone(app, world, sign_in, monkeypatch, role, query):
+    monkeypatch.setitem(app.config, "EXPORTS_PER_MEMBER", 1_000)
     browser = sign_in(world.member_of(role))
     foreign = [*world.b.marks, world.b.instrument.code]
     pages = business_lists(app, role)
