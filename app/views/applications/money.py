@@ -49,7 +49,7 @@ def bank_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
         "title": _("Bank account"),
         "columns": [{"label": _("Field")}, {"label": _("Value")}],
         "rows": [
-            [_("Bank"), proposal.get("bank_name", "")],
+            [_("Settlement bank"), proposal.get("bank_name", "")],
             [_("Account holder"), proposal.get("holder_name", "")],
             [_("Last digits of the account"), proposal.get("account_ending", "")],
         ],

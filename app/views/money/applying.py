@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, select
 
-from app.domain.banks import ORDER_TITLES
+from app.domain.banks import ORDER_TITLES, OrderState
 from app.domain.errors import RuleError
 from app.domain.kinds.money import Deposit, Withdrawal
 from app.domain.money import fen, plain_yuan
@@ -27,7 +28,7 @@ from app.views.applications.texts import StringField
 from app.views.chapters import MONEY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Conditions
+from app.views.lists.listing import Conditions, RowAction
 
 
 class AmountForm(ApplicationForm):
@@ -58,7 +59,7 @@ class _MoneyDesk(ApplicationDesk):
     quantity_title = _("Amount")
     columns = (
         *usual_columns("number", "member_no", "account"),
-        Column("bank", _("Bank")),
+        Column("bank", _("Settlement bank")),
         Column("amount", _("Amount"), kind="money"),
         ORDER_STATE,
         *SERIALS,
@@ -86,6 +87,23 @@ class _MoneyDesk(ApplicationDesk):
             )
         )
 
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """What is on its way to the bank is not taken back."""
+        return self._without_withdrawal(super().actions(row), row.id, row.order_state)
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        last = select(BankOrder.state).where(BankOrder.application_id == application.id)
+        state = db.session.scalar(last.order_by(BankOrder.id.desc()).limit(1))
+        found = super().detail_actions(application, status)
+        return self._without_withdrawal(found, application.id, state)
+
+    def _without_withdrawal(
+        self, found: Iterable[RowAction], id_: int, state: str | None
+    ) -> Iterable[RowAction]:
+        is_sent = state in (OrderState.SENT, OrderState.UNKNOWN)
+        address = self.url("withdraw", id=id_)
+        return [each for each in found if not (is_sent and each.url == address)]
+
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return the bound bank account, what can be withdrawn and used, and the limits."""
         binding = bindings.current(account_id)
@@ -94,7 +112,7 @@ class _MoneyDesk(ApplicationDesk):
         held = db.session.get(Holding, (account_id, binding.instrument_id))
         withdrawable = held.available if held else 0
         facts: list[tuple[Any, ...]] = [
-            (_("Bank"), binding.bank_name, "text"),
+            (_("Settlement bank"), binding.bank_name, "text"),
             (_("Account holder"), binding.holder_name, "text"),
             (_("Last digits of the account"), binding.ending, "code"),
             (_("Withdrawable"), withdrawable, "money", _("yuan")),
@@ -171,7 +189,7 @@ def _orders_of(application_id: int) -> dict[str, Any]:
             {"label": _("Our serial"), "kind": "code"},
             {"label": _("Serial of the bank"), "kind": "code"},
             {"label": _("Serial of the platform"), "kind": "code"},
-            {"label": _("Bank")},
+            {"label": _("Settlement bank")},
             {"label": _("State at the bank"), "kind": "status"},
             {"label": _("Changed at"), "kind": "datetime"},
             {"label": _("Note")},

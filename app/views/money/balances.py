@@ -23,7 +23,7 @@ PARTS = {
     Bucket.AVAILABLE: _("Withdrawable"),
     Bucket.PROCEEDS: _("Sale proceeds of the day"),
     Bucket.RESERVED: _("Held by withdrawals"),
-    Bucket.FROZEN: _("Frozen: by authority"),
+    Bucket.FROZEN: _("Frozen by authority"),
 }
 
 
@@ -46,7 +46,6 @@ class MoneyView(ListPage):
     """资金查询: balance, 可用, 可取, and what is held, per bank."""
 
     route_base = "/money"
-    beneath = ("MoneyEntryView",)
     title = _("Money")
     menu = MenuEntry(MONEY, 1)
     guide = GUIDE
@@ -57,17 +56,17 @@ class MoneyView(ListPage):
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
         Column("code", _("Code of the bank"), kind="code", is_shown=False),
-        Column("bank", _("Bank")),
+        Column("bank", _("Settlement bank")),
         Column("balance", _("Balance of money"), kind="money"),
         Column("usable", _("Usable"), kind="money"),
         Column("withdrawable", _("Withdrawable"), kind="money"),
         Column("proceeds", _("Sale proceeds of the day"), kind="money"),
         Column("held", _("Held by withdrawals"), kind="money"),
-        Column("frozen", _("Frozen: by authority"), kind="money"),
+        Column("frozen", _("Frozen by authority"), kind="money"),
     )
     filters = (
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
-        Filter("bank", _("Bank"), on=("bank", "code")),
+        Filter("bank", _("Settlement bank"), on=("bank", "code")),
     )
     help = (
         _("Usable = withdrawable + sale proceeds of the day; it buys allowances"),

@@ -35,7 +35,7 @@ ANSWERS = {True: (_("Confirmed"), "green"), False: (_("Refused"), "red")}
 class BindingForm(ApplicationForm):
     """Bank, holder and number; the number is never shown again."""
 
-    bank = SelectField(_("Bank"), [Required()], validate_choice=False)
+    bank = SelectField(_("Settlement bank"), [Required()], validate_choice=False)
     holder_name = StringField(_("Account holder"), [Required()], render_kw={"maxlength": 200})
     bank_account = StringField(
         _("Bank account number"),
@@ -56,7 +56,7 @@ class BankBindingView(ApplicationDesk):
     form = BindingForm
     columns = (
         *usual_columns("number", "member_no", "account"),
-        Column("bank", _("Bank")),
+        Column("bank", _("Settlement bank")),
         Column("holder_name", _("Account holder"), is_shown=False),
         Column("account_ending", _("Last digits of the account"), kind="code"),
         Column("withdrawals_from", _("Withdrawals from"), kind="date"),

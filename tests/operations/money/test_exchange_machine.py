@@ -17,7 +17,18 @@ from simulators.bank import Bank
 from tests.operations.money import lines
 
 FAULTS = ("refuse", "lost_before", "lost_after", "late", "unsigned", "unknown", "slow")
+TRANSFERS = st.tuples(
+    st.just("transfer"),
+    st.tuples(
+        st.sampled_from(("deposit", "withdrawal")),
+        st.integers(1, 3_000),
+        st.sampled_from(FAULTS),
+        st.sampled_from(("exchange", "crash")),
+    ),
+)
 STEPS = st.one_of(
+    TRANSFERS,
+    TRANSFERS,
     st.tuples(st.sampled_from(("deposit", "withdraw")), st.integers(1, 9_000)),
     st.tuples(st.just("fault"), st.sampled_from(FAULTS)),
     st.tuples(st.just("fault_of_query"), st.sampled_from(("unknown", "lost_before", "unsigned"))),
@@ -44,6 +55,13 @@ class Story:
     def do(self, step: str, value: object) -> None:
         getattr(self, f"_{step}")(value)
         db.session.rollback()
+
+    def _transfer(self, asked: tuple[str, int, str, str]) -> None:
+        """Apply for it, and let the bank's answer go wrong."""
+        kind, fen, fault, what = asked
+        self._apply(kind, fen)
+        self.line.bank._faults["transfer"][:] = [fault]
+        self.do(what, None)
 
     def _deposit(self, fen: int) -> None:
         self._apply("deposit", fen)
@@ -156,7 +174,7 @@ def assert_agreed(line: lines.Line) -> None:
 
 @pytest.mark.unsound  # It verifies each story itself.
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

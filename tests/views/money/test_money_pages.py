@@ -144,6 +144,9 @@ def test_officers_query_what_is_unknown_and_see_its_history(sign_in, line, jia, 
 
     assert order.state == "unknown"
     assert "待查" in desk.get("/money/transfers/").text
+    assert (
+        f"/money/deposits/{asked}/withdraw" not in sign_in(jia).get(f"/money/deposits/{asked}").text
+    )
     answer = desk.post(f"/money/transfers/{order.id}/query", follow_redirects=True)
     assert f"正在向银行查询转账{order.serial}" in answer.text
     line.exchange()
