@@ -98,6 +98,21 @@ def _keys(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((key_id, key) for key_id, _colon, key in parts)
 
 
+def _bank_lines(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Read CODE=key@address, separated by commas."""
+    found = []
+    for each in filter(None, (line.strip() for line in text.split(","))):
+        code, _equals, rest = each.partition("=")
+        key, _at, address = rest.partition("@")
+        found.append((code.strip(), key.strip(), address.strip()))
+    return tuple(found)
+
+
+def _is_bank_line(line: tuple[str, str, str]) -> bool:
+    code, key, address = line
+    return bool(re.fullmatch(r"[A-Z0-9]{2,10}", code)) and len(key) >= 32 and _is_gateway(address)
+
+
 def _database(text: str) -> str | None:
     """Return the URL with our driver, or None for a malformed one."""
     try:
@@ -296,6 +311,14 @@ class Settings:
         lambda known: "" if _is_sent(known.mail_url) else "registry@registry.example",
         (lambda value, known: not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", value),
          "{name} 须为邮件地址", "{name} is a mail address"))
+    bank_lines: tuple[tuple[str, str, str], ...] = setting(
+        "BANK_LINES", "lines to settlement banks, separated by commas: CODE=key@https://address", "",
+        (lambda value, known: not all(_is_bank_line(each) for each in value),
+         "{name} 每项应为 银行代码=密钥@https://地址（本机可用 http），密钥不少于32个字符",
+         "{name} holds CODE=key@https://address (http on this machine), keys of 32 characters or more"),
+        (lambda value, known: len({code for code, _key, _address in value}) < len(value),
+         "{name} 中同一银行出现两次", "{name} names a bank twice"),
+        read=_bank_lines, is_secret=True)
     sms_url: str = setting(
         "SMS_URL", "the gateway of text messages, or off",
         lambda known: "" if known.is_production else "mailbox", NEEDED_OR_OFF,
@@ -600,6 +623,8 @@ def _secrets(settings: Any) -> dict[str, tuple[str, int]]:
     }
     for key_id, key in settings.personal_data_keys:
         keys[f"PERSONAL_DATA_KEY {key_id}"] = key
+    for code, key, _address in settings.bank_lines:
+        keys[f"BANK_LINES {code}"] = key
     passwords = {
         name: str(make_url(url).password or make_url(url).query.get("password", ""))
         for name, url in (

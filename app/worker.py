@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from app import delivery, memory
+from app.delivery import banks
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.operations.accounts.openings import LETTERS_AT_ONCE
@@ -109,6 +110,7 @@ PERIODIC = (
         for channel in delivery.CHANNELS
     ),
     Periodic("settle_trades", "* * * * * */5", settle_trades),
+    Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),
     Periodic("sweep_files", "17 */{sweep_every_hours} * * *", sweep_files),

@@ -55,6 +55,7 @@ ROOMS = {
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "applications"),
         "settlement": ("records", "ledger", "applications"),
+        "money": ("records", "ledger", "accounts", "applications"),
     },
     "views": {
         "lists": (),
@@ -73,6 +74,7 @@ ROOMS = {
         "issuance": ("lists", "applications"),
         # Statements are drawn with the fonts of attestations.
         "settlement": ("lists", "applications", "attestations"),
+        "money": ("lists", "applications", "enquiries"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),

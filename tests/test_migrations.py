@@ -182,6 +182,11 @@ FROZEN = {
     "sql/0015/machines.sql": "418c9d178c705559",
     "sql/0015/machines_down.sql": "9a5cb26ab5024b73",
     "versions/2026_11_30_machine_clients.py": "4bb4e30cb39e6e13",
+    "sql/0017/bookings.sql": "2abed68d00249661",
+    "sql/0017/down.sql": "b789891838576dc0",
+    "sql/0017/orders.sql": "13518fe56769e6d9",
+    "sql/0017/signed.sql": "1400f9f691923b70",
+    "versions/2026_11_30_bank_orders.py": "a2264f7e5093d5c5",
 }
 
 

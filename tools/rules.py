@@ -28,10 +28,11 @@ PARTIES = {
     Party.REGISTRY: "管理部门",
     Party.RECEIVER: "全部接收单位",
     Party.EXCHANGE: "交易系统",
+    Party.BANK: "结算银行",
     Party.OFFICE: "省级主管部门或管理部门，各自的两人",
 }
 Chinese = Callable[[object], str]
-STEPS = {Action.SUBMIT: "提交", Action.APPROVE: "审核"}
+STEPS = {Action.SUBMIT: "提交", Action.APPROVE: "审核", Action.WITHDRAW: "撤回"}
 # Functions of the engine with rules for all kinds.
 ENGINE = (
     "app.domain.moves",

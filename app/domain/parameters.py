@@ -82,6 +82,8 @@ def _read(kind: str, text: str) -> int | time | bool | None:
 _MANUAL = _("User manual, chapter 4")
 _BASELINE = _("GB/T 22239-2019, level 3, 8.1.4.1")
 
+_PROVISIONAL = _("Decision record 0077: limits of our own")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -103,6 +105,12 @@ _CATALOGUE = (
                   _BASELINE, _("minutes"), 1, 1440),
     ParameterSpec("session_absolute_hours", _("A session ends at the latest after"), NUMBER, 8,
                   _BASELINE, _("hours"), 1, 24),
+    ParameterSpec("largest_deposit", _("Largest deposit of money"), NUMBER, 100_000, _PROVISIONAL,
+                  _("ten thousand yuan"), 1, 999_999),
+    ParameterSpec("largest_withdrawal", _("Largest withdrawal of money"), NUMBER, 10_000,
+                  _PROVISIONAL, _("ten thousand yuan"), 1, 999_999),
+    ParameterSpec("withdrawals_a_day", _("Most withdrawn by an enterprise a day"), NUMBER, 50_000,
+                  _PROVISIONAL, _("ten thousand yuan"), 1, 999_999),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

@@ -46,6 +46,7 @@ class Party(StrEnum):
     RECEIVER = "receiver"  # every receiving enterprise
     COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
+    BANK = "bank"  # the settlement bank's machine
     OFFICE = "office"  # the authority that enters it: a province's, or the registry
 
 

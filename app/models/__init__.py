@@ -65,6 +65,17 @@ from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, Out
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
 from app.models.settlement.audit import AuditDay, AuditTotal
+from app.models.settlement.bank_order import (
+    BankAnswer,
+    BankBindingAnswer,
+    BankBooking,
+    BankFile,
+    BankLineEvent,
+    BankOrder,
+    BankOrderChange,
+    Receivable,
+    ReceivablePayment,
+)
 from app.models.settlement.money import BankBinding, SettlementBank
 from app.models.settlement.trade import (
     DailyQuote,
@@ -97,7 +108,14 @@ __all__ = [
     "Attestation",
     "AuditDay",
     "AuditTotal",
+    "BankAnswer",
     "BankBinding",
+    "BankBindingAnswer",
+    "BankBooking",
+    "BankFile",
+    "BankLineEvent",
+    "BankOrder",
+    "BankOrderChange",
     "BusinessClock",
     "Captcha",
     "Category",
@@ -147,6 +165,8 @@ __all__ = [
     "PostingRoute",
     "Preference",
     "ProceedsRelease",
+    "Receivable",
+    "ReceivablePayment",
     "ReferenceVersion",
     "ReportedFund",
     "ReportedPosition",

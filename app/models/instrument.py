@@ -27,6 +27,11 @@ class Instrument(Model):
         """Return the condition that excludes money."""
         return cls.kind != "money"
 
+    @classmethod
+    def is_of_money(cls) -> ColumnElement[bool]:
+        """Return the condition for money."""
+        return cls.kind == "money"
+
     def __str__(self) -> str:
         """Return the label of a select's option."""
         return f"{self.code} {self.name}"

@@ -41,6 +41,7 @@ WORDS = {
     "add": _("Register members, and where their letters go"),
     "certify": _("Have certificates' codes sent, ask for replacements"),
     "confirm": _("Confirm replacements"),
+    "query": _("Query the bank"),
 }
 
 

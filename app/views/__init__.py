@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import current_app
 
+from app.domain.money import yuan
 from app.security import roles
 from app.views.applications.review import counts
 from app.views.chapters import CHAPTERS
@@ -37,6 +38,7 @@ def register(builder: Any) -> None:
         if not page.menu:
             builder.add_view_no_menu(page)
     current_app.extensions["pages"] = {page.endpoint: page for page in builder.baseviews}
+    current_app.jinja_env.filters["yuan"] = yuan
     roles.gather(builder.baseviews)
     TODO_COUNTS[:] = [counts]
 

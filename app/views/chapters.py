@@ -35,6 +35,7 @@ SETTLEMENT = Chapter(_("Settlement management"), "ti-arrows-left-right")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
+MONEY = Chapter(_("Money management"), "ti-cash")
 ENQUIRIES = Chapter(_("Enquiries"), "ti-search")
 REVIEWS = Chapter(_("Reviews"), "ti-gavel")
 ISSUANCE = Chapter(_("Issuance management"), "ti-certificate")
@@ -50,6 +51,7 @@ CHAPTERS = (
     COMPLIANCE,
     CUSTODY,
     CANCELLATIONS,
+    MONEY,
     ENQUIRIES,
     REVIEWS,
     ISSUANCE,

@@ -96,6 +96,9 @@ class Market:
 
     def bank(self, code: str) -> SettlementBank:
         """Return a settlement bank, opened when first named."""
+        known = select(SettlementBank).where(SettlementBank.code == code)
+        if code not in self.banks and (found := db.session.scalar(known)):
+            self.banks[code] = found
         if code not in self.banks:
             with transaction():
                 money = Instrument(
@@ -122,7 +125,7 @@ class Market:
         at = self.bank(bank)
         self.tables.connection.execute(
             "INSERT INTO bank_binding (account_id, bank_id, holder_name, bank_account, bound_at,"
-            " withdrawals_from) VALUES (%s, %s, %s, '', %s, %s)",
+            " withdrawals_from) VALUES (%s, %s, %s, '', %s, %s) ON CONFLICT DO NOTHING",
             [account.id, at.id, account.name, EVENING - timedelta(days=30), date(2026, 10, 30)],
         )
         if tonnes:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import insert, inspect, select
 
+from app.domain.banks import OrderState, Said
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
@@ -27,11 +28,12 @@ from app.models import (
     JobFailure,
     Member,
 )
-from app.operations.accounts import accounts
+from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
 from app.operations.imports import notice_import, opening_import, tables
 from app.operations.ledger import settlement
+from app.operations.money import applying, banks, orders
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
@@ -80,6 +82,10 @@ class Enterprise:
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)  # 结算单, by number
+    money: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, approved
+    orders: list[int] = field(
+        default_factory=list
+    )  # at the bank: one done, one whose outcome is open
 
     @property
     def attachments(self) -> list[int]:
@@ -180,6 +186,9 @@ def make_world(tables: Tables) -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+    bank = _bank(officers["registry_maker"])
+    for of in (a, b):
+        _bank_with(of, bank, officers["registry_maker"], officers["registry_checker"])
     _trade(a, b, tables, officers)
     for number, of in enumerate((a, b), start=1):
         _certify_and_enter(of, number, officers["registry_maker"])
@@ -358,6 +367,61 @@ def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> 
     lines = custody.distribution(deposit, {third: 4})
     returning = custody.returning(of.member, deposit, {third: 4})
     of.custody[custody.RETURN] = (custody.drafted(of.member, lines), returning)
+
+
+def _bank(maker: Member) -> int:
+    with transaction():
+        return banks.open_bank("ICBC", "工商银行", Actor.of(maker)).id
+
+
+def _bank_with(of: Enterprise, bank: int, maker: Member, checker: Member) -> None:
+    """Bind a bank account; deposit and withdraw, with a draft of each and a withdrawal 待查."""
+    of.money["bank_binding"] = (
+        _apply(of, _binding(of, "6222020000000001"), submits=False),
+        _apply(of, _binding(of, "6222020000000002")),
+    )
+    for officer in (maker, checker):
+        with transaction():
+            bound = [of.money["bank_binding"][1]]
+            engine.approve(bound, Actor.of(officer), now=factories.at("09:00", day=18)).one()
+    with transaction():
+        for each in banks.to_bind(bank):
+            banks.bound(each.binding_id, is_confirmed=True, message="{}", now=clock.now())
+    for kind in ("deposit", "withdrawal"):
+        made = []
+        for submits in (False, True):
+            draft = applying.draft(kind, of.account.id, 100_000, str(uuid4()))
+            made.append(_apply(of, draft, submits=submits))
+        of.money[kind] = (made[0], made[1])
+        of.orders.append(_sent(bank, is_done=kind == "deposit"))
+
+
+def _binding(of: Enterprise, number: str) -> engine.Draft:
+    proposal = bindings.propose("ICBC", "工商银行", of.account.name, number)
+    return engine.Draft("bank_binding", of.account.id, (), str(uuid4()), proposal=proposal)
+
+
+def _apply(of: Enterprise, draft: engine.Draft, *, submits: bool = True) -> int:
+    actor = Actor.of(of.member)
+    with transaction():
+        made = engine.start([draft], actor, now=clock.now())
+        if submits:
+            engine.submit(made, actor, now=clock.now()).one()
+    return made[0]
+
+
+def _sent(bank: int, *, is_done: bool) -> int:
+    """Send the next order, and answer it; return its id."""
+    with transaction():
+        orders.register(bank, now=clock.now())
+    with transaction():
+        order = orders.next_to_send(bank, now=clock.now())
+        assert order
+    outcome = OrderState.DONE if is_done else OrderState.UNKNOWN
+    with transaction():
+        said = Said(outcome, "{}", f"BANK{order.order_id:06d}" if is_done else "")
+        orders.answer(order.order_id, said, "answer", now=clock.now())
+    return order.order_id
 
 
 def _job(member: Member) -> None:

@@ -16,6 +16,7 @@ from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
+from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.settlement_objection import SettlementObjection
@@ -43,6 +44,9 @@ KINDS: dict[str, Kind] = {
         TradeSettlement,
         SettlementObjection,
         DifferenceResolution,
+        BankBindingApplication,
+        Deposit,
+        Withdrawal,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

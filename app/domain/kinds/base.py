@@ -51,6 +51,7 @@ class Kind:
     title: ClassVar[Any]
     prefix: ClassVar[str]  # of the application's number
     started_by: ClassVar[Party] = Party.APPLICANT
+    also_started_by: ClassVar[Party | None] = None  # a machine that may start it, too
     reviews: ClassVar[tuple[Party, ...]] = ()  # a RECEIVER step needs every receiver's approval
     has_lines: ClassVar[bool] = True
     certifies: ClassVar[bool] = False  # a certificate is issued on the signatures of both officers
@@ -76,6 +77,23 @@ class Kind:
             *((draws_on(self.draws_on),) if self.draws_on else ()),
             *((takes(self.reserves[0]),) if self.reserves else ()),
         )
+
+    @cached_property
+    def judged_at(self) -> frozenset[Action]:
+        """The acts that one of its rules checks."""
+        return frozenset(action for rule in self.guards for action in rule.at)
+
+    @cached_property
+    def machine_acts(self) -> frozenset[Action]:
+        """What a machine does to it, unsigned; the database allows the same (sql/0017/signed.sql)."""
+        found: set[Action] = set()
+        if self.started_by is Party.EXCHANGE:
+            found |= {Action.SAVE, Action.SUBMIT, Action.REFUSE}
+        if self.also_started_by is Party.BANK:
+            found |= {Action.SAVE, Action.SUBMIT}
+        if Party.BANK in self.reviews:
+            found |= {Action.APPROVE, Action.SEND_BACK}
+        return frozenset(found)
 
     @cached_property
     def holds(self) -> tuple[Hold, ...]:
@@ -109,7 +127,7 @@ class Kind:
         return tuple(found)
 
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
-        """Check every rule of a submission or approval, deducting its tonnes from ``facts``.
+        """Check every rule of an act, deducting the tonnes of a submission from ``facts``.
 
         Returns the settlement day of kinds that settle at day-end, None while a second operator has
         yet to approve.  Raises RuleError.

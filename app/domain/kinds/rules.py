@@ -12,11 +12,13 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.banks import Banking
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
+from app.domain.money import yuan
 from app.domain.moves import Bucket
 from app.domain.notices import Standing
 from app.domain.trading_day import TradingMoment
-from app.domain.workflow import Action, Case
+from app.domain.workflow import Action, Case, Line
 
 SUBMISSION = (Action.SUBMIT,)
 BOTH = (Action.SUBMIT, Action.APPROVE)  # Facts may change between submission and approval.
@@ -97,10 +99,17 @@ class Facts:
     machine_keys: Mapping[str, str] = field(default_factory=dict)
     machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     machine_venues: Mapping[str, str] = field(default_factory=dict)
+    banking: Banking = field(default_factory=Banking)
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
         return str(self.instruments.get(instrument_id, instrument_id))
+
+    def amount(self, instrument_id: int, quantity: int) -> str:
+        """Return a line's quantity as people read it: tonnes, or yuan where it is money in fen."""
+        if instrument_id in self.money:
+            return str(_("%(amount)s yuan", amount=yuan(quantity)))
+        return str(_("%(count)s tonnes", count=f"{quantity:,}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +210,13 @@ def takes(bucket: Bucket) -> Rule:
             key = (case.account_id, line.instrument_id, bucket)
             left[key] = left.get(key, facts.holdings.get(key, 0)) - line.quantity
             if left[key] < 0:
-                name = facts.name(line.instrument_id)
-                return _violation_of(line.key, name, line.quantity, left[key] + line.quantity)
+                return _violation_of(line, facts, left[key] + line.quantity)
         facts.holdings |= left
         return None
 
     return Rule(
         "insufficient_quantity",
-        _("%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are available"),
+        _("%(instrument)s: %(quantity)s asked for, but only %(left)s are available"),
         check,
         error=InsufficientQuantity,
     )
@@ -273,13 +281,12 @@ def draws_on(kind: str) -> Rule:
                 and source.instrument_id == line.instrument_id
             )
             if source is None or not fits:
-                return _violation_of(line.key, facts.name(line.instrument_id), line.quantity, 0)
+                return _violation_of(line, facts, 0)
             key = line.source_line_id or 0
             before = left.get(key, source.left)
             left[key] = before - line.quantity
             if left[key] < 0:
-                name = facts.name(line.instrument_id)
-                return _violation_of(line.key, name, line.quantity, before)
+                return _violation_of(line, facts, before)
         for key, rest in left.items():
             facts.sources[key].left = rest
         return None
@@ -287,18 +294,22 @@ def draws_on(kind: str) -> Rule:
     return Rule(
         "more_than_left",
         _(
-            "%(instrument)s: %(quantity)s tonnes asked for, but only %(left)s tonnes are left of the"
-            " document they are drawn from"
+            "%(instrument)s: %(quantity)s asked for, but only %(left)s are left of the document they"
+            " are drawn from"
         ),
         check,
         error=InsufficientQuantity,
     )
 
 
-def _violation_of(key: str, instrument: str, quantity: int, left: int) -> Violation:
+def _violation_of(line: Line, facts: Facts, left: int) -> Violation:
     return Violation(
-        f"lines.{key}.quantity",
-        {"instrument": instrument, "quantity": f"{quantity:,}", "left": f"{left:,}"},
+        f"lines.{line.key}.quantity",
+        {
+            "instrument": facts.name(line.instrument_id),
+            "quantity": facts.amount(line.instrument_id, line.quantity),
+            "left": facts.amount(line.instrument_id, left),
+        },
     )
 
 

@@ -128,3 +128,13 @@ BEGIN
     GRANT INSERT ON audit_total TO registry_audit;
   END IF;
 END $$;
+-- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
+-- booked by functions alone.
+GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,
+              started_by, amount, state, sent_at, due_at, created_at, changed_at) ON bank_order TO {app};
+GRANT UPDATE (bank_serial, platform_serial, state, sent_at, due_at, queries, changed_at)
+   ON bank_order TO {app};
+GRANT INSERT (order_id, source, outcome, reason, message, received_at) ON bank_answer TO {app};
+GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event TO {app};
+GRANT EXECUTE ON FUNCTION book_bank_order(bigint, timestamptz), pay_receivables(integer, timestamptz),
+                          carry_out_bindings(bigint[]) TO {app};

@@ -18,7 +18,7 @@ from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationEvent
-from app.operations.accounts import details
+from app.operations.accounts import bindings, details
 from app.operations.applications import attachments, engine, history, rows, unsubmitted
 from app.operations.records.actor import Actor
 
@@ -186,7 +186,8 @@ _CONTENT = ("reason", "category", "document_no", "authority", "starts_on", "ends
 
 def _decrypted(proposal: Mapping[str, Any]) -> Any:
     """Decrypt a proposal for comparison, since ciphertexts of equal values differ."""
-    return json.loads(json.dumps({**proposal, **details.proposed(proposal)}))
+    clear = {**details.proposed(proposal), **bindings.proposed(proposal)}
+    return json.loads(json.dumps({**proposal, **clear}))
 
 
 def _new_files(sent: SentForm, files: Sequence[Any]) -> list[attachments.Upload]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations.accounts import accounts, details, openings
+from app.operations.accounts import accounts, bindings, details, openings
 from app.operations.applications import differences
 from app.operations.compliance import attestations, notices
 from app.operations.people import machine_keys, replacements
@@ -17,6 +17,7 @@ Effect = Callable[[Sequence[Case], Actor, datetime], None]
 EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
+    "bank_binding": bindings.carry_out,
     "custody_link": accounts.link,
     "difference_resolution": differences.resolve,
     "machine_key": machine_keys.carry_out,

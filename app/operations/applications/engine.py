@@ -26,7 +26,7 @@ from app.operations.applications import effects, evidence, rows
 from app.operations.applications.facts import gather
 from app.operations.ledger import posting
 from app.operations.records import calendar, glyphs
-from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.actor import BANK, SYSTEM, Actor
 from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON, LONGEST_DOCUMENT_NO = 500, 100
@@ -172,13 +172,16 @@ def withdraw(
     calendar.share_transfers()
     cases = rows.lock(application_ids, actor)
     closed = _last_closed_day()
+    judged = [case for case in cases if Action.WITHDRAW in KINDS[case.kind].judged_at]
+    facts = gather(judged, calendar.moment_at(now)) if judged else None
     outcome = Outcome(refused=_missing(application_ids, cases))
     for case in cases:
-        _attempt(outcome, case, partial(_require_withdrawable, case, closed, actor))
+        _attempt(outcome, case, partial(_require_withdrawable, case, closed, actor, facts))
     _reverse_postings(outcome.done, Stage.WITHDRAWAL, actor, now)
     for case in outcome.done:
         case.status = Status.WITHDRAWN
-    rows.record(outcome.done, Action.WITHDRAW, actor, now, comment=comment)
+    with posting.ledger_errors():
+        rows.record(outcome.done, Action.WITHDRAW, actor, now, comment=comment)
     return outcome
 
 
@@ -342,7 +345,7 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
     Row scope is not enough.  SYSTEM, as whom no person can act, is exempt.
     """
     started_by = KINDS[kind].started_by
-    if actor == SYSTEM:
+    if actor == SYSTEM or (actor == BANK and KINDS[kind].also_started_by is Party.BANK):
         return
     if started_by is Party.APPLICANT and actor.account_id != account_id:
         raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
@@ -393,7 +396,9 @@ def _judge(case: Case, facts: Facts, actor: Actor) -> None:
     require(case, Action.SUBMIT)
     kind = KINDS[case.kind]
     needs_colleague = (
-        kind.started_by is Party.APPLICANT and case.account_id in facts.needs_second_operator
+        kind.started_by is Party.APPLICANT
+        and actor != BANK
+        and case.account_id in facts.needs_second_operator
     )
     case.step = COLLEAGUE_STEP if needs_colleague else 0
     case.settles_on = kind.judge(case, facts)
@@ -474,9 +479,13 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
         raise NotAllowed(_("It is another party's turn to review"), code="not_your_turn")
 
 
-def _require_withdrawable(case: Case, closed: date | None, actor: Actor) -> None:
+def _require_withdrawable(
+    case: Case, closed: date | None, actor: Actor, facts: Facts | None
+) -> None:
     _require_own(case, actor)
     require(case, Action.WITHDRAW)
+    if facts is not None:
+        KINDS[case.kind].judge(case, facts, Action.WITHDRAW)
     if case.settles_on is not None and closed is not None and case.settles_on <= closed:
         raise NotAllowed(
             _(
@@ -496,6 +505,8 @@ def party(actor: Actor) -> Party:
     """Return the party of a review that a member acts as, by row scope."""
     if actor.account_id is not None:
         return Party.RECEIVER
+    if actor == BANK:
+        return Party.BANK
     return Party.AUTHORITY if actor.province is not None else Party.REGISTRY
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import BigInteger, String, select, text
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.workflow import Action, Party
+from app.domain.workflow import Action
 from app.extensions import db
 from app.models import (
     Application,
@@ -42,8 +42,8 @@ from app.pki.errors import PkiError
 
 SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
 WITHDRAWAL = "withdrawal/1"
-# What machines submit; the database has the same names (sql/0007/signed.sql).
-MACHINE_KINDS = [kind.code for kind in KINDS.values() if kind.started_by is Party.EXCHANGE]
+# What machines do, unsigned; the database has the same (sql/0017/signed.sql).
+MACHINE_ACTS = [f"{kind.code}:{act}" for kind in KINDS.values() for act in kind.machine_acts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ def withdrawal(found: Mapping[int, Content], actor: Actor) -> dict[str, Any]:
 def contents(ids: Sequence[int]) -> dict[int, Content]:
     """Return the content of applications by id, in one statement; empty values are left out.
 
-    Quantities are strings of decimal digits, in tonnes; personal data are replaced by digests.
+    Quantities are strings of decimal digits, in tonnes, amounts of money in yuan with two decimals;
+    personal data are replaced by digests.
     """
     found = {}
     for row in db.session.execute(_CONTENTS, {"ids": list(ids)}):
@@ -462,7 +463,10 @@ steps() {
         case "$kind" in
             signed) done_by "$action" "$member" "$name" ;;
             none) case "$action" in save | discard) ;; *) wrong "$action $at 没有签名" ;; esac ;;
-            machine) case "$action" in save | submit | refuse) ;; *) wrong "$action $at" ;; esac ;;
+            machine)
+                case "$action" in
+                    save | submit | refuse | approve | send_back) ;; *) wrong "$action $at" ;;
+                esac ;;
             older) older=$((older + 1)) ;;
             *) wrong "$action $at 没有签名" ;;
         esac
@@ -563,6 +567,8 @@ _CONTENTS = typed(
                                             'difference_resolution') THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,
+             'bank', CASE WHEN a.kind IN ('deposit', 'withdrawal', 'bank_binding')
+                          THEN a.proposal - 'account_no' - 'binding' END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)
@@ -572,8 +578,14 @@ _CONTENTS = typed(
                                                WHERE x.application_id = a.id
                                                  AND x.account_id IS NOT NULL)),
              'lines', (SELECT json_agg(json_build_object(
-                                'code', i.code, 'name', i.name, 'quantity', l.quantity::text,
-                                'venue', v.name, 'receiver', r.member_no, 'receiver_name', r.name,
+                                'code', i.code, 'name', i.name,
+                                'quantity', CASE WHEN i.kind <> 'money' THEN l.quantity::text END,
+                                'amount', CASE WHEN i.kind = 'money'
+                                               THEN to_char(l.quantity / 100.0, 'FM999999999999990.00') END,
+                                'currency', CASE WHEN i.kind = 'money' THEN 'CNY' END,
+                                'venue', v.name,
+                                'receiver', CASE WHEN i.kind <> 'money' THEN r.member_no END,
+                                'receiver_name', CASE WHEN i.kind <> 'money' THEN r.name END,
                                 'drawn_from', s.number) ORDER BY l.id)
                          FROM application_line l
                          JOIN instrument i ON i.id = l.instrument_id
@@ -583,7 +595,12 @@ _CONTENTS = typed(
                          LEFT JOIN application s ON s.id = sl.application_id
                         WHERE l.application_id = a.id),
              'total', (SELECT sum(l.quantity)::text FROM application_line l
-                        WHERE l.application_id = a.id),
+                         JOIN instrument i ON i.id = l.instrument_id
+                        WHERE l.application_id = a.id AND i.kind <> 'money'),
+             'total_amount', (SELECT to_char(sum(l.quantity) / 100.0, 'FM999999999999990.00')
+                                FROM application_line l
+                                JOIN instrument i ON i.id = l.instrument_id
+                               WHERE l.application_id = a.id AND i.kind = 'money'),
              'proposal_sha256', CASE WHEN a.proposal <> '{}'
                 THEN encode(sha256(convert_to(a.proposal::text, 'UTF8')), 'hex') END,
              'attachments', (SELECT json_agg(json_build_object('name', t.name, 'sha256', t.sha256)
@@ -614,7 +631,8 @@ _EVENTS = text(
            CASE WHEN x.signature_id IS NOT NULL THEN 'signed'
                 WHEN e.action IN ('save', 'discard') THEN 'none'
                 WHEN o.signs IS NOT TRUE THEN 'older'
-                WHEN e.member_id IS NULL AND a.kind = ANY(:machine) THEN 'machine'
+                WHEN e.member_id IS NULL AND a.kind || ':' || e.action = ANY(:machine)
+                  THEN 'machine'
                 ELSE 'missing' END AS kind
       FROM application_event e
       JOIN application a ON a.id = e.application_id
@@ -624,7 +642,7 @@ _EVENTS = text(
                           ORDER BY id DESC LIMIT 1) AS o ON true
      WHERE e.application_id = :application ORDER BY e.id
     """
-).bindparams(machine=MACHINE_KINDS)
+).bindparams(machine=MACHINE_ACTS)
 
 _COVER = typed(
     """

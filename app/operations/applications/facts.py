@@ -19,6 +19,7 @@ from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
+from app.operations.applications import banking
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
 
@@ -66,6 +67,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         differences=_open_differences(cases),
         objectionable=_objectionable(cases),
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
+        **banking.gather(cases, moment.day),
         **_about_notices(cases),
         **_about_machines(cases),
     )

@@ -81,7 +81,7 @@ def verify_signatures(report: Report) -> Checked:
     if bool(db.session.scalar(mode)) != signatures.is_required():
         report.add("operating_mode", "differs from the configuration: run flask init")
     signed = _Signed()
-    for row in db.session.execute(_UNSIGNED, {"machine": evidence.MACHINE_KINDS}):
+    for row in db.session.execute(_UNSIGNED, {"machine": evidence.MACHINE_ACTS}):
         report.add("unsigned", f"{row.number}: {row.action}, event {row.id}")
     for row in chain.from_iterable(_batches(_COVERED)):
         checked.events += 1
@@ -154,7 +154,7 @@ _UNSIGNED = typed(
     """
     SELECT e.id, e.number, e.action FROM event_under_signing e
      WHERE CASE WHEN e.member_id IS NULL
-                THEN e.kind <> ALL(:machine) OR e.action NOT IN ('save', 'submit', 'refuse')
+                THEN e.kind || ':' || e.action <> ALL(:machine)
                 ELSE e.action NOT IN ('save', 'discard')
                      AND NOT EXISTS (SELECT FROM signature_event x
                                       WHERE x.application_event_id = e.id) END

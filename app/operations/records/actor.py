@@ -50,3 +50,4 @@ class Actor:
 # Machines have no 会员编号; logs show this instead.
 SYSTEM = Actor(member_id=None, member_no="系统", name="系统")
 EXCHANGE = Actor(member_id=None, member_no="交易系统", name="交易系统")
+BANK = Actor(member_id=None, member_no="结算银行", name="结算银行")

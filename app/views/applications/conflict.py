@@ -15,6 +15,7 @@ from app.extensions import db
 from app.models import Account, Application, Instrument, Venue
 from app.operations.applications.engine import Draft
 from app.operations.records.catalogue import Titles
+from app.views.applications import money
 from app.views.applications.list import comparison
 from app.views.applications.proposals import proposal_table
 
@@ -44,11 +45,11 @@ def _values(of: Any, receivers: Iterable[int]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in of.lines:
         instrument = db.session.get_one(Instrument, line.instrument_id)
-        parts = [gettext("%(count)s tonnes", count=f"{line.quantity:,}")]
+        parts = [money.written(instrument.kind, line.quantity)]
         if line.venue_id:
             parts.append(db.session.get_one(Venue, line.venue_id).name)
         title = f"{instrument.code} {instrument.name}"
-        if line.account_id:
+        if line.account_id and instrument.kind != "money":
             title += f" → {db.session.get_one(Account, line.account_id).name}"
         found[title] = f"{found[title]}；{' '.join(parts)}" if title in found else " ".join(parts)
     if proposed := proposal_table(of.kind, of.proposal):

@@ -27,7 +27,7 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
 from app.views.applications import form as application_form
-from app.views.applications import signing
+from app.views.applications import money, signing
 from app.views.applications.choosable_lines import holdings_of
 from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
@@ -367,7 +367,11 @@ class ApplicationDesk(ApplicationList):
         application = self.load(id)
         facts: list[Any] = [(_("Application number"), application.number, "code")]
         facts += [
-            (f"{line.instrument.code} {line.instrument.name}", line.quantity, "number", _("tonnes"))
+            (
+                f"{line.instrument.code} {line.instrument.name}",
+                line.quantity,
+                *money.measure(line.instrument.kind),
+            )
             for line in application.lines
         ]
         result = {

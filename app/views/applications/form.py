@@ -188,6 +188,8 @@ class Filled:
     def refuse(self, error: RuleError) -> None:
         """Add a RuleError to the line's field, to the form's field, or to the form as a whole."""
         name, _dot, rest = error.field.partition(".")
+        if name == "lines" and "lines" not in self.form:
+            name = "amount"  # The only line is typed as an amount.
         if name == "lines" and rest:
             key, _dot, part = rest.partition(".")
             for line in self.form.lines:

@@ -45,7 +45,7 @@ from app.operations.accounts import details
 from app.operations.applications import attachments, history
 from app.operations.records.catalogue import SECTORS, Titles
 from app.security.scope import scoped_applications
-from app.views.applications import receivers
+from app.views.applications import money, receivers
 from app.views.applications.proposals import key_facts, proposal_table
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -149,7 +149,12 @@ class ApplicationList(ListPage):
                 Account.name.label("account"),
                 instruments_subquery("code", *shown).label("instrument_codes"),
                 instruments_subquery("name", *shown).label("instruments"),
-                line_subquery(func.sum(ApplicationLine.quantity), *shown).label("quantity"),
+                line_subquery(
+                    func.sum(ApplicationLine.quantity), Instrument.is_of_tonnes(), *shown
+                ).label("quantity"),
+                line_subquery(
+                    func.sum(ApplicationLine.quantity), Instrument.is_of_money(), *shown
+                ).label("amount"),
                 line_subquery(func.max(Venue.name)).label("venue"),
                 Application.kind,
                 Application.category,
@@ -186,26 +191,26 @@ class ApplicationList(ListPage):
                 Instrument.code,
                 Instrument.name,
                 cast(func.sum(ApplicationLine.quantity), BigInteger),
+                Instrument.kind,
             )
             .select_from(ApplicationLine)
             .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
             .join(Application, Application.id == ApplicationLine.application_id)
             .where(Application.id.in_(ids), *self.lines_shown())
-            .group_by(Instrument.code, Instrument.name)
+            .group_by(Instrument.code, Instrument.name, Instrument.kind)
             .order_by(Instrument.code)
         ).all()
-        unit = _("tonnes")
         facts: list[tuple[Any, ...]] = [
             (_("Number of enterprises"), db.session.scalar(enterprises), "number")
         ]
-        if lines:
-            facts.append((_("Total"), sum(each[2] for each in lines), "number", unit))
-        for code, name, tonnes in lines[:MAX_NAMED]:
-            facts.append((f"{code} {name}", tonnes, "number", unit))
-        if len(lines) > MAX_NAMED:
-            others = sum(each[2] for each in lines[MAX_NAMED:])
-            title = gettext("%(count)s other instruments", count=len(lines) - MAX_NAMED)
-            facts.append((title, others, "number", unit))
+        for kind, mine in money.by_measure(lines, lambda each: each.kind):
+            facts.append((_("Total"), sum(each[2] for each in mine), *money.measure(kind)))
+            for code, name, quantity, _kind in mine[:MAX_NAMED]:
+                facts.append((f"{code} {name}", quantity, *money.measure(kind)))
+            if len(mine) > MAX_NAMED:
+                others = sum(each[2] for each in mine[MAX_NAMED:])
+                title = gettext("%(count)s other instruments", count=len(mine) - MAX_NAMED)
+                facts.append((title, others, *money.measure(kind)))
         return facts
 
     def bulk_state(self, ids: Sequence[int]) -> str:
@@ -309,18 +314,21 @@ class ApplicationList(ListPage):
         columns: list[tuple[Any, str, Any]] = [
             (_("Instrument code"), "code", lambda line: line.instrument.code),
             (_("Instrument name"), "text", lambda line: line.instrument.name),
-            (_("Vintage"), "text", lambda line: line.instrument.vintage),
-            (quantity_title, "number", lambda line: line.quantity),
+            (_("Vintage"), "text", lambda line: line.instrument.vintage or ""),
         ]
+        for kind, mine in money.by_measure(lines, lambda line: line.instrument.kind):
+            is_money = kind == "money"
+            title = _("Amount") if is_money and len(mine) < len(lines) else quantity_title
+            columns.append((title, money.measure(kind)[0], money.reader(is_money=is_money)))
         if any(line.source_line_id for line in lines):
             columns.append((_("Drawn from"), "code", lambda line: line.source.application.number))
-        if any(line.account_id for line in lines):
+        if any(line.account_id and line.instrument.kind != "money" for line in lines):
             columns.append((_("Receiving enterprise"), "text", lambda line: line.account.name))
         if any(line.venue_id for line in lines):
             columns.append((_("Trading venue"), "text", lambda line: line.venue.name))
         return {
             "columns": [
-                {"label": label, "kind": kind, "unit": _("tonnes") if kind == "number" else ""}
+                {"label": label, "kind": kind, "unit": money.UNITS.get(kind, "")}
                 for label, kind, _read in columns
             ],
             "rows": [[read(line) for _label, _kind, read in columns] for line in lines],

@@ -14,6 +14,7 @@ from app.domain.kinds.settlement_objection import SettlementObjection
 from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.machines import SCOPES
 from app.domain.money import yuan
+from app.views.applications.money import KINDS_OF_MONEY, bank_table
 from app.views.applications.terms import terms_table
 
 _COLUMNS = [{"label": _("Field")}, {"label": _("Value")}]
@@ -92,6 +93,7 @@ def _objection(proposal: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
     TradeSettlement.code: _settlement,
     DifferenceResolution.code: _difference,

@@ -116,6 +116,7 @@ class _ReviewList(ApplicationList):
             for each in ApplicationList.columns[1:]
             if each.key != "created_at"
         ),
+        Column("amount", _("Amount"), kind="money", is_shown=False),
         Column("submitted_at", _("Submitted at"), kind="datetime"),
         Column("reason", _("Reason for the application")),
     )

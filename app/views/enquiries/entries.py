@@ -16,12 +16,13 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions
 
 
-class _EntryView(OfHolding):
+class EntryPage(OfHolding):
     """持仓流水: what changed a side of a holding: before, change, after, business, document, time."""
 
     key = ("account_id", "instrument_id", "seq")
     buckets: tuple[Bucket, ...] = ()
-    columns = (
+    in_money = False
+    columns: tuple[Column, ...] = (
         Column("at", _("Time"), kind="datetime"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
         Column("account", _("Member name"), is_shown=False),
@@ -73,12 +74,13 @@ class _EntryView(OfHolding):
             .join(Movement, Movement.id == Entry.movement_id)
             .join(Posting, Posting.id == Movement.posting_id)
             .where(Entry.bucket.in_([int(bucket) for bucket in self.buckets]))
-            .where(Account.kind == "enterprise", Instrument.is_of_tonnes())
+            .where(Account.kind == "enterprise")
+            .where(Instrument.is_of_money() if self.in_money else Instrument.is_of_tonnes())
         )
         return entries
 
 
-class RegistryEntryView(_EntryView):
+class RegistryEntryView(EntryPage):
     """登记持仓流水."""
 
     route_base = "/holdings/registry-entries"
@@ -86,7 +88,7 @@ class RegistryEntryView(_EntryView):
     buckets = REGISTRY_BUCKETS
 
 
-class TradingEntryView(_EntryView):
+class TradingEntryView(EntryPage):
     """交易持仓流水."""
 
     route_base = "/holdings/trading-entries"

@@ -23,6 +23,8 @@ BUSINESS_TITLES = {
     "day_end": _("Day-end settlement"),
     "trade": _("Delivery of a trade"),
     "proceeds_release": _("Release of proceeds"),
+    "bank_correction": _("Correction after the bank's file"),
+    "receivable": _("Payment of a receivable"),
 }
 LINE_COLUMNS = (
     Column("member_no", _("Member number"), is_of_others=True, kind="code"),

@@ -28,16 +28,16 @@ from app.domain.money import yuan
 from app.domain.trading_day import BEIJING
 
 NOTHING = "-"
-TONNES = _("tonnes")
-YUAN = _("yuan")
-_KINDS = ("text", "code", "quantity", "change", "money", "number", "datetime", "date", "status",
-          "boolean")  # fmt: skip
-_UNITS = {"quantity": TONNES, "change": TONNES, "money": YUAN}
+TONNES, YUAN = _("tonnes"), _("yuan")
+_KINDS = ("text", "code", "quantity", "change", "number", "money", "money_change", "datetime", "date",
+          "status", "boolean")  # fmt: skip
+_UNITS = {"quantity": TONNES, "change": TONNES, "money": YUAN, "money_change": YUAN}
 _CLASSES = {
     "quantity": "num",
     "change": "num",
-    "money": "num",
     "number": "num",
+    "money": "num",
+    "money_change": "num",
     "datetime": "nowrap time",
     "date": "nowrap",
 }
@@ -54,9 +54,9 @@ class Column:
     """A column; ``key`` is the label of the page's rows that it shows.
 
     ``kind``: text, code (left-aligned, never grouped), quantity (tonnes, unless ``unit`` says
-    otherwise), change (a signed quantity), money (whole fen, written in yuan), number, datetime, date,
-    status, boolean.  ``choices`` maps stored values to a title, or to (title, tone) with a tone of grey,
-    amber, green, red, blue.
+    otherwise), change (a signed quantity), number, money (fen, shown in yuan), money_change (signed),
+    datetime, date, status, boolean.  ``choices`` maps stored values to a title, or to (title, tone)
+    with a tone of grey, amber, green, red, blue.
     ``is_sortable`` needs an index on (column, the page's key); a sortable column that may be NULL must
     say ``is_nullable``.  ``link`` returns the address of a row's cell.  A code that ``is_long`` may
     wrap anywhere.
@@ -97,7 +97,7 @@ class Column:
     @property
     def starts_descending(self) -> bool:
         """Whether the first click sorts descending: people look for the latest and the most."""
-        return self.kind in ("quantity", "change", "money", "number", "datetime", "date")
+        return self.kind in (*_UNITS, "number", "datetime", "date")
 
     def cell(self, row: Any) -> Cell:
         value = row._mapping[self.key]
@@ -122,10 +122,10 @@ class Column:
         if self.choices:
             whens = {_plain(key): str(_words(title)[0]) for key, title in self.choices.items()}
             return case(whens, value=value, else_=guarded(cast(value, String)))
+        if self.kind in ("money", "money_change"):
+            return func.round(cast(value, Numeric) / 100, 2, type_=Numeric(18, 2))
         if self.kind == "boolean":
             return case((value.is_(None), null()), (value, str(_("Yes"))), else_=str(_("No")))
-        if self.kind == "money":
-            return cast(cast(value, Numeric) / 100, Numeric(20, 2))
         if self.kind == "datetime" and isinstance(value.type, DateTime):
             local = func.timezone(BEIJING.key, value)
             return func.date_trunc("second", local, type_=DateTime())
@@ -198,8 +198,9 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "code": str,
     "quantity": lambda value: f"{value:,}",
     "change": lambda value: f"{value:+,}" if value else "0",
-    "money": yuan,
     "number": lambda value: f"{value:,}",
+    "money": yuan,
+    "money_change": lambda value: f"+{yuan(value)}" if value > 0 else yuan(value),
     "datetime": _local,
     "date": lambda value: value.isoformat(),
     "status": str,

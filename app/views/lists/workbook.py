@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import IO, Any
 
 from rustpy_xlsxwriter import Format, write_worksheet
@@ -15,25 +16,18 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MOST_ROWS = 1_048_575  # A sheet has 1,048,576 rows; one is the header.
 LONGEST_TEXT = 32_767  # of a cell
 EXACT = 2**53  # A spreadsheet's numbers are doubles, exact up to here.
-NUMBERS = ("quantity", "change", "money", "number")
+NUMBERS = ("quantity", "change", "number", "money", "money_change")
 _FORMATS = {
     "quantity": "#,##0",
     "change": "+#,##0;-#,##0;0",
-    "money": "#,##0.00",
     "number": "#,##0",
+    "money": "#,##0.00",
+    "money_change": "+#,##0.00;-#,##0.00;0.00",
     "datetime": "yyyy-mm-dd hh:mm:ss",
     "date": "yyyy-mm-dd",
 }
 _TEXT = "@"  # The number format for text: it stays text when edited.
-_WIDTHS = {
-    "datetime": 20,
-    "date": 12,
-    "quantity": 16,
-    "change": 16,
-    "money": 18,
-    "number": 12,
-    "code": 20,
-}
+_WIDTHS = {"datetime": 20, "date": 12, "quantity": 16, "change": 16, "number": 12, "code": 20}
 _USUAL_WIDTH, _WIDEST = 22, 48
 _NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
 
@@ -79,6 +73,8 @@ def _records(
             value = record[key]
             if value is not None and not -EXACT <= value <= EXACT:
                 record[key] = str(value)
+            elif isinstance(value, Decimal):
+                record[key] = float(value)  # Exact to the fen below 2**53 / 100 yuan.
         for key, value in record.items():
             if type(value) is str and len(value) > LONGEST_TEXT:
                 record[key] = value[:LONGEST_TEXT]

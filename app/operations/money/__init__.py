@@ -1,0 +1,1 @@
+"""Money at settlement banks: banks, transfers and the book of serials."""

@@ -1,0 +1,1 @@
+"""资金管理: money at settlement banks, deposits and withdrawals, bound bank accounts."""
