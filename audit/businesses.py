@@ -86,10 +86,18 @@ BUSINESSES = {
     "confiscation_refund": _business((CONFISCATED, AVAILABLE), units=_BOTH),
     "proceeds_release": _business((PROCEEDS, AVAILABLE), units=_MONEY, has_application=False),
     # 入金, 出金: what a bank holds grows and shrinks with what participants pay in and out.
-    "cash_deposit": _business((ISSUED, AVAILABLE), parties=_ISSUER, units=_MONEY),
-    "cash_withdrawal": _business(
+    "deposit": _business((ISSUED, AVAILABLE), parties=_ISSUER, units=_MONEY),
+    "withdrawal": _business(
         (AVAILABLE, RESERVED), (RESERVED, ISSUED),
         parties=frozenset({Parties.OWN, Parties.ISSUER}), units=_MONEY,
+    ),
+    # What a bank says after an order's end, and what comes in for what it had paid too much.
+    "bank_correction": _business(
+        (AVAILABLE, ISSUED), (ISSUED, AVAILABLE), parties=_ISSUER, units=_MONEY,
+        has_application=False,
+    ),
+    "receivable": _business(
+        (AVAILABLE, ISSUED), parties=_ISSUER, units=_MONEY, has_application=False
     ),
 }  # fmt: skip
 

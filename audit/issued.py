@@ -34,7 +34,7 @@ _MONEY = """
       LEFT JOIN posting p ON p.id = m.posting_id
      WHERE m.recorded_xid >= %s::xid8 AND i.kind = 'money'
        AND (m.from_bucket = 12) <> (m.to_bucket = 12)
-       AND coalesce(p.business, '') NOT IN ('trade', 'cash_deposit', 'cash_withdrawal')
+       AND coalesce(p.business, '') NOT IN ('trade', 'deposit', 'withdrawal', 'bank_correction', 'receivable')
      GROUP BY 1, 2 ORDER BY 3
 """
 # Legs across banks: what one bank takes over another gives up.

@@ -178,7 +178,7 @@ FROZEN = {
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
     "sql/0018/second_book.sql": "5f51d191bd48547a",
     "sql/0018/second_book_down.sql": "7d6e85b3253128d2",
-    "versions/2026_11_30_second_book.py": "51e544190fbb0277",
+    "versions/2026_11_30_second_book.py": "1242e5325b7a1a7f",
     "sql/0015/machines.sql": "418c9d178c705559",
     "sql/0015/machines_down.sql": "9a5cb26ab5024b73",
     "versions/2026_11_30_machine_clients.py": "4bb4e30cb39e6e13",
@@ -187,6 +187,10 @@ FROZEN = {
     "sql/0017/orders.sql": "13518fe56769e6d9",
     "sql/0017/signed.sql": "1400f9f691923b70",
     "versions/2026_11_30_bank_orders.py": "a2264f7e5093d5c5",
+    "sql/0016/down.sql": "03a43a22c252e73d",
+    "sql/0016/money.sql": "42f652fb429cfa39",
+    "sql/0016/trades.sql": "2e403ee41e8e8c50",
+    "versions/2026_11_30_trades_and_money.py": "575600a79980afb5",
 }
 
 
@@ -395,7 +399,7 @@ def test_installing_twice_at_once_and_once_more(empty):
         before = _counts(connection)
         assert before["trading_day"] > 2000
         assert before["ab_role"] == 9
-        assert before["account"] == 1
+        assert before["account"] == 3
         installation.install()
         assert _counts(connection) == before
 

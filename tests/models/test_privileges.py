@@ -37,6 +37,20 @@ APPEND_ONLY = (
     "operating_mode",
     "audit_day",
     "audit_total",
+    "day_package",
+    "package_refusal",
+    "trade",
+    "trade_delivery",
+    "trade_default",
+    "reported_position",
+    "reported_fund",
+    "reported_transfer",
+    "settlement_difference",
+    "difference_resolution",
+    "settlement_confirmation",
+    "settlement_stage",
+    "proceeds_release",
+    "daily_quote",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"
