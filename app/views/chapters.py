@@ -31,13 +31,13 @@ class MenuEntry:
 FIRST = Chapter()
 ACCOUNTS = Chapter(_("Account management"), "ti-building-bank")
 TRANSFERS = Chapter(_("Holding transfers"), "ti-arrows-exchange")
-SETTLEMENT = Chapter(_("Settlement management"), "ti-report-money")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
 ENQUIRIES = Chapter(_("Enquiries"), "ti-search")
 REVIEWS = Chapter(_("Reviews"), "ti-gavel")
 ISSUANCE = Chapter(_("Issuance management"), "ti-certificate")
+SETTLEMENT = Chapter(_("Settlement management"), "ti-arrows-left-right")
 SANCTIONS = Chapter(_("Freezes and confiscations"), "ti-lock")
 ADMINISTRATION = Chapter(_("System administration"), "ti-settings")
 LAST = Chapter()
@@ -46,13 +46,13 @@ CHAPTERS = (
     FIRST,
     ACCOUNTS,
     TRANSFERS,
-    SETTLEMENT,
     COMPLIANCE,
     CUSTODY,
     CANCELLATIONS,
     ENQUIRIES,
     REVIEWS,
     ISSUANCE,
+    SETTLEMENT,
     SANCTIONS,
     ADMINISTRATION,
     LAST,
