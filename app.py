@@ -22,7 +22,7 @@ from gunicorn.app.base import BaseApplication
 from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
-from app.installation import demo, demo_keys
+from app.installation import demo, demo_keys, demo_market
 from app.pki.ceremony import DEMO_PREFIX, establish_demo
 from app.pki.signer import Signer, wait_until_ready
 from app.pki.suites import SUITES
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
-        with running(settings), certified(settings):
+        with running(settings), certified(settings), banking(settings):
             application = create_app(settings)
             prepare(application, settings)
             with working(settings):
@@ -54,6 +54,8 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
+            if settings.has_demo_bank:
+                demo_market.seed_once(settings)
             installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
@@ -108,6 +110,21 @@ def certified(settings: Settings) -> Iterator[None]:
             code = {"ASSISTANT_PAIRING": settings.assistant_pairing}
             arguments = assistant_arguments(settings)
             stack.enter_context(beside(settings, "assistant", *arguments, environment=code))
+        yield
+
+
+@contextlib.contextmanager
+def banking(settings: Settings) -> Iterator[None]:
+    """Run the demonstration's bank beside the server."""
+    if not settings.has_demo_bank:
+        yield
+        return
+    ((_code, key, address),) = settings.bank_lines
+    port = address.rpartition(":")[2]
+    refuse_taken_port("127.0.0.1", port, "BANK_LINES")
+    store = f"--store={settings.folder / 'bank.json'}"
+    arguments = (f"--port={port}", store, "--with-parent")
+    with beside(settings, "simulators.bank", *arguments, environment={"BANK_KEY": key}):
         yield
 
 

@@ -312,7 +312,8 @@ class Settings:
         (lambda value, known: not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", value),
          "{name} 须为邮件地址", "{name} is a mail address"))
     bank_lines: tuple[tuple[str, str, str], ...] = setting(
-        "BANK_LINES", "lines to settlement banks, separated by commas: CODE=key@https://address", "",
+        "BANK_LINES", "lines to settlement banks, separated by commas: CODE=key@https://address",
+        lambda known: _demo_bank(known),
         (lambda value, known: not all(_is_bank_line(each) for each in value),
          "{name} 每项应为 银行代码=密钥@https://地址（本机可用 http），密钥不少于32个字符",
          "{name} holds CODE=key@https://address (http on this machine), keys of 32 characters or more"),
@@ -398,6 +399,11 @@ class Settings:
     def has_own_worker(self) -> bool:
         """Tell whether `app.py` starts a worker beside the server."""
         return self.wants_worker and not self.is_production
+
+    @property
+    def has_demo_bank(self) -> bool:
+        """Tell whether `app.py` runs the demonstration's own bank beside the server."""
+        return self.profile == "demo" and not os.environ.get("BANK_LINES")
 
     @property
     def folder(self) -> Path:
@@ -632,7 +638,8 @@ def _secrets(settings: Any) -> dict[str, tuple[str, int]]:
             ("DATABASE_OWNER_URL", settings.database_owner_url),
             ("DATABASE_AUDIT_URL", settings.database_audit_url),
         )
-        if url
+        # Demonstration and tests check their books as the owner.
+        if url and (name != "DATABASE_AUDIT_URL" or url != settings.database_owner_url)
     }
     if settings.mail_url and _is_sent(settings.mail_url):
         passwords["MAIL_URL"] = MailServer.read(settings.mail_url).password
@@ -698,6 +705,14 @@ def _personal_data(known: Any) -> str:
         raise refusal(
             "PERSONAL_DATA_KEY_FILE 无法读取", "PERSONAL_DATA_KEY_FILE cannot be read"
         ) from error
+
+
+def _demo_bank(known: Any) -> str:
+    """Return the line to the demonstration's own bank, which app.py runs beside it."""
+    if known.profile != "demo":
+        return ""
+    port = known.port + 1000 if known.port + 1000 < 65536 else known.port - 1000
+    return f"ICBC={_kept(known, 'bank_key', secrets.token_hex(32))}@http://127.0.0.1:{port}"
 
 
 def _kept(known: Any, name: str, text: str) -> str:

@@ -21,6 +21,8 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -321,15 +323,27 @@ def served(bank: Bank, port: int = 0) -> Iterator[str]:
         server.server_close()
 
 
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(0)
+
+
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--key", required=True)
+    parser.add_argument("--key", default=os.environ.get("BANK_KEY"), help="or BANK_KEY")
     parser.add_argument("--port", type=int, default=9001)
     parser.add_argument("--store", type=Path, default=None)
+    parser.add_argument("--with-parent", action="store_true", help="end when the input does")
     asked = parser.parse_args()
+    if not asked.key:
+        parser.error("--key or BANK_KEY")
+    if asked.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     with served(Bank(asked.key, asked.store), asked.port) as address:
-        print(address, flush=True)  # noqa: T201 - whoever started it reads where it is
+        if not asked.with_parent:
+            print(address, flush=True)  # noqa: T201 - whoever started it reads where it is
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 

@@ -247,7 +247,7 @@ class Market:
     def _funds(self) -> list[tuple[Any, ...]]:
         rows = []
         for account in self.participants:
-            opening = Decimal(self.money(account)[0]) / 100
+            opening = Decimal(self._all_money(account)) / 100
             mine = [deal for deal in self.deals if account.member_no in deal[4:6]]
             bought = sum((Decimal(d[8]) for d in mine if d[4] == account.member_no), Decimal())
             sold = sum((Decimal(d[8]) for d in mine if d[5] == account.member_no), Decimal())
@@ -279,6 +279,11 @@ class Market:
         with transaction():
             assert delivery.deliver_some(package_id, SYSTEM, now=now).is_over
         return package_id
+
+    def _all_money(self, account: Account) -> int:
+        key = (account.id, self.money_of(account))
+        row = db.session.get(Holding, key, populate_existing=True)
+        return row.available + row.proceeds + row.reserved + row.frozen if row else 0
 
     def tonnes(self, account: Account) -> int:
         """Return what a participant holds in trading."""

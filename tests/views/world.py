@@ -27,6 +27,7 @@ from app.models import (
     Job,
     JobFailure,
     Member,
+    SettlementDifference,
 )
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
@@ -37,6 +38,7 @@ from app.operations.money import applying, banks, orders
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
+from app.operations.settlement import reconciliation
 from app.security import lockout, sign_in
 from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
@@ -82,6 +84,7 @@ class Enterprise:
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)  # 结算单, by number
+    objections: list[int] = field(default_factory=list)  # 结算异议: a draft, one in review
     money: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, approved
     orders: list[int] = field(
         default_factory=list
@@ -228,9 +231,38 @@ def _trade(a: Enterprise, b: Enterprise, tables: Tables, officers: dict[str, Mem
     content = market.package()
     market.pay_out(poor, "1000")
     two = (officers["registry_maker"], officers["registry_checker"])
-    market.settle(*two, now=clock.now(), content=content)
+    package_id = market.settle(*two, now=clock.now(), content=content)
     for of in (a, b):
         of.statements = [f"20261119-{market.venue_code}-{of.account.member_no}"]
+        about = {"package": package_id, "day": "2026-11-19"}
+        for submits in (False, True):
+            draft = engine.Draft(
+                "settlement_objection", of.account.id, (), str(uuid4()), reason="成交价有误",
+                proposal=about,
+            )  # fmt: skip
+            with transaction():
+                made = engine.start([draft], Actor.of(of.member), now=clock.now())
+                if submits:
+                    at = factories.at("09:00")
+                    engine.submit(made, Actor.of(of.member), now=at).one()
+            of.objections += made
+    _differ(package_id, poor, two[0])
+
+
+def _differ(package_id: int, account: Account, maker: Member) -> None:
+    """Let an officer enter why registry and exchange differ about who could not pay."""
+    difference = db.session.scalars(
+        select(SettlementDifference).where(
+            SettlementDifference.package_id == package_id,
+            SettlementDifference.account_id == account.id,
+        )
+    ).one()
+    draft = engine.Draft(
+        "difference_resolution", account.id, (), str(uuid4()), reason="交易机构已更正",
+        proposal=dict(reconciliation.proposal_for(difference)),
+    )  # fmt: skip
+    with transaction():
+        engine.start([draft], Actor.of(maker), now=clock.now())
 
 
 def _announce(officers: dict[str, Member]) -> tuple[int, int]:

@@ -13,15 +13,13 @@ from app.domain.kinds.authority import (
 from app.domain.kinds.base import Kind
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
-from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
-from app.domain.kinds.settlement_objection import SettlementObjection
+from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
-from app.domain.kinds.trade_settlement import TradeSettlement
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,

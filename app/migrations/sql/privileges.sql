@@ -112,6 +112,18 @@ GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, report
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz) TO {app};
 
+-- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
+-- booked by functions alone.
+GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,
+              started_by, amount, state, sent_at, due_at, created_at, changed_at) ON bank_order TO {app};
+GRANT UPDATE (bank_serial, platform_serial, state, sent_at, due_at, queries, changed_at)
+   ON bank_order TO {app};
+GRANT INSERT (order_id, source, outcome, reason, message, received_at) ON bank_answer TO {app};
+GRANT UPDATE (bank_account) ON bank_binding TO {app};  -- re-encryption under a new key
+GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event TO {app};
+GRANT EXECUTE ON FUNCTION book_bank_order(bigint, timestamptz), pay_receivables(integer, timestamptz),
+                          carry_out_bindings(bigint[]) TO {app};
+
 -- The second book (docs/adr/0078): a role of its own reads what it compares and appends what it sealed;
 -- nothing of it is written by {app}.  An installation without this role checks as the owner.
 DO $$
@@ -128,13 +140,3 @@ BEGIN
     GRANT INSERT ON audit_total TO registry_audit;
   END IF;
 END $$;
--- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
--- booked by functions alone.
-GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,
-              started_by, amount, state, sent_at, due_at, created_at, changed_at) ON bank_order TO {app};
-GRANT UPDATE (bank_serial, platform_serial, state, sent_at, due_at, queries, changed_at)
-   ON bank_order TO {app};
-GRANT INSERT (order_id, source, outcome, reason, message, received_at) ON bank_answer TO {app};
-GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event TO {app};
-GRANT EXECUTE ON FUNCTION book_bank_order(bigint, timestamptz), pay_receivables(integer, timestamptz),
-                          carry_out_bindings(bigint[]) TO {app};

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations.accounts import accounts, bindings, details, openings
-from app.operations.applications import differences
+from app.operations.accounts import accounts, bindings, details, differences, openings
 from app.operations.compliance import attestations, notices
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor

@@ -9,12 +9,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer, String, text
 
 from app.domain.kinds import KINDS, Facts
-from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Notice, Package, Source
-from app.domain.kinds.settlement_objection import SettlementObjection
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
 from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status

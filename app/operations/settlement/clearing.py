@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Integer, insert, select, text
 
 from app.domain.errors import NotFound, RuleError
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import TradeSettlement
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trades import Clearing, Deal, Shortfall, clear
 from app.domain.workflow import Status

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, bindparam, func, select, text
 
 from app.domain.errors import InsufficientQuantity, NotFound, RuleError
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import TradeSettlement
 from app.domain.trades import Clearing, Deal, Shortfall
 from app.domain.trading_day import BEIJING, OPENING
 from app.domain.workflow import Status

@@ -15,9 +15,19 @@ from app.operations.records.actor import Actor
 from app.operations.settlement import stages
 
 # Closing figures are those before what is in transit is settled.  A member that the exchange does not
-# name holds nothing there.
+# name holds nothing there.  A trade in default counts as the exchange counts it: its other party, who did
+# what it owed, differs by nothing.
 _FIND = text("""
-    WITH tonnes AS (
+    WITH undelivered AS (
+           SELECT t.* FROM trade t
+            WHERE t.package_id = :package
+              AND NOT EXISTS (SELECT FROM trade_delivery d WHERE d.trade_id = t.id)),
+         side AS (
+           SELECT buyer_id AS account_id, instrument_id, quantity AS tonnes, -(amount + buy_fee) AS fen
+             FROM undelivered
+           UNION ALL
+           SELECT seller_id, instrument_id, -quantity, amount - sell_fee FROM undelivered),
+         tonnes AS (
            SELECT h.account_id, h.instrument_id, h.trading AS ours
              FROM holding h JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
              JOIN venue_instrument v ON v.instrument_id = h.instrument_id AND v.venue_id = :venue
@@ -28,12 +38,21 @@ _FIND = text("""
              JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
             GROUP BY h.account_id),
          compared AS (
-           SELECT account_id, instrument_id, coalesce(t.ours, 0) AS ours, coalesce(r.closing, 0) AS theirs
+           SELECT account_id, instrument_id,
+                  coalesce(t.ours, 0) + coalesce(
+                    (SELECT sum(s.tonnes) FROM side s
+                      WHERE s.account_id = coalesce(t.account_id, r.account_id)
+                        AND s.instrument_id = coalesce(t.instrument_id, r.instrument_id)), 0)::bigint
+                    AS ours,
+                  coalesce(r.closing, 0) AS theirs
              FROM tonnes t
              FULL JOIN (SELECT * FROM reported_position WHERE package_id = :package) r
             USING (account_id, instrument_id)
            UNION ALL
-           SELECT r.account_id, NULL, coalesce(m.ours, 0), r.closing
+           SELECT r.account_id, NULL,
+                  coalesce(m.ours, 0) + coalesce(
+                    (SELECT sum(s.fen) FROM side s WHERE s.account_id = r.account_id), 0)::bigint,
+                  r.closing
              FROM reported_fund r LEFT JOIN money m USING (account_id)
             WHERE r.package_id = :package)
     INSERT INTO settlement_difference (package_id, account_id, instrument_id, ours, theirs, found_at)
@@ -48,7 +67,7 @@ def reconcile(package: DayPackage, actor: Actor, *, now: datetime) -> int:
     """Compare a delivered day with what the exchange reported; return the number of new differences.
 
     An account with a difference is restricted by it until two officers have resolved it
-    (docs/adr/0076).  A trade in default shows here, too.
+    (docs/adr/0076).
     """
     found = db.session.execute(
         _FIND, {"package": package.id, "venue": package.venue_id, "at": now}

@@ -8,14 +8,48 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
-from app.domain.kinds.difference_resolution import DifferenceResolution
 from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.settlement_objection import SettlementObjection
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
 from app.domain.machines import SCOPES
 from app.domain.money import yuan
+from app.domain.notices import Decision, Terms
+from app.domain.trading_day import BEIJING
 from app.views.applications.money import KINDS_OF_MONEY, bank_table
-from app.views.applications.terms import terms_table
+
+ACTS = {
+    "issue": (_("Issue"), "blue"),
+    "change": (_("Adjust"), "amber"),
+    "withdraw": (_("Take back"), "red"),
+}
+
+
+def terms_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return old and new terms side by side; of a new notice there are no old ones."""
+    decision = Decision.read(proposal)
+    before, after = _values(decision.before), _values(decision.after)
+    columns = [{"label": _("Field")}]
+    if before:
+        columns.append({"label": _("Before the change")})
+    if after:
+        columns.append({"label": _("After the change") if before else _("Value")})
+    rows = [
+        [title, *(side[title] for side in (before, after) if side)] for title in before or after
+    ]
+    act, _tone = ACTS[decision.act]
+    title = gettext("%(year)s notice: %(act)s", year=decision.year, act=act)
+    return {"title": title, "columns": columns, "rows": rows}
+
+
+def _values(terms: Terms | None) -> dict[str, str]:
+    if terms is None:
+        return {}
+    return {
+        gettext("Obligation (tonnes)"): f"{terms.obligation:,}",
+        gettext("Deadline"): f"{terms.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        gettext("Instruments accepted"): "、".join(terms.instruments),
+        gettext("Share of CCER (%)"): f"{terms.offset_percent.normalize():f}",
+    }
+
 
 _COLUMNS = [{"label": _("Field")}, {"label": _("Value")}]
 
@@ -48,7 +82,7 @@ def _settlement(proposal: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         [_("Trading day"), proposal["day"]],
         [_("Trading venue"), proposal["venue"]],
-        [_("Trades"), f"{proposal['trades']:,}"],
+        [_("Number of trades"), f"{proposal['trades']:,}"],
         [_("Quantity (tonnes)"), f"{proposal['quantity']:,}"],
         [_("Amount (yuan)"), yuan(proposal["amount"])],
         [_("Trades covered in full"), f"{proposal['covered']:,}"],

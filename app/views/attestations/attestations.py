@@ -15,7 +15,7 @@ from app.extensions import transaction
 from app.models.attestation import Attestation
 from app.operations.compliance import attestations
 from app.operations.records.log import record
-from app.security.rate import RateLimit
+from app.security.gate import RateLimit
 from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.attestations import drawing

@@ -32,7 +32,7 @@ from app.views.applications import signing
 from app.views.applications.form import ApplicationForm, Filled, Required
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import usual_columns, usual_filters
-from app.views.applications.terms import ACTS
+from app.views.applications.proposals import ACTS
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import NotFound
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import TradeSettlement
 from app.domain.workflow import Status
 from app.extensions import db, transaction
 from app.models import Application, DayPackage, SettlementConfirmation

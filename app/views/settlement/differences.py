@@ -11,7 +11,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, literal, select
 
-from app.domain.kinds.difference_resolution import DifferenceResolution as Resolution
+from app.domain.kinds.settlement import DifferenceResolution as Resolution
 from app.extensions import db
 from app.models import (
     Account,
@@ -41,7 +41,7 @@ class DifferenceView(ListPage):
     route_base = "/settlement-differences"
     title = _("Differences with the exchange")
     menu = MenuEntry(SETTLEMENT, 7)
-    guide = {"registry": "交易结算"}
+    guide = {"registry": "交易结算", "administration": "结算的查询"}
     grants = {f"{OFFICERS} {AUDITOR}": "list export"}
     account_column = "account_id"
     columns = (

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from app.domain.money import plain_yuan, yuan
 from app.extensions import db
-from app.security.rate import RateLimit
+from app.security.gate import RateLimit
 from app.views.lists.columns import TONNES, YUAN, spreadsheet_text
 from app.views.page import Page
 from app.views.settlement.trades import A_TONNE

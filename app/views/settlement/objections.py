@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 from flask import abort, g, redirect, request
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, or_, select
 
-from app.domain.kinds.settlement_objection import SettlementObjection
+from app.domain.kinds.settlement import SettlementObjection
 from app.extensions import db
 from app.models import Application, DayPackage, Trade
 from app.views.applications.desk import ApplicationDesk
@@ -57,6 +59,9 @@ class SettlementObjectionView(ApplicationDesk):
         day = Application.proposal["day"].astext.label("day")
         return super().rows(conditions).add_columns(day)
 
+    @expose("/new", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
     def new(self) -> Any:
         """Ask for the day first, where the member traded on several."""
         if "package" in request.args:

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select, text
 
 from app.domain.errors import RuleError
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import TradeSettlement
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Status
 from app.extensions import db, transaction
@@ -95,13 +95,13 @@ class DayPackageView(ListPage):
     route_base = "/day-packages"
     title = _("Day packages")
     menu = MenuEntry(SETTLEMENT, 5)
-    guide = {"registry": "交易结算"}
+    guide = {"registry": "交易结算", "administration": "结算的查询"}
     grants = {f"{OFFICERS} {AUDITOR}": "list export show", REGISTRY_MAKER: "write"}
     account_column = None  # Of the market as a whole.
     columns = (
         Column("day", _("Trading day"), kind="date"),
         Column("venue", _("Trading venue")),
-        Column("trades", _("Trades"), kind="number"),
+        Column("trades", _("Number of trades"), kind="number"),
         Column("quantity", _("Quantity"), kind="quantity"),
         Column("amount", _("Amount"), kind="money"),
         Column("warnings", _("Unusual"), kind="number"),
@@ -282,14 +282,14 @@ def _facts(package: DayPackage) -> list[tuple[Any, ...]]:
     return [
         (_("Trading day"), package.day, "date"),
         (_("Trading venue"), package.venue.name, "text"),
-        (_("Trades"), package.trades, "number"),
+        (_("Number of trades"), package.trades, "number"),
         (_("Quantity"), package.quantity, "number", _("tonnes")),
         (_("Amount"), package.amount, "money", _("yuan")),
         (_("Positions"), package.positions, "number"),
         (_("Funds"), package.funds, "number"),
         (_("Transfers"), package.transfers, "number"),
         (_("Received at"), package.received_at, "datetime"),
-        (_("Digest"), package.digest, "code"),
+        (_("Digest"), package.digest, "long"),
     ]
 
 

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select
 
 from app.domain.errors import RuleError
-from app.domain.kinds.trade_settlement import TradeSettlement
+from app.domain.kinds.settlement import TradeSettlement
 from app.domain.money import yuan
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.models import Application
@@ -46,8 +46,8 @@ class TradeSettlementView(OfficerDesk):
     columns = (
         *usual_columns("number"),
         Column("day", _("Trading day")),
-        Column("trades", _("Trades"), kind="number"),
-        Column("amount", _("Amount"), kind="money"),
+        Column("trades", _("Number of trades"), kind="number"),
+        Column("turnover", _("Amount"), kind="money"),
         Column("short", _("Not covered"), kind="number"),
         *usual_columns("created_at", "status"),
     )
@@ -72,7 +72,7 @@ class TradeSettlementView(OfficerDesk):
             .add_columns(
                 proposal["day"].astext.label("day"),
                 proposal["trades"].as_integer().label("trades"),
-                proposal["amount"].as_integer().label("amount"),
+                proposal["amount"].as_integer().label("turnover"),
                 proposal["short"].as_integer().label("short"),
             )
         )

@@ -252,6 +252,8 @@ def test_a_trade_that_is_not_covered_moves_nothing_and_is_named(market, maker, c
 
     assert [market.tonnes(each) for each in (seller, poor, rich)] == [1_000, 0, 1_000]
     assert market.money(poor) == (65_000_00, 0)
+    # A court froze money of 乙, which it still has: registry and exchange differ about nobody.
+    assert db.session.scalars(select(SettlementDifference)).all() == []
     default = db.session.scalars(select(TradeDefault)).one()
     assert (default.account_id, default.missing_fen) == (poor.id, 15_000_00)
     assert default.due_at == MORNING

@@ -20,7 +20,7 @@ from app.operations.records.actor import Actor
 from app.pki.canonical import canonical
 from app.pki.errors import SignerAbsent
 from app.pki.tokens import sign_with
-from app.security.rate import RateLimit
+from app.security.gate import RateLimit
 from app.views.attestations import attestations as attestation
 from app.views.attestations import drawing
 from tests import factories

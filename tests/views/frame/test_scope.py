@@ -48,6 +48,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("AttestationView", "id"): lambda of: of.attestations,
     ("AttachmentView", "id"): lambda of: of.attachments,
     ("StatementView", "id"): lambda of: of.statements,
+    ("SettlementObjectionView", "id"): lambda of: of.objections,
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
 OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
@@ -63,6 +64,9 @@ OF_OFFICERS = {
     ("CertificateReplacementView", "id"),
     ("MachineKeyView", "id"),
     ("MachineKeyRevocationView", "id"),
+    ("DayPackageView", "id"),
+    ("TradeSettlementView", "id"),
+    ("DifferenceResolutionView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),

@@ -1,0 +1,112 @@
+"""交易结算, 结算异议, 差异处理: what officers, exchange and participants say of a day's trades."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.kinds.base import Kind
+from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
+from app.domain.trading_day import BEIJING
+from app.domain.workflow import Action, Case, Party
+
+
+def _not_of_a_package(case: Case, facts: Facts) -> Violation | None:
+    package = facts.packages.get(case.proposal.get("package", 0))
+    if package and package.digest == case.proposal.get("digest"):
+        return None
+    return Violation("package")
+
+
+def _unconfirmed(case: Case, facts: Facts) -> Violation | None:
+    package = facts.packages.get(case.proposal.get("package", 0))
+    if package and (case.id, case.proposal.get("result")) in package.confirmed:
+        return None
+    return Violation("result")
+
+
+OF_A_PACKAGE = Rule(
+    "package_unknown",
+    _("There is no such package of the exchange, or its content is another one"),
+    _not_of_a_package,
+    at=BOTH,
+)
+IS_CONFIRMED = Rule(
+    "result_unconfirmed",
+    _("The exchange has not confirmed this result yet; nothing is delivered before"),
+    _unconfirmed,
+    at=(Action.APPROVE,),
+)
+
+
+class TradeSettlement(Kind):
+    """初审 by who submits it, the exchange's confirmation, 复审 by another; then trades are delivered."""
+
+    code = "trade_settlement"
+    title = _("Settlement of trades")
+    prefix = "QS"
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (OF_A_PACKAGE, IS_CONFIRMED)
+
+
+def _not_a_party(case: Case, facts: Facts) -> Violation | None:
+    key = (case.account_id, case.proposal.get("package", 0))
+    return None if key in facts.objectionable else Violation("package")
+
+
+def _too_late(case: Case, facts: Facts) -> Violation | None:
+    until = facts.objectionable.get((case.account_id, case.proposal.get("package", 0)))
+    if until is None or facts.moment.now < until:
+        return None
+    return Violation("package", {"until": f"{until.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"})
+
+
+HAS_TRADES = Rule("no_trades_of_theirs", _("This member has no trades on that day"), _not_a_party)
+IN_TIME = Rule(
+    "objection_too_late",
+    _("Objections were accepted until %(until)s, the opening of the next trading day; the statement"
+      " counts as accepted"),
+    _too_late,
+)  # fmt: skip
+
+
+class SettlementObjection(Kind):
+    """In writing, before the next opening; silence accepts.  The registry answers."""
+
+    code = "settlement_objection"
+    title = _("Objection to a settlement")
+    prefix = "YY"
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (HAS_TRADES, IN_TIME, HAS_REASON)
+
+
+def _resolved(case: Case, facts: Facts) -> Violation | None:
+    found = facts.differences.get(case.proposal.get("difference", 0))
+    return None if found == case.account_id else Violation("difference")
+
+
+IS_OPEN = Rule(
+    "difference_not_open",
+    _("This account has no such difference that is open"),
+    _resolved,
+    at=BOTH,
+)
+
+
+class DifferenceResolution(Kind):
+    """The figures stay as they are; what is wrong in the books is corrected by a business of its own."""
+
+    code = "difference_resolution"
+    title = _("Resolution of a difference")
+    prefix = "CY"
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (IS_OPEN, HAS_REASON)
