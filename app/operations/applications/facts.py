@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, text
+from sqlalchemy import BigInteger, Integer, String, Time, bindparam, text
 
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
@@ -288,7 +288,12 @@ _DIFFERENCES = typed("SELECT id, account_id FROM open_difference WHERE id = ANY(
 _TRADED = typed(
     """
     SELECT k.account_id, k.package_id,
-           (SELECT min(day) FROM trading_day d WHERE d.is_trading AND d.day > p.day) AS opens
+           -- The first opening after the day, and after its delivery where that came later.
+           (SELECT min(d.day) FROM trading_day d
+             WHERE d.is_trading AND d.day > p.day
+               AND (d.day + :opening) AT TIME ZONE :zone > coalesce(
+                     (SELECT min(s.ended_at) FROM settlement_stage s
+                       WHERE s.package_id = p.id AND s.stage = 'delivered'), '-infinity')) AS opens
       FROM (SELECT DISTINCT * FROM unnest(:accounts, :packages)) AS k (account_id, package_id)
       JOIN day_package p ON p.id = k.package_id
      WHERE EXISTS (SELECT FROM trade t WHERE t.package_id = p.id
@@ -296,6 +301,8 @@ _TRADED = typed(
     """,
     accounts=Integer,
     packages=Integer,
+).bindparams(
+    bindparam("opening", OPENING, type_=Time), bindparam("zone", BEIJING.key, type_=String)
 )
 
 _PACKAGES = typed(

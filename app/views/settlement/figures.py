@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, and_, case, func, literal, select, text
 
 from app.domain.errors import NotFound
 from app.domain.moves import Bucket
-from app.domain.trading_day import BEIJING
+from app.domain.trading_day import BEIJING, OPENING
 from app.extensions import db
 from app.models import (
     Account,
@@ -24,7 +24,6 @@ from app.models import (
     Venue,
 )
 from app.operations.records import calendar
-from app.operations.settlement.delivery import OPENING
 from app.views.settlement.trades import (
     BUY,
     DEFAULT,

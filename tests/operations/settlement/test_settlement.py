@@ -28,6 +28,7 @@ from app.models import (
 from app.operations.applications import engine
 from app.operations.ledger import settlement
 from app.operations.ledger.verification import verify_ledger
+from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import clearing, delivery, packages, proceeds, reconciliation
 from app.operations.settlement.clearing import result_of
@@ -507,3 +508,25 @@ def test_a_delivery_is_asked_for_once_more(market, maker, checker):
     with pytest.raises(RuleError) as refused, transaction():
         delivery.ask_again(package_id, Actor.of(maker), now=EVENING)
     assert refused.value.code == "all_delivered"
+
+
+def test_a_day_settled_late_is_objected_to_until_the_opening_after_it(market, maker, checker):
+    seller = market.participant("甲", tonnes=100)
+    buyer = market.participant("乙", yuan="8000")
+    market.deal(seller, buyer, 100, "80.00")
+    late = MORNING + timedelta(minutes=30)
+    with transaction():
+        clock.set_to(late, SYSTEM)
+    package_id = market.settle(maker, checker, now=late)
+    operator = factories.member(of=buyer)
+    for at, refusals in (
+        (MORNING + timedelta(days=1, seconds=-1), []),
+        (MORNING + timedelta(days=1), ["objection_too_late"]),
+    ):
+        about = {"package": package_id}
+        objection = factories.draft(
+            "settlement_objection", operator, {}, reason="成交价有误", proposal=about
+        )
+        with transaction():
+            outcome = engine.submit([objection], Actor.of(operator), now=at)
+        assert [error.code for _case, error in outcome.refused] == refusals
