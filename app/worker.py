@@ -21,7 +21,7 @@ from flask import Flask
 from flask_babel import gettext as _
 from procrastinate import JobContext
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app import delivery, memory
 from app.delivery import banks
@@ -93,15 +93,28 @@ def sweep_files(_settings: Settings) -> None:
 
 def settle_trades(_settings: Settings) -> None:
     """Deliver the trades of approved settlements, some in each transaction, and what follows them."""
-    for package_id in delivery_of_trades.waiting():
-        step = None
-        while step is None or not step.is_over:
-            with transaction():
-                step = delivery_of_trades.deliver_some(
-                    package_id, SYSTEM, now=clock.now(), after=step.after if step else 0
-                )
+    # Earlier days' proceeds first: those of a day that is delivered now wait for the next opening.
     with transaction():
         proceeds.release_if_due(SYSTEM, now=clock.now())
+    waiting = list(delivery_of_trades.waiting())
+    db.session.rollback()
+    for package_id in waiting:
+        try:
+            _deliver(package_id)
+        except OperationalError:
+            raise
+        except (RuleError, DBAPIError):  # The others go on; this one is tried again.
+            logger.exception("package %s cannot be delivered", package_id)
+            db.session.rollback()
+
+
+def _deliver(package_id: int) -> None:
+    step = None
+    while step is None or not step.is_over:
+        with transaction():
+            step = delivery_of_trades.deliver_some(
+                package_id, SYSTEM, now=clock.now(), after=step.after if step else 0
+            )
 
 
 PERIODIC = (

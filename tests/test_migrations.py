@@ -187,9 +187,9 @@ FROZEN = {
     "sql/0017/orders.sql": "13518fe56769e6d9",
     "sql/0017/signed.sql": "1400f9f691923b70",
     "versions/2026_11_30_bank_orders.py": "a2264f7e5093d5c5",
-    "sql/0016/down.sql": "03a43a22c252e73d",
+    "sql/0016/down.sql": "b433af0b5e2a30c8",
     "sql/0016/money.sql": "42f652fb429cfa39",
-    "sql/0016/trades.sql": "2e403ee41e8e8c50",
+    "sql/0016/trades.sql": "6d22e4bb73c8a468",
     "versions/2026_11_30_trades_and_money.py": "575600a79980afb5",
 }
 

@@ -152,9 +152,9 @@ class HttpBankLine:
         return Said(
             OrderState(outcome),
             body,
-            str(answer.get("bank_serial", ""))[:60],
-            str(answer.get("platform_serial", ""))[:60],
-            str(answer.get("reason", ""))[:200],
+            _text(answer, "bank_serial", 60),
+            _text(answer, "platform_serial", 60),
+            _text(answer, "reason", 200),
         )
 
     def _ask(self, what: str, **content: Any) -> tuple[Mapping[str, Any], str]:
@@ -235,16 +235,27 @@ def _read(read: Callable[[], Read]) -> Read:
         raise LineError(f"malformed: {error}"[:200]) from error
 
 
+def _text(answer: Mapping[str, Any], name: str, most: int, *, is_needed: bool = False) -> str:
+    """Return a text of an answer, "" for null.  Raises LineError for what cannot be kept."""
+    found = answer.get(name)
+    if found is None and not is_needed:
+        return ""
+    is_fit = isinstance(found, str) and len(found) <= most and found.isprintable()
+    if not is_fit or (is_needed and not found):
+        raise LineError(f"{name} is no text of at most {most} characters")
+    return str(found)
+
+
 def _incoming(item: Mapping[str, Any]) -> Incoming:
     return Incoming(
-        bank_serial=str(item["bank_serial"])[:60],
-        platform_serial=str(item.get("platform_serial", ""))[:60],
-        member_no=str(item["member_no"]),
-        holder_name=str(item["holder_name"]),
-        bank_account=str(item["bank_account"]),
+        bank_serial=_text(item, "bank_serial", 60, is_needed=True),
+        platform_serial=_text(item, "platform_serial", 60),
+        member_no=_text(item, "member_no", 20),
+        holder_name=_text(item, "holder_name", 200),
+        bank_account=_text(item, "bank_account", 60),
         amount=_fen(item["amount"]),
         message=json.dumps(item, ensure_ascii=False, sort_keys=True),
-        reverses=str(item.get("reverses", "")),
+        reverses=_text(item, "reverses", 60),
     )
 
 
@@ -256,14 +267,14 @@ def _file_row(row: Mapping[str, Any]) -> FileRow:
     ):
         raise ValueError(row["outcome"])
     return FileRow(
-        serial=str(row.get("serial", "")),
+        serial=_text(row, "serial", 60),
         outcome=outcome,
         direction=row["direction"],
-        bank_serial=str(row["bank_serial"])[:60],
-        platform_serial=str(row.get("platform_serial", ""))[:60],
-        member_no=str(row["member_no"]),
-        holder_name=str(row["holder_name"]),
-        bank_account=str(row["bank_account"]),
+        bank_serial=_text(row, "bank_serial", 60, is_needed=True),
+        platform_serial=_text(row, "platform_serial", 60),
+        member_no=_text(row, "member_no", 20),
+        holder_name=_text(row, "holder_name", 200),
+        bank_account=_text(row, "bank_account", 60),
         amount=_fen(row["amount"]),
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from datetime import date, datetime, time
 
+from sqlalchemy.exc import DBAPIError
+
 from app.delivery.bank_line import BankLine, HttpBankLine, LineError
 from app.extensions import db, transaction
 from app.operations.money import banks, files, incoming, orders, sessions
@@ -26,7 +28,11 @@ LATEST_CLOSING = time(22, 0)
 def exchange(settings: Settings) -> None:
     """Exchange with every bank whose line is set up."""
     for code, key, address in settings.bank_lines:
-        exchange_with(HttpBankLine(code, address, key))
+        try:
+            exchange_with(HttpBankLine(code, address, key))
+        except (RuleError, DBAPIError):  # The other banks go on.
+            logger.exception("bank %s: its messages cannot be worked through", code)
+            db.session.rollback()
 
 
 def exchange_with(line: BankLine) -> None:
@@ -43,7 +49,8 @@ def exchange_with(line: BankLine) -> None:
         _query(line, bank_id)
         _close(line, bank_id)
         for day in _days_due(bank_id):
-            _take_file(line, bank_id, day)
+            if not _take_file(line, bank_id, day):
+                break  # A later file does not tell what this one would.
     except LineError as error:
         logger.warning("bank %s: %s", line.code, error)
 
@@ -102,8 +109,9 @@ def _send(line: BankLine, bank_id: int) -> None:
         try:
             said = line.transfer(order, banks.today(now))
         except LineError as error:
-            # It may have been carried out.
-            said = Said(OrderState.UNKNOWN, "", reason=str(error))
+            # It may have been carried out; the others are not sent to a bank that does not answer.
+            _answered(order.order_id, Said(OrderState.UNKNOWN, "", reason=str(error)), "answer")
+            return
         _answered(order.order_id, said, "answer")
 
 
@@ -148,11 +156,11 @@ def _days_due(bank_id: int) -> list[date]:
     return days
 
 
-def _take_file(line: BankLine, bank_id: int, day: date) -> None:
-    """Work through a day's file, each row in a transaction of its own."""
+def _take_file(line: BankLine, bank_id: int, day: date) -> bool:
+    """Work through a day's file, each row in a transaction of its own; False where it is not ready."""
     file = line.day_file(day)
     if file is None:
-        return
+        return False
     with transaction():
         files.keep(bank_id, file, now=clock.now())
     for row in file.rows:
@@ -161,6 +169,7 @@ def _take_file(line: BankLine, bank_id: int, day: date) -> None:
     _end_missing(bank_id, file)
     with transaction():
         files.finish(bank_id, file, now=clock.now())
+    return True
 
 
 def _end_missing(bank_id: int, file: DayFile) -> None:

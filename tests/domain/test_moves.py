@@ -145,6 +145,7 @@ def test_stored_numbers_of_buckets_never_change():
         (10, "CANCELLED"),
         (11, "CONFISCATED"),
         (12, "ISSUED"),
+        (13, "PROCEEDS"),
     ]
 
 

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, NOT_RESTRICTED, Facts, Rule, Violation
+from app.domain.kinds.rules import BOTH, IS_RECONCILED, NOT_RESTRICTED, Facts, Rule, Violation
 from app.domain.money import yuan
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Action, Case, Party
@@ -192,6 +192,7 @@ class Withdrawal(Kind):
     debits = False
     rules: ClassVar[tuple[Rule, ...]] = (
         replace(NOT_RESTRICTED, at=(Action.SUBMIT,)),
+        replace(IS_RECONCILED, at=(Action.SUBMIT,)),
         IS_BOUND,
         IS_CONFIRMED,
         HAS_WAITED,

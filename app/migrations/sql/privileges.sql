@@ -110,7 +110,7 @@ GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, report
                 trade_default, settlement_confirmation, settlement_difference, difference_resolution,
                 settlement_stage, daily_quote, settlement_bank TO {app};
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
-                          release_proceeds(date, timestamptz) TO {app};
+                          release_proceeds(date, timestamptz), approved_by_two(bigint) TO {app};
 
 -- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
 -- booked by functions alone.

@@ -170,6 +170,7 @@ def _objectionable(cases: Sequence[Case]) -> dict[tuple[int, int], datetime]:
     return {
         (row.account_id, row.package_id): datetime.combine(row.opens, OPENING, tzinfo=BEIJING)
         for row in db.session.execute(_TRADED, asked)
+        if row.opens is not None
     }
 
 

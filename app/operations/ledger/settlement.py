@@ -130,7 +130,8 @@ def _require_due(day: date, now: datetime) -> None:
 
 _UNSETTLED = text("""
     SELECT v.name FROM venue v
-     WHERE EXISTS (SELECT FROM venue_certificate c
+     WHERE v.valid_from <= :day AND coalesce(v.disabled_from > :day, true)
+       AND EXISTS (SELECT FROM venue_certificate c
                     WHERE c.venue_id = v.id AND c.valid_from <= :day
                       AND coalesce(c.disabled_from > :day, true))
        AND NOT EXISTS (SELECT FROM day_package p JOIN settlement_stage s ON s.package_id = p.id

@@ -472,7 +472,8 @@ _TRADES = f"""
                JOIN settlement_confirmation c ON c.application_id = a.id
                 AND c.result_digest = a.proposal ->> 'result'
               WHERE a.kind = 'trade_settlement' AND a.status = 'approved'
-                AND a.proposal ->> 'package' = t.package_id::text AND a.proposal ->> 'digest' = p.digest)
+                AND a.proposal ->> 'package' = t.package_id::text AND a.proposal ->> 'digest' = p.digest
+                AND approved_by_two(a.id))
     UNION ALL
     SELECT 'money_moved', concat('movement ', m.id, ' of ', p.business, ' moves ',
                                  CASE i.kind WHEN 'money' THEN 'money' ELSE 'tonnes' END)

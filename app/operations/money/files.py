@@ -83,6 +83,8 @@ def take(bank_id: int, file: DayFile, row: FileRow, *, now: datetime) -> None:
     order = orders.of_serial(bank_id, row.serial, row.bank_serial)
     message = _about(file, row)
     if order is None and not row.serial and row.direction == "in":
+        if row.outcome is OrderState.REVERSED:  # It came and went: nothing was credited here.
+            return
         item = incoming.Incoming(
             row.bank_serial, row.platform_serial, row.member_no, row.holder_name,
             row.bank_account, row.amount, message,

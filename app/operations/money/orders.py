@@ -17,7 +17,8 @@ from app.domain.banks import OrderState, Said
 from app.domain.errors import NotFound
 from app.domain.workflow import Case, Status
 from app.extensions import db
-from app.models import Account, BankAnswer, BankBinding, BankOrder, SettlementBank
+from app.models import Account, Application, BankAnswer, BankBinding, BankOrder, SettlementBank
+from app.operations.accounts import bindings
 from app.operations.applications import engine, evidence
 from app.operations.ledger import posting
 from app.operations.money import sessions
@@ -104,11 +105,24 @@ def _is_to_be_sent(order: BankOrder, case: Case, now: datetime) -> bool:
         db.session.flush()
         return False
     altered, _lapsed = evidence.unfit([case.id], set())
-    if altered:
+    if altered or not _is_bound_as_signed(case):
         logger.error("%s differs from what was signed and is not sent to the bank", case.number)
         order.due_at = now + HELD_UP
         db.session.flush()
-    return not altered
+        return False
+    return True
+
+
+def _is_bound_as_signed(case: Case) -> bool:
+    """Tell whether the binding is the applicant's, in force, and of the account that two officers bound."""
+    binding = db.session.get_one(BankBinding, case.proposal["binding"], populate_existing=True)
+    if binding.account_id != case.account_id or binding.ended_at is not None:
+        return False
+    if not binding.bank_account.endswith(case.proposal["account_ending"]):
+        return False
+    approved = db.session.get(Application, binding.application_id or 0)
+    named = bindings.proposed(approved.proposal) if approved else {}
+    return named.get("account_no") in (None, binding.bank_account)
 
 
 def _locked(order_id: int) -> BankOrder:

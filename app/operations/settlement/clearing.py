@@ -66,7 +66,7 @@ def proposal_for(package_id: int) -> dict[str, Any]:
     running = db.session.scalar(
         select(Application.number).where(
             Application.kind == TradeSettlement.code,
-            Application.proposal["package"].as_integer() == package_id,
+            Application.proposal["package"].astext == str(package_id),
             Application.status.in_((Status.IN_REVIEW, Status.APPROVED)),
         )
     )
@@ -131,7 +131,12 @@ def confirm(
 def _require_signed(package: DayPackage, content: bytes, signature: bytes) -> None:
     known = {}
     for row in db.session.scalars(
-        select(VenueCertificate).where(VenueCertificate.venue_id == package.venue_id)
+        select(VenueCertificate).where(
+            VenueCertificate.venue_id == package.venue_id,
+            VenueCertificate.valid_from <= package.day,
+            VenueCertificate.disabled_from.is_(None)
+            | (VenueCertificate.disabled_from > package.day),
+        )
     ):
         parsed = x509.Certificate.load(row.certificate)
         known[parsed.issuer.dump(), parsed.serial_number] = _Kept(row.certificate)

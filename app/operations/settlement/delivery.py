@@ -171,7 +171,7 @@ def _require_approved(package: DayPackage) -> None:
     approved = select(Application.id).where(
         Application.kind == TradeSettlement.code,
         Application.status == Status.APPROVED,
-        Application.proposal["package"].as_integer() == package.id,
+        Application.proposal["package"].astext == str(package.id),
     )
     if db.session.scalar(approved) is None:
         raise RuleError(
@@ -202,13 +202,15 @@ def _finish(package: DayPackage, actor: Actor, now: datetime) -> None:
         .join(Trade, Trade.id == TradeDelivery.trade_id)
         .where(Trade.package_id == package.id)
     )
-    counts = {"delivered": delivered, "short": package.trades - (delivered or 0)}
+    found = {"delivered": delivered, "short": package.trades - (delivered or 0)}
     quotes.write(package)
+    is_first = counts(package.id) is None
     began = db.session.scalar(
         select(func.min(TradeDelivery.at))
         .join(Trade, Trade.id == TradeDelivery.trade_id)
         .where(Trade.package_id == package.id)
     )
-    stages.note(package.id, "delivered", actor, started_at=began or now, **counts)
-    reconciliation.reconcile(package, actor, now=now)
-    log.record(actor, "settlement.deliver", subject=f"{package.day}", **counts)
+    stages.note(package.id, "delivered", actor, started_at=began or now, **found)
+    if is_first and reconciliation.is_comparable(package):
+        reconciliation.reconcile(package, actor, now=now)
+    log.record(actor, "settlement.deliver", subject=f"{package.day}", **found)

@@ -39,6 +39,7 @@ COLUMNS = {
 }  # fmt: skip
 _TONNES = {"quantity", "opening", "moved_in", "moved_out", "bought", "sold", "closing"}
 _WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,20}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -84,8 +85,13 @@ class PackageFile:
     ) -> None:  # fmt: skip
         """Note a fault; beyond MOST_FAULTS they are counted no more."""
         if len(self.faults) < MOST_FAULTS:
-            told = str(value).replace("\x00", "\ufffd")[:60]
-            self.faults.append(Fault(table, row, column, code, message, told))
+            said = (_storable(message)[:300], _storable(str(value))[:60])
+            self.faults.append(Fault(table, row, column, code, *said))
+
+
+def _storable(text: str) -> str:
+    """Return a text without what the database cannot keep."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def read(content: bytes) -> PackageFile:
@@ -151,8 +157,8 @@ def _manifest(found: PackageFile) -> dict[str, Any]:
         known = "、".join(map(str, READERS))
         message = _("The version of a package is one of %(known)s", known=known)
         found.fault("version_unknown", message, column="version", value=version)
-    if isinstance(venue, str):
-        found.venue = venue[:20]
+    if isinstance(venue, str) and _CODE.fullmatch(venue):
+        found.venue = venue
     try:
         found.day = date.fromisoformat(day) if isinstance(day, str) else None
     except ValueError:
@@ -284,11 +290,18 @@ def _moment(cell: str, day: date | None) -> datetime:
     if moment is None or moment.tzinfo is None:
         message = _("A time is written as 2026-11-20T10:00:00+08:00")
         raise RuleError(message, code="time_malformed")
-    if day is not None and moment.astimezone(BEIJING).date() != day:
+    if day is not None and not _is_of(moment, day):
         raise RuleError(
             _("The time is of another day than the package"), code="time_of_another_day"
         )
     return moment
+
+
+def _is_of(moment: datetime, day: date) -> bool:
+    try:
+        return moment.astimezone(BEIJING).date() == day
+    except OverflowError:  # the year 1
+        return False
 
 
 def _text(cell: str, *, longest: int, is_optional: bool) -> str:

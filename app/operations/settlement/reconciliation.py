@@ -63,6 +63,19 @@ _FIND = text("""
 """)
 
 
+_LATER = text("""
+    SELECT EXISTS (SELECT FROM settlement_run WHERE day >= :day)
+        OR EXISTS (SELECT FROM day_package p JOIN settlement_stage s ON s.package_id = p.id
+                    WHERE p.venue_id = :venue AND p.day > :day AND s.stage = 'delivered')
+""")
+
+
+def is_comparable(package: DayPackage) -> bool:
+    """Tell whether the books still stand as the day closed: nothing later was settled."""
+    later = {"day": package.day, "venue": package.venue_id}
+    return not db.session.scalar(_LATER, later)
+
+
 def reconcile(package: DayPackage, actor: Actor, *, now: datetime) -> int:
     """Compare a delivered day with what the exchange reported; return the number of new differences.
 

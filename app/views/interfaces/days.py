@@ -96,7 +96,7 @@ def confirm_day(_query: Item, body: Item, day: str) -> dict[str, Any]:
         select(Application).where(
             Application.kind == TradeSettlement.code,
             Application.number == body["settlement"],
-            Application.proposal["package"].as_integer() == package.id,
+            Application.proposal["package"].astext == str(package.id),
         )
     )
     if found is None:
@@ -160,7 +160,7 @@ def _state(package: DayPackage) -> dict[str, Any]:
         select(Application)
         .where(
             Application.kind == TradeSettlement.code,
-            Application.proposal["package"].as_integer() == package.id,
+            Application.proposal["package"].astext == str(package.id),
             Application.status.in_((Status.IN_REVIEW, Status.APPROVED)),
         )
         .order_by(Application.id.desc())

@@ -23,7 +23,7 @@ from flask_babel import gettext as _
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
-from app.domain.machines import ALGORITHMS, KEY_ID, SCOPES
+from app.domain.machines import ALGORITHMS, CLIENT_CODE, KEY_ID, SCOPES
 from app.extensions import transaction
 from app.operations.people import machine_sign_in
 from app.operations.people.machine_sign_in import Client
@@ -135,7 +135,11 @@ class _Grant(ClientCredentialsGrant):
 
 
 def _query(code: str) -> _Client | None:
-    known = machine_sign_in.find_client(code, clock.now().date()) if len(code) <= 10 else None
+    known = (
+        machine_sign_in.find_client(code, clock.now().date())
+        if CLIENT_CODE.fullmatch(code)
+        else None
+    )
     return _Client(known) if known else None
 
 

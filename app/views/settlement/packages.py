@@ -11,7 +11,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, case, func, select, text
+from sqlalchemy import Select, Text, case, cast, func, select, text
 
 from app.domain.errors import RuleError
 from app.domain.kinds.settlement import TradeSettlement
@@ -57,7 +57,7 @@ def state_of_package() -> Any:
     """Return how far a package's settlement is, as an expression."""
     of_package = (
         Application.kind == TradeSettlement.code,
-        Application.proposal["package"].as_integer() == DayPackage.id,
+        Application.proposal["package"].astext == cast(DayPackage.id, Text),
     )
     stage = (
         select(SettlementStage.stage)
@@ -332,7 +332,7 @@ def _reviews(package: DayPackage) -> list[tuple[Any, ...]]:
         .join(ApplicationEvent, ApplicationEvent.application_id == Application.id)
         .where(
             Application.kind == TradeSettlement.code,
-            Application.proposal["package"].as_integer() == package.id,
+            Application.proposal["package"].astext == str(package.id),
             ApplicationEvent.action.in_((Action.SUBMIT, Action.APPROVE, Action.SEND_BACK)),
         )
     ):

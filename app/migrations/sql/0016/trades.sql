@@ -164,7 +164,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM application a
                   WHERE a.id = NEW.application_id AND a.kind = 'difference_resolution'
-                    AND a.status = 'approved'
+                    AND a.status = 'approved' AND approved_by_two(a.id)
                     AND a.proposal ->> 'difference' = NEW.difference_id::text) THEN
     RAISE EXCEPTION 'difference % is resolved by an approved application alone', NEW.difference_id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'resolution_by_two';
@@ -226,6 +226,22 @@ BEGIN
   END LOOP;
 END $$;
 
+-- A day counts as delivered once each of its trades is delivered or in default, and not before.
+CREATE FUNCTION delivered_is_true() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF NEW.stage = 'delivered'
+     AND EXISTS (SELECT FROM trade t WHERE t.package_id = NEW.package_id
+                    AND NOT EXISTS (SELECT FROM trade_delivery d WHERE d.trade_id = t.id)
+                    AND NOT EXISTS (SELECT FROM trade_default f WHERE f.trade_id = t.id)) THEN
+    RAISE EXCEPTION 'package % has trades that are neither delivered nor in default', NEW.package_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'delivered_is_true';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER delivered_is_true AFTER INSERT ON settlement_stage
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION delivered_is_true();
+
 -- What belongs to a package comes with it, in its transaction, and adds up to what it says.
 CREATE FUNCTION package_is_whole() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -258,6 +274,21 @@ CREATE TRIGGER package_is_whole AFTER INSERT ON reported_fund
 CREATE TRIGGER package_is_whole AFTER INSERT ON reported_transfer
   REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION package_is_whole();
 
+-- Whether an application was submitted by one officer of the registry and approved last by another: each
+-- of these events is signed where acts are (docs/adr/0073).
+CREATE FUNCTION approved_by_two(asked bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM application a
+      JOIN LATERAL (SELECT e.id, e.action, e.member_id, e.status FROM application_event e
+                     WHERE e.application_id = a.id ORDER BY e.id DESC LIMIT 1) e
+        ON e.action = 'approve' AND e.status = 'approved'
+      JOIN LATERAL (SELECT v.member_id FROM application_event v
+                     WHERE v.application_id = a.id AND v.action = 'submit' AND v.id < e.id
+                     ORDER BY v.id DESC LIMIT 1) v ON true
+     WHERE a.id = asked AND a.status = 'approved' AND e.member_id IS DISTINCT FROM v.member_id)
+$$;
+
 -- One settlement a package, at any time.
 CREATE UNIQUE INDEX one_trade_settlement ON application ((proposal ->> 'package'))
  WHERE kind = 'trade_settlement' AND status IN ('in_review', 'approved');
@@ -280,7 +311,7 @@ BEGIN
                 AND c.result_digest = a.proposal ->> 'result'
               WHERE a.kind = 'trade_settlement' AND a.status = 'approved'
                 AND a.proposal ->> 'package' = k.package_id::text
-                AND a.proposal ->> 'digest' = d.digest)) THEN
+                AND a.proposal ->> 'digest' = d.digest AND approved_by_two(a.id))) THEN
     RAISE EXCEPTION 'no settlement of these trades is approved and confirmed'
       USING ERRCODE = 'check_violation', CONSTRAINT = 'settlement_is_approved';
   END IF;
@@ -347,6 +378,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   released proceeds_release;
 BEGIN
+  -- Business follows the real clock in production alone (operating_mode).
+  IF (SELECT is_production FROM operating_mode ORDER BY id DESC LIMIT 1)
+     AND (now() AT TIME ZONE 'Asia/Shanghai' < opening + time '09:30'
+          OR (now() AT TIME ZONE 'Asia/Shanghai')::date <> opening) THEN
+    RAISE EXCEPTION '% has not opened', opening
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'opened_before_release';
+  END IF;
   WITH due AS MATERIALIZED (
          SELECT account_id, instrument_id, proceeds FROM holding WHERE proceeds > 0
           ORDER BY account_id, instrument_id FOR NO KEY UPDATE),
