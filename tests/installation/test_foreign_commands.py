@@ -18,8 +18,8 @@ from app.models import Member
 from app.web import create_app
 
 OURS = """
-    init seed demo-logins add-member issue-codes clock settle-day exchange-transfer seal verify-ledger
-    worker sweep-files publish-crl export-evidence seal-log log-head verify-log verify-installation
+    init seed demo-logins add-member audit-day issue-codes clock settle-day exchange-transfer seal
+    verify-ledger worker sweep-files publish-crl export-evidence seal-log log-head verify-log verify-installation
     rotate-personal-data new
 """.split()
 REFUSED = [
