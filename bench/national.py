@@ -19,7 +19,6 @@ import psycopg
 
 from app import installation
 from app.domain.errors import RuleError
-from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import PROVINCES
 from app.domain.trading_day import BEIJING
 from app.installation.demo import DEMO_PASSWORD, MANUAL_MEMBER_NO, OFFICERS
@@ -114,8 +113,7 @@ def seed(owner_url: str, *, count: int = 3400, until: date = LAST_DAY) -> dateti
 def _require_empty(connection: psycopg.Connection) -> None:
     connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")
     found = connection.execute(
-        "SELECT FROM account WHERE id <> %s UNION ALL SELECT FROM posting LIMIT 1",
-        [ISSUANCE_ACCOUNT_ID],
+        "SELECT FROM account WHERE kind = 'enterprise' UNION ALL SELECT FROM posting LIMIT 1"
     ).fetchone()
     if found is not None:
         raise RuleError("登记簿不是空的，请先 make reset", code="not_empty")

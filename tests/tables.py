@@ -82,22 +82,23 @@ class Tables:
                 calendar.seed()
                 reference.seed()
 
-    def keep(self, *, empties: bool = False) -> Callable[[], None]:
-        """Snapshot the tables; return a function that restores them and the clock.
+    def keep(self, name: str = "kept", *, empties: bool = False) -> Callable[[], None]:
+        """Snapshot the tables under a name; return a function that restores them and the clock.
 
-        With ``empties`` it also empties those that are empty now.
+        A later snapshot of the same name takes its place.  With ``empties`` restoring also empties
+        those that are empty now.
         """
         (moment,) = self.connection.execute("SELECT clock_timestamp()").fetchone() or ("",)
         parts = []
-        for number, (name, columns) in enumerate(self.columns.items()):
-            kept = f"pg_temp.kept_{number}"
+        for number, (table, columns) in enumerate(self.columns.items()):
+            kept = f"pg_temp.{name}_{number}"
             self.connection.execute(f"DROP TABLE IF EXISTS {kept}")
-            done = self.connection.execute(f"CREATE TEMP TABLE kept_{number} AS TABLE {name}")
+            done = self.connection.execute(f"CREATE TEMP TABLE {name}_{number} AS TABLE {table}")
             if empties and not done.rowcount:
-                parts.append(f"DELETE FROM {name}")
+                parts.append(f"DELETE FROM {table}")
             if done.rowcount:
                 parts.append(
-                    f"DELETE FROM {name}; INSERT INTO {name} ({columns})"
+                    f"DELETE FROM {table}; INSERT INTO {table} ({columns})"
                     f" OVERRIDING SYSTEM VALUE SELECT {columns} FROM {kept}"
                 )
         parts.append(f"UPDATE business_clock SET ahead = ahead - (clock_timestamp() - '{moment}')")

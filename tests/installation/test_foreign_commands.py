@@ -19,8 +19,8 @@ from app.web import create_app
 
 OURS = """
     init seed demo-logins add-member audit-day issue-codes clock settle-day exchange-transfer seal
-    verify-ledger worker sweep-files publish-crl export-evidence seal-log log-head verify-log verify-installation
-    rotate-personal-data new
+    verify-ledger worker sweep-files publish-crl export-evidence seal-log log-head verify-log
+    verify-installation rotate-personal-data new
 """.split()
 REFUSED = [
     *(f"fab {name}" for name in """

@@ -44,7 +44,7 @@ def test_whatever_happens_the_books_are_those_of_an_undisturbed_day(
 
 def _day(tables, maker, checker, deals, frozen, steps) -> list[tuple[int, ...]]:
     """Settle a day with what befalls it; return what everybody holds, and how many were delivered."""
-    restore = tables.keep(empties=True)
+    restore = tables.keep("before_the_day", empties=True)
     try:
         market = Market(tables)
         parties = [

@@ -133,6 +133,24 @@ def has(bank_id: int, day: date, event: str) -> bool:
     return bool(db.session.scalar(select(found)))
 
 
+def unclosed(bank_id: int, before: date) -> Sequence[date]:
+    """Return the earlier days on which the bank was signed in and never out."""
+    closed = select(BankLineEvent.day).where(
+        BankLineEvent.bank_id == bank_id, BankLineEvent.event == "sign_out"
+    )
+    return db.session.scalars(
+        select(BankLineEvent.day)
+        .distinct()
+        .where(
+            BankLineEvent.bank_id == bank_id,
+            BankLineEvent.event == "sign_in",
+            BankLineEvent.day < before,
+            BankLineEvent.day.not_in(closed),
+        )
+        .order_by(BankLineEvent.day)
+    ).all()
+
+
 def local(now: datetime) -> datetime:
     """Return the time in Beijing."""
     return now.astimezone(BEIJING)

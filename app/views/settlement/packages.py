@@ -346,7 +346,7 @@ def _reviews(package: DayPackage) -> list[tuple[Any, ...]]:
         select(SettlementConfirmation).where(SettlementConfirmation.package_id == package.id)
     ):
         title = _("Confirmed by the exchange")
-        found.append((row.confirmed_at, row.confirmed_at, title, row.result_digest[:16], ""))
+        found.append((row.confirmed_at, row.confirmed_at, title, "", ""))
     return found
 
 

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from app.extensions import db
+from app.models import Application, DayPackage
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -74,6 +75,19 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "AttachmentView": world.a.attachments[0],
                 "AttestationView": world.a.attestations[0],
                 "StatementView": world.a.statements[0],
+                **{
+                    f"{view}View": world.a.money[kind][name != "edit"]
+                    for view, kind in (
+                        ("Deposit", "deposit"),
+                        ("Withdrawal", "withdrawal"),
+                        ("BankBinding", "bank_binding"),
+                    )
+                },
+                "BankOrderView": world.a.orders[0],
+                "SettlementObjectionView": world.a.objections[name != "edit"],
+                "DayPackageView": db.session.scalar(select(func.min(DayPackage.id))),
+                "TradeSettlementView": _first("trade_settlement"),
+                "DifferenceResolutionView": _first("difference_resolution"),
                 "ReviewView": world.a.asked
                 if role.startswith("enterprise")
                 else world.a.surrenders["in_review"]
@@ -93,6 +107,11 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 continue  # Somebody else's decisions.
             found.append(adapter.build(rule.endpoint, {"id": ids[blueprint]}))
     return sorted(found)
+
+
+def _first(kind: str) -> int | None:
+    """Return the first application of a kind that the world has."""
+    return db.session.scalar(select(func.min(Application.id)).where(Application.kind == kind))
 
 
 def costs(app, browser: FlaskClient, addresses: list[str]) -> dict[str, int]:

@@ -52,7 +52,8 @@ def test_figures_are_those_of_what_was_delivered(world, sign_in):
     assert [*held.values()][2:] == ["100", "10", "20", "0", "90"]
     money = after(rows, "资金（元）")
     assert [*money.values()][1:] == [
-        "10000.00", "0.00", "810.00", "1600.00", "0.80", "0.00", "10000.00", "789.20", "10789.20",
+        # The money came in on the day itself.
+        "0.00", "0.00", "810.00", "1600.00", "0.80", "10000.00", "10000.00", "789.20", "10789.20",
     ]  # fmt: skip
     trades = rows[rows.index(["当日成交"]) + 2 :]
     assert [(row[0], row[-1]) for row in trades] == [
