@@ -141,12 +141,12 @@ def _close(line: BankLine, bank_id: int) -> None:
     is_over = banks.has(bank_id, day, "sign_out") or not banks.has(bank_id, day, "sign_in")
     left = list(banks.unclosed(bank_id, day))
     db.session.rollback()
+    if is_over or not is_late:
+        return
     for earlier in left:  # Nobody was there in the evening; without it there is no file of the day.
         line.sign_out(earlier)
         with transaction():
             banks.note(bank_id, earlier, "sign_out", now)
-    if is_over or not is_late:
-        return
     theirs = line.balance()
     line.sign_out(day)
     with transaction():

@@ -97,7 +97,8 @@ def english(page: str, stored: Collection[str] = ()) -> list[str]:
     plain = re.compile(
         r"\b[0-9A-Fa-f]{24,}\b|\b[0-9A-Z]{18}\b|\S+@[\w.]+|@[\w.]+|GB/T|\S+\.(?:pdf|png|csv|xlsx)\b"
     )
-    texts = [plain.sub("", text) for text in reader.texts]
+    # Thumbprints of keys are random.
+    texts = [re.sub(r"[A-Za-z0-9_-]{43}", "", plain.sub("", text)) for text in reader.texts]
     return [
         f"{word}: {' '.join(text.split())[:80]}"
         for text in texts
