@@ -12,7 +12,7 @@ from app.domain.banks import OrderState, Said
 from app.domain.errors import RuleError
 from app.domain.kinds.money import Deposit
 from app.extensions import db
-from app.models import Account, Application, BankOrder, Holding, SettlementBank
+from app.models import Account, Application, BankAnswer, BankOrder, Holding, SettlementBank
 from app.operations.accounts import bindings
 from app.operations.applications import engine
 from app.operations.money import applying, orders
@@ -117,22 +117,35 @@ def _reverse(bank_id: int, item: Incoming, now: datetime) -> Reply:
             _("There is no transfer %(serial)s of this amount", serial=item.reverses[:60]),
             code="reverses_nothing",
         )
-    if order.state == OrderState.REVERSED:
-        return Reply(True, order.serial)
     serial, order_id = order.serial, order.id
+    if order.state == OrderState.REVERSED:
+        if _reversed_by(order_id) not in ("", item.bank_serial):
+            raise RuleError(
+                _("Transfer %(serial)s was reversed already, by another request", serial=serial),
+                code="reverses_nothing",
+            )
+        return Reply(True, serial)
     engine.hold([order.application_id], BANK)
     if order.direction == "in" and _available(order) < order.amount:
         raise RuleError(
             _("The money of transfer %(serial)s has been used meanwhile", serial=serial),
             code="reversal_not_covered",
         )
-    said = Said(OrderState.REVERSED, item.message)
+    said = Said(OrderState.REVERSED, item.message, reason=item.bank_serial)
     if orders.answer(order_id, said, "notice", now=now) is not OrderState.REVERSED:
         raise RuleError(
             _("Transfer %(serial)s was not carried out and is not reversed", serial=serial),
             code="reverses_nothing",
         )
     return Reply(True, serial)
+
+
+def _reversed_by(order_id: int) -> str:
+    """Return the bank's serial of an order's reversal; empty where its day's file told of it."""
+    found = select(BankAnswer.reason).where(
+        BankAnswer.order_id == order_id, BankAnswer.outcome == str(OrderState.REVERSED)
+    )
+    return db.session.scalars(found.order_by(BankAnswer.id).limit(1)).one_or_none() or ""
 
 
 def _available(order: BankOrder) -> int:

@@ -19,7 +19,7 @@ from app.models import (
     Receivable,
 )
 from app.operations.applications import engine
-from app.operations.money import banks
+from app.operations.money import banks, incoming
 from app.operations.records import clock
 from app.operations.records.actor import BANK, Actor
 from tests import factories
@@ -228,6 +228,27 @@ def test_a_deposit_is_reversed_while_its_money_is_there(line):
     line.bank.ask_reversal(serial)
     line.exchange()
 
+    assert line.money(jia) == (0, 0)
+    assert line.bank.special == line.owed == 0
+
+
+def test_a_deposit_is_reversed_once_however_often_it_is_asked_for(line):
+    jia = line.participant("甲发电有限公司")
+    serial = line.bank.pay_in(jia.username, 500_00)
+    line.exchange()
+    requests = [line.bank.ask_reversal(serial) for _each in range(2)]
+    line.exchange()
+    assert [line.bank.state["incoming"][each]["outcome"] for each in requests] == [
+        "done",
+        "refused",
+    ]
+    line.bank.state["incoming"][requests[0]]["is_open"] = True  # It has not heard our answer.
+    line.bank.state["incoming"][requests[0]]["outcome"] = "asked"
+    waiting = line.http.incoming()
+    assert [incoming.receive(line.bank_id, each, now=clock.now()).is_done for each in waiting] == [
+        True
+    ]
+    db.session.rollback()
     assert line.money(jia) == (0, 0)
     assert line.bank.special == line.owed == 0
 
