@@ -46,7 +46,7 @@ ALLOWED = {
 PREFIXES = "|".join(
     sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW", "CNY"})
 )
-CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+")
+CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+")
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
@@ -97,8 +97,8 @@ def english(page: str, stored: Collection[str] = ()) -> list[str]:
     plain = re.compile(
         r"\b[0-9A-Fa-f]{24,}\b|\b[0-9A-Z]{18}\b|\S+@[\w.]+|@[\w.]+|GB/T|\S+\.(?:pdf|png|csv|xlsx)\b"
     )
-    # Thumbprints of keys are random.
-    texts = [re.sub(r"[A-Za-z0-9_-]{43}", "", plain.sub("", text)) for text in reader.texts]
+    # Thumbprints of keys are random, and the keys themselves are JSON.
+    texts = [re.sub(r"[A-Za-z0-9_-]{43}|\{.*\}", "", plain.sub("", text)) for text in reader.texts]
     return [
         f"{word}: {' '.join(text.split())[:80]}"
         for text in texts
