@@ -46,7 +46,9 @@ ALLOWED = {
 PREFIXES = "|".join(
     sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW", "CNY"})
 )
-CODES = re.compile(rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+")
+CODES = re.compile(
+    rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+"
+)
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
