@@ -38,6 +38,7 @@ ALLOWED = {
         "JSON",
         "ICBC",
         "ZIP",
+        "JWK",
         "key",  # of a machine client, by its id
         *(part for scope in SCOPES for part in scope.split(":")),  # as tokens name them
     ),
