@@ -38,7 +38,7 @@ ALLOWED = {
         "JSON",
         "ICBC",
         "ZIP",
-        "JWK",
+        *("JWK", "EC", "RSA", "Ed25519", "mTLS", "base64url"),  # names of standards
         "key",  # of a machine client, by its id
         *(part for scope in SCOPES for part in scope.split(":")),  # as tokens name them
     ),
@@ -100,8 +100,11 @@ def english(page: str, stored: Collection[str] = ()) -> list[str]:
     plain = re.compile(
         r"\b[0-9A-Fa-f]{24,}\b|\b[0-9A-Z]{18}\b|\S+@[\w.]+|@[\w.]+|GB/T|\S+\.(?:pdf|png|csv|xlsx)\b"
     )
-    # Thumbprints of keys are random, and the keys themselves are JSON.
-    texts = [re.sub(r"[A-Za-z0-9_-]{43}|\{.*\}", "", plain.sub("", text)) for text in reader.texts]
+    # Thumbprints of keys are random, and public keys themselves are JSON.
+    texts = [
+        re.sub(r"[A-Za-z0-9_-]{43}|\{[^{}]*\"kty\"[^{}]*\}", "", plain.sub("", text))
+        for text in reader.texts
+    ]
     return [
         f"{word}: {' '.join(text.split())[:80]}"
         for text in texts
