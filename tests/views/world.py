@@ -246,11 +246,16 @@ def _trade(a: Enterprise, b: Enterprise, tables: Tables, officers: dict[str, Mem
                     at = factories.at("09:00")
                     engine.submit(made, Actor.of(of.member), now=at).one()
             of.objections += made
-    _differ(package_id, poor, two[0])
+    _explain(package_id, poor, two[0])
+    for of in (a, b):  # The exchange did not report what they hold beside the day's instrument.
+        resolution = _explain(package_id, of.account, two[0])
+        with transaction():
+            engine.submit([resolution], Actor.of(two[0]), now=clock.now()).one()
+            engine.approve([resolution], Actor.of(two[1]), now=clock.now()).one()
 
 
-def _differ(package_id: int, account: Account, maker: Member) -> None:
-    """Let an officer enter why registry and exchange differ about who could not pay."""
+def _explain(package_id: int, account: Account, maker: Member) -> int:
+    """Let an officer enter why registry and exchange differ; return the application."""
     difference = db.session.scalars(
         select(SettlementDifference).where(
             SettlementDifference.package_id == package_id,
@@ -262,7 +267,8 @@ def _differ(package_id: int, account: Account, maker: Member) -> None:
         proposal=dict(reconciliation.proposal_for(difference)),
     )  # fmt: skip
     with transaction():
-        engine.start([draft], Actor.of(maker), now=clock.now())
+        (made,) = engine.start([draft], Actor.of(maker), now=clock.now())
+    return made
 
 
 def _announce(officers: dict[str, Member]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, Text, case, cast, func, select, text
+from sqlalchemy.orm import joinedload
 
 from app.domain.errors import RuleError
 from app.domain.kinds.settlement import TradeSettlement
@@ -199,8 +200,10 @@ class DayPackageView(ListPage):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show a package: what it holds, how far its settlement is, and what is short."""
-        package = db.session.get(DayPackage, id) or abort(404)
-        state = db.session.scalar(select(state_of_package()).where(DayPackage.id == id))
+        found = select(DayPackage, state_of_package()).where(DayPackage.id == id)
+        package, state = db.session.execute(
+            found.options(joinedload(DayPackage.venue))
+        ).one_or_none() or abort(404)
         label, tone = STATES[state]
         detail = {
             "title": gettext("Package of %(day)s", day=package.day),

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from app.extensions import db
-from app.models import Application, DayPackage
+from app.models import Application, DayPackage, SettlementDifference
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -53,8 +53,10 @@ def pages_of(app, role: str, world: World) -> list[str]:
             continue
         if rule.endpoint == "CertificateView.renewed":
             continue  # It says one word and leads back to the list.
+        if rule.endpoint == "TradeSettlementView.new":
+            continue  # It leads to the packages; the day of this world is settled.
         if not rule.arguments:
-            found.append(adapter.build(rule.endpoint))
+            found.append(adapter.build(rule.endpoint, _asked(rule.endpoint)))
         elif rule.arguments == {"id"}:
             ids = {
                 "RegistryToTradingView": world.a.draft if name == "edit" else world.a.submitted,
@@ -107,6 +109,18 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 continue  # Somebody else's decisions.
             found.append(adapter.build(rule.endpoint, {"id": ids[blueprint]}))
     return sorted(found)
+
+
+def _asked(endpoint: str) -> dict[str, int | None]:
+    """Return what a form must be told that belongs to a settled day."""
+    named = {
+        "SettlementObjectionView.new": ("package", DayPackage),
+        "DifferenceResolutionView.new": ("difference", SettlementDifference),
+    }
+    if endpoint not in named:
+        return {}
+    name, model = named[endpoint]
+    return {name: db.session.scalar(select(func.min(model.id)))}
 
 
 def _first(kind: str) -> int | None:
