@@ -33,7 +33,6 @@ class Bound:
     bank: str
     bank_name: str
     instrument_id: int
-    instrument_code: str
     holder_name: str
     bank_account: str
     withdrawals_from: date
@@ -69,7 +68,7 @@ def current(account_id: int) -> Bound | None:
         return None
     binding, bank, answer = row
     return Bound(
-        binding.id, bank.id, bank.code, bank.name, bank.instrument_id, bank.instrument.code,
+        binding.id, bank.id, bank.code, bank.name, bank.instrument_id,
         binding.holder_name, binding.bank_account, binding.withdrawals_from,
         answer and answer.is_confirmed, answer.reason if answer else "",
     )  # fmt: skip

@@ -96,6 +96,8 @@ def take(bank_id: int, file: DayFile, row: FileRow, *, now: datetime) -> None:
     if order is None or (order.amount, order.direction) != (row.amount, row.direction):
         _unmatched(bank_id, file, row, _("No transfer of ours has this serial and amount"), now)
         return
+    if row.outcome is OrderState.REVERSED and order.state == OrderState.REVERSED:
+        return  # It says what is booked; that it was done before is no contradiction.
     order_id = order.id
     said = Said(OrderState.DONE, message, row.bank_serial, row.platform_serial)
     orders.answer(order_id, said, "file", now=now)

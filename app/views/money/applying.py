@@ -22,7 +22,7 @@ from app.operations.money import applying, orders
 from app.operations.records import clock
 from app.views.applications import form as application_form
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Filled, Required
+from app.views.applications.form import ApplicationForm, Choosable, Filled, Required
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import MONEY, MenuEntry
@@ -103,6 +103,10 @@ class _MoneyDesk(ApplicationDesk):
         is_sent = state in (OrderState.SENT, OrderState.UNKNOWN)
         address = self.url("withdraw", id=id_)
         return [each for each in found if not (is_sent and each.url == address)]
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Nothing is picked: the line is the typed amount of the bound bank's money."""
+        return []
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return the bound bank account, what can be withdrawn and used, and the limits."""

@@ -62,7 +62,7 @@ class SettlementBankView(ListPage):
     )
     help = (
         _("The balance that the bank reports is held for participants, less the receivables"),
-        _("The line to a bank is set up by the operator of this system"),
+        _("The line to a bank is set up by the operator of this system (BANK_LINES)"),
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:

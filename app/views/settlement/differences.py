@@ -10,6 +10,7 @@ from flask import abort, redirect, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy.orm import joinedload
 
 from app.domain.kinds.settlement import DifferenceResolution as Resolution
 from app.extensions import db
@@ -174,5 +175,7 @@ class DifferenceResolutionView(OfficerDesk):
 
 def _named_difference() -> SettlementDifference:
     text = request.args.get("difference", "")
-    found = re.fullmatch(r"[0-9]{1,9}", text) and db.session.get(SettlementDifference, int(text))
-    return found or abort(404)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        abort(404)
+    about = (joinedload(SettlementDifference.package), joinedload(SettlementDifference.instrument))
+    return db.session.get(SettlementDifference, int(text), options=about) or abort(404)

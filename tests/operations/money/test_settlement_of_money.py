@@ -253,6 +253,20 @@ def test_a_deposit_is_reversed_once_however_often_it_is_asked_for(line):
     assert line.bank.special == line.owed == 0
 
 
+def test_the_file_of_a_day_contradicts_no_reversal(line):
+    line.participant("甲发电有限公司", "500.00")
+    line.bank.ask_reversal(next(iter(line.bank.state["transfers"].values()))["bank_serial"])
+    line.exchange()
+    for moment in (EVENING, NEXT_DAY):
+        at(moment)
+        line.exchange()
+    assert line.bank.special == line.owed == 0
+    found = select(OperationLog.action).where(
+        OperationLog.action.in_(("bank.file", "bank.contradiction"))
+    )
+    assert set(db.session.scalars(found)) == {"bank.file"}
+
+
 def test_a_reversal_of_what_was_used_is_refused(line):
     jia = line.participant("甲发电有限公司", "500.00")
     serial = next(iter(line.bank.state["transfers"].values()))["bank_serial"]

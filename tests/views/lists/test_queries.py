@@ -53,8 +53,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
             continue
         if rule.endpoint == "CertificateView.renewed":
             continue  # It says one word and leads back to the list.
-        if rule.endpoint == "TradeSettlementView.new":
-            continue  # It leads to the packages; the day of this world is settled.
+        if rule.endpoint in ("TradeSettlementView.new", "TradeSettlementView.edit"):
+            continue  # They lead to the list; the day of this world is settled.
         if not rule.arguments:
             found.append(adapter.build(rule.endpoint, _asked(rule.endpoint)))
         elif rule.arguments == {"id"}:
