@@ -8,19 +8,16 @@ from app.domain.trades import Method, closing_price
 from app.extensions import db
 from app.models import DayPackage
 
-_DAY = text(f"""
-    SELECT v.instrument_id,
-           max(t.price) AS high, min(t.price) AS low,
-           array_agg(t.price) FILTER (WHERE t.method = {int(Method.LISTED)}) AS prices,
-           array_agg(t.quantity) FILTER (WHERE t.method = {int(Method.LISTED)}) AS quantities,
-           {
-    ", ".join(
-        f"coalesce(sum(t.{what}) FILTER (WHERE t.method = {int(method)}), 0)::bigint"
-        f" AS {method.name.lower()}_{what}"
-        for method in Method
-        for what in ("quantity", "amount")
-    )
-}
+_DAY = text("""
+    SELECT v.instrument_id, max(t.price) AS high, min(t.price) AS low,
+           array_agg(t.price) FILTER (WHERE t.method = :listed) AS prices,
+           array_agg(t.quantity) FILTER (WHERE t.method = :listed) AS quantities,
+           coalesce(sum(t.quantity) FILTER (WHERE t.method = :listed), 0)::bigint AS listed_quantity,
+           coalesce(sum(t.amount) FILTER (WHERE t.method = :listed), 0)::bigint AS listed_amount,
+           coalesce(sum(t.quantity) FILTER (WHERE t.method = :block), 0)::bigint AS block_quantity,
+           coalesce(sum(t.amount) FILTER (WHERE t.method = :block), 0)::bigint AS block_amount,
+           coalesce(sum(t.quantity) FILTER (WHERE t.method = :auction), 0)::bigint AS auction_quantity,
+           coalesce(sum(t.amount) FILTER (WHERE t.method = :auction), 0)::bigint AS auction_amount
       FROM venue_instrument v
       LEFT JOIN trade t ON t.instrument_id = v.instrument_id AND t.package_id = :package
      WHERE v.venue_id = :venue AND v.valid_from <= :day AND coalesce(v.disabled_from > :day, true)
@@ -28,7 +25,7 @@ _DAY = text(f"""
     HAVING count(t.id) > 0
         OR EXISTS (SELECT FROM daily_quote q WHERE q.venue_id = :venue
                       AND q.instrument_id = v.instrument_id AND q.day < :day)
-""")  # noqa: S608 - our own numbers and names
+""").bindparams(**{method.name.lower(): int(method) for method in Method})
 _PREVIOUS = text("""
     SELECT DISTINCT ON (instrument_id) instrument_id, close FROM daily_quote
      WHERE venue_id = :venue AND day < :day ORDER BY instrument_id, day DESC
