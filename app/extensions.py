@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_babel.speaklater import LazyString
 from flask_migrate import Migrate
+from sqlalchemy.exc import IntegrityError
 
 db = SQLA()
 migrate = Migrate(directory="app/migrations")
@@ -24,6 +25,11 @@ def transaction() -> Iterator[None]:
     except BaseException:
         db.session.rollback()
         raise
+
+
+def violated(error: IntegrityError) -> str:
+    """Return the name of the constraint that a statement violated."""
+    return error.orig.diag.constraint_name or ""  # type: ignore[union-attr]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from psycopg import Connection
 
@@ -55,8 +56,8 @@ class Business:
     has_application: bool = True
 
 
-def _business(*routes: tuple[int, int], **more: object) -> Business:
-    return Business(frozenset(routes), **more)  # type: ignore[arg-type]
+def _business(*routes: tuple[int, int], **more: Any) -> Business:
+    return Business(frozenset(routes), **more)
 
 
 _BOTH = frozenset({Unit.TONNES, Unit.FEN})

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.errors import NotFound, RuleError
 from app.domain.notices import Decision, Terms
 from app.domain.workflow import Case
-from app.extensions import db
+from app.extensions import db, violated
 from app.models import Notice, OperationLog
 from app.models.figures import notice_surrender
 from app.operations.compliance import attestations
@@ -180,7 +180,7 @@ def _notice_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        constraint = error.orig.diag.constraint_name  # type: ignore[union-attr]
+        constraint = violated(error)
         if constraint == "obligation_covers_surrendered":
             raise RuleError(
                 _("More has been surrendered meanwhile: refund it first (surrender refunds)"),

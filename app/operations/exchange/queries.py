@@ -154,6 +154,14 @@ def restricted(
     return statement
 
 
+_FIGURES = (
+    Holding.available,
+    Holding.pending_to_trading,
+    Holding.trading,
+    Holding.pending_to_registry,
+)
+
+
 def balances(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row[Any]]:
     """Return the holdings of (account, instrument) pairs; those never held are missing."""
     wanted = sorted(set(pairs))
@@ -163,10 +171,7 @@ def balances(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row[Any]
         select(
             Holding.account_id,
             Holding.instrument_id,
-            Holding.available,
-            Holding.pending_to_trading,
-            Holding.trading,
-            Holding.pending_to_registry,
+            *_FIGURES,
         ).where(tuple_(Holding.account_id, Holding.instrument_id).in_(wanted))
     )
     return {(row.account_id, row.instrument_id): row for row in rows}
@@ -181,10 +186,7 @@ def balances_named(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Ro
         select(
             Account.member_no,
             Instrument.code,
-            Holding.available,
-            Holding.pending_to_trading,
-            Holding.trading,
-            Holding.pending_to_registry,
+            *_FIGURES,
         )
         .join(Account, Account.id == Holding.account_id)
         .join(Instrument, Instrument.id == Holding.instrument_id)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, PostingRequest, Stage
-from app.extensions import db
+from app.extensions import db, violated
 from app.operations.records.columns import typed
 
 _POST = typed(
@@ -190,7 +190,7 @@ def ledger_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        constraint = error.orig.diag.constraint_name  # type: ignore[union-attr]
+        constraint = violated(error)
         if constraint == "never_negative":
             raise InsufficientQuantity(
                 _("The quantity is no longer available: another request was faster")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain.errors import RuleError
 from app.domain.machines import ALGORITHMS, KEY_ID
 from app.domain.workflow import Case
-from app.extensions import db
+from app.extensions import db, violated
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 
@@ -101,7 +101,7 @@ def _key_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        constraint = error.orig.diag.constraint_name  # type: ignore[union-attr]
+        constraint = violated(error)
         if constraint in (
             "machine_key_as_approved",
             "machine_key_thumbprint_key",

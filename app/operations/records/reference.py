@@ -14,7 +14,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import NotFound, RuleError
-from app.extensions import db
+from app.extensions import db, violated
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -113,7 +113,7 @@ def _write(row: Any, values: Mapping[str, Any]) -> None:
             db.session.add(row)
             db.session.flush()
     except IntegrityError as error:
-        name = error.orig.diag.constraint_name or ""  # type: ignore[union-attr]
+        name = violated(error)
         field = _field_of(type(row), name, values)
         if not field:
             raise

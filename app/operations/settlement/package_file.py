@@ -11,7 +11,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -23,6 +22,7 @@ from app.domain.errors import RuleError
 from app.domain.money import fen
 from app.domain.moves import LARGEST_REQUEST
 from app.domain.trading_day import BEIJING
+from app.operations.applications.archives import BROKEN_PARTS
 
 LARGEST = 16 * 1024 * 1024  # bytes of the ZIP
 LARGEST_UNPACKED = 128 * 1024 * 1024
@@ -128,8 +128,7 @@ def _unpacked(content: bytes, found: PackageFile) -> dict[str, bytes]:
                 found.fault("too_large", _("The package is too large once unpacked"))
                 return {}
             return {entry.filename: _part(archive, entry) for entry in entries}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError,
-            ValueError):  # fmt: skip
+    except (*BROKEN_PARTS, RuntimeError):  # It is encrypted.
         found.fault("not_a_zip", _("The file is not a ZIP archive that can be read"))
         return {}
 

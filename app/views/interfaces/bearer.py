@@ -13,6 +13,7 @@ from authlib.oauth2 import OAuth2Error, ResourceProtector
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError, InvalidTokenError
 from flask import current_app, g, request
 from flask_babel import gettext as _
+from flask_smorest import Blueprint
 
 from app.domain.machines import SCOPES
 from app.extensions import transaction
@@ -82,11 +83,8 @@ def needs(scope: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             require_within(taken, current_app.config["MACHINE_REQUESTS_PER_MINUTE"])
             return function(*arguments, **more)
 
-        guarded._apidoc["manual_doc"] = {  # type: ignore[attr-defined]
-            **guarded._apidoc.get("manual_doc", {}),  # type: ignore[attr-defined]
-            "security": [{"oauth2": [scope]}],
-        }
-        return guarded
+        described: Callable[..., Any] = Blueprint.doc(security=[{"oauth2": [scope]}])(guarded)
+        return described
 
     return decorator
 

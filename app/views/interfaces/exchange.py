@@ -7,6 +7,7 @@ A route of another subject is declared in a file of its own, on this ``blueprint
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,7 @@ from flask_babel import force_locale, gettext
 from flask_smorest import Api, Blueprint
 
 from app.domain.machines import SCOPES
+from app.domain.trading_day import BEIJING
 from app.security.problems import MEDIA_TYPE, TITLES
 from app.views.interfaces import token
 from app.views.interfaces.bodies import Parser
@@ -91,6 +93,11 @@ def _scheme() -> dict[str, Any]:
         "description": "客户端凭证（RFC 6749），以 private_key_jwt（RFC 7523）签名登录",
         "flows": {"clientCredentials": flow},
     }
+
+
+def instant(at: datetime) -> str:
+    """Return an instant as the interface writes it: Beijing time, to the millisecond."""
+    return at.astimezone(BEIJING).isoformat(timespec="milliseconds")
 
 
 def in_chinese(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import abort, request
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy.orm import contains_eager
 from wtforms import SelectField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
@@ -213,10 +214,28 @@ class MachineKeyRevocationView(_KeyDesk):
         if "key" in request.args:
             return None
         return self.render_template(
-            "interfaces/choose_key.html",
+            "applications/choose.html",
             title=self.form_title,
-            rows=db.session.scalars(_standing().order_by(Key.id.desc())).all(),
-            url=lambda row: self.url("new", key=row.id),
+            question=_("Choose the key that is to be revoked"),
+            columns=[
+                _("Client code"),
+                _("Client name"),
+                _("Key id"),
+                _("Valid until"),
+            ],
+            rows=[
+                {
+                    "name": row.kid,
+                    "cells": [
+                        (row.client.code, True),
+                        (row.client.name, False),
+                        (row.kid, True),
+                        (row.ends_on.isoformat(), False),
+                    ],
+                    "url": self.url("new", key=row.id),
+                }
+                for row in db.session.scalars(_standing().order_by(Key.id.desc()))
+            ],
             cancel_url=self.url("list"),
         )
 
@@ -242,7 +261,8 @@ class MachineKeyRevocationView(_KeyDesk):
 
 
 def _standing() -> Select[tuple[Key]]:
-    return select(Key).join(MachineClient).where(Key.revoked_at.is_(None))
+    standing = select(Key).join(Key.client).options(contains_eager(Key.client))
+    return standing.where(Key.revoked_at.is_(None))
 
 
 def _named_key() -> Key:

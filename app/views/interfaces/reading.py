@@ -9,13 +9,12 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.errors import NotFound
-from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.operations.exchange import queries
 from app.operations.records import calendar, clock
 from app.security.problems import Fault, Problem
 from app.views.interfaces import bearer, cursors
-from app.views.interfaces.exchange import answers, blueprint, in_chinese
+from app.views.interfaces.exchange import answers, blueprint, in_chinese, instant
 from app.views.interfaces.schemas import (
     CalendarQuery,
     DayPage,
@@ -28,10 +27,6 @@ from app.views.interfaces.schemas import (
 )
 
 Query = Mapping[str, Any]
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(BEIJING).isoformat(timespec="milliseconds")
 
 
 @blueprint.route("/members/<member_no>", methods=["GET"])
@@ -49,7 +44,7 @@ def read_member(_query: Query, member_no: str) -> dict[str, Any]:
         **row._asdict(),
         "status": "restricted" if row.is_restricted else "normal",
         "restrictions": ["debits"] if row.is_restricted else [],
-        "as_of": _instant(clock.now()),
+        "as_of": instant(clock.now()),
     }
 
 
@@ -70,20 +65,20 @@ def read_positions(query: Query) -> dict[str, Any]:
     queries.begin_snapshot()
     if place:
         at, snapshot, account, instrument, member_no = place
-        instant = queries.Instant(datetime.fromisoformat(at), snapshot)
+        moment = queries.Instant(datetime.fromisoformat(at), snapshot)
     else:
-        instant = queries.current_instant(now)
+        moment = queries.current_instant(now)
         account, instrument, member_no = 0, 0, query.get("member_no", "")
     if query.get("member_no", member_no) != member_no:
         detail = _("The cursor belongs to other conditions")
         raise Problem(422, [Fault("cursor_unknown", detail, "member_no")])
-    page = queries.positions(venue_id, instant, (account, instrument), member_no, query["limit"])
+    page = queries.positions(venue_id, moment, (account, instrument), member_no, query["limit"])
     cursor = None
     if page.has_more:
         last = page.rows[-1]
-        told = (instant.at.isoformat(), instant.snapshot, last.account_id, last.instrument_id)
+        told = (moment.at.isoformat(), moment.snapshot, last.account_id, last.instrument_id)
         cursor = cursors.write("positions", *told, member_no)
-    return {"positions": page.rows, "as_of": _instant(instant.at), "next_cursor": cursor}
+    return {"positions": page.rows, "as_of": instant(moment.at), "next_cursor": cursor}
 
 
 @blueprint.route("/calendar", methods=["GET"])

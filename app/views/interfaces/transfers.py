@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from flask import Response, request
 from flask_babel import gettext as _
 
 from app.domain.errors import NotFound
-from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.models import MachineRequest
 from app.operations.exchange import answers as kept
@@ -21,7 +19,7 @@ from app.operations.records import clock
 from app.security.problems import Fault, Problem
 from app.views.interfaces import bearer, cursors
 from app.views.interfaces.bodies import read_body
-from app.views.interfaces.exchange import answers, blueprint, in_chinese
+from app.views.interfaces.exchange import answers, blueprint, in_chinese, instant
 from app.views.interfaces.schemas import (
     MOST_TRANSFERS,
     NoQuery,
@@ -121,7 +119,7 @@ def _carried_out(requests: Sequence[TransferRequest]) -> str:
                 held.get((each.member_no, each.instrument_code)))
         for each, result in zip(requests, results, strict=True)
     ]  # fmt: skip
-    return json.dumps({"transfers": found, "as_of": _instant(now)}, ensure_ascii=False)
+    return json.dumps({"transfers": found, "as_of": instant(now)}, ensure_ascii=False)
 
 
 def _rows(request_nos: Sequence[str]) -> Sequence[Any]:
@@ -168,7 +166,7 @@ def _shown(row: Any, held: Any) -> dict[str, Any]:
         "number": row.number,
         "state": row.state,
         "settles_on": row.settles_on and row.settles_on.isoformat(),
-        "created_at": _instant(row.created_at),
+        "created_at": instant(row.created_at),
         "refusal": refusal,
         "balances": _balances(held),
     }
@@ -176,10 +174,6 @@ def _shown(row: Any, held: Any) -> dict[str, Any]:
 
 def _balances(held: Any) -> dict[str, int] | None:
     return {name: getattr(held, name) for name in _BALANCES} if held else None
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(BEIJING).isoformat(timespec="milliseconds")
 
 
 @blueprint.route("/transfers/<request_no>", methods=["GET"])

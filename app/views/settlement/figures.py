@@ -165,7 +165,7 @@ def find(number: str) -> Row[Any]:
     """Return the row of a statement by its number.  Raises NotFound."""
     parts = _NUMBER.fullmatch(number)
     try:
-        day = datetime.strptime(parts[1], "%Y%m%d").date() if parts else None  # noqa: DTZ007 - a day
+        day = date.fromisoformat(parts[1]) if parts else None
     except ValueError:
         day = None
     row = None

@@ -70,10 +70,18 @@ class SettlementObjectionView(ApplicationDesk):
         if len(found) == 1:
             return redirect(self.url("new", package=found[0].id))
         return self.render_template(
-            "settlement/choose_day.html",
+            "applications/choose.html",
             title=self.form_title,
-            rows=found,
-            url=lambda row: self.url("new", package=row.id),
+            question=gettext("Choose the trading day"),
+            columns=[gettext("Trading day")],
+            rows=[
+                {
+                    "name": row.day,
+                    "cells": [(row.day, True)],
+                    "url": self.url("new", package=row.id),
+                }
+                for row in found
+            ],
             cancel_url=self.url("list"),
         )
 
