@@ -5,7 +5,7 @@ GRANT USAGE ON SCHEMA public TO {app};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {app};
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting), posting_fault(posting) TO {app};
+GRANT EXECUTE ON FUNCTION seal_movements(), block_root(bytea, xid8, xid8), movement_digest(movement, posting) TO {app};
 GRANT EXECUTE ON FUNCTION seal_log(), log_root(bytea, bigint, xid8, xid8), log_digest(operation_log), log_digest(login_record) TO {app};
 
 -- The ledger: only postings and movements are inserted; triggers derive the rest.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import insert, select
+from sqlalchemy import BigInteger, String, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.moves import LARGEST_REQUEST, whole_tonnes
@@ -17,6 +17,7 @@ from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument, MachineRequest, Venue
 from app.operations.applications import engine
 from app.operations.records.actor import EXCHANGE, Actor
+from app.operations.records.columns import among, typed
 
 LONGEST_REQUEST_NO = 60
 KIND_OF_DIRECTION = {
@@ -101,7 +102,6 @@ def read_requests(
     return requests, sorted(wrong, key=lambda fault: fault[0])
 
 
-_FIELD_OF = {"member": "member_no", "instrument": "instrument_code", "venue": "venue_code"}
 _FIELDS = ("request_no", "direction", "member_no", "instrument_code", "venue_code")
 
 
@@ -160,7 +160,7 @@ def _known_content(request_nos: Iterable[str], asker: Asker) -> dict[str, engine
             ApplicationLine.venue_id,
         )
         .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .where(Application.request_key.in_(keys))
+        .where(among(Application.request_key, keys))
     )
     return {
         key.removeprefix(asker.key("")): engine.Draft(
@@ -178,7 +178,7 @@ def _carry_out(drafts: dict[str, engine.Draft], now: datetime, asker: Asker) -> 
     stored = _known_content(drafts, asker)
     numbers = dict(zip(ids, drafts, strict=True))
     fresh = db.session.scalars(
-        select(Application.id).where(Application.id.in_(ids), Application.status == Status.DRAFT)
+        select(Application.id).where(among(Application.id, ids), Application.status == Status.DRAFT)
     ).all()
     errors: dict[int, RuleError] = {}
     if fresh:
@@ -200,17 +200,29 @@ def _note_requests(
     client_id: int, numbers: Mapping[int, str], errors: Mapping[int, RuleError]
 ) -> None:
     """Note which client asked for an application by which number, and what refused it."""
-    rows = [
+    refused = [errors.get(id_) for id_ in numbers]
+    db.session.execute(
+        _NOTE,
         {
-            "client_id": client_id,
-            "request_no": request_no,
-            "application_id": id_,
-            "refusal_code": errors[id_].code[:40] if id_ in errors else "",
-            "refusal_field": _field_of(errors.get(id_)),
-        }
-        for id_, request_no in numbers.items()
-    ]
-    db.session.execute(insert(MachineRequest), rows)
+            "client": client_id,
+            "request_nos": list(numbers.values()),
+            "applications": list(numbers),
+            "codes": [error.code[:40] if error else "" for error in refused],
+            "fields": [_field_of(error) for error in refused],
+        },
+    )
+
+
+_NOTE = typed(
+    """
+    INSERT INTO machine_request (client_id, request_no, application_id, refusal_code, refusal_field)
+    SELECT :client, * FROM unnest(:request_nos, :applications, :codes, :fields)
+    """,
+    request_nos=String,
+    applications=BigInteger,
+    codes=String,
+    fields=String,
+)
 
 
 def _field_of(error: RuleError | None) -> str:
@@ -231,7 +243,7 @@ def _answers(numbers: Mapping[int, str]) -> dict[str, Answer]:
             MachineRequest.refusal_field,
         )
         .join(MachineRequest, MachineRequest.application_id == Application.id, isouter=True)
-        .where(Application.id.in_(list(numbers)))
+        .where(among(Application.id, list(numbers)))
     )
     return {
         numbers[row.id]: Answer(
@@ -254,7 +266,7 @@ def _names(requests: Sequence[TransferRequest]) -> dict[tuple[str, str], int]:
         ("instrument", Instrument.code, Instrument.id, {r.instrument_code for r in requests}),
         ("venue", Venue.code, Venue.id, {request.venue_code for request in requests}),
     ):
-        rows = db.session.execute(select(column, key).where(column.in_(codes)))
+        rows = db.session.execute(select(column, key).where(among(column, sorted(codes))))
         found |= {(what, code): id_ for code, id_ in rows}
     return found
 
@@ -273,17 +285,15 @@ def _problems(request: TransferRequest, names: dict[tuple[str, str], int]) -> It
         yield RuleError(_("Quantity must be at least 1 tonne"), field="quantity")
     if request.direction not in KIND_OF_DIRECTION:
         yield RuleError(_("Direction must be in or out"), field="direction")
-    for what, code, message in (
-        ("member", request.member_no, _("There is no account %(code)s", code=request.member_no)),
-        (
-            "instrument",
-            request.instrument_code,
-            _("There is no instrument %(code)s", code=request.instrument_code),
-        ),
-        ("venue", request.venue_code, _("There is no venue %(code)s", code=request.venue_code)),
-    ):
-        if (what, code) not in names:
-            yield NotFound(message, field=_FIELD_OF[what], code=f"{what}_unknown")
+    if ("member", request.member_no) not in names:
+        message = _("There is no account %(code)s", code=request.member_no)
+        yield NotFound(message, field="member_no", code="member_unknown")
+    if ("instrument", request.instrument_code) not in names:
+        message = _("There is no instrument %(code)s", code=request.instrument_code)
+        yield NotFound(message, field="instrument_code", code="instrument_unknown")
+    if ("venue", request.venue_code) not in names:
+        message = _("There is no venue %(code)s", code=request.venue_code)
+        yield NotFound(message, field="venue_code", code="venue_unknown")
 
 
 def _draft(

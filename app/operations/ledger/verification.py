@@ -408,8 +408,7 @@ _SETTLED_ONCE = """
 # What the database refuses as it is posted, proved again from the records (docs/adr/0058): each
 # posting by its event, and each application and day-end that must have moved something.
 _TIES = """
-    SELECT 'posting_tie', concat('posting ', id, ' ', posting_fault(p)) FROM posting p
-     WHERE posting_fault(p) IS NOT NULL
+    SELECT 'posting_tie', concat('posting ', id, ' ', fault) FROM posting_tie WHERE fault IS NOT NULL
     UNION ALL
     SELECT 'application_status', concat('application ', a.number, ' is ', a.status,
                                         ', its last event made it ', e.status)

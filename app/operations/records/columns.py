@@ -11,15 +11,18 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Date,
     DateTime,
     Integer,
     Numeric,
     SmallInteger,
     String,
+    any_,
     bindparam,
     text,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import UserDefinedType
 
@@ -63,6 +66,11 @@ _COLUMNS = {
     Numeric: _Column("numeric", str),
     String: _Column("text", _quoted),
 }
+
+
+def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return whether a column is one of many values, which are one parameter however many there are."""
+    return column == any_(bindparam(None, values, type_=_COLUMNS[type(column.type)]))
 
 
 def typed(statement: str, **types: Any) -> TextClause:

@@ -16,6 +16,7 @@ from app.operations.exchange import answers as kept
 from app.operations.exchange import queries, trading
 from app.operations.exchange.trading import KIND_OF_DIRECTION, Answer, TransferRequest
 from app.operations.records import clock
+from app.operations.records.columns import among
 from app.security.problems import Fault, Problem
 from app.views.interfaces import bearer, cursors
 from app.views.interfaces.bodies import read_body
@@ -124,7 +125,7 @@ def _carried_out(requests: Sequence[TransferRequest]) -> str:
 
 def _rows(request_nos: Sequence[str]) -> Sequence[Any]:
     statement = queries.transfers(bearer.client().id)
-    wanted = statement.where(MachineRequest.request_no.in_(request_nos))
+    wanted = statement.where(among(MachineRequest.request_no, request_nos))
     return queries.page_of(wanted, MOST_TRANSFERS).rows
 
 
