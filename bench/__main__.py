@@ -18,6 +18,7 @@ CASES = (
     "posting.batches",
     "operation.singles",
     "operation.hot",
+    "exchange.lists",
     "day_end.roll",
     "settlement.day",
     "review.bulk",

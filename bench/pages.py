@@ -280,9 +280,9 @@ def _pages_a_second(port: int, cookie: str, path: str, *, seconds: float) -> flo
 
 
 @contextmanager
-def served(world: World) -> Iterator[tuple[int, int]]:
-    """Serve the application under measurement; yield port and worker's pid."""
-    with _gunicorn(world, "bench.served:registry()", embedded.APP, "/sign-in") as found:
+def served(world: World, workers: int = 1) -> Iterator[tuple[int, int]]:
+    """Serve the application under measurement; yield port and the first worker's pid."""
+    with _gunicorn(world, "bench.served:registry()", embedded.APP, "/sign-in", workers) as found:
         yield found
 
 
@@ -297,7 +297,9 @@ def _stock(world: World) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def _gunicorn(world: World, app: str, role: str, path: str) -> Iterator[tuple[int, int]]:
+def _gunicorn(
+    world: World, app: str, role: str, path: str, workers: int = 1
+) -> Iterator[tuple[int, int]]:
     port = embedded.free_port()
     environment = {
         **os.environ,
@@ -305,7 +307,8 @@ def _gunicorn(world: World, app: str, role: str, path: str) -> Iterator[tuple[in
         "BENCH_OWNER_URL": world.cluster.url(embedded.OWNER),
         "PORT": "8080",
     }
-    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1"]
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread"]
+    command += ["--workers", str(workers)]
     command += ["--threads", "4", "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
     command += ["--no-control-socket", "--timeout", "300", "--keep-alive", "75", app]
     server = subprocess.Popen(command, cwd=ROOT, env=environment)

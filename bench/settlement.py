@@ -17,7 +17,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application
 from app.operations.applications import engine
-from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.actor import SYSTEM
 from app.operations.settlement import clearing, delivery, packages
 from app.pki import cms
 from app.pki.canonical import canonical
@@ -28,9 +28,6 @@ from simulators import package
 
 EVENING = datetime(2026, 11, 20, 16, 0, tzinfo=BEIJING)
 PARTICIPANTS = 1_400  # of those with exchange accounts that trade in a period (domain.md 4)
-FIRST_OFFICER, SECOND_OFFICER = (
-    Actor(member_id=n, member_no=f"bench-{n}", name=f"bench-{n}") for n in (901, 902)
-)
 
 
 def day(world: World, report: Report) -> None:
@@ -76,12 +73,6 @@ class _Key:
 def _market(world: World, key: _Key) -> None:
     """Give the first accounts money at one of two banks, and the venue its certificate."""
     with world.superuser() as connection:
-        for officer in (FIRST_OFFICER, SECOND_OFFICER):
-            connection.execute(
-                "INSERT INTO ab_user (id, first_name, last_name, username, email)"
-                " VALUES (%s, %s, '', %s, %s)",
-                [officer.member_id, officer.name, officer.member_no, f"{officer.name}@example.cn"],
-            )
         for code in ("A", "B"):
             connection.execute(
                 "WITH i AS (INSERT INTO instrument (id, code, name, vintage, kind)"
@@ -161,6 +152,7 @@ def _yuan(fen: int) -> str:
 
 def _run(world: World, key: _Key, on: date, content: bytes) -> dict[str, float]:
     took = {}
+    first, second = world.officers()
     with world.app.app_context():
         began = time.perf_counter()
         with transaction():
@@ -168,14 +160,14 @@ def _run(world: World, key: _Key, on: date, content: bytes) -> dict[str, float]:
         took["check"] = time.perf_counter() - began
         began = time.perf_counter()
         with transaction():
-            settled = clearing.propose(package_id, FIRST_OFFICER, now=EVENING)
-            engine.submit([settled], FIRST_OFFICER, now=EVENING).one()
+            settled = clearing.propose(package_id, first, now=EVENING)
+            engine.submit([settled], first, now=EVENING).one()
         took["clear"] = time.perf_counter() - began
         proposal = db.session.get_one(Application, settled).proposal
         with transaction():
             signed = key.signature(canonical(clearing.result_of(proposal)))
             clearing.confirm(settled, signed, now=EVENING)
-            engine.approve([settled], SECOND_OFFICER, now=EVENING).one()
+            engine.approve([settled], second, now=EVENING).one()
         began = time.perf_counter()
         after, is_over = 0, False
         while not is_over:

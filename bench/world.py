@@ -23,7 +23,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.ledger import verification
 from app.operations.records import clock, log
-from app.operations.records.actor import SYSTEM
+from app.operations.records.actor import SYSTEM, Actor
 from app.web import create_app
 
 MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)  # a Friday, a trading day
@@ -53,6 +53,18 @@ class World:
     def superuser(self) -> psycopg.Connection:
         """Open an autocommit connection as superuser."""
         return self.cluster.connect(embedded.DATABASE)
+
+    def officers(self) -> tuple[Actor, Actor]:
+        """Return two officers of the registry."""
+        found = [Actor(id_, f"bench-{id_}", f"bench-{id_}") for id_ in (901, 902)]
+        with self.superuser() as connection:
+            for each in found:
+                connection.execute(
+                    "INSERT INTO ab_user (id, first_name, last_name, username, email, active)"
+                    " VALUES (%s, %s, '', %s, %s, true) ON CONFLICT DO NOTHING",
+                    [each.member_id, each.name, each.member_no, f"{each.name}@example.cn"],
+                )
+        return found[0], found[1]
 
     def pgbench(
         self, script: str, *, clients: int, seconds: int | None = None, **variables

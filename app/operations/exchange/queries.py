@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, literal, select, text, tuple_
+from sqlalchemy import Integer, Row, Select, String, func, literal, select, text
 
 from app.domain.workflow import Status
 from app.extensions import db
@@ -15,7 +15,6 @@ from app.models import (
     Account,
     Application,
     ApplicationLine,
-    Holding,
     Instrument,
     MachineRequest,
     SettlementRun,
@@ -24,6 +23,7 @@ from app.models import (
     VenueInstrument,
 )
 from app.operations.exchange.trading import KIND_OF_DIRECTION
+from app.operations.records.columns import typed
 
 SETTLED = "settled"  # shown instead of pending_settlement once the day has been closed
 STATES = (str(Status.PENDING_SETTLEMENT), SETTLED, str(Status.REFUSED))
@@ -154,25 +154,12 @@ def restricted(
     return statement
 
 
-_FIGURES = (
-    Holding.available,
-    Holding.pending_to_trading,
-    Holding.trading,
-    Holding.pending_to_registry,
-)
-
-
 def balances(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row[Any]]:
     """Return the holdings of (account, instrument) pairs; those never held are missing."""
     wanted = sorted(set(pairs))
-    if not wanted:
-        return {}
     rows = db.session.execute(
-        select(
-            Holding.account_id,
-            Holding.instrument_id,
-            *_FIGURES,
-        ).where(tuple_(Holding.account_id, Holding.instrument_id).in_(wanted))
+        _BALANCES,
+        {"accounts": [pair[0] for pair in wanted], "instruments": [pair[1] for pair in wanted]},
     )
     return {(row.account_id, row.instrument_id): row for row in rows}
 
@@ -180,19 +167,33 @@ def balances(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row[Any]
 def balances_named(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row[Any]]:
     """Return the same by (member number, instrument code)."""
     wanted = sorted(set(pairs))
-    if not wanted:
-        return {}
     rows = db.session.execute(
-        select(
-            Account.member_no,
-            Instrument.code,
-            *_FIGURES,
-        )
-        .join(Account, Account.id == Holding.account_id)
-        .join(Instrument, Instrument.id == Holding.instrument_id)
-        .where(tuple_(Account.member_no, Instrument.code).in_(wanted))
+        _BALANCES_NAMED,
+        {"members": [pair[0] for pair in wanted], "codes": [pair[1] for pair in wanted]},
     )
     return {(row.member_no, row.code): row for row in rows}
+
+
+_BALANCES = typed(
+    """
+    SELECT account_id, instrument_id, available, pending_to_trading, trading, pending_to_registry
+      FROM unnest(:accounts, :instruments) AS asked (account_id, instrument_id)
+      JOIN holding USING (account_id, instrument_id)
+    """,
+    accounts=Integer,
+    instruments=Integer,
+)
+_BALANCES_NAMED = typed(
+    """
+    SELECT a.member_no, i.code, available, pending_to_trading, trading, pending_to_registry
+      FROM unnest(:members, :codes) AS asked (member_no, code)
+      JOIN account a USING (member_no)
+      JOIN instrument i USING (code)
+      JOIN holding h ON h.account_id = a.id AND h.instrument_id = i.id
+    """,
+    members=String,
+    codes=String,
+)
 
 
 # Positions -----------------------------------------------------------------------------------------
