@@ -6,9 +6,11 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from flask import current_app
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select, update
 from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from app.domain.errors import NotAllowed
@@ -109,7 +111,29 @@ def begin(
 
 def find(token: str) -> SessionState | None:
     """Read a token's session with member, account and parameters, in one query."""
-    row = db.session.execute(
+    statement = _statement(current_app.config["HAS_OWN_CLOCK"])
+    row = db.session.execute(statement, {"token_hash": _hash(token)}).first()
+    if row is None:
+        return None
+    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row[1:]
+    keep_version(row[0])
+    login.member.certificate_serial = serial or ""
+    idle, absolute = _limits(keep(stored))
+    if login.ended_at:
+        ending = login.ended_reason or "signed_out"
+    elif not login.member.active:
+        ending = "inactive"
+    elif certificate not in (None, "active"):
+        ending = "certificate"
+    else:
+        ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
+    return SessionState(login, ending, unseen > SEEN_EVERY, SessionFacts(has_own_password, *facts))
+
+
+@cache
+def _statement(_has_own_clock: bool) -> Select[Any]:
+    """Compose the statement of `find`, once for each way to tell the day: it takes longer than asking."""
+    return (
         select(
             catalogue_version(),
             LoginSession,
@@ -126,23 +150,8 @@ def find(token: str) -> SessionState | None:
         .join(LoginSession.member)
         .outerjoin(Certificate, Certificate.id == LoginSession.certificate_id)
         .options(contains_eager(LoginSession.member).options(joinedload(Member.account)))
-        .where(LoginSession.token_hash == _hash(token))
-    ).first()
-    if row is None:
-        return None
-    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row[1:]
-    keep_version(row[0])
-    login.member.certificate_serial = serial or ""
-    idle, absolute = _limits(keep(stored))
-    if login.ended_at:
-        ending = login.ended_reason or "signed_out"
-    elif not login.member.active:
-        ending = "inactive"
-    elif certificate not in (None, "active"):
-        ending = "certificate"
-    else:
-        ending = "too_long" if age > absolute else "idle" if unseen > idle else ""
-    return SessionState(login, ending, unseen > SEEN_EVERY, SessionFacts(has_own_password, *facts))
+        .where(LoginSession.token_hash == bindparam("token_hash"))
+    )
 
 
 def _of_the_account() -> tuple[ColumnElement[bool], ...]:

@@ -19,7 +19,7 @@ from flask_appbuilder.security.sqla.models import (
     assoc_user_role,
 )
 from flask_babel import gettext
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.roles import require_compatible
@@ -187,19 +187,30 @@ def permissions_of(member_id: int) -> tuple[list[Role], frozenset[tuple[str, str
 
     FAB's groups are ignored on purpose: exclusions are checked on a member's own roles.
     """
-    rows = db.session.execute(
-        select(Role, Permission.name, ViewMenu.name)
-        .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
-        .outerjoin(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
-        .outerjoin(
-            PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id
-        )
-        .outerjoin(Permission, Permission.id == PermissionView.permission_id)
-        .outerjoin(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-        .where(assoc_user_role.c.user_id == member_id)
-    ).all()
-    roles = list({role.id: role for role, _permission, _view in rows}.values())
-    return roles, frozenset((permission, view) for _, permission, view in rows if permission)
+    rows = db.session.execute(_PERMISSIONS, {"member": member_id}).all()
+    pairs = {
+        (permission, view)
+        for row in rows
+        for permission, view in zip(row.permissions, row.views, strict=True)
+        if permission
+    }
+    return [row.Role for row in rows], frozenset(pairs)
+
+
+_PERMISSIONS = (
+    select(
+        Role,
+        func.array_agg(Permission.name).label("permissions"),
+        func.array_agg(ViewMenu.name).label("views"),
+    )
+    .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
+    .outerjoin(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
+    .outerjoin(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
+    .outerjoin(Permission, Permission.id == PermissionView.permission_id)
+    .outerjoin(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
+    .where(assoc_user_role.c.user_id == bindparam("member"))
+    .group_by(Role.id)
+)
 
 
 def _other(member_id: int, actor: Actor) -> Member:

@@ -48,11 +48,14 @@ KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KIND
 def awaits(actor: Actor) -> ColumnElement[bool]:
     """Return the condition for applications that await this party's decision."""
     party = engine.party(actor)
+    asked: dict[tuple[int, Party], list[str]] = {}
+    for code, kind in KINDS.items():
+        for step, reviewer in enumerate(kind.reviews):
+            if reviewer in (party, Party.OFFICE):
+                asked.setdefault((step, reviewer), []).append(code)
     turns = [
-        and_(Application.kind == code, Application.step == step, _is_asked(reviewer, actor))
-        for code, kind in KINDS.items()
-        for step, reviewer in enumerate(kind.reviews)
-        if reviewer in (party, Party.OFFICE)
+        and_(Application.step == step, Application.kind.in_(codes), _is_asked(reviewer, actor))
+        for (step, reviewer), codes in asked.items()
     ]
     waits = and_(Application.status == Status.IN_REVIEW, or_(*turns) if turns else false())
     if actor.member_id is not None:  # Nobody reviews what they entered or submitted.

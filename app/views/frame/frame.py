@@ -19,7 +19,7 @@ from app.security.gate import came_from
 from app.security.manager import current_login, permissions
 from app.security.roles import title_of
 from app.views.frame.help import help_url
-from app.views.frame.menu import breadcrumb, menu
+from app.views.frame.menu import Menu, breadcrumb, menu
 from app.views.frame.security_index import security_index
 from app.views.page import Page
 
@@ -42,7 +42,7 @@ class Frame:
     business_time: datetime | None = None
     has_own_clock: bool = False
     member: dict[str, Any] | None = None
-    menu: list[dict[str, Any]] = field(default_factory=list)
+    menu: Menu = field(default_factory=Menu)
     breadcrumb: list[tuple[str, str]] = field(default_factory=list)
     todo: list[dict[str, Any]] = field(default_factory=list)
     todo_total: int = 0
@@ -130,7 +130,7 @@ def _add_member(frame: Frame) -> None:
     if passwords.must_be_changed(member, datetime.now(UTC)):
         return  # No other page is allowed yet.
     frame.menu = menu()
-    frame.breadcrumb = breadcrumb(frame.menu)
+    frame.breadcrumb = breadcrumb(frame.menu.entries)
     frame.todo = [
         {"label": str(label), "count": count, "url": url_for(endpoint)}
         for counts in TODO_COUNTS

@@ -63,7 +63,7 @@ class HomeView(Page):
         here = [url_for(endpoint) for endpoint in SHOWN_ANYWAY]
         links = [
             (child["label"], child["url"], child["icon"] or entry["icon"])
-            for entry in frame.menu
+            for entry in frame.menu.entries
             for child in entry["children"] or [entry]
             if child["url"] not in here
         ]
