@@ -18,7 +18,7 @@ CASES = (
     "posting.batches",
     "operation.singles",
     "operation.hot",
-    "exchange.lists",
+    "operation.lists",
     "day_end.roll",
     "settlement.day",
     "review.bulk",
