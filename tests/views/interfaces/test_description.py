@@ -98,7 +98,7 @@ def test_nothing_that_is_sent_is_answered_in_another_way(
     headers = {}
     if is_signed_in:
         headers = {"Authorization": f"Bearer {registered(app).sign_in().token}"}
-    found = exchange.described()
+    found = exchange.interface.described()
     schema = schemathesis.openapi.from_dict(found)
     operation = schema[BASE + path][method]
     codes = set()
