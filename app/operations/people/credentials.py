@@ -94,7 +94,7 @@ def issue(values: Mapping[str, Any], actor: Actor, signature: int | None, *, now
         raise RuleError(message, field="jwk", code="key_known") from error
     log.record(
         actor, "credential.issue", subject=client.code, account_id=actor.account_id,
-        name=values["name"], scopes=" ".join(values["scopes"]), kid=values["kid"],
+        name=values["name"], scopes=values["scopes"], kid=values["kid"],
         thumbprint=values["thumbprint"], ends_on=values["ends_on"],
     )  # fmt: skip
     return str(client.code)

@@ -86,7 +86,7 @@ class CredentialForm(PageForm):
 def _issue(values: Mapping[str, Any], actor: Actor, signature: int | None) -> str:
     code = credentials.issue(values, actor, signature, now=clock.now())
     return gettext(
-        "Credential %(code)s was issued: it is the client_id with which the system signs in",
+        "Credential %(code)s was issued; the system signs in by this code",
         code=code,
     )
 
@@ -156,7 +156,7 @@ class CredentialView(_OfMember):
         Column("ends_on", _("Valid until"), kind="date"),
         Column("used_at", _("Last used"), kind="datetime"),
         Column("issuer", _("Issued by")),
-        Column("registered_at", _("Issued at"), kind="datetime"),
+        Column("registered_at", _("Credential issued at"), kind="datetime"),
         Column("revoker", _("Revoked by"), is_shown=False),
         Column("revoked_at", _("Revoked at"), kind="datetime", is_shown=False),
         Column("status", _("Status"), kind="status", choices=STATES),
@@ -165,7 +165,7 @@ class CredentialView(_OfMember):
         Filter("code", _("Credential"), kind="prefix"),
         Filter("name", _("Name of the system")),
         Filter("status", _("Status"), kind="choice", choices=STATES),
-        Filter("owner", _("Member name"), is_of_others=True),
+        Filter("member", _("Member name"), on=("owner",), is_of_others=True),
     )
     help = (
         _(
@@ -178,7 +178,6 @@ class CredentialView(_OfMember):
             "A credential stops while who issued it is disabled or the certificate that signed it is"
             " suspended or revoked; a renewed certificate carries it on"
         ),
-        _("How a system signs in and what it reads is described at /api/member/v1/"),
     )
     empty_hint = _("Issue one for a system that is to read your holdings, notices or applications")
 
@@ -216,6 +215,8 @@ class CredentialView(_OfMember):
     def tools(self) -> Iterable[RowAction]:
         if self.may("issue"):
             yield RowAction(_("Issue a credential"), self.url("new"), icon="plus")
+        address = url_for("member.reference")
+        yield RowAction(_("About the interface"), address, icon="book", keeps_place=False)
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         yield RowAction(_("Uses"), url_for("CredentialUseView.list", credential=row.id))
