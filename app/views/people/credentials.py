@@ -153,13 +153,13 @@ class CredentialView(_OfMember):
         Column("scopes", _("Scopes")),
         Column("kid", _("Key id"), kind="code", is_long=True),
         Column("thumbprint", _("Key thumbprint"), kind="code", is_long=True, is_shown=False),
+        Column("status", _("Status"), kind="status", choices=STATES),
         Column("ends_on", _("Valid until"), kind="date"),
         Column("used_at", _("Last used"), kind="datetime"),
         Column("issuer", _("Issued by")),
-        Column("registered_at", _("Credential issued at"), kind="datetime"),
+        Column("registered_at", _("Credential issued at"), kind="datetime", is_shown=False),
         Column("revoker", _("Revoked by"), is_shown=False),
         Column("revoked_at", _("Revoked at"), kind="datetime", is_shown=False),
-        Column("status", _("Status"), kind="status", choices=STATES),
     )
     filters = (
         Filter("code", _("Credential"), kind="prefix"),
