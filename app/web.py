@@ -17,8 +17,10 @@ from app.installation.demo import DEMO_PASSWORD
 from app.models import encrypted
 from app.security import appbuilder, gate, headers, lost_forms, production
 from app.views.frame import errors, frame
-from app.views.interfaces import exchange
+from app.views.interfaces import exchange, interface
+from app.views.member_interface import member
 
+INTERFACES = (exchange.interface, member.interface)
 LARGEST_ID = 2**31 - 1  # of integer keys; larger ids in a URL are a 404
 
 
@@ -40,12 +42,13 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     gate.init_app(app)
     with app.app_context():
         _add_pages(app)
-        machines = exchange.init_app(app)
+        interface.init_app(app, INTERFACES)
     # After the gate: an ended session redirects to sign-in, rather than failing the CSRF check.
     csrf = CSRFProtect(app)
     # OCSP clients have no session, and it changes nothing.
     csrf.exempt(app.view_functions["AuthorityView.ocsp"])
-    csrf.exempt(machines)  # A token opens its routes; no cookie is read there.
+    for each in INTERFACES:
+        csrf.exempt(each.blueprint)  # A token opens its routes; no cookie is read there.
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app,

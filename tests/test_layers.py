@@ -54,7 +54,7 @@ ROOMS = {
         "accounts": ("records", "ledger", "people"),
         "applications": ("records", "ledger", "people", "compliance", "accounts"),
         "imports": ("records", "compliance", "accounts", "applications"),
-        "exchange": ("records", "applications"),
+        "exchange": ("records", "ledger", "applications"),
         "settlement": ("records", "ledger", "applications"),
         "money": ("records", "ledger", "accounts", "applications"),
     },
@@ -76,6 +76,8 @@ ROOMS = {
         # Statements are drawn with the fonts of attestations.
         "settlement": ("lists", "applications", "attestations"),
         "money": ("lists", "applications", "enquiries"),
+        # What a member's own system reads is what its people see on these pages.
+        "member_interface": ("applications", "interfaces", "compliance", "enquiries", "settlement"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "administration"),

@@ -84,6 +84,8 @@ _BASELINE = _("GB/T 22239-2019, level 3, 8.1.4.1")
 
 _PROVISIONAL = _("Decision record 0077: limits of our own")
 
+_CREDENTIALS = _("Decision record 0081: limits of our own")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -111,6 +113,10 @@ _CATALOGUE = (
                   _PROVISIONAL, _("ten thousand yuan"), 1, 999_999),
     ParameterSpec("withdrawals_a_day", _("Most withdrawn by an enterprise a day"), NUMBER, 50_000,
                   _PROVISIONAL, _("ten thousand yuan"), 1, 999_999),
+    ParameterSpec("credential_days", _("Longest validity of a system credential"), NUMBER, 365,
+                  _CREDENTIALS, _("days"), 1, 366),
+    ParameterSpec("credentials_a_member", _("Most standing system credentials of a member"), NUMBER,
+                  5, _CREDENTIALS, _("credentials"), 1, 20),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

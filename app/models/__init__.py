@@ -35,6 +35,7 @@ from app.models.exchange.machine import (
     MachineRate,
     MachineRequest,
     MachineToken,
+    MachineUse,
 )
 from app.models.files import Attachment, ImportFile
 from app.models.instrument import Instrument
@@ -148,6 +149,7 @@ __all__ = [
     "MachineRate",
     "MachineRequest",
     "MachineToken",
+    "MachineUse",
     "MailboxMessage",
     "Member",
     "Movement",

@@ -13,6 +13,7 @@ from flask_babel import lazy_gettext as _
 from werkzeug.exceptions import HTTPException
 
 from app.domain.errors import NotFound, RuleError
+from app.domain.machines import EXCHANGE, INTERFACES
 
 MACHINES = "/api/"  # Beneath it programs call; no cookie counts there.
 MEDIA_TYPE = "application/problem+json"
@@ -93,7 +94,7 @@ def answer(
     """Return the answer with these faults."""
     code = faults[0].code if faults else CODES.get(status, "malformed")
     body = {
-        "type": f"{MACHINES}exchange/v1/#{code}",
+        "type": f"{_page()}#{code}",
         "title": str(TITLES[status]),
         "status": status,
         "detail": "；".join(fault.detail for fault in faults[:3]),
@@ -101,3 +102,11 @@ def answer(
     }
     text = json.dumps(body, ensure_ascii=False)
     return Response(f"{text}\n", status, dict(headers or {}), mimetype=MEDIA_TYPE)
+
+
+def _page() -> str:
+    """Return the page of the interface that was asked, where its codes are described."""
+    asked = (f"{MACHINES}{name}/v1/" for name in INTERFACES)
+    return next(
+        (page for page in asked if request.path.startswith(page)), f"{MACHINES}{EXCHANGE}/v1/"
+    )

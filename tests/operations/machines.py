@@ -17,11 +17,15 @@ from app.domain.machines import SCOPES
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
 from app.models import Account, Member
-from app.operations.people import machine_keys
+from app.operations.people import credentials, machine_keys
+from app.operations.records import clock
+from app.operations.records.actor import Actor
 from tests import factories
 
 BASE = "/api/exchange/v1"
+MEMBER_BASE = "/api/member/v1"
 REGISTRATION, REVOCATION = "machine_key", "machine_key_revocation"
+ENDS_ON = date(2027, 11, 1)
 _kids = itertools.count(1)
 
 
@@ -70,11 +74,12 @@ class Machine:
     algorithm: str = "ES256"
     token: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    base: str = BASE
 
     def assertion(self, **claims: Any) -> str:
         """Sign an assertion of now; claims of None are left out."""
         now = int(time.time())
-        audience = f"{self.app.config['SITE_URL']}{BASE}/token"
+        audience = f"{self.app.config['SITE_URL']}{self.base}/token"
         usual = {"iss": self.code, "sub": self.code, "aud": audience, "jti": str(uuid4()),
                  "iat": now, "exp": now + 60}  # fmt: skip
         said = {name: value for name, value in (usual | claims).items() if value is not None}
@@ -89,7 +94,7 @@ class Machine:
             "client_assertion": assertion or self.assertion(),
         }
         sent = {name: value for name, value in (form | more).items() if value}
-        return self.app.test_client().post(f"{BASE}/token", data=sent, headers=self.headers)
+        return self.app.test_client().post(f"{self.base}/token", data=sent, headers=self.headers)
 
     def sign_in(self, **more: str) -> Machine:
         """Get a token, for all scopes unless ``scope`` says which."""
@@ -102,7 +107,7 @@ class Machine:
         """Call an address beneath the interface's."""
         sent = {"Authorization": f"Bearer {self.token}", **self.headers, **more.pop("headers", {})}
         client = self.app.test_client()
-        return client.open(f"{BASE}{path}", method=method, headers=sent, **more)
+        return client.open(f"{self.base}{path}", method=method, headers=sent, **more)
 
     def post(self, *transfers: Any, key: str = "") -> Any:
         """Start transfers, each request under a key of its own unless ``key`` names one."""
@@ -119,6 +124,22 @@ def registered(app: Flask, code: str = "SHEX01", algorithm: str = "ES256", **mor
     key = new_key(algorithm)
     factories.confirmed(asked(proposed(key, code, **more), maker), checker)
     return Machine(app, code, key, algorithm)
+
+
+def wanted(key: Any, by: Member, **more: Any) -> dict[str, Any]:
+    """Return what a person signs to issue a credential, of every scope that they may give."""
+    actor = Actor.of(by)
+    said = {"name": "碳管理系统", "scopes": credentials.scopes_of(actor), "ends_on": ENDS_ON} | more
+    typed = machine_keys.shown_key(key.as_dict(private=False))
+    return credentials.content(said["name"], typed, said["scopes"], said["ends_on"], actor)
+
+
+def issued(app: Flask, by: Member, **more: Any) -> Machine:
+    """Let a person issue a credential, unsigned, for a system with a new key."""
+    key = new_key()
+    with transaction():
+        code = credentials.issue(wanted(key, by, **more), Actor.of(by), None, now=clock.now())
+    return Machine(app, code, key, base=MEMBER_BASE)
 
 
 def revoke(machine: Machine) -> None:

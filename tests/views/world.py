@@ -35,6 +35,7 @@ from app.operations.exchange import trading
 from app.operations.imports import notice_import, opening_import, tables
 from app.operations.ledger import settlement
 from app.operations.money import applying, banks, orders
+from app.operations.people import credentials, machine_sign_in
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
@@ -86,6 +87,7 @@ class Enterprise:
     statements: list[str] = field(default_factory=list)  # 结算单, by number
     objections: list[int] = field(default_factory=list)  # 结算异议: a draft, one in review
     money: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, approved
+    credential: str = ""  # 系统接入凭证
     orders: list[int] = field(
         default_factory=list
     )  # at the bank: one done, one whose outcome is open
@@ -195,8 +197,10 @@ def make_world(tables: Tables) -> World:
     _trade(a, b, tables, officers)
     for number, of in enumerate((a, b), start=1):
         _certify_and_enter(of, number, officers["registry_maker"])
+        of.credential = _credential(of.member)
     for province in ("province", "province:31"):
         _certify(officers[province])
+        _credential(officers[province])
     officers |= _operators(a)
     _operators(b)
     for of in (a, b):
@@ -300,6 +304,21 @@ def _certify_and_enter(of: Enterprise, number: int, maker: Member) -> None:
         with transaction():
             engine.submit([made[1]], actor, now=clock.now()).one()
         of.by_officers[kind] = (made[0], made[1])
+
+
+def _credential(by: Member) -> str:
+    """Issue a credential and use it once; return its code."""
+    key, now = machines.new_key(), clock.now()
+    with transaction():
+        code = credentials.issue(machines.wanted(key, by), Actor.of(by), None, now=now)
+        client = machine_sign_in.find_client(code, now.date())
+        assert client is not None
+        valid = machine_sign_in.find_key(client.id, key.kid, now.date())
+        assert valid is not None
+        token = machine_sign_in.new_token()
+        machine_sign_in.save_token(token, valid.id, client.scopes, ip="198.51.100.7")
+        machine_sign_in.count_call(client.id, token, now, ip="198.51.100.7")
+    return code
 
 
 def _certify(member: Member) -> Certificate:

@@ -38,6 +38,13 @@ GRANT EXECUTE ON FUNCTION carry_out_machine_keys(bigint[]), count_machine_reques
                           clear_machine_leftovers() TO {app};
 GRANT INSERT ON machine_token, machine_assertion, machine_request TO {app};
 GRANT INSERT (client_id, key, digest), UPDATE (status, answer) ON machine_answer TO {app};
+-- Credentials are inserted and revoked by signed acts (trigger credential_is_signed); a venue's client
+-- and key have columns that {app} cannot write.
+GRANT INSERT (name, account_id, province, scopes) ON machine_client TO {app};
+GRANT INSERT (client_id, kid, thumbprint, jwk, starts_on, ends_on, registered_at, issued_by, signature_id),
+      UPDATE (revoked_at, revoked_by, revoking_signature_id) ON machine_key TO {app};
+GRANT INSERT (key_id, token_hash, ip) ON machine_use TO {app};
+GRANT EXECUTE ON FUNCTION issuer_stands(integer, bigint), note_machine_call(bytea, text) TO {app};
 
 -- Mutable business tables; only parts of drafts can be deleted.
 GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_instrument,

@@ -5,7 +5,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0022"
-down_revision = "0018"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

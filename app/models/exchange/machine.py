@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -30,36 +31,65 @@ from app.models.account import Venue
 
 
 class MachineClient(Model):
-    """A program of a venue, as the application approved last describes it.
+    """A program of a venue, as the application approved last describes it, or a member's own system.
 
-    Written by `carry_out_machine_keys` alone.
+    Of a venue it is written by `carry_out_machine_keys` alone.  Of a member (系统接入凭证) it belongs to an
+    enterprise's account or to a province, has one key and stays as it was issued; the database numbers it.
     """
 
     __tablename__ = "machine_client"
+    __table_args__ = (
+        CheckConstraint(
+            "num_nonnulls(venue_id, account_id, province) = 1", name="machine_client_of_one"
+        ),
+        CheckConstraint("(venue_id IS NULL) = (code ~ '^M[0-9]{8}$')", name="machine_client_code"),
+        CheckConstraint(
+            "venue_id IS NOT NULL OR (cardinality(scopes) > 0 AND scopes <@ "
+            "'{holdings:read,statements:read,notices:read,applications:read}'::text[] "
+            "AND (province IS NULL OR NOT 'statements:read' = ANY (scopes)))",
+            name="credential_scopes",
+        ),
+        Index(
+            "machine_client_account", "account_id", postgresql_where=text("account_id IS NOT NULL")
+        ),
+        Index("machine_client_province", "province", postgresql_where=text("province IS NOT NULL")),
+        {"extend_existing": True},
+    )
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    # A member's is the next of a sequence (sql/0019/credentials.sql).
     code: Mapped[str] = mapped_column(String(10), unique=True)
     name: Mapped[str] = mapped_column(String(100))
-    venue_id: Mapped[int] = mapped_column(ForeignKey("venue.id"))
+    venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    province: Mapped[str | None] = mapped_column(String(2))
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     # SHA-256 of the client certificate that its tokens are bound to, in base64url; "" without mTLS.
     certificate: Mapped[str] = mapped_column(String(43), server_default="")
 
-    venue: Mapped[Venue] = relationship()
+    venue: Mapped[Venue | None] = relationship()
 
 
 class MachineKey(Model):
-    """A client's public key; written by `carry_out_machine_keys` alone.
-
-    ``algorithms`` are those that its type may sign with.
-    """
+    """A client's public key: registered by two officers for a venue, issued by a signed act for a member."""
 
     __tablename__ = "machine_key"
     __table_args__ = (
         UniqueConstraint("client_id", "kid", name="machine_key_kid"),
         CheckConstraint("starts_on <= ends_on", name="machine_key_dates"),
+        CheckConstraint("num_nonnulls(application_id, issued_by) = 1", name="machine_key_origin"),
+        CheckConstraint("issued_by IS NULL OR ends_on - starts_on <= 366", name="credential_term"),
         CheckConstraint(
-            "(revoked_at IS NULL) = (revocation_id IS NULL)", name="machine_key_revoked_by"
+            "num_nonnulls(revocation_id, revoked_by) = CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END"
+            " AND (application_id IS NULL OR revoked_by IS NULL)"
+            " AND (issued_by IS NULL OR revocation_id IS NULL)",
+            name="machine_key_revoked_by",
+        ),
+        Index(
+            "credential_key",
+            "client_id",
+            unique=True,
+            postgresql_where=text("issued_by IS NOT NULL"),
         ),
         {"extend_existing": True},
     )
@@ -72,9 +102,14 @@ class MachineKey(Model):
     starts_on: Mapped[date] = mapped_column(Date)
     ends_on: Mapped[date] = mapped_column(Date)
     registered_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), unique=True)
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revocation_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+    # Of a member's: who issued and revoked it, by which signature; None where signing was off.
+    issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    signature_id: Mapped[int | None] = mapped_column(ForeignKey("signature.id"))
+    revoked_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    revoking_signature_id: Mapped[int | None] = mapped_column(ForeignKey("signature.id"))
 
     client: Mapped[MachineClient] = relationship()
 
@@ -92,6 +127,28 @@ class MachineToken(Model):
     ip: Mapped[str] = mapped_column(String(45), server_default="")
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class MachineUse(Model):
+    """What was done with a token: a row a sign-in, with the calls after it; kept for 400 days."""
+
+    __tablename__ = "machine_use"
+    __table_args__ = (
+        Index("machine_use_of", "key_id", "id"),
+        Index("machine_use_age", "signed_in_at"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey("machine_key.id"))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    ip: Mapped[str] = mapped_column(String(45), server_default="")
+    signed_in_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+    calls: Mapped[int] = mapped_column(Integer, server_default="0")
+    last_call_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_ip: Mapped[str] = mapped_column(String(45), server_default="")
 
 
 class MachineAssertion(Model):

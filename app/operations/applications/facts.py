@@ -374,7 +374,8 @@ _NOTICES_UNDER_REVIEW = typed(
 
 _INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument WHERE kind <> 'money'")
 _MACHINE_KEYS = text(
-    "SELECT c.code, k.kid, k.thumbprint, k.revoked_at IS NULL AS stands"
+    "SELECT c.code, k.kid, k.thumbprint,"
+    "       k.revoked_at IS NULL AND k.issued_by IS NULL AS stands"
     "  FROM machine_key k JOIN machine_client c ON c.id = k.client_id"
 )
 _MACHINE_CLIENTS = text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Integer, Row, Select, String, func, literal, select, text
@@ -23,6 +23,7 @@ from app.models import (
     VenueInstrument,
 )
 from app.operations.exchange.trading import KIND_OF_DIRECTION
+from app.operations.ledger.snapshots import CHANGES_SINCE, Instant
 from app.operations.records.columns import typed
 
 SETTLED = "settled"  # shown instead of pending_settlement once the day has been closed
@@ -199,24 +200,6 @@ _BALANCES_NAMED = typed(
 # Positions -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """The moment that positions are of: business time, and which transactions count."""
-
-    at: datetime
-    snapshot: str  # PostgreSQL's pg_snapshot
-
-
-def begin_snapshot() -> None:
-    """Let all statements of this transaction, which has none yet, see the same rows."""
-    db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-
-
-def current_instant(at: datetime) -> Instant:
-    """Return the instant of this transaction."""
-    return Instant(at, db.session.scalar(text("SELECT pg_current_snapshot()::text")) or "")
-
-
 def positions(
     venue_id: int, instant: Instant, after: tuple[int, int], member_no: str, limit: int
 ) -> Page:
@@ -237,23 +220,9 @@ def positions(
     return Page(rows[:limit], len(rows) > limit)
 
 
-# Movements since are few, and found by the index on their transaction.
 _POSITIONS = text(
-    """
-    WITH since AS MATERIALIZED (
-           SELECT m.* FROM movement m
-            WHERE m.recorded_xid >= pg_snapshot_xmin(CAST(:snapshot AS pg_snapshot))
-              AND NOT pg_visible_in_snapshot(m.recorded_xid, CAST(:snapshot AS pg_snapshot))),
-         change AS MATERIALIZED (
-           SELECT account_id, instrument_id,
-                  sum(quantity) FILTER (WHERE bucket = 4) AS pending_to_trading,
-                  sum(quantity) FILTER (WHERE bucket = 5) AS trading,
-                  sum(quantity) FILTER (WHERE bucket = 6) AS pending_to_registry
-             FROM (SELECT to_account AS account_id, instrument_id, to_bucket AS bucket, quantity
-                     FROM since
-                    UNION ALL
-                   SELECT from_account, instrument_id, from_bucket, -quantity FROM since) AS moved
-            GROUP BY account_id, instrument_id)
+    f"""
+    WITH change AS MATERIALIZED ({CHANGES_SINCE})
     SELECT * FROM (
       SELECT h.account_id, h.instrument_id, a.member_no, i.code AS instrument_code, v.trade_code,
              h.pending_to_trading - coalesce(c.pending_to_trading, 0) AS pending_to_trading,
@@ -269,5 +238,5 @@ _POSITIONS = text(
      WHERE pending_to_trading <> 0 OR trading <> 0 OR pending_to_registry <> 0
      ORDER BY account_id, instrument_id
      LIMIT :limit
-    """
+    """  # noqa: S608 - a constant
 )

@@ -8,6 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 from flask_babel import gettext as _
 from joserfc import jwk
 from joserfc.errors import JoseError
@@ -29,17 +35,14 @@ _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 def read_key(typed_key: str) -> dict[str, Any]:
-    """Return kid, thumbprint and public members of a JWK (RFC 7517), as an application proposes them.
+    """Return kid, thumbprint and public members of a key, typed as JWK (RFC 7517) or PEM (RFC 7468).
 
     Without a ``kid`` its thumbprint (RFC 7638) takes its place.  Raises RuleError for the field ``jwk``:
-    not JSON, a private or symmetric key, another type or size than machines may sign with.
+    neither of both, a private or symmetric key, another type or size than machines may sign with.
     """
     found = _parsed(typed_key)
     if _PRIVATE & found.keys():
-        raise _wrong(
-            _("This holds a private key, which is now known to others: make another one"),
-            "private_key",
-        )
+        raise _private()
     kind = found.get("kty")
     if not isinstance(kind, str) or kind not in ALGORITHMS:
         raise _wrong(_("A key is of type EC (P-256), OKP (Ed25519) or RSA (2048 to 4096 bits)"))
@@ -54,6 +57,8 @@ def read_key(typed_key: str) -> dict[str, Any]:
 def _parsed(typed_key: str) -> Mapping[str, Any]:
     if len(typed_key) > LONGEST_KEY:
         raise _wrong(_("This is longer than %(most)d characters", most=LONGEST_KEY))
+    if typed_key.lstrip().startswith("-----BEGIN "):
+        return _in_pem(typed_key)
     try:
         found = json.loads(typed_key)
     except (ValueError, RecursionError) as error:
@@ -61,6 +66,30 @@ def _parsed(typed_key: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise _wrong(_("This is not a public key in JSON (JWK)"))
     return found
+
+
+def _in_pem(typed_key: str) -> Mapping[str, Any]:
+    if " PRIVATE KEY-----" in typed_key:
+        raise _private()
+    try:
+        key = load_pem_public_key(typed_key.strip().encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _wrong(_("This is not a public key in PEM")) from error
+    spki = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for kind in (jwk.ECKey, jwk.OKPKey, jwk.RSAKey):
+        try:
+            found: Mapping[str, Any] = kind.import_key(spki).as_dict(private=False)
+        except (JoseError, ValueError, TypeError):
+            continue
+        return found
+    raise _wrong(_("A key is of type EC (P-256), OKP (Ed25519) or RSA (2048 to 4096 bits)"))
+
+
+def _private() -> RuleError:
+    return _wrong(
+        _("This holds a private key, which is now known to others: make another one"),
+        "private_key",
+    )
 
 
 def _imported(public: dict[str, Any]) -> Any:

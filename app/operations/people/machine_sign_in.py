@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import ColumnElement, func, insert, or_, select
 from sqlalchemy.dialects import postgresql
 
+from app.domain.machines import EXCHANGE, MEMBER
 from app.extensions import db
 from app.models import (
     MachineAssertion,
     MachineClient,
     MachineKey,
     MachineToken,
+    MachineUse,
     Venue,
 )
 
@@ -34,10 +36,18 @@ class Client:
     id: int
     code: str
     name: str
-    venue_id: int
-    venue_code: str
     scopes: tuple[str, ...]
     certificate: str = ""  # that its calls must show, "" without mTLS
+    venue_id: int = 0
+    venue_code: str = ""
+    # Of a member's own system, whose row scope is that of the member's people (app/security/scope.py).
+    account_id: int | None = None
+    province: str | None = None
+
+    @property
+    def interface(self) -> str:
+        """Return the name of the interface that it may call."""
+        return EXCHANGE if self.venue_id else MEMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +63,33 @@ _CLIENT = (
     MachineClient.code,
     MachineClient.name,
     MachineClient.venue_id,
+    MachineClient.account_id,
+    MachineClient.province,
     Venue.code.label("venue_code"),
 )
 
 
 def find_client(code: str, today: date) -> Client | None:
-    """Return the client of a code, where its venue is in force."""
+    """Return the client of a code: a member's, or one whose venue is in force."""
     row = db.session.execute(
         select(*_CLIENT, MachineClient.scopes, MachineClient.certificate)
-        .join(Venue, Venue.id == MachineClient.venue_id)
-        .where(MachineClient.code == code, Venue.in_force(today))
+        .outerjoin(Venue, Venue.id == MachineClient.venue_id)
+        .where(MachineClient.code == code, _belongs_to_somebody(today))
     ).one_or_none()
     if row is None:
         return None
     return _client(row, tuple(row.scopes), row.certificate)
 
 
+def _belongs_to_somebody(today: date) -> ColumnElement[bool]:
+    return or_(MachineClient.venue_id.is_(None), Venue.in_force(today))
+
+
 def _client(row: Any, scopes: tuple[str, ...], certificate: str) -> Client:
-    return Client(row.id, row.code, row.name, row.venue_id, row.venue_code, scopes, certificate)
+    return Client(
+        row.id, row.code, row.name, scopes, certificate, row.venue_id or 0, row.venue_code or "",
+        row.account_id, row.province,
+    )  # fmt: skip
 
 
 def find_key(client_id: int, kid: str, today: date) -> ValidKey | None:
@@ -88,7 +107,18 @@ def _counts(today: date) -> tuple[Any, ...]:
         MachineKey.revoked_at.is_(None),
         MachineKey.starts_on <= today,
         MachineKey.ends_on >= today,
+        has_standing_issuer(),
     )
+
+
+def has_standing_issuer() -> ColumnElement[bool]:
+    """Return the condition that a key was approved by two officers, or who issued it may still sign in.
+
+    A disabled person, a suspended or revoked certificate and another role count at once, by the
+    database's `issuer_stands` (sql/0019/credentials.sql).
+    """
+    stands = func.issuer_stands(MachineKey.issued_by, MachineKey.signature_id)
+    return or_(MachineKey.issued_by.is_(None), stands)
 
 
 def use_assertion(key_id: int, jti: str, expires_at: datetime) -> bool:
@@ -110,10 +140,11 @@ def new_token() -> str:
 def save_token(
     token: str, key_id: int, scopes: Sequence[str], *, certificate: str = "", ip: str = ""
 ) -> None:
-    """Store the hash of a token."""
+    """Store the hash of a token, and note the sign-in."""
+    known_as = _hash(token)
     db.session.execute(
         insert(MachineToken).values(
-            token_hash=_hash(token),
+            token_hash=known_as,
             key_id=key_id,
             scopes=list(scopes),
             certificate=certificate,
@@ -121,6 +152,7 @@ def save_token(
             expires_at=func.now() + TOKEN_LIVES,
         )
     )
+    db.session.execute(insert(MachineUse).values(key_id=key_id, token_hash=known_as, ip=ip))
 
 
 def find_token(token: str, today: date) -> Client | None:
@@ -132,7 +164,7 @@ def find_token(token: str, today: date) -> Client | None:
         select(*_CLIENT, MachineToken.scopes, MachineToken.certificate, MachineClient.scopes)
         .join(MachineKey, MachineKey.id == MachineToken.key_id)
         .join(MachineClient, MachineClient.id == MachineKey.client_id)
-        .join(Venue, Venue.id == MachineClient.venue_id)
+        .outerjoin(Venue, Venue.id == MachineClient.venue_id)
         .where(
             MachineToken.token_hash == _hash(token),
             MachineToken.expires_at > func.now(),
@@ -140,14 +172,14 @@ def find_token(token: str, today: date) -> Client | None:
                 MachineClient.certificate == "",
                 MachineClient.certificate == MachineToken.certificate,
             ),
-            Venue.in_force(today),
+            _belongs_to_somebody(today),
             *_counts(today),
         )
     ).one_or_none()
     if row is None:
         return None
-    scopes = tuple(each for each in row[5] if each in row[7])
-    return _client(row, scopes, row[6])
+    granted, certificate, held = row[-3:]
+    return _client(row, tuple(each for each in granted if each in held), certificate)
 
 
 def count_request(counter: str, at: datetime) -> int:
@@ -159,8 +191,16 @@ def count_request(counter: str, at: datetime) -> int:
     return db.session.scalar(select(func.count_machine_request(counter, minute))) or 0
 
 
+def count_call(client_id: int, token: str, at: datetime, *, ip: str) -> int:
+    """Count a call of a client as `count_request` does, and note it with the token's sign-in."""
+    minute = int(at.timestamp() // 60)
+    counted = func.count_machine_request(f"client:{client_id}", minute)
+    noted = func.note_machine_call(_hash(token), ip)
+    return db.session.execute(select(counted, noted)).one()[0] or 0
+
+
 def clear_leftovers() -> None:
-    """Delete tokens, assertions, answers and counters that are long over."""
+    """Delete tokens, assertions, answers, counters and uses that are long over."""
     db.session.execute(select(func.clear_machine_leftovers()))
 
 

@@ -10,6 +10,7 @@ from flask import current_app
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds import KINDS
+from app.domain.machines import MEMBER_SCOPES
 from app.domain.parameters import PARAMETERS
 from app.domain.regions import PROVINCES
 from app.domain.workflow import ACTION_TITLES, STATUS_TITLES
@@ -90,6 +91,8 @@ ACTIONS = {
     "certificate.resume": _("Resumed a certificate"),
     "certificate.revoke": _("Revoked a certificate"),
     "certificate.publish_crl": _("Published the revocation list"),
+    "credential.issue": _("Issued a system credential"),
+    "credential.revoke": _("Revoked a system credential"),
     "job.start": _("Started a job"),
     "job.abort": _("Stopped a job"),
     **{
@@ -136,6 +139,10 @@ DETAILS = {
     "kind": _("Kind"),
     "code": _("Code"),
     "name": _("Name"),
+    "scopes": _("Scopes"),
+    "kid": _("Key id"),
+    "thumbprint": _("Key thumbprint"),
+    "ends_on": _("Valid until"),
     "name_en": _("English name"),
     "valid_from": _("Valid from"),
     "disabled_from": _("Disabled from"),
@@ -183,6 +190,7 @@ VALUES: dict[str, Mapping[Any, Any]] = {
         "enterprises": _("Enterprises"),
         "authorities": _("Authorities"),
     },
+    "scopes": MEMBER_SCOPES,
     "assurance": {"hard": _("USBKey"), "soft": _("Soft certificate")},
     "kind": {
         "allowance": _("Allowance"),

@@ -68,7 +68,7 @@ ACTION_TONES = {
     Action.REFUSE: "red",
     Action.DISCARD: "grey",
 }
-_SHOWN_STATUS = case(
+SHOWN_STATUS = case(
     (
         (Application.status == Status.PENDING_SETTLEMENT)
         & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),
@@ -78,7 +78,7 @@ _SHOWN_STATUS = case(
 )
 
 # A deleted draft is shown in the logs only.
-_IS_THERE = Application.status != Status.DISCARDED
+IS_THERE = Application.status != Status.DISCARDED
 
 
 def line_subquery(expression: Any, *conditions: Any) -> Any:
@@ -168,10 +168,10 @@ class ApplicationList(ListPage):
                 Application.settles_on,
                 Application.refusal,
                 Application.status.label("stored_status"),
-                _SHOWN_STATUS.label("status"),
+                SHOWN_STATUS.label("status"),
             )
             .join(Account, Account.id == Application.account_id)
-            .where(self.chosen(), _IS_THERE)
+            .where(self.chosen(), IS_THERE)
         )
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
@@ -351,7 +351,7 @@ class ApplicationList(ListPage):
     def find(self, id_: int, is_about: ColumnElement[bool]) -> tuple[Application, str] | None:
         """Return the same where the condition holds, or None."""
         wanted = scoped_applications(
-            select(Application, _SHOWN_STATUS).where(Application.id == id_, is_about, _IS_THERE),
+            select(Application, SHOWN_STATUS).where(Application.id == id_, is_about, IS_THERE),
             Application.id,
             Application.account_id,
             g.user,

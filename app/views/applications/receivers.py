@@ -23,12 +23,11 @@ def is_receiver(application: Application) -> bool:
     return own is not None and own != application.account_id
 
 
-def lines_shown() -> ColumnElement[bool] | None:
-    """Return the condition for the lines that the member may see; None for all.
+def lines_shown(own: int | None) -> ColumnElement[bool] | None:
+    """Return the condition for the lines that people of an account may see; None for all.
 
-    A receiver sees its own lines alone (docs/adr/0037).
+    A receiver sees its own lines alone (docs/adr/0037); officers have no account.
     """
-    own = g.user.account_id
     if own is None:
         return None
     return or_(

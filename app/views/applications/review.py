@@ -138,7 +138,7 @@ class _ReviewList(ApplicationList):
 
     def lines_shown(self) -> Sequence[ColumnElement[bool]]:
         """A receiver sees its own lines alone."""
-        own = receivers.lines_shown()
+        own = receivers.lines_shown(g.user.account_id)
         return () if own is None else (own,)
 
     def in_scope(self, statement: Select[Any], columns: Columns) -> Select[Any]:

@@ -51,33 +51,39 @@ class EntryPage(OfHolding):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an entry of this side's buckets."""
-        entries: Select = (
-            select(
-                Entry.account_id,
-                Entry.instrument_id,
-                Entry.seq,
-                Entry.at,
-                Entry.bucket,
-                (Entry.after - Entry.delta).label("before"),
-                Entry.delta,
-                Entry.after,
-                Account.member_no,
-                Account.name.label("account"),
-                Instrument.code,
-                Instrument.name.label("instrument"),
-                Posting.business,
-                Posting.stage,
-                Posting.document,
-            )
-            .join(Account, Account.id == Entry.account_id)
-            .join(Instrument, Instrument.id == Entry.instrument_id)
-            .join(Movement, Movement.id == Entry.movement_id)
-            .join(Posting, Posting.id == Movement.posting_id)
-            .where(Entry.bucket.in_([int(bucket) for bucket in self.buckets]))
-            .where(Account.kind == "enterprise")
-            .where(Instrument.is_of_money() if self.in_money else Instrument.is_of_tonnes())
+        return entries(*self.buckets).where(
+            Instrument.is_of_money() if self.in_money else Instrument.is_of_tonnes()
         )
-        return entries
+
+
+def entries(*buckets: Bucket) -> Select[Any]:
+    """Return one row an entry of these buckets, of enterprises' holdings."""
+    found: Select = (
+        select(
+            Entry.account_id,
+            Entry.instrument_id,
+            Entry.seq,
+            Entry.at,
+            Entry.bucket,
+            (Entry.after - Entry.delta).label("before"),
+            Entry.delta,
+            Entry.after,
+            Account.member_no,
+            Account.name.label("account"),
+            Instrument.code,
+            Instrument.name.label("instrument"),
+            Posting.business,
+            Posting.stage,
+            Posting.document,
+        )
+        .join(Account, Account.id == Entry.account_id)
+        .join(Instrument, Instrument.id == Entry.instrument_id)
+        .join(Movement, Movement.id == Entry.movement_id)
+        .join(Posting, Posting.id == Movement.posting_id)
+        .where(Entry.bucket.in_([int(bucket) for bucket in buckets]))
+        .where(Account.kind == "enterprise")
+    )
+    return found
 
 
 class RegistryEntryView(EntryPage):

@@ -1,4 +1,4 @@
-"""The door of the machines' routes: a bearer token with its scope, then the limit of requests."""
+"""The door of the machines' routes: a bearer token of the interface, its scope, the limit of requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from functools import wraps
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error, ResourceProtector
-from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError, InvalidTokenError
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
 from flask import current_app, g, request
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_smorest import Blueprint
 
-from app.domain.machines import SCOPES
+from app.domain.machines import ALL_SCOPES, EXCHANGE, MEMBER
 from app.extensions import transaction
 from app.operations.exchange.trading import Asker
 from app.operations.people import machine_sign_in
@@ -26,6 +27,7 @@ from app.security.certificates import tls_certificate
 from app.security.problems import Fault, Problem
 
 MOST_TOKEN = 200  # characters
+TITLES = {EXCHANGE: _l("the exchange interface"), MEMBER: _l("the member interface")}
 
 
 class _Tokens(BearerTokenValidator):
@@ -38,15 +40,13 @@ class _Tokens(BearerTokenValidator):
         return machine_sign_in.find_token(token_string, clock.now().date())
 
     def validate_token(self, token: Client | None, scopes: Any, request: Any) -> None:
-        """Raise OAuth2Error unless the token may be used for this."""
+        """Raise OAuth2Error for an unknown token, or one whose client certificate is not shown."""
         if token is None or (token.certificate and token.certificate != certificate_shown()):
-            raise InvalidTokenError(realm="exchange")
-        if self.scope_insufficient(" ".join(token.scopes), scopes):
-            raise InsufficientScopeError()
+            raise InvalidTokenError(realm=self.realm)
 
 
 _protector = ResourceProtector()
-_protector.register_token_validator(_Tokens(realm="exchange"))
+_protector.register_token_validator(_Tokens(realm="machines"))
 
 
 def certificate_shown() -> str:
@@ -69,43 +69,54 @@ def asker() -> Asker:
     return Asker(actor, who.id, who.code)
 
 
-def needs(scope: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Open a route to tokens of a scope; what stands in its description is added here, too."""
-    assert scope in SCOPES
+def needs(scope: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Open a route to its interface's tokens of a scope, of any without one; it is described as that, too."""
+    assert not scope or scope in ALL_SCOPES
 
     def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def guarded(*arguments: Any, **more: Any) -> Any:
             with transaction():
-                g.machine = _authenticated(scope)
-                counter = f"client:{g.machine.id}"
-                taken = machine_sign_in.count_request(counter, datetime.now(UTC))
+                g.machine, token = _authenticated(scope)
+                taken = machine_sign_in.count_call(
+                    g.machine.id, token, datetime.now(UTC), ip=request.remote_addr or ""
+                )
             require_within(taken, current_app.config["MACHINE_REQUESTS_PER_MINUTE"])
             return function(*arguments, **more)
 
-        described: Callable[..., Any] = Blueprint.doc(security=[{"oauth2": [scope]}])(guarded)
+        opened_to = [{"oauth2": [scope] if scope else []}]
+        described: Callable[..., Any] = Blueprint.doc(security=opened_to)(guarded)
         return described
 
     return decorator
 
 
-def _authenticated(scope: str) -> Client:
+def _authenticated(scope: str) -> tuple[Client, str]:
+    """Return the client of the request and its token.  Raises Problem 401 or 403."""
+    realm = f'Bearer realm="{request.blueprint}"'
     try:
-        return _protector.validate_request([scope], request)
-    except InsufficientScopeError as error:
-        header = f'Bearer realm="exchange", error="insufficient_scope", scope="{scope}"'
-        detail = _("The token lacks the scope %(scope)s", scope=scope)
-        raise Problem(
-            403, [Fault("insufficient_scope", detail)], {"WWW-Authenticate": header}
-        ) from error
+        found: Client = _protector.validate_request([], request)
     except OAuth2Error as error:
         is_missing = "Authorization" not in request.headers
         code = "token_missing" if is_missing else "token_invalid"
         detail = _("A token is needed: Authorization: Bearer …")
         if not is_missing:
             detail = _("The token is unknown or over, or its key was revoked; ask for another one")
-        header = 'Bearer realm="exchange"' + ("" if is_missing else ', error="invalid_token"')
+        header = realm + ("" if is_missing else ', error="invalid_token"')
         raise Problem(401, [Fault(code, detail)], {"WWW-Authenticate": header}) from error
+    header = f'{realm}, error="insufficient_scope"'
+    if found.interface != request.blueprint:
+        detail = _(
+            "This token is for %(own)s; it opens nothing at %(other)s",
+            own=TITLES[found.interface],
+            other=TITLES[str(request.blueprint)],
+        )
+        raise Problem(403, [Fault("wrong_interface", detail)], {"WWW-Authenticate": header})
+    if scope and scope not in found.scopes:
+        detail = _("The token lacks the scope %(scope)s", scope=scope)
+        header = f'{header}, scope="{scope}"'
+        raise Problem(403, [Fault("insufficient_scope", detail)], {"WWW-Authenticate": header})
+    return found, request.headers["Authorization"].split()[-1]
 
 
 def require_within(taken: int, most: int) -> None:

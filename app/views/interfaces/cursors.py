@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app
+from flask import current_app, request
 from flask_babel import gettext as _
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -28,4 +28,4 @@ def read(route: str, cursor: str | None) -> list[Any]:
 
 
 def _serializer(route: str) -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=f"exchange {route}")
+    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=f"{request.blueprint} {route}")

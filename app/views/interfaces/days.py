@@ -24,7 +24,8 @@ from app.pki.canonical import canonical
 from app.security.problems import Fault, Problem, clean
 from app.views.interfaces import bearer, cursors
 from app.views.interfaces.bodies import read_body
-from app.views.interfaces.exchange import answers, blueprint, in_chinese
+from app.views.interfaces.exchange import blueprint
+from app.views.interfaces.interface import answers, in_chinese
 from app.views.interfaces.schemas import NoQuery, PageQuery
 from app.views.interfaces.settlement_schemas import (
     ConfirmationSchema,

@@ -15,7 +15,13 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.errors import RuleError
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
-from app.domain.machines import CLIENT_CODE, LONGEST_CLIENT_NAME, SCOPES, THUMBPRINT
+from app.domain.machines import (
+    CLIENT_CODE,
+    CREDENTIAL_CODE,
+    LONGEST_CLIENT_NAME,
+    SCOPES,
+    THUMBPRINT,
+)
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.texts import require_showable
 from app.extensions import db
@@ -65,7 +71,7 @@ class KeyForm(ApplicationForm):
         option_widget=CheckboxInput(),
     )
     jwk = TextAreaField(
-        _("Public key (JWK)"),
+        _("Public key (JWK or PEM)"),
         [Required()],
         description=_("EC P-256, Ed25519 or RSA from 2048 bits; never the private part"),
         render_kw={"rows": 5, "maxlength": machine_keys.LONGEST_KEY, "autocomplete": "off"},
@@ -86,7 +92,7 @@ class KeyForm(ApplicationForm):
         """Return client and key as the application proposes them.  Raises RuleError at a field."""
         code, name = (self.client.data or "").strip(), (self.client_name.data or "").strip()
         certificate = (self.certificate.data or "").strip()
-        if not CLIENT_CODE.fullmatch(code):
+        if not CLIENT_CODE.fullmatch(code) or CREDENTIAL_CODE.fullmatch(code):
             raise RuleError(
                 _("A client code has 2 to 10 capital letters and digits, a letter first"),
                 field="client",
@@ -261,8 +267,9 @@ class MachineKeyRevocationView(_KeyDesk):
 
 
 def _standing() -> Select[tuple[Key]]:
+    """Return the keys of venues' clients; a member revokes its credentials itself."""
     standing = select(Key).join(Key.client).options(contains_eager(Key.client))
-    return standing.where(Key.revoked_at.is_(None))
+    return standing.where(Key.revoked_at.is_(None), Key.issued_by.is_(None))
 
 
 def _named_key() -> Key:

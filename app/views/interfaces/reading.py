@@ -11,10 +11,12 @@ from flask_babel import gettext as _
 from app.domain.errors import NotFound
 from app.extensions import db
 from app.operations.exchange import queries
+from app.operations.ledger import snapshots
 from app.operations.records import calendar, clock
 from app.security.problems import Fault, Problem
 from app.views.interfaces import bearer, cursors
-from app.views.interfaces.exchange import answers, blueprint, in_chinese, instant
+from app.views.interfaces.exchange import blueprint
+from app.views.interfaces.interface import answers, in_chinese, instant
 from app.views.interfaces.schemas import (
     CalendarQuery,
     DayPage,
@@ -62,12 +64,12 @@ def read_positions(query: Query) -> dict[str, Any]:
     place = cursors.read("positions", query.get("cursor"))
     venue_id, now = bearer.client().venue_id, clock.now()
     db.session.rollback()  # A snapshot begins with the transaction.
-    queries.begin_snapshot()
+    snapshots.begin_snapshot()
     if place:
         at, snapshot, account, instrument, member_no = place
-        moment = queries.Instant(datetime.fromisoformat(at), snapshot)
+        moment = snapshots.Instant(datetime.fromisoformat(at), snapshot)
     else:
-        moment = queries.current_instant(now)
+        moment = snapshots.current_instant(now)
         account, instrument, member_no = 0, 0, query.get("member_no", "")
     if query.get("member_no", member_no) != member_no:
         detail = _("The cursor belongs to other conditions")

@@ -23,19 +23,19 @@ from flask_babel import gettext as _
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
-from app.domain.machines import ALGORITHMS, CLIENT_CODE, KEY_ID, SCOPES
+from app.domain.machines import ALGORITHMS, ALL_SCOPES, CLIENT_CODE, KEY_ID
 from app.extensions import transaction
 from app.operations.people import machine_sign_in
 from app.operations.people.machine_sign_in import Client
 from app.operations.records import clock
-from app.security.problems import Fault
+from app.security.problems import MACHINES, Fault
 from app.views.interfaces.bearer import certificate_shown, require_within
 from app.views.interfaces.bodies import read_body
 
-PATH = "/api/exchange/v1/token"
 LONGEST_LIFE = 300  # seconds from now to an assertion's exp
 LEEWAY = 30  # seconds by which clocks may differ
 LONGEST_JTI = 200
+MOST_TOKENS = 20  # of a client a minute; one serves for ten
 _METHOD = "private_key_jwt"
 _COMPACT = re.compile(r"[\w-]{1,2000}\.[\w-]{1,4000}\.[\w-]{1,2000}", re.ASCII)
 
@@ -55,7 +55,7 @@ class _Client(ClientMixin):
         wanted = (scope or "").split() or list(self.known.scopes)
         if not set(wanted) <= set(self.known.scopes):
             raise InvalidScopeError()
-        return " ".join(each for each in SCOPES if each in wanted)
+        return " ".join(each for each in ALL_SCOPES if each in wanted)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == _METHOD and endpoint == "token"
@@ -79,7 +79,7 @@ class _Assertion(JWTBearerClientAssertion):
             raise InvalidClientError(description="Invalid JWT assertion.") from error
 
     def get_audiences(self) -> list[str]:
-        return [current_app.config["SITE_URL"] + PATH]
+        return [f"{current_app.config['SITE_URL']}{MACHINES}{request.blueprint}/v1/token"]
 
     def resolve_client_public_key(self, client: _Client) -> Any:
         """Return the key that the assertion names, where it counts today."""
@@ -140,11 +140,15 @@ def _query(code: str) -> _Client | None:
         if CLIENT_CODE.fullmatch(code)
         else None
     )
+    if known and known.interface != request.blueprint:
+        raise InvalidClientError(description="This client signs in at the other interface")
     return _Client(known) if known else None
 
 
 def _save(token: dict[str, Any], oauth: Any) -> None:
     client: _Client = oauth.client
+    counter = f"sign-in:{client.known.id}"
+    require_within(machine_sign_in.count_request(counter, datetime.now(UTC)), MOST_TOKENS)
     machine_sign_in.save_token(
         token["access_token"],
         client.key_id,
@@ -194,7 +198,7 @@ def _refusal(error: OAuth2Error) -> Response:
     answer: Response = jsonify(body)
     answer.status_code = status
     if status == 401:
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="exchange"'
+        answer.headers["WWW-Authenticate"] = f'Bearer realm="{request.blueprint}"'
     return answer
 
 

@@ -20,7 +20,8 @@ from app.operations.records.columns import among
 from app.security.problems import Fault, Problem
 from app.views.interfaces import bearer, cursors
 from app.views.interfaces.bodies import read_body
-from app.views.interfaces.exchange import answers, blueprint, in_chinese, instant
+from app.views.interfaces.exchange import blueprint
+from app.views.interfaces.interface import answers, in_chinese, instant
 from app.views.interfaces.schemas import (
     MOST_TRANSFERS,
     NoQuery,

@@ -115,6 +115,10 @@ class Statement:
     money: list[Money] = field(default_factory=list)
 
     @property
+    def delivered(self) -> int:
+        return self.trades - self.undelivered
+
+    @property
     def bought(self) -> int:
         return sum(each.bought for each in self.money)
 
@@ -262,12 +266,16 @@ def _totals(found: Statement) -> Select[Any]:
     )
 
 
-def trades(found: Statement, most: int | None = None) -> list[Row[Any]]:
-    """Return a statement's trades in their order, each as it stood at the statement's instant."""
+def trades(found: Statement, most: int | None = None, *, after: int = 0) -> list[Row[Any]]:
+    """Return a statement's trades in their order, each as it stood at the statement's instant.
+
+    ``after`` is the id of a trade that those before it end with.
+    """
     side = sides()
     is_delivered = (TradeDelivery.at <= found.as_of).is_(True)
     statement = delivery_joined(
         select(
+            side.c.id,
             side.c.deal_no,
             side.c.dealt_at,
             side.c.method,
@@ -283,4 +291,5 @@ def trades(found: Statement, most: int | None = None) -> list[Row[Any]]:
         side,
     )
     mine = (side.c.account_id == found.account_id) & (side.c.package_id == found.package_id)
+    mine &= side.c.id > after
     return list(db.session.execute(statement.where(mine).order_by(side.c.id).limit(most)))

@@ -188,7 +188,7 @@ def _raw_facts(found: Statement) -> list[tuple[Any, Any, str]]:
         (_("Trading day"), found.day, "date"),
         (_("As of"), found.as_of, "datetime"),
         (_("Objections until"), found.deadline, "datetime"),
-        (_("Trades delivered"), found.trades - found.undelivered, "number"),
+        (_("Trades delivered"), found.delivered, "number"),
         (_("Trades not delivered"), found.undelivered, "number"),
         (_("Bought for"), found.bought, "money"),
         (_("Sold for"), found.sold, "money"),

@@ -38,7 +38,7 @@ ALLOWED = {
         "JSON",
         "ICBC",
         "ZIP",
-        *("JWK", "EC", "RSA", "Ed25519", "mTLS", "base64url"),  # names of standards
+        *("JWK", "PEM", "EC", "RSA", "Ed25519", "mTLS", "base64url"),  # names of standards
         "key",  # of a machine client, by its id
         *(part for scope in SCOPES for part in scope.split(":")),  # as tokens name them
     ),

@@ -49,6 +49,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("AttachmentView", "id"): lambda of: of.attachments,
     ("StatementView", "id"): lambda of: of.statements,
     ("SettlementObjectionView", "id"): lambda of: of.objections,
+    ("CredentialView", "credential"): lambda of: [of.credential],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
 OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
@@ -126,7 +127,7 @@ def with_parameters(app: Flask) -> list[tuple[Rule, str, str]]:
     for rule in app.url_map.iter_rules():
         view = rule.endpoint.partition(".")[0]
         # Machines have no row scope: tests/views/interfaces.
-        is_a_page = view not in ("static", "exchange")
+        is_a_page = view not in ("static", "exchange", "member")
         found += [(rule, view, argument) for argument in rule.arguments if is_a_page]
     return found
 

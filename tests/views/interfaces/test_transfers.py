@@ -70,7 +70,12 @@ def test_without_the_permission_it_is_refused_in_chinese(machine, plant, cea):
 
 def test_the_log_names_the_client(machine, transfer):
     results(machine.post(transfer()))
-    line = db.session.query(OperationLog).filter(OperationLog.action.like("%.submit")).all()[-1]
+    line = (
+        db.session.query(OperationLog)
+        .filter(OperationLog.action.like("%.submit"))
+        .order_by(OperationLog.id)
+        .all()[-1]
+    )
     assert (line.member_no, line.member_id) == ("SHEX01", None)
     assert {each.member_name for each in db.session.query(ApplicationEvent).filter(
         ApplicationEvent.member_id.is_(None))} == {"交易系统"}  # fmt: skip
