@@ -191,6 +191,10 @@ FROZEN = {
     "sql/0016/money.sql": "42f652fb429cfa39",
     "sql/0016/trades.sql": "6d22e4bb73c8a468",
     "versions/2026_11_30_trades_and_money.py": "575600a79980afb5",
+    "sql/0020/down.sql": "a3e56c7e8e648b84",
+    "sql/0020/large_holdings.sql": "ba76e0cf19868ae3",
+    "sql/0020/lists.sql": "fa2b6ab785879931",
+    "versions/2026_11_30_large_holdings.py": "3f920249d79329a0",
 }
 
 
