@@ -42,13 +42,17 @@ LINE_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a bank said of a transfer; ``message`` is the text that it signed."""
+    """What a bank said of a transfer; ``message`` is the text that it signed.
+
+    ``amount`` is in fen, None where the bank named none.
+    """
 
     outcome: OrderState  # DONE, REFUSED, REVERSED, or UNKNOWN
     message: str
     bank_serial: str = ""
     platform_serial: str = ""
     reason: str = ""
+    amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
