@@ -80,6 +80,7 @@ class Banking:
     moving: frozenset[int] = frozenset()  # accounts with deposits or withdrawals under way
     sent: frozenset[int] = frozenset()  # applications that a bank may have carried out
     paid_out: dict[int, int] = field(default_factory=dict)
+    owed: Mapping[int, int] = field(default_factory=dict)  # open receivables, by account
     largest_deposit: int = 0
     largest_withdrawal: int = 0
     most_a_day: int = 0

@@ -1,4 +1,4 @@
-"""The database's views: surrendered tonnes of a notice, tonnes drawn from a line, differences with banks.
+"""The database's views: surrendered tonnes of a notice, tonnes drawn from a line, differences, what is owed.
 
 Only they define which statuses and kinds count (app/migrations/sql/0001/applications.sql).
 """
@@ -41,4 +41,10 @@ bank_difference = table(
     column("at", DateTime(timezone=True)),
     column("application_id", BigInteger),
     column("is_resolved", Boolean),
+)
+open_receivable = table(
+    "open_receivable",
+    column("account_id", Integer),
+    column("instrument_id", Integer),
+    column("owed", BigInteger),
 )

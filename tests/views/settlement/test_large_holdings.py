@@ -84,6 +84,7 @@ def test_a_limit_is_added_for_a_class_and_refused_by_its_fields(world, sign_in):
     page = browser.get("/holding-limits/").text
     assert "5,000,000" in page
     assert "全部（未单独规定的类别）" in page
+    assert "2,024" not in page
 
 
 def test_money_is_offered_no_trade_code(world, sign_in):
