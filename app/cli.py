@@ -39,6 +39,7 @@ from app.operations.people.passwords import first_password
 from app.operations.records import calendar, clock, log, outbox, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
+from app.operations.settlement import large_holdings
 from app.pki.errors import SignerAbsent
 from app.security import production
 from app.security.roles import ROLES
@@ -228,6 +229,8 @@ def settle_day(day: str | None, as_of: str | None, may_skip: bool) -> None:
     if not as_of and clock.has_own_clock():
         at = max(now, datetime.combine(chosen, AFTER_CLOSE, tzinfo=BEIJING))
     done = _settled(chosen, at, may_skip=may_skip)
+    with transaction():
+        large_holdings.find(chosen, SYSTEM, now=at)
     with transaction():
         db.session.execute(text("SELECT seal_movements()"))  # needs the committed movements
         log.seal()

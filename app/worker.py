@@ -34,7 +34,7 @@ from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.operations.settlement import delivery as delivery_of_trades
-from app.operations.settlement import proceeds
+from app.operations.settlement import large_holdings, proceeds
 from app.pki.errors import PkiError
 from config import Settings
 
@@ -108,6 +108,12 @@ def settle_trades(_settings: Settings) -> None:
             db.session.rollback()
 
 
+def find_large_holdings(_settings: Settings) -> None:
+    """Look for holdings above their limits once a day is settled."""
+    with transaction():
+        large_holdings.find_if_due(SYSTEM, now=clock.now())
+
+
 def _deliver(package_id: int) -> None:
     step = None
     while step is None or not step.is_over:
@@ -123,6 +129,7 @@ PERIODIC = (
         for channel in delivery.CHANNELS
     ),
     Periodic("settle_trades", "* * * * * */5", settle_trades),
+    Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),

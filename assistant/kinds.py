@@ -13,6 +13,8 @@ KINDS = {
     "trade_settlement": "交易结算",
     "settlement_objection": "结算异议",
     "difference_resolution": "差异处理",
+    "company_group": "关联企业集团",
+    "bank_difference": "资金差异处理",
     "bank_binding": "银行账户绑定",
     "deposit": "入金",
     "withdrawal": "出金",

@@ -1,7 +1,8 @@
 """The exchange's own closing figures (POS, FUND) against the books, by member and instrument.
 
 Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed.  What
-was not delivered is counted as if it had been.  The day-end's transfers may stand on either side.
+was not delivered is counted as if it had been.  The day-end's transfers may stand on either side.  A
+difference that two officers resolved is accepted with exactly the figures that they resolved (ADR 0083).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from datetime import date
 from psycopg import Connection
 
 from audit import names as known
+from audit import resolutions
 from audit.findings import Findings
 from audit.names import AVAILABLE, FROZEN, PROCEEDS, RESERVED, TRADING, Names
 from audit.package import Package, Row
+from audit.resolutions import Resolutions
 from audit.totals import Pocket, Totals
 from audit.trades import Checked
 
@@ -44,13 +47,14 @@ def check(
 ) -> None:  # fmt: skip
     """Compare a package's figures with its own deals and with the books; ``current`` are totals of now."""
     package = checked.package
+    resolved = resolutions.read(connection, package.day)
     later, rolled = _later(connection, first, package.day)
     closing = {
         pocket: current.get(pocket, 0) - later.get(pocket, 0)
         for pocket in current.keys() | later.keys()
     }
-    _compare_positions(connection, checked, closing, rolled, names, findings)
-    _compare_funds(checked, closing, names, findings)
+    _compare_positions(connection, checked, closing, rolled, resolved, names, findings)
+    _compare_funds(checked, closing, resolved, names, findings)
     _compare_deals(package, findings)
 
 
@@ -67,8 +71,8 @@ def _later(connection: Connection, first: int, day: date) -> tuple[Totals, Total
 
 
 def _compare_positions(
-    connection: Connection, checked: Checked, closing: Totals, rolled: Totals, names: Names,
-    findings: Findings,
+    connection: Connection, checked: Checked, closing: Totals, rolled: Totals,
+    resolved: Resolutions, names: Names, findings: Findings,
 ) -> None:  # fmt: skip
     package = checked.package
     codes = known.trade_codes(connection, package)
@@ -88,17 +92,25 @@ def _compare_positions(
         unnamed.discard((account, instrument))
         pocket = account, instrument, TRADING
         own = closing.get(pocket, 0) + pending[account, instrument]
-        if row["closing"] not in (own, own + rolled.get(pocket, 0)):
+        either = own, own + rolled.get(pocket, 0)
+        if row["closing"] not in either and not any(
+            resolved.accepts(account, names.instrument(instrument), figure, row["closing"])
+            for figure in either
+        ):
             key = f"{package.name} POS {row['member_no']} {row['trade_code']}"
             findings.add("position_differs", key, row["closing"], own)
     # A member that the exchange does not name holds nothing there.
     for account, instrument in sorted(unnamed):
         own = closing[account, instrument, TRADING] + pending[account, instrument]
-        key = f"{package.name} POS {names.members[account]} {names.instrument(instrument)}"
-        findings.compare("position_differs", key, 0, own)
+        code = names.instrument(instrument)
+        if not resolved.accepts(account, code, own, 0):
+            key = f"{package.name} POS {names.members[account]} {code}"
+            findings.compare("position_differs", key, 0, own)
 
 
-def _compare_funds(checked: Checked, closing: Totals, names: Names, findings: Findings) -> None:
+def _compare_funds(
+    checked: Checked, closing: Totals, resolved: Resolutions, names: Names, findings: Findings
+) -> None:
     pending: dict[int, int] = defaultdict(int)
     for deal in checked.undelivered:
         pending[deal.buyer or 0] -= deal.amount + deal.buy_fee
@@ -109,8 +121,10 @@ def _compare_funds(checked: Checked, closing: Totals, names: Names, findings: Fi
             held[account] += balance
     for row in checked.package.tables["FUND"]:
         account = names.accounts.get(row["member_no"], 0)
-        key = f"{checked.package.name} FUND {row['member_no']}"
-        findings.compare("fund_differs", key, row["closing"], held[account] + pending[account])
+        own = held[account] + pending[account]
+        if not resolved.accepts(account, resolutions.MONEY, own, row["closing"]):
+            key = f"{checked.package.name} FUND {row['member_no']}"
+            findings.compare("fund_differs", key, row["closing"], own)
 
 
 def _compare_deals(package: Package, findings: Findings) -> None:

@@ -181,7 +181,7 @@ FROZEN = {
     "versions/2026_11_30_credentials.py": "4c2cc936a35b7f75",
     "sql/0018/second_book.sql": "5f51d191bd48547a",
     "sql/0018/second_book_down.sql": "7d6e85b3253128d2",
-    "versions/2026_11_30_posting_tie.py": "a000b6726036a513",
+    "versions/2026_11_30_posting_tie.py": "24b86fea4194f9e3",
     "sql/0022/posting_tie.sql": "36d82ece992c0371",
     "sql/0022/posting_tie_down.sql": "9e557ae73f98caa4",
     "versions/2026_11_30_second_book.py": "1242e5325b7a1a7f",
@@ -197,6 +197,13 @@ FROZEN = {
     "sql/0016/money.sql": "42f652fb429cfa39",
     "sql/0016/trades.sql": "6d22e4bb73c8a468",
     "versions/2026_11_30_trades_and_money.py": "575600a79980afb5",
+    "sql/0021/receivables.sql": "58511fc1f3afbd46",
+    "sql/0021/receivables_down.sql": "a80a3ed555f26562",
+    "versions/2026_11_30_receivables.py": "6bc7aab1113c109b",
+    "sql/0020/down.sql": "a3e56c7e8e648b84",
+    "sql/0020/large_holdings.sql": "ba76e0cf19868ae3",
+    "sql/0020/lists.sql": "fa2b6ab785879931",
+    "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
 }
 
 

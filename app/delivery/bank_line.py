@@ -149,12 +149,14 @@ class HttpBankLine:
             raise LineError("an answer about another transfer")
         if "amount" in content and outcome == "done" and answer.get("amount") != content["amount"]:
             raise LineError("an answer with another amount")
+        is_carried_out = what in ("transfer", "query") and outcome in ("done", "reversed")
         return Said(
             OrderState(outcome),
             body,
             _text(answer, "bank_serial", 60),
             _text(answer, "platform_serial", 60),
             _text(answer, "reason", 200),
+            _read(lambda: _fen(answer["amount"])) if is_carried_out else None,
         )
 
     def _ask(self, what: str, **content: Any) -> tuple[Mapping[str, Any], str]:

@@ -42,13 +42,17 @@ LINE_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a bank said of a transfer; ``message`` is the text that it signed."""
+    """What a bank said of a transfer; ``message`` is the text that it signed.
+
+    ``amount`` is in fen, None where the bank named none.
+    """
 
     outcome: OrderState  # DONE, REFUSED, REVERSED, or UNKNOWN
     message: str
     bank_serial: str = ""
     platform_serial: str = ""
     reason: str = ""
+    amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Banking:
     moving: frozenset[int] = frozenset()  # accounts with deposits or withdrawals under way
     sent: frozenset[int] = frozenset()  # applications that a bank may have carried out
     paid_out: dict[int, int] = field(default_factory=dict)
+    owed: Mapping[int, int] = field(default_factory=dict)  # open receivables, by account
     largest_deposit: int = 0
     largest_withdrawal: int = 0
     most_a_day: int = 0

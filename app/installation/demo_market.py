@@ -15,20 +15,31 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask_babel import force_locale
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import create_engine, func, literal, select, text
 
 from app.delivery import banks as bank_lines
 from app.domain.money import plain_yuan
+from app.domain.moves import HELD_BUCKETS
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation.demo import MANUAL_MEMBER_NO
-from app.models import Account, Application, DayPackage, Holding, Member, SettlementRun, Venue
+from app.models import (
+    Account,
+    Application,
+    DayPackage,
+    Holding,
+    HoldingLimit,
+    Instrument,
+    Member,
+    SettlementRun,
+    Venue,
+)
 from app.operations.accounts import bindings
 from app.operations.applications import engine
 from app.operations.money import applying, banks
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
-from app.operations.settlement import clearing, delivery, packages
+from app.operations.settlement import clearing, delivery, large_holdings, packages
 from app.pki import cms
 from app.pki.canonical import canonical
 from config import Settings
@@ -57,6 +68,38 @@ def seed_once(settings: Settings) -> None:
     _pay_in(buyers)
     bank_lines.exchange(settings)
     _settle(settings, day, sellers, buyers, maker, checker)
+    _limit(day, sellers, maker, checker)
+
+
+def _limit(day: date, sellers: Sequence[Account], maker: Actor, checker: Actor) -> None:
+    """Limit holdings, link the first two sellers as a group, and search the day: some are above."""
+    head, company, *_others = sellers
+    draft = engine.Draft(
+        "company_group", head.id, (), "demo:group", "同一实际控制人", document_no="交易函〔2026〕8号",
+        starts_on=day, receivers=(company.id,),
+    )  # fmt: skip
+    _carry_out([draft], maker, checker)
+    owned = sum((getattr(Holding, bucket.column) for bucket in HELD_BUCKETS), start=literal(0))
+    largest = (
+        select(Instrument.vintage, func.max(owned).label("quantity"))
+        .join(Instrument, Instrument.id == Holding.instrument_id)
+        .join(Account, Account.id == Holding.account_id)
+        .where(Account.kind == "enterprise", Instrument.kind == "allowance", owned > 1)
+        .group_by(Instrument.vintage)
+    )
+    with transaction():
+        for row in db.session.execute(largest):
+            db.session.add(
+                HoldingLimit(
+                    sector="all",
+                    vintage=row.vintage,
+                    quantity=int(row.quantity) * 9 // 10,
+                    basis="持仓限额通知（演示）",
+                    valid_from=day,
+                )
+            )
+    with transaction(), force_locale("zh"):
+        large_holdings.find(day, SYSTEM, now=clock.now())
 
 
 def _member(number: str) -> Actor:

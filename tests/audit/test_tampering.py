@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import zipfile
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 
-from app.extensions import db
+from app.extensions import db, transaction
+from app.models import SettlementDifference
+from app.operations.applications import engine
+from app.operations.records.actor import Actor
+from app.operations.settlement import reconciliation
 from audit import totals
 from audit.findings import Finding
 from tests import factories
 from tests.audit.conftest import Books
-from tests.markets import DAY, VenueKey
+from tests.markets import DAY, EVENING, VenueKey
 
 
 def refused(books: Books, *codes: str) -> list[Finding]:
@@ -446,3 +452,39 @@ def test_a_member_that_the_exchange_does_not_name_holds_nothing_there(books):
     (named,) = refused(books, "position_differs")
     assert third.member_no in named.key
     assert (named.expected, named.found) == ("0", "50")
+
+
+def test_a_difference_that_two_officers_resolved_is_accepted_with_its_figures(books):
+    """A third holds 50 tonnes in trading, and the exchange names it not; later somebody alters the figure."""
+    books.market.participant("丁", tonnes=50)
+    books.open()
+    books.market.deal(books.seller, books.buyer, 100, "80.00")
+    rows = [
+        (books.seller.member_no, "CEA", 10_000, 0, 0, 0, 100, 9_900),
+        (books.buyer.member_no, "CEA", 0, 0, 0, 100, 0, 100),
+    ]
+    books.settle(content=books.market.package(POS=rows))
+    (difference,) = db.session.scalars(select(SettlementDifference))
+    draft = engine.Draft(
+        "difference_resolution", difference.account_id, (), str(uuid4()), reason="交易机构漏报",
+        proposal=dict(reconciliation.proposal_for(difference)),
+    )  # fmt: skip
+    with transaction():
+        (made,) = engine.start([draft], Actor.of(books.maker), now=EVENING)
+        engine.submit([made], Actor.of(books.maker), now=EVENING).one()
+    refused(books, "position_differs")  # One officer is not enough.
+    with transaction():
+        engine.approve([made], Actor.of(books.checker), now=EVENING).one()
+    for altered in (
+        "UPDATE application SET proposal = jsonb_set(proposal::jsonb, '{ours}', '49')"
+        " WHERE kind = 'difference_resolution'",
+        "UPDATE application SET proposal = jsonb_set(jsonb_set(proposal::jsonb, '{ours}', '50'),"
+        " '{day}', '\"2026-11-19\"') WHERE kind = 'difference_resolution'",
+    ):
+        books.tamper(altered)
+        refused(books, "position_differs")
+    books.tamper(
+        "UPDATE application SET proposal = jsonb_set(proposal::jsonb, '{day}', '\"2026-11-20\"')"
+        " WHERE kind = 'difference_resolution'"
+    )
+    assert books.check().agrees

@@ -9,10 +9,10 @@ from datetime import date
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import func, insert, inspect, select
 
 from app.domain.banks import OrderState, Said
-from app.domain.moves import Bucket
+from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
@@ -22,7 +22,9 @@ from app.models import (
     ApplicationParty,
     Attachment,
     Attestation,
+    BankLineEvent,
     Certificate,
+    HoldingLimit,
     Instrument,
     Job,
     JobFailure,
@@ -34,12 +36,12 @@ from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
 from app.operations.imports import notice_import, opening_import, tables
 from app.operations.ledger import settlement
-from app.operations.money import applying, banks, orders
+from app.operations.money import applying, banks, files, orders
 from app.operations.people import credentials, machine_sign_in
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
-from app.operations.settlement import reconciliation
+from app.operations.settlement import large_holdings, reconciliation
 from app.security import lockout, sign_in
 from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
@@ -188,12 +190,14 @@ def make_world(tables: Tables) -> World:
         engine.approve([a.approved, b.approved], reviewer, now=clock.now())
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
     bank = _bank(officers["registry_maker"])
     for of in (a, b):
         _bank_with(of, bank, officers["registry_maker"], officers["registry_checker"])
+    _differ_from_bank(bank, officers["registry_maker"])
     _trade(a, b, tables, officers)
     for number, of in enumerate((a, b), start=1):
         _certify_and_enter(of, number, officers["registry_maker"])
@@ -219,6 +223,7 @@ def make_world(tables: Tables) -> World:
         settlement.settle_day(
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
+    _large(a)
     return World(a, b, officers, *_announce(officers))
 
 
@@ -393,6 +398,48 @@ def _machine_keys(of: Enterprise, maker: Member, checker: Member) -> None:
         shown = machines.asked(proposal, maker, kind)
         factories.confirmed(shown, checker)
         of.by_officers[kind] = (draft, shown)
+
+
+def _groups(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Put the enterprise at the head of a group, and draft its dissolution."""
+    linked = (factories.account("关联企业有限公司", of.account.province).id,)
+    about = {"authority": "", "starts_on": date(2026, 11, 1)}
+    shown = factories.entered("company_group", of.account, maker, receivers=linked, **about)
+    factories.confirmed(shown, checker)
+    draft = factories.entered("company_group", of.account, maker, submits=False, **about)
+    of.by_officers["company_group"] = (draft, shown)
+
+
+def _large(a: Enterprise) -> None:
+    """Limit what may be held, and search the settled day: both enterprises hold more."""
+    with transaction():
+        db.session.add(
+            HoldingLimit(sector="all", vintage=a.instrument.vintage, quantity=100, basis="规则")
+        )
+    with transaction():
+        assert large_holdings.find(date(2026, 11, 19), SYSTEM, now=clock.now())
+
+
+def _differ_from_bank(bank: int, maker: Member) -> None:
+    """Let a bank's file name what nobody knows, twice; officers have begun to resolve one."""
+    with transaction():
+        for number in (1, 2):
+            banks.note(
+                bank, date(2026, 11, 18), "unmatched", clock.now(), bank_serial=f"UNKNOWN{number}",
+                serial="", amount=12_345, direction="in", reason="没有该流水",
+            )  # fmt: skip
+    (event,) = db.session.scalars(
+        select(func.min(BankLineEvent.id)).where(BankLineEvent.event == "unmatched")
+    )
+    for submits in (False, True):
+        draft = engine.Draft(
+            "bank_difference", ISSUANCE_ACCOUNT_ID, (), str(uuid4()), reason="银行已更正",
+            proposal=files.proposal_for(event),
+        )  # fmt: skip
+        with transaction():
+            made = engine.start([draft], Actor.of(maker), now=clock.now())
+            if submits:
+                engine.submit(made, Actor.of(maker), now=clock.now()).one()
 
 
 def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) -> None:

@@ -18,7 +18,13 @@ from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.rules import Facts
-from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
+from app.domain.kinds.settlement import (
+    BankDifference,
+    CompanyGroup,
+    DifferenceResolution,
+    SettlementObjection,
+    TradeSettlement,
+)
 from app.domain.kinds.surrender import Surrender, SurrenderRefund
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
@@ -42,6 +48,8 @@ KINDS: dict[str, Kind] = {
         TradeSettlement,
         SettlementObjection,
         DifferenceResolution,
+        CompanyGroup,
+        BankDifference,
         BankBindingApplication,
         Deposit,
         Withdrawal,

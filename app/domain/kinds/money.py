@@ -91,6 +91,19 @@ def _moves_money(case: Case, facts: Facts) -> Violation | None:
     return Violation("bank") if case.account_id in facts.banking.holding else None
 
 
+def _owes(case: Case, facts: Facts) -> Violation | None:
+    owed = facts.banking.owed.get(case.account_id, 0)
+    return Violation(_line(case), {"owed": yuan(owed)}) if owed else None
+
+
+def _owes_there(case: Case, facts: Facts) -> Violation | None:
+    owed = facts.banking.owed.get(case.account_id, 0)
+    binding = facts.banking.bindings.get(case.account_id)
+    if not owed or (binding and binding.bank == case.proposal.get("bank")):
+        return None
+    return Violation("bank", {"owed": yuan(owed)})
+
+
 IS_BOUND = Rule(
     "not_bound",
     _("Bind a bank account first; money moves between it and the registry alone"),
@@ -116,6 +129,18 @@ WITHDRAWAL_LIMIT = Rule(
     "withdrawal_above_limit",
     _("A withdrawal is at most %(limit)s yuan; this is %(asked)s yuan"),
     lambda case, facts: _above(case, facts.banking.largest_withdrawal),
+)
+# domain.md R58, N143: what comes in pays receivables first.
+OWES_NOTHING = Rule(
+    "receivable_open",
+    _("A receivable of %(owed)s yuan is open; money can be withdrawn once it is paid"),
+    _owes,
+)
+STAYS_WHILE_OWING = Rule(
+    "receivable_at_bank",
+    _("A receivable of %(owed)s yuan is open; another bank can be bound once it is paid"),
+    _owes_there,
+    at=BOTH,
 )
 DAY_LIMIT = Rule(
     "withdrawals_above_limit_of_day",
@@ -193,6 +218,7 @@ class Withdrawal(Kind):
     rules: ClassVar[tuple[Rule, ...]] = (
         replace(NOT_RESTRICTED, at=(Action.SUBMIT,)),
         replace(IS_RECONCILED, at=(Action.SUBMIT,)),
+        OWES_NOTHING,
         IS_BOUND,
         IS_CONFIRMED,
         HAS_WAITED,
@@ -212,4 +238,6 @@ class BankBindingApplication(Kind):
     reviews = (Party.REGISTRY, Party.REGISTRY)
     has_lines = False
     debits = False
-    rules: ClassVar[tuple[Rule, ...]] = (BANK_IS_KNOWN, OWN_NAME, MONEY_STAYS, NOTHING_MOVES)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        BANK_IS_KNOWN, OWN_NAME, MONEY_STAYS, STAYS_WHILE_OWING, NOTHING_MOVES,
+    )  # fmt: skip

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -60,6 +60,16 @@ class Package:
     confirmed: frozenset[tuple[int, str]] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A company's membership in a group, not over yet; both named as people know them."""
+
+    head_id: int
+    ends_on: date | None  # the first day without
+    member: str
+    head: str
+
+
 @dataclass(slots=True)
 class Facts:
     """The data that the rules read, loaded once for a batch of cases.
@@ -100,6 +110,8 @@ class Facts:
     machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     machine_venues: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
+    bank_differences: frozenset[int] = frozenset()  # open ones, by event
+    memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""

@@ -1,4 +1,4 @@
-"""交易结算, 结算异议, 差异处理: what officers, exchange and participants say of a day's trades."""
+"""交易结算, 结算异议, 差异处理, 关联企业集团: what officers, exchange and participants say of trades."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import ClassVar
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
+from app.domain.kinds.rules import (
+    BOTH,
+    HAS_DOCUMENT,
+    HAS_REASON,
+    HAS_START,
+    Facts,
+    Rule,
+    Violation,
+)
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Case, Party
 
@@ -110,3 +118,73 @@ class DifferenceResolution(Kind):
     has_lines = False
     debits = False
     rules: ClassVar[tuple[Rule, ...]] = (IS_OPEN, HAS_REASON)
+
+
+def _bank_difference_closed(case: Case, facts: Facts) -> Violation | None:
+    return None if case.proposal.get("event") in facts.bank_differences else Violation("event")
+
+
+BANK_DIFFERENCE_IS_OPEN = Rule(
+    "bank_difference_not_open",
+    _("There is no such difference with a bank that is open"),
+    _bank_difference_closed,
+    at=BOTH,
+)
+
+
+class BankDifference(Kind):
+    """Money that a bank's file or balance shows and the books do not; corrected by a business of its own."""
+
+    code = "bank_difference"
+    title = _("Resolution of a difference with a bank")
+    prefix = "YC"
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (BANK_DIFFERENCE_IS_OPEN, HAS_REASON)
+
+
+def _groups_itself(case: Case, facts: Facts) -> Violation | None:
+    return Violation("receivers") if case.account_id in case.receivers else None
+
+
+def _grouped_elsewhere(case: Case, facts: Facts) -> Violation | None:
+    if case.starts_on is None:
+        return None
+    for account in sorted({case.account_id, *case.receivers}):
+        for each in facts.memberships.get(account, ()):
+            is_past = each.ends_on is not None and each.ends_on <= case.starts_on
+            if each.head_id != case.account_id and not is_past:
+                values = {"member": each.member, "head": each.head}
+                return Violation("receivers", values)
+    return None
+
+
+HEADS_OTHERS = Rule(
+    "heads_itself", _("The head is a company of its group already; tick the others"), _groups_itself
+)
+IN_ONE_GROUP = Rule(
+    "grouped_elsewhere",
+    _("%(member)s belongs to the group of %(head)s; that one is changed first"),
+    _grouped_elsewhere,
+    at=BOTH,
+)
+
+
+class CompanyGroup(Kind):
+    """关联企业集团: from its day on, the applicant and the companies named; none named, no group any more.
+
+    Their holdings are summed against the limit of the head's class (rules-2026 N127).
+    """
+
+    code = "company_group"
+    title = _("Group of linked companies")
+    prefix = "JT"
+    started_by = Party.REGISTRY
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (
+        HAS_DOCUMENT, HAS_START, HAS_REASON, HEADS_OTHERS, IN_ONE_GROUP,
+    )  # fmt: skip

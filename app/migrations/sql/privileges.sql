@@ -67,7 +67,7 @@ GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, attachment TO {app};
 
 -- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
-GRANT INSERT, UPDATE ON sector, category, city TO {app};
+GRANT INSERT, UPDATE ON sector, category, city, holding_limit TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};
@@ -116,6 +116,9 @@ GRANT INSERT (venue_id, day, version, digest, file, certificate, trades, positio
 GRANT INSERT ON package_refusal, trade, reported_position, reported_fund, reported_transfer,
                 trade_default, settlement_confirmation, settlement_difference, difference_resolution,
                 settlement_stage, daily_quote, settlement_bank TO {app};
+-- Groups and large holdings are written by functions alone.
+GRANT EXECUTE ON FUNCTION carry_out_company_groups(bigint[]),
+                          find_large_holdings(date, timestamptz) TO {app};
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz), approved_by_two(bigint) TO {app};
 
@@ -127,7 +130,7 @@ GRANT UPDATE (bank_serial, platform_serial, state, sent_at, due_at, queries, cha
    ON bank_order TO {app};
 GRANT INSERT (order_id, source, outcome, reason, message, received_at) ON bank_answer TO {app};
 GRANT UPDATE (bank_account) ON bank_binding TO {app};  -- re-encryption under a new key
-GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event TO {app};
+GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event, bank_difference_resolution TO {app};
 GRANT EXECUTE ON FUNCTION book_bank_order(bigint, timestamptz), pay_receivables(integer, timestamptz),
                           carry_out_bindings(bigint[]) TO {app};
 

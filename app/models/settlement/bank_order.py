@@ -232,3 +232,13 @@ class BankLineEvent(Model):
     event: Mapped[str] = mapped_column(String(10))
     detail: Mapped[Any] = mapped_column(JSONB, server_default="{}")
     at: Mapped[datetime] = _at()
+
+
+class BankDifferenceResolution(Model):
+    """An unmatched row or an unequal balance that two officers resolved."""
+
+    __tablename__ = "bank_difference_resolution"
+
+    event_id: Mapped[int] = mapped_column(ForeignKey("bank_line_event.id"), primary_key=True)
+    application_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    resolved_at: Mapped[datetime] = _at()

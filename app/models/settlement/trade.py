@@ -97,6 +97,8 @@ class Trade(Model):
         CheckConstraint("buy_fee >= 0 AND sell_fee >= 0 AND sell_fee <= amount", name="fees_sane"),
         Index("trade_of_buyer", "buyer_id", "id"),
         Index("trade_of_seller", "seller_id", "id"),
+        Index("trade_dealt_at", "dealt_at", "id"),
+        Index("trade_deal_no", "deal_no", "id", postgresql_ops={"deal_no": "varchar_pattern_ops"}),
         {"extend_existing": True},
     )
 

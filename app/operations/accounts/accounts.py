@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
-from app.extensions import db
+from app.extensions import db, violated
 from app.models import (
     Account,
     AccountDetail,
@@ -24,6 +25,7 @@ from app.models import (
 from app.models.member import NO_ADDRESS, reviewers_of
 from app.operations.records import log, outbox
 from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
 
 
 def allow_exchange_transfer(account_id: int, actor: Actor, *, allowed: bool, now: datetime) -> None:
@@ -153,6 +155,32 @@ def link(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         for receiver in sorted(case.receivers)
     ]
     db.session.execute(insert(CustodyLink).values(rows).on_conflict_do_nothing())
+
+
+def group(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """关联企业集团: replace groups by those approved.
+
+    Raises RuleError where another group took one of their companies at the same time.
+    """
+    try:
+        with db.session.begin_nested():
+            db.session.execute(_GROUP, {"ids": [case.id for case in cases]})
+    except IntegrityError as error:
+        if violated(error) != "one_group_at_a_time":
+            raise
+        raise RuleError(
+            _("One of the companies has joined another group meanwhile"),
+            field="receivers",
+            code="grouped_elsewhere",
+        ) from error
+    for case in cases:
+        log.record(
+            actor, "company_group.change", subject=case.number, account_id=case.account_id,
+            companies=len(case.receivers),
+        )  # fmt: skip
+
+
+_GROUP = typed("SELECT carry_out_company_groups(:ids)", ids=BigInteger)
 
 
 def _set_restricted(cases: Sequence[Case], *, is_restricted: bool) -> None:

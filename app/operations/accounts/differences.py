@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from app.domain.workflow import Case
 from app.extensions import db
-from app.models import DifferenceResolution
+from app.models import BankDifferenceResolution, DifferenceResolution
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
@@ -29,3 +29,16 @@ def resolve(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     )
     for case in cases:
         log.record(actor, "difference.resolve", subject=case.number, account_id=case.account_id)
+
+
+def resolve_with_bank(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Close differences with banks."""
+    db.session.execute(
+        insert(BankDifferenceResolution),
+        [
+            {"event_id": case.proposal["event"], "application_id": case.id, "resolved_at": now}
+            for case in cases
+        ],
+    )
+    for case in cases:
+        log.record(actor, "bank_difference.resolve", subject=case.number)

@@ -45,6 +45,7 @@ def gather(cases: Sequence[Case], today: date) -> dict[str, Any]:
         moving=frozenset(row.account_id for row in rows if row.is_moving),
         sent=frozenset(db.session.scalars(_SENT, {"cases": asked["cases"]})),
         paid_out={row.account_id: row.paid_out for row in rows},
+        owed={row.account_id: row.owed for row in rows if row.owed},
         largest_deposit=limits["largest_deposit"] * FEN,
         largest_withdrawal=limits["largest_withdrawal"] * FEN,
         most_a_day=limits["withdrawals_a_day"] * FEN,
@@ -75,7 +76,9 @@ _ACCOUNTS = typed(
                       WHERE a.account_id = c.id AND a.kind = 'withdrawal'
                         AND a.status IN ('in_review', 'approved') AND a.id <> ALL(:cases)
                         AND (a.submitted_at AT TIME ZONE 'Asia/Shanghai')::date = :today), 0)::bigint
-             AS paid_out
+             AS paid_out,
+           coalesce((SELECT sum(v.owed) FROM open_receivable v WHERE v.account_id = c.id), 0)::bigint
+             AS owed
       FROM account c
       LEFT JOIN bank_binding k ON k.account_id = c.id AND k.ended_at IS NULL
       LEFT JOIN settlement_bank b ON b.id = k.bank_id

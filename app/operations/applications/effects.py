@@ -16,7 +16,9 @@ Effect = Callable[[Sequence[Case], Actor, datetime], None]
 EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
+    "bank_difference": differences.resolve_with_bank,
     "bank_binding": bindings.carry_out,
+    "company_group": accounts.group,
     "custody_link": accounts.link,
     "difference_resolution": differences.resolve,
     "machine_key": machine_keys.carry_out,

@@ -11,8 +11,14 @@ from sqlalchemy import BigInteger, Integer, String, Time, bindparam, text
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.rules import Notice, Package, Source
-from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
+from app.domain.kinds.rules import Membership, Notice, Package, Source
+from app.domain.kinds.settlement import (
+    BankDifference,
+    CompanyGroup,
+    DifferenceResolution,
+    SettlementObjection,
+    TradeSettlement,
+)
 from app.domain.notices import Decision, Standing, Terms
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
@@ -65,6 +71,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         differences=_open_differences(cases),
         objectionable=_objectionable(cases),
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
+        bank_differences=_open_bank_differences(cases),
+        memberships=_memberships([case for case in cases if case.kind == CompanyGroup.code]),
         **banking.gather(cases, moment.day),
         **_about_notices(cases),
         **_about_machines(cases),
@@ -157,6 +165,20 @@ def _open_differences(cases: Sequence[Case]) -> dict[int, int]:
         if case.kind == DifferenceResolution.code
     ]
     return dict(db.session.execute(_DIFFERENCES, {"ids": ids}).all()) if ids else {}
+
+
+def _open_bank_differences(cases: Sequence[Case]) -> frozenset[int]:
+    ids = [case.proposal.get("event", 0) for case in cases if case.kind == BankDifference.code]
+    return frozenset(db.session.scalars(_BANK_DIFFERENCES, {"ids": ids})) if ids else frozenset()
+
+
+def _memberships(cases: Sequence[Case]) -> dict[int, list[Membership]]:
+    accounts = {account for case in cases for account in (case.account_id, *case.receivers)}
+    found: dict[int, list[Membership]] = {}
+    if accounts:
+        for account_id, *rest in db.session.execute(_MEMBERSHIPS, {"accounts": [*accounts]}):
+            found.setdefault(account_id, []).append(Membership(*rest))
+    return found
 
 
 def _objectionable(cases: Sequence[Case]) -> dict[tuple[int, int], datetime]:
@@ -285,6 +307,22 @@ _LINKED = typed(
 )
 
 _DIFFERENCES = typed("SELECT id, account_id FROM open_difference WHERE id = ANY(:ids)", ids=Integer)
+
+_BANK_DIFFERENCES = typed(
+    "SELECT id FROM bank_difference WHERE id = ANY(:ids) AND NOT is_resolved", ids=BigInteger
+)
+
+_MEMBERSHIPS = typed(
+    """
+    SELECT g.account_id, g.head_id, g.ends_on, a.name || '（' || a.member_no || '）',
+           h.name || '（' || h.member_no || '）'
+      FROM company_group_member g
+      JOIN account a ON a.id = g.account_id JOIN account h ON h.id = g.head_id
+     WHERE g.account_id = ANY(:accounts) AND coalesce(g.ends_on > g.starts_on, true)
+     ORDER BY g.id
+    """,
+    accounts=Integer,
+)
 
 _TRADED = typed(
     """

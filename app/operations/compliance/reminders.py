@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import AccountDetail, Member, Notice
+from app.models import Notice
 from app.operations.compliance.notices import LockedNotice, NoticeOutcome, lock, record
-from app.operations.records import outbox
+from app.operations.records import addresses, outbox
 from app.operations.records.actor import Actor
 from app.operations.records.outbox import Message
-
-MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
 def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeOutcome:
@@ -27,7 +25,7 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
     """
     outcome, messages, behind = NoticeOutcome(), {}, {}
     notices = lock(notice_ids, actor, outcome)
-    addresses = _addresses({each.account_id for each in notices})
+    reached_by = addresses.of_accounts({each.account_id for each in notices})
     today = now.astimezone(BEIJING).date()
     for notice in notices:
         reminded = notice.reminded_at
@@ -35,10 +33,10 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
             why = _("The obligation is fulfilled")
         elif reminded and reminded.astimezone(BEIJING).date() == today:
             why = _("Was reminded today already")
-        elif not addresses.get(notice.account_id):
+        elif not reached_by.get(notice.account_id):
             why = _("The account has no e-mail address and no telephone")
         else:
-            reached = addresses[notice.account_id]
+            reached = reached_by[notice.account_id]
             messages[notice.id] = _reminder(notice, reached, today.isoformat())
             behind[notice.id] = notice
             continue
@@ -53,27 +51,6 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
         details = [{"gap": each.gap, "messages": len(messages[each.id])} for each in told]
         record("notice.remind", told, actor, details, "")
     return outcome
-
-
-def _addresses(accounts: set[int]) -> dict[int, list[tuple[str, str]]]:
-    """Return (channel, address) by account: the representative's, else the members' mail addresses."""
-    found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
-    details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
-    for each in db.session.scalars(details):
-        if each.representative_email:
-            found[each.account_id].append(("mail", each.representative_email))
-        if each.representative_phone:
-            found[each.account_id].append(("sms", each.representative_phone))
-    lacking = [
-        id_ for id_, reached in found.items() if not any(each[0] == "mail" for each in reached)
-    ]
-    members = select(Member.account_id, Member.email).where(
-        Member.account_id.in_(lacking), Member.active
-    )
-    for account_id, email in db.session.execute(members.order_by(Member.id)):
-        if email and account_id is not None:
-            found[account_id].append(("mail", email))
-    return found
 
 
 def _reminder(notice: LockedNotice, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
@@ -107,8 +84,8 @@ def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
     every = [message for each in messages.values() for message in each]
     try:
         with db.session.begin_nested():
-            for start in range(0, len(every), MESSAGES_AT_ONCE):
-                outbox.send(*every[start : start + MESSAGES_AT_ONCE])
+            for start in range(0, len(every), addresses.MESSAGES_AT_ONCE):
+                outbox.send(*every[start : start + addresses.MESSAGES_AT_ONCE])
         return {}
     except RuleError:
         pass

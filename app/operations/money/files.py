@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import insert, select
@@ -12,7 +13,8 @@ from sqlalchemy import insert, select
 from app.domain.banks import OrderState, Said
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import BankFile, BankLineEvent, BankOrder
+from app.models import BankFile, BankLineEvent, BankOrder, SettlementBank
+from app.models.figures import bank_difference
 from app.operations.money import banks, incoming, orders
 from app.operations.records import log
 from app.operations.records.actor import BANK
@@ -150,3 +152,17 @@ def _unmatched(bank_id: int, file: DayFile, row: FileRow, reason: str, now: date
         amount=row.amount, direction=row.direction, reason=reason,
     )  # fmt: skip
     log.record(BANK, "bank.unmatched", subject=row.bank_serial, result="refused", reason=reason)
+
+
+def proposal_for(event_id: int) -> dict[str, Any] | None:
+    """Return what the resolution of a difference with a bank names; None where there is none."""
+    found = bank_difference.c
+    row = db.session.execute(
+        select(found.day, found.event, found.detail, SettlementBank.code)
+        .join(SettlementBank, SettlementBank.id == found.bank_id)
+        .where(found.id == event_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    about = {"event": event_id, "what": row.event, "bank": row.code, "day": row.day.isoformat()}
+    return {**row.detail, **about}

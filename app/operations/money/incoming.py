@@ -19,6 +19,8 @@ from app.operations.money import applying, orders
 from app.operations.records import log
 from app.operations.records.actor import BANK
 
+CONTRADICTION = "serial_contradiction"
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -44,22 +46,25 @@ class Reply:
 
 
 def receive(bank_id: int, item: Incoming, *, now: datetime) -> Reply:
-    """Carry out what a bank started; repeated, it returns the first result."""
+    """Carry out what a bank started; repeated, it returns the first result.
+
+    A serial that comes again with another content is refused as a contradiction.
+    """
     try:
         with db.session.begin_nested():
             if item.reverses:
                 return _reverse(bank_id, item, now)
             return _deposit(bank_id, item, now)
     except RuleError as error:
-        log.record(
-            BANK, "bank.incoming", subject=item.bank_serial, result="refused", reason=str(error)
-        )
+        action = "bank.contradiction" if error.code == CONTRADICTION else "bank.incoming"
+        log.record(BANK, action, subject=item.bank_serial, result="refused", reason=str(error))
         return Reply(False, reason=str(error))
 
 
 def _deposit(bank_id: int, item: Incoming, now: datetime) -> Reply:
     known = orders.of_serial(bank_id, "", item.bank_serial)
     if known is not None:
+        _require_same(known, item)
         return Reply(True, known.serial)
     account_id = _account_of(bank_id, item)
     bank = db.session.get_one(SettlementBank, bank_id)
@@ -87,6 +92,29 @@ def _deposit(bank_id: int, item: Incoming, now: datetime) -> Reply:
     serial = order.serial
     orders.answer(order.id, said, "notice", now=now)
     return Reply(True, serial)
+
+
+def _require_same(known: BankOrder, item: Incoming) -> None:
+    """Compare a repeated notice with what its serial stands for.  Raises RuleError.
+
+    The first message tells payer and account number; an order that a day's file told of has none.
+    """
+    account = db.session.get_one(Account, known.application.account_id)
+    is_same = (known.direction, known.amount, account.member_no) == (
+        "in", item.amount, item.member_no,
+    )  # fmt: skip
+    first = db.session.scalars(
+        select(BankAnswer.message)
+        .where(BankAnswer.order_id == known.id, BankAnswer.source == "notice")
+        .order_by(BankAnswer.id)
+        .limit(1)
+    ).one_or_none()
+    if is_same and first in (None, item.message):
+        return
+    raise RuleError(
+        _("Serial %(serial)s was used before for another transfer", serial=item.bank_serial),
+        code=CONTRADICTION,
+    )
 
 
 def _account_of(bank_id: int, item: Incoming) -> int:

@@ -181,7 +181,8 @@ def answer(order_id: int, said: Said, source: str, *, now: datetime) -> OrderSta
     """Carry out what a bank said of an order, and return the order's state; repeated, it does nothing.
 
     Done: the application is approved, or what came too late is booked.  Refused: it is sent back,
-    and what it held is released.  Reversed: the opposite is booked.  Unknown: it is 待查.
+    and what it held is released.  Reversed: the opposite is booked.  Unknown: it is 待查.  An answer
+    with another amount than the order's is a contradiction, and changes nothing.
     """
     application_id = db.session.scalar(
         select(BankOrder.application_id).where(BankOrder.id == order_id)
@@ -191,6 +192,9 @@ def answer(order_id: int, said: Said, source: str, *, now: datetime) -> OrderSta
     engine.hold([application_id], SYSTEM)
     order = _locked(order_id)
     state = OrderState(order.state)
+    if said.amount not in (None, order.amount):
+        _note_contradiction(order, said)
+        return state
     if (state, said.outcome) not in _NEWS:
         if (state, said.outcome) in _CONTRADICTIONS:
             _note_contradiction(order, said)
@@ -278,7 +282,8 @@ def _note_contradiction(order: BankOrder, said: Said) -> None:
     logger.error("order %s is %s, and the bank says %s", order.serial, order.state, said.outcome)
     log.record(
         BANK, "bank.contradiction", subject=order.serial, result="refused",
-        before={"state": str(order.state)}, after={"state": str(said.outcome)},
+        before={"state": str(order.state), "fen": order.amount},
+        after={"state": str(said.outcome), "fen": said.amount or order.amount},
     )  # fmt: skip
 
 

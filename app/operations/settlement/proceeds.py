@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select, text
+from sqlalchemy import DateTime, bindparam, select, text
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING, OPENING
@@ -17,6 +17,10 @@ from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
 
 _LOCK = text("SELECT pg_advisory_xact_lock(7260014)")
+_DEBTORS = text("SELECT DISTINCT account_id FROM open_receivable ORDER BY account_id")
+_PAY = text("SELECT pay_receivables(:account, :at)").bindparams(
+    bindparam("at", type_=DateTime(timezone=True))
+)
 _RELEASE = text("SELECT holdings, amount FROM release_proceeds(:day, :at)")
 
 
@@ -41,6 +45,8 @@ def release_if_due(actor: Actor, *, now: datetime) -> Released | None:
 def release(day: date, actor: Actor, *, now: datetime) -> Released | None:
     """Release the proceeds of earlier days at a day's opening; None where that was done.
 
+    They pay the receivables of their accounts first (domain.md R58).
+
     Raises RuleError before the opening and on a day that does not trade.
     """
     db.session.execute(_LOCK)
@@ -54,5 +60,9 @@ def release(day: date, actor: Actor, *, now: datetime) -> Released | None:
         )
     with posting.ledger_errors():
         holdings, amount = db.session.execute(_RELEASE, {"day": day, "at": now}).one()
+        for account_id in db.session.scalars(_DEBTORS).all():
+            paid = db.session.scalar(_PAY, {"account": account_id, "at": now})
+            if paid:
+                log.record(actor, "receivable.pay", account_id=account_id, fen=paid)
     log.record(actor, "proceeds.release", subject=day.isoformat(), holdings=holdings, fen=amount)
     return Released(holdings, amount)

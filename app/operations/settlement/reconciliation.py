@@ -100,16 +100,3 @@ def proposal_for(difference: Any) -> Mapping[str, Any]:
         "ours": difference.ours,
         "theirs": difference.theirs,
     }
-
-
-NET = text("""
-    SELECT a.member_no, a.name, i.code, i.vintage,
-           sum(CASE WHEN t.buyer_id = a.id THEN t.quantity ELSE 0 END)::bigint AS bought,
-           sum(CASE WHEN t.seller_id = a.id THEN t.quantity ELSE 0 END)::bigint AS sold
-      FROM trade t JOIN trade_delivery d ON d.trade_id = t.id
-      JOIN account a ON a.id IN (t.buyer_id, t.seller_id)
-      JOIN instrument i ON i.id = t.instrument_id
-      JOIN day_package p ON p.id = t.package_id
-     WHERE p.day BETWEEN :first AND :last
-     GROUP BY a.id, i.id ORDER BY a.member_no, i.code
-""")

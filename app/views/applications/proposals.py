@@ -8,8 +8,14 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from app.domain.banks import DIRECTIONS
 from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.settlement import DifferenceResolution, SettlementObjection, TradeSettlement
+from app.domain.kinds.settlement import (
+    BankDifference,
+    DifferenceResolution,
+    SettlementObjection,
+    TradeSettlement,
+)
 from app.domain.machines import SCOPES
 from app.domain.money import yuan
 from app.domain.notices import Decision, Terms
@@ -121,6 +127,35 @@ def _difference(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Difference"), "columns": _COLUMNS, "rows": rows}
 
 
+def _bank_difference_rows(proposal: Mapping[str, Any]) -> list[list[Any]]:
+    """Return what a difference with a bank says, as (title, value)."""
+    rows = [
+        [_("Settlement bank"), proposal["bank"]],
+        [_("Date"), proposal["day"]],
+    ]
+    if proposal["what"] == "balance":
+        ours, theirs = proposal["ours"], proposal["theirs"]
+        return [
+            *rows,
+            [_("By our books (yuan)"), yuan(ours)],
+            [_("The bank's balance (yuan)"), yuan(theirs)],
+            [_("Difference (yuan)"), yuan(ours - theirs)],
+        ]
+    return [
+        *rows,
+        [_("Serial of the bank"), proposal["bank_serial"]],
+        [_("Our serial"), proposal["serial"] or "-"],
+        [_("Direction"), DIRECTIONS[proposal["direction"]]],
+        [_("Amount (yuan)"), yuan(proposal["amount"])],
+        [_("Why it fits nothing"), proposal["reason"]],
+    ]
+
+
+def _bank_difference(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = _bank_difference_rows(proposal)
+    return {"title": _("Difference with a bank"), "columns": _COLUMNS, "rows": rows}
+
+
 def _objection(proposal: Mapping[str, Any]) -> dict[str, Any]:
     rows = [[_("Trading day"), proposal.get("day", "")]]
     return {"title": _("Statement objected to"), "columns": _COLUMNS, "rows": rows}
@@ -131,5 +166,6 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     NoticeDecision.code: terms_table,
     TradeSettlement.code: _settlement,
     DifferenceResolution.code: _difference,
+    BankDifference.code: _bank_difference,
     SettlementObjection.code: _objection,
 }

@@ -7,10 +7,11 @@ from typing import Any
 
 from flask import url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from app.domain.moves import Bucket
 from app.models import Account, Holding, SettlementBank
+from app.models.figures import open_receivable
 from app.security.roles import READERS
 from app.views.chapters import MONEY, MenuEntry
 from app.views.enquiries.entries import EntryPage
@@ -63,6 +64,7 @@ class MoneyView(ListPage):
         Column("proceeds", _("Sale proceeds of the day"), kind="money"),
         Column("held", _("Held by withdrawals"), kind="money"),
         Column("frozen", _("Frozen by authority"), kind="money"),
+        Column("owed", _("Receivable"), kind="money"),
     )
     filters = (
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
@@ -73,6 +75,8 @@ class MoneyView(ListPage):
         _("Withdrawable: what can be withdrawn; proceeds of today's sales join it on the next"
           " trading day"),
         _("Balance = usable + held by withdrawals + frozen by authority"),
+        _("A receivable is paid first out of what comes in; until then nothing is withdrawn and no"
+          " other bank is bound"),
     )  # fmt: skip
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -92,6 +96,12 @@ class MoneyView(ListPage):
                 Holding.proceeds,
                 Holding.reserved.label("held"),
                 Holding.frozen,
+                func.coalesce(open_receivable.c.owed, 0).label("owed"),
+            )
+            .outerjoin(
+                open_receivable,
+                (open_receivable.c.account_id == Holding.account_id)
+                & (open_receivable.c.instrument_id == Holding.instrument_id),
             )
             .join(Account, Account.id == Holding.account_id)
             .join(SettlementBank, SettlementBank.instrument_id == Holding.instrument_id)

@@ -142,13 +142,14 @@ class ReferenceView(ListPage, ModelView):
     @classmethod
     def _column(cls, name: str) -> Column:
         data, label = cls.datamodel, _label(name)
-        kind = "code" if name.rpartition(".")[2].endswith("code") else "text"
+        is_code = name.rpartition(".")[2].endswith(("code", "vintage"))
+        kind = "code" if is_code else "text"
         if "." not in name:
             if data.is_date(name):
                 kind = "date"
             elif data.is_boolean(name):
                 kind = "boolean"
-            elif data.is_integer(name):
+            elif data.is_integer(name) and not is_code:
                 kind = "number"
         return Column(
             label,

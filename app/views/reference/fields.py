@@ -12,6 +12,7 @@ from wtforms import BooleanField, Field, IntegerField, SelectField
 from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional
 
 from app.extensions import db
+from app.models import Instrument
 from app.models.reference.dated import Dated
 from app.operations.records import clock
 from app.views.applications.form import DATE_INPUT, PLEASE_CHOOSE, DayField, MaxLength, choices_of
@@ -46,6 +47,8 @@ class RelatedField(SelectField):
         if issubclass(self.model, Dated):
             today, id_ = clock.now().date(), self.model.id
             rows = rows.where(self.model.in_force(today) | (id_ == self.data))
+        if self.model is Instrument:
+            rows = rows.where(Instrument.is_of_tonnes())  # Money has no trade code.
         titles = {row.id: str(row) for row in db.session.scalars(rows)}
         self.choices = choices_of(titles, PLEASE_CHOOSE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import Any
 
 from flask import current_app, url_for
@@ -10,13 +11,14 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, literal, select, union_all
-from wtforms.validators import Regexp
+from wtforms.validators import NumberRange, Regexp
 
 from app.domain.kinds import KINDS
 from app.domain.regions import PROVINCES
 from app.extensions import db
-from app.models import Category, City, Sector, Venue, VenueInstrument
+from app.models import Category, City, HoldingLimit, Sector, Venue, VenueInstrument
 from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import ADMINISTRATORS
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page
@@ -120,6 +122,37 @@ class TradeCodeView(ReferenceView):
         ]
     }
     help = (_("Without a trade code an instrument cannot be transferred to a venue"),)
+
+
+class HoldingLimitView(ReferenceView):
+    """持仓限额."""
+
+    route_base = "/holding-limits"
+    title = _("Holding limits")
+    about = _("Above what a member, with its linked companies, reports its holding")
+    datamodel = SQLAInterface(HoldingLimit)
+    account_column = None  # Limits are of classes, not of accounts.
+    list_columns = ["sector", "vintage", "quantity", "basis", "valid_from", "disabled_from"]
+    label_columns = {
+        "sector": _("Class of accounts"),
+        "vintage": _("Vintage"),
+        "quantity": _("Limit (tonnes)"),
+        "basis": _("Basis"),
+    }
+    choices_columns = {"sector": ChainMap({"all": _("All classes without their own")}, SECTORS)}  # type: ignore[arg-type]
+    search_columns = ["sector", "basis"]
+    order_columns = ["valid_from"]
+    add_columns = ["sector", "vintage", "quantity", "basis", "valid_from"]
+    edit_columns = ["disabled_from"]
+    validators_columns = {
+        "vintage": [NumberRange(2000, 2999, message=_("A vintage is a year, such as 2024"))],
+        "quantity": [NumberRange(1, message=_("A limit is at least one tonne"))],
+    }
+    description_columns = {"basis": _("Title or number of the document that sets it")}
+    help = (
+        _("The later of two limits in force applies, that of the class before that of all"),
+        _("A holding above its limit is reported on the next trading day; no deal is refused"),
+    )
 
 
 class CityView(ReferenceView):

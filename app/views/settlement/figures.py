@@ -24,14 +24,8 @@ from app.models import (
     Venue,
 )
 from app.operations.records import calendar
-from app.views.settlement.trades import (
-    BUY,
-    DEFAULT,
-    DELIVERED,
-    delivery_joined,
-    sides,
-    statement_number,
-)
+from app.operations.settlement.sides import BUY, sides
+from app.views.settlement.trades import DEFAULT, DELIVERED, delivery_joined, statement_number
 
 _NUMBER = re.compile(r"([0-9]{8})-(.{1,20})-([^-]{1,20})", re.ASCII)
 

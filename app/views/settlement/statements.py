@@ -21,7 +21,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.models import ReportedFund, Trade, TradeDefault
 from app.operations.records.log import record
-from app.security.roles import AUDITOR, ENTERPRISES, OFFICERS
+from app.security.roles import AUDITOR, READERS
 from app.security.scope import require_scope
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import TONNES, YUAN, Column, spreadsheet_text
@@ -46,8 +46,13 @@ class StatementView(ListPage):
     route_base = "/statements"
     title = _("Settlement statements")
     menu = MenuEntry(SETTLEMENT, 3)
-    guide = {"enterprise": "结算单", "registry": "结算单", "administration": "结算单"}
-    grants = {f"{ENTERPRISES} {OFFICERS} {AUDITOR}": "list export show download"}
+    guide = {
+        "enterprise": "结算单",
+        "province": "结算单",
+        "registry": "结算单",
+        "administration": "结算单",
+    }
+    grants = {f"{READERS} {AUDITOR}": "list export show download"}
     key = ("package_id", "account_id")
     account_column = "account_id"
     columns = (

@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, Subquery, case, exists, literal, select, union_all
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy import ColumnElement, Select, case, exists, select
+from sqlalchemy.orm import aliased
 
 from app.domain.trades import METHOD_TITLES
 from app.models import (
@@ -23,6 +23,7 @@ from app.models import (
     Venue,
     VenueInstrument,
 )
+from app.operations.settlement.sides import BUY, SELL, sides
 from app.security.roles import AUDITOR, ENTERPRISES, OFFICERS, PROVINCE
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
@@ -30,7 +31,6 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
 
 METHODS = {int(method): title for method, title in METHOD_TITLES.items()}
-BUY, SELL = "buy", "sell"
 SIDES = {BUY: _("Bought"), SELL: _("Sold")}
 DELIVERED, PENDING, DEFAULT = "delivered", "pending", "default"
 STATES = {
@@ -206,38 +206,6 @@ def market_link() -> RowAction:
     """Return the link to 每日行情."""
     return RowAction(
         _("Daily quotes"), url_for("MarketView.show"), icon="chart-candle", keeps_place=False
-    )
-
-
-def sides() -> Subquery:
-    """Return two rows a trade, one of each party: its side, account, money, fee and order."""
-    bought = _side(BUY, Trade.buyer_id, Trade.buyer_money_id, Trade.buy_fee, Trade.buy_order_no)
-    sold = _side(SELL, Trade.seller_id, Trade.seller_money_id, Trade.sell_fee, Trade.sell_order_no)
-    return union_all(bought, sold).subquery("sides")
-
-
-def _side(
-    name: str,
-    account: InstrumentedAttribute[int],
-    money: InstrumentedAttribute[int],
-    fee: InstrumentedAttribute[int],
-    order_no: InstrumentedAttribute[str],
-) -> Select:
-    return select(
-        Trade.id,
-        Trade.package_id,
-        Trade.instrument_id,
-        Trade.deal_no,
-        Trade.dealt_at,
-        Trade.method,
-        Trade.quantity,
-        Trade.price,
-        Trade.amount,
-        literal(name).label("side"),
-        account.label("account_id"),
-        money.label("money_id"),
-        fee.label("fee"),
-        order_no.label("order_no"),
     )
 
 

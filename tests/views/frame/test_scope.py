@@ -68,6 +68,8 @@ OF_OFFICERS = {
     ("DayPackageView", "id"),
     ("TradeSettlementView", "id"),
     ("DifferenceResolutionView", "id"),
+    ("BankDifferenceResolutionView", "id"),
+    ("CompanyGroupView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
@@ -89,7 +91,14 @@ OF_ADMINISTRATORS = {
     ("TradingCalendarView", "day"),
     *(
         (view, "id")
-        for view in ("SectorView", "CityView", "CategoryView", "VenueView", "TradeCodeView")
+        for view in (
+            "SectorView",
+            "CityView",
+            "CategoryView",
+            "VenueView",
+            "TradeCodeView",
+            "HoldingLimitView",
+        )
     ),
 }
 # The account representative's own people: tests/views/accounts/test_operators.py asks for others' there.

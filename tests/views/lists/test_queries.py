@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from app.extensions import db
-from app.models import Application, DayPackage, SettlementDifference
+from app.models import Application, BankLineEvent, DayPackage, SettlementDifference
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -28,6 +28,7 @@ OF_OFFICERS = {
     "IssuanceView": "issuance",
     "NoticeDecisionView": "notice",
     "CustodyLinkView": "custody_link",
+    "CompanyGroupView": "company_group",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -90,6 +91,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "DayPackageView": db.session.scalar(select(func.min(DayPackage.id))),
                 "TradeSettlementView": _first("trade_settlement"),
                 "DifferenceResolutionView": _first("difference_resolution"),
+                "BankDifferenceResolutionView": _first("bank_difference"),
                 "ReviewView": world.a.asked
                 if role.startswith("enterprise")
                 else world.a.surrenders["in_review"]
@@ -116,6 +118,7 @@ def _asked(endpoint: str) -> dict[str, int | None]:
     named = {
         "SettlementObjectionView.new": ("package", DayPackage),
         "DifferenceResolutionView.new": ("difference", SettlementDifference),
+        "BankDifferenceResolutionView.new": ("difference", BankLineEvent),
     }
     if endpoint not in named:
         return {}

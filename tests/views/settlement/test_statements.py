@@ -69,14 +69,15 @@ def test_the_page_shows_the_same_and_names_the_deadline(world, sign_in):
 
 
 @pytest.mark.parametrize("file", ["", "/statement.pdf", "/statement.csv"])
-def test_only_its_participant_the_registry_and_the_auditor_read_it(world, sign_in, file):
+def test_only_its_participant_and_those_who_oversee_it_read_it(world, sign_in, file):
     number = world.a.statements[0]
     for member, code in (
         (world.a.member, 200),
         (world.b.member, 404),
         (world.officers["registry_maker"], 200),
         (world.officers["auditor"], 200),
-        (world.officers["province"], 403),
+        (world.officers["province"], 200),
+        (world.officers["province:31"], 404),
     ):
         with sign_in(member).get(f"/statements/{number}{file}") as response:
             assert response.status_code == code, member.username

@@ -1,0 +1,11 @@
+DROP VIEW bank_difference;
+DROP TABLE bank_difference_resolution;
+DROP FUNCTION bank_resolution_by_two();
+DROP INDEX trade_deal_no;
+DROP INDEX trade_dealt_at;
+DROP FUNCTION find_large_holdings(date, timestamptz);
+DROP TABLE large_holding;
+DROP TABLE large_holding_run;
+DROP FUNCTION carry_out_company_groups(bigint[]);
+DROP TABLE company_group_member;
+DROP TABLE holding_limit;

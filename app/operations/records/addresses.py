@@ -1,0 +1,54 @@
+"""Where members and officers are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import AccountDetail, Member
+from app.models.member import NO_ADDRESS
+from app.operations.records import outbox
+
+MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
+OFFICERS = ("registry_maker", "registry_checker")
+
+
+def of_accounts(accounts: Collection[int]) -> dict[int, list[tuple[str, str]]]:
+    """Return (channel, address) by account: the representative's, else the members' mail addresses."""
+    found: dict[int, list[tuple[str, str]]] = {id_: [] for id_ in accounts}
+    details = select(AccountDetail).where(AccountDetail.account_id.in_(accounts))
+    for each in db.session.scalars(details):
+        if each.representative_email:
+            found[each.account_id].append(("mail", each.representative_email))
+        if each.representative_phone:
+            found[each.account_id].append(("sms", each.representative_phone))
+    lacking = [
+        id_ for id_, reached in found.items() if not any(each[0] == "mail" for each in reached)
+    ]
+    members = select(Member.account_id, Member.email).where(
+        Member.account_id.in_(lacking), Member.active
+    )
+    for account_id, email in db.session.execute(members.order_by(Member.id)):
+        if email and account_id is not None:
+            found[account_id].append(("mail", email))
+    return found
+
+
+def of_officers() -> list[tuple[int, str]]:
+    """Return the registry's officers who can sign in and have a mail address, as (member, address)."""
+    rows = db.session.execute(
+        select(Member.id, Member.email)
+        .join(assoc_user_role, assoc_user_role.c.user_id == Member.id)
+        .join(Role, Role.id == assoc_user_role.c.role_id)
+        .where(Member.active.is_(True), Role.name.in_(OFFICERS))
+        .distinct()
+        .order_by(Member.id)
+    )
+    return [
+        (row.id, row.email)
+        for row in rows
+        if outbox.is_deliverable("mail", row.email) and not row.email.endswith(NO_ADDRESS)
+    ]
