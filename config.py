@@ -401,8 +401,8 @@ class Settings:
         return self.wants_worker and not self.is_production
 
     @property
-    def has_demo_bank(self) -> bool:
-        """Tell whether `app.py` runs the demonstration's own bank beside the server."""
+    def has_demo_market(self) -> bool:
+        """Tell whether the demonstration has a bank of its own beside the server, and an exchange."""
         return self.profile == "demo" and not os.environ.get("BANK_LINES")
 
     @property
@@ -432,6 +432,7 @@ class Settings:
             "SECRET_KEY": self.secret_key,
             "TRUSTED_HOSTS": list(self.trusted_hosts),
             "HAS_OWN_CLOCK": self.has_own_clock,
+            "HAS_DEMO_MARKET": self.has_demo_market,
             "CAPTCHA_ENABLED": self.captcha_enabled,
             "CERT_LOGIN": self.cert_login,
             "CERT_PROXY_SECRET": self.cert_proxy_secret,

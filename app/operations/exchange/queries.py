@@ -15,9 +15,11 @@ from app.models import (
     Account,
     Application,
     ApplicationLine,
+    BankBinding,
     Holding,
     Instrument,
     MachineRequest,
+    SettlementBank,
     SettlementRun,
     TradingDay,
     Venue,
@@ -193,6 +195,29 @@ def balances_named(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Ro
         .where(tuple_(Account.member_no, Instrument.code).in_(wanted))
     )
     return {(row.member_no, row.code): row for row in rows}
+
+
+def funds(after: str, limit: int) -> Page:
+    """Return the money, in fen, of members with a bank account bound, by member number."""
+    money: Any = (
+        select(
+            Account.member_no,
+            SettlementBank.code.label("bank_code"),
+            func.coalesce(Holding.available, 0).label("available"),
+            func.coalesce(Holding.proceeds, 0).label("proceeds"),
+            func.coalesce(Holding.reserved + Holding.frozen, 0).label("frozen"),
+        )
+        .join(BankBinding, BankBinding.account_id == Account.id)
+        .join(SettlementBank, SettlementBank.id == BankBinding.bank_id)
+        .outerjoin(
+            Holding,
+            (Holding.account_id == Account.id)
+            & (Holding.instrument_id == SettlementBank.instrument_id),
+        )
+        .where(BankBinding.ended_at.is_(None), Account.member_no > after)
+        .order_by(Account.member_no)
+    )
+    return page_of(money, limit)
 
 
 # Positions -----------------------------------------------------------------------------------------
