@@ -9,7 +9,8 @@ they stood.
     hand_in   matches deals within price limits, stock and money, and hands in the signed day package
     confirm   compares the registry's result with its own figures, and signs it
 
-Seed and day decide the deals: the same registry is dealt with in the same way.
+Seed and day decide the deals: the same registry is dealt with in the same way.  A file named `misreports`
+in the folder lets the next package say one tonne too many of one member's position.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import base64
 import datetime as clock
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -50,7 +52,8 @@ BEIJING = clock.timezone(timedelta(hours=8))
 FIRST_PRICE = 90_00  # fen, of what was never quoted
 LIMITS = {10: 10, 20: 30}  # percent of the previous close, by method (rules-2026 N149)
 BLOCK = 100_000  # tonnes, from which on a deal is a block deal
-LISTED_DEALS = 8  # at most, a day
+MOST_DEALS = 200  # listed ones, a day
+MOST_LISTED = 30_000  # tonnes of a listed deal
 LOT = 100  # tonnes
 CUT_OFF = clock.time(15, 0)  # of transfers
 MOVED_IN = 160_000  # tonnes that the exchange fetches where a member allows it
@@ -343,9 +346,14 @@ class Exchange:
         now = self._books()
         began = self._read(day, "opening") or now
         deals = list(Matching(self._seed, day, now, self._closes()).deals())
+        positions = _positions(deals, began["positions"], now["positions"])
+        if (fault := self._keys.folder / "misreports").exists():
+            fault.unlink()
+            positions[0] = (*positions[0][:3], positions[0][3] + 1, *positions[0][4:7],
+                            positions[0][7] + 1)  # fmt: skip
         tables = {
             "DEAL": deals,
-            "POS": _positions(deals, began["positions"], now["positions"]),
+            "POS": positions,
             "FUND": _funds(deals, began["funds"], now["funds"]),
             "TRANSFER": self._started(day),
         }
@@ -424,14 +432,21 @@ class Matching:
         }
 
     def deals(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of DEAL: a block deal where somebody has the tonnes, and listed ones."""
+        """Yield the rows of DEAL: a block deal where somebody has the tonnes, then listed ones.
+
+        Everybody with money buys once, and everybody with tonnes sells once, as far as partners go.
+        """
+        sellers = self._mixed({member for member, _code in self._stock})
+        buyers = self._mixed(set(self._money) - self._restricted)
+        pairs = zip(itertools.cycle(sellers), itertools.cycle(buyers), strict=False)
+        turns = [(10, *pair) for pair in itertools.islice(pairs, self._most(sellers, buyers))]
         number = 0
-        for method in (20, *[10] * LISTED_DEALS):
-            found = self._match(method)
+        for method, seller, buyer in (*self._blocks(buyers), *turns):
+            found = self._match(method, seller, buyer)
             if found is None:
                 continue
             number += 1
-            seller, code, buyer, price, quantity = found
+            code, price, quantity = found
             at = _at(self._day, clock.time(9, 41)) + timedelta(
                 seconds=1_000 * number + self._chance.randrange(1_000)
             )
@@ -441,28 +456,43 @@ class Matching:
                 f"B{number:04d}", f"S{number:04d}",
             )  # fmt: skip
 
-    def _match(self, method: int) -> tuple[str, str, str, int, int] | None:
+    def _mixed(self, members: set[str]) -> list[str]:
+        found = sorted(members)
+        self._chance.shuffle(found)
+        return found
+
+    def _most(self, sellers: Sequence[str], buyers: Sequence[str]) -> int:
+        """Return how many listed deals are tried: over as many turns every side has its own."""
+        return min(max(len(sellers), len(buyers)), MOST_DEALS) if sellers and buyers else 0
+
+    def _blocks(self, buyers: Sequence[str]) -> list[tuple[int, str, str]]:
+        large = sorted({member for (member, _code), held in self._stock.items() if held >= BLOCK})
+        rich = [number for number in buyers if self._money[number] >= BLOCK * 2 * FIRST_PRICE]
+        if not large or not rich:
+            return []
+        return [(20, self._chance.choice(large), self._chance.choice(rich))]
+
+    def _match(self, method: int, seller: str, buyer: str) -> tuple[str, int, int] | None:
+        """Return code, price and tonnes of a deal, None where one side lacks what it takes."""
         least = BLOCK if method == 20 else LOT
-        sellers = sorted(key for key, tonnes in self._stock.items() if tonnes >= least)
-        if not sellers:
-            return None
-        seller, code = self._chance.choice(sellers)
-        price = self._price(code, method)
-        buyers = sorted(
-            number
-            for number, fen in self._money.items()
-            if number not in (seller, *self._restricted) and fen >= price * least
+        codes = sorted(
+            code
+            for (member, code), tonnes in self._stock.items()
+            if member == seller and tonnes >= least
         )
-        if not buyers:
+        if not codes or seller == buyer:
             return None
-        buyer = self._chance.choice(buyers)
+        code = self._chance.choice(codes)
+        price = self._price(code, method)
         most = min(self._stock[seller, code], self._money[buyer] // price)
         if method == 10:
-            most = min(most, max(LOT, self._stock[seller, code] // 3), BLOCK - LOT, 30_000)
+            most = min(max(LOT, most // 3), MOST_LISTED)
+        if most < least or self._money[buyer] < price * least:
+            return None
         quantity = max(least, self._chance.randint(least, most) // LOT * LOT)
         self._stock[seller, code] -= quantity
         self._money[buyer] -= price * quantity
-        return seller, code, buyer, price, quantity
+        return code, price, quantity
 
     def _price(self, code: str, method: int) -> int:
         """Return a price in fen, a little off the previous close and within its limits."""

@@ -75,15 +75,16 @@ def _carry_out(asked: demo_days.DemoDay, settings: Settings) -> None:
     said = _STAGES[asked.stage](running)
     if said is not None:
         with transaction():
-            demo_days.note(asked.id, said, began=_since(asked, began), now=clock.now())
+            demo_days.note(asked.id, said, seconds=_seconds(asked, began), now=clock.now())
     elif began - asked.changed_at > PATIENCE:
         raise RuleError(gettext("This is not done after %(seconds)s seconds; see the worker's log",
                                 seconds=int(PATIENCE.total_seconds())))  # fmt: skip
 
 
-def _since(asked: demo_days.DemoDay, began: datetime) -> datetime:
-    """Return when a stage began: with the end of the one before it where it was waited for."""
-    return asked.changed_at if asked.stage in _AWAITED else began
+def _seconds(asked: demo_days.DemoDay, began: datetime) -> float:
+    """Return how long a stage took, from the end of the one before it where it was waited for."""
+    began = asked.changed_at if asked.stage in _AWAITED else began
+    return (datetime.now(UTC) - began).total_seconds()
 
 
 def _fail(asked: demo_days.DemoDay, reason: str) -> None:

@@ -22,7 +22,7 @@ from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo_exchange
-from app.installation.demo import MANUAL_MEMBER_NO
+from app.installation.demo import MANUAL_MEMBER_NO, NEWCOMER_NO
 from app.models import Account, Application, DayPackage, Holding, Member, SettlementRun, Venue
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import engine
@@ -89,12 +89,17 @@ def _member(number: str) -> Actor:
     return Actor.of(row, "192.0.2.1")
 
 
+def _may_trade() -> Any:
+    is_free = (Account.kind == "enterprise") & ~Account.is_restricted
+    return is_free & (Account.member_no != NEWCOMER_NO)  # It binds its bank account itself.
+
+
 def _sellers() -> Sequence[Account]:
     """Return those who have most of one instrument in trading."""
     held = (
         select(Holding.account_id)
         .join(Account, Account.id == Holding.account_id)
-        .where(Account.kind == "enterprise", ~Account.is_restricted, Holding.trading > 0)
+        .where(_may_trade(), Holding.trading > 0)
         .group_by(Holding.account_id)
         .order_by(func.max(Holding.trading).desc(), Holding.account_id)
         .limit(PARTICIPANTS)
@@ -108,7 +113,7 @@ def _buyers() -> Sequence[Account]:
     sellers = {each.id for each in _sellers()}
     statement = (
         select(Account)
-        .where(Account.kind == "enterprise", ~Account.is_restricted, Account.id.not_in(sellers))
+        .where(_may_trade(), Account.id.not_in(sellers))
         .order_by(Account.member_no != MANUAL_MEMBER_NO, Account.id)
         .limit(PARTICIPANTS)
     )

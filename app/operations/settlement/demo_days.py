@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -116,14 +116,10 @@ def running() -> DemoDay | None:
     return found if found is not None and found.is_open else None
 
 
-def note(job_id: int, said: str, *, began: datetime, now: datetime) -> None:
-    """Note that the next stage ended now; ``began`` is of the machine's clock."""
+def note(job_id: int, said: str, *, seconds: float, now: datetime) -> None:
+    """Note that the next stage ended now, having taken so long."""
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
-    ended = {
-        "at": now.isoformat(),
-        "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
-        "said": said,
-    }
+    ended = {"at": now.isoformat(), "seconds": round(seconds, 1), "said": said}
     stage = list(STAGES)[job.position]
     job.result = {**job.result, stage: ended}
     job.position = job.done = job.position + 1
