@@ -19,7 +19,6 @@ import argparse
 import base64
 import datetime as clock
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -209,7 +208,11 @@ class Line:
         except urllib.error.HTTPError as error:
             raise _refused(error) from error
         except (OSError, ValueError) as error:
-            raise ExchangeError(f"注册登记系统没有应答：{error}") from error
+            raise Unanswered(f"注册登记系统没有应答：{error}") from error
+
+
+class Unanswered(ExchangeError):
+    """The registry did not answer; the call may be repeated."""
 
 
 class Refused(ExchangeError):
@@ -436,10 +439,9 @@ class Matching:
 
         Everybody with money buys once, and everybody with tonnes sells once, as far as partners go.
         """
-        sellers = self._mixed({member for member, _code in self._stock})
+        sellers = self._mixed({member for (member, _), held in self._stock.items() if held >= LOT})
         buyers = self._mixed(set(self._money) - self._restricted)
-        pairs = zip(itertools.cycle(sellers), itertools.cycle(buyers), strict=False)
-        turns = [(10, *pair) for pair in itertools.islice(pairs, self._most(sellers, buyers))]
+        turns = [(10, *pair) for pair in self._pairs(sellers, buyers)][:MOST_DEALS]
         number = 0
         for method, seller, buyer in (*self._blocks(buyers), *turns):
             found = self._match(method, seller, buyer)
@@ -461,9 +463,17 @@ class Matching:
         self._chance.shuffle(found)
         return found
 
-    def _most(self, sellers: Sequence[str], buyers: Sequence[str]) -> int:
-        """Return how many listed deals are tried: over as many turns every side has its own."""
-        return min(max(len(sellers), len(buyers)), MOST_DEALS) if sellers and buyers else 0
+    def _pairs(self, sellers: Sequence[str], buyers: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (seller, buyer): each buyer in its turn, then each seller that had none."""
+        found = []
+        for n, buyer in enumerate(buyers):
+            if others := [each for each in sellers if each != buyer]:
+                found.append((others[n % len(others)], buyer))
+        left = [each for each in sellers if each not in {seller for seller, _buyer in found}]
+        for n, seller in enumerate(left):
+            if others := [each for each in buyers if each != seller]:
+                found.append((seller, others[n % len(others)]))
+        return found
 
     def _blocks(self, buyers: Sequence[str]) -> list[tuple[int, str, str]]:
         large = sorted({member for (member, _code), held in self._stock.items() if held >= BLOCK})

@@ -31,7 +31,7 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import clearing, demo_days
 from app.pki.errors import PkiError
 from config import Settings
-from simulators.exchange import Exchange, ExchangeError
+from simulators.exchange import Exchange, ExchangeError, Unanswered
 
 FIRST, SECOND = demo_keys.OFFICERS
 CLOSED = time(15, 30)  # when the exchange hands in its day
@@ -72,7 +72,12 @@ def _carry_out(asked: demo_days.DemoDay, settings: Settings) -> None:
     with transaction():
         jobs.begin(asked.id, now=clock.now())
     running = Running(asked.day, settings, demo_exchange.exchange(settings))
-    said = _STAGES[asked.stage](running)
+    try:
+        said = _STAGES[asked.stage](running)
+    except Unanswered:  # The server may be starting.
+        if began - asked.changed_at > PATIENCE:
+            raise
+        return
     if said is not None:
         with transaction():
             demo_days.note(asked.id, said, seconds=_seconds(asked, began), now=clock.now())
