@@ -26,7 +26,7 @@ from app.security import captcha
 from app.web import create_app
 
 TEMPLATE = "journey_template"
-_ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.
+_ANSWERS_WITHIN = 240  # Seconds; a laden machine seeds slowly.
 
 
 @dataclass

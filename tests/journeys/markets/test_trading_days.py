@@ -148,10 +148,14 @@ def _stage(page: Page, name: str):
 def _read_the_day(page: Page, number: str, day: str, album, folder: Path) -> None:
     """Read one's trades, 交易持仓流水, 资金流水 and the statement of a day, and take the statement along."""
     open_from_menu(page, "资金流水")
-    assert {row["业务类型"] for row in rows(page)} >= {"交易结算"}
+    assert {row["业务类型"] for row in rows(page)} >= {"成交交收"}
     open_from_menu(page, "持仓查询")
-    page.locator("#list-table").get_by_role("link", name="交易持仓流水").first.click()
-    expect(page.locator("#list-table")).to_contain_text("交易结算")
+    links = page.locator("#list-table").get_by_role("link", name="交易持仓流水").all()
+    entries = []
+    for address in [link.get_attribute("href") for link in links]:
+        page.goto(address)
+        entries += [row["业务类型"] for row in rows(page) if "业务类型" in row]
+    assert "成交交收" in entries
     open_from_menu(page, "结算单")
     assert row_with(page, day)["交收状态"]
     page.get_by_role("link", name="详情").first.click()
@@ -174,6 +178,7 @@ def _resolve(maker: Page, checker: Page, day: str, album) -> None:
     maker.get_by_label("申请原因").fill("交易端持仓多报 1 吨，已更正")
     maker.get_by_role("button", name="提交").click()
     confirm(sign(maker, MAKER, "1 吨"), MAKER)
+    expect(maker.locator("main")).to_contain_text("操作成功")
     number = maker.locator("main .code").first.inner_text()
     _review(checker, CHECKER, number)
     maker.goto("/settlement-differences/")
