@@ -54,7 +54,7 @@ def prepare(application: Flask, settings: Settings) -> None:
             if settings.cert_login != "off":
                 wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
             demo.seed_once()
-            if settings.has_demo_bank:
+            if settings.has_demo_market:
                 demo_market.seed_once(settings)
             installation.note_mode()
             if settings.cert_login != "off":
@@ -116,7 +116,7 @@ def certified(settings: Settings) -> Iterator[None]:
 @contextlib.contextmanager
 def banking(settings: Settings) -> Iterator[None]:
     """Run the demonstration's bank beside the server."""
-    if not settings.has_demo_bank:
+    if not settings.has_demo_market:
         yield
         return
     ((_code, key, address),) = settings.bank_lines

@@ -225,6 +225,9 @@ class Settings:
     profile: str = setting(
         "APP_PROFILE", "demo, test (no captcha) or production", "demo",
         one_of("demo", "test", "production", english="not a profile: {value}"))
+    folder: Path = setting(
+        "DATA_FOLDER", "where demo and test keep their database, keys and logs",
+        lambda known: str(folder_of(known.profile)), read=_folder)
     secret_key: str = setting(
         "SECRET_KEY", "signs cookies", lambda known: _kept(known, "secret_key", secrets.token_hex(32)),
         LONG, is_secret=True)
@@ -401,14 +404,9 @@ class Settings:
         return self.wants_worker and not self.is_production
 
     @property
-    def has_demo_bank(self) -> bool:
-        """Tell whether `app.py` runs the demonstration's own bank beside the server."""
+    def has_demo_market(self) -> bool:
+        """Tell whether the demonstration has a bank of its own beside the server, and an exchange."""
         return self.profile == "demo" and not os.environ.get("BANK_LINES")
-
-    @property
-    def folder(self) -> Path:
-        """Return the folder of this profile's data."""
-        return folder_of(self.profile)
 
     @property
     def assistant_pairing(self) -> str:
@@ -432,6 +430,7 @@ class Settings:
             "SECRET_KEY": self.secret_key,
             "TRUSTED_HOSTS": list(self.trusted_hosts),
             "HAS_OWN_CLOCK": self.has_own_clock,
+            "HAS_DEMO_MARKET": self.has_demo_market,
             "CAPTCHA_ENABLED": self.captcha_enabled,
             "CERT_LOGIN": self.cert_login,
             "CERT_PROXY_SECRET": self.cert_proxy_secret,
@@ -558,10 +557,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             value = each.metadata["read"]("")  # As unset, for the rules of others.
         setattr(known, each.name, value)
         if each.name == "profile":
-            known.is_production, known.folder = value == "production", folder_of(value)
+            known.is_production = value == "production"
     if refused:
         raise ConfigurationError("\n".join([*refused, *weaknesses(known)]))
-    del known.environ, known.is_production, known.folder
+    del known.environ, known.is_production
     return Settings(**vars(known))
 
 
@@ -788,5 +787,5 @@ def is_loopback(host: str) -> bool:
 
 
 def folder_of(profile: str) -> Path:
-    """Return the data folder of a profile."""
+    """Return the usual data folder of a profile."""
     return ROOT / "var" / profile

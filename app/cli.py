@@ -516,7 +516,12 @@ def worker_command(parent: int) -> None:
     from app import worker  # loads the queue's client, which only this command needs
 
     application = current_app._get_current_object()  # type: ignore[attr-defined]
-    worker.run(application, parent=parent)
+    also = []
+    if application.config["SETTINGS"].has_demo_market:
+        from app.installation import demo_day
+
+        also.append(worker.Periodic("demo_day", "* * * * * */1", demo_day.advance))
+    worker.run(application, parent=parent, also=also)
 
 
 @command("new", _("Write the files of a page of reference data, or of a kind of application."))

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -137,11 +137,11 @@ PERIODIC = (
 )
 
 
-def run(flask_app: Flask, *, parent: int = 0) -> None:
-    """Run until stopped, or until the process ``parent`` ends."""
+def run(flask_app: Flask, *, parent: int = 0, also: Sequence[Periodic] = ()) -> None:
+    """Run until stopped, or until the process ``parent`` ends; ``also`` are further periodic tasks."""
     if parent:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    queue = make_queue(flask_app)
+    queue = make_queue(flask_app, also)
     memory.settle()
     queue.run_worker(
         concurrency=CONCURRENCY,
@@ -152,14 +152,14 @@ def run(flask_app: Flask, *, parent: int = 0) -> None:
     )
 
 
-def make_queue(flask_app: Flask) -> procrastinate.App:
+def make_queue(flask_app: Flask, also: Sequence[Periodic] = ()) -> procrastinate.App:
     """Return the queue with its tasks, connected to the application's database."""
     queue = procrastinate.App(connector=_connector(flask_app))
     settings = flask_app.config["SETTINGS"]
     queue.task(name=jobs.TASK, queue=jobs.QUEUE, pass_context=True, retry=_AGAIN)(
         partial(_run_job, flask_app)
     )
-    for each in PERIODIC:
+    for each in (*PERIODIC, *also):
         # At most one queued and one running, so that a slow server does not pile them up.
         task = queue.task(
             name=each.name, queue="periodic", queueing_lock=each.name, lock=each.name

@@ -51,6 +51,13 @@ def write(venue: str, day: date, rows: Rows, sign: Callable[[bytes], bytes]) -> 
     return written.getvalue()
 
 
+def manifest_of(content: bytes) -> dict[str, Any]:
+    """Return the manifest of a package."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        found: dict[str, Any] = json.loads(archive.read("manifest.json"))
+        return found
+
+
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     written = io.StringIO(newline="")
     writer = csv.writer(written, lineterminator="\n")

@@ -24,6 +24,7 @@ SCOPES = {
     "transfers:read": _("Read own transfers"),
     "members:read": _("Read members"),
     "positions:read": _("Read positions"),
+    "funds:read": _("Read money of participants"),
     "settlement:write": _("Hand in day packages and confirm results"),
     "settlement:read": _("Read the settlement of days"),
     "calendar:read": _("Read calendar and tradable instruments"),

@@ -40,6 +40,7 @@ from app.operations.records.actor import SYSTEM, Actor
 
 DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
 MANUAL_MEMBER_NO = "21042300007"
+NEWCOMER_NO = "21042300011"  # holds tonnes at the exchange, and has no bank account bound yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def logins() -> list[dict[str, str]]:
         ("重点排放单位", MANUAL_MEMBER_NO),
         ("重点排放单位经办", f"{MANUAL_MEMBER_NO}-01"),
         ("重点排放单位复核", f"{MANUAL_MEMBER_NO}-02"),
+        ("另一重点排放单位", NEWCOMER_NO),
     ]
     wanted += [(f"{name}主管部门", f"P{code}") for code, name in PROVINCES.items()]
     wanted.append(("湖北主管部门（复核）", "P4202"))

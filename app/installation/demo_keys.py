@@ -131,9 +131,9 @@ def _codes(folder: Path, member: Member) -> Codes:
     first, second = (
         db.session.scalars(select(Member).where(Member.username == number)).one() for number in pair
     )
-    asked = _sign(folder, first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
+    asked = sign(folder, first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
     told = deeds.values(member, asked=asked)
-    confirmed = _sign(folder, second, deeds.payload(CONFIRM, Actor.of(second), told))
+    confirmed = sign(folder, second, deeds.payload(CONFIRM, Actor.of(second), told))
     return certificates.open_enrolment(
         member.id,
         Actor.of(first),
@@ -155,8 +155,14 @@ class _Held:
         return self.token.sign(self.key_id, data)
 
 
-def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
-    """Sign a deed with a demo login's key, as the assistant does, and keep the signature."""
+def sign(
+    folder: Path, member: Member, payload: dict[str, Any], *, purpose: str = "act"
+) -> Signature:
+    """Sign with a demo login's key, as the assistant does, and keep the signature.
+
+    ``purpose`` is what the payload is for: act, submit or review.  Raises NotAllowed where the login
+    has no valid key, PkiError where its PIN is no longer the factory's.
+    """
     row = db.session.scalars(
         select(Certificate).where(Certificate.member_id == member.id, Certificate.state == "active")
     ).first()
@@ -167,7 +173,7 @@ def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
     content = canonical(
         {
             "v": 1,
-            "type": "act",
+            "type": purpose,
             "origin": current_app.config["SITE_URL"],
             "challenge": secrets.token_urlsafe(32),
             "payload": payload,
@@ -176,7 +182,7 @@ def _sign(folder: Path, member: Member, payload: dict[str, Any]) -> Signature:
     )
     with unlocked(token, PIN):
         signature = cms.sign(content, _Held(token, held.key_id), held.der, signed_at=now)
-    return certificates.keep_signature(row, content, signature, purpose="act", signed_at=now)
+    return certificates.keep_signature(row, content, signature, purpose=purpose, signed_at=now)
 
 
 def _token(folder: Path) -> SoftwareToken:

@@ -1,28 +1,28 @@
 """The demonstration's market: a bank that answers, participants with money, and a day that was settled.
 
 It goes the ways that everybody goes: applications, the bank's own protocol, a signed day package.  Only
-the certificate of its exchange, of this one day, is written by the schema's owner.
+the certificate of its exchange, of one day each, is written by the schema's owner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from flask_babel import force_locale
-from sqlalchemy import create_engine, func, literal, select, text
+from sqlalchemy import func, literal, select, text
 
 from app.delivery import banks as bank_lines
+from app.domain.machines import SCOPES
 from app.domain.money import plain_yuan
-from app.domain.moves import HELD_BUCKETS
+from app.domain.moves import HELD_BUCKETS, ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.installation.demo import MANUAL_MEMBER_NO
+from app.installation import demo_exchange
+from app.installation.demo import MANUAL_MEMBER_NO, NEWCOMER_NO
 from app.models import (
     Account,
     Application,
@@ -34,16 +34,17 @@ from app.models import (
     SettlementRun,
     Venue,
 )
-from app.operations.accounts import bindings
+from app.operations.accounts import accounts, bindings
 from app.operations.applications import engine
 from app.operations.money import applying, banks
+from app.operations.people import machine_keys
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import clearing, delivery, large_holdings, packages
-from app.pki import cms
 from app.pki.canonical import canonical
 from config import Settings
 from simulators import package
+from simulators.exchange import CLIENT
 
 BANK, BANK_NAME = "ICBC", "工商银行（演示）"
 PAID_IN = 50_000_000_00  # fen, by each participant
@@ -51,6 +52,8 @@ PRICES = (98_50, 98_20, 98_80, 99_10, 98_60, 98_40)
 TRADES = (12_000, 8_500, 30_000, 5_600, 120_000, 21_000)  # tonnes; one of them a block deal
 PARTICIPANTS = 4  # of each side
 FIRST_DEAL = time(9, 41)
+EVENING = time(16, 0)  # when the day is settled: banks are still open
+KEY_DAYS = 700  # for which the exchange's key for the interface is registered
 
 
 def seed_once(settings: Settings) -> None:
@@ -60,10 +63,31 @@ def seed_once(settings: Settings) -> None:
         return
     maker, checker = (_member(number) for number in ("R0001", "R0002"))
     sellers, buyers = _sellers(), _buyers()
+    with _on_the_evening_of(day):
+        _trade(settings, day, sellers, buyers, maker, checker)
+
+
+@contextlib.contextmanager
+def _on_the_evening_of(day: date) -> Iterator[None]:
+    """Let the clock show a day after its close, and go on from where it was."""
+    began, morning = datetime.now(UTC), clock.now()
+    with transaction():
+        clock.set_to(datetime.combine(day, EVENING, tzinfo=BEIJING), SYSTEM)
+    yield
+    with transaction():
+        clock.set_to(morning + (datetime.now(UTC) - began), SYSTEM)
+
+
+def _trade(
+    settings: Settings, day: date, sellers: Sequence[Account], buyers: Sequence[Account],
+    maker: Actor, checker: Actor,
+) -> None:  # fmt: skip
     with transaction():
         if banks.of_code(BANK) is None:
             banks.open_bank(BANK, BANK_NAME, maker)
+    _register_exchange(settings, maker, checker)
     _bind([*sellers, *buyers], maker, checker)
+    _let_fetch(sellers)
     bank_lines.exchange(settings)  # signs in and confirms the accounts
     _pay_in(buyers)
     bank_lines.exchange(settings)
@@ -107,12 +131,17 @@ def _member(number: str) -> Actor:
     return Actor.of(row, "192.0.2.1")
 
 
+def _may_trade() -> Any:
+    is_free = (Account.kind == "enterprise") & ~Account.is_restricted
+    return is_free & (Account.member_no != NEWCOMER_NO)  # It binds its bank account itself.
+
+
 def _sellers() -> Sequence[Account]:
     """Return those who have most of one instrument in trading."""
     held = (
         select(Holding.account_id)
         .join(Account, Account.id == Holding.account_id)
-        .where(Account.kind == "enterprise", ~Account.is_restricted, Holding.trading > 0)
+        .where(_may_trade(), Holding.trading > 0)
         .group_by(Holding.account_id)
         .order_by(func.max(Holding.trading).desc(), Holding.account_id)
         .limit(PARTICIPANTS)
@@ -126,7 +155,7 @@ def _buyers() -> Sequence[Account]:
     sellers = {each.id for each in _sellers()}
     statement = (
         select(Account)
-        .where(Account.kind == "enterprise", ~Account.is_restricted, Account.id.not_in(sellers))
+        .where(_may_trade(), Account.id.not_in(sellers))
         .order_by(Account.member_no != MANUAL_MEMBER_NO, Account.id)
         .limit(PARTICIPANTS)
     )
@@ -138,9 +167,36 @@ def _operator(account: Account) -> Actor:
     return Actor.of(db.session.scalars(statement).one(), "192.0.2.10")
 
 
-def _bind(accounts: Sequence[Account], maker: Actor, checker: Actor) -> None:
+def _register_exchange(settings: Settings, maker: Actor, checker: Actor) -> None:
+    """接入密钥登记 of the exchange, by two officers."""
+    venue, today = _venue(), clock.now().date()
+    key = machine_keys.read_key(json.dumps(demo_exchange.keys(settings).public()))
+    client = {"client": CLIENT, "name": f"{venue.name}（演示交易系统）", "venue": venue.code}
+    draft = engine.Draft(
+        "machine_key", ISSUANCE_ACCOUNT_ID, (), f"demo:client:{CLIENT}", "演示交易系统接入",
+        starts_on=today, ends_on=today + timedelta(days=KEY_DAYS),
+        proposal={**client, "scopes": list(SCOPES), **key},
+    )  # fmt: skip
+    _carry_out([draft], maker, checker)
+
+
+def _venue() -> Venue:
+    return db.session.scalars(select(Venue).order_by(Venue.id)).all()[0]
+
+
+def _let_fetch(sellers: Sequence[Account]) -> None:
+    """划转权限 of the sellers: the exchange may fetch what they are to sell in large deals."""
+    for account in sellers:
+        if not account.allows_exchange_transfer:
+            with transaction():
+                accounts.allow_exchange_transfer(
+                    account.id, _operator(account), allowed=True, now=clock.now()
+                )
+
+
+def _bind(participants: Sequence[Account], maker: Actor, checker: Actor) -> None:
     """银行账户绑定 of each, by two officers."""
-    for number, account in enumerate(accounts):
+    for number, account in enumerate(participants):
         proposal = bindings.propose(
             BANK, BANK_NAME, account.name, f"62220200{number:08d}{account.member_no[-3:]}"
         )
@@ -150,8 +206,8 @@ def _bind(accounts: Sequence[Account], maker: Actor, checker: Actor) -> None:
         _carry_out([draft], _operator(account), maker, checker)
 
 
-def _pay_in(accounts: Sequence[Account]) -> None:
-    for account in accounts:
+def _pay_in(participants: Sequence[Account]) -> None:
+    for account in participants:
         draft = applying.draft(
             "deposit", account.id, PAID_IN, f"demo:deposit:{account.member_no}", reason="交易备付"
         )
@@ -173,19 +229,17 @@ def _settle(
     maker: Actor, checker: Actor,
 ) -> None:  # fmt: skip
     """Hand in the day's package, review it twice, confirm it, and deliver."""
-    venue = db.session.scalars(select(Venue).order_by(Venue.id)).first()
-    assert venue
-    sign, certificate = _exchange_key()
-    _trust(settings, venue.id, certificate, day)
+    keys = demo_exchange.keys(settings)
+    demo_exchange.trust(settings, day)
     rows = _Market(day, sellers, buyers).rows()
     with transaction(), force_locale("zh"):
-        content = package.write(venue.code, day, rows, sign)
+        content = package.write(_venue().code, day, rows, lambda said: keys.sign(said, day))
         package_id = packages.receive(content, SYSTEM, now=clock.now()).id
         settlement = clearing.propose(package_id, maker, now=clock.now())
         engine.submit([settlement], maker, now=clock.now()).one()
     result = clearing.result_of(db.session.get_one(Application, settlement).proposal)
     with transaction():
-        clearing.confirm(settlement, sign(canonical(result)), now=clock.now())
+        clearing.confirm(settlement, keys.sign(canonical(result), day), now=clock.now())
         engine.approve([settlement], checker, now=clock.now(), comment="同意").one()
     with transaction():
         delivery.deliver_some(package_id, SYSTEM, now=clock.now())
@@ -254,49 +308,11 @@ class _Market:
     def _funds(self, deals: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         rows = []
         for account in (*self._sellers, *self._buyers):
-            opening = PAID_IN if account in self._buyers else 0
+            paid_in = PAID_IN if account in self._buyers else 0
             spent, earned = (
                 sum(int(deal[8].replace(".", "")) for deal in deals if deal[n] == account.member_no)
                 for n in (4, 5)
             )
-            figures = (opening, 0, 0, spent, earned, 0, opening - spent + earned)
+            figures = (0, paid_in, 0, spent, earned, 0, paid_in - spent + earned)
             rows.append((account.member_no, *map(plain_yuan, figures)))
         return rows
-
-
-def _exchange_key() -> tuple[Callable[[bytes], bytes], bytes]:
-    """Return how the demonstration's exchange signs, with a key that nobody keeps, and its certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "演示交易机构")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(named, named, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=30))
-        .not_valid_after(now + timedelta(days=365))
-        .sign(key, hashes.SHA256())
-    )
-    der = made.public_bytes(serialization.Encoding.DER)
-
-    class Signer:
-        """Signs with the key."""
-
-        def sign(self, data: bytes) -> bytes:
-            """Hash and sign the data."""
-            return key.sign(data, ec.ECDSA(hashes.SHA256()))
-
-    return lambda content: cms.sign(content, Signer(), der, signed_at=datetime.now(UTC)), der
-
-
-def _trust(settings: Settings, venue_id: int, certificate: bytes, day: date) -> None:
-    """Let the venue's certificate count for this day alone, as the schema's owner."""
-    engine_of_owner = create_engine(settings.database_owner_url)
-    with engine_of_owner.begin() as connection:
-        connection.execute(
-            text("""
-                INSERT INTO venue_certificate (venue_id, certificate, valid_from, disabled_from)
-                VALUES (:venue, :certificate, :day, :after)
-            """),
-            {"venue": venue_id, "certificate": certificate, "day": day,
-             "after": day + timedelta(days=1)},
-        )  # fmt: skip
-    engine_of_owner.dispose()

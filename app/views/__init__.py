@@ -30,8 +30,7 @@ def pages() -> Iterator[type[Page]]:
 
 def register(builder: Any) -> None:
     """Register every page, in the order of the manual's menus, and gather the grants."""
-    is_production = current_app.config["PROFILE"] == "production"
-    found = [page for page in pages() if page.in_production or not is_production]
+    found = [page for page in pages() if current_app.config["PROFILE"] in page.profiles]
     for page in sorted((page for page in found if page.menu), key=_place):
         builder.add_view(page, page.__name__, label=page.title, **_entry(page))
     for page in found:

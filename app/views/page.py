@@ -52,7 +52,7 @@ class Page(BaseView):
     # By roles (app/security/roles.py), their permissions, without Flask-AppBuilder's "can_".
     grants: ClassVar[Mapping[str, str]] = {}
     signed_acts: ClassVar[Mapping[str, SignedAct]] = {}  # by names of the operation log
-    in_production = True  # False: only in the demonstration.
+    profiles: ClassVar[Sequence[str]] = ("demo", "test", "production")  # where there is such a page
     # What becomes of input that arrives after the session has ended (app/security/lost_forms.py): stored, or
     # not even that, and, by methods that take a form shown by another one, that other one.
     keeps_input = True

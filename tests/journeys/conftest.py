@@ -21,7 +21,13 @@ from playwright.sync_api import (
 from app import embedded
 from app.installation.demo import DEMO_PASSWORD
 from tests.journeys.support.pictures import WIDE, Album
-from tests.journeys.support.served import Site, make_template, serving
+from tests.journeys.support.served import (
+    Demonstration,
+    Site,
+    demonstrating,
+    make_template,
+    serving,
+)
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20_000  # Milliseconds to wait for anything.
@@ -73,6 +79,13 @@ def demo_worker(demo_site: Site) -> Iterator[None]:
     """The demonstration's worker, for as long as one journey lasts."""
     with demo_site.worker():
         yield
+
+
+@pytest.fixture(scope="session")
+def demonstration(cluster: embedded.Cluster) -> Iterator[Demonstration]:
+    """A whole demonstration of its own, for trading days."""
+    with demonstrating(cluster) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

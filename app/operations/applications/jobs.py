@@ -79,12 +79,13 @@ class JobKind:
 
     ``step`` processes the next items; its done and failures must add up to their number.
     ``permission``, or the one that it returns for the arguments, is checked before every step.
-    With ``is_whole`` the step processes all items, and once it runs it is not stopped.
+    With ``is_whole`` the step processes all items, and once it runs it is not stopped.  Without a step
+    somebody else looks for the job and carries it out.
     """
 
     code: str
     title: Any
-    step: Callable[[Work], Chunk]
+    step: Callable[[Work], Chunk] | None
     permission: tuple[str, str] | Callable[[Mapping[str, Any]], tuple[str, str]] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None  # of the arguments; raises RuleError
     is_whole: bool = False
@@ -129,7 +130,8 @@ def start(
     log.record(
         actor, "job.start", subject=str(job_id), account_id=actor.account_id, kind=kind, rows=total
     )
-    _enqueue(job_id)
+    if known.step is not None:
+        _enqueue(job_id)
     return job_id
 
 
@@ -151,6 +153,7 @@ def advance(job_id: int, *, now: datetime) -> bool:
     if job.state not in OPEN_STATES:
         return True
     kind = JOB_KINDS[job.kind]
+    assert kind.step is not None
     work = Work(
         job_id=job.id,
         arguments=job.arguments,
@@ -334,5 +337,7 @@ JOB_KINDS: dict[str, JobKind] = {
             permission=lambda arguments: ("can_write", arguments["view"]),
             is_whole=True,
         ),
+        # operations/settlement/demo_days.py; there is none outside the demonstration.
+        JobKind("demo_day", lazy_gettext("Next trading day"), None, is_whole=True),
     )
 }

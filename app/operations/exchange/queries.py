@@ -15,8 +15,11 @@ from app.models import (
     Account,
     Application,
     ApplicationLine,
+    BankBinding,
+    Holding,
     Instrument,
     MachineRequest,
+    SettlementBank,
     SettlementRun,
     TradingDay,
     Venue,
@@ -195,6 +198,29 @@ _BALANCES_NAMED = typed(
     members=String,
     codes=String,
 )
+
+
+def funds(after: str, limit: int) -> Page:
+    """Return the money, in fen, of members with a bank account bound, by member number."""
+    money: Any = (
+        select(
+            Account.member_no,
+            SettlementBank.code.label("bank_code"),
+            func.coalesce(Holding.available, 0).label("available"),
+            func.coalesce(Holding.proceeds, 0).label("proceeds"),
+            func.coalesce(Holding.reserved + Holding.frozen, 0).label("frozen"),
+        )
+        .join(BankBinding, BankBinding.account_id == Account.id)
+        .join(SettlementBank, SettlementBank.id == BankBinding.bank_id)
+        .outerjoin(
+            Holding,
+            (Holding.account_id == Account.id)
+            & (Holding.instrument_id == SettlementBank.instrument_id),
+        )
+        .where(BankBinding.ended_at.is_(None), Account.member_no > after)
+        .order_by(Account.member_no)
+    )
+    return page_of(money, limit)
 
 
 # Positions -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.errors import NotFound
+from app.domain.money import plain_yuan
 from app.extensions import db
 from app.operations.exchange import queries
 from app.operations.ledger import snapshots
@@ -20,6 +21,7 @@ from app.views.interfaces.interface import answers, in_chinese, instant
 from app.views.interfaces.schemas import (
     CalendarQuery,
     DayPage,
+    FundPage,
     MemberSchema,
     NoQuery,
     PageQuery,
@@ -29,6 +31,7 @@ from app.views.interfaces.schemas import (
 )
 
 Query = Mapping[str, Any]
+_MONEY = ("available", "proceeds", "frozen")
 
 
 @blueprint.route("/members/<member_no>", methods=["GET"])
@@ -81,6 +84,27 @@ def read_positions(query: Query) -> dict[str, Any]:
         told = (moment.at.isoformat(), moment.snapshot, last.account_id, last.instrument_id)
         cursor = cursors.write("positions", *told, member_no)
     return {"positions": page.rows, "as_of": instant(moment.at), "next_cursor": cursor}
+
+
+@blueprint.route("/funds", methods=["GET"])
+@in_chinese
+@bearer.needs("funds:read")
+@answers(422)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, FundPage)
+def read_funds(query: Query) -> dict[str, Any]:
+    """查询参与者的资金，供交易前的资金控制
+
+    已绑定银行账户的会员各一行，单位元；余额为零的也列出。
+    """
+    place = cursors.read("funds", query.get("cursor"))
+    page = queries.funds(place[0] if place else "", query["limit"])
+    found = [
+        {**row._asdict(), **{name: plain_yuan(getattr(row, name)) for name in _MONEY}}
+        for row in page.rows
+    ]
+    cursor = cursors.write("funds", page.rows[-1].member_no) if page.has_more else None
+    return {"funds": found, "as_of": instant(clock.now()), "next_cursor": cursor}
 
 
 @blueprint.route("/calendar", methods=["GET"])

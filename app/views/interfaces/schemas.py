@@ -303,6 +303,23 @@ class PositionPage(Paged):
     as_of = fields.String(required=True, metadata={"format": "date-time"})
 
 
+class FundSchema(ma.Schema):
+    """What a participant has at its settlement bank, in yuan with two decimals."""
+
+    member_no = fields.String(required=True)
+    bank_code = fields.String(required=True)
+    available = fields.String(required=True, metadata={"description": "可用，可买入、可取"})
+    proceeds = fields.String(required=True, metadata={"description": "今日卖出所得，可买入"})
+    frozen = fields.String(required=True, metadata={"description": "冻结，含出金在途"})
+
+
+class FundPage(Paged):
+    """A page of participants' money."""
+
+    funds = fields.List(fields.Nested(FundSchema), required=True)
+    as_of = fields.String(required=True, metadata={"format": "date-time"})
+
+
 class DaySchema(ma.Schema):
     """A day of the trading calendar."""
 

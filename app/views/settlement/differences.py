@@ -32,7 +32,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
 
-STATES = {"open": (_("Open"), "red"), "resolved": (_("Resolved"), "green")}
+STATES = {"open": (_("Unresolved"), "red"), "resolved": (_("Resolved"), "green")}
 MEASURES = {"tonnes": _("Tonnes"), "money": _("Money (yuan)")}
 
 

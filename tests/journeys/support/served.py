@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from app.security import captcha
 from app.web import create_app
 
 TEMPLATE = "journey_template"
-_ANSWERS_WITHIN = 90  # Seconds; a laden machine starts slowly.
+_ANSWERS_WITHIN = 240  # Seconds; a laden machine seeds slowly.
 
 
 @dataclass
@@ -37,6 +37,11 @@ class Site:
     cluster: embedded.Cluster
     database: str
     environment: dict[str, str]
+
+    @property
+    def log(self) -> Path:
+        """What its processes say."""
+        return self.cluster.folder / f"{self.database}.log"
 
     @property
     def assistant_port(self) -> int:
@@ -71,7 +76,7 @@ class Site:
     @contextmanager
     def worker(self) -> Iterator[None]:
         """Run a worker for deliveries and jobs; see `reset`."""
-        with (self.cluster.folder / f"{self.database}.log").open("a") as words:
+        with self.log.open("a") as words:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "flask", "worker", "--parent", str(os.getpid())],
                 cwd=config.ROOT,
@@ -156,8 +161,53 @@ def signing(folder: Path) -> Iterator[None]:
 @contextmanager
 def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
     """Run app.py on a free port and a copy of the template."""
-    database = f"journey_{profile}"
-    urls = cluster.create_database(database, TEMPLATE)
+    site = _site(cluster, profile, f"journey_{profile}", TEMPLATE)
+    site.environment |= certificates_of(cluster)
+    site.environment["WORKER"] = (
+        "off"  # It would miss the database that `reset` drops; see `worker`.
+    )
+    with _running(site):
+        yield site
+    _require_no_traces(site)
+
+
+@dataclass
+class Demonstration:
+    """A demonstration that seeded itself, with all of its processes; it can be stopped and started."""
+
+    site: Site
+    folder: Path
+    _processes: ExitStack
+
+    def restart(self) -> None:
+        """Stop everything, as Ctrl-C does, and start it again on the same data."""
+        self._processes.close()
+        self._processes.enter_context(_running(self.site))
+
+    @property
+    def bank(self) -> str:
+        """Return the address of its bank."""
+        return f"http://127.0.0.1:{int(self.site.environment['PORT']) + 1000}"
+
+
+@contextmanager
+def demonstrating(cluster: embedded.Cluster) -> Iterator[Demonstration]:
+    """Run app.py as a newcomer does: on nothing, with worker, bank, exchange and keys of its own."""
+    folder = cluster.folder / "demonstration"
+    site = _site(cluster, "demo", "journey_market", "")
+    site.environment["DATA_FOLDER"] = str(folder)
+    with ExitStack() as processes:
+        processes.enter_context(_running(site))
+        yield Demonstration(site, folder, processes)
+    _require_no_traces(site)
+
+
+def _site(cluster: embedded.Cluster, profile: str, database: str, template: str) -> Site:
+    urls = (
+        cluster.create_database(database, template)
+        if template
+        else cluster.create_database(database)
+    )
     port = embedded.free_port()
     environment = {
         **os.environ,
@@ -168,24 +218,25 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "ASSISTANT_PORT": str(embedded.free_port()),
-        **certificates_of(cluster),
         "PYTHONUTF8": "1",
-        "WORKER": "off",  # It would miss the database that `reset` drops; see `worker`.
     }
-    log = cluster.folder / f"{database}.log"
-    with log.open("a") as words:
+    return Site(f"http://127.0.0.1:{port}", cluster, database, environment)
+
+
+@contextmanager
+def _running(site: Site) -> Iterator[None]:
+    with site.log.open("a") as words:
         process = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=config.ROOT,
-            env=environment,
+            env=site.environment,
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=subprocess.STDOUT,
         )
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_it_answers(url, process, log)
-        yield Site(url, cluster, database, environment)
+        _wait_until_it_answers(site.url, process, site.log)
+        yield
     finally:
         process.send_signal(signal.SIGINT)  # Quickly: browsers keep connections open.
         try:
@@ -193,7 +244,10 @@ def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    traces = log.read_text()
+
+
+def _require_no_traces(site: Site) -> None:
+    traces = site.log.read_text()
     assert "Traceback" not in traces, traces[-4000:]
 
 

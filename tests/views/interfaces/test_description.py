@@ -15,6 +15,7 @@ ROUTES = [
     ("GET", "/transfers/{request_no}"),
     ("GET", "/members/{member_no}"),
     ("GET", "/positions"),
+    ("GET", "/funds"),
     ("GET", "/calendar"),
     ("GET", "/tradable"),
     ("PUT", "/days/{day}"),

@@ -8,6 +8,7 @@ from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.models import Account, Venue, VenueInstrument
 from tests.factories import account, give, instrument
+from tests.markets import Market
 from tests.operations.machines import registered
 
 
@@ -128,3 +129,26 @@ def test_each_venue_has_its_own_codes(app, machine):
     theirs = registered(app, "SHEX02", venue="SHEX").sign_in()
     assert theirs.call("GET", "/tradable").json["instruments"][0]["trade_code"] == "SHEA"
     assert db.session.query(Account).count() > 0
+
+
+def test_the_money_of_participants_in_pages(app, machine, tables):
+    market = Market(tables)
+    rich = market.participant("甲", yuan="1234567.80")
+    poor = market.participant("乙")
+    account("未绑定")
+    first = machine.call("GET", "/funds?limit=1").json
+    second = machine.call("GET", f"/funds?limit=1&cursor={first['next_cursor']}").json
+    assert first["funds"] == [
+        {"member_no": rich.member_no, "bank_code": "ICBC", "available": "1234567.80",
+         "proceeds": "0.00", "frozen": "0.00"},
+    ]  # fmt: skip
+    assert [(each["member_no"], each["available"]) for each in second["funds"]] == [
+        (poor.member_no, "0.00")
+    ]
+    assert second["next_cursor"] is None
+
+
+def test_money_is_read_with_its_own_scope(app):
+    machine = registered(app, scopes=["positions:read"]).sign_in()
+    assert machine.call("GET", "/funds").status_code == 403
+    assert machine.call("GET", "/positions").status_code == 200
