@@ -425,7 +425,7 @@ def _differ_from_bank(bank: int, maker: Member) -> None:
     with transaction():
         for number in (1, 2):
             banks.note(
-                bank, date(2026, 11, 18), "unmatched", clock.now(), bank_serial=f"UNKNOWN{number}",
+                bank, date(2026, 11, 18), "unmatched", clock.now(), bank_serial=f"990000{number}",
                 serial="", amount=12_345, direction="in", reason="没有该流水",
             )  # fmt: skip
     (event,) = db.session.scalars(

@@ -15,7 +15,7 @@ def test_the_registry_sees_them_and_resolves_one(world, sign_in):
     browser = sign_in(world.officers["registry_maker"])
     page = browser.get("/money/differences/").text
     rows = table(page)
-    assert [row[4] for row in rows] == ["UNKNOWN2", "UNKNOWN1"]
+    assert [row[4] for row in rows] == ["9900002", "9900001"]
     assert {row[6] for row in rows} == {"123.45"}
     assert {row[9] for row in rows} == {"没有该流水"}
     address = re.search(r"/money/difference-resolutions/new\?difference=\d+", page)
@@ -27,9 +27,9 @@ def test_the_registry_sees_them_and_resolves_one(world, sign_in):
     newest = select(Application).where(Application.kind == "bank_difference")
     made = db.session.scalars(newest.order_by(Application.id.desc())).first()
     assert made is not None
-    assert made.proposal["bank_serial"] == "UNKNOWN2"
+    assert made.proposal["bank_serial"] == "9900002"
     shown = browser.get(f"/money/difference-resolutions/{made.id}").text
-    assert "UNKNOWN2" in shown
+    assert "9900002" in shown
     assert "123.45" in shown
 
 
