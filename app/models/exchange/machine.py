@@ -57,8 +57,14 @@ class MachineClient(Model):
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
-    # A member's is the next of a sequence (sql/0019/credentials.sql).
-    code: Mapped[str] = mapped_column(String(10), unique=True)
+    # A member's; in the form PostgreSQL reports it, so that schema and model compare equal.
+    code: Mapped[str] = mapped_column(
+        String(10),
+        unique=True,
+        server_default=text(
+            "('M'::text || lpad((nextval('credential_number'::regclass))::text, 8, '0'::text))"
+        ),
+    )
     name: Mapped[str] = mapped_column(String(100))
     venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
