@@ -176,7 +176,7 @@ FROZEN = {
     "sql/0014/switches.sql": "b5df3d580010f9a5",
     "sql/0014/switches_down.sql": "b55a34ac0ceb705c",
     "versions/2026_11_30_signed_switches.py": "015ea3bfc7ed46e1",
-    "sql/0019/credentials.sql": "fd440839eb445338",
+    "sql/0019/credentials.sql": "225ec1db09b54556",
     "sql/0019/credentials_down.sql": "6044f0b67bd65770",
     "versions/2026_11_30_credentials.py": "4c2cc936a35b7f75",
     "sql/0018/second_book.sql": "5f51d191bd48547a",

@@ -10,7 +10,7 @@ CLIENT_CODE = re.compile(
     r"[A-Z][A-Z0-9]{1,9}"
 )  # A request's key holds it (operations/exchange/trading.py).
 # A member's credential has a code of its own, which the database gives.
-CREDENTIAL_CODE = re.compile(r"M[0-9]{8}")
+CREDENTIAL_CODE = re.compile(r"M[0-9]{8}", re.ASCII)
 KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 THUMBPRINT = re.compile(
     r"[A-Za-z0-9_-]{43}"

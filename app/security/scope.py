@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, SQLColumnExpression, false, or_, select
+from sqlalchemy import Select, SQLColumnExpression, false, select
 
 from app.domain.errors import NotFound
 from app.domain.workflow import Status
@@ -72,7 +72,9 @@ def scoped_applications(
             Application.step >= 0,  # past 操作复核, where required
         )
     )
-    return statement.where(or_(account == member.account_id, id_.in_(asked)))
+    # By the indexes of both, which an OR of them would leave aside.
+    own = select(Application.id).where(Application.account_id == member.account_id)
+    return statement.where(id_.in_(own.union_all(asked)))
 
 
 def require_application(application_id: int, member: Any) -> None:

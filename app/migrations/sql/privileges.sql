@@ -33,7 +33,7 @@ REVOKE INSERT, DELETE ON notice_instrument FROM {app};
 GRANT UPDATE (reminded_at) ON notice TO {app};
 GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), notice_terms(notice) TO {app};
 
--- Machine clients and their keys are written by carry_out_machine_keys alone, from approved applications.
+-- Venues' clients and their keys are written by carry_out_machine_keys alone, from approved applications.
 GRANT EXECUTE ON FUNCTION carry_out_machine_keys(bigint[]), count_machine_request(text, bigint),
                           clear_machine_leftovers() TO {app};
 GRANT INSERT ON machine_token, machine_assertion, machine_request TO {app};

@@ -88,7 +88,8 @@ class MachineKey(Model):
         CheckConstraint(
             "num_nonnulls(revocation_id, revoked_by) = CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END"
             " AND (application_id IS NULL OR revoked_by IS NULL)"
-            " AND (issued_by IS NULL OR revocation_id IS NULL)",
+            " AND (issued_by IS NULL OR revocation_id IS NULL)"
+            " AND (revoked_by IS NOT NULL OR revoking_signature_id IS NULL)",
             name="machine_key_revoked_by",
         ),
         Index(

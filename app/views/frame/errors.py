@@ -108,12 +108,13 @@ def _http(error: HTTPException) -> Any:
     db.session.rollback()
     if problems.is_asked_by_machine():
         return problems.of_error(error)
-    if code == 403:
+    page = _page(code, PAGES.get(code) or PAGES[500 if code >= 500 else 400])
+    if code == 403:  # After the page, which would read anew what a commit lets go of.
         _record_refusal("no_permission")
     headers = {
         name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")
     }
-    return _page(code, PAGES.get(code) or PAGES[500 if code >= 500 else 400]), code, headers
+    return page, code, headers
 
 
 def _rule(error: RuleError) -> Any:

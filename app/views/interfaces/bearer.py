@@ -77,11 +77,12 @@ def needs(scope: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]
         @wraps(function)
         def guarded(*arguments: Any, **more: Any) -> Any:
             with transaction():
-                g.machine, token = _authenticated(scope)
+                g.machine, token = _authenticated()
                 taken = machine_sign_in.count_call(
                     g.machine.id, token, datetime.now(UTC), ip=request.remote_addr or ""
                 )
             require_within(taken, current_app.config["MACHINE_REQUESTS_PER_MINUTE"])
+            _require_open(g.machine, scope)
             return function(*arguments, **more)
 
         opened_to = [{"oauth2": [scope] if scope else []}]
@@ -91,9 +92,8 @@ def needs(scope: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]
     return decorator
 
 
-def _authenticated(scope: str) -> tuple[Client, str]:
-    """Return the client of the request and its token.  Raises Problem 401 or 403."""
-    realm = f'Bearer realm="{request.blueprint}"'
+def _authenticated() -> tuple[Client, str]:
+    """Return the client of the request and its token.  Raises Problem 401."""
     try:
         found: Client = _protector.validate_request([], request)
     except OAuth2Error as error:
@@ -102,9 +102,16 @@ def _authenticated(scope: str) -> tuple[Client, str]:
         detail = _("A token is needed: Authorization: Bearer …")
         if not is_missing:
             detail = _("The token is unknown or over, or its key was revoked; ask for another one")
-        header = realm + ("" if is_missing else ', error="invalid_token"')
+        header = f'Bearer realm="{request.blueprint}"' + (
+            "" if is_missing else ', error="invalid_token"'
+        )
         raise Problem(401, [Fault(code, detail)], {"WWW-Authenticate": header}) from error
-    header = f'{realm}, error="insufficient_scope"'
+    return found, request.headers["Authorization"].split()[-1]
+
+
+def _require_open(found: Client, scope: str) -> None:
+    """Raise Problem 403 where a token is of another interface or lacks the scope."""
+    header = f'Bearer realm="{request.blueprint}", error="insufficient_scope"'
     if found.interface != request.blueprint:
         detail = _(
             "This token is for %(own)s; it opens nothing at %(other)s",
@@ -116,7 +123,6 @@ def _authenticated(scope: str) -> tuple[Client, str]:
         detail = _("The token lacks the scope %(scope)s", scope=scope)
         header = f'{header}, scope="{scope}"'
         raise Problem(403, [Fault("insufficient_scope", detail)], {"WWW-Authenticate": header})
-    return found, request.headers["Authorization"].split()[-1]
 
 
 def require_within(taken: int, most: int) -> None:

@@ -355,7 +355,7 @@ class TradablePage(Paged):
 class PageQuery(Record):
     """Where a page begins, and how long it is."""
 
-    cursor = Text(most=500, pattern="[A-Za-z0-9._-]+", describes="上一页给出的 next_cursor")
+    cursor = Text(most=2000, pattern="[A-Za-z0-9._-]+", describes="上一页给出的 next_cursor")
     limit = WholeInAddress(
         least=1, most=MOST_ROWS, load_default=100, describes="每页条数，1 至 1000"
     )

@@ -10,13 +10,13 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, Row, Select, case, literal, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, literal, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
 from app.domain.trading_day import BEIJING
-from app.domain.workflow import Action
+from app.domain.workflow import Action, Status
 from app.extensions import db
 from app.models import (
     Account,
@@ -110,6 +110,7 @@ def read_applications(query: Query) -> dict[str, Any]:
     """查询业务申请
 
     按申请的先后排列，带明细和办理过程；只列会员在系统页面上可以查询的业务，不含已删除的草稿。
+    配额发放、冻结、收缴等由主管部门或管理机构办理的，只列已通过的，不带办理过程、事由和意见。
     """
     who = bearer.client()
     statement = _asked_for(_applications(who), query)
@@ -134,6 +135,8 @@ def read_application(_query: Query, number: str) -> dict[str, Any]:
 
 
 def _applications(who: Client) -> Select[Any]:
+    """Return what the pages show: some kinds whole, of those enquired after what was approved."""
+    whole, enquired = _kinds_of(who, "can_show"), _kinds_of(who, "can_list")
     statement = (
         select(
             Application.id,
@@ -151,19 +154,25 @@ def _applications(who: Client) -> Select[Any]:
         )
         .join(Account, Account.id == Application.account_id)
         .outerjoin(Notice, Notice.id == Application.notice_id)
-        .where(IS_THERE, Application.kind.in_(_kinds_of(who)))
+        .where(
+            IS_THERE,
+            or_(
+                Application.kind.in_(whole),
+                and_(Application.kind.in_(enquired - whole), Application.status == Status.APPROVED),
+            ),
+        )
     )
     return scoped_applications(statement, Application.id, Application.account_id, who)
 
 
-def _kinds_of(who: Client) -> set[str]:
-    """Return the kinds whose pages the member's people may open."""
+def _kinds_of(who: Client, permission: str) -> set[str]:
+    """Return the kinds on whose pages the member's people hold a permission."""
     granted = ROLES[REPRESENTATIVE if who.account_id else PROVINCE].permissions()
     return {
         page.kind
         for page in current_app.extensions["pages"].values()
         if getattr(page, "kind", "") in KINDS
-        and ("can_list", page.class_permission_name) in granted
+        and (permission, page.class_permission_name) in granted
     }
 
 
@@ -186,7 +195,7 @@ def _asked_for(statement: Select[Any], query: Query) -> Select[Any]:
 
 def _with_course(rows: Sequence[Row[Any]], who: Client) -> list[dict[str, Any]]:
     """Add lines and events, in two statements for all of them."""
-    ids = [row.id for row in rows]
+    ids, whole = [row.id for row in rows], _kinds_of(who, "can_show")
     lines, events = _by_application(_lines(ids, who)), _by_application(_events(ids, who))
     return [
         {
@@ -195,6 +204,7 @@ def _with_course(rows: Sequence[Row[Any]], who: Client) -> list[dict[str, Any]]:
             "lines": lines[row.id],
             "events": events[row.id],
         }
+        | ({} if row.kind in whole else {"events": [], "reason": "", "refusal": ""})
         for row in rows
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
@@ -19,7 +18,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.errors import RuleError
-from app.domain.machines import LONGEST_CLIENT_NAME, MEMBER_SCOPES
+from app.domain.machines import CREDENTIAL_CODE, LONGEST_CLIENT_NAME, MEMBER_SCOPES
 from app.extensions import db
 from app.models import Account, MachineClient, MachineKey, MachineUse, Member
 from app.models.parameter import settings
@@ -184,8 +183,13 @@ class CredentialView(_OfMember):
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a credential; what it was used for last is read for the rows shown."""
         issuer, revoker = aliased(Member), aliased(Member)
-        last = func.max(func.coalesce(MachineUse.last_call_at, MachineUse.signed_in_at))
-        used = select(last).where(MachineUse.key_id == MachineKey.id).correlate(MachineKey)
+        used = (
+            select(func.coalesce(MachineUse.last_call_at, MachineUse.signed_in_at))
+            .where(MachineUse.key_id == MachineKey.id)
+            .correlate(MachineKey)
+            .order_by(MachineUse.id.desc())
+            .limit(1)
+        )
         found: Select = (
             select(
                 MachineKey.id,
@@ -283,7 +287,7 @@ class CredentialView(_OfMember):
 
     def _require_mine(self, credential: str) -> None:
         """Answer 404 for what is not in the member's list."""
-        if not re.fullmatch(r"M[0-9]{8}", credential, re.ASCII):
+        if not CREDENTIAL_CODE.fullmatch(credential):
             abort(404)
         owner = MachineClient.__table__.c
         found = select(MachineClient.id).where(MachineClient.code == credential)

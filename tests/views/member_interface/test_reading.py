@@ -219,6 +219,24 @@ def test_the_kinds_are_those_of_the_pages(app, world, of_a, of_province, sign_in
             assert who.call("GET", f"/applications/{each.number}").status_code == 404
 
 
+def test_what_is_only_enquired_after_is_there_once_it_is_approved(system, provincial, plant, cea):
+    """A freeze in the making would be a warning to move the tonnes away."""
+    maker, checker = member("registry_maker"), member("registry_checker")
+    kept = factories.entered("freeze", plant, maker, lines={cea: 20}, submits=False)
+    asked = factories.entered("freeze", plant, maker, lines={cea: 10})
+    secret = [db.session.get_one(Application, id_).number for id_ in (kept, asked)]
+    for who in (system, provincial):
+        assert who.call("GET", "/applications?kind=freeze").json["applications"] == []
+        for number in secret:
+            assert who.call("GET", f"/applications/{number}").status_code == 404
+    factories.confirmed(asked, checker)
+    for who in (system, provincial):
+        (found,) = who.call("GET", "/applications?kind=freeze").json["applications"]
+        assert (found["number"], found["state"]) == (secret[1], "approved")
+        assert (found["events"], found["reason"]) == ([], "")
+        assert found["lines"][0]["quantity"] == 10
+
+
 def test_statements_say_what_the_page_says(world, of_a):
     (row,) = of_a.call("GET", "/statements").json["statements"]
     assert (row["number"], row["bought_fen"], row["sold_fen"]) == (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -186,6 +186,11 @@ def test_a_certificate_that_no_longer_counts_stops_its_credentials(
     require_stopped(system)
     _set(first.id, state="active", reason="", revoked_at=None)
     assert system.call("GET", "/me").status_code == 200
+
+    until = first.not_after
+    _set(first.id, not_after=datetime.now(UTC) - timedelta(seconds=1))
+    require_stopped(system)
+    _set(first.id, not_after=until)
 
     successor = certify(authority, operator.username)
     renewed = register(operator.username, successor, renews_id=first.id).id

@@ -29,7 +29,8 @@ ALTER TABLE machine_key
   ADD CONSTRAINT machine_key_revoked_by CHECK (
     num_nonnulls(revocation_id, revoked_by) = CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END
     AND (application_id IS NULL OR revoked_by IS NULL)
-    AND (issued_by IS NULL OR revocation_id IS NULL));
+    AND (issued_by IS NULL OR revocation_id IS NULL)
+    AND (revoked_by IS NOT NULL OR revoking_signature_id IS NULL));
 CREATE UNIQUE INDEX credential_key ON machine_key (client_id) WHERE issued_by IS NOT NULL;
 
 -- The same as in 0015; a credential names who revoked it, and by which signature.
@@ -64,16 +65,16 @@ CREATE TRIGGER credential_stays BEFORE UPDATE OR DELETE ON machine_client
 CREATE FUNCTION issuer_stands(issuer integer, signed bigint) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
   WITH RECURSIVE line AS (
-    SELECT c.id, c.state, c.reason FROM signature s JOIN certificate c ON c.id = s.certificate_id
+    SELECT c.id, c.state, c.reason, c.not_after FROM signature s JOIN certificate c ON c.id = s.certificate_id
      WHERE s.id = signed
     UNION ALL
-    SELECT c.id, c.state, c.reason FROM line l JOIN certificate c ON c.renews_id = l.id
+    SELECT c.id, c.state, c.reason, c.not_after FROM line l JOIN certificate c ON c.renews_id = l.id
      WHERE l.state = 'active' OR l.reason = 'superseded')
   SELECT EXISTS (SELECT FROM ab_user m
                    JOIN ab_user_role h ON h.user_id = m.id
                    JOIN ab_role r ON r.id = h.role_id
                   WHERE m.id = issuer AND m.active AND r.name IN ('enterprise', 'province'))
-     AND (signed IS NULL OR EXISTS (SELECT FROM line WHERE state = 'active'))
+     AND (signed IS NULL OR EXISTS (SELECT FROM line WHERE state = 'active' AND not_after >= now()))
 $$;
 
 -- A credential is issued by a person of the member whose it is, and revoked by one, or by 安全管理员;
