@@ -52,6 +52,7 @@ FIRST_PRICE = 90_00  # fen, of what was never quoted
 LIMITS = {10: 10, 20: 30}  # percent of the previous close, by method (rules-2026 N149)
 BLOCK = 100_000  # tonnes, from which on a deal is a block deal
 MOST_DEALS = 200  # listed ones, a day
+SESSION = 18_000  # seconds in which a day's deals are made
 MOST_LISTED = 30_000  # tonnes of a listed deal
 LOT = 100  # tonnes
 CUT_OFF = clock.time(15, 0)  # of transfers
@@ -268,9 +269,15 @@ class Exchange:
         else:
             self._own(day, state["digest"])
             return state
-        content = self._package(day)
-        _write(self._path(day, "zip"), content)
-        state = self._line.call("PUT", f"/days/{day}", file=content)
+        path = self._path(day, "zip")
+        if not path.exists():  # An earlier one may be on its way still.
+            _write(path, self._package(day))
+        try:
+            state = self._line.call("PUT", f"/days/{day}", file=path.read_bytes())
+        except Refused as refused:
+            if refused.status == 422:
+                path.unlink()  # Its faults are named: the next one is made anew.
+            raise
         self._own(day, state["digest"])
         return state
 
@@ -442,15 +449,16 @@ class Matching:
         sellers = self._mixed({member for (member, _), held in self._stock.items() if held >= LOT})
         buyers = self._mixed(set(self._money) - self._restricted)
         turns = [(10, *pair) for pair in self._pairs(sellers, buyers)][:MOST_DEALS]
-        number = 0
-        for method, seller, buyer in (*self._blocks(buyers), *turns):
+        planned = (*self._blocks(buyers), *turns)
+        number, apart = 0, min(1_000, SESSION // (len(planned) + 2))
+        for method, seller, buyer in planned:
             found = self._match(method, seller, buyer)
             if found is None:
                 continue
             number += 1
             code, price, quantity = found
             at = _at(self._day, clock.time(9, 41)) + timedelta(
-                seconds=1_000 * number + self._chance.randrange(1_000)
+                seconds=apart * number + self._chance.randrange(apart)
             )
             yield (
                 f"{self._day:%Y%m%d}{number:06d}", at.isoformat(), method, code, buyer, seller,

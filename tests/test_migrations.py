@@ -201,7 +201,7 @@ FROZEN = {
     "sql/0021/receivables_down.sql": "a80a3ed555f26562",
     "versions/2026_11_30_receivables.py": "6bc7aab1113c109b",
     "sql/0020/down.sql": "a3e56c7e8e648b84",
-    "sql/0020/large_holdings.sql": "ba76e0cf19868ae3",
+    "sql/0020/large_holdings.sql": "e4b0fba2472a2445",
     "sql/0020/lists.sql": "fa2b6ab785879931",
     "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
 }

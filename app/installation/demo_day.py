@@ -28,7 +28,7 @@ from app.operations.ledger import settlement
 from app.operations.people import signatures
 from app.operations.records import calendar, clock, log
 from app.operations.records.actor import SYSTEM, Actor
-from app.operations.settlement import clearing, demo_days
+from app.operations.settlement import clearing, demo_days, large_holdings
 from app.pki.errors import PkiError
 from config import Settings
 from simulators.exchange import Exchange, ExchangeError, Unanswered
@@ -80,7 +80,9 @@ def _carry_out(asked: demo_days.DemoDay, settings: Settings) -> None:
         return
     if said is not None:
         with transaction():
-            demo_days.note(asked.id, said, seconds=_seconds(asked, began), now=clock.now())
+            demo_days.note(
+                asked.id, asked.stage, said, seconds=_seconds(asked, began), now=clock.now()
+            )
     elif began - asked.changed_at > PATIENCE:
         raise RuleError(gettext("This is not done after %(seconds)s seconds; see the worker's log",
                                 seconds=int(PATIENCE.total_seconds())))  # fmt: skip
@@ -184,6 +186,8 @@ def _day_end(running: Running) -> str:
     with transaction():
         db.session.execute(text("SELECT seal_movements()"))  # needs the committed movements
         log.seal()
+    with transaction():
+        large_holdings.find(running.day, SYSTEM, now=clock.now())
     return gettext("To trading %(there)s tonnes, to the registry %(back)s tonnes",
                    there=f"{done.to_trading_quantity:,}", back=f"{done.to_registry_quantity:,}")  # fmt: skip
 

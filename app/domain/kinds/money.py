@@ -97,11 +97,10 @@ def _owes(case: Case, facts: Facts) -> Violation | None:
 
 
 def _owes_there(case: Case, facts: Facts) -> Violation | None:
-    owed = facts.banking.owed.get(case.account_id, 0)
-    binding = facts.banking.bindings.get(case.account_id)
-    if not owed or (binding and binding.bank == case.proposal.get("bank")):
+    """A deposit at the bank where money is owed pays it: that bank alone may be bound."""
+    if facts.banking.owed_at.get(case.account_id, frozenset()) <= {case.proposal.get("bank")}:
         return None
-    return Violation("bank", {"owed": yuan(owed)})
+    return Violation("bank", {"owed": yuan(facts.banking.owed[case.account_id])})
 
 
 IS_BOUND = Rule(

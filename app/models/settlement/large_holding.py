@@ -82,7 +82,7 @@ class LargeHolding(Model):
 
     __tablename__ = "large_holding"
     __table_args__ = (
-        CheckConstraint("total > most AND quantity BETWEEN 1 AND total", name="above_the_limit"),
+        CheckConstraint("total > most AND quantity BETWEEN 0 AND total", name="above_the_limit"),
         Index("large_holding_of_account", "account_id", "day"),
         {"extend_existing": True},
     )

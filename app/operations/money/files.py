@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from app.domain.banks import OrderState, Said
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import BankFile, BankLineEvent, BankOrder, SettlementBank
+from app.models import Account, Application, BankFile, BankLineEvent, BankOrder, SettlementBank
 from app.models.figures import bank_difference
 from app.operations.money import banks, incoming, orders
 from app.operations.records import log
@@ -91,11 +91,11 @@ def take(bank_id: int, file: DayFile, row: FileRow, *, now: datetime) -> None:
             row.bank_serial, row.platform_serial, row.member_no, row.holder_name,
             row.bank_account, row.amount, message,
         )  # fmt: skip
-        reply = incoming.receive(bank_id, item, now=now)
+        reply = incoming.receive(bank_id, item, now=now, source="file")
         if not reply.is_done:
             _unmatched(bank_id, file, row, reply.reason, now)
         return
-    if order is None or (order.amount, order.direction) != (row.amount, row.direction):
+    if order is None or not _is_of(order, row):
         _unmatched(bank_id, file, row, _("No transfer of ours has this serial and amount"), now)
         return
     if row.outcome is OrderState.REVERSED and order.state == OrderState.REVERSED:
@@ -105,6 +105,15 @@ def take(bank_id: int, file: DayFile, row: FileRow, *, now: datetime) -> None:
     orders.answer(order_id, said, "file", now=now)
     if row.outcome is OrderState.REVERSED:
         orders.answer(order_id, Said(OrderState.REVERSED, message), "file", now=now)
+
+
+def _is_of(order: BankOrder, row: FileRow) -> bool:
+    """Tell whether a row says of an order what is known of it; a bank may leave the member out."""
+    if (order.amount, order.direction) != (row.amount, row.direction):
+        return False
+    own = select(Account.member_no).join(Application, Application.account_id == Account.id)
+    member_no = db.session.scalar(own.where(Application.id == order.application_id))
+    return row.member_no in ("", member_no)
 
 
 def missing_from(bank_id: int, file: DayFile) -> list[int]:

@@ -45,23 +45,24 @@ class Reply:
     reason: str = ""
 
 
-def receive(bank_id: int, item: Incoming, *, now: datetime) -> Reply:
+def receive(bank_id: int, item: Incoming, *, now: datetime, source: str = "notice") -> Reply:
     """Carry out what a bank started; repeated, it returns the first result.
 
-    A serial that comes again with another content is refused as a contradiction.
+    ``source`` is `notice`, or `file` where its day's file told of it first.  A serial that comes again
+    with another content is refused as a contradiction.
     """
     try:
         with db.session.begin_nested():
             if item.reverses:
                 return _reverse(bank_id, item, now)
-            return _deposit(bank_id, item, now)
+            return _deposit(bank_id, item, now, source)
     except RuleError as error:
         action = "bank.contradiction" if error.code == CONTRADICTION else "bank.incoming"
         log.record(BANK, action, subject=item.bank_serial, result="refused", reason=str(error))
         return Reply(False, reason=str(error))
 
 
-def _deposit(bank_id: int, item: Incoming, now: datetime) -> Reply:
+def _deposit(bank_id: int, item: Incoming, now: datetime, source: str) -> Reply:
     known = orders.of_serial(bank_id, "", item.bank_serial)
     if known is not None:
         _require_same(known, item)
@@ -90,7 +91,7 @@ def _deposit(bank_id: int, item: Incoming, now: datetime) -> Reply:
     db.session.flush()
     said = Said(OrderState.DONE, item.message, item.bank_serial, item.platform_serial)
     serial = order.serial
-    orders.answer(order.id, said, "notice", now=now)
+    orders.answer(order.id, said, source, now=now)
     return Reply(True, serial)
 
 

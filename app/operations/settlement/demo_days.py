@@ -116,11 +116,12 @@ def running() -> DemoDay | None:
     return found if found is not None and found.is_open else None
 
 
-def note(job_id: int, said: str, *, seconds: float, now: datetime) -> None:
-    """Note that the next stage ended now, having taken so long."""
+def note(job_id: int, stage: str, said: str, *, seconds: float, now: datetime) -> None:
+    """Note that a stage ended now, having taken so long; nothing where another worker has."""
     job = db.session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+    if job.state not in jobs.OPEN_STATES or list(STAGES)[job.position] != stage:
+        return
     ended = {"at": now.isoformat(), "seconds": round(seconds, 1), "said": said}
-    stage = list(STAGES)[job.position]
     job.result = {**job.result, stage: ended}
     job.position = job.done = job.position + 1
     job.changed_at = func.clock_timestamp()

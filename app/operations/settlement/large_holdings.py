@@ -94,6 +94,12 @@ def _to_member(row: LargeHolding, name: str, due: str) -> str:
         "name": name, "day": row.day.isoformat(), "vintage": row.vintage, "due": due,
         "quantity": f"{row.quantity:,}", "most": f"{row.most:,}", "total": f"{row.total:,}",
     }  # fmt: skip
+    if row.quantity == row.total:
+        return _(
+            "%(name)s held %(quantity)s tonnes of vintage %(vintage)s on %(day)s; the limit is"
+            " %(most)s tonnes. Please report by %(due)s.",
+            **figures,
+        )
     if row.account_id != row.head_id:
         return _(
             "%(name)s held %(quantity)s tonnes of vintage %(vintage)s on %(day)s; with the companies"

@@ -26,7 +26,7 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
 
-STATES = {"open": (_("Open"), "red"), "resolved": (_("Resolved"), "green")}
+STATES = {"open": (_("Unresolved"), "red"), "resolved": (_("Resolved"), "green")}
 WHAT = {"unmatched": _("Transfer that fits nothing of ours"), "balance": _("Balance")}
 GUIDE = {"registry": "资金差异", "administration": "结算的查询"}
 

@@ -49,6 +49,44 @@ def test_a_serial_that_comes_again_with_another_content_is_refused(line, other):
     assert (logged.subject, logged.result) == (serial, "refused")
 
 
+def of_the_file(bank_serial: str, number: str, **more: object) -> files.FileRow:
+    """Return the row that a day's file has of a transfer started at the counter."""
+    known = {"serial": "", "outcome": OrderState.DONE, "direction": "in", "bank_serial": bank_serial,
+             "platform_serial": "P1", "member_no": number, "holder_name": "甲发电有限公司",
+             "bank_account": "", "amount": 500_00}  # fmt: skip
+    return files.FileRow(**known | more)
+
+
+def test_a_notice_after_the_day_s_file_is_the_same_transfer(line):
+    jia = line.participant("甲发电有限公司")
+    serial = line.bank.pay_in(jia.username, 500_00)
+    (item,) = line.http.incoming()
+    row = of_the_file(serial, jia.username, bank_account=item.bank_account)
+    file = files.DayFile(clock.now().date(), (row,), b"")
+    with transaction():
+        files.take(line.bank_id, file, row, now=clock.now())
+    assert line.money(jia) == (50_000, 0)
+    with transaction():
+        assert incoming.receive(line.bank_id, item, now=clock.now()).is_done
+    assert (line.money(jia), contradictions()) == ((50_000, 0), [])
+
+
+def test_a_row_that_names_another_member_fits_nothing(line):
+    jia, yi = line.participant("甲发电有限公司"), line.participant("乙热电有限公司")
+    asked = line.deposit(jia, "500.00")
+    with transaction():
+        orders.register(line.bank_id, now=clock.now())
+    with transaction():
+        orders.next_to_send(line.bank_id, now=clock.now())
+    ours = order_of(asked).serial
+    row = of_the_file("B77", yi.username, serial=ours)
+    file = files.DayFile(clock.now().date(), (row,), b"")
+    with transaction():
+        files.take(line.bank_id, file, row, now=clock.now())
+    assert (line.money(jia), order_of(asked).state) == ((0, 0), "sent")
+    assert db.session.scalars(select(bank_difference.c.id)).one()
+
+
 def test_an_answer_with_another_amount_changes_nothing(line):
     """The bank says done of 400.00, where 400.05 were asked for."""
     jia = line.participant("甲发电有限公司", "1000.00")

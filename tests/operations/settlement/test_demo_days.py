@@ -40,10 +40,11 @@ def test_a_day_runs_stage_by_stage_and_alone(demonstration, operator, maker):
     assert (day.day, day.state, day.stage) == (FRIDAY, "queued", "trade")
     with pytest.raises(RuleError, match="Trading day 2026-11-20 is running already"):
         ask(maker)
-    for number in range(len(demo_days.STAGES)):
+    for number, stage in enumerate(demo_days.STAGES, 1):
         assert demo_days.running().id == day.id
         with transaction():
-            demo_days.note(day.id, f"第{number + 1}步", seconds=1.234, now=clock.now())
+            for _twice in range(2):  # A second worker that carried it out, too.
+                demo_days.note(day.id, stage, f"第{number}步", seconds=1.234, now=clock.now())
     assert demo_days.running() is None
     over = demo_days.latest()
     assert (over.state, over.stage) == ("done", "")
@@ -54,7 +55,7 @@ def test_a_day_runs_stage_by_stage_and_alone(demonstration, operator, maker):
 def test_what_failed_is_asked_for_again_as_the_same_day(demonstration, operator):
     failed = ask(operator)
     with transaction():
-        demo_days.note(failed.id, "", seconds=0, now=clock.now())
+        demo_days.note(failed.id, "trade", "", seconds=0, now=clock.now())
         jobs.fail(failed.id, "注册登记系统没有应答", now=clock.now())
     shown = demo_days.latest()
     assert (shown.state, shown.stage, shown.error) == (

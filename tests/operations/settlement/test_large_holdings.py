@@ -90,6 +90,13 @@ def trade(market: Market, a: Account, tonnes: int, maker, checker) -> None:
     market.settle(maker, checker)
 
 
+def test_a_head_that_holds_nothing_is_told_of_its_group(quiet, maker, checker, a, b):
+    limit(899_999)
+    group(factories.account("丁控股有限公司"), [a, b], maker, checker)
+    assert close() == 3
+    assert ("丁控股有限公司", 0, 900_000, 899_999) in found()
+
+
 @pytest.mark.parametrize(("credit", "is_flagged"), [(100_001, True), (100_000, False)])
 def test_a_group_above_its_limit_by_a_trade_is_flagged_and_the_deal_stands(
     market, maker, checker, a, b, credit, is_flagged
@@ -168,8 +175,8 @@ def test_a_day_is_searched_once_and_what_lasts_is_told_once(quiet, a):
         .where(OutboxMessage.purpose == "large_holding").order_by(OutboxMessage.id)
     ).all()  # fmt: skip
     assert [row.recipient for row in told] == ["rep@plant.example", "officer@registry.example"]
-    assert "600,000 吨" in told[0].body
-    assert "500,000 吨" in told[0].body
+    assert "held 600,000 tonnes" in told[0].body
+    assert "500,000 tonnes" in told[0].body
     assert "2026-11-23" in told[0].body
 
     assert close(MORNING.date(), MORNING.replace(hour=16)) == 1

@@ -46,7 +46,7 @@ def test_a_stage_that_failed_is_shown_in_chinese(app, operator, monkeypatch):
     with transaction():
         day = demo_days.ask(Actor.of(operator), now=clock.now())
     with transaction():
-        demo_days.note(day.id, "会员8个", seconds=0.5, now=clock.now())
+        demo_days.note(day.id, "trade", "会员8个", seconds=0.5, now=clock.now())
         jobs.fail(day.id, "注册登记系统没有应答", now=clock.now())
     with app.test_request_context():
         table = _stages(demo_days.latest())

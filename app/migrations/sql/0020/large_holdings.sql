@@ -44,6 +44,8 @@ BEGIN
     SELECT a.id, a.account_id, a.starts_on FROM application a
      WHERE a.id = ANY(asked) AND a.kind = 'company_group' AND a.status = 'approved'
        AND a.starts_on IS NOT NULL AND approved_by_two(a.id)
+       AND EXISTS (SELECT FROM application_event v WHERE v.application_id = a.id AND v.action = 'approve'
+                      AND v.recorded_xid = pg_current_xact_id())
        AND NOT EXISTS (SELECT FROM company_group_member m WHERE m.application_id = a.id)
      ORDER BY a.id
   LOOP
@@ -82,7 +84,7 @@ CREATE TABLE large_holding (
   most BIGINT NOT NULL,
   since DATE NOT NULL,
   PRIMARY KEY (day, account_id, vintage),
-  CONSTRAINT above_the_limit CHECK (total > most AND quantity BETWEEN 1 AND total)
+  CONSTRAINT above_the_limit CHECK (total > most AND quantity BETWEEN 0 AND total)
 );
 CREATE INDEX large_holding_of_account ON large_holding (account_id, day);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON large_holding_run
@@ -102,18 +104,26 @@ BEGIN
     RETURN NULL;
   END IF;
   WITH own AS (
-         SELECT h.account_id, i.vintage, a.sector,
+         SELECT h.account_id, i.vintage,
                 sum(h.available + h.reserved + h.frozen + h.pending_to_trading + h.trading
                     + h.pending_to_registry + h.custody + h.in_return)::bigint AS quantity
            FROM holding h
            JOIN instrument i ON i.id = h.instrument_id AND i.kind = 'allowance'
            JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
-          GROUP BY h.account_id, i.vintage, a.sector),
+          GROUP BY h.account_id, i.vintage),
        grouped AS (
-         SELECT own.*, coalesce(g.head_id, own.account_id) AS head_id
+         SELECT own.account_id, own.vintage, own.quantity,
+                coalesce(g.head_id, own.account_id) AS head_id
            FROM own LEFT JOIN company_group_member g
              ON g.account_id = own.account_id AND g.starts_on <= asked
-            AND coalesce(g.ends_on > asked, true)),
+            AND coalesce(g.ends_on > asked, true)
+          UNION ALL  -- A head that holds nothing itself is told of its group all the same.
+         SELECT DISTINCT g.head_id, own.vintage, 0::bigint, g.head_id
+           FROM own JOIN company_group_member g
+             ON g.account_id = own.account_id AND g.starts_on <= asked
+            AND coalesce(g.ends_on > asked, true)
+          WHERE NOT EXISTS (SELECT FROM own h
+                             WHERE h.account_id = g.head_id AND h.vintage = own.vintage)),
        whole AS (
          SELECT head_id, vintage, sum(quantity)::bigint AS total FROM grouped GROUP BY 1, 2),
        above AS (
@@ -132,7 +142,7 @@ BEGIN
                       AND p.day = (SELECT max(r.day) FROM large_holding_run r WHERE r.day < asked)),
                   asked)
     FROM grouped g JOIN above e USING (head_id, vintage)
-   WHERE g.quantity > 0;
+   WHERE g.quantity > 0 OR g.account_id = g.head_id;
   GET DIAGNOSTICS counted = ROW_COUNT;
   INSERT INTO large_holding_run (day, due_on, found, found_at)
   SELECT asked, min(t.day), counted, moment FROM trading_day t WHERE t.is_trading AND t.day > asked;
