@@ -37,6 +37,8 @@ WORDS = {
     "sign": _("Sign with the USBKey"),
     "renew": _("Renew the own certificate"),
     "manage": _("Suspend, resume, revoke"),
+    "issue": _("Issue credentials to own systems"),
+    "revoke": _("Revoke credentials of systems"),
     "abort": _("Stop a job"),
     "add": _("Register members, and where their letters go"),
     "certify": _("Have certificates' codes sent, ask for replacements"),

@@ -48,7 +48,7 @@ PREFIXES = "|".join(
     sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW", "CNY"})
 )
 CODES = re.compile(
-    rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+"
+    rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+|M\d{{8}}"
 )
 READ_ALOUD = ("title", "alt", "placeholder", "aria-label", "data-confirm", "data-confirm-title")
 SILENT = ("script", "style", "svg", "code")  # Code: the guides' commands.
