@@ -1,19 +1,25 @@
-"""The same request of a machine at the same time: one act and one answer; an assertion opens one door."""
+"""Machines at the same moment: one act and one answer; as many credentials as a member may have."""
 
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+from sqlalchemy import text
+
+from app.domain.errors import RuleError
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.models import Application, MachineAnswer, MachineAssertion
+from app.models import Application, MachineAnswer, MachineAssertion, MachineKey
 from app.operations.accounts import accounts
+from app.operations.people import credentials
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import quantity
-from tests.operations.machines import registered
+from tests.operations.machines import new_key, registered, wanted
 
 TOGETHER = 4
+CREDENTIALS = 8  # asked for at once, of which five may stand
 
 
 @pytest.fixture
@@ -88,3 +94,36 @@ def test_an_assertion_opens_the_door_once(machine, together):
     codes = sorted(answer.status_code for answer in results.returned)
     assert codes == [200, *[401] * (TOGETHER - 1)]
     assert db.session.query(MachineAssertion).count() == 2  # and the one of the fixture
+
+
+@pytest.fixture
+def issue_together(operator, together, monkeypatch):
+    """Return a function that issues more than may stand, each counting before any inserts."""
+    counted = credentials._require_room
+
+    def slowly(*arguments):
+        counted(*arguments)
+        time.sleep(0.05)  # The others count meanwhile, where nothing keeps them.
+
+    monkeypatch.setattr(credentials, "_require_room", slowly)
+    actor, asked = Actor.of(operator), [wanted(new_key(), operator) for _each in range(CREDENTIALS)]
+
+    def issue(values):
+        with transaction():
+            credentials.issue(values, actor, None, now=clock.now())
+
+    return lambda: together(*(lambda each=each: issue(each) for each in asked))
+
+
+def test_together_no_more_are_issued_than_may_stand(issue_together):
+    results = issue_together()
+    assert [type(error) for error in results.failed] == [RuleError] * (CREDENTIALS - 5)
+    assert {error.code for error in results.failed} == {"credentials_full"}
+    assert db.session.query(MachineKey).count() == 5
+
+
+def test_without_the_lock_more_are_issued(issue_together, monkeypatch):
+    """What the test above rests on."""
+    monkeypatch.setattr(credentials, "_ONE_AFTER_ANOTHER", text("SELECT 1"))
+    issue_together()
+    assert db.session.query(MachineKey).count() > 5

@@ -175,7 +175,7 @@ def group(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         ) from error
     for case in cases:
         log.record(
-            actor, "company_group.change", subject=case.number, account_id=case.account_id,
+            actor, "linked_companies.change", subject=case.number, account_id=case.account_id,
             companies=len(case.receivers),
         )  # fmt: skip
 

@@ -61,7 +61,7 @@ ACTIONS = {
     "difference.resolve": _("Resolved a difference"),
     "bank_difference.resolve": _("Resolved a difference with a bank"),
     "large_holding.find": _("Looked for holdings above their limits"),
-    "company_group.change": _("Changed a group of linked companies"),
+    "linked_companies.change": _("Changed a group of linked companies"),
     "bank.open": _("Opened a settlement bank"),
     "bank.bind": _("Bound a bank account"),
     "bank.binding": _("The bank answered about a bound account"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -105,9 +106,16 @@ class Site:
         return captcha.answer(row[0], self.environment["SECRET_KEY"])
 
 
-def certificates_of(cluster: embedded.Cluster) -> dict[str, str]:
-    """Return the folders of the authority and of the members' soft keys."""
-    return {"CA_FOLDER": str(cluster.folder / "ca"), "DEMO_KEYS": str(cluster.folder / "keys")}
+def secrets_of(cluster: embedded.Cluster) -> dict[str, str]:
+    """Return where the template's keys are: the authority's, members' soft ones, that of personal data."""
+    personal = cluster.folder / "personal_data_key"
+    if not personal.exists():
+        personal.write_text(f"demo:{secrets.token_hex(32)}\nindex:{secrets.token_hex(32)}\n")
+    return {
+        "CA_FOLDER": str(cluster.folder / "ca"),
+        "DEMO_KEYS": str(cluster.folder / "keys"),
+        "PERSONAL_DATA_KEY_FILE": str(personal),
+    }
 
 
 def make_template(cluster: embedded.Cluster) -> None:
@@ -121,14 +129,14 @@ def make_template(cluster: embedded.Cluster) -> None:
                 "DATABASE_OWNER_URL": urls.owner,
                 "SECRET_KEY": "template" * 5,
                 "CERT_LOGIN": "agent",  # What is certified bears the seal, as on the site.
-                **certificates_of(cluster),
+                **secrets_of(cluster),
             }
         )
     )
     with app.app_context(), signing(Path(app.config["CA_FOLDER"])):
         installation.install()
         assert demo.seed_once()
-        keys = Path(certificates_of(cluster)["DEMO_KEYS"])
+        keys = Path(secrets_of(cluster)["DEMO_KEYS"])
         demo_keys.issue(keys)
         shutil.copytree(keys, _unused(keys))
         db.session.remove()
@@ -162,7 +170,7 @@ def signing(folder: Path) -> Iterator[None]:
 def serving(cluster: embedded.Cluster, profile: str) -> Iterator[Site]:
     """Run app.py on a free port and a copy of the template."""
     site = _site(cluster, profile, f"journey_{profile}", TEMPLATE)
-    site.environment |= certificates_of(cluster)
+    site.environment |= secrets_of(cluster)
     site.environment["WORKER"] = (
         "off"  # It would miss the database that `reset` drops; see `worker`.
     )
