@@ -249,10 +249,10 @@ def test_every_permission_has_words(app):
 
 
 # Everybody's own: home, notices, guides, password, jobs, certificate, signing what one does, and what a
-# demonstration sent; and statements, which an auditor and their enterprise both only read.  Credentials are
-# kept as certificates are: 安全管理员 revokes, and does nothing by them.
+# demonstration sent; and statements and net sales, which an auditor and their enterprise both only read.
+# Credentials are kept as certificates are: 安全管理员 revokes, and does nothing by them.
 OWN = {"HomeView", "AnnouncementView", "HelpView", "SignInView", "JobView", "JobFailureView",
-       "CertificateView", "SigningView", "MailboxView", "StatementView",
+       "CertificateView", "SigningView", "MailboxView", "StatementView", "NetView",
        "CredentialView", "CredentialUseView"}  # fmt: skip
 
 
