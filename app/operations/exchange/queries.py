@@ -246,8 +246,7 @@ def positions(
     return Page(rows[:limit], len(rows) > limit)
 
 
-_POSITIONS = text(
-    f"""
+_HELD_AT = f"""
     WITH change AS MATERIALIZED ({CHANGES_SINCE})
     SELECT * FROM (
       SELECT h.account_id, h.instrument_id, a.member_no, i.code AS instrument_code, v.trade_code,
@@ -264,5 +263,5 @@ _POSITIONS = text(
      WHERE pending_to_trading <> 0 OR trading <> 0 OR pending_to_registry <> 0
      ORDER BY account_id, instrument_id
      LIMIT :limit
-    """  # noqa: S608 - a constant
-)
+"""  # noqa: S608 - with a constant of ours
+_POSITIONS = text(_HELD_AT)
