@@ -50,7 +50,7 @@ def test_number_password_captcha_certificate_and_pin(demo_site, visit, album):
     expect(window.locator("#origin")).to_have_text(demo_site.url)
     expect(window.locator("#blocks")).to_contain_text(MEMBER)
     expect(window.locator("#soft")).to_contain_text("软证书仅供演示")
-    expect(window.get_by_role("radio")).to_have_count(16)
+    expect(window.get_by_role("radio")).to_have_count(17)
     expect(window.locator(".choice").first).to_contain_text(NAME)
 
     window.get_by_role("button", name="确定").click()
