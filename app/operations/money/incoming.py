@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -98,7 +99,8 @@ def _deposit(bank_id: int, item: Incoming, now: datetime, source: str) -> Reply:
 def _require_same(known: BankOrder, item: Incoming) -> None:
     """Compare a repeated notice with what its serial stands for.  Raises RuleError.
 
-    The first message tells payer and account number; an order that a day's file told of has none.
+    The first message tells payer and account number, besides what the bank notes of our answer; an order
+    that a day's file told of has none.
     """
     account = db.session.get_one(Account, known.application.account_id)
     is_same = (known.direction, known.amount, account.member_no) == (
@@ -110,7 +112,9 @@ def _require_same(known: BankOrder, item: Incoming) -> None:
         .order_by(BankAnswer.id)
         .limit(1)
     ).one_or_none()
-    if is_same and first in (None, item.message):
+    told = json.loads(first) if first else {}
+    payer = {"holder_name": item.holder_name, "bank_account": item.bank_account}
+    if is_same and all(told.get(name, value) == value for name, value in payer.items()):
         return
     raise RuleError(
         _("Serial %(serial)s was used before for another transfer", serial=item.bank_serial),
