@@ -32,6 +32,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -160,15 +161,21 @@ class Line:
     def call(
         self, method: str, path: str, body: Any = None, *, file: bytes | None = None, **headers: str
     ) -> dict[str, Any]:
-        """Call an address with JSON or a file."""
-        sent = {"Authorization": f"Bearer {self._signed_in()}"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        """Call an address with JSON or a file, with a new token where the kept one does not count any more."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
         data = file
         if body is not None:
             data, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
         elif file is not None:
             sent["Content-Type"] = "application/zip"
-        return self._answer(method, self._at(path), data, sent)
+        is_kept = time.monotonic() < self._until
+        try:
+            return self._answer(method, self._at(path), data, sent | self._bearer())
+        except Refused as refused:
+            if not is_kept or refused.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        self._until = 0.0
+        return self._answer(method, self._at(path), data, sent | self._bearer())
 
     def public(self, path: str) -> dict[str, Any]:
         """Read a public address of the registry, outside the interface."""
@@ -177,9 +184,12 @@ class Line:
     def _at(self, path: str) -> str:
         return self._address + BASE + path
 
-    def _signed_in(self) -> str:
-        if time.monotonic() < self._until:
-            return self._token
+    def _bearer(self) -> dict[str, str]:
+        if time.monotonic() >= self._until:
+            self._sign_in()
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _sign_in(self) -> None:
         now = int(time.time())
         claims = {
             "iss": self._client, "sub": self._client, "aud": f"{self._audience}{BASE}/token",
@@ -195,7 +205,6 @@ class Line:
         answer = self._answer("POST", self._at("/token"), data)
         self._token = answer["access_token"]
         self._until = time.monotonic() + answer["expires_in"] - 60
-        return self._token
 
     def _answer(
         self, method: str, address: str, data: bytes | None = None, headers: Any = None
@@ -207,13 +216,16 @@ class Line:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
-            raise _refused(error) from error
+            refused = _refused(error)
+            if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise Unanswered(str(refused)) from error
+            raise refused from error
         except (OSError, ValueError) as error:
             raise Unanswered(f"注册登记系统没有应答：{error}") from error
 
 
 class Unanswered(ExchangeError):
-    """The registry did not answer; the call may be repeated."""
+    """The registry did not answer, or not yet; the call may be repeated."""
 
 
 class Refused(ExchangeError):

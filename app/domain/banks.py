@@ -80,10 +80,8 @@ class Banking:
     moving: frozenset[int] = frozenset()  # accounts with deposits or withdrawals under way
     sent: frozenset[int] = frozenset()  # applications that a bank may have carried out
     paid_out: dict[int, int] = field(default_factory=dict)
-    owed: Mapping[int, int] = field(default_factory=dict)  # open receivables, by account
-    owed_at: Mapping[int, frozenset[str]] = field(
-        default_factory=dict
-    )  # codes of the banks of those
+    # Open receivables in fen, by account and code of the bank.
+    owed: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     largest_deposit: int = 0
     largest_withdrawal: int = 0
     most_a_day: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import cache
 
 from flask import current_app
 from sqlalchemy import create_engine, text
@@ -24,10 +25,15 @@ def keys(settings: Settings) -> Keys:
 
 def exchange(settings: Settings) -> Exchange:
     """Return the exchange, which calls the registry as it is served here."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    own, audience = f"http://{host}:{settings.port}", current_app.config["SITE_URL"]
     held = keys(settings)
-    return Exchange(held, Line(own, held, audience=audience))
+    return Exchange(held, _line(settings, current_app.config["SITE_URL"]))
+
+
+@cache
+def _line(settings: Settings, audience: str) -> Line:
+    """Return the line of this process: its token serves all stages, since a client gets few a minute."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return Line(f"http://{host}:{settings.port}", keys(settings), audience=audience)
 
 
 def trust(settings: Settings, day: date) -> None:

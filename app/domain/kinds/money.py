@@ -92,15 +92,16 @@ def _moves_money(case: Case, facts: Facts) -> Violation | None:
 
 
 def _owes(case: Case, facts: Facts) -> Violation | None:
-    owed = facts.banking.owed.get(case.account_id, 0)
-    return Violation(_line(case), {"owed": yuan(owed)}) if owed else None
+    owed = facts.banking.owed.get(case.account_id, {})
+    return Violation(_line(case), {"owed": yuan(sum(owed.values()))}) if owed else None
 
 
 def _owes_there(case: Case, facts: Facts) -> Violation | None:
     """A deposit at the bank where money is owed pays it: that bank alone may be bound."""
-    if facts.banking.owed_at.get(case.account_id, frozenset()) <= {case.proposal.get("bank")}:
+    owed = facts.banking.owed.get(case.account_id, {})
+    if owed.keys() <= {case.proposal.get("bank")}:
         return None
-    return Violation("bank", {"owed": yuan(facts.banking.owed[case.account_id])})
+    return Violation("bank", {"owed": yuan(sum(owed.values()))})
 
 
 IS_BOUND = Rule(

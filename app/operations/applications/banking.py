@@ -46,7 +46,6 @@ def gather(cases: Sequence[Case], today: date) -> dict[str, Any]:
         sent=frozenset(db.session.scalars(_SENT, {"cases": asked["cases"]})),
         paid_out={row.account_id: row.paid_out for row in rows},
         owed={row.account_id: row.owed for row in rows if row.owed},
-        owed_at={row.account_id: frozenset(row.owed_at) for row in rows if row.owed},
         largest_deposit=limits["largest_deposit"] * FEN,
         largest_withdrawal=limits["largest_withdrawal"] * FEN,
         most_a_day=limits["withdrawals_a_day"] * FEN,
@@ -78,10 +77,9 @@ _ACCOUNTS = typed(
                         AND a.status IN ('in_review', 'approved') AND a.id <> ALL(:cases)
                         AND (a.submitted_at AT TIME ZONE 'Asia/Shanghai')::date = :today), 0)::bigint
              AS paid_out,
-           coalesce((SELECT sum(v.owed) FROM open_receivable v WHERE v.account_id = c.id), 0)::bigint
-             AS owed,
-           (SELECT array_agg(o.code) FROM open_receivable v JOIN settlement_bank o USING (instrument_id)
-             WHERE v.account_id = c.id) AS owed_at
+           (SELECT jsonb_object_agg(o.code, v.owed)
+              FROM open_receivable v JOIN settlement_bank o USING (instrument_id)
+             WHERE v.account_id = c.id) AS owed
       FROM account c
       LEFT JOIN bank_binding k ON k.account_id = c.id AND k.ended_at IS NULL
       LEFT JOIN settlement_bank b ON b.id = k.bank_id

@@ -161,6 +161,8 @@ def restricted(
 def balances(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row[Any]]:
     """Return the holdings of (account, instrument) pairs; those never held are missing."""
     wanted = sorted(set(pairs))
+    if not wanted:
+        return {}
     rows = db.session.execute(
         _BALANCES,
         {"accounts": [pair[0] for pair in wanted], "instruments": [pair[1] for pair in wanted]},

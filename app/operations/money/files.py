@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from app.domain.banks import OrderState, Said
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import Account, Application, BankFile, BankLineEvent, BankOrder, SettlementBank
+from app.models import BankFile, BankLineEvent, BankOrder, SettlementBank
 from app.models.figures import bank_difference
 from app.operations.money import banks, incoming, orders
 from app.operations.records import log
@@ -109,11 +109,8 @@ def take(bank_id: int, file: DayFile, row: FileRow, *, now: datetime) -> None:
 
 def _is_of(order: BankOrder, row: FileRow) -> bool:
     """Tell whether a row says of an order what is known of it; a bank may leave the member out."""
-    if (order.amount, order.direction) != (row.amount, row.direction):
-        return False
-    own = select(Account.member_no).join(Application, Application.account_id == Account.id)
-    member_no = db.session.scalar(own.where(Application.id == order.application_id))
-    return row.member_no in ("", member_no)
+    is_same = (order.amount, order.direction) == (row.amount, row.direction)
+    return is_same and row.member_no in ("", orders.member_no_of(order))
 
 
 def missing_from(bank_id: int, file: DayFile) -> list[int]:

@@ -102,8 +102,7 @@ def _require_same(known: BankOrder, item: Incoming) -> None:
     The first message tells payer and account number, besides what the bank notes of our answer; an order
     that a day's file told of has none.
     """
-    account = db.session.get_one(Account, known.application.account_id)
-    is_same = (known.direction, known.amount, account.member_no) == (
+    is_same = (known.direction, known.amount, orders.member_no_of(known)) == (
         "in", item.amount, item.member_no,
     )  # fmt: skip
     first = db.session.scalars(

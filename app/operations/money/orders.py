@@ -287,6 +287,12 @@ def _note_contradiction(order: BankOrder, said: Said) -> None:
     )  # fmt: skip
 
 
+def member_no_of(order: BankOrder) -> str:
+    """Return the number of the member whose transfer an order is."""
+    account = db.session.get_one(Account, order.application.account_id)
+    return account.member_no
+
+
 def of_serial(bank_id: int, serial: str, bank_serial: str = "") -> BankOrder | None:
     """Return a bank's order by our serial, or else by the bank's."""
     mine = select(BankOrder).where(BankOrder.bank_id == bank_id)

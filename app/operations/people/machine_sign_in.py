@@ -114,8 +114,8 @@ def _counts(today: date) -> tuple[Any, ...]:
 def has_standing_issuer() -> ColumnElement[bool]:
     """Return the condition that a key was approved by two officers, or who issued it may still sign in.
 
-    A disabled person, a suspended or revoked certificate and another role count at once, by the
-    database's `issuer_stands` (sql/0019/credentials.sql).
+    A disabled person, a certificate that is over, suspended or revoked, and another role count at once, by
+    the database's `issuer_stands` (sql/0019/credentials.sql).
     """
     stands = func.issuer_stands(MachineKey.issued_by, MachineKey.signature_id)
     return or_(MachineKey.issued_by.is_(None), stands)

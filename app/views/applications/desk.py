@@ -160,7 +160,10 @@ class ApplicationDesk(ApplicationList):
 
     def edit_form(self, application: Application) -> Any:
         """Return the form filled in from an application."""
-        return self.form(data=self.typed_before(application))
+        form = self.form(data=self.typed_before(application))
+        if isinstance(form, application_form.ProposalForm):
+            form.proposal = dict(application.proposal)
+        return form
 
     def typed_before(self, application: Application) -> dict[str, Any]:
         """Return an application as form data."""

@@ -146,6 +146,15 @@ class ApplicationForm(PageForm):
         }
 
 
+class ProposalForm(ApplicationForm):
+    """An application about something that its page names: ``proposal`` says what, and nobody types it."""
+
+    proposal: Mapping[str, Any]
+
+    def content(self) -> dict[str, Any]:
+        return {**super().content(), "proposal": self.proposal}
+
+
 class LinesForm(ApplicationForm):
     lines = FieldList(FormField(LineForm), max_entries=MOST_LINES)
 

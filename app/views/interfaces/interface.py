@@ -6,7 +6,7 @@ file is named in ``routes``; `bearer.needs` opens it to a scope, and `answers` d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import wraps
 from importlib import import_module
@@ -16,6 +16,7 @@ from flask import Flask, Response, current_app, jsonify, render_template
 from flask_babel import force_locale
 from flask_smorest import Api, Blueprint
 
+from app.domain.machines import INTERFACES
 from app.domain.trading_day import BEIJING
 from app.security.problems import MACHINES, MEDIA_TYPE, TITLES
 from app.views.interfaces import token
@@ -44,7 +45,7 @@ _DESCRIBING = _Blueprint("described", __name__)
 
 
 class Interface:
-    """An interface, by its name: that of its blueprint, of its tokens' realm and in its addresses."""
+    """An interface, by its name: that of its scopes, blueprint, tokens' realm and in its addresses."""
 
     def __init__(
         self,
@@ -52,10 +53,10 @@ class Interface:
         title: str,
         description: str,
         *,
-        scopes: Mapping[str, Any],
         routes: Sequence[str],
     ) -> None:
-        self.name, self.title, self.scopes, self.routes = name, title, scopes, routes
+        self.name, self.title, self.routes = name, title, routes
+        self.scopes = INTERFACES[name]
         self.prefix = f"{MACHINES}{name}/v1"
         self.blueprint = _Blueprint(name, __name__, url_prefix=self.prefix, description=description)
         self.blueprint.route("/token", methods=["POST"])(ask_token)

@@ -36,6 +36,7 @@ from app.views.applications.form import (
     ApplicationForm,
     DayField,
     Filled,
+    ProposalForm,
     Required,
     choices_of,
 )
@@ -193,12 +194,6 @@ class MachineKeyView(_KeyDesk):
         }
 
 
-class RevocationForm(ApplicationForm):
-    """吊销接入密钥; ``proposal`` names the key."""
-
-    proposal: dict[str, str]
-
-
 class MachineKeyRevocationView(_KeyDesk):
     """接入密钥吊销: from its approval on no token of the key is accepted."""
 
@@ -208,7 +203,7 @@ class MachineKeyRevocationView(_KeyDesk):
     menu = MenuEntry(ACCOUNTS, 9)
     guide = _GUIDE
     form_title = _("Revoke a machine key")
-    form = RevocationForm
+    form = ProposalForm
     new_label = _("Choose a key")
     help = (
         _("One officer asks for it, another confirms it; the key's tokens end at once"),
@@ -254,16 +249,6 @@ class MachineKeyRevocationView(_KeyDesk):
             "thumbprint": row.thumbprint,
         }
         return form
-
-    def edit_form(self, application: Application) -> Any:
-        """Return the form with what was asked for."""
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        """Return the reason and the key."""
-        return {**filled.form.content(), "proposal": filled.form.proposal}
 
 
 def _standing() -> Select[tuple[Key]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from app.domain.machines import INTERFACES, MEMBER
+from app.domain.machines import MEMBER
 from app.views.interfaces.interface import Interface
 
 interface = Interface(
     MEMBER,
     "全国碳排放权注册登记系统 会员接口",
     "重点排放单位和省级主管部门自有系统的只读接口",
-    scopes=INTERFACES[MEMBER],
     routes=[f"{__package__}.{name}" for name in ("holdings", "statements", "records")],
 )
 blueprint = interface.blueprint

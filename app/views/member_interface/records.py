@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, Row, Select, and_, case, literal, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, case, literal, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.domain.errors import NotFound
@@ -136,10 +136,12 @@ def read_application(_query: Query, number: str) -> dict[str, Any]:
 
 def _applications(who: Client) -> Select[Any]:
     """Return what the pages show: some kinds whole, of those enquired after what was approved."""
-    whole, enquired = _kinds_of(who, "can_show"), _kinds_of(who, "can_list")
+    is_whole = Application.kind.in_(_kinds_of(who, "can_show"))
+    is_enquired = Application.kind.in_(_kinds_of(who, "can_list"))
     statement = (
         select(
             Application.id,
+            is_whole.label("is_whole"),
             Application.number,
             Application.kind,
             Account.member_no,
@@ -154,13 +156,7 @@ def _applications(who: Client) -> Select[Any]:
         )
         .join(Account, Account.id == Application.account_id)
         .outerjoin(Notice, Notice.id == Application.notice_id)
-        .where(
-            IS_THERE,
-            or_(
-                Application.kind.in_(whole),
-                and_(Application.kind.in_(enquired - whole), Application.status == Status.APPROVED),
-            ),
-        )
+        .where(IS_THERE, is_whole | (is_enquired & (Application.status == Status.APPROVED)))
     )
     return scoped_applications(statement, Application.id, Application.account_id, who)
 
@@ -195,7 +191,7 @@ def _asked_for(statement: Select[Any], query: Query) -> Select[Any]:
 
 def _with_course(rows: Sequence[Row[Any]], who: Client) -> list[dict[str, Any]]:
     """Add lines and events, in two statements for all of them."""
-    ids, whole = [row.id for row in rows], _kinds_of(who, "can_show")
+    ids = [row.id for row in rows]
     lines, events = _by_application(_lines(ids, who)), _by_application(_events(ids, who))
     return [
         {
@@ -204,7 +200,7 @@ def _with_course(rows: Sequence[Row[Any]], who: Client) -> list[dict[str, Any]]:
             "lines": lines[row.id],
             "events": events[row.id],
         }
-        | ({} if row.kind in whole else {"events": [], "reason": "", "refusal": ""})
+        | ({} if row.is_whole else {"events": [], "reason": "", "refusal": ""})
         for row in rows
     ]
 

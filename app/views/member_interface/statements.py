@@ -95,8 +95,8 @@ def read_statement_trades(query: Query, number: str) -> dict[str, Any]:
 
 def _found(number: str) -> figures.Statement:
     """Return a statement of the client's own.  Raises NotFound."""
-    row = figures.find(number) if "\x00" not in number else None
-    if row is None:
+    if "\x00" in number:
         raise NotFound(_("There is no such record"))
+    row = figures.find(number)
     require_scope(row.account_id, bearer.client())
     return figures.statement(row)

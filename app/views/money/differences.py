@@ -18,7 +18,7 @@ from app.models import Application, SettlementBank
 from app.models.figures import bank_difference
 from app.operations.money import files
 from app.security.roles import AUDITOR, OFFICERS
-from app.views.applications.form import ApplicationForm, Filled
+from app.views.applications.form import ProposalForm
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import MONEY, MenuEntry
@@ -97,12 +97,6 @@ class BankDifferenceView(ListPage):
             yield RowAction(_("Resolve"), address)
 
 
-class ResolutionForm(ApplicationForm):
-    """资金差异处理; ``proposal`` names the difference."""
-
-    proposal: dict[str, Any]
-
-
 class BankDifferenceResolutionView(OfficerDesk):
     """资金差异处理, by two officers."""
 
@@ -112,7 +106,7 @@ class BankDifferenceResolutionView(OfficerDesk):
     menu = MenuEntry(MONEY, 9)
     guide = {"registry": "资金差异"}
     form_title = _("Resolve a difference with a bank")
-    form = ResolutionForm
+    form = ProposalForm
     new_label = _("Choose a difference")
     columns = (
         *usual_columns("number"),
@@ -148,11 +142,6 @@ class BankDifferenceResolutionView(OfficerDesk):
         form.proposal = _named_difference()
         return form
 
-    def edit_form(self, application: Application) -> Any:
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
     def title_of(self, form: Any) -> Any:
         """Name the day and the bank."""
         return gettext(
@@ -163,9 +152,6 @@ class BankDifferenceResolutionView(OfficerDesk):
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         return []
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        return {**super().content(filled), "proposal": filled.form.proposal}
 
 
 def _named_difference() -> dict[str, Any]:

@@ -175,7 +175,7 @@ class CredentialView(_OfMember):
         ),
         _(
             "A credential stops while who issued it is disabled or the certificate that signed it is"
-            " suspended or revoked; a renewed certificate carries it on"
+            " over, suspended or revoked; a renewed certificate carries it on"
         ),
     )
     empty_hint = _("Issue one for a system that is to read your holdings, notices or applications")

@@ -12,21 +12,15 @@ from sqlalchemy import select
 from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db
-from app.models import Account, Application, Certificate, Member
+from app.models import Account, Certificate, Member
 from app.operations.people import letters
-from app.views.applications.form import ApplicationForm, Choosable, Filled
+from app.views.applications.form import Choosable, Filled, ProposalForm
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 
 MOST_CERTIFICATES = 20
-
-
-class ReplacementForm(ApplicationForm):
-    """证书补办; ``proposal`` names whose certificate it is about."""
-
-    proposal: dict[str, str]
 
 
 class CertificateReplacementView(OfficerDesk):
@@ -38,7 +32,7 @@ class CertificateReplacementView(OfficerDesk):
     menu = MenuEntry(ACCOUNTS, 4)
     guide = {"registry": "证书管理与证书补办"}
     form_title = _("New replacement")
-    form = ReplacementForm
+    form = ProposalForm
     new_label = _("Choose a certificate")
     columns = (
         *usual_columns("number", "member_no", "account", "created_at"),
@@ -83,12 +77,6 @@ class CertificateReplacementView(OfficerDesk):
         form.proposal = {"member_no": row.member.username, "certificate": row.serial.upper()}
         return form
 
-    def edit_form(self, application: Application) -> Any:
-        """Return the form with what was asked for."""
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Name the enterprise."""
         account = db.session.get_one(Account, account_id)
@@ -99,13 +87,13 @@ class CertificateReplacementView(OfficerDesk):
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return the reason and whose certificate it is.  Raises RuleError where no letter can go."""
-        proposal = filled.form.proposal
+        member_no = filled.form.proposal.get("member_no", "")
         member = db.session.scalars(
-            select(Member).where(Member.username == proposal.get("member_no", ""))
+            select(Member).where(Member.username == member_no)
         ).one_or_none()
         if member is not None:
             letters.reach_of(member)
-        return {"reason": (filled.form.reason.data or "").strip(), "proposal": proposal}
+        return super().content(filled)
 
 
 def _certificates_like(asked: str) -> Any:

@@ -68,7 +68,8 @@ class ReferenceView(ListPage, ModelView):
     ``datamodel``, ``list_columns`` (a related one as "venue.name"), ``label_columns``,
     ``search_columns``, ``order_columns``, ``base_order``, ``add_columns``, ``edit_columns``,
     ``description_columns`` and ``validators_columns`` have their usual meaning; ``choices_columns``
-    maps stored values to titles.  ``account_column`` sets the row scope, as on every list.  With
+    maps stored values to titles, and ``offered_columns`` a related one to the condition of the rows that
+    its field offers.  ``account_column`` sets the row scope, as on every list.  With
     "disabled_from" among its ``edit_columns``, values can be disabled.
     """
 
@@ -76,6 +77,7 @@ class ReferenceView(ListPage, ModelView):
     search_columns: Any = None
     base_permissions: Any = None
     choices_columns: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
+    offered_columns: ClassVar[Mapping[str, Any]] = {}
     guide = {"administration": "数据字典"}
     grants = {
         ADMINISTRATORS: "list export",

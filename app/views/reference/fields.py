@@ -12,7 +12,6 @@ from wtforms import BooleanField, Field, IntegerField, SelectField
 from wtforms.validators import DataRequired, InputRequired, NumberRange, Optional
 
 from app.extensions import db
-from app.models import Instrument
 from app.models.reference.dated import Dated
 from app.operations.records import clock
 from app.views.applications.form import DATE_INPUT, PLEASE_CHOOSE, DayField, MaxLength, choices_of
@@ -35,11 +34,13 @@ class NumberField(IntegerField):
 
 
 class RelatedField(SelectField):
-    """A row of another table: those in force, and the current one."""
+    """A row of another table: those in force, and the current one, within what the page offers."""
 
-    def __init__(self, label: Any, validators: Any, model: Any, **more: Any) -> None:
+    def __init__(
+        self, label: Any, validators: Any, model: Any, offered: Any = None, **more: Any
+    ) -> None:
         super().__init__(label, validators, coerce=lambda text: int(text) if text else None, **more)
-        self.model = model
+        self.model, self.offered = model, offered
 
     def process(self, *arguments: Any, **more: Any) -> None:
         super().process(*arguments, **more)
@@ -47,8 +48,8 @@ class RelatedField(SelectField):
         if issubclass(self.model, Dated):
             today, id_ = clock.now().date(), self.model.id
             rows = rows.where(self.model.in_force(today) | (id_ == self.data))
-        if self.model is Instrument:
-            rows = rows.where(Instrument.is_of_tonnes())  # Money has no trade code.
+        if self.offered is not None:
+            rows = rows.where(self.offered)
         titles = {row.id: str(row) for row in db.session.scalars(rows)}
         self.choices = choices_of(titles, PLEASE_CHOOSE)
 
@@ -67,7 +68,8 @@ def field_of(view: Any, name: str) -> Field:
     more = {"description": (view.description_columns or {}).get(name, "")}
     title = view.label_columns[name]
     if data.is_relation_many_to_one(name):
-        return RelatedField(title, [_NEEDED, *own], data.get_related_model(name), **more)
+        offered = view.offered_columns.get(name)
+        return RelatedField(title, [_NEEDED, *own], data.get_related_model(name), offered, **more)
     is_blank = data.is_nullable(name) or _default_of(data, name) == ""
     marks: list[Any] = [Optional() if is_blank else _NEEDED]
     if name in view.choices_columns:

@@ -16,7 +16,7 @@ from wtforms.validators import NumberRange, Regexp
 from app.domain.kinds import KINDS
 from app.domain.regions import PROVINCES
 from app.extensions import db
-from app.models import Category, City, HoldingLimit, Sector, Venue, VenueInstrument
+from app.models import Category, City, HoldingLimit, Instrument, Sector, Venue, VenueInstrument
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import ADMINISTRATORS
@@ -111,6 +111,7 @@ class TradeCodeView(ReferenceView):
     order_columns = ["instrument.code", "trade_code", "valid_from"]
     add_columns = ["venue", "instrument", "trade_code", "valid_from"]
     edit_columns = ["trade_code", "disabled_from"]
+    offered_columns = {"instrument": Instrument.is_of_tonnes()}  # Money has no trade code.
     validators_columns = {
         "trade_code": [
             Regexp(

@@ -24,7 +24,7 @@ from app.models import (
 )
 from app.operations.settlement import reconciliation
 from app.security.roles import AUDITOR, OFFICERS
-from app.views.applications.form import ApplicationForm, Filled
+from app.views.applications.form import ProposalForm
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import SETTLEMENT, MenuEntry
@@ -110,12 +110,6 @@ class DifferenceView(ListPage):
             yield RowAction(_("Resolve"), address)
 
 
-class ResolutionForm(ApplicationForm):
-    """差异处理; ``proposal`` names the difference."""
-
-    proposal: dict[str, Any]
-
-
 class DifferenceResolutionView(OfficerDesk):
     """差异处理, by two officers."""
 
@@ -125,7 +119,7 @@ class DifferenceResolutionView(OfficerDesk):
     menu = MenuEntry(SETTLEMENT, 8)
     guide = {"registry": "交易结算"}
     form_title = _("Resolve a difference")
-    form = ResolutionForm
+    form = ProposalForm
     new_label = _("Choose a difference")
     columns = (
         *usual_columns("number", "member_no", "account"),
@@ -156,11 +150,6 @@ class DifferenceResolutionView(OfficerDesk):
         form.proposal = dict(reconciliation.proposal_for(_named_difference()))
         return form
 
-    def edit_form(self, application: Application) -> Any:
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
     def title_of(self, form: Any) -> Any:
         """Name the day and the instrument."""
         return gettext(
@@ -168,9 +157,6 @@ class DifferenceResolutionView(OfficerDesk):
             day=form.proposal["day"],
             instrument=form.proposal["instrument"],
         )
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        return {**super().content(filled), "proposal": filled.form.proposal}
 
 
 def _named_difference() -> SettlementDifference:

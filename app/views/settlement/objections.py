@@ -16,19 +16,13 @@ from app.domain.kinds.settlement import SettlementObjection
 from app.extensions import db
 from app.models import Application, DayPackage, Trade
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Filled
+from app.views.applications.form import ProposalForm
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions
 
 MOST_DAYS = 10
-
-
-class ObjectionForm(ApplicationForm):
-    """结算异议; ``proposal`` names the day."""
-
-    proposal: dict[str, Any]
 
 
 class SettlementObjectionView(ApplicationDesk):
@@ -40,7 +34,7 @@ class SettlementObjectionView(ApplicationDesk):
     menu = MenuEntry(SETTLEMENT, 4)
     guide = {"enterprise": "结算异议", "registry": "交易结算", "province": "查询"}
     form_title = _("Object to a statement")
-    form = ObjectionForm
+    form = ProposalForm
     columns = (
         *usual_columns("number", "member_no", "account"),
         Column("day", _("Trading day")),
@@ -90,17 +84,9 @@ class SettlementObjectionView(ApplicationDesk):
         form.proposal = {"package": package.id, "day": package.day.isoformat()}
         return form
 
-    def edit_form(self, application: Application) -> Any:
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
-
     def title_of(self, form: Any) -> Any:
         """Name the day."""
         return gettext("Object to the statement of %(day)s", day=form.proposal["day"])
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        return {**super().content(filled), "proposal": filled.form.proposal}
 
     def next_step(self, application: Application) -> Any:
         return gettext("The registry looks into it and answers")

@@ -16,18 +16,12 @@ from app.domain.money import yuan
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.models import Application
 from app.operations.settlement import clearing
-from app.views.applications.form import ApplicationForm, Filled
+from app.views.applications.form import ProposalForm
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions
-
-
-class SettlementForm(ApplicationForm):
-    """初审; ``proposal`` is what the trades come to."""
-
-    proposal: dict[str, Any]
 
 
 class TradeSettlementView(OfficerDesk):
@@ -39,7 +33,7 @@ class TradeSettlementView(OfficerDesk):
     menu = MenuEntry(SETTLEMENT, 6)
     guide = {"registry": "交易结算"}
     form_title = _("First review of a day's trades")
-    form = SettlementForm
+    form = ProposalForm
     new_label = _("Choose a day package")
     accepts_attachments = False
     can_save_draft = False
@@ -113,9 +107,6 @@ class TradeSettlementView(OfficerDesk):
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         return []
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        return {**super().content(filled), "proposal": filled.form.proposal}
 
     def next_step(self, application: Application) -> Any:
         return gettext("The exchange confirms the result; then another officer approves it")
