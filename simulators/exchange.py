@@ -161,7 +161,7 @@ class Line:
     def call(
         self, method: str, path: str, body: Any = None, *, file: bytes | None = None, **headers: str
     ) -> dict[str, Any]:
-        """Call an address with JSON or a file, with a new token where the kept one does not count any more."""
+        """Call an address with JSON or a file; anew where its kept token counts no more."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         data = file
         if body is not None:
