@@ -47,6 +47,7 @@ TITLES = {
     "result_differs": _("The confirmed result is not the package's"),
     "position_differs": _("The exchange's position differs from the books"),
     "fund_differs": _("The exchange's money differs from the books"),
+    "bank_balance_differs": _("A bank's balance differs from the books"),
     "reported_differs": _("The exchange's figures differ from its own deals"),
     "row_missing": _("The exchange's figures lack a member that dealt"),
     "business_unknown": _("A posting is of a business that nobody knows"),

@@ -18,6 +18,8 @@ KINDS = {
     "bank_binding": "银行账户绑定",
     "deposit": "入金",
     "withdrawal": "出金",
+    "reserve_provision": "计提结算风险准备金",
+    "default_cover": "违约垫付",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",

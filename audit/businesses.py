@@ -64,6 +64,10 @@ _BOTH = frozenset({Unit.TONNES, Unit.FEN})
 _MONEY = frozenset({Unit.FEN})
 _ISSUER = frozenset({Parties.ISSUER})
 _TO_TRADING = _business((AVAILABLE, PENDING_TO_TRADING), (AVAILABLE, RESERVED))
+_OUT_OF_RESERVED = _business(
+    (AVAILABLE, RESERVED), (RESERVED, AVAILABLE),
+    parties=frozenset({Parties.OWN, Parties.OTHERS}), units=_MONEY,
+)  # fmt: skip
 
 BUSINESSES = {
     "issuance": _business((ISSUED, AVAILABLE), parties=_ISSUER),
@@ -98,8 +102,12 @@ BUSINESSES = {
         has_application=False,
     ),
     "receivable": _business(
-        (AVAILABLE, ISSUED), parties=_ISSUER, units=_MONEY, has_application=False
+        (AVAILABLE, ISSUED), (AVAILABLE, AVAILABLE),
+        parties=frozenset({Parties.ISSUER, Parties.OTHERS}), units=_MONEY, has_application=False,
     ),
+    # 准备金: fees become the reserve, which covers what a buyer lacks.
+    "reserve_provision": _OUT_OF_RESERVED,
+    "default_cover": _OUT_OF_RESERVED,
 }  # fmt: skip
 
 _ROUTES = """

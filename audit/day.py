@@ -9,7 +9,18 @@ from datetime import date
 
 from psycopg import Connection, IsolationLevel
 
-from audit import businesses, issued, names, package, reported, seal, settlements, totals, trades
+from audit import (
+    banks,
+    businesses,
+    issued,
+    names,
+    package,
+    reported,
+    seal,
+    settlements,
+    totals,
+    trades,
+)
 from audit.findings import Findings
 from audit.names import Names
 from audit.package import Verify
@@ -156,6 +167,8 @@ def _check(connection: Connection, books: _Books, verify: Verify) -> Report:
     _check_packages(connection, books, verify, known, report)
     businesses.check(connection, books.first, known, report.findings)
     issued.check(connection, books.first, known, report.findings)
+    since = books.previous.day if books.previous else date.min
+    banks.check(connection, since, books.day, report.findings)
     return report
 
 

@@ -11,6 +11,7 @@ from audit.package import Package
 
 ISSUER = 1  # the national issuance account, and the banks' side of money
 FEES = 2  # 结算费用
+RESERVE = 3  # 结算风险准备金
 
 
 @dataclass(frozen=True, slots=True)

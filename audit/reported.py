@@ -1,14 +1,15 @@
 """The exchange's own closing figures (POS, FUND) against the books, by member and instrument.
 
 Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed.  What
-was not delivered is counted as if it had been.  The day-end's transfers may stand on either side.  A
-difference that two officers resolved is accepted with exactly the figures that they resolved (ADR 0083).
+was not delivered is counted as if it had been, and what the reserve paid for a buyer as if it had not.
+The day-end's transfers may stand on either side.  A difference that two officers resolved is accepted with
+exactly the figures that they resolved (ADR 0083).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from psycopg import Connection
@@ -16,7 +17,7 @@ from psycopg import Connection
 from audit import names as known
 from audit import resolutions
 from audit.findings import Findings
-from audit.names import AVAILABLE, FROZEN, PROCEEDS, RESERVED, TRADING, Names
+from audit.names import AVAILABLE, FROZEN, PROCEEDS, RESERVE, RESERVED, TRADING, Names
 from audit.package import Package, Row
 from audit.resolutions import Resolutions
 from audit.totals import Pocket, Totals
@@ -40,6 +41,19 @@ _LATER = """
      GROUP BY 1, 2, 3, 4
 """
 
+_LENT = """
+    SELECT CASE WHEN m.from_account = %(reserve)s THEN m.to_account ELSE m.from_account END,
+           sum(CASE WHEN m.from_account = %(reserve)s THEN m.quantity ELSE -m.quantity END)::bigint
+      FROM (SELECT p.id FROM application a JOIN posting p ON p.application_id = a.id
+             WHERE a.kind = 'default_cover'
+             UNION ALL SELECT posting_id FROM receivable_payment) p
+      JOIN movement m ON m.posting_id = p.id
+     WHERE m.from_account <> m.to_account
+       AND %(reserve)s IN (m.from_account, m.to_account)
+       AND (m.at AT TIME ZONE 'Asia/Shanghai')::date <= %(day)s
+     GROUP BY 1
+"""
+
 
 def check(
     connection: Connection, checked: Checked, first: int, current: Totals, names: Names,
@@ -54,7 +68,9 @@ def check(
         for pocket in current.keys() | later.keys()
     }
     _compare_positions(connection, checked, closing, rolled, resolved, names, findings)
-    _compare_funds(checked, closing, resolved, names, findings)
+    asked = {"reserve": RESERVE, "day": package.day}
+    lent: dict[int, int] = dict(connection.execute(_LENT, asked).fetchall())
+    _compare_funds(checked, closing, lent, resolved, names, findings)
     _compare_deals(package, findings)
 
 
@@ -109,8 +125,9 @@ def _compare_positions(
 
 
 def _compare_funds(
-    checked: Checked, closing: Totals, resolved: Resolutions, names: Names, findings: Findings
-) -> None:
+    checked: Checked, closing: Totals, lent: Mapping[int, int], resolved: Resolutions, names: Names,
+    findings: Findings,
+) -> None:  # fmt: skip
     pending: dict[int, int] = defaultdict(int)
     for deal in checked.undelivered:
         pending[deal.buyer or 0] -= deal.amount + deal.buy_fee
@@ -121,7 +138,7 @@ def _compare_funds(
             held[account] += balance
     for row in checked.package.tables["FUND"]:
         account = names.accounts.get(row["member_no"], 0)
-        own = held[account] + pending[account]
+        own = held[account] + pending[account] - lent.get(account, 0)
         if not resolved.accepts(account, resolutions.MONEY, own, row["closing"]):
             key = f"{checked.package.name} FUND {row['member_no']}"
             findings.compare("fund_differs", key, row["closing"], own)

@@ -204,6 +204,9 @@ FROZEN = {
     "sql/0020/large_holdings.sql": "e4b0fba2472a2445",
     "sql/0020/lists.sql": "fa2b6ab785879931",
     "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
+    "sql/0025/reserve.sql": "a8fb132ac4c96947",
+    "sql/0025/reserve_down.sql": "56587b7a203389f4",
+    "versions/2026_12_01_reserve.py": "9179d6326e4fc59a",
 }
 
 

@@ -97,6 +97,28 @@ class Application(Model):
             ),
         ),
         Index(
+            "one_resolution",
+            text("(proposal ->> 'difference'::text)"),
+            unique=True,
+            postgresql_where=text(
+                "kind = 'difference_resolution' AND status IN ('in_review', 'approved')"
+            ),
+        ),
+        Index(
+            "one_bank_resolution",
+            text("(proposal ->> 'event'::text)"),
+            unique=True,
+            postgresql_where=text(
+                "kind = 'bank_difference' AND status IN ('in_review', 'approved')"
+            ),
+        ),
+        Index(
+            "one_cover_under_review",
+            text("(proposal ->> 'default'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'default_cover' AND status = 'in_review'"),
+        ),
+        Index(
             "application_of_notice",
             "notice_id",
             "status",

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from app.audit_command import is_signed
+from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
+from app.models import SettlementDifference, TradeDefault
+from app.models.figures import bank_difference
+from app.operations.applications import engine
 from app.operations.ledger import settlement as day_end
-from app.operations.records.actor import SYSTEM
-from app.operations.settlement import delivery, proceeds
+from app.operations.money import banks, files, reserve
+from app.operations.records.actor import SYSTEM, Actor
+from app.operations.settlement import defaults, delivery, proceeds
 from audit import seal, totals
 from audit.day import NotAuditable, audit_day
 from audit.trades import Deal, expected_legs
@@ -124,6 +131,79 @@ def test_a_default_that_is_made_good_on_the_next_day(books):
 
     assert report.findings.named == []
     assert (report.trades, report.delivered) == (1, 1)
+
+
+def test_a_buyer_that_the_reserve_paid_for(books):
+    """R58: 丁 has its frozen 15,000.00, which the exchange takes as spent, and owes as much."""
+    poor = books.market.participant("丁", yuan="80000")
+    books.open()
+    books.market.deal(books.seller, books.buyer, 100, "80.00", fees=("15000.00", "0.00"))
+    books.market.deal(books.seller, poor, 1_000, "80.00")
+    content = books.market.package()
+    books.market.freeze(poor, "15000", books.maker, books.checker)
+    package = books.settle(content=content)
+    assert books.check().agrees
+
+    default_id = db.session.scalars(select(TradeDefault.id)).one()
+    for draft in (
+        reserve.draft("ICBC", 15_000_00, str(uuid4()), reason="计提"),
+        defaults.draft(default_id, str(uuid4()), reason="逾期未补足"),
+    ):
+        with transaction():
+            (made,) = engine.start([draft], Actor.of(books.maker), now=MORNING)
+            engine.submit([made], Actor.of(books.maker), now=MORNING).one()
+        with transaction():
+            engine.approve([made], Actor.of(books.checker), now=MORNING).one()
+    with transaction():
+        assert delivery.deliver_some(package, SYSTEM, now=MORNING).delivered == 1
+    books.market.deals.clear()
+    books.market.day = MONDAY
+    funds = [
+        (account.member_no, *(f"{fen / 100:.2f}" for fen in (fen, 0, 0, 0, 0, 0, fen)))
+        for account, fen in (
+            (books.seller, 88_000_00), (books.buyer, 977_000_00), (poor, 0),
+        )
+    ]  # fmt: skip
+    books.settle(MONDAY, books.market.package(day=MONDAY, FUND=funds))
+    report = books.check(MONDAY)
+
+    assert report.findings.named == []
+    assert db.session.scalars(select(SettlementDifference)).all() == []
+
+
+def balance(books, **said: int) -> int:
+    """Note what a bank says that it holds as the day ends."""
+    with transaction():
+        banks.note(books.market.bank("ICBC").id, DAY, "balance", EVENING, **said)
+    return db.session.scalars(select(bank_difference.c.id)).first()
+
+
+def test_a_day_whose_bank_differs_is_not_sealed(settled):
+    """R63: 1,000,000.00 by our books and 0.01 less at the bank, until two officers resolved it."""
+    event = balance(settled, ours=1_000_000_00, theirs=999_999_99)
+    report = settled.check()
+    (found,) = report.findings.named
+    assert (found.code, found.key) == ("bank_balance_differs", f"ICBC {DAY}")
+    assert (found.expected, found.found) == ("99999999", "100000000")
+    assert not report.agrees
+
+    draft = engine.Draft(
+        "bank_difference", ISSUANCE_ACCOUNT_ID, (), str(uuid4()), reason="银行次日更正",
+        proposal=files.proposal_for(event),
+    )  # fmt: skip
+    with transaction():
+        (made,) = engine.start([draft], Actor.of(settled.maker), now=EVENING)
+        engine.submit([made], Actor.of(settled.maker), now=EVENING).one()
+    assert not settled.check().agrees
+    with transaction():
+        engine.approve([made], Actor.of(settled.checker), now=EVENING).one()
+    assert settled.check().agrees
+
+
+def test_a_bank_s_last_word_of_the_day_counts(settled):
+    balance(settled, ours=100, theirs=99)
+    balance(settled, ours=100, theirs=100)
+    assert settled.check().agrees
 
 
 def test_nothing_is_settled_yet(books):

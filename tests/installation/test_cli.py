@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-import config
 from app import embedded
 from app.commands import Command
 from app.extensions import db, transaction
@@ -29,6 +27,7 @@ from app.operations.accounts import accounts
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import nothing_moves
+from tests.installation import commands
 
 SEEDED = "cli_seeded"
 MEMBER, CODE = "21042300007", "PE2021000025"
@@ -55,15 +54,7 @@ class Shell:
             "PYTHONUTF8": "1",
             **more,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=config.ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return commands.run(arguments, environment)
 
     def says(self, *arguments: str) -> str:
         """Return the output of a command, which must succeed."""

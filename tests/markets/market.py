@@ -148,7 +148,7 @@ class Market:
         bank = Pocket(ISSUANCE_ACCOUNT_ID, money, Bucket.ISSUED)
         own = Pocket(account.id, money, Bucket.AVAILABLE)
         source, target = (bank, own) if is_in else (own, bank)
-        self._post(f"pay:{uuid4()}", Move(source, target, int(Decimal(yuan) * 100)))
+        self.post(f"pay:{uuid4()}", Move(source, target, int(Decimal(yuan) * 100)))
 
     def freeze(self, account: Account, yuan: str, maker: Member, checker: Member) -> int:
         """Freeze money of a participant, as a court does; return the document's line."""
@@ -181,7 +181,8 @@ class Market:
             engine.approve([application_id], Actor.of(checker), now=EVENING).one()
         return application_id
 
-    def _post(self, key: str, move: Move) -> None:
+    def post(self, key: str, move: Move) -> None:
+        """Move something by a posting of a trial."""
         with transaction():
             posting.post(
                 [PostingRequest(factories.TRIAL, Stage.APPROVAL, key, (move,))],

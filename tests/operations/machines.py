@@ -13,7 +13,7 @@ from uuid import uuid4
 from flask import Flask
 from joserfc import jwk, jwt
 
-from app.domain.machines import SCOPES
+from app.domain.machines import MEMBER_SCOPES, SCOPES
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
 from app.models import Account, Member
@@ -126,19 +126,18 @@ def registered(app: Flask, code: str = "SHEX01", algorithm: str = "ES256", **mor
     return Machine(app, code, key, algorithm)
 
 
-def wanted(key: Any, by: Member, **more: Any) -> dict[str, Any]:
-    """Return what a person signs to issue a credential, of every scope that they may give."""
-    actor = Actor.of(by)
-    said = {"name": "碳管理系统", "scopes": credentials.scopes_of(actor), "ends_on": ENDS_ON} | more
+def wanted(key: Any, **more: Any) -> dict[str, Any]:
+    """Return what a person signs to issue a credential of every scope."""
+    said = {"name": "碳管理系统", "scopes": tuple(MEMBER_SCOPES), "ends_on": ENDS_ON} | more
     typed = machine_keys.shown_key(key.as_dict(private=False))
-    return credentials.content(said["name"], typed, said["scopes"], said["ends_on"], actor)
+    return credentials.content(said["name"], typed, said["scopes"], said["ends_on"])
 
 
 def issued(app: Flask, by: Member, **more: Any) -> Machine:
     """Let a person issue a credential, unsigned, for a system with a new key."""
     key = new_key()
     with transaction():
-        code = credentials.issue(wanted(key, by, **more), Actor.of(by), None, now=clock.now())
+        code = credentials.issue(wanted(key, **more), Actor.of(by), None, now=clock.now())
     return Machine(app, code, key, base=MEMBER_BASE)
 
 

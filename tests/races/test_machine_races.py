@@ -106,7 +106,7 @@ def issue_together(operator, together, monkeypatch):
         time.sleep(0.05)  # The others count meanwhile, where nothing keeps them.
 
     monkeypatch.setattr(credentials, "_require_room", slowly)
-    actor, asked = Actor.of(operator), [wanted(new_key(), operator) for _each in range(CREDENTIALS)]
+    actor, asked = Actor.of(operator), [wanted(new_key()) for _each in range(CREDENTIALS)]
 
     def issue(values):
         with transaction():

@@ -30,18 +30,19 @@ from app.models import (
     JobFailure,
     Member,
     SettlementDifference,
+    TradeDefault,
 )
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
 from app.operations.imports import notice_import, opening_import, tables
 from app.operations.ledger import settlement
-from app.operations.money import applying, banks, files, orders
+from app.operations.money import applying, banks, files, orders, reserve
 from app.operations.people import credentials, machine_sign_in
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
 from app.operations.records.actor import SYSTEM, Actor
-from app.operations.settlement import large_holdings, reconciliation
+from app.operations.settlement import defaults, large_holdings, reconciliation
 from app.security import lockout, sign_in
 from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
@@ -256,11 +257,32 @@ def _trade(a: Enterprise, b: Enterprise, tables: Tables, officers: dict[str, Mem
                     engine.submit(made, Actor.of(of.member), now=at).one()
             of.objections += made
     _explain(package_id, poor, two[0])
+    _provide_and_cover(two[0])
+    for of, other in ((a, b), (b, a)):  # Both lacked something once.
+        tables.connection.execute(
+            "INSERT INTO trade_default (trade_id, account_id, missing_tonnes, missing_fen, found_at, due_at)"
+            " SELECT id, %s, 0, 12345, now(), now() FROM trade WHERE buyer_id = %s AND seller_id = %s",
+            [of.account.id, of.account.id, other.account.id],
+        )
     for of in (a, b):  # The exchange did not report what they hold beside the day's instrument.
         resolution = _explain(package_id, of.account, two[0])
         with transaction():
             engine.submit([resolution], Actor.of(two[0]), now=clock.now()).one()
             engine.approve([resolution], Actor.of(two[1]), now=clock.now()).one()
+
+
+def _provide_and_cover(maker: Member) -> None:
+    """Ask for a provision out of the fees; draft another, and the cover of a default."""
+    default_id = db.session.scalars(select(func.min(TradeDefault.id))).one()
+    for submits, draft in (
+        (False, defaults.draft(default_id, str(uuid4()), reason="逾期未补足")),
+        (False, reserve.draft("ICBC", 50, str(uuid4()), reason="计提")),
+        (True, reserve.draft("ICBC", 100, str(uuid4()), reason="计提")),
+    ):
+        with transaction():
+            made = engine.start([draft], Actor.of(maker), now=clock.now())
+            if submits:
+                engine.submit(made, Actor.of(maker), now=clock.now()).one()
 
 
 def _explain(package_id: int, account: Account, maker: Member) -> int:
@@ -315,7 +337,7 @@ def _credential(by: Member) -> str:
     """Issue a credential and use it once; return its code."""
     key, now = machines.new_key(), clock.now()
     with transaction():
-        code = credentials.issue(machines.wanted(key, by), Actor.of(by), None, now=now)
+        code = credentials.issue(machines.wanted(key), Actor.of(by), None, now=now)
         client = machine_sign_in.find_client(code, now.date())
         assert client is not None
         valid = machine_sign_in.find_key(client.id, key.kid, now.date())

@@ -61,6 +61,17 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Default:
+    """What the buyer of a trade that was not delivered lacks now, in fen, of the money that it pays with."""
+
+    account_id: int
+    member: str
+    money_id: int
+    missing: int
+    due_at: datetime  # until when it may be made good
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """A company's membership in a group, not over yet; both named as people know them."""
 
@@ -111,6 +122,7 @@ class Facts:
     machine_venues: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
+    defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id
     memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account
 
     def name(self, instrument_id: int) -> str:

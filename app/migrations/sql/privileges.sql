@@ -132,7 +132,7 @@ GRANT INSERT (order_id, source, outcome, reason, message, received_at) ON bank_a
 GRANT UPDATE (bank_account) ON bank_binding TO {app};  -- re-encryption under a new key
 GRANT INSERT ON bank_binding_answer, bank_file, bank_line_event, bank_difference_resolution TO {app};
 GRANT EXECUTE ON FUNCTION book_bank_order(bigint, timestamptz), pay_receivables(integer, timestamptz),
-                          carry_out_bindings(bigint[]) TO {app};
+                          carry_out_bindings(bigint[]), cover_defaults(bigint[], timestamptz) TO {app};
 
 -- The second book (docs/adr/0078): a role of its own reads what it compares and appends what it sealed;
 -- nothing of it is written by {app}.  An installation without this role checks as the owner.
@@ -142,7 +142,7 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM registry_audit;
     GRANT USAGE ON SCHEMA public TO registry_audit;
     GRANT SELECT ON account, instrument, venue, venue_instrument, venue_certificate, settlement_bank,
-                    bank_binding, holding, posting, movement, settlement_run, settlement_stage,
+                    bank_binding, bank_line_event, receivable_payment, holding, posting, movement, settlement_run, settlement_stage,
                     day_package, trade, trade_delivery, settlement_confirmation, application,
                     application_line, application_event, audit_day, audit_total TO registry_audit;
     GRANT INSERT (day, is_opening, from_xid, to_xid, movements, changes, packages, previous, digest)

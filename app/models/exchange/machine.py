@@ -45,8 +45,7 @@ class MachineClient(Model):
         CheckConstraint("(venue_id IS NULL) = (code ~ '^M[0-9]{8}$')", name="machine_client_code"),
         CheckConstraint(
             "venue_id IS NOT NULL OR (cardinality(scopes) > 0 AND scopes <@ "
-            "'{holdings:read,statements:read,notices:read,applications:read}'::text[] "
-            "AND (province IS NULL OR NOT 'statements:read' = ANY (scopes)))",
+            "'{holdings:read,statements:read,notices:read,applications:read}'::text[])",
             name="credential_scopes",
         ),
         Index(

@@ -182,16 +182,24 @@ class BankBooking(Model):
 
 
 class Receivable(Model):
-    """应收款: what a bank paid of money that the participant had spent meanwhile."""
+    """应收款: what a bank paid of money spent meanwhile, or the reserve paid for a buyer (R58)."""
 
     __tablename__ = "receivable"
     __table_args__ = (
         CheckConstraint("amount > 0", name="receivable_of_something"),
+        CheckConstraint(
+            "num_nonnulls(booking_id, application_id) = 1"
+            " AND (application_id IS NULL) = (trade_id IS NULL)",
+            name="receivable_has_a_cause",
+        ),
+        Index("receivable_of_trade", "trade_id", postgresql_where=text("trade_id IS NOT NULL")),
         {"extend_existing": True},
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
-    booking_id: Mapped[int] = mapped_column(ForeignKey("bank_booking.id"), unique=True)
+    booking_id: Mapped[int | None] = mapped_column(ForeignKey("bank_booking.id"), unique=True)
+    application_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)  # 违约垫付
+    trade_id: Mapped[int | None] = mapped_column(ForeignKey("trade.id"))
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
     amount: Mapped[int] = mapped_column(BigInteger)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations.accounts import accounts, bindings, details, differences, openings
+from app.operations.accounts import accounts, bindings, defaults, details, differences, openings
 from app.operations.compliance import attestations, notices
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
@@ -20,6 +20,7 @@ EFFECTS: dict[str, Effect] = {
     "bank_binding": bindings.carry_out,
     "company_group": accounts.group,
     "custody_link": accounts.link,
+    "default_cover": defaults.cover,
     "difference_resolution": differences.resolve,
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,

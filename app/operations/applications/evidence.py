@@ -564,7 +564,8 @@ _CONTENTS = typed(
              'authority', a.authority, 'starts_on', a.starts_on, 'ends_on', a.ends_on,
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
-                                            'difference_resolution', 'bank_difference')
+                                            'difference_resolution', 'bank_difference',
+                                            'default_cover', 'reserve_provision')
                            THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,

@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, Integer, String, Time, bindparam, text
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.rules import Membership, Notice, Package, Source
+from app.domain.kinds.reserve import DefaultCover
+from app.domain.kinds.rules import Default, Membership, Notice, Package, Source
 from app.domain.kinds.settlement import (
     BankDifference,
     CompanyGroup,
@@ -59,7 +60,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         tradable=frozenset(
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
         ),
-        linked=_linked([case for case in cases if case.receivers or case.named_receivers]),
+        linked=_linked(cases),
         notices=_notices({case.notice_id for case in cases if case.notice_id}),
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
@@ -68,11 +69,8 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
-        differences=_open_differences(cases),
-        objectionable=_objectionable(cases),
-        packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
-        bank_differences=_open_bank_differences(cases),
-        memberships=_memberships([case for case in cases if case.kind == CompanyGroup.code]),
+        memberships=_memberships(cases),
+        **_about_trades(cases),
         **banking.gather(cases, moment.day),
         **_about_notices(cases),
         **_about_machines(cases),
@@ -107,9 +105,10 @@ def _instruments(ids: Collection[int]) -> Sequence[Any]:
 
 
 def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
-    if not cases:
+    givers = [case.account_id for case in cases if case.receivers or case.named_receivers]
+    if not givers:
         return frozenset()
-    rows = db.session.execute(_LINKED, {"accounts": [case.account_id for case in cases]})
+    rows = db.session.execute(_LINKED, {"accounts": givers})
     return frozenset((row.account_id, row.receiver_id) for row in rows)
 
 
@@ -158,6 +157,17 @@ def _issued(cases: Sequence[Case]) -> dict[tuple[int, int, str], str]:
     return {(row.account_id, row.instrument_id, row.category): row.number for row in rows}
 
 
+def _about_trades(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of settlements, and of what goes wrong in them, read."""
+    return {
+        "differences": _open_differences(cases),
+        "objectionable": _objectionable(cases),
+        "packages": _packages(cases),
+        "bank_differences": _open_bank_differences(cases),
+        "defaults": _defaults(cases),
+    }
+
+
 def _open_differences(cases: Sequence[Case]) -> dict[int, int]:
     ids = [
         case.proposal.get("difference", 0)
@@ -172,8 +182,17 @@ def _open_bank_differences(cases: Sequence[Case]) -> frozenset[int]:
     return frozenset(db.session.scalars(_BANK_DIFFERENCES, {"ids": ids})) if ids else frozenset()
 
 
+def _defaults(cases: Sequence[Case]) -> dict[int, Default]:
+    ids = [case.proposal.get("default", 0) for case in cases if case.kind == DefaultCover.code]
+    if not ids:
+        return {}
+    rows = db.session.execute(_DEFAULTS, {"ids": ids})
+    return {id_: Default(*rest) for id_, *rest in rows}
+
+
 def _memberships(cases: Sequence[Case]) -> dict[int, list[Membership]]:
-    accounts = {account for case in cases for account in (case.account_id, *case.receivers)}
+    groups = [case for case in cases if case.kind == CompanyGroup.code]
+    accounts = {account for case in groups for account in (case.account_id, *case.receivers)}
     found: dict[int, list[Membership]] = {}
     if accounts:
         for account_id, *rest in db.session.execute(_MEMBERSHIPS, {"accounts": [*accounts]}):
@@ -196,7 +215,8 @@ def _objectionable(cases: Sequence[Case]) -> dict[tuple[int, int], datetime]:
     }
 
 
-def _packages(settlements: Sequence[Case]) -> dict[int, Package]:
+def _packages(cases: Sequence[Case]) -> dict[int, Package]:
+    settlements = [case for case in cases if case.kind == TradeSettlement.code]
     if not settlements:
         return {}
     ids = [case.proposal.get("package", 0) for case in settlements]
@@ -310,6 +330,21 @@ _DIFFERENCES = typed("SELECT id, account_id FROM open_difference WHERE id = ANY(
 
 _BANK_DIFFERENCES = typed(
     "SELECT id FROM bank_difference WHERE id = ANY(:ids) AND NOT is_resolved", ids=BigInteger
+)
+# Of buyers: what was delivered meanwhile, and what can be paid by now, is no default of theirs any more.
+_DEFAULTS = typed(
+    """
+    SELECT f.id, t.buyer_id, concat(c.name, '（', c.member_no, '）'), t.buyer_money_id, v.missing, f.due_at
+      FROM trade_default f
+      JOIN trade t ON t.id = f.trade_id
+      JOIN account c ON c.id = t.buyer_id
+      LEFT JOIN holding h ON (h.account_id, h.instrument_id) = (t.buyer_id, t.buyer_money_id)
+     CROSS JOIN LATERAL (SELECT t.amount + t.buy_fee - coalesce(h.available, 0) - coalesce(h.proceeds, 0)
+                                AS missing) v
+     WHERE f.id = ANY(:ids) AND v.missing > 0
+       AND NOT EXISTS (SELECT FROM trade_delivery d WHERE d.trade_id = t.id)
+    """,
+    ids=Integer,
 )
 
 _MEMBERSHIPS = typed(

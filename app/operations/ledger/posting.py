@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
@@ -184,49 +184,72 @@ def roll(day: date, *, business: str, at: datetime, member_id: int | None) -> An
     ).one()
 
 
+def _taken() -> RuleError:
+    return InsufficientQuantity(
+        _("What was left has been taken up by another application meanwhile")
+    )
+
+
+def _resolved() -> RuleError:
+    return RuleError(
+        _("Another application about this is under review or approved already"),
+        code="under_review_already",
+    )
+
+
+def _uscc() -> RuleError:
+    return RuleError(
+        _("Another account has this unified social credit code, or is about to"),
+        field="uscc",
+        code="uscc_taken",
+    )
+
+
+def _done() -> RuleError:
+    return RuleError(_("This was carried out before and is not done twice"), code="done_before")
+
+
+# By the constraint that is violated.
+_REFUSALS: dict[str, Callable[[], RuleError]] = {
+    "never_negative": lambda: InsufficientQuantity(
+        _("The quantity is no longer available: another request was faster")
+    ),
+    "draws_stay_within": _taken,
+    "surrender_stays_within": _taken,
+    "issued_once": lambda: RuleError(
+        _("This was issued already, or is about to be, by another application"),
+        field="category",
+        code="issued_before",
+    ),
+    "one_account_change": lambda: RuleError(
+        _("A change of the account's details is under review already"), code="change_under_review"
+    ),
+    "one_resolution": _resolved,
+    "one_bank_resolution": _resolved,
+    "one_cover_under_review": _resolved,
+    "one_trade_settlement": _resolved,
+    "one_notice_decision": lambda: RuleError(
+        _("Another application about this enterprise's notice of the year is under review"),
+        field="year",
+        code="notice_under_review",
+    ),
+    "one_opening": _uscc,
+    "account_uscc_key": _uscc,
+    "posting_request_key_key": _done,
+    "posting_reverses_id_key": _done,
+}
+
+
 @contextmanager
 def ledger_errors() -> Iterator[None]:
     """Translate violations of the ledger's constraints into RuleErrors; others propagate."""
     try:
         yield
     except IntegrityError as error:
-        constraint = violated(error)
-        if constraint == "never_negative":
-            raise InsufficientQuantity(
-                _("The quantity is no longer available: another request was faster")
-            ) from error
-        if constraint in ("draws_stay_within", "surrender_stays_within"):
-            raise InsufficientQuantity(
-                _("What was left has been taken up by another application meanwhile")
-            ) from error
-        if constraint == "issued_once":
-            raise RuleError(
-                _("This was issued already, or is about to be, by another application"),
-                field="category",
-                code="issued_before",
-            ) from error
-        if constraint == "one_account_change":
-            raise RuleError(
-                _("A change of the account's details is under review already"),
-                code="change_under_review",
-            ) from error
-        if constraint == "one_notice_decision":
-            raise RuleError(
-                _("Another application about this enterprise's notice of the year is under review"),
-                field="year",
-                code="notice_under_review",
-            ) from error
-        if constraint in ("one_opening", "account_uscc_key"):
-            raise RuleError(
-                _("Another account has this unified social credit code, or is about to"),
-                field="uscc",
-                code="uscc_taken",
-            ) from error
-        if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
-            raise RuleError(
-                _("This was carried out before and is not done twice"), code="done_before"
-            ) from error
-        raise
+        refusal = _REFUSALS.get(violated(error))
+        if refusal is None:
+            raise
+        raise refusal() from error
 
 
 def _columns(requests: Sequence[PostingRequest]) -> dict[str, list[Any]]:

@@ -162,7 +162,10 @@ def today(now: datetime) -> date:
 
 
 def owed_by(bank_id: int) -> int:
-    """Return the fen that a bank holds by our books: what participants have there, less receivables."""
+    """Return the fen that a bank holds by our books: what participants have there, less receivables.
+
+    What the reserve paid for a buyer never left the bank.
+    """
     return int(db.session.scalar(_OWED, {"bank": bank_id}) or 0)
 
 
@@ -170,9 +173,9 @@ _OWED = text("""
     SELECT coalesce((SELECT -h.issued FROM holding h
                       WHERE h.instrument_id = b.instrument_id AND h.account_id = 1), 0)
            - coalesce((SELECT sum(r.amount) FROM receivable r
-                        WHERE r.instrument_id = b.instrument_id), 0)
+                        WHERE r.instrument_id = b.instrument_id AND r.booking_id IS NOT NULL), 0)
            + coalesce((SELECT sum(p.amount) FROM receivable_payment p
                          JOIN receivable r ON r.id = p.receivable_id
-                        WHERE r.instrument_id = b.instrument_id), 0)
+                        WHERE r.instrument_id = b.instrument_id AND r.booking_id IS NOT NULL), 0)
       FROM settlement_bank b WHERE b.id = :bank
 """)

@@ -25,16 +25,8 @@ from app.operations.records import log
 from app.operations.records.actor import Actor
 
 
-def scopes_of(actor: Actor) -> tuple[str, ...]:
-    """Return the scopes that a member may give: statements are no province's concern (docs/adr/0079)."""
-    is_of_province = actor.account_id is None
-    return tuple(
-        each for each in MEMBER_SCOPES if not (is_of_province and each == "statements:read")
-    )
-
-
 def content(
-    typed_name: str, typed_key: str, scopes: Sequence[str], ends_on: date | None, actor: Actor
+    typed_name: str, typed_key: str, scopes: Sequence[str], ends_on: date | None
 ) -> dict[str, Any]:
     """Return what is signed about a new credential.  Raises RuleError naming the wrong field."""
     name = " ".join(typed_name.split())
@@ -42,8 +34,7 @@ def content(
         message = _("Enter a name of at most %(most)d characters", most=LONGEST_CLIENT_NAME)
         raise RuleError(message, field="name", code="credential_name")
     require_showable(name, _("Name of the system"), field="name")
-    known = scopes_of(actor)
-    if not scopes or not set(scopes) <= set(known):
+    if not scopes or not set(scopes) <= MEMBER_SCOPES.keys():
         message = _("Choose at least one of the scopes offered")
         raise RuleError(message, field="scopes", code="credential_scopes")
     if ends_on is None:
@@ -51,7 +42,7 @@ def content(
         raise RuleError(message, field="ends_on", code="credential_term")
     return {
         "name": name,
-        "scopes": [each for each in known if each in scopes],
+        "scopes": [each for each in MEMBER_SCOPES if each in scopes],
         "ends_on": ends_on.isoformat(),
         **machine_keys.read_key(typed_key),
     }

@@ -12,8 +12,7 @@ from sqlalchemy import BigInteger, DateTime, Integer, bindparam, func, select, t
 
 from app.domain.errors import InsufficientQuantity, NotFound, RuleError
 from app.domain.kinds.settlement import TradeSettlement
-from app.domain.trades import Clearing, Deal, Shortfall
-from app.domain.trading_day import BEIJING, OPENING
+from app.domain.trades import Clearing, Deal
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Application, DayPackage, Trade, TradeDelivery
@@ -21,7 +20,7 @@ from app.operations.ledger import posting
 from app.operations.records import calendar, log
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
-from app.operations.settlement import clearing, quotes, reconciliation, stages
+from app.operations.settlement import clearing, defaults, quotes, reconciliation, stages
 
 AT_ONCE = 5_000  # trades a transaction
 ATTEMPTS = 5
@@ -43,20 +42,6 @@ _DELIVER = typed(
     trades=BigInteger,
     proceeds=BigInteger,
 ).bindparams(bindparam("at", type_=DateTime(timezone=True)), bindparam("member", type_=Integer))
-_DEFAULTS = typed(
-    """
-    INSERT INTO trade_default (trade_id, account_id, missing_tonnes, missing_fen, found_at, due_at)
-    SELECT d.*, :found_at, :due_at FROM unnest(:trades, :accounts, :tonnes, :fen) AS d
-    ON CONFLICT (trade_id) DO NOTHING
-    """,
-    trades=BigInteger,
-    accounts=Integer,
-    tonnes=BigInteger,
-    fen=BigInteger,
-).bindparams(
-    bindparam("found_at", type_=DateTime(timezone=True)),
-    bindparam("due_at", type_=DateTime(timezone=True)),
-)
 
 
 def deliver_some(package_id: int, actor: Actor, *, now: datetime, after: int = 0) -> Progress:
@@ -75,7 +60,7 @@ def deliver_some(package_id: int, actor: Actor, *, now: datetime, after: int = 0
     deals = clearing.undelivered(package_id, after=after, most=AT_ONCE)
     cleared = _deliver(deals, package, actor, now)
     if cleared.short:
-        _note_defaults(cleared.short, package, now)
+        defaults.note(cleared.short, package, now=now)
     is_over = len(deals) < AT_ONCE
     if is_over:
         _finish(package, actor, now)
@@ -178,21 +163,6 @@ def _require_approved(package: DayPackage) -> None:
             _("The settlement of %(day)s is not approved by two officers yet", day=package.day),
             code="settlement_not_approved",
         )
-
-
-def _note_defaults(short: Sequence[Shortfall], package: DayPackage, now: datetime) -> None:
-    due = calendar.next_trading_day(package.day)
-    db.session.execute(
-        _DEFAULTS,
-        {
-            "trades": [each.deal for each in short],
-            "accounts": [each.account for each in short],
-            "tonnes": [each.tonnes for each in short],
-            "fen": [each.fen for each in short],
-            "found_at": now,
-            "due_at": datetime.combine(due, OPENING, tzinfo=BEIJING),
-        },
-    )
 
 
 def _finish(package: DayPackage, actor: Actor, now: datetime) -> None:

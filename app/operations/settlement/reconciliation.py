@@ -16,7 +16,8 @@ from app.operations.settlement import stages
 
 # Closing figures are those before what is in transit is settled.  A member that the exchange does not
 # name holds nothing there.  A trade in default counts as the exchange counts it: its other party, who did
-# what it owed, differs by nothing.
+# what it owed, differs by nothing; nor does a buyer by what it owes the reserve, of which the exchange
+# knows nothing.
 _FIND = text("""
     WITH undelivered AS (
            SELECT t.* FROM trade t
@@ -32,10 +33,19 @@ _FIND = text("""
              FROM holding h JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
              JOIN venue_instrument v ON v.instrument_id = h.instrument_id AND v.venue_id = :venue
             WHERE h.trading > 0),
+         covered AS (
+           SELECT r.account_id, sum(r.amount - coalesce(p.amount, 0))::bigint AS fen
+             FROM receivable r
+             LEFT JOIN (SELECT receivable_id, sum(amount) AS amount FROM receivable_payment GROUP BY 1) p
+               ON p.receivable_id = r.id
+            WHERE r.application_id IS NOT NULL GROUP BY r.account_id),
          money AS (
-           SELECT h.account_id, sum(h.available + h.proceeds + h.reserved + h.frozen)::bigint AS ours
+           SELECT h.account_id,
+                  sum(h.available + h.proceeds + h.reserved + h.frozen)::bigint
+                    - coalesce(min(c.fen), 0) AS ours
              FROM holding h JOIN settlement_bank b ON b.instrument_id = h.instrument_id
              JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
+             LEFT JOIN covered c ON c.account_id = h.account_id
             GROUP BY h.account_id),
          compared AS (
            SELECT account_id, instrument_id,

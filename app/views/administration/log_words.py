@@ -59,6 +59,7 @@ ACTIONS = {
     "settlement.rerun": _("Asked for a delivery once more"),
     "settlement.reconcile": _("Found differences with the exchange"),
     "difference.resolve": _("Resolved a difference"),
+    "default.cover": _("Covered a default out of the reserve"),
     "bank_difference.resolve": _("Resolved a difference with a bank"),
     "large_holding.find": _("Looked for holdings above their limits"),
     "linked_companies.change": _("Changed a group of linked companies"),

@@ -70,6 +70,16 @@ class ApplicationDesk(ApplicationList):
         """Return the content of the draft besides its lines."""
         return filled.form.content()
 
+    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        """Return the draft of a form without errors.  Raises RuleError."""
+        return engine.Draft(
+            kind=self.kind,
+            account_id=account_id,
+            lines=tuple(filled.lines),
+            request_key=application_form.request_key(),
+            **self.content(filled),
+        )
+
     def needs_attachments(self, account_id: int) -> bool:
         """Tell whether a submission requires a file."""
         return False
@@ -300,13 +310,7 @@ class ApplicationDesk(ApplicationList):
         if not filled.is_clear:
             return None
         try:
-            return engine.Draft(
-                kind=self.kind,
-                account_id=account_id,
-                lines=tuple(filled.lines),
-                request_key=application_form.request_key(),
-                **self.content(filled),
-            )
+            return self.draft(filled, account_id)
         except RuleError as error:
             filled.refuse(error)
             return None

@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.banks import DIRECTIONS
 from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.settlement import (
     BankDifference,
     DifferenceResolution,
@@ -161,6 +162,21 @@ def _objection(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Statement objected to"), "columns": _COLUMNS, "rows": rows}
 
 
+def _cover(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [_("Trading day"), proposal["day"]],
+        [_("Deal number"), proposal["deal_no"]],
+        [_("Buyer in default"), f"{proposal['buyer']}（{proposal['buyer_no']}）"],
+        [_("Settlement bank"), proposal["bank_name"]],
+    ]
+    return {"title": _("Default that is covered"), "columns": _COLUMNS, "rows": rows}
+
+
+def _provision(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [[_("Settlement bank"), proposal["bank_name"]]]
+    return {"title": _("Provision for the settlement reserve"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
@@ -168,4 +184,6 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     DifferenceResolution.code: _difference,
     BankDifference.code: _bank_difference,
     SettlementObjection.code: _objection,
+    DefaultCover.code: _cover,
+    ReserveProvision.code: _provision,
 }

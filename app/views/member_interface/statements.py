@@ -1,4 +1,4 @@
-"""结算单 as an enterprise's own system reads them; to provinces they are closed (docs/adr/0079)."""
+"""结算单 as a member's own system reads them, within its row scope (docs/adr/0082)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, select
 
 from app.domain.banks import ORDER_TITLES, OrderState
-from app.domain.errors import RuleError
 from app.domain.kinds.money import Deposit, Withdrawal
 from app.domain.money import fen, plain_yuan
 from app.extensions import db
@@ -143,20 +142,14 @@ class _MoneyDesk(ApplicationDesk):
             return gettext("The bank has not confirmed the bound bank account yet")
         return ""
 
-    def _draft_of(self, filled: Filled, account_id: int) -> engine.Draft | None:
-        if not filled.is_clear:
-            return None
-        try:
-            return applying.draft(
-                self.kind,
-                account_id,
-                fen(filled.form.amount.data),
-                application_form.request_key(),
-                reason=(filled.form.reason.data or "").strip(),
-            )
-        except RuleError as error:
-            filled.refuse(error)
-            return None
+    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        return applying.draft(
+            self.kind,
+            account_id,
+            fen(filled.form.amount.data),
+            application_form.request_key(),
+            reason=(filled.form.reason.data or "").strip(),
+        )
 
     def typed_before(self, application: Application) -> dict[str, Any]:
         amount = sum(line.quantity for line in application.lines)

@@ -42,7 +42,7 @@ from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-from app.views.page import PageForm, SignedAct, carried_out, current_actor
+from app.views.page import PageForm, SignedAct, carried_out
 
 STATES = {
     "valid": (_("Valid"), "green"),
@@ -239,15 +239,13 @@ class CredentialView(_OfMember):
     @has_access
     @permission_name("issue")
     def new(self) -> Any:
-        actor, form = current_actor(), CredentialForm()
-        form.scopes.choices = [
-            SelectChoice(each, MEMBER_SCOPES[each]) for each in credentials.scopes_of(actor)
-        ]
+        form = CredentialForm()
+        form.scopes.choices = [SelectChoice(*each) for each in MEMBER_SCOPES.items()]
         back = back_url(self.url("list"))
         if form.validate_on_submit():
             typed = (form.name.data or "", form.jwk.data or "", form.scopes.data or ())
             values = carried_out(
-                form, lambda: credentials.content(*typed, form.ends_on.data, actor), "name"
+                form, lambda: credentials.content(*typed, form.ends_on.data), "name"
             )
             name = "credential.issue"
             done = values and signing.carry_out(self, name, values, form, "name", back)

@@ -25,6 +25,7 @@ from app.pki.ceremony import establish, make_bootstrap
 from app.pki.signer import wait_until_ready
 from app.security import captcha
 from app.web import create_app
+from tests.installation import commands
 
 TEMPLATE = "journey_template"
 _ANSWERS_WITHIN = 240  # Seconds; a laden machine seeds slowly.
@@ -51,15 +52,7 @@ class Site:
 
     def flask(self, *arguments: str) -> str:
         """Run a command and return its output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=config.ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = commands.run(arguments, self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -69,6 +69,8 @@ OF_OFFICERS = {
     ("TradeSettlementView", "id"),
     ("DifferenceResolutionView", "id"),
     ("BankDifferenceResolutionView", "id"),
+    ("DefaultCoverView", "id"),
+    ("ReserveProvisionView", "id"),
     ("CompanyGroupView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),

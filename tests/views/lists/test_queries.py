@@ -9,7 +9,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from app.extensions import db
-from app.models import Application, BankLineEvent, DayPackage, SettlementDifference
+from app.models import (
+    Application,
+    BankLineEvent,
+    DayPackage,
+    SettlementDifference,
+    TradeDefault,
+)
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -92,6 +98,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "TradeSettlementView": _first("trade_settlement"),
                 "DifferenceResolutionView": _first("difference_resolution"),
                 "BankDifferenceResolutionView": _first("bank_difference"),
+                "DefaultCoverView": _first("default_cover"),
+                "ReserveProvisionView": _first("reserve_provision"),
                 "ReviewView": world.a.asked
                 if role.startswith("enterprise")
                 else world.a.surrenders["in_review"]
@@ -119,6 +127,7 @@ def _asked(endpoint: str) -> dict[str, int | None]:
         "SettlementObjectionView.new": ("package", DayPackage),
         "DifferenceResolutionView.new": ("difference", SettlementDifference),
         "BankDifferenceResolutionView.new": ("difference", BankLineEvent),
+        "DefaultCoverView.new": ("default", TradeDefault),
     }
     if endpoint not in named:
         return {}

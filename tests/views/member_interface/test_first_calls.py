@@ -23,7 +23,7 @@ def test_the_page_leads_to_the_first_answer(app, site, operator, plant, cea, cap
     exec(make_key.replace("https://registry.example.cn", site), page)  # noqa: S102 - our own page
     typed = capsys.readouterr().out
     actor = Actor.of(operator)
-    values = credentials.content("碳管理系统", typed, ["holdings:read"], ENDS_ON, actor)
+    values = credentials.content("碳管理系统", typed, ["holdings:read"], ENDS_ON)
     with transaction():
         code = credentials.issue(values, actor, None, now=clock.now())
 

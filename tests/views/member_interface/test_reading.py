@@ -192,11 +192,13 @@ def test_an_unknown_number_is_not_found(system, path, number):
     assert system.call("GET", f"{path}/{number}").status_code == 404
 
 
-def test_a_province_reads_no_money(world, of_province):
-    answer = of_province.call("GET", "/statements")
-    assert (answer.status_code, answer.json["errors"][0]["code"]) == (403, "insufficient_scope")
-    answer = of_province.call("GET", f"/statements/{world.a.statements[0]}")
-    assert answer.status_code == 403
+def test_a_province_reads_the_statements_of_its_enterprises(world, of_province):
+    """As its officers do on the page; 乙 is of another province."""
+    found = [each["number"] for each in of_province.call("GET", "/statements").json["statements"]]
+    assert world.a.statements[0] in found
+    assert not set(world.b.statements) & set(found)
+    assert of_province.call("GET", f"/statements/{world.a.statements[0]}").status_code == 200
+    assert of_province.call("GET", f"/statements/{world.b.statements[0]}").status_code == 404
 
 
 def test_the_kinds_are_those_of_the_pages(app, world, of_a, of_province, sign_in):

@@ -60,7 +60,7 @@ def kept(holder, by, name, values) -> int:
 
 def issue(holder, by, key, *, signs=None, **more) -> str:
     """Issue a credential by an act; ``signs`` are the values that are signed, if they are others."""
-    values = wanted(key, by, **more)
+    values = wanted(key, **more)
     with transaction():
         signature = kept(holder, by, "credential.issue", signs or values)
         return credentials.issue(values, Actor.of(by), signature, now=clock.now())
@@ -104,7 +104,7 @@ def test_a_credential_is_signed_on_the_signing_page_and_then_reads(
 def test_the_applications_password_issues_nothing(app, mode, operator, hubei, key_of):  # noqa: F811
     """Each of these is inserted as the application's role, and fails at the commit."""
     holder, other = key_of(operator), key_of(hubei)
-    key, values = new_key(), wanted(new_key(), operator)
+    key, values = new_key(), wanted(new_key())
 
     def unsigned():
         with transaction():
@@ -128,7 +128,7 @@ def test_the_applications_password_issues_nothing(app, mode, operator, hubei, ke
 
     for act in (unsigned, by_another_s_signature, by_an_earlier_signature, by_another_act):
         assert refused(act) == "credential_is_signed", act.__name__
-    said = wanted(key, operator)
+    said = wanted(key)
     changed = {
         "scopes": ["notices:read"], "name": "别的系统", "ends_on": "2027-01-01",
         "thumbprint": "A" * 43, "kid": "other", "jwk": {**said["jwk"], "x": "AA"},
