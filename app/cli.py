@@ -160,13 +160,9 @@ def _person(name: str, phone: str, email: str) -> dict[str, str]:
     titles = {"name": _("Name"), "phone": _("Mobile phone"), "email": _("E-mail")}
     typed = {"name": name, "phone": phone, "email": email}
     values, wrong = operators.read(**typed)
-    told = [
-        gettext("%(field)s: %(problem)s", field=titles[field], problem=message)
-        for field, message in wrong.items()
-        if typed[field] or field == "name"
-    ]
-    if told:
-        raise RuleError("\n".join(told))
+    for field, message in wrong.items():
+        if typed[field] or field == "name":  # The other two may be left out.
+            raise RuleError(_("%(field)s: %(problem)s", field=titles[field], problem=message))
     return {field: values.get(field, "") for field in titles}
 
 

@@ -403,6 +403,11 @@ def _run(arguments: argparse.Namespace) -> None:
         establish_demo(folder, now=now, prefix=DEMO_PREFIX, suite=suite)
     else:
         module = arguments.module or (softhsm_module() if arguments.softhsm else "")
+        if arguments.module and arguments.files:
+            told = in_both(
+                "--module 与 --files 不能同时写", "--module and --files exclude each other"
+            )
+            raise PkiError(told, code="no_module")
         if not module and not arguments.files:
             told = in_both(
                 "请写明驱动（--module）、--softhsm（须已安装 softhsm2）或 --files",

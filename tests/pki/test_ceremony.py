@@ -333,3 +333,16 @@ def test_without_an_authority_it_is_said_in_a_sentence(tmp_path, module):
     assert "不能读写" in sentence(
         python("app.pki.ceremony", "restore", tmp_path / "none", tmp_path, timeout=60)
     )
+
+
+def test_a_damaged_certificate_is_said_in_a_sentence(tmp_path):
+    place = tmp_path / "authority"
+    ceremony.establish(place, PASSPHRASE, now=NOW)
+    (place / "root.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    assert "已损坏：请从副本恢复" in sentence(python("app.pki.signer", place, timeout=60))
+
+
+def test_a_driver_and_files_are_not_named_together(establish, tmp_path):
+    place = tmp_path / "authority"
+    assert "不能同时" in sentence(establish(place, "--files", f"--module={MODULE}"))
+    assert not place.exists()
