@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from sqlalchemy.exc import OperationalError
 
 from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
 from app.installation import demo, demo_keys, demo_market
-from app.pki.ceremony import DEMO_PREFIX, establish_demo
-from app.pki.signer import Signer, wait_until_ready
-from app.pki.suites import SUITES
-from app.web import create_app
-from config import ROOT, ConfigurationError, Settings, load
+from app.pki.errors import SignerAbsent
+from app.pki.signer import Signer, is_established, wait_until_ready
+from app.web import create_app, no_answer
+from config import ROOT, ConfigurationError, Settings, load, refusal
 
 
 def main() -> None:
@@ -35,24 +36,54 @@ def main() -> None:
     try:
         refuse_taken_port(os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080")
         settings = load()
-        with running(settings), certified(settings), banking(settings):
+        with (
+            starting(settings) as lock,
+            running(settings),
+            certified(settings) as signer,
+            banking(settings),
+        ):
             application = create_app(settings)
-            prepare(application, settings)
+            prepare(application, settings, signer)
             with working(settings):
                 memory.settle()
-                Server(application, settings).run()
+                Server(application, settings, lock).run()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         sys.exit("\n".join(f"✗ {line}" for line in str(error).splitlines()))
+    except OperationalError as error:
+        sys.exit(f"✗ {no_answer(error)}")
+    except OSError as error:
+        path, reason = error.filename or "", error.strerror or error
+        sys.exit(f"✗ {refusal(f'{path} 不能读写：{reason}', f'cannot use {path}: {reason}')}")
 
 
-def prepare(application: Flask, settings: Settings) -> None:
+@contextlib.contextmanager
+def starting(settings: Settings) -> Iterator[IO[str] | None]:
+    """Be the only start in a demonstration's folder; yield the lock, to be let go of once it listens.
+
+    Another start waits, and then finds what the first one has made, or its port taken.
+    """
+    if settings.is_production:
+        yield None
+        return
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    with (settings.folder / "start.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("··· 同一文件夹中的另一次启动尚未完成，正在等候", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        refuse_taken_port(settings.host, str(settings.port))
+        yield lock
+
+
+def prepare(application: Flask, settings: Settings, signer: subprocess.Popen[bytes] | None) -> None:
     """Install and seed outside production, and close all connections."""
     with application.app_context():
         # In production `flask init` migrates, with the owner's credentials.
         if not settings.is_production:
             installation.install()
             if settings.cert_login != "off":
-                wait_until_ready(settings.ca_folder)  # It seals what the demonstration certifies.
+                await_signer(settings, signer)  # It seals what the demonstration certifies.
             demo.seed_once()
             if settings.has_demo_market:
                 demo_market.seed_once(settings)
@@ -79,23 +110,52 @@ def running(settings: Settings) -> Iterator[None]:
             file.unlink()
 
 
+def await_signer(settings: Settings, signer: subprocess.Popen[bytes] | None) -> None:
+    """Wait for the signing process.  Raises ConfigurationError with its last words where it ended."""
+    try:
+        wait_until_ready(
+            settings.ca_folder, may_come=lambda: signer is None or signer.poll() is None
+        )
+    except SignerAbsent:
+        words = log_of_signer(settings).read_text(errors="replace").strip().splitlines()[-1:]
+        why = words[0] if words else f"{settings.ca_folder}"
+        raise refusal(f"签名进程没有启动：{why}", "the signing process did not start") from None
+
+
+def log_of_signer(settings: Settings) -> Path:
+    """Return where the signing process beside the server writes."""
+    return settings.folder / "signer.log"
+
+
+def establish(settings: Settings) -> None:
+    """Set up the demonstration's authority in a process of its own, which alone opens the token."""
+    if is_established(settings.ca_folder):
+        return
+    arguments = ["demo", str(settings.ca_folder), f"--suite={settings.crypto_suite}"]
+    command = [sys.executable, "-m", "app.pki.ceremony", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or [""])[-1]
+        raise refusal(f"未能建立演示的签发机构：{why}", "the authority could not be set up")
+
+
 @contextlib.contextmanager
-def certified(settings: Settings) -> Iterator[None]:
-    """Run the signing process and the USBKey assistant beside the server.
+def certified(settings: Settings) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Run the signing process and the USBKey assistant beside the server; yield the first, if it is ours.
 
     In production the one is a service, and the other runs on members' machines.
     """
     if settings.is_production or settings.cert_login == "off":
-        yield
+        yield None
         return
     if settings.cert_login == "agent":
         refuse_taken_port("127.0.0.1", str(settings.assistant_port), "ASSISTANT_PORT")
-    suite = SUITES[settings.crypto_suite]
-    establish_demo(settings.ca_folder, now=datetime.now(UTC), prefix=DEMO_PREFIX, suite=suite)
+    establish(settings)
+    signer = None
     with contextlib.ExitStack() as stack:
         if not Signer(settings.ca_folder).is_ready():
-            log = stack.enter_context((settings.folder / "signer.log").open("ab"))
-            stack.enter_context(
+            log = stack.enter_context(log_of_signer(settings).open("ab"))
+            signer = stack.enter_context(
                 beside(
                     settings,
                     "app.pki.signer",
@@ -110,7 +170,7 @@ def certified(settings: Settings) -> Iterator[None]:
             code = {"ASSISTANT_PAIRING": settings.assistant_pairing}
             arguments = assistant_arguments(settings)
             stack.enter_context(beside(settings, "assistant", *arguments, environment=code))
-        yield
+        yield signer
 
 
 @contextlib.contextmanager
@@ -144,27 +204,27 @@ def beside(
     *arguments: str,
     log: Any = None,
     environment: dict[str, str] | None = None,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module of ours as a child process, which ends when its stdin is closed by our end."""
     command = [sys.executable, "-m", module, *arguments]
     environment = {**os.environ, **(environment or {}), "APP_PROFILE": settings.profile}
     # In its own process group, so that Ctrl-C stops the server first, which then stops its children.
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,
         stderr=log,
         start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
+    ) as process:
         try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @contextlib.contextmanager
@@ -197,9 +257,12 @@ def working(settings: Settings) -> Iterator[None]:
 class Server(BaseApplication):
     """gunicorn within this process, so that there is one process to stop."""
 
-    def __init__(self, application: Flask, settings: Settings) -> None:
+    def __init__(
+        self, application: Flask, settings: Settings, starting: IO[str] | None = None
+    ) -> None:
         self.flask_application = application
         self.settings = settings
+        self.starting = starting
         super().__init__()
 
     def load_config(self) -> None:
@@ -227,7 +290,10 @@ class Server(BaseApplication):
         return self.flask_application
 
     def announce(self, _server: Any) -> None:
-        """Print the URL once the server listens."""
+        """Print the URL once the server listens, and let another start go on."""
+        if self.starting:
+            # Closing it would not do: the server's workers have it open, too.
+            fcntl.flock(self.starting, fcntl.LOCK_UN)
         address = f"http://{bracketed(self.settings.host)}:{self.settings.port}"
         print(f"\n  全国碳排放权注册登记系统: {address}    (Ctrl-C 停止)\n", flush=True)
 
@@ -256,7 +322,7 @@ def bracketed(host: str) -> str:
 
 
 def refuse_taken_port(host: str, port: str, name: str = "PORT") -> None:
-    """Exit at once where a port is taken, before the database is started."""
+    """Exit at once where a port is taken or not allowed, before the database is started."""
     if not port.isdigit():
         return  # refused by the settings
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -265,10 +331,16 @@ def refuse_taken_port(host: str, port: str, name: str = "PORT") -> None:
         try:
             probe.bind((host, int(port)))
         except (OSError, OverflowError) as error:
-            if getattr(error, "errno", None) != errno.EADDRINUSE:
-                return
-            message = f"端口 {port} 已被占用。Port {port} is taken: {name}={int(port) + 1} make run"
-            raise ConfigurationError(message) from error
+            number = getattr(error, "errno", None)
+            if number == errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"端口 {port} 已被占用。Port {port} is taken: {name}={int(port) + 1} make run"
+                ) from error
+            if number in (errno.EACCES, errno.EPERM):
+                raise ConfigurationError(
+                    f"没有权限监听端口 {port}，请用 1024 以上的端口。"
+                    f"Port {port} needs a privilege: {name}=8080 make run"
+                ) from error
 
 
 if __name__ == "__main__":

@@ -567,12 +567,28 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _read(declared: Any, known: Any) -> Any:
     name, default = declared.metadata["variable"], declared.metadata["default"]
     text = known.environ.get(name, "")
-    if not text.strip(" ,"):
-        text = default(known) if callable(default) else default
-    value = declared.metadata["read"](text)
-    for message in _broken(declared.metadata["rules"], name, value, known):
-        raise ConfigurationError(message)
+    if unfilled := UNFILLED.search(text):
+        raise refusal(
+            f"{name} 尚未填写：其中还有 {unfilled[0]}",
+            f"{name} still holds {unfilled[0]}: fill it in",
+        )
+    try:
+        if not text.strip(" ,"):
+            text = default(known) if callable(default) else default
+        value = declared.metadata["read"](text)
+        for message in _broken(declared.metadata["rules"], name, value, known):
+            raise ConfigurationError(message)
+    except OSError as error:  # A generated secret or the demonstration's database, in a folder.
+        path, reason = error.filename, error.strerror
+        raise refusal(
+            f"{name} 用到的 {path} 不能读写：{reason}", f"{name}: {path} cannot be used: {reason}"
+        ) from error
+    except ValueError as error:  # Whose own words may hold a password.
+        raise refusal(f"{name} 的写法有误，请核对", f"{name} is malformed") from error
     return value
+
+
+UNFILLED = re.compile(r"<[^<>]*[\u4e00-\u9fff][^<>]*>")  # as the samples in deploy/ hold: <口令>
 
 
 def _broken(rules: tuple[Rule, ...], name: str, value: Any, known: Any) -> Iterator[str]:

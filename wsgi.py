@@ -1,9 +1,10 @@
-"""The entry point for `flask`, which reports invalid settings in one line."""
+"""The entry point for `flask`, which reports in one line why it does not start."""
 
 from __future__ import annotations
 
 import click
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from app import web
 from app.embedded import EmbeddedDatabaseError
@@ -16,3 +17,5 @@ def create_app() -> Flask:
         return web.create_app()
     except (ConfigurationError, EmbeddedDatabaseError) as error:
         raise click.ClickException(str(error)) from error
+    except OperationalError as error:
+        raise click.ClickException(str(web.no_answer(error))) from error

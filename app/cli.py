@@ -20,23 +20,21 @@ from app import installation
 from app.audit_command import audit_day_command
 from app.commands import command, option
 from app.domain.errors import RuleError
-from app.domain.regions import PROVINCES
-from app.domain.texts import require_showable
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import STATUS_TITLES, Status
 from app.extensions import db, transaction
 from app.foreign_commands import refuse_foreign
 from app.installation import demo
 from app.models import Account, Member
-from app.operations.accounts.details import LONGEST_SHOWN
+from app.operations.accounts import operators
 from app.operations.applications import evidence, unsubmitted
 from app.operations.applications.verification import verify_signatures
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
-from app.operations.people import certificates, deed_verification, deeds
+from app.operations.people import certificates, deed_verification, deeds, officers
 from app.operations.people.members import NewMember, register_member
 from app.operations.people.passwords import first_password
-from app.operations.records import calendar, clock, log, outbox, personal_data
+from app.operations.records import calendar, clock, log, personal_data
 from app.operations.records import log_head as log_heads
 from app.operations.records.actor import SYSTEM
 from app.operations.settlement import large_holdings
@@ -138,34 +136,47 @@ def add_member(
 
     Prints a password that is shown this once and has to be changed at the first sign-in.
     """
-    _require_person(number, name, province, email, phone)
+    person = _person(name, phone, email)
     password = first_password()
     with transaction():
-        account_id = None
-        if account_no:
-            account_id = db.session.scalar(
-                select(Account.id).where(Account.member_no == account_no)
-            )
-            if account_id is None:
-                raise RuleError(_("There is no account %(number)s", number=account_no))
-        register_member(NewMember(number, name, role, account_id, province, email, phone), password)
+        account_id = _account_of(number, account_no) if account_no else None
+        newcomer = NewMember(number, role=role, account_id=account_id, province=province, **person)
+        if account_id is None:
+            officers.require_fitting(newcomer)
+        register_member(newcomer, password)
         log.record(SYSTEM, "member.add", subject=number, account_id=account_id, role=role)
-    click.echo(gettext("The first password, to be changed at the first sign-in:"), err=True)
+    label = gettext(
+        "First password of %(number)s %(name)s, shown this once; it has to be changed at the first"
+        " sign-in:",
+        number=number,
+        name=person["name"],
+    )
+    click.echo(label, err=True)
     click.echo(password)
 
 
-def _require_person(number: str, name: str, province: str | None, email: str, phone: str) -> None:
-    """Raise RuleError for what no page would accept of a person."""
-    if not re.fullmatch(r"[0-9A-Za-z_-]{1,32}", number):
-        raise RuleError(_("A number has 1 to 32 letters, digits, - and _: %(typed)s", typed=number))
-    if not 1 <= len(name.strip()) <= LONGEST_SHOWN:
-        raise RuleError(_("A name has 1 to %(most)d characters", most=LONGEST_SHOWN))
-    require_showable(name, _("Name"))
-    if province is not None and province not in PROVINCES:
-        raise RuleError(_("There is no province %(typed)s", typed=province))
-    for channel, address in (("mail", email), ("sms", phone)):
-        if address and not outbox.is_deliverable(channel, address):
-            raise RuleError(_("Nothing can be sent to %(typed)s", typed=address))
+def _person(name: str, phone: str, email: str) -> dict[str, str]:
+    """Return name, telephone and address as a page reads them.  Raises RuleError with its messages."""
+    titles = {"name": _("Name"), "phone": _("Mobile phone"), "email": _("E-mail")}
+    typed = {"name": name, "phone": phone, "email": email}
+    values, wrong = operators.read(**typed)
+    for field, message in wrong.items():
+        if typed[field] or field == "name":  # The other two may be left out.
+            raise RuleError(_("%(field)s: %(problem)s", field=titles[field], problem=message))
+    return {field: values.get(field, "") for field in titles}
+
+
+def _account_of(number: str, account_no: str) -> int:
+    """Return the account whose person this is to be.  Raises RuleError for a number of others."""
+    found = db.session.scalar(select(Account.id).where(Account.member_no == account_no))
+    if found is None:
+        raise RuleError(_("There is no account %(number)s", number=account_no))
+    if not re.fullmatch(rf"{re.escape(account_no)}(-\d\d)?", number, re.ASCII):
+        raise RuleError(
+            _("A number of this enterprise is %(number)s, or ends with - and two digits",
+              number=account_no)
+        )  # fmt: skip
+    return found
 
 
 @command(
@@ -183,7 +194,7 @@ def issue_codes(number: str, bootstrap: Any) -> None:
 
     For a new installation's first 系统管理员 and first 安全管理员 alone, who sign for everybody else.
     """
-    evidence = deeds.by_bootstrap(bootstrap.readline().strip()) if bootstrap else None
+    evidence = deeds.by_bootstrap(_word(bootstrap)) if bootstrap else None
     with transaction():
         member = db.session.scalar(select(Member).where(Member.username == number))
         if member is None:
@@ -191,8 +202,28 @@ def issue_codes(number: str, bootstrap: Any) -> None:
         codes = certificates.open_enrolment(
             member.id, SYSTEM, now=datetime.now(UTC), evidence=evidence
         )
-    click.echo(gettext("Reference number and authorisation code:"), err=True)
+        name = member.first_name
+    label = gettext(
+        "Reference number and authorisation code of %(number)s %(name)s, for a certificate at"
+        " %(address)s; good once, until %(time)s. Hand them over separately:",
+        number=number,
+        name=name,
+        address=f"{current_app.config['SITE_URL']}/certificate/",
+        time=f"{codes.expires_at.astimezone(BEIJING):%Y-%m-%d %H:%M}",
+    )
+    click.echo(label, err=True)
     click.echo(f"{codes.reference} {codes.code}")
+
+
+def _word(file: Any) -> str:
+    """Return the bootstrap's word, the first line of a file.  Raises RuleError where there is none."""
+    try:
+        found = str(file.readline().strip())
+    except ValueError:
+        found = ""
+    if not found:
+        raise RuleError(_("There is no word of the bootstrap in the file"))
+    return found
 
 
 @command("clock", _("Show the business clock; in a demonstration, move it."))

@@ -128,6 +128,8 @@ def _misuse(error: click.UsageError, ctx: click.Context) -> str:
         name = error.param.get_error_hint(ctx)
         if isinstance(error, click.MissingParameter):
             return _("%(name)s is missing", name=name)
+        if isinstance(error.param.type, click.File):
+            return _("%(name)s names a file that cannot be read", name=name)
         if isinstance(error.param.type, click.Choice):
             offered = "、".join(map(str, error.param.type.choices))
             return _("%(name)s is one of: %(offered)s", name=name, offered=offered)

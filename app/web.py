@@ -6,6 +6,7 @@ from functools import partial
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
+from sqlalchemy.exc import OperationalError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -61,6 +62,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     if settings.is_production:
         production.check_before_serving(app, settings, DEMO_PASSWORD)
     return app
+
+
+def no_answer(error: OperationalError) -> config.ConfigurationError:
+    """Return why nothing can start without the database, as a refusal of its address."""
+    reason = str(error.orig).strip().partition("\n")[0]
+    return config.refusal(f"数据库没有应答：{reason}", f"the database does not answer: {reason}")
 
 
 def _set_keys(settings: config.Settings) -> None:

@@ -21,8 +21,9 @@ from flask import Flask, current_app
 from app.extensions import transaction
 from app.operations.people import certificates
 from app.operations.records.actor import SYSTEM, Actor
-from app.pki.authority import Revocation, spki_in
+from app.pki.authority import spki_in
 from app.pki.journal import Journal
+from app.pki.revocation import Revocation
 from app.pki.signer import Signer, authority_of, wait_until_ready
 from app.pki.tokens import spki_of
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 TRANSLATING = ("_", "gettext", "lazy_gettext")
+IN_BOTH = "in_both"  # A sentence for a terminal: the Chinese one comes first.
 DEEPEST = 6  # names followed from a message to its text
 # Whose refusals pass on messages that are listed with their origin.
 PASSING_ON = {
@@ -126,6 +127,8 @@ class Sources:
         called = ast.unparse(node.func)
         if called in TRANSLATING and node.args and isinstance(node.args[0], ast.Constant):
             return [str(node.args[0].value)]
+        if called == IN_BOTH:
+            return [_written(node.args[0])]
         if called == "str":
             return self.texts(source, node.args[0], depth + 1)
         where, found = self._defined(source, called)

@@ -18,12 +18,13 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from app.pki import authority, cms, enrolments
-from app.pki.authority import Authority, Request, Revocation, Usage, require_usable
+from app.pki import authority, cms, enrolments, revocation
+from app.pki.authority import Authority, Request, Usage, require_usable
 from app.pki.canonical import parse
 from app.pki.enrolments import ENROLMENT, FORM, FOUNDERS, Judge, written
 from app.pki.errors import Refused
 from app.pki.journal import Journal, Known
+from app.pki.revocation import Revocation
 
 RENEWAL = "certificate-renewal/1"
 HOLD = "certificateHold"
@@ -171,7 +172,7 @@ class Acts:
             raise Refused("question")
         revoked = [_line(each) for each in lines]
         now = self._clock()
-        der = authority.make_crl(self._ours, number, revoked, now=now.replace(microsecond=0))
+        der = revocation.make_crl(self._ours, number, revoked, now=now.replace(microsecond=0))
         with self._one_at_a_time:
             if not self._known.last_list < number <= self._known.last_list + MOST_SKIPPED:
                 raise Refused("number")
@@ -204,7 +205,7 @@ class Acts:
             return True
 
         now = self._clock().replace(microsecond=0)
-        return authority.answer_ocsp(self._ours, question, status, now=now)
+        return revocation.answer_ocsp(self._ours, question, status, now=now)
 
     def seal(self, contents: list[Any]) -> list[bytes]:
         """Return the seal's signatures over canonical contents of the schemas that are sealed."""

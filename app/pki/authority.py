@@ -1,31 +1,28 @@
 """The registry's certification authority: an offline root, an issuing authority, and what they sign.
 
 Nothing here knows where a private key is: `Authority.key` is anything that signs like a key of
-cryptography's, and `remote_key` makes one out of a function.
+cryptography's, and `remote_keys` makes one out of a function.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from asn1crypto import csr as asn1_csr
-from asn1crypto import keys
 from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
 )
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from flask_babel import lazy_gettext as _
@@ -36,6 +33,7 @@ from app.pki.errors import (
     PkiError,
     RequestRefused,
     SignatureRefused,
+    in_both,
 )
 from app.pki.suites import GM, INTL, CryptoSuite, public_key, suite_of
 
@@ -44,11 +42,9 @@ ROOT_DAYS = 20 * 365
 ISSUING_DAYS = 10 * 365
 LEAF_DAYS = 2 * 365
 RENEWAL_DAYS = 60  # Renewal opens so long before the end.
-CRL_LIFE = timedelta(hours=24)  # One is made every 6 hours.
-OCSP_LIFE = timedelta(hours=1)
 SKEW = timedelta(minutes=5)  # A new certificate holds on clocks that are behind, too.
 LARGEST_REQUEST = 16 * 1024
-LONGEST_NONCE = 32  # RFC 8954
+SHORTEST_PASSPHRASE = 12
 MEMBER_URN = "urn:crs:member:"
 SEAL_URN = "urn:crs:seal"
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
@@ -90,15 +86,6 @@ class Request:
     spki: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """One line of a CRL; the reason is named as RFC 5280 names it."""
-
-    serial: int
-    at: datetime
-    reason: str
-
-
 # Making the authorities
 
 
@@ -131,11 +118,13 @@ def renew_issuing(
     one holds under it, too.  Raises PkiError for another root's key, and where the root ends.
     """
     if spki_of(root_key.public_key()) != spki_in(root):
-        raise PkiError(_("This is not the key of the root"), code="root_key")
+        told = in_both("这不是根证书的密钥", "this is not the key of the root")
+        raise PkiError(told, code="root_key")
     start = old.not_valid_before_utc + SKEW
     end = min(now + timedelta(days=ISSUING_DAYS), root.not_valid_after_utc)
     if end <= old.not_valid_after_utc:
-        raise PkiError(_("The root ends too soon to renew under it"), code="root_ends")
+        told = in_both("根证书到期过早，不能据以更换", "the root ends too soon to renew under it")
+        raise PkiError(told, code="root_ends")
     key = key_in(old)
     builder = _ca_builder(
         common_name(old), common_name(root), key, start, (end - start) / DAY, path_length=0
@@ -145,9 +134,18 @@ def renew_issuing(
 
 def locked(key: Key, passphrase: str) -> bytes:
     """Return a private key as it is kept offline: PKCS#8 under a passphrase of 12 or more."""
-    if len(passphrase) < 12:
-        raise PkiError(_("The root's passphrase has at least 12 characters"), code="passphrase")
+    require_passphrase(passphrase)
     return tokens.kept(key, passphrase)
+
+
+def require_passphrase(passphrase: str) -> None:
+    """Raise PkiError for a passphrase of fewer than 12 characters."""
+    if len(passphrase) < SHORTEST_PASSPHRASE:
+        told = in_both(
+            f"根密钥的口令须不少于 {SHORTEST_PASSPHRASE} 个字符",
+            f"the root's passphrase has at least {SHORTEST_PASSPHRASE} characters",
+        )
+        raise PkiError(told, code="passphrase")
 
 
 def opened(kept: bytes, passphrase: str) -> Key:
@@ -155,7 +153,8 @@ def opened(kept: bytes, passphrase: str) -> Key:
     try:
         return tokens.load_key(kept, passphrase)
     except (ValueError, TypeError):
-        raise PkiError(_("The root's passphrase is wrong"), code="passphrase") from None
+        told = in_both("根密钥的口令不对", "the root's passphrase is wrong")
+        raise PkiError(told, code="passphrase") from None
 
 
 # Requests and certificates
@@ -221,7 +220,7 @@ def require_usable(authority: Authority, der: bytes, *, usage: Usage, at: dateti
         certificate = x509.load_der_x509_certificate(der)
         _require_period(certificate, at)
         _require_chain(authority, certificate, at)
-        bits = _extension(certificate, x509.KeyUsage)
+        bits = extension(certificate, x509.KeyUsage)
         member_no = member_no_of(certificate)
     except VerificationError:
         raise _certificate_refused("chain") from None
@@ -243,191 +242,6 @@ def member_no_of(certificate: x509.Certificate) -> str:
     number = str(numbers[0].value)
     expected = MEMBER_URN + quote(number, safe="")
     return number if names.get_values_for_type(x509.UniformResourceIdentifier) == [expected] else ""
-
-
-# Revocation
-
-
-def make_crl(
-    authority: Authority, number: int, revoked: Iterable[Revocation], *, now: datetime
-) -> bytes:
-    """Return the list of revoked and suspended certificates, good for 24 hours."""
-    entries = [
-        x509.RevokedCertificateBuilder()
-        .serial_number(line.serial)
-        .revocation_date(line.at)
-        .add_extension(x509.CRLReason(x509.ReasonFlags(line.reason)), critical=False)
-        .build()
-        for line in revoked
-    ]
-    # Given at once: the builder copies them all for each that is added.
-    builder = (
-        x509.CertificateRevocationListBuilder(revoked_certificates=entries)
-        .issuer_name(authority.certificate.subject)
-        .last_update(now)
-        .next_update(now + CRL_LIFE)
-        .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(_authority_id(key_in(authority.certificate)), critical=False)
-    )
-    if not sm2.is_private(authority.key):
-        return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    draft = builder.sign(_stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
-    return sm2.signed_list(draft, authority.key)
-
-
-def has_made(authority: Authority, crl: x509.CertificateRevocationList) -> bool:
-    """Tell whether a list that was published is this authority's, and not a former one's."""
-    named = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    return named == _authority_id(key_in(authority.certificate))
-
-
-def require_list(authority: Authority, der: bytes, number: int) -> x509.CertificateRevocationList:
-    """Return a published revocation list.
-
-    Raises CertificateRefused, code ``crl``, unless the authority signed it with this number.
-    """
-    try:
-        listed = x509.load_der_x509_crl(der)
-        named = listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        spki = spki_in(authority.certificate)
-        suite_of(spki).verify(spki, listed.signature, listed.tbs_certlist_bytes)
-    except (SignatureRefused, ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
-        raise _certificate_refused("crl") from None
-    if named != number:
-        raise _certificate_refused("crl")
-    return listed
-
-
-def serial_asked_for(question: bytes) -> int | None:
-    """Return the serial number that an OCSP request is about, or None where it cannot be read."""
-    try:
-        return ocsp.load_der_ocsp_request(question).serial_number
-    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):
-        return None
-
-
-def answer_ocsp(
-    authority: Authority,
-    question: bytes,
-    find: Callable[[int], Revocation | bool],
-    *,
-    now: datetime,
-) -> bytes:
-    """Answer one OCSP request; its nonce comes back.
-
-    `find(serial)` says True for a good certificate, False for none of ours, or how it was revoked.
-    """
-    try:
-        request = ocsp.load_der_ocsp_request(question)
-        nonce = _nonce(request)
-        ours = _is_about(authority, request)
-    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):
-        return _ocsp_failure(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
-    found = find(request.serial_number) if ours else False
-    if found is False:
-        return _ocsp_failure(ocsp.OCSPResponseStatus.UNAUTHORIZED)
-    revoked = found if isinstance(found, Revocation) else None
-    certain = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
-    builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
-        request.issuer_name_hash,
-        request.issuer_key_hash,
-        request.serial_number,
-        request.hash_algorithm,
-        certain,
-        now,
-        now + OCSP_LIFE,
-        revoked.at if revoked else None,
-        x509.ReasonFlags(revoked.reason) if revoked else None,
-    )
-    if nonce is not None:
-        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    return _answered(authority, builder, now)
-
-
-# Keys that are elsewhere
-
-
-class _Elsewhere:
-    """What a key cannot do that never leaves its place."""
-
-    def private_numbers(self) -> NoReturn:
-        raise TypeError("the key never leaves its place")
-
-    def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("the key never leaves its place")
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, _memo: Any) -> Any:
-        return self
-
-
-class RemoteEcKey(_Elsewhere, ec.EllipticCurvePrivateKey):
-    """An elliptic-curve key behind a function that signs with SHA-256."""
-
-    def __init__(self, public: ec.EllipticCurvePublicKey, sign: Callable[[bytes], bytes]) -> None:
-        self._public, self._sign = public, sign
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        """Return the curve."""
-        return self._public.curve
-
-    @property
-    def key_size(self) -> int:
-        """Return the size in bits."""
-        return self._public.key_size
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """Return the public half."""
-        return self._public
-
-    def exchange(self, *_: Any) -> NoReturn:
-        """Refuse: it signs only."""
-        raise TypeError("the key only signs")
-
-    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
-        """Let the other place sign."""
-        assert isinstance(signature_algorithm, ec.ECDSA)
-        assert isinstance(signature_algorithm.algorithm, hashes.SHA256)
-        return self._sign(bytes(data))
-
-
-class RemoteRsaKey(_Elsewhere, rsa.RSAPrivateKey):
-    """An RSA key behind a function that signs with PKCS#1 1.5 and SHA-256."""
-
-    def __init__(self, public: rsa.RSAPublicKey, sign: Callable[[bytes], bytes]) -> None:
-        self._public, self._sign = public, sign
-
-    @property
-    def key_size(self) -> int:
-        """Return the size in bits."""
-        return self._public.key_size
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        """Return the public half."""
-        return self._public
-
-    def decrypt(self, *_: Any) -> NoReturn:
-        """Refuse: it signs only."""
-        raise TypeError("the key only signs")
-
-    def sign(self, data: Any, _padding: Any, algorithm: Any) -> bytes:
-        """Let the other place sign."""
-        assert isinstance(algorithm, hashes.SHA256)
-        return self._sign(bytes(data))
-
-
-def remote_key(spki: bytes, sign: Callable[[bytes], bytes]) -> Key:
-    """Return a key for cryptography's builders whose private half is behind `sign(data)`."""
-    public = public_key(spki)
-    if isinstance(public, sm2.PublicKey):
-        return sm2.RemoteKey(public, sign)
-    if isinstance(public, rsa.RSAPublicKey):
-        return RemoteRsaKey(public, sign)
-    assert isinstance(public, ec.EllipticCurvePublicKey)
-    return RemoteEcKey(public, sign)
 
 
 def spki_of(key: Any) -> bytes:
@@ -455,28 +269,11 @@ def _certified(
     """Let a key sign a certificate; with SM2, which cryptography does not know, in two steps."""
     if not sm2.is_private(key):
         return builder.sign(key, algorithm or hashes.SHA256())
-    draft = builder.sign(_stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
+    draft = builder.sign(stand_in(), hashes.SHA256()).public_bytes(Encoding.DER)
     return x509.load_der_x509_certificate(sm2.signed_certificate(draft, key))
 
 
-def _answered(authority: Authority, builder: ocsp.OCSPResponseBuilder, now: datetime) -> bytes:
-    """Let the authority sign an OCSP answer."""
-    own = authority.certificate
-    if not sm2.is_private(authority.key):
-        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, own)
-        return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    # Key and certificate must fit each other: those of the moment do, and both are replaced.
-    key = _stand_in()
-    certificate = _builder(own.subject, own.subject, key.public_key(), now, 1)
-    responder = certificate.sign(key, hashes.SHA256())
-    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, responder)
-    draft = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-    return sm2.signed_answer(
-        draft, authority.key, _extension(own, x509.SubjectKeyIdentifier).digest
-    )
-
-
-def _stand_in() -> ec.EllipticCurvePrivateKey:
+def stand_in() -> ec.EllipticCurvePrivateKey:
     """Return a key of the moment, whose signature is thrown away."""
     return ec.generate_private_key(ec.SECP256R1())
 
@@ -486,7 +283,7 @@ def _ca_builder(
 ) -> x509.CertificateBuilder:
     usage = _key_usage(key_cert_sign=True, crl_sign=True, digital_signature=True)
     return (
-        _builder(_ca_name(name), _ca_name(issuer), public_key, now, days)
+        certificate_builder(_ca_name(name), _ca_name(issuer), public_key, now, days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(usage, critical=True)
     )
@@ -497,7 +294,7 @@ def _leaf_builder(
 ) -> x509.CertificateBuilder:
     above = authority.certificate
     builder = (
-        _builder(subject, above.subject, public_key, now, LEAF_DAYS)
+        certificate_builder(subject, above.subject, public_key, now, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True, content_commitment=True), critical=True)
         .add_extension(
@@ -508,9 +305,10 @@ def _leaf_builder(
     return _with_addresses(builder, authority.url) if authority.url else builder
 
 
-def _builder(
+def certificate_builder(
     subject: x509.Name, issuer: x509.Name, public_key: Any, now: datetime, days: float
 ) -> x509.CertificateBuilder:
+    """Return what every certificate begins with; the days count from now."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -527,7 +325,7 @@ def _with_ids(
 ) -> x509.CertificateBuilder:
     own = x509.SubjectKeyIdentifier.from_public_key(public_key)
     return builder.add_extension(own, critical=False).add_extension(
-        _authority_id(above), critical=False
+        authority_id(above), critical=False
     )
 
 
@@ -555,7 +353,8 @@ def _key_usage(**used: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: used.get(name, False) for name in names})
 
 
-def _authority_id(public_key: Any) -> x509.AuthorityKeyIdentifier:
+def authority_id(public_key: Any) -> x509.AuthorityKeyIdentifier:
+    """Return how a certificate or a list names the key that signed it."""
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
 
 
@@ -625,9 +424,9 @@ def _require_sm2_chain(chain: list[x509.Certificate], at: datetime) -> None:
             holds = False
         if not holds:
             raise VerificationError
-    may_issue = [_extension(each, x509.KeyUsage).key_cert_sign for each in above]
-    are_authorities = [_extension(each, x509.BasicConstraints).ca for each in chain]
-    usages = _extension(leaf, x509.ExtendedKeyUsage)
+    may_issue = [extension(each, x509.KeyUsage).key_cert_sign for each in above]
+    are_authorities = [extension(each, x509.BasicConstraints).ca for each in chain]
+    usages = extension(leaf, x509.ExtendedKeyUsage)
     critical = {each.oid for one in chain for each in one.extensions if each.critical}
     if (
         are_authorities != [False, True, True]
@@ -638,7 +437,8 @@ def _require_sm2_chain(chain: list[x509.Certificate], at: datetime) -> None:
         raise VerificationError
 
 
-def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
+def extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
+    """Return the value of an extension.  Raises ExtensionNotFound."""
     return certificate.extensions.get_extension_for_class(kind).value
 
 
@@ -647,37 +447,6 @@ def _require_period(certificate: x509.Certificate, at: datetime) -> None:
         raise _certificate_refused("not_yet_valid")
     if at > certificate.not_valid_after_utc:
         raise _certificate_refused("expired")
-
-
-def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
-    try:
-        nonce = request.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
-    except x509.ExtensionNotFound:
-        return None
-    if not 1 <= len(nonce) <= LONGEST_NONCE:
-        raise ValueError
-    return nonce
-
-
-def _is_about(authority: Authority, request: ocsp.OCSPRequest) -> bool:
-    """Tell whether a request asks about a certificate that this authority issued."""
-    own = authority.certificate
-    bits = keys.PublicKeyInfo.load(spki_in(own))["public_key"].contents[1:]
-    name = own.subject.public_bytes()
-    return (request.issuer_name_hash, request.issuer_key_hash) == (
-        _hashed(name, request.hash_algorithm),
-        _hashed(bits, request.hash_algorithm),
-    )
-
-
-def _hashed(data: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
-    digest = hashes.Hash(algorithm)
-    digest.update(data)
-    return digest.finalize()
-
-
-def _ocsp_failure(status: ocsp.OCSPResponseStatus) -> bytes:
-    return ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(Encoding.DER)
 
 
 def _request_refused(code: str) -> RequestRefused:

@@ -13,6 +13,11 @@ class PkiError(RuleError):
     code = "pki"
 
 
+def in_both(chinese: str, english: str) -> str:
+    """Return a sentence for a terminal, where no language is chosen, in both."""
+    return f"{chinese}。{english[0].upper()}{english[1:]}."
+
+
 class ContentInvalid(PkiError):
     """The content has no canonical form; `code` says why."""
 
@@ -81,6 +86,15 @@ class PinLocked(TokenError):
 
     def __init__(self) -> None:
         super().__init__(_("The USBKey is locked after too many wrong PINs"))
+
+
+class PinKnownWrong(TokenError):
+    """The token has refused this PIN before, and is not asked again."""
+
+    code = "pin_known_wrong"
+
+    def __init__(self) -> None:
+        super().__init__(_("The token has refused this PIN before; it is not tried again"))
 
 
 class PinRefused(TokenError):

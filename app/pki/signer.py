@@ -34,11 +34,30 @@ from typing import Any, Protocol
 from cryptography import x509
 
 from app.pki.acts import Acts
-from app.pki.authority import Authority, Revocation, remote_key, spki_in
+from app.pki.authority import Authority, spki_in
 from app.pki.canonical import canonical
-from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
+from app.pki.errors import (
+    PinIncorrect,
+    PinKnownWrong,
+    PinLocked,
+    PkiError,
+    SignerAbsent,
+    SignerFailed,
+    TokenError,
+    in_both,
+)
 from app.pki.journal import Journal
-from app.pki.tokens import Pkcs11Token, TryCounter, load_key, sign_with, spki_of, write_private
+from app.pki.remote_keys import remote_key
+from app.pki.revocation import Revocation
+from app.pki.tokens import (
+    Pkcs11Token,
+    RefusedPins,
+    TryCounter,
+    load_key,
+    sign_with,
+    spki_of,
+    write_private,
+)
 
 logger = logging.getLogger("app.pki.signer")
 
@@ -49,6 +68,8 @@ LARGEST_FRAME = 48 * 1024 * 1024  # A CRL of 300 000 lines, asked for and answer
 PATIENCE = 10  # seconds
 PATIENCE_FOR_LISTS = 300
 LONGEST_ADDRESS = 100  # A Unix socket's address has room for 107 bytes.
+TRIES, REFUSED = "tries", "pin-refused"  # files in the folder: how many wrong PINs, and which
+STAYS_STOPPED = 77  # Exit status after a refused PIN: deploy/systemd/registry-signer.service.
 
 
 # Asking
@@ -152,7 +173,7 @@ def _told(line: Revocation) -> list[Any]:
 def authority_of(folder: Path, url: str = "") -> Authority:
     """Return the authority of a folder without its key, which is the signing process's.
 
-    Raises SignerAbsent where no authority was set up there.
+    Raises SignerAbsent where no authority was set up there, PkiError for a damaged certificate.
     """
     try:
         root, issuing = (
@@ -161,14 +182,25 @@ def authority_of(folder: Path, url: str = "") -> Authority:
         )
     except OSError:
         raise SignerAbsent from None
+    except ValueError:
+        told = in_both(
+            f"{folder} 中的 root.pem 或 issuing.pem 已损坏：请从副本恢复",
+            f"root.pem or issuing.pem in {folder} is damaged: restore a copy",
+        )
+        raise PkiError(told, code="damaged") from None
     return Authority(root, issuing, None, url)
 
 
-def wait_until_ready(folder: Path, seconds: float = 20) -> None:
-    """Wait until the signing process of a folder answers.  Raises SignerAbsent."""
+def wait_until_ready(
+    folder: Path, seconds: float = 20, *, may_come: Callable[[], bool] = lambda: True
+) -> None:
+    """Wait until the signing process of a folder answers, as long as it may still come.
+
+    Raises SignerAbsent.
+    """
     end = time.monotonic() + seconds
     while not Signer(folder).is_ready():
-        if time.monotonic() > end:
+        if time.monotonic() > end or not may_come():
             raise SignerAbsent
         time.sleep(0.05)
 
@@ -198,7 +230,10 @@ class FileKeys:
         for name in (ISSUING, SEAL):
             path = folder / f"{name}.key"
             if path.stat().st_mode & 0o077:
-                raise TokenError(f"{path.name} can be read by others", code="exposed")
+                told = in_both(
+                    f"其他用户可以读取 {path}，请设为 0600", f"{path} can be read by others"
+                )
+                raise TokenError(told, code="exposed")
             self._keys[name] = load_key(path.read_bytes())
 
     def public(self) -> dict[str, bytes]:
@@ -218,12 +253,15 @@ class TokenKeys:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         if settings.get("softhsm"):
             os.environ["SOFTHSM2_CONF"] = str(write_softhsm_configuration(folder))
-        counter = TryCounter(folder / "tries")
-        self._token = Pkcs11Token(settings["module"], settings["token"], counter)
+        counter = TryCounter(folder / TRIES)
+        # Authorities of before have no serial in their settings.
+        serial = settings.get("serial", "")
+        self._token = Pkcs11Token(settings["module"], settings["token"], counter, serial)
+        self._refused = RefusedPins(folder / REFUSED)
         self._ids = {name: bytes.fromhex(key_id) for name, key_id in settings["keys"].items()}
         self._pin = read_pin(folder)
         self._lock = threading.Lock()
-        self._token.open(self._pin)
+        self._refused.open(self._token, self._pin)
         self._public = {name: self._token.spki(key_id) for name, key_id in self._ids.items()}
 
     def public(self) -> dict[str, bytes]:
@@ -237,14 +275,22 @@ class TokenKeys:
                 return self._token.sign(self._ids[name], data)
             except TokenError as error:
                 logger.warning("the token failed (%s); opening it again", error.code)
-                self._token.open(self._pin)
+                self._refused.open(self._token, self._pin)
                 return self._token.sign(self._ids[name], data)
 
 
 def open_keys(folder: Path) -> Keys:
-    """Open the keys that a folder's signer.json names."""
+    """Open the keys that a folder's signer.json names.  Raises PkiError where there is no authority."""
+    if not is_established(folder):
+        told = in_both(f"{folder} 中没有签发机构", f"there is no authority in {folder}")
+        raise PkiError(told, code="not_established")
     settings = json.loads((folder / "signer.json").read_text())
     return TokenKeys(folder, settings) if settings["backend"] == "pkcs11" else FileKeys(folder)
+
+
+def is_established(folder: Path) -> bool:
+    """Tell whether there is a whole authority in a folder: its issuing certificate comes last."""
+    return (folder / f"{ISSUING}.pem").exists()
 
 
 def write_softhsm_configuration(folder: Path) -> Path:
@@ -270,7 +316,10 @@ def sole_owner(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TokenError("another process owns the signing keys", code="owned") from None
+            told = in_both(
+                f"另一个进程正在使用 {folder} 中的密钥", "another process owns the signing keys"
+            )
+            raise TokenError(told, code="owned") from None
         yield
 
 
@@ -472,12 +521,28 @@ def _address(path: Path) -> Iterator[str]:
 
 def read_pin(folder: Path) -> str:
     """Return the token's PIN from SIGNER_PIN_FILE (systemd's credentials) or the folder's file."""
-    given = os.environ.get("SIGNER_PIN_FILE")
-    path = Path(given) if given else folder / "pin"
+    return read_secret("SIGNER_PIN_FILE", folder / "pin")
+
+
+def read_secret(variable: str, usual: Path | None = None) -> str:
+    """Return the line in the file that a variable names.  Raises PkiError where there is none."""
+    given = os.environ.get(variable)
+    path = Path(given) if given else usual
+    if path is None:
+        told = in_both(f"请在 {variable} 中写明文件", f"let {variable} name the file")
+        raise PkiError(told, code="unreadable")
     try:
-        return path.read_text().strip()
-    except OSError:
-        raise TokenError("the token's PIN is not there: set SIGNER_PIN_FILE", code="pin") from None
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        told = in_both(
+            f"读不到 {path}：请在 {variable} 中写明文件",
+            f"{path} cannot be read: let {variable} name the file",
+        )
+        raise PkiError(told, code="unreadable") from None
+    if not found or not found.isprintable():
+        told = in_both(f"{path} 应为一行文字", f"{path} holds no line of text")
+        raise PkiError(told, code="unreadable")
+    return found
 
 
 def _private(path: str, flags: int) -> int:
@@ -506,8 +571,28 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         serve(arguments.folder, arguments.url, arguments.group)
+    except (PinIncorrect, PinLocked, PinKnownWrong) as error:
+        logger.error("%s (%s)", said_of_pin(arguments.folder, error), type(error).__name__)
+        sys.exit(STAYS_STOPPED)
     except (PkiError, OSError, ValueError, KeyError) as error:
-        sys.exit(f"the signing process cannot start: {error} ({type(error).__name__})")
+        why = f"{error} ({type(error).__name__})"
+        sys.exit(f"签名进程无法启动。The signing process cannot start: {why}")
+
+
+def said_of_pin(folder: Path, error: PkiError) -> str:
+    """Return what to do about a PIN with which the token was not opened."""
+    if isinstance(error, PinLocked):
+        return in_both(
+            f"设备已因多次输错 PIN 而锁定：请按厂商的办法解锁，改正 PIN，再删去 {folder / TRIES}",
+            f"the token is locked after wrong PINs: unlock it, correct the PIN, delete {folder / TRIES}",
+        )
+    left = f"（还可试 {error.tries_left} 次）" if isinstance(error, PinIncorrect) else ""
+    return in_both(
+        f"设备拒绝了这个 PIN{left}，以后不再用它去试：请改正 SIGNER_PIN_FILE 所指的 PIN；"
+        f"PIN 无误而设备已另行改好的，删去 {folder / REFUSED}",
+        "the token refused this PIN, which is not tried again: correct what SIGNER_PIN_FILE names,"
+        f" or delete {folder / REFUSED} where the token was set right",
+    )
 
 
 if __name__ == "__main__":

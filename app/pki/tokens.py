@@ -45,11 +45,13 @@ from app.pki import sm2
 from app.pki.errors import (
     KeyMissing,
     PinIncorrect,
+    PinKnownWrong,
     PinLocked,
     PinRefused,
     SuiteMissing,
     TokenAbsent,
     TokenError,
+    in_both,
 )
 
 # For all tokens of the process.
@@ -158,6 +160,33 @@ class TryCounter:
         write_private(self.path, json.dumps(counts).encode())
 
 
+class RefusedPins:
+    """The PINs that a token has refused, as salted digests in a file, until it takes another.
+
+    A service that is started again and again would try the same PIN until the device is locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, token: TokenBackend, pin: str) -> None:
+        """Log in, but never twice with a PIN that was wrong.  Raises PinKnownWrong, as `token.open`."""
+        if any(
+            secrets.compare_digest(_pin_record(pin, each[:16]), each) for each in self._records()
+        ):
+            raise PinKnownWrong
+        try:
+            token.open(pin)
+        except PinIncorrect:
+            write_private(self.path, b"".join([*self._records(), _pin_record(pin)]))
+            raise
+        self.path.unlink(missing_ok=True)
+
+    def _records(self) -> list[bytes]:
+        kept = self.path.read_bytes() if self.path.exists() else b""
+        return [kept[start : start + 80] for start in range(0, len(kept), 80)]
+
+
 @contextmanager
 def unlocked(token: TokenBackend, pin: str) -> Iterator[TokenBackend]:
     """Open a token under the lock, and close it at the end."""
@@ -188,7 +217,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 class Pkcs11Token:
-    """A token behind a PKCS#11 driver: a member's USBKey by its serial, the registry's own by its label."""
+    """A token behind a PKCS#11 driver, found by its serial where one is given, else by its label."""
 
     assurance = "hard"
 
@@ -464,6 +493,33 @@ class SoftwareToken:
     def _certificate(self, key_id: bytes) -> Any:
         path = self.folder / f"{key_id.hex()}.cer"
         return load_der_x509_certificate(path.read_bytes()) if path.exists() else None
+
+
+def find_token(module: str, name: str, counter: TryCounter) -> Pkcs11Token:
+    """Return the one token of a driver that has this serial or label.
+
+    Raises TokenError where there is none, and with the serials where there are several.
+    """
+    with _translated_errors():
+        present = pkcs11.lib(module).get_tokens(token_flags=TokenFlag.TOKEN_INITIALIZED)
+        found = {serial_of(each): each.label for each in present}
+    if name in found:
+        return Pkcs11Token(module, found[name], counter, name)
+    named = [serial for serial, label in found.items() if label == name]
+    if not named:
+        told = in_both(
+            f"没有标签或序列号为 {name} 的设备，或者它没有插好",
+            f"there is no token with the label or serial {name}, or it is not plugged in",
+        )
+        raise TokenError(told, code="token_absent")
+    if len(named) > 1:
+        serials = ", ".join(sorted(named))
+        told = in_both(
+            f"有 {len(named)} 个设备的标签都是 {name}，请以序列号指定（--token）：{serials}",
+            f"{len(named)} tokens have the label {name}: name one by its serial: {serials}",
+        )
+        raise TokenError(told, code="ambiguous")
+    return Pkcs11Token(module, name, counter, named[0])
 
 
 def new_key(kind: str) -> Any:

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Certificate, Member
 from app.operations.people import passwords
 from app.pki.ceremony import DEMO_PREFIX
-from app.pki.errors import SignerAbsent
+from app.pki.errors import PkiError, SignerAbsent
 from app.pki.signer import authority_of
 from config import ConfigurationError, Settings, refusal
 
@@ -77,6 +77,9 @@ def _of_authority(folder: Path, suite: str) -> Iterator[ConfigurationError]:
         authority = authority_of(folder)
     except SignerAbsent:
         return  # before it is set up
+    except PkiError as error:
+        yield ConfigurationError(str(error))
+        return
     if authority.suite.name != suite:
         yield refusal(
             f"签发机构属于 {authority.suite.name}，与 CRYPTO_SUITE 不一致",

@@ -20,10 +20,12 @@ from sqlalchemy.exc import OperationalError
 
 from app import embedded
 from app.commands import Command
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation.demo import DEMO_PASSWORD
-from app.models import Application, SettlementRun, Venue
+from app.models import Application, Member, SettlementRun, Venue
 from app.operations.accounts import accounts
+from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import nothing_moves
@@ -352,7 +354,13 @@ WRONG = {
         ["R0009", "x", "--role", "auditor", "--phone", "12"],
         ["R0009", "x", "--role"],
     ],
-    "issue-codes": [[], ["R0008"], ["a" * 9000]],
+    "issue-codes": [
+        [],
+        ["R0008"],
+        ["a" * 9000],
+        ["R0008", "--bootstrap", "/nowhere/word"],
+        ["R0008", "--bootstrap", "/dev/null"],
+    ],
     "clock": [["--set", "noon"], ["--set"], ["extra"], ["--set", "9999-12-31 23:59"]],
     "settle-day": [
         ["--date", "x"],
@@ -377,7 +385,7 @@ WRONG = {
     "sweep-files": [["extra"]],
     "verify-installation": [["extra"]],
     "log-head": [["--folder", "/proc/nowhere"], ["--folder"]],
-    "verify-log": [["--key", "/nowhere.pub"], ["--key", "/"]],
+    "verify-log": [["--key", "/nowhere.pub"], ["--key", "/"], ["--key", "/dev/null"]],
     "rotate-personal-data": [["extra"]],
     "worker": [["--parent", "x"], ["extra"]],
     "new": [
@@ -539,6 +547,70 @@ def test_codes_of_a_first_certificate_are_for_members_alone(shell):
     assert (len(reference), len(code)) == (10, 10)
     done = shell.run("issue-codes", "R0008")
     assert (done.returncode, done.stderr.strip()) == (1, "错误：没有会员 R0008")
+
+
+def test_codes_and_passwords_say_whose_they_are_what_for_and_until_when(shell):
+    added = shell.run("add-member", "R0009", "新经办", "--role", "registry_maker")
+    assert (added.returncode, len(added.stdout.split())) == (0, 1)  # For programs: the password.
+    assert "R0009 新经办 的初始密码，只显示这一次，首次登录时必须修改" in added.stderr
+    given = shell.run("issue-codes", "R0009")
+    until = datetime.now(BEIJING) + certificates.LIFETIME
+    assert "R0009 新经办 的参考号与授权码" in given.stderr
+    assert "/certificate/ 申领证书用，一次有效" in given.stderr
+    assert f"至 {until:%Y-%m-%d} " in given.stderr
+    assert len(given.stdout.split()) == 2
+
+
+MISTAKEN = {
+    ("r0009", "某"): "编号以大写字母开头",
+    ("R" * 13, "某"): "编号以大写字母开头",
+    ("R0009", " "): "名称：请填写",
+    ("R0009", "某" * 65): "名称：",
+    ("R0009", "某", "--phone", "027-87654321"): "手机号：",
+    ("R0009", "某", "--email", "nobody@"): "邮箱：",
+    ("R0009", "某", "--email", "甲@registry.example.cn"): "邮箱：",
+    ("R0009", "某", "--province", "42"): "省级主管部门须选择省份",
+    ("R0009", "某", "--role", "province"): "省级主管部门须选择省份",
+    ("R0009", "某", "--role", "province", "--province", "99"): "省级主管部门须选择省份",
+    ("R0009", "某", "--role", "enterprise"): "请选择角色",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKEN)
+def test_what_no_page_accepts_of_a_person_no_command_does(app, refused, arguments):
+    before = db.session.scalar(select(func.count()).select_from(Member))
+    usual = () if "--role" in arguments else ("--role", "auditor")
+    assert MISTAKEN[arguments] in refused("add-member", *arguments, *usual)
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(Member)) == before
+
+
+def test_a_person_of_an_enterprise_has_its_number(app, refused, plant):
+    asked = ("--role", "enterprise_maker", "--account", plant.member_no)
+    told = refused("add-member", "21099900001-01", "某", *asked)
+    assert f"该单位人员的编号须为 {plant.member_no}" in told
+    number = f"{plant.member_no}-77"
+    done = app.test_cli_runner().invoke(args=["add-member", number, "某", *asked])
+    assert done.exit_code == 0, done.output
+    assert db.session.scalars(select(Member.account_id).where(Member.username == number)).all() == [
+        plant.id
+    ]
+
+
+def test_a_database_that_is_not_there_is_one_sentence_at_every_start(cluster):
+    away = f"postgresql://registry_app:x@127.0.0.1:{embedded.free_port()}/registry"
+    environment = {
+        **os.environ, "APP_PROFILE": "test", "DATABASE_URL": away, "SECRET_KEY": "k" * 40,
+        "PYTHONUTF8": "1", "PORT": str(embedded.free_port()), "DATA_FOLDER": str(cluster.folder / "away"),
+    }  # fmt: skip
+    for command in (["app.py"], ["-m", "flask", "verify-ledger"], ["-m", "flask", "run"]):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=config.ROOT, env=environment, capture_output=True,
+            text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode != 0, command
+        assert "数据库没有应答" in done.stderr.splitlines()[-1], (command, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def test_a_number_and_an_address_are_one_persons(shell):

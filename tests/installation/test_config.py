@@ -153,6 +153,45 @@ def test_production_refuses(change, message):
     assert "。" in str(refused.value)  # In Chinese and in English.
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "DATABASE_URL",
+            "postgresql://registry_app:<口令>@db/registry",
+            "尚未填写：其中还有 <口令>",
+        ),
+        ("SECRET_KEY", "<不少于 32 个字符，由程序生成的随机字符>" * 2, "尚未填写"),
+        ("DATABASE_URL", "postgresql://registry_app:hidden@db:port/registry", "写法有误"),
+        ("SMS_URL", "https://[gateway", "写法有误"),
+        ("PORT", "1" * 5000, "写法有误"),
+        ("PERSONAL_DATA_KEY_FILE", "/nowhere/keys", "PERSONAL_DATA_KEY_FILE 无法读取"),
+        ("PERSONAL_DATA_KEY_FILE", "/tmp", "PERSONAL_DATA_KEY_FILE 无法读取"),  # noqa: S108
+    ],
+)
+def test_what_is_unfilled_malformed_or_unreadable_is_one_sentence(name, value, told):
+    for given in (PRODUCTION, DEMO):
+        environ = given | {name: value}
+        if name == "PERSONAL_DATA_KEY_FILE":
+            environ.pop("PERSONAL_DATA_KEY", None)
+        with pytest.raises(ConfigurationError, match=told) as refused:
+            load(environ)
+        line = str(refused.value).splitlines()[0]
+        assert "hidden" not in line
+
+
+def test_a_key_file_that_is_no_text_is_one_sentence(tmp_path):
+    (tmp_path / "keys").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="PERSONAL_DATA_KEY 的写法有误"):
+        load(DEMO | {"PERSONAL_DATA_KEY_FILE": str(tmp_path / "keys")})
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="不能读写"):
+        load({"DATABASE_URL": APP, "DATA_FOLDER": str(tmp_path / "file" / "data")})
+
+
 def test_all_that_is_invalid_is_told_at_once_and_what_is_weak_besides():
     wrong = {
         "SECRET_KEY": "short",

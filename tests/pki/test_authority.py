@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from app.pki import authority, cms
-from app.pki.authority import Authority, Revocation, Usage, remote_key
+from app.pki import authority, cms, revocation
+from app.pki.authority import Authority, Usage
 from app.pki.errors import CertificateRefused, PkiError, RequestRefused
+from app.pki.remote_keys import remote_key
+from app.pki.revocation import Revocation
 from app.pki.tokens import Pkcs11Token, TryCounter, sign_with, spki_of, unlocked
 from tests.pki.conftest import MODULE, person
 
@@ -264,7 +266,7 @@ def test_a_number_with_odd_characters_stays_itself(ours):
 
 
 def verify_with_crl(ours, openssl, tmp_path, leaf, *revoked, now=NOW):
-    crl = authority.make_crl(ours, 7, revoked, now=now)
+    crl = revocation.make_crl(ours, 7, revoked, now=now)
     (tmp_path / "crl.der").write_bytes(crl)
     openssl("crl", "-inform", "DER", "-in", "crl.der", "-out", "crl.pem")
     write(
@@ -313,7 +315,7 @@ def responder(ours):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             question = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = authority.answer_ocsp(
+            answer = revocation.answer_ocsp(
                 ours, question, lambda serial: table.get(serial, False), now=datetime.now(UTC)
             )
             self.send_response(200)
@@ -380,7 +382,7 @@ def _hashes(issuer):
 @pytest.mark.parametrize("bad", [b"", b"garbage", b"\x30\x80", b"x" * 100_000])
 def test_a_malformed_question_gets_a_malformed_request(ours, bad):
     answer = ocsp.load_der_ocsp_response(
-        authority.answer_ocsp(ours, bad, lambda serial: True, now=NOW)
+        revocation.answer_ocsp(ours, bad, lambda serial: True, now=NOW)
     )
     assert answer.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
 
@@ -388,7 +390,7 @@ def test_a_malformed_question_gets_a_malformed_request(ours, bad):
 @pytest.mark.parametrize("nonce", [b"n" * 33, b"n" * 5000])
 def test_an_oversized_nonce_is_not_sent_back(ours, nonce):
     answer = ocsp.load_der_ocsp_response(
-        authority.answer_ocsp(
+        revocation.answer_ocsp(
             ours, question(ours.certificate, nonce=nonce), lambda serial: True, now=NOW
         )
     )
@@ -398,7 +400,7 @@ def test_an_oversized_nonce_is_not_sent_back(ours, nonce):
 def test_nothing_is_said_of_another_authoritys_certificates(ours):
     other = in_memory().certificate
     answer = ocsp.load_der_ocsp_response(
-        authority.answer_ocsp(ours, question(other), lambda serial: True, now=NOW)
+        revocation.answer_ocsp(ours, question(other), lambda serial: True, now=NOW)
     )
     assert answer.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
 
@@ -418,7 +420,7 @@ def test_a_token_holds_the_authoritys_key(softhsm, tmp_path, openssl):
             leaf_key = ec.generate_private_key(ec.SECP256R1())
             leaf = issued(ours, leaf_key)
             assert verify_with_crl(ours, openssl, tmp_path, leaf)[0] == 0
-            answer = authority.answer_ocsp(
+            answer = revocation.answer_ocsp(
                 ours, question(ours.certificate, leaf.serial_number), lambda _: True, now=NOW
             )
         assert ocsp.load_der_ocsp_response(answer).certificate_status is ocsp.OCSPCertStatus.GOOD

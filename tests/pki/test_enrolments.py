@@ -9,11 +9,11 @@ import pytest
 from cryptography import x509
 
 from app.pki import ceremony
-from app.pki.authority import Revocation
 from app.pki.canonical import canonical
 from app.pki.enrolments import APPOINT, ASK, CONFIRM
 from app.pki.errors import PkiError, SignerFailed
 from app.pki.journal import Journal
+from app.pki.revocation import Revocation
 from tests.pki.vouching import CODE, Vouchers, person
 from tests.security.certified import Holder, InProcess, make_authority
 from tests.security.certified import issue as made_elsewhere

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from app.pki import authority, ceremony, cms, sm2
-from app.pki.authority import Authority, Revocation, Usage, spki_in
+from app.pki import authority, ceremony, cms, revocation, sm2
+from app.pki.authority import Authority, Usage, spki_in
 from app.pki.errors import (
     CertificateRefused,
     PinIncorrect,
@@ -29,6 +29,7 @@ from app.pki.errors import (
     TokenError,
 )
 from app.pki.requests import request_for
+from app.pki.revocation import Revocation
 from app.pki.signer import Signer, authority_of
 from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter, load_key, sign_with, unlocked
@@ -266,7 +267,7 @@ def test_a_key_has_one_form_alone(openssl, tmp_path):
 def test_openssl_verifies_the_list_as_far_as_it_can(ours, openssl):
     """openssl takes no user id for a list: verify the signature over its bytes."""
     lines = [Revocation(77 + n, NOW, "keyCompromise") for n in range(3)]
-    der = authority.make_crl(ours, 5, lines, now=NOW)
+    der = revocation.make_crl(ours, 5, lines, now=NOW)
     made = x509.load_der_x509_crl(der)
 
     assert has_signed(openssl, ours.certificate, made.signature, made.tbs_certlist_bytes)
@@ -284,7 +285,7 @@ def test_an_ocsp_answer_is_signed(ours, member, openssl, found):
     )
     nonce = x509.OCSPNonce(b"n" * 16)
     question = asked.add_extension(nonce, critical=False).build().public_bytes(Encoding.DER)
-    answer = authority.answer_ocsp(ours, question, lambda serial: found, now=NOW)
+    answer = revocation.answer_ocsp(ours, question, lambda serial: found, now=NOW)
 
     read = ocsp.load_der_ocsp_response(answer)
     state = ocsp.OCSPCertStatus.GOOD if found is True else ocsp.OCSPCertStatus.REVOKED

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from app.pki import authority, ceremony
-from app.pki.authority import Revocation, Usage
+from app.pki import authority, ceremony, copies
+from app.pki.authority import Usage
 from app.pki.errors import PkiError, TokenError
+from app.pki.revocation import Revocation
 from app.pki.signer import Signer, authority_of
 from app.pki.suites import GM
 from tests.pki.test_authority import der
@@ -155,7 +156,7 @@ def test_it_is_a_command(folder, tmp_path, monkeypatch):
     after = authority_of(folder).certificate
     assert after.not_valid_before_utc == before.not_valid_before_utc
     assert after.not_valid_after_utc >= before.not_valid_after_utc
-    copy = ceremony.backup(folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(folder, tmp_path / "safe", now=NOW)
     assert list((copy / "former").glob("issuing-*.pem"))
 
 
@@ -186,7 +187,7 @@ def test_what_is_wrong_changes_nothing(folder, tmp_path, wrong):
     elif wrong == "end":
         now = NOW + timedelta(days=-1)
     if wrong == "process":
-        with serving(folder), pytest.raises(TokenError, match="another process"):
+        with serving(folder), pytest.raises(TokenError, match="Another process"):
             ceremony.renew(folder, root, passphrase, now=now)
     else:
         with pytest.raises(PkiError):

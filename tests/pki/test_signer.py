@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 
-from app.pki import authority, ceremony, signer
-from app.pki.authority import Revocation
+from app.pki import authority, ceremony, copies, signer
 from app.pki.canonical import canonical
 from app.pki.enrolments import APPOINT, ENROLMENT
 from app.pki.errors import PkiError, SignerAbsent, SignerFailed, TokenError
 from app.pki.journal import Journal
+from app.pki.revocation import Revocation
 from app.pki.signer import ISSUING, SEAL, Signer, authority_of, wait_until_ready
 from app.pki.suites import suite_of
 from tests.pki.test_authority import MEMBER
@@ -223,7 +223,7 @@ def test_there_is_one_owner(folder):
     with serving(folder):
         second = python("app.pki.signer", folder, timeout=60)
         assert second.returncode != 0
-        assert "another process owns" in second.stderr
+        assert "Another process owns" in second.stderr
         assert signs(folder)
 
 
@@ -304,10 +304,13 @@ def test_the_root_is_needed_for_no_signature(folder):
         assert issued(folder)
 
 
-def test_a_wrong_pin_locks_before_the_token_is_worn_out(softhsm_folder):
-    (softhsm_folder / "pin").write_text("wrong")
-    (softhsm_folder / "tries").write_text(json.dumps({ceremony.TOKEN: 3}))
-    said = [python("app.pki.signer", softhsm_folder, timeout=60).stderr for _ in range(3)]
+def test_wrong_pins_lock_before_the_token_is_worn_out(softhsm_folder):
+    settings = json.loads((softhsm_folder / "signer.json").read_text())
+    (softhsm_folder / "tries").write_text(json.dumps({settings["serial"]: 3}))
+    said = []
+    for wrong in ("wrong1", "wrong2", "wrong3"):
+        (softhsm_folder / "pin").write_text(wrong)
+        said.append(python("app.pki.signer", softhsm_folder, timeout=60).stderr)
     assert "PinIncorrect" in said[0]
     assert all("PinLocked" in line for line in said[1:])
 
@@ -616,10 +619,10 @@ def test_a_line_that_was_being_written_at_the_end_is_cut_off(folder):
 def test_an_older_copy_makes_nothing_forgotten(folder, tmp_path):
     with serving(folder):
         evidence = vouchers_of(folder).evidence(ABOUT)
-    copy = ceremony.backup(folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(folder, tmp_path / "safe", now=NOW)
     with serving(folder):
         issued(folder, evidence=evidence)
-    ceremony.restore(copy, folder)
+    copies.restore(copy, folder)
     with serving(folder):
         assert not_opened(folder, ABOUT, evidence) in ("evidence_used", "signed_at")
 
@@ -674,7 +677,7 @@ def as_user(user, folder) -> dict[str, bool]:
 def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tmp_path):
     with serving(softhsm_folder):
         before = Signer(softhsm_folder).keys()
-        copy = ceremony.backup(softhsm_folder, tmp_path / "safe", now=NOW)  # while it signs
+        copy = copies.backup(softhsm_folder, tmp_path / "safe", now=NOW)  # while it signs
         assert signs(softhsm_folder)
     # What a crash in the middle of a login leaves behind.
     token = next((softhsm_folder / "tokens").rglob("token.object"))
@@ -683,9 +686,9 @@ def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tm
     assert broken.returncode != 0
     assert "cannot start" in broken.stderr
     with pytest.raises(PkiError, match="is empty"):
-        ceremony.backup(softhsm_folder, tmp_path / "unsafe", now=NOW)
+        copies.backup(softhsm_folder, tmp_path / "unsafe", now=NOW)
 
-    ceremony.restore(copy, softhsm_folder)
+    copies.restore(copy, softhsm_folder)
 
     with serving(softhsm_folder):
         assert Signer(softhsm_folder).keys() == before
@@ -697,36 +700,36 @@ def test_the_drill_a_destroyed_token_comes_back_from_its_copy(softhsm_folder, tm
 
 
 def test_the_drill_on_another_machine(softhsm_folder, tmp_path):
-    copy = ceremony.backup(softhsm_folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(softhsm_folder, tmp_path / "safe", now=NOW)
     shutil.rmtree(softhsm_folder)
 
-    ceremony.restore(copy, tmp_path / "elsewhere")
+    copies.restore(copy, tmp_path / "elsewhere")
 
     with serving(tmp_path / "elsewhere"):
         assert signs(tmp_path / "elsewhere")
 
 
 def test_a_damaged_copy_restores_nothing(softhsm_folder, tmp_path):
-    copy = ceremony.backup(softhsm_folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(softhsm_folder, tmp_path / "safe", now=NOW)
     token = next((copy / "tokens").rglob("token.object"))
     token.write_bytes(token.read_bytes()[:-1])
 
     with pytest.raises(PkiError, match="not what was kept"):
-        ceremony.restore(copy, softhsm_folder)
+        copies.restore(copy, softhsm_folder)
     with serving(softhsm_folder):
         assert signs(softhsm_folder)
 
 
 def test_nothing_is_restored_under_a_running_process(softhsm_folder, tmp_path):
-    copy = ceremony.backup(softhsm_folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(softhsm_folder, tmp_path / "safe", now=NOW)
     with serving(softhsm_folder):
-        with pytest.raises(TokenError, match="another process owns"):
-            ceremony.restore(copy, softhsm_folder)
+        with pytest.raises(TokenError, match="Another process owns"):
+            copies.restore(copy, softhsm_folder)
         assert signs(softhsm_folder)
 
 
 def test_the_roots_key_is_in_no_copy(softhsm_folder, tmp_path):
-    copy = ceremony.backup(softhsm_folder, tmp_path / "safe", now=NOW)
+    copy = copies.backup(softhsm_folder, tmp_path / "safe", now=NOW)
     assert not list(copy.rglob("root.key"))
     assert (softhsm_folder / "offline/root.key").exists()
 

@@ -21,9 +21,9 @@ from app.operations.applications import evidence
 from app.operations.people import certificates, signatures
 from app.operations.records.columns import typed
 from app.operations.records.log import Report
-from app.pki.authority import require_list
 from app.pki.canonical import canonical, parse
 from app.pki.errors import PkiError
+from app.pki.revocation import require_list
 
 BATCH = 1000
 KEPT = 50  # signatures whose manifests are kept: those of a batch follow one another

@@ -38,10 +38,11 @@ from app.operations.people.deeds import Evidence
 from app.operations.records import log, outbox, seals
 from app.operations.records.actor import Actor
 from app.operations.records.seals import the_signer
-from app.pki import authority
-from app.pki.authority import RENEWAL_DAYS, Authority, Request, Revocation
+from app.pki import authority, revocation
+from app.pki.authority import RENEWAL_DAYS, Authority, Request
 from app.pki.enrolments import ENROLMENT
 from app.pki.errors import RequestRefused, SignerFailed
+from app.pki.revocation import Revocation
 from app.pki.signer import Signer, authority_of
 from app.pki.suites import SUITES, CryptoSuite, suite_of
 
@@ -388,7 +389,7 @@ def status(serial: int) -> Revocation | bool:
 
 def answer_ocsp(question: bytes) -> bytes:
     """Answer one OCSP request.  Raises SignerAbsent."""
-    serial = authority.serial_asked_for(question)
+    serial = revocation.serial_asked_for(question)
     return the_signer().answer_ocsp(question, serial is not None and status(serial))
 
 
@@ -413,7 +414,7 @@ def is_crl_due(now: datetime) -> bool:
     if last is None or last.issued_at + CRL_EVERY <= now:
         return True
     published = x509.load_der_x509_crl(last.der)
-    if not authority.has_made(the_authority(), published):
+    if not revocation.has_made(the_authority(), published):
         return True
     told = {line.serial_number: line.revocation_date_utc for line in published}
     listed = {line.serial: line.at.replace(microsecond=0) for line in _listed()}
@@ -442,7 +443,7 @@ def publish_crl(actor: Actor, *, now: datetime) -> RevocationList:
         listed = _completed(signer.revoked(), actor, now)
         der = signer.list_revoked(number, listed)
     row = RevocationList(
-        number=number, der=der, issued_at=now, next_update=now + authority.CRL_LIFE
+        number=number, der=der, issued_at=now, next_update=now + revocation.CRL_LIFE
     )
     db.session.add(row)
     db.session.flush()

@@ -34,6 +34,14 @@ def add(newcomer: NewMember, actor: Actor, *, now: datetime) -> None:
 
     Enterprises' members are registered by openings and by their representatives.
     """
+    require_fitting(newcomer)
+    member_id = members.register_member(newcomer, None)
+    log.record(actor, "member.add", subject=newcomer.member_no, role=newcomer.role)
+    invite(member_id, actor, now=now)
+
+
+def require_fitting(newcomer: NewMember) -> None:
+    """Raise RuleError for a number, role or province that no member without an enterprise has."""
     if not NUMBER.fullmatch(newcomer.member_no):
         raise RuleError(
             gettext("A number begins with a capital letter: 2 to 12 capital letters and digits"),
@@ -50,9 +58,6 @@ def add(newcomer: NewMember, actor: Actor, *, now: datetime) -> None:
             field="province",
             code="role_scope",
         )
-    member_id = members.register_member(newcomer, None)
-    log.record(actor, "member.add", subject=newcomer.member_no, role=newcomer.role)
-    invite(member_id, actor, now=now)
 
 
 def invite(member_id: int, actor: Actor, *, now: datetime) -> Member:

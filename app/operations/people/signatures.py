@@ -19,9 +19,10 @@ from app.extensions import db
 from app.models import Certificate, Member, RevocationList, Signature
 from app.operations.people import certificates
 from app.pki import cms
-from app.pki.authority import Usage, require_list, require_usable
+from app.pki.authority import Usage, require_usable
 from app.pki.canonical import parse
 from app.pki.errors import CertificateRefused, ContentInvalid, PkiError, SignatureRefused
+from app.pki.revocation import require_list
 
 CHALLENGE_LIFE = timedelta(minutes=15)
 CLOCKS = timedelta(minutes=5)  # by which a member's clock may differ from ours

@@ -108,7 +108,10 @@ def file_key(path: Path) -> tuple[Sign, bytes]:
                 serialization.NoEncryption(),
             ),
         )
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError):
+        raise RuleError(_("%(file)s holds no key in PEM", file=path), code="no_key") from None
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return lambda content: key.sign(canonical(content), ec.ECDSA(hashes.SHA256())), _pem(
         spki_of(key)
@@ -120,4 +123,7 @@ def _pem(spki: bytes) -> bytes:
 
 
 def _spki(public_key: bytes) -> bytes:
-    return bytes(pem.unarmor(public_key)[2])
+    try:
+        return bytes(pem.unarmor(public_key)[2])
+    except ValueError:
+        raise RuleError(_("The public key is none in PEM"), code="no_key") from None

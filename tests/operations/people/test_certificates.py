@@ -27,8 +27,8 @@ from app.models import (
 from app.operations.people import certificates
 from app.operations.people.certificates import InvalidCodes
 from app.operations.records.actor import SYSTEM, Actor
-from app.pki.authority import Revocation
 from app.pki.errors import RequestRefused, SignerAbsent
+from app.pki.revocation import Revocation
 from tests.factories import member
 from tests.security.certified import Holder, content_of, make_authority
 from tests.signing import authority_folder, csr, key_of, signing, vouchers_of
