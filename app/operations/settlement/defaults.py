@@ -107,6 +107,8 @@ def _notice(row: Any, package: DayPackage, due_at: datetime) -> str:
 _MISSING = text("""
     SELECT f.id, t.deal_no, p.day, t.buyer_id, t.buyer_money_id, c.member_no, c.name AS member,
            b.name AS bank,
+           coalesce((SELECT r.available FROM holding r
+                      WHERE r.account_id = :reserve AND r.instrument_id = t.buyer_money_id), 0) AS reserve,
            t.amount + t.buy_fee - coalesce(h.available, 0) - coalesce(h.proceeds, 0) AS missing
       FROM trade_default f
       JOIN trade t ON t.id = f.trade_id
@@ -118,14 +120,24 @@ _MISSING = text("""
 """)
 
 
+def find(default_id: int) -> Any:
+    """Return a default with its buyer, what it lacks now and what the reserve has at its bank, in fen.
+
+    Raises NotFound.
+    """
+    asked = {"default": default_id, "reserve": RESERVE_ACCOUNT_ID}
+    row = db.session.execute(_MISSING, asked).one_or_none()
+    if row is None:
+        raise NotFound(_("There is no such default"))
+    return row
+
+
 def draft(default_id: int, request_key: str, *, reason: str = "") -> engine.Draft:
     """Return the draft of a cover: what the buyer lacks now, in fen, out of the reserve at its bank.
 
     Raises NotFound, and RuleError where the buyer can pay by now.
     """
-    row = db.session.execute(_MISSING, {"default": default_id}).one_or_none()
-    if row is None:
-        raise NotFound(_("There is no such default"))
+    row = find(default_id)
     if row.missing <= 0:
         raise RuleError(
             _("The buyer lacks nothing now; let the day's delivery run once more"),

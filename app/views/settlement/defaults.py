@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import abort, redirect, request, url_for
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, literal, select
 
@@ -153,16 +154,38 @@ class DefaultCoverView(OfficerDesk):
 
     def new_form(self, account_id: int) -> Any:
         form = self.form()
-        text = request.args.get("default", "")
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            abort(404)
-        form.proposal = {"default": int(text)}
+        form.proposal = {"default": _named()}
         return form
 
+    def title_of(self, form: Any) -> Any:
+        """Name the deal and its buyer."""
+        row = defaults.find(form.proposal["default"])
+        return gettext(
+            "Cover the default of %(member)s in deal %(deal)s of %(day)s",
+            member=row.member,
+            deal=row.deal_no,
+            day=row.day.isoformat(),
+        )
+
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        return []
+        """Return what the buyer lacks now, and what the reserve has; on the way to a new one."""
+        if "default" not in request.args:
+            return []
+        row = defaults.find(_named())
+        return [
+            (_("Settlement bank"), row.bank, "text"),
+            (_("Missing now"), max(row.missing, 0), "money", _("yuan")),
+            (_("Reserve"), row.reserve, "money", _("yuan")),
+        ]
 
     def draft(self, filled: Filled, account_id: int) -> engine.Draft:
         reason = (filled.form.reason.data or "").strip()
         key = application_form.request_key()
         return defaults.draft(filled.form.proposal["default"], key, reason=reason)
+
+
+def _named() -> int:
+    text = request.args.get("default", "")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        abort(404)
+    return int(text)
