@@ -364,7 +364,7 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
     what = of.instrument
     lines = {
         "issuance": (5, "", "approved"),
-        "freeze": (100, "", "judicial"),
+        "freeze": (100, "", "supervision"),
         "unfreeze": (40, "freeze", ""),
         "confiscation": (30, "", "penalty"),
         "confiscation_refund": (10, "confiscation", ""),

@@ -26,6 +26,7 @@ from app.extensions import db
 from app.operations.applications import banking
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
+from app.operations.sanctions import courts
 
 # What a submission can take tonnes from.
 _SPENDABLE = sorted({kind.reserves[0] for kind in KINDS.values() if kind.reserves})
@@ -74,6 +75,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         bank_differences=_open_bank_differences(cases),
         memberships=_memberships([case for case in cases if case.kind == CompanyGroup.code]),
         **banking.gather(cases, moment.day),
+        **courts.gather(cases),
         **_about_notices(cases),
         **_about_machines(cases),
     )

@@ -199,6 +199,12 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("What was left has been taken up by another application meanwhile")
             ) from error
+        if constraint in (
+            "court_order_adds_up", "court_order_stands", "court_assignment_stays_within",
+        ):  # fmt: skip
+            raise InsufficientQuantity(
+                _("What the court's order had left has been released, assigned or ended meanwhile")
+            ) from error
         if constraint == "issued_once":
             raise RuleError(
                 _("This was issued already, or is about to be, by another application"),

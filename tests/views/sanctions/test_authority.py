@@ -49,7 +49,7 @@ def form(cea, tonnes="400", **more):
         "authority": "武汉市中级人民法院",
         "starts_on": "2026-11-20",
         "ends_on": "2027-11-19",
-        "category": "judicial",
+        "category": "supervision",
         "lines-0-choice": str(cea.id),
         "lines-0-quantity": tonnes,
     } | more
