@@ -206,6 +206,8 @@ def test_n98_an_order_ends_at_midnight_after_its_last_day(plant, cea, maker, hel
 
 def test_the_end_is_told_to_holder_and_officers_and_notes_the_court_s_contact(plant, cea, maker):
     member("enterprise", of=plant)
+    with transaction():
+        maker.email = "maker@example.org"
     freeze(plant, maker, 600, cea, ends_on=END)
     lapse(midnight(END + timedelta(days=1)))
     told = db.session.scalars(db.select(OutboxMessage).filter_by(purpose="court_order")).all()
