@@ -28,3 +28,4 @@ class Courts:
     without_paper: frozenset[int] = frozenset()  # cases without the court's paper
     admitted: frozenset[int] = frozenset()  # accounts that may receive what a court assigns
     known: frozenset[int] = frozenset()  # instruments
+    waited_for: frozenset[int] = frozenset()  # transfers of tonnes that a court's order waits for

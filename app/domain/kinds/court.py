@@ -80,7 +80,9 @@ def _not_served_yet(case: Case, facts: Facts) -> Violation | None:
     found = served_at(case)
     if found is None or found <= facts.moment.now:
         return None
-    return Violation("served_at", {"now": f"{facts.moment.now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"})
+    return Violation(
+        "served_at", {"now": f"{facts.moment.now.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"}
+    )
 
 
 SERVED_BEFORE_NOW = Rule(
@@ -89,9 +91,7 @@ SERVED_BEFORE_NOW = Rule(
 HAS_PAPER = Rule(
     "paper_missing",
     _("Attach the court's paper"),
-    lambda case, facts: (
-        Violation("attachments") if case.id in facts.courts.without_paper else None
-    ),
+    lambda case, facts: Violation("attachments") if case.id in facts.courts.without_paper else None,
 )
 
 
@@ -292,3 +292,6 @@ class CourtAssignment(_Measure):
     has_lines = True
     settles = (Bucket.FROZEN, Bucket.AVAILABLE)
     rules = (*_Measure.rules, OF_AN_ORDER, RECEIVER_ADMITTED, ASSIGNS_WITHIN)
+
+
+COURTS: tuple[type[Kind], ...] = (CourtFreeze, CourtRenewal, CourtRelease, CourtAssignment)

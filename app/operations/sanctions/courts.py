@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer
 
 from app.domain.courts import Courts, Order
-from app.domain.workflow import Case, Status
+from app.domain.kinds import KINDS
+from app.domain.workflow import COLLEAGUE_STEP, Case, Status
 from app.extensions import db
 from app.models import parameter
 from app.operations.records.columns import typed
@@ -17,8 +18,17 @@ PREFIX = "court_"  # of the kinds' codes; the database says the same
 
 
 def gather(cases: Sequence[Case]) -> dict[str, Any]:
-    """Return what the rules of courts' measures read; nothing where no case is a court's."""
+    """Return what the rules of courts' measures read, and transfers that a court's order waits for."""
     concerned = [case for case in cases if case.kind.startswith(PREFIX)]
+    moving = [
+        case.id
+        for case in cases
+        if case.step == COLLEAGUE_STEP and KINDS[case.kind].settles_at_day_end
+    ]
+    if moving:
+        return {
+            "courts": Courts(waited_for=frozenset(db.session.scalars(_WAITED, {"ids": moving})))
+        }
     if not concerned:
         return {}
     ids = [case.id for case in concerned]
@@ -54,6 +64,16 @@ _ORDERS = typed(
      WHERE c.application_id = ANY(:orders)
     """,
     orders=BigInteger,
+)
+_WAITED = typed(
+    """
+    SELECT DISTINCT a.id FROM application a
+      JOIN application_line l ON l.application_id = a.id
+      JOIN court_order c ON c.account_id = a.account_id AND c.queued > 0
+       AND coalesce(c.instrument_id, l.instrument_id) = l.instrument_id
+     WHERE a.id = ANY(:ids)
+    """,
+    ids=BigInteger,
 )
 _WITHOUT_PAPER = typed(
     """

@@ -10,6 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import Date, DateTime, Integer, bindparam, text
 
+from app.domain.money import yuan
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import parameter
@@ -41,7 +42,7 @@ _LAPSE = text("SELECT * FROM lapse_court_orders(:account, :today, :at)").bindpar
 _ABOUT = text("""
     SELECT c.application_id, c.account_id, c.effective, c.queued, c.ends_on, a.number, a.authority,
            a.document_no, a.proposal ->> 'contact' AS contact, a.proposal ->> 'case_no' AS case_no,
-           n.name, n.member_no
+           a.proposal ? 'currency' AS is_money, n.name, n.member_no
       FROM court_order c JOIN application a ON a.id = c.application_id
       JOIN account n ON n.id = c.account_id
      WHERE c.application_id = ANY(:orders) ORDER BY c.application_id
@@ -73,9 +74,11 @@ def lapse_next(actor: Actor, *, now: datetime) -> Ended | None:
     account_id = db.session.scalar(_DUE, {"today": today})
     if account_id is None:
         return None
-    entries = db.session.execute(
-        _LAPSE, {"account": account_id, "today": today, "at": now}
-    ).mappings().all()
+    entries = (
+        db.session.execute(_LAPSE, {"account": account_id, "today": today, "at": now})
+        .mappings()
+        .all()
+    )
     about = {row.application_id: row for row in _about([each["order_id"] for each in entries])}
     for each in entries:
         row = about[each["order_id"]]
@@ -90,7 +93,10 @@ def lapse_next(actor: Actor, *, now: datetime) -> Ended | None:
             effective=each["effective"],
             queued=each["queued"],
         )
-        figures = _figures(row) | {"effective": f"{each['effective']:,}", "entry": each["number"]}
+        figures = _figures(row) | {
+            "effective": _measured(each["effective"], is_money=row.is_money),
+            "entry": each["number"],
+        }
         body = _(
             "The judicial freeze %(document)s of %(court)s against %(name)s ended on %(day)s and was not"
             " renewed. What it had frozen, %(effective)s, was released with entry %(entry)s, as far as no"
@@ -135,6 +141,12 @@ def _figures(row: Any) -> dict[str, str]:
         "name": f"{row.name}（{row.member_no}）",
         "day": day.isoformat(),
     }
+
+
+def _measured(quantity: int, *, is_money: bool) -> str:
+    if is_money:
+        return str(_("%(amount)s yuan", amount=yuan(quantity)))
+    return str(_("%(count)s tonnes", count=f"{quantity:,}"))
 
 
 def _tell(row: Any, subject: str, body: str, key: str) -> None:

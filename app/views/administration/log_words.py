@@ -60,6 +60,8 @@ ACTIONS = {
     "settlement.reconcile": _("Found differences with the exchange"),
     "difference.resolve": _("Resolved a difference"),
     "bank_difference.resolve": _("Resolved a difference with a bank"),
+    "court_order.lapse": _("Ended a judicial freeze"),
+    "court_order.remind": _("Reminded of the end of a judicial freeze"),
     "large_holding.find": _("Looked for holdings above their limits"),
     "linked_companies.change": _("Changed a group of linked companies"),
     "bank.open": _("Opened a settlement bank"),
