@@ -326,7 +326,7 @@ class CourtFreezeView(_CourtDesk):
         Column("asked", _("Ordered"), kind="quantity"),
         Column("effective", _("Effective"), kind="quantity"),
         Column("queued", _("Queued"), kind="quantity"),
-        Column("amount", _("Ordered, money"), kind="money", is_shown=False),
+        Column("asked_amount", _("Ordered, money"), kind="money", is_shown=False),
         Column("effective_amount", _("Effective, money"), kind="money", is_shown=False),
         Column("queued_amount", _("Queued, money"), kind="money", is_shown=False),
         Column("until", _("In force until"), kind="date"),
@@ -367,7 +367,7 @@ class CourtFreezeView(_CourtDesk):
             (CourtOrder.quantity - CourtOrder.ended).label("left"),
         ]
         for name, figure in (
-            ("amount", cast(said["quantity"].astext, BigInteger)),
+            ("asked_amount", cast(said["quantity"].astext, BigInteger)),
             ("effective_amount", CourtOrder.effective),
             ("queued_amount", CourtOrder.queued),
         ):
@@ -420,7 +420,7 @@ class CourtFreezeView(_CourtDesk):
 
 
 _FOLLOWING: Sequence[tuple[str, Any]] = (
-    ("CourtRenewalView", _("Renew")),
+    ("CourtRenewalView", _("Renew the freeze")),
     ("CourtReleaseView", _("Release")),
     ("CourtAssignmentView", _("Deduct")),
 )
