@@ -204,6 +204,10 @@ FROZEN = {
     "sql/0020/large_holdings.sql": "e4b0fba2472a2445",
     "sql/0020/lists.sql": "fa2b6ab785879931",
     "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
+    "sql/0024/court_orders.sql": "c13a96636ed2efa0",
+    "sql/0024/down.sql": "021d2817aa631ba4",
+    "sql/0024/posting_tie.sql": "f4fc41880184f4b0",
+    "versions/2026_12_01_court_orders.py": "a9df7527f9145ae9",
 }
 
 

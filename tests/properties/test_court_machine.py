@@ -26,8 +26,8 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.sanctions import lapses
-from tests.courts import assign, freeze, midnight, release, renew, stands
 from tests.factories import account, give, instrument, member, quantity, submitted
+from tests.operations.courts import assign, freeze, midnight, release, renew, stands
 
 TONNES = st.integers(1, 300)
 WHAT = st.sampled_from([0, 1, None])

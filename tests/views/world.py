@@ -45,11 +45,11 @@ from app.operations.settlement import large_holdings, reconciliation
 from app.security import lockout, sign_in
 from app.security.roles import ROLES
 from app.views.lists.listing import ListPage
-from tests import courts, custody, factories
+from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import machines
+from tests.operations import courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 

@@ -74,11 +74,18 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
         bank_differences=_open_bank_differences(cases),
         memberships=_memberships([case for case in cases if case.kind == CompanyGroup.code]),
-        **banking.gather(cases, moment.day),
+        **_about_subjects(cases, moment.day),
+    )
+
+
+def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
+    """Return what the rules of single subjects read."""
+    return {
+        **banking.gather(cases, today),
         **courts.gather(cases),
         **_about_notices(cases),
         **_about_machines(cases),
-    )
+    }
 
 
 def _holdings(cases: Sequence[Case], today: date) -> Sequence[Any]:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
 from sqlalchemy.exc import IntegrityError
 
@@ -74,6 +75,20 @@ _REVERSE = typed(
     bindparam("at", type_=DateTime(timezone=True)),
     bindparam("member_id", type_=Integer),
 )
+
+# What stands against a quantity that something else has taken up meanwhile, by the constraint.
+_TAKEN_UP = {
+    **dict.fromkeys(
+        ("draws_stay_within", "surrender_stays_within"),
+        lazy_gettext("What was left has been taken up by another application meanwhile"),
+    ),
+    **dict.fromkeys(
+        ("court_order_adds_up", "court_order_stands", "court_assignment_stays_within"),
+        lazy_gettext(
+            "What the court's order had left has been released, assigned or ended meanwhile"
+        ),
+    ),
+}
 
 # In transit for the day: the bucket's balance less transfers submitted for later days.
 _ROLL = typed(
@@ -195,16 +210,8 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("The quantity is no longer available: another request was faster")
             ) from error
-        if constraint in ("draws_stay_within", "surrender_stays_within"):
-            raise InsufficientQuantity(
-                _("What was left has been taken up by another application meanwhile")
-            ) from error
-        if constraint in (
-            "court_order_adds_up", "court_order_stands", "court_assignment_stays_within",
-        ):  # fmt: skip
-            raise InsufficientQuantity(
-                _("What the court's order had left has been released, assigned or ended meanwhile")
-            ) from error
+        if constraint in _TAKEN_UP:
+            raise InsufficientQuantity(str(_TAKEN_UP[constraint])) from error
         if constraint == "issued_once":
             raise RuleError(
                 _("This was issued already, or is about to be, by another application"),

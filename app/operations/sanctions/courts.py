@@ -70,7 +70,9 @@ _WAITED = typed(
     SELECT DISTINCT a.id FROM application a
       JOIN application_line l ON l.application_id = a.id
       JOIN court_order c ON c.account_id = a.account_id AND c.queued > 0
-       AND coalesce(c.instrument_id, l.instrument_id) = l.instrument_id
+      JOIN instrument i ON i.id = l.instrument_id
+       AND CASE WHEN c.instrument_id IS NULL THEN i.kind = 'allowance'
+                ELSE c.instrument_id = i.id END
      WHERE a.id = ANY(:ids)
     """,
     ids=BigInteger,

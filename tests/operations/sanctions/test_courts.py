@@ -16,8 +16,6 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.sanctions import lapses
-from tests import courts
-from tests.courts import assign, freeze, midnight, release, renew, stands
 from tests.factories import (
     account,
     confirmed,
@@ -30,6 +28,8 @@ from tests.factories import (
     quantity,
     submitted,
 )
+from tests.operations import courts
+from tests.operations.courts import assign, freeze, midnight, release, renew, stands
 
 END = date(2027, 11, 19)
 

@@ -73,7 +73,8 @@ def test_a_form_has_lines_where_its_kind_has(app):
     wrong = {
         page.__name__: page.kind
         for page in desks
-        # Of money the only line is typed as an amount.
-        if KINDS[page.kind].has_lines != bool(page.form_columns or hasattr(page.form, "amount"))
+        # Of money, and of a deduction, the only line is typed as an amount.
+        if KINDS[page.kind].has_lines
+        != bool(page.form_columns or hasattr(page.form, "amount") or hasattr(page.form, "receiver"))
     }
     assert wrong == {}

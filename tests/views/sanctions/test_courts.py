@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from app.domain.moves import Bucket
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, CourtLapse, CourtOrder
 from app.operations.records.actor import SYSTEM
 from app.operations.sanctions import lapses
-from tests.courts import assign, freeze, midnight, release, stands
 from tests.factories import account, confirmed, give, issued_to, member, quantity
 from tests.files import pdf
+from tests.operations.courts import assign, freeze, midnight, release, stands
 from tests.views.toys import table
 
 NEW = "/court-freezes/new?account={}"
@@ -86,7 +87,7 @@ def test_an_order_is_entered_with_its_paper_listed_and_confirmed(
     for part in (cea.code, "2026-11-20 09:10:11", "600", "2027-11-19", "续行", "解除", "扣划"):
         assert part in text, part
     order = db.session.query(CourtOrder).one()
-    assert order.served_at.isoformat() == "2026-11-20T01:10:11+00:00"
+    assert order.served_at == datetime(2026, 11, 20, 9, 10, 11, tzinfo=BEIJING)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +244,9 @@ def test_the_holder_sees_its_own_orders_alone(plant, cea, enterprise, maker):
 
     rows = table(enterprise.get("/enquiries/court-freezes/").text)
 
-    assert sorted(row[6] for row in rows) == ["400", "600"]
-    assert sorted(row[7] for row in rows) == ["0", "300"]
-    assert sorted(row[4] for row in rows) == ["1", "2"]
+    assert sorted(row[7] for row in rows) == ["400", "600"]
+    assert sorted(row[8] for row in rows) == ["0", "300"]
+    assert sorted(row[5] for row in rows) == ["1", "2"]
     assert "即将到期" in enterprise.get("/enquiries/court-freezes/").text
     file = enterprise.get("/enquiries/court-freezes/export?format=csv")
     assert file.get_data().decode("utf-8-sig").count("武汉市中级人民法院") == 2

@@ -1,7 +1,7 @@
 -- 司法冻结 (rules-2026 N95-N106; docs/adr/0085).  Quantities in tonnes, or fen of a bank's money.
 
 -- A court's order to freeze, from its submission on, as its application says it.  Without an instrument
--- it is for everything that the account has and gets, up to its quantity (N100).  What is effective is
+-- it is for all allowances that the account has and gets, up to its quantity (N100).  What is effective is
 -- frozen; the rest is queued (轮候) in the order of service.
 CREATE TABLE court_order (
   application_id BIGINT PRIMARY KEY REFERENCES application (id),
@@ -93,7 +93,7 @@ DECLARE
   wanted bigint;
   got bigint;
   instruments integer[];
-  is_tonnes boolean[];
+  is_allowance boolean[];
   pool bigint[];
   held bigint[];
   kept bigint[];
@@ -105,9 +105,9 @@ BEGIN
     ORDER BY instrument_id FOR NO KEY UPDATE;
   PERFORM FROM court_order WHERE account_id = who ORDER BY application_id FOR UPDATE;
 
-  SELECT array_agg(h.instrument_id ORDER BY s.n), array_agg(i.kind <> 'money' ORDER BY s.n),
+  SELECT array_agg(h.instrument_id ORDER BY s.n), array_agg(i.kind = 'allowance' ORDER BY s.n),
          array_agg(h.available + coalesce(f.frozen, 0) ORDER BY s.n)
-    INTO instruments, is_tonnes, pool
+    INTO instruments, is_allowance, pool
     FROM holding h JOIN instrument i ON i.id = h.instrument_id
     LEFT JOIN (SELECT c.instrument_id, sum(c.quantity)::bigint AS frozen
                  FROM court_hold c JOIN court_order r ON r.application_id = c.order_id
@@ -131,7 +131,7 @@ BEGIN
           got := greatest(least(held[place], pool[place], wanted), 0);
           kept[place] := got;
         ELSIF o.instrument_id = instruments[place]
-              OR (o.instrument_id IS NULL AND is_tonnes[place]) THEN
+              OR (o.instrument_id IS NULL AND is_allowance[place]) THEN
           got := greatest(least(pool[place], wanted), 0);
           kept[place] := kept[place] + got;
         ELSE
@@ -235,7 +235,7 @@ BEGIN
       FROM new_event v JOIN application a ON a.id = v.application_id
      WHERE v.action IN ('submit', 'approve', 'withdraw', 'send_back')
        AND a.kind IN ('court_freeze', 'court_renewal', 'court_release', 'court_assignment')
-     ORDER BY v.id
+     ORDER BY a.account_id, v.id  -- Holdings are locked in key order.
   LOOP
     IF e.kind = 'court_freeze' AND e.action = 'submit' THEN
       IF e.instrument_id IS NULL THEN  -- Nobody opens a holding of this account meanwhile.
@@ -278,10 +278,8 @@ BEGIN
           END IF;
         WHEN 'court_release' THEN
           PERFORM serve_court_orders(e.account_id, NULL, e.at, 'release', concerned, e.quantity, e.number);
-        WHEN 'court_assignment' THEN  -- Its posting has taken the tonnes from what is frozen.
-          PERFORM FROM holding WHERE account_id = e.account_id ORDER BY instrument_id FOR NO KEY UPDATE;
+        WHEN 'court_assignment' THEN  -- Its posting has taken the tonnes; nobody else gets any of them.
           PERFORM note_court_assignment(e.application_id, concerned, e.at);
-          PERFORM serve_court_orders(e.account_id, NULL, e.at, 'credit');
       END CASE;
     END IF;
   END LOOP;
@@ -374,7 +372,7 @@ SELECT c.account_id, c.application_id,
          WHEN c.queued > 0 AND EXISTS (
                 SELECT FROM holding h JOIN instrument i ON i.id = h.instrument_id
                  WHERE h.account_id = c.account_id AND h.available > 0
-                   AND CASE WHEN c.instrument_id IS NULL THEN i.kind <> 'money'
+                   AND CASE WHEN c.instrument_id IS NULL THEN i.kind = 'allowance'
                             ELSE h.instrument_id = c.instrument_id END) THEN
            'waits for what is available'
          WHEN c.queued > 0 AND EXISTS (
@@ -382,7 +380,7 @@ SELECT c.account_id, c.application_id,
                   JOIN instrument i ON i.id = h.instrument_id
                  WHERE later.account_id = c.account_id
                    AND (later.served_at, later.application_id) > (c.served_at, c.application_id)
-                   AND CASE WHEN c.instrument_id IS NULL THEN i.kind <> 'money'
+                   AND CASE WHEN c.instrument_id IS NULL THEN i.kind = 'allowance'
                             ELSE h.instrument_id = c.instrument_id END) THEN
            'waits behind one that was served later'
          WHEN EXISTS (

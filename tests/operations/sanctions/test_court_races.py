@@ -19,9 +19,9 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.sanctions import lapses
-from tests import courts
-from tests.courts import freeze, midnight, release, stands
 from tests.factories import account, give, instrument, issued_to, quantity
+from tests.operations import courts
+from tests.operations.courts import freeze, midnight, release, stands
 
 HOLDINGS = "FOR NO KEY UPDATE"
 TRIES = 10
