@@ -41,7 +41,7 @@ class CourtFreezeEnquiryView(ListPage):
     grants = {READERS: "list export"}
     account_column = "account_id"
     columns = (
-        Column("member_no", _("Member number"), is_of_others=True, kind="code"),
+        Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
         Column("account", _("Member name"), is_of_others=True),
         Column("target", _("Instrument code"), choices={ANY: _("Whole account")}),
         Column("document_no", _("Number of the ruling"), kind="code"),

@@ -59,10 +59,11 @@ def holds_table(order: CourtOrder, place: int | None) -> dict[str, Any]:
         {"label": _("In force until"), "kind": "date"},
         {"label": _("Effective"), "kind": kind, "unit": unit},
         {"label": _("Queued"), "kind": kind, "unit": unit},
-        {"label": _("Ended"), "kind": kind, "unit": unit},
+        {"label": _("Released or deducted"), "kind": kind, "unit": unit},
         {"label": _("Frozen now")},
     ]
-    parts = "、".join(f"{row.code} {read(row.quantity)}" for row in held)
+    written = yuan if kind == "money" else "{:,}".format
+    parts = "、".join(f"{row.code} {written(row.quantity)}" for row in held)
     return {
         "title": _("Where the order stands"),
         "columns": columns,

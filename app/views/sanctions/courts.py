@@ -249,7 +249,7 @@ def _shown(quantity: int, is_money: bool) -> str:
 
 PAPER_COLUMNS = (
     Column("document_no", _("Number of the ruling"), kind="code"),
-    Column("authority", _("Court")),
+    Column("authority", _("Court"), is_shown=False),
     Column("case_no", _("Case number"), kind="code", is_shown=False),
     Column("request_no", _("Number of the request"), kind="code", is_shown=False),
 )
@@ -316,8 +316,9 @@ class CourtFreezeView(_CourtDesk):
     menu = MenuEntry(SANCTIONS, 7)
     form_title = _("New judicial freeze")
     form = CourtFreezeForm
+    stacks_actions = True
     columns = (
-        *usual_columns("number", "member_no", "account", hidden=HIDDEN),
+        *usual_columns("number", "member_no", "account", hidden=("number", *HIDDEN)),
         Column("target", _("Instrument code"), kind="text", choices={ANY: _("Whole account")}),
         Column("category", _("Measure"), choices=MEASURES[CourtFreeze.code], is_shown=False),
         *PAPER_COLUMNS,
@@ -490,13 +491,17 @@ class _FollowingDesk(_CourtDesk):
         return _named_order().account_id
 
     def new_form(self, account_id: int) -> Any:
-        return self._about(self.form(), _named_order(), {})
+        """Begin with the court of the order, which mostly is the same."""
+        order = _named_order()
+        original = order.application
+        begins = {"authority": original.authority, "contact": original.proposal.get("contact", "")}
+        return self._about(self.form(data=begins), order)
 
     def edit_form(self, application: Application) -> Any:
         order = db.session.get(CourtOrder, application.proposal["order"])
-        return self._about(super().edit_form(application), order, application.proposal)
+        return self._about(super().edit_form(application), order)
 
-    def _about(self, form: Any, order: Any, before: Any) -> Any:
+    def _about(self, form: Any, order: Any) -> Any:
         """Bind a form to an order, with the original's numbers (N95)."""
         original = order.application
         form.proposal = {
@@ -615,8 +620,8 @@ class CourtAssignmentView(_FollowingDesk):
         name = func.jsonb_extract_path_text(Application.proposal, "receiver_name")
         return super().rows(conditions).add_columns(name.label("receiver"))
 
-    def _about(self, form: Any, order: Any, before: Any) -> Any:
-        form = super()._about(form, order, before)
+    def _about(self, form: Any, order: Any) -> Any:
+        form = super()._about(form, order)
         form.offer(order)
         return form
 
