@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
 from sqlalchemy.exc import IntegrityError
 
@@ -75,20 +74,6 @@ _REVERSE = typed(
     bindparam("at", type_=DateTime(timezone=True)),
     bindparam("member_id", type_=Integer),
 )
-
-# What stands against a quantity that something else has taken up meanwhile, by the constraint.
-_TAKEN_UP = {
-    **dict.fromkeys(
-        ("draws_stay_within", "surrender_stays_within"),
-        lazy_gettext("What was left has been taken up by another application meanwhile"),
-    ),
-    **dict.fromkeys(
-        ("court_order_adds_up", "court_order_stands", "court_assignment_stays_within"),
-        lazy_gettext(
-            "What the court's order had left has been released, assigned or ended meanwhile"
-        ),
-    ),
-}
 
 # In transit for the day: the bucket's balance less transfers submitted for later days.
 _ROLL = typed(
@@ -210,8 +195,7 @@ def ledger_errors() -> Iterator[None]:
             raise InsufficientQuantity(
                 _("The quantity is no longer available: another request was faster")
             ) from error
-        if constraint in _TAKEN_UP:
-            raise InsufficientQuantity(str(_TAKEN_UP[constraint])) from error
+        _refuse_taken_up(constraint, error)
         if constraint == "issued_once":
             raise RuleError(
                 _("This was issued already, or is about to be, by another application"),
@@ -240,6 +224,22 @@ def ledger_errors() -> Iterator[None]:
                 _("This was carried out before and is not done twice"), code="done_before"
             ) from error
         raise
+
+
+def _refuse_taken_up(constraint: str, error: IntegrityError) -> None:
+    """Raise where another application, or a court, has taken up meanwhile what was left."""
+    if constraint in ("draws_stay_within", "surrender_stays_within"):
+        raise InsufficientQuantity(
+            _("What was left has been taken up by another application meanwhile")
+        ) from error
+    if constraint in (
+        "court_order_adds_up",
+        "court_order_stands",
+        "court_assignment_stays_within",
+    ):
+        raise InsufficientQuantity(
+            _("What the court's order had left has been released, assigned or ended meanwhile")
+        ) from error
 
 
 def _columns(requests: Sequence[PostingRequest]) -> dict[str, list[Any]]:
