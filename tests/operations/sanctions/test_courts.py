@@ -10,15 +10,19 @@ from sqlalchemy.exc import OperationalError
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import CourtEffect, CourtLapse, OperationLog, OutboxMessage, Posting
+from app.operations.accounts import accounts
 from app.operations.applications import engine
+from app.operations.ledger import settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
-from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.actor import EXCHANGE, SYSTEM, Actor
 from app.operations.sanctions import lapses
 from tests.factories import (
     account,
+    at,
     confirmed,
     entered,
     give,
@@ -28,6 +32,7 @@ from tests.factories import (
     nothing_moves,
     quantity,
     submitted,
+    venue,
 )
 from tests.operations import courts
 from tests.operations.courts import assign, freeze, midnight, release, renew, stands
@@ -388,6 +393,48 @@ def test_n102_what_was_approved_prevails(plant, cea, maker, checker, held):
     a = freeze(plant, maker, 1000, cea)
     confirmed(asked.id, checker)
     assert (stands(a), held()) == ((300, 700), (0, 300))
+
+
+def test_what_comes_home_from_trading_is_taken_at_the_day_end(plant, cea, maker, held):
+    give(plant, cea, 300, Bucket.TRADING)
+    a = freeze(plant, maker, 1200, cea)
+    content = engine.Draft(
+        "trading_to_registry", plant.id, (Line(cea.id, 300, venue_id=venue().id),), "home"
+    )
+    with transaction():
+        (made,) = engine.start([content], EXCHANGE, now=clock.now())
+        engine.submit([made], EXCHANGE, now=clock.now()).one()
+    assert stands(a) == (1000, 200)
+    with transaction():
+        settlement.settle_day(date(2026, 11, 20), SYSTEM, now=at("16:00"))
+    assert (stands(a), held()) == ((1200, 0), (100, 1200))
+    assert verify_ledger().is_sound
+
+
+def test_a_transfer_that_waits_for_a_colleague_is_not_moved_past_a_court(plant, cea, maker, held):
+    first, second = (member(role, of=plant) for role in ("enterprise", "enterprise_checker"))
+    with transaction():
+        accounts.ask_colleagues(plant.id, Actor.of(first), asks=True, now=clock.now())
+    asked = submitted("registry_to_trading", first, {cea: 700})
+    a = freeze(plant, maker, 1000, cea)
+    with nothing_moves(), pytest.raises(NotAllowed) as refusal:
+        confirmed(asked.id, second)
+    assert refusal.value.code == "court_waits"
+    with transaction():
+        engine.withdraw([asked.id], Actor.of(first), now=clock.now()).one()
+    assert (stands(a), held()) == ((1000, 0), (0, 1000))
+
+
+def test_money_waits_in_the_queue_as_well(plant, maker):
+    bank = issued_to(plant, 500_000)
+    with transaction():
+        bank.kind = "money"
+    a = freeze(plant, maker, 800_000, bank)
+    assert stands(a) == (500_000, 300_000)
+    whole = freeze(plant, maker, 50)
+    assert stands(whole) == (0, 50)  # Of allowances alone.
+    give(plant, bank, 350_000)
+    assert (stands(a), quantity(plant, bank)) == ((800_000, 0), 50_000)
 
 
 # N103-N105: deduction --------------------------------------------------------------------------
