@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.court import CourtAssignment, CourtRelease, CourtRenewal
@@ -45,15 +45,18 @@ def _measure(order: CourtOrder) -> tuple[str, str, Callable[[int], Any]]:
     return "number", _("tonnes"), int
 
 
-def holds_table(order: CourtOrder, place: int | None) -> dict[str, Any]:
+def holds_table(order: CourtOrder, place_of: ColumnElement[Any]) -> dict[str, Any]:
     """Return where an order stands: its place, what is effective and of which instrument, what is queued."""
     kind, unit, read = _measure(order)
     held = db.session.execute(
-        select(Instrument.code, CourtHold.quantity)
-        .join(CourtHold, CourtHold.instrument_id == Instrument.id)
-        .where(CourtHold.order_id == order.application_id)
+        select(Instrument.code, CourtHold.quantity, place_of.label("place"))
+        .select_from(CourtOrder)
+        .outerjoin(CourtHold, CourtHold.order_id == CourtOrder.application_id)
+        .outerjoin(Instrument, Instrument.id == CourtHold.instrument_id)
+        .where(CourtOrder.application_id == order.application_id)
         .order_by(Instrument.code)
     ).all()
+    place = held[0].place
     columns = [
         {"label": _("Place in the queue"), "kind": "number"},
         {"label": _("In force until"), "kind": "date"},
@@ -63,7 +66,7 @@ def holds_table(order: CourtOrder, place: int | None) -> dict[str, Any]:
         {"label": _("Frozen now")},
     ]
     written = yuan if kind == "money" else "{:,}".format
-    parts = "、".join(f"{row.code} {written(row.quantity)}" for row in held)
+    parts = "、".join(f"{row.code} {written(row.quantity)}" for row in held if row.code)
     return {
         "title": _("Where the order stands"),
         "columns": columns,
@@ -118,6 +121,21 @@ def history_table(order: CourtOrder) -> dict[str, Any]:
 def measures_table(order: CourtOrder) -> dict[str, Any]:
     """Return the measures that followed, and the entry of an end by itself."""
     followed = (CourtRenewal.code, CourtRelease.code, CourtAssignment.code)
+    found = db.session.execute(
+        select(Application, CourtLapse)
+        .outerjoin(CourtLapse, CourtLapse.order_id == order.application_id)
+        .where(
+            (
+                Application.kind.in_(followed)
+                & (Application.account_id == order.account_id)
+                & Application.status.not_in([Status.DRAFT, Status.DISCARDED])
+                & (Application.proposal["order"].astext == str(order.application_id))
+            )
+            | (Application.id == order.application_id)
+        )
+        .order_by(Application.id)
+        .limit(MOST)
+    ).all()
     rows: list[list[Any]] = [
         [
             each.submitted_at or each.created_at,
@@ -126,19 +144,10 @@ def measures_table(order: CourtOrder) -> dict[str, Any]:
             each.document_no,
             _status(STATUS_TITLES[Status(each.status)], STATUS_TONES[Status(each.status)]),
         ]
-        for each in db.session.scalars(
-            select(Application)
-            .where(
-                Application.kind.in_(followed),
-                Application.account_id == order.account_id,
-                Application.status.not_in([Status.DRAFT, Status.DISCARDED]),
-                Application.proposal["order"].astext == str(order.application_id),
-            )
-            .order_by(Application.id)
-            .limit(MOST)
-        )
+        for each, _lapse in found
+        if each.id != order.application_id
     ]
-    if lapse := db.session.get(CourtLapse, order.application_id):
+    if lapse := found[0][1]:
         rows.append([lapse.at, _("Ended by itself"), lapse.number, "", _status(_("Done"), "grey")])
     return {
         "title": _("What followed"),

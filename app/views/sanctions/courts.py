@@ -11,7 +11,7 @@ from flask import abort, g, redirect, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, joinedload
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
@@ -393,21 +393,14 @@ class CourtFreezeView(_CourtDesk):
             if self.may("write", page):
                 yield RowAction(label, url_for(f"{page}.new", account=account_id, order=order))
 
-    def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
-        """Add what it holds, where it stands, and what became of it."""
-        found = super().detail_tables(application, **how)
+    def detail(self, application: Application, *arguments: Any, **how: Any) -> dict[str, Any]:
+        """Keep the order in the session while its parts are drawn, so that it is read once."""
         order = db.session.get(CourtOrder, application.id)
-        if order is None:
-            return found
-        place = db.session.scalar(
-            select(place_of(CourtOrder)).where(CourtOrder.application_id == order.application_id)
-        )
-        return [
-            *found,
-            holds_table(order, place),
-            history_table(order),
-            measures_table(order),
-        ]
+        found = super().detail(application, *arguments, **how)
+        if order is not None:
+            tables = (holds_table(order, place_of(CourtOrder)), history_table(order))
+            found["tables"] += [*tables, measures_table(order)]
+        return found
 
     def new_form(self, account_id: int) -> Any:
         form = self.form()
@@ -498,12 +491,13 @@ class _FollowingDesk(_CourtDesk):
         return self._about(self.form(data=begins), order)
 
     def edit_form(self, application: Application) -> Any:
-        order = db.session.get(CourtOrder, application.proposal["order"])
+        order = _find_order(application.proposal["order"])
         return self._about(super().edit_form(application), order)
 
     def _about(self, form: Any, order: Any) -> Any:
         """Bind a form to an order, with the original's numbers (N95)."""
         original = order.application
+        form.order = order  # Kept in the session by it, so that the page reads it once.
         form.proposal = {
             "order": order.application_id,
             "order_number": original.number,
@@ -540,10 +534,16 @@ def _named_order() -> CourtOrder:
     text = request.args.get("order", "")
     if not re.fullmatch(r"[0-9]{1,18}", text):
         abort(404)
-    order = db.session.get(CourtOrder, int(text))
+    order = _find_order(int(text))
     if order is None or not in_scope(order.account_id, g.user):
         abort(404)
     return order
+
+
+def _find_order(id_: int) -> CourtOrder | None:
+    """Return an order with its application and account."""
+    with_both = (joinedload(CourtOrder.application), joinedload(CourtOrder.account))
+    return db.session.get(CourtOrder, id_, options=with_both)
 
 
 def _with_measure(code: str, *more: Column) -> tuple[Column, ...]:
