@@ -59,7 +59,7 @@ class Courts:
     def paper(self, number: str, served: datetime) -> dict[str, Any]:
         """Return what a paper says besides its ruling."""
         return {
-            "request_no": f"QQ2026{number}",
+            "request_no": f"2026{number}",
             "case_no": f"（2026）执{number}号",
             "contact": "执行局 张法官 027-65600000",
             "served_at": served.astimezone(BEIJING).isoformat(timespec="seconds"),

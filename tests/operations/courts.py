@@ -34,7 +34,7 @@ def entered(
     """Enter a court's measure, with everything that it needs; return the application's id."""
     number = next(_number)
     said = {
-        "request_no": f"QQ{number:06d}",
+        "request_no": f"2026{number:06d}",
         "case_no": f"（2026）鄂01执{number}号",
         "contact": "王法官 027-65600000",
         "served_at": "2026-11-20T09:00:00+08:00",

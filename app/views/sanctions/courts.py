@@ -98,7 +98,7 @@ class CourtForm(DocumentForm):
     served_at = MomentField(
         _("Time of service"),
         [Required()],
-        render_kw={"maxlength": 19, "placeholder": "YYYY-MM-DD HH:MM:SS", "autocomplete": "off"},
+        render_kw={"maxlength": 19, "placeholder": "YYYY-MM-DD HH:mm:ss", "autocomplete": "off"},
     )
     starts_on: Any = None
     proposal: dict[str, Any]
