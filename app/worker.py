@@ -33,6 +33,7 @@ from app.operations.applications import jobs, unsubmitted
 from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
+from app.operations.sanctions import lapses
 from app.operations.settlement import delivery as delivery_of_trades
 from app.operations.settlement import large_holdings, proceeds
 from app.pki.errors import PkiError
@@ -114,6 +115,18 @@ def find_large_holdings(_settings: Settings) -> None:
         large_holdings.find_if_due(SYSTEM, now=clock.now())
 
 
+def end_court_orders(_settings: Settings) -> None:
+    """End judicial freezes whose last day has passed, one account a transaction; remind of those to come."""
+    ended: object = True
+    while ended:
+        with transaction():
+            ended = lapses.lapse_next(SYSTEM, now=clock.now())
+    reminded = lapses.AT_ONCE
+    while reminded == lapses.AT_ONCE:
+        with transaction():
+            reminded = lapses.remind(SYSTEM, now=clock.now())
+
+
 def _deliver(package_id: int) -> None:
     step = None
     while step is None or not step.is_over:
@@ -130,6 +143,7 @@ PERIODIC = (
     ),
     Periodic("settle_trades", "* * * * * */5", settle_trades),
     Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
+    Periodic("end_court_orders", "* * * * * */20", end_court_orders),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),

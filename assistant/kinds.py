@@ -29,6 +29,10 @@ KINDS = {
     "voluntary_cancellation": "自愿注销",
     "freeze": "冻结",
     "unfreeze": "解冻",
+    "court_freeze": "司法冻结",
+    "court_renewal": "续行冻结",
+    "court_release": "解除司法冻结",
+    "court_assignment": "司法扣划",
     "confiscation": "收缴",
     "confiscation_refund": "收缴退还",
     "restriction": "账户限制",
@@ -52,6 +56,21 @@ CATEGORIES = {
         "supervision": "监管措施",
         "dispute": "权属争议",
         "other": "其他",
+    },
+    "court_freeze": {
+        "01": "01 冻结",
+        "03": "03 轮候冻结",
+    },
+    "court_renewal": {
+        "02": "02 续行冻结",
+    },
+    "court_release": {
+        "04": "04 解除冻结",
+        "05": "05 解除轮候",
+    },
+    "court_assignment": {
+        "06": "06 扣划",
+        "08": "08 冻结并扣划",
     },
     "confiscation": {
         "true_up": "多退少补收回",

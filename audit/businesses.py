@@ -87,6 +87,11 @@ BUSINESSES = {
     "voluntary_cancellation": _business((AVAILABLE, RESERVED), (RESERVED, CANCELLED)),
     "freeze": _business((AVAILABLE, FROZEN), units=_BOTH),
     "unfreeze": _business((FROZEN, AVAILABLE), units=_BOTH),
+    # Courts: what an order freezes and lets go, and what a court assigns to another one.
+    "court_hold": _business((AVAILABLE, FROZEN), (FROZEN, AVAILABLE), units=_BOTH, has_application=False),
+    "court_assignment": _business(
+        (FROZEN, AVAILABLE), parties=frozenset({Parties.OTHERS}), units=_BOTH
+    ),
     "confiscation": _business((AVAILABLE, RESERVED), (RESERVED, CONFISCATED), units=_BOTH),
     "confiscation_refund": _business((CONFISCATED, AVAILABLE), units=_BOTH),
     "proceeds_release": _business((PROCEEDS, AVAILABLE), units=_MONEY, has_application=False),

@@ -233,7 +233,7 @@ def entered(
         "starts_on": date(2026, 11, 20),
     }
     if kind == "freeze":
-        content |= {"ends_on": date(2027, 11, 19), "category": "judicial"}
+        content |= {"ends_on": date(2027, 11, 19), "category": "supervision"}
     found = [
         Line(what.id, tonnes, source_line_id=sources.get(what.id))
         for what, tonnes in (lines or {}).items()

@@ -84,6 +84,8 @@ _BASELINE = _("GB/T 22239-2019, level 3, 8.1.4.1")
 
 _PROVISIONAL = _("Decision record 0077: limits of our own")
 
+_COURTS = _("Decision record 0085: judicial freezes")
+
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
 _CATALOGUE = (
@@ -117,6 +119,10 @@ _CATALOGUE = (
                   _CREDENTIALS, _("days"), 1, 366),
     ParameterSpec("credentials_a_member", _("Most standing system credentials of a member"), NUMBER,
                   5, _CREDENTIALS, _("credentials"), 1, 20),
+    ParameterSpec("court_freeze_years", _("Longest judicial freeze"), NUMBER, 3, _COURTS,
+                  _("years"), 1, 10),
+    ParameterSpec("court_reminder_days", _("Reminder before a judicial freeze ends"), NUMBER, 30,
+                  _COURTS, _("days"), 1, 180),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

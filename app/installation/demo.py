@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.installation import demo_announcements, demo_custody, demo_people
+from app.installation import demo_announcements, demo_courts, demo_custody, demo_people
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -324,6 +324,9 @@ def _act_by_documents(
     older, newer = instruments[1:3]
     _freeze(documents, frozen, older, newer)
     _confiscate(documents, taken, older)
+    demo_courts.order_freezes(
+        taken, instruments[3], restricted, demo_courts.Courts(maker, checker, at)
+    )
     bureau = "湖北省生态环境厅"
     documents.carry_out(
         "restriction",
@@ -344,23 +347,23 @@ def _act_by_documents(
 
 
 def _freeze(documents: _Documents, account: Account, older: Instrument, newer: Instrument) -> None:
-    court = "湖北省武汉市中级人民法院"
+    bureau = "湖北省生态环境厅"
     freeze = documents.carry_out(
         "freeze",
         account,
         Line(older.id, 50_000),
         Line(newer.id, 20_000),
-        category="judicial",
-        document_no="（2026）鄂01执保118号",
-        authority=court,
+        category="supervision",
+        document_no="鄂环函〔2026〕28号",
+        authority=bureau,
         ends_on=documents.day(20),
     )
     documents.carry_out(
         "unfreeze",
         account,
         _drawn_from(freeze, older, 30_000),
-        document_no="（2026）鄂01执保118号之一",
-        authority=court,
+        document_no="鄂环函〔2026〕33号",
+        authority=bureau,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.dialects.postgresql import insert
 from stdnum import numdb
@@ -10,6 +11,7 @@ from stdnum import numdb
 from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Category, City, Sector
+from app.models.reference.dated import BEGINNING
 
 AS_INSTALLED = 0  # version of an unchanged row
 
@@ -39,12 +41,28 @@ CATEGORIES = {
         "dispute": ("权属争议", "Dispute over ownership"),
         "other": ("其他", "Other"),
     },
+    # The codes of the courts' own system (rules-2026 N95).
+    "court_freeze": {
+        "01": ("01 冻结", "01 Freeze"),
+        "03": ("03 轮候冻结", "03 Queued freeze"),
+    },
+    "court_renewal": {"02": ("02 续行冻结", "02 Renewal")},
+    "court_release": {
+        "04": ("04 解除冻结", "04 Release"),
+        "05": ("05 解除轮候", "05 Release of what is queued"),
+    },
+    "court_assignment": {
+        "06": ("06 扣划", "06 Deduction"),
+        "08": ("08 冻结并扣划", "08 Freeze and deduction"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),
         "penalty": ("处罚", "Penalty"),
     },
 }
+# Kept for the documents that have them, and offered no more: courts' freezes are orders of their own.
+PAST = {("freeze", "judicial")}
 _NO_CITY = re.compile("^(市辖区|县|市|林区)$")
 
 
@@ -52,7 +70,7 @@ def seed() -> None:
     """Add missing rows; changed or disabled ones stay.  The caller commits."""
     _add(Sector, [{"code": code, **_names(names)} for code, names in SECTORS.items()])
     categories = [
-        {"kind": kind, "code": code, **_names(names)}
+        {"kind": kind, "code": code, **_names(names)} | _disabled(kind, code)
         for kind, values in CATEGORIES.items()
         for code, names in values.items()
     ]
@@ -82,10 +100,14 @@ def _present(history: str) -> str:
     return ""
 
 
+def _disabled(kind: str, code: str) -> dict[str, str | None]:
+    return {"disabled_from": BEGINNING if (kind, code) in PAST else None}
+
+
 def _names(names: tuple[str, str]) -> dict[str, str]:
     return {"name": names[0], "name_en": names[1]}
 
 
-def _add(model: type[Sector | Category | City], rows: list[dict[str, str]]) -> None:
-    statement = insert(model).values([row | {"version": AS_INSTALLED} for row in rows])
+def _add(model: type[Sector | Category | City], rows: Sequence[Mapping[str, str | None]]) -> None:
+    statement = insert(model).values([dict(row) | {"version": AS_INSTALLED} for row in rows])
     db.session.execute(statement.on_conflict_do_nothing())

@@ -65,6 +65,13 @@ from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
+from app.models.sanctions.court import (
+    CourtEffect,
+    CourtHold,
+    CourtLapse,
+    CourtOrder,
+    CourtReminder,
+)
 from app.models.settlement.audit import AuditDay, AuditTotal
 from app.models.settlement.bank_order import (
     BankAnswer,
@@ -134,6 +141,11 @@ __all__ = [
     "City",
     "ColleagueReviewChange",
     "CompanyGroupMember",
+    "CourtEffect",
+    "CourtHold",
+    "CourtLapse",
+    "CourtOrder",
+    "CourtReminder",
     "CustodyLink",
     "DailyQuote",
     "DayPackage",

@@ -68,6 +68,11 @@ class Application(Model):
             " OR (document_no <> '' AND authority <> '' AND starts_on IS NOT NULL)",
             name="authority_acts_by_document",
         ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'discarded') OR kind NOT LIKE 'court\\_%'"
+            " OR (document_no <> '' AND authority <> '' AND proposal ? 'served_at')",
+            name="court_acts_by_document",
+        ),
         Index("application_of_account", "kind", "account_id", "id"),
         Index(
             "one_account_change",

@@ -36,6 +36,8 @@ PUBLIC = frozenset(
         "MarketView.show",
         "MarketView.csv_file",
         "MarketView.json_file",
+        "DeductionNoticeView.show",
+        "DeductionNoticeView.csv_file",
         # For new members, who have no password yet: protected by the link and the two codes.
         "FirstSignInView.choose",
         "EnrolmentView.ask",

@@ -39,7 +39,7 @@ def test_frozen_and_lifted_in_part(site, member, album, tmp_path):
     begin(maker, "冻结", MEMBER)
     pick(maker, CODE)
     fill_document(maker, "（2026）鄂01执保200号", COURT, day, f"{int(day[:4]) + 1}{day[4:]}")
-    maker.get_by_label("原因", exact=True).select_option(label="司法冻结")
+    maker.get_by_label("原因", exact=True).select_option(label="监管措施")
     maker.get_by_label(f"冻结量 {CODE}").fill("1200")
     maker.get_by_role("button", name="提交").click()
     expect(maker.get_by_role("dialog")).to_have_count(0)  # Nobody confirms what is marked as wrong.

@@ -108,6 +108,7 @@ def test_the_header_tells_who_when_and_how_safe(site, visit, album):
         "解冻查询",
         "收缴查询",
         "收缴退还查询",
+        "司法冻结查询",
         "审核管理",
         "待办",
         "已办",

@@ -153,7 +153,7 @@ class Market:
     def freeze(self, account: Account, yuan: str, maker: Member, checker: Member) -> int:
         """Freeze money of a participant, as a court does; return the document's line."""
         line = Line(self.money_of(account), int(Decimal(yuan) * 100))
-        application_id = self._decide("freeze", account, line, maker, checker, category="judicial")
+        application_id = self._decide("freeze", account, line, maker, checker, category="other")
         return db.session.scalars(
             select(ApplicationLine.id).where(ApplicationLine.application_id == application_id)
         ).one()

@@ -50,7 +50,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import machines
+from tests.operations import courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -191,6 +191,7 @@ def make_world(tables: Tables) -> World:
         engine.approve([a.approved, b.approved], reviewer, now=clock.now())
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _courts(enterprise, officers["registry_maker"], officers["registry_checker"])
         _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
@@ -386,7 +387,7 @@ def _by_officers(of: Enterprise, maker: Member, checker: Member) -> None:
     what = of.instrument
     lines = {
         "issuance": (5, "", "approved"),
-        "freeze": (100, "", "judicial"),
+        "freeze": (100, "", "supervision"),
         "unfreeze": (40, "freeze", ""),
         "confiscation": (30, "", "penalty"),
         "confiscation_refund": (10, "confiscation", ""),
@@ -420,6 +421,25 @@ def _machine_keys(of: Enterprise, maker: Member, checker: Member) -> None:
         shown = machines.asked(proposal, maker, kind)
         factories.confirmed(shown, checker)
         of.by_officers[kind] = (draft, shown)
+
+
+def _courts(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Approve a court's measure of every kind, and leave a draft of each; a second order is queued."""
+    what, receiver = of.instrument, factories.account("申请执行人有限公司", of.account.province)
+    measures = {
+        "court_freeze": lambda **more: courts.freeze(of.account, maker, 9, what, **more),
+        "court_renewal": lambda **more: courts.renew(order(), maker, date(2028, 1, 1), **more),
+        "court_release": lambda **more: courts.release(order(), maker, 2, **more),
+        "court_assignment": lambda **more: courts.assign(order(), maker, 3, what, receiver, **more),
+    }
+
+    def order() -> int:
+        return of.by_officers["court_freeze"][1]
+
+    for kind, enter in measures.items():
+        shown = enter(confirms=False)
+        factories.confirmed(shown, checker)
+        of.by_officers[kind] = (enter(confirms=False, submits=False), shown)
 
 
 def _groups(of: Enterprise, maker: Member, checker: Member) -> None:

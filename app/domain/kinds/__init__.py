@@ -12,6 +12,7 @@ from app.domain.kinds.authority import (
 )
 from app.domain.kinds.base import Kind
 from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.kinds.court import CourtAssignment, CourtFreeze, CourtRelease, CourtRenewal
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
@@ -65,6 +66,10 @@ KINDS: dict[str, Kind] = {
         VoluntaryCancellation,
         Freeze,
         Unfreeze,
+        CourtFreeze,
+        CourtRenewal,
+        CourtRelease,
+        CourtAssignment,
         Confiscation,
         ConfiscationRefund,
         Restriction,

@@ -69,6 +69,13 @@ def _of_another_amount(case: Case, facts: Facts) -> Violation | None:
     return Violation("default", values)
 
 
+def _waited_for(case: Case, facts: Facts) -> Violation | None:
+    default = _default_of(case, facts)
+    if default is None or not default.is_waited_for:
+        return None
+    return Violation("default", {"member": default.member})
+
+
 DEFAULT_IS_OPEN = Rule(
     "default_not_open",
     _("There is no such default of a buyer that is open"),
@@ -85,6 +92,12 @@ COVERS_WHAT_IS_MISSING = Rule(
     _of_another_amount,
     at=BOTH,
 )
+NO_COURT_WAITS = Rule(
+    "court_waits_for_money",
+    _("A court's freeze waits for the money of %(member)s and would take the cover"),
+    _waited_for,
+    at=BOTH,
+)
 
 
 class DefaultCover(Kind):
@@ -99,5 +112,5 @@ class DefaultCover(Kind):
     settles = (Bucket.RESERVED, Bucket.AVAILABLE)
     in_money = True
     rules: ClassVar[tuple[Rule, ...]] = (
-        DEFAULT_IS_OPEN, NOTICE_IS_OVER, COVERS_WHAT_IS_MISSING, HAS_REASON,
+        DEFAULT_IS_OPEN, NOTICE_IS_OVER, COVERS_WHAT_IS_MISSING, NO_COURT_WAITS, HAS_REASON,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
+from app.domain.courts import Courts
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.money import yuan
 from app.domain.moves import Bucket
@@ -69,6 +70,7 @@ class Default:
     money_id: int
     missing: int
     due_at: datetime  # until when it may be made good
+    is_waited_for: bool = False  # A court's freeze would take what comes in.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Facts:
     machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     machine_venues: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
+    courts: Courts = field(default_factory=Courts)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
     defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id
     memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account

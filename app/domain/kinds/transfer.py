@@ -10,7 +10,7 @@ from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import Facts, Rule, Violation
 from app.domain.moves import Bucket
-from app.domain.workflow import Case, Party
+from app.domain.workflow import Action, Case, Party
 
 
 def _without_venue(case: Case, facts: Facts) -> Violation | None:
@@ -42,6 +42,16 @@ IS_PERMITTED = Rule(
 )
 
 
+# A court's queue takes what is not in transit yet, once it is free for a moment.
+NOT_WAITED_FOR = Rule(
+    "court_waits",
+    _("A court's freeze waits for these tonnes; they are not moved, withdraw the transfer"),
+    lambda case, facts: Violation() if case.id in facts.courts.waited_for else None,
+    at=(Action.APPROVE,),
+    error=NotAllowed,
+)
+
+
 class RegistryToTrading(Kind):
     """登记发起登记转交易: in transit from submission, in trading after the day-end (manual 四-一)."""
 
@@ -50,7 +60,7 @@ class RegistryToTrading(Kind):
     prefix = "DJ"
     reserves = (Bucket.AVAILABLE, Bucket.PENDING_TO_TRADING)
     settles_at_day_end = True
-    rules: ClassVar[tuple[Rule, ...]] = (HAS_VENUE, IS_TRADED)
+    rules: ClassVar[tuple[Rule, ...]] = (HAS_VENUE, IS_TRADED, NOT_WAITED_FOR)
 
 
 class ExchangeRegistryToTrading(RegistryToTrading):

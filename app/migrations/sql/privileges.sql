@@ -122,6 +122,10 @@ GRANT EXECUTE ON FUNCTION carry_out_company_groups(bigint[]),
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz), approved_by_two(bigint) TO {app};
 
+-- Courts' orders follow from applications and movements; what ended by itself is written by a function.
+GRANT INSERT ON court_reminder TO {app};
+GRANT EXECUTE ON FUNCTION lapse_court_orders(integer, date, timestamptz) TO {app};
+
 -- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
 -- booked by functions alone.
 GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,

@@ -571,6 +571,9 @@ _CONTENTS = typed(
                              THEN a.proposal END,
              'bank', CASE WHEN a.kind IN ('deposit', 'withdrawal', 'bank_binding')
                           THEN a.proposal - 'account_no' - 'binding' END,
+             'court', CASE WHEN starts_with(a.kind, 'court_')
+                           THEN a.proposal - 'instrument' - 'order'
+                                - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)

@@ -27,6 +27,7 @@ from app.extensions import db
 from app.operations.applications import banking
 from app.operations.records.catalogue import catalogue
 from app.operations.records.columns import typed
+from app.operations.sanctions import courts
 
 # What a submission can take tonnes from.
 _SPENDABLE = sorted({kind.reserves[0] for kind in KINDS.values() if kind.reserves})
@@ -71,10 +72,18 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         categories=_categories(submitted, moment.day),
         memberships=_memberships(cases),
         **_about_trades(cases),
-        **banking.gather(cases, moment.day),
+        **_about_subjects(cases, moment.day),
+    )
+
+
+def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
+    """Return what the rules of single subjects read."""
+    return {
+        **banking.gather(cases, today),
+        **courts.gather(cases),
         **_about_notices(cases),
         **_about_machines(cases),
-    )
+    }
 
 
 def _holdings(cases: Sequence[Case], today: date) -> Sequence[Any]:
@@ -334,7 +343,9 @@ _BANK_DIFFERENCES = typed(
 # Of buyers: what was delivered meanwhile, and what can be paid by now, is no default of theirs any more.
 _DEFAULTS = typed(
     """
-    SELECT f.id, t.buyer_id, concat(c.name, '（', c.member_no, '）'), t.buyer_money_id, v.missing, f.due_at
+    SELECT f.id, t.buyer_id, concat(c.name, '（', c.member_no, '）'), t.buyer_money_id, v.missing, f.due_at,
+           EXISTS (SELECT FROM court_order w WHERE w.account_id = t.buyer_id
+                      AND w.instrument_id = t.buyer_money_id AND w.queued > 0)
       FROM trade_default f
       JOIN trade t ON t.id = f.trade_id
       JOIN account c ON c.id = t.buyer_id

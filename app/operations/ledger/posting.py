@@ -190,6 +190,12 @@ def _taken() -> RuleError:
     )
 
 
+def _ended_by_court() -> RuleError:
+    return InsufficientQuantity(
+        _("What the court's order had left has been released, assigned or ended meanwhile")
+    )
+
+
 def _resolved() -> RuleError:
     return RuleError(
         _("Another application about this is under review or approved already"),
@@ -216,6 +222,9 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     ),
     "draws_stay_within": _taken,
     "surrender_stays_within": _taken,
+    "court_order_adds_up": _ended_by_court,
+    "court_order_stands": _ended_by_court,
+    "court_assignment_stays_within": _ended_by_court,
     "issued_once": lambda: RuleError(
         _("This was issued already, or is about to be, by another application"),
         field="category",

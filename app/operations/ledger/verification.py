@@ -289,7 +289,7 @@ _APPLICATIONS = f"""
                                 CAST(:is_approved AS bool[]), CAST(:buckets AS int[]),
                                 CAST(:signs AS int[]), CAST(:at_receiver AS bool[]))
              AS k (kind, waits_in_reserve, is_approved, bucket, sign, at_receiver)),
-         claimed AS (
+         by_line AS (
            SELECT CASE WHEN k.at_receiver THEN coalesce(l.account_id, a.account_id)
                        ELSE a.account_id END AS account_id,
                   l.instrument_id,
@@ -303,6 +303,15 @@ _APPLICATIONS = f"""
                OR (a.status = 'pending_settlement'
                    AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity'))
             GROUP BY 1, 2, 3),
+         -- What courts' orders froze and let go; assignments are lines.
+         claimed AS (
+           SELECT account_id, instrument_id, bucket, sum(quantity) AS quantity
+             FROM (SELECT * FROM by_line
+                   UNION ALL
+                   SELECT c.account_id, e.instrument_id, {int(Bucket.FROZEN)}, e.quantity
+                     FROM court_effect e JOIN court_order c ON c.application_id = e.order_id
+                    WHERE e.cause <> 'assignment') AS said
+            GROUP BY 1, 2, 3 HAVING sum(quantity) <> 0 OR bucket <> {int(Bucket.FROZEN)}),
          held AS (
            SELECT h.account_id, h.instrument_id, b.bucket, b.quantity
              FROM holding h, LATERAL (VALUES {_UNPIVOTED}) AS b (bucket, quantity)
@@ -387,6 +396,48 @@ _NOTICES = """
     SELECT 'notice_carried_out', concat('application ', number, ' was approved and not carried out')
       FROM decided d
      WHERE NOT EXISTS (SELECT FROM notice_change c WHERE c.application_id = d.id)
+"""
+
+# Courts' orders: what each holds is what its effects add up to, each of which its posting moved; what
+# has ended is what was released, assigned, lapsed or taken back; nobody waits out of turn.
+_COURTS = """
+    SELECT 'court_order', concat('court order ', application_id, ' ', fault)
+      FROM court_order_fault WHERE fault IS NOT NULL
+    UNION ALL
+    SELECT 'court_hold', concat('court order ', order_id, ', instrument ', instrument_id, ': holds ',
+                                coalesce(h.quantity, 0), ', its effects say ', coalesce(e.quantity, 0))
+      FROM court_hold h
+      FULL JOIN (SELECT order_id, instrument_id, sum(quantity) AS quantity FROM court_effect
+                  GROUP BY 1, 2 HAVING sum(quantity) <> 0) e USING (order_id, instrument_id)
+     WHERE h.quantity IS DISTINCT FROM e.quantity
+    UNION ALL
+    SELECT 'court_effect', concat('posting ', posting_id, ': moves ', coalesce(m.quantity, 0), ', effect ',
+                                  coalesce(e.quantity, 0))
+      FROM (SELECT posting_id, instrument_id, sum(quantity) AS quantity FROM court_effect
+             WHERE cause <> 'assignment' GROUP BY 1, 2) e
+      FULL JOIN (SELECT m.posting_id, m.instrument_id,
+                        sum(CASE WHEN m.to_bucket = 3 THEN m.quantity ELSE -m.quantity END) AS quantity
+                   FROM movement m JOIN posting p ON p.id = m.posting_id
+                  WHERE p.business = 'court_hold' GROUP BY 1, 2) m USING (posting_id, instrument_id)
+     WHERE m.quantity IS DISTINCT FROM e.quantity
+    UNION ALL
+    SELECT 'court_ended', concat('court order ', c.application_id, ': ended ', c.ended, ', documents say ',
+                                 said.ended)
+      FROM court_order c JOIN application a ON a.id = c.application_id
+     CROSS JOIN LATERAL (
+           SELECT CASE WHEN a.status IN ('withdrawn', 'returned', 'draft') THEN c.quantity ELSE
+                  coalesce((SELECT sum((r.proposal ->> 'quantity')::bigint) FROM application r
+                             WHERE r.kind = 'court_release' AND r.status = 'approved'
+                               AND r.account_id = c.account_id
+                               AND r.proposal ->> 'order' = c.application_id::text), 0)
+                  + coalesce((SELECT sum(l.quantity) FROM application r
+                                JOIN application_line l ON l.application_id = r.id
+                               WHERE r.kind = 'court_assignment' AND r.status = 'approved'
+                                 AND r.account_id = c.account_id
+                                 AND r.proposal ->> 'order' = c.application_id::text), 0)
+                  + coalesce((SELECT x.effective + x.queued FROM court_lapse x
+                               WHERE x.order_id = c.application_id), 0) END AS ended) said
+     WHERE c.ended <> said.ended
 """
 
 _SETTLED_ONCE = """
@@ -521,4 +572,5 @@ _CHECKS = (
     _TRADES,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
+    _COURTS,
 )

@@ -9,6 +9,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import DIRECTIONS
+from app.domain.kinds.court import COURTS
 from app.domain.kinds.notice import NoticeDecision
 from app.domain.kinds.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.settlement import (
@@ -177,6 +178,33 @@ def _provision(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Provision for the settlement reserve"), "columns": _COLUMNS, "rows": rows}
 
 
+def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a court's paper says besides its ruling."""
+    quantity = proposal.get("quantity")
+    amount = f"{proposal['amount']} {_('yuan')}" if "amount" in proposal else None
+    target = " ".join(
+        filter(None, (proposal.get("instrument_code"), proposal.get("instrument_name")))
+    )
+    if "instrument" in proposal and not target:
+        target = gettext("Whole account: all allowances held and to come")
+    served = proposal.get("served_at") or ""
+    rows = [
+        [_("Order concerned"), proposal.get("order_number")],
+        [_("Case number of the order"), proposal.get("original_case_no")],
+        [_("Request number of the order"), proposal.get("original_request_no")],
+        [_("Number of the request"), proposal.get("request_no")],
+        [_("Case number"), proposal.get("case_no")],
+        [_("Contact of the court"), proposal.get("contact")],
+        [_("Time of service"), served.replace("T", " ").removesuffix("+08:00")],
+        [_("Instrument"), target],
+        [_("Quantity (tonnes)"), f"{quantity:,}" if quantity and not amount else None],
+        [_("Amount"), amount],
+        [_("Receiver"), proposal.get("receiver_name")],
+    ]
+    rows = [row for row in rows if row[1]]
+    return {"title": _("The court's paper"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
@@ -186,4 +214,5 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     SettlementObjection.code: _objection,
     DefaultCover.code: _cover,
     ReserveProvision.code: _provision,
+    **dict.fromkeys((each.code for each in COURTS), _court),
 }

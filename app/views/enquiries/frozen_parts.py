@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, and_, case, literal, or_
+from sqlalchemy import ColumnElement, Select, and_, case, literal, or_, select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Hold
 from app.domain.moves import Bucket
 from app.domain.workflow import Status
-from app.models import Application, ApplicationLine
+from app.models import Account, Application, ApplicationLine, CourtHold, CourtOrder, Instrument
 from app.views.applications.list import SHOWN_STATUSES
 from app.views.enquiries.holdings import HOLDING_FILTERS, OfHolding
 from app.views.enquiries.lines import BUSINESS_TITLES, LINE_COLUMNS, given_back, lines
@@ -49,6 +49,7 @@ class FrozenPartView(OfHolding):
             choices={
                 "reserved": _("Held by an application"),
                 "frozen": _("Frozen by an authority"),
+                "court": _("Frozen by a court"),
             },
         ),
         Column("kind", _("Business"), choices=BUSINESS_TITLES),
@@ -80,4 +81,38 @@ class FrozenPartView(OfHolding):
         asked = _holding(Bucket.FROZEN, is_approved=False)
         kept = and_(_holding(Bucket.FROZEN, is_approved=True), held > 0)
         part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
-        return lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))
+        found = lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))
+        both = found.union_all(_by_courts(found)).subquery("part_of_holding")
+        return select(*both.c)
+
+
+def _by_courts(like: Select[Any]) -> Select[Any]:
+    """Return the same of what courts' orders have frozen, in the columns of ``like``."""
+    known: dict[str, Any] = {
+        # Numbered apart from lines, which are counted upwards.
+        "id": -(CourtHold.order_id * 10_000 + CourtHold.instrument_id),
+        "account_id": CourtOrder.account_id,
+        "member_no": Account.member_no,
+        "account": Account.name,
+        "instrument_id": Instrument.id,
+        "code": Instrument.code,
+        "instrument": Instrument.name,
+        "vintage": Instrument.vintage,
+        "quantity": CourtHold.quantity,
+        "ends_on": CourtOrder.ends_on,
+        "held": CourtHold.quantity,
+        "part": literal("court"),
+    }
+    columns: list[Any] = [
+        known[each.name] if each.name in known else getattr(Application, each.name)
+        for each in like.selected_columns
+    ]
+    return (
+        select(*columns)
+        .select_from(CourtHold)
+        .join(CourtOrder, CourtOrder.application_id == CourtHold.order_id)
+        .join(Application, Application.id == CourtOrder.application_id)
+        .join(Account, Account.id == CourtOrder.account_id)
+        .join(Instrument, Instrument.id == CourtHold.instrument_id)
+        .where(Instrument.is_of_tonnes())
+    )

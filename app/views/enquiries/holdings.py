@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import abort, g, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, func, literal, select, true
 
 from app.domain.errors import NotFound
 from app.domain.moves import HELD_BUCKETS, Bucket
-from app.models import Account, Entry, Holding, Instrument
+from app.models import Account, CourtEffect, CourtHold, CourtOrder, Entry, Holding, Instrument
 from app.security.roles import READERS
 from app.security.scope import require_scope
 from app.views.chapters import ENQUIRIES, MenuEntry
@@ -50,6 +50,7 @@ class HoldingView(ListPage):
         ),
         Column("reserved", _("Frozen: held by applications"), kind="quantity", is_shown=False),
         Column("frozen", _("Frozen: by authority"), kind="quantity", is_shown=False),
+        Column("judicial", _("Of which frozen by courts"), kind="quantity", is_shown=False),
         Column("pending_to_trading", _("In transit from registry"), kind="quantity"),
         Column("trading", _("Held in trading"), kind="quantity"),
         Column("pending_to_registry", _("In transit from trading"), kind="quantity"),
@@ -99,6 +100,7 @@ class HoldingView(ListPage):
                 Instrument.vintage,
                 *(amount.label(bucket.column) for bucket, amount in amounts.items()),
                 (amounts[Bucket.RESERVED] + amounts[Bucket.FROZEN]).label("frozen_all"),
+                _judicial(as_of).label("judicial"),
                 amounts[Bucket.PENDING_TO_TRADING].label("waiting_for_trading"),
                 sum(amounts.values(), start=literal(0)).label("total"),
             )
@@ -124,6 +126,20 @@ class HoldingView(ListPage):
         ids = {"account": row.account_id, "instrument": row.instrument_id}
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+
+
+def _judicial(moment: Any) -> ColumnElement[Any]:
+    """Return what courts have frozen of a holding, now or at a moment; for the rows shown alone."""
+    of: Any = CourtHold if moment is None else CourtEffect
+    found = (
+        select(func.coalesce(func.sum(of.quantity), 0).cast(BigInteger))
+        .join(CourtOrder, CourtOrder.application_id == of.order_id)
+        .where(
+            CourtOrder.account_id == Holding.account_id, of.instrument_id == Holding.instrument_id
+        )
+        .correlate(Holding)
+    )
+    return (found if moment is None else found.where(of.at <= moment)).scalar_subquery()
 
 
 def _standing(moment: Any) -> Any:

@@ -21,6 +21,7 @@ BUSINESS_TITLES = {
     **{code: kind.title for code, kind in KINDS.items()},
     "issuance": _("Issuance"),
     "day_end": _("Day-end settlement"),
+    "court_hold": _("Judicial freeze"),
     "trade": _("Delivery of a trade"),
     "proceeds_release": _("Release of proceeds"),
     "bank_correction": _("Correction after the bank's file"),

@@ -27,7 +27,7 @@ from tests.factories import (
 )
 
 WITH_LINES = ("freeze", "unfreeze", "confiscation", "confiscation_refund")
-REASONS = {"freeze": "judicial", "confiscation": "penalty"}
+REASONS = {"freeze": "supervision", "confiscation": "penalty"}
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_who_changed_it_does_not_confirm_it_either(plant, cea, maker, checker):
     with transaction():
         engine.send_back([made], Actor.of(checker), now=clock.now(), comment="数量有误").one()
     changed = engine.Draft(
-        "freeze", plant.id, (Line(cea.id, 300),), "x", category="judicial", document_no="1",
+        "freeze", plant.id, (Line(cea.id, 300),), "x", category="supervision", document_no="1",
         authority="2", starts_on=date(2026, 11, 20), ends_on=date(2027, 1, 1),
     )  # fmt: skip
     with transaction():

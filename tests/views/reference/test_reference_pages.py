@@ -287,12 +287,12 @@ def test_a_disabled_reason_is_refused_on_submission_and_shown_in_history(app, si
     with transaction():
         values = {"disabled_from": date(2026, 11, 20), "version": Category.version + 1}
         db.session.execute(
-            update(Category).filter_by(kind="freeze", code="judicial").values(values)
+            update(Category).filter_by(kind="freeze", code="supervision").values(values)
         )
     with factories.nothing_moves(), pytest.raises(RuleError, match="类型"), transaction():
         engine.submit([draft], Actor.of(officer), now=clock.now()).one()
     factories.confirmed(before, other)  # What was submitted before is still reviewed.
-    assert "司法冻结" in sign_in(officer).get(f"/freezes/{before}").text
+    assert "监管措施" in sign_in(officer).get(f"/freezes/{before}").text
 
 
 def test_a_disabled_venue_takes_no_transfer(system, sign_in):

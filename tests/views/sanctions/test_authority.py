@@ -49,7 +49,7 @@ def form(cea, tonnes="400", **more):
         "authority": "武汉市中级人民法院",
         "starts_on": "2026-11-20",
         "ends_on": "2027-11-19",
-        "category": "judicial",
+        "category": "supervision",
         "lines-0-choice": str(cea.id),
         "lines-0-quantity": tonnes,
     } | more
@@ -78,7 +78,7 @@ def test_a_freeze_is_entered_listed_and_confirmed(plant, cea, desk, checker, sig
     address = f"/freezes/new?account={plant.id}"
     page = desk.get(address).text
     assert plant.name in page
-    for label in ("文号", "决定机关", "生效日期", "截止日期", "原因", "司法冻结"):
+    for label in ("文号", "决定机关", "生效日期", "截止日期", "原因", "监管措施"):
         assert label in page
 
     answer = desk.post(address, data=form(cea))
@@ -244,7 +244,7 @@ def test_query_screens_show_what_was_approved_a_row_a_line(plant, cea, maker, ch
     frozen = table(enterprise.get("/enquiries/freezes/").text)
     assert len(frozen) == 2
     row = next(row for row in frozen if cea.code in row)
-    assert {cea.code, cea.name, "400", "150", "250", "冻1号", "司法冻结"} <= set(row)
+    assert {cea.code, cea.name, "400", "150", "250", "冻1号", "监管措施"} <= set(row)
     (lifted,) = table(enterprise.get("/enquiries/unfreezes/").text)
     assert {"150", "解1号", "冻1号"} <= set(lifted)
     (taken,) = table(enterprise.get("/enquiries/confiscations/").text)

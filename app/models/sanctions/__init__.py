@@ -1,0 +1,1 @@
+"""What courts ordered, and what of it is frozen."""

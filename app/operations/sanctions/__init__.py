@@ -1,0 +1,1 @@
+"""What courts order: what the rules read of it, and what ends by itself."""

@@ -1,0 +1,91 @@
+"""Reading what the rules of courts' measures read: the orders concerned, papers, receivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer
+
+from app.domain.courts import Courts, Order
+from app.domain.kinds import KINDS
+from app.domain.workflow import COLLEAGUE_STEP, Case, Status
+from app.extensions import db
+from app.models import parameter
+from app.operations.records.columns import typed
+
+PREFIX = "court_"  # of the kinds' codes; the database says the same
+
+
+def gather(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of courts' measures read, and transfers that a court's order waits for."""
+    concerned = [case for case in cases if case.kind.startswith(PREFIX)]
+    moving = [
+        case.id
+        for case in cases
+        if case.step == COLLEAGUE_STEP and KINDS[case.kind].settles_at_day_end
+    ]
+    if moving:
+        return {
+            "courts": Courts(waited_for=frozenset(db.session.scalars(_WAITED, {"ids": moving})))
+        }
+    if not concerned:
+        return {}
+    ids = [case.id for case in concerned]
+    orders = [case.proposal.get("order") or 0 for case in concerned]
+    receivers = [line.account_id for case in concerned for line in case.lines if line.account_id]
+    instruments = [case.proposal.get("instrument") or 0 for case in concerned]
+    courts = Courts(
+        orders={
+            row.application_id: Order(
+                row.account_id,
+                row.status == Status.APPROVED,
+                row.left,
+                row.queued,
+                row.ends_on,
+                {int(key): held for key, held in (row.held or {}).items()},
+            )
+            for row in db.session.execute(_ORDERS, {"orders": orders})
+        },
+        longest_years=parameter.settings(db.session)["court_freeze_years"],
+        without_paper=frozenset(db.session.scalars(_WITHOUT_PAPER, {"ids": ids})),
+        admitted=frozenset(db.session.scalars(_ADMITTED, {"accounts": receivers})),
+        known=frozenset(db.session.scalars(_KNOWN, {"instruments": instruments})),
+    )
+    return {"courts": courts}
+
+
+_ORDERS = typed(
+    """
+    SELECT c.application_id, c.account_id, a.status, c.quantity - c.ended AS left, c.queued, c.ends_on,
+           (SELECT jsonb_object_agg(h.instrument_id, h.quantity) FROM court_hold h
+             WHERE h.order_id = c.application_id) AS held
+      FROM court_order c JOIN application a ON a.id = c.application_id
+     WHERE c.application_id = ANY(:orders)
+    """,
+    orders=BigInteger,
+)
+_WAITED = typed(
+    """
+    SELECT DISTINCT a.id FROM application a
+      JOIN application_line l ON l.application_id = a.id
+      JOIN court_order c ON c.account_id = a.account_id AND c.queued > 0
+      JOIN instrument i ON i.id = l.instrument_id
+       AND CASE WHEN c.instrument_id IS NULL THEN i.kind = 'allowance'
+                ELSE c.instrument_id = i.id END
+     WHERE a.id = ANY(:ids)
+    """,
+    ids=BigInteger,
+)
+_WITHOUT_PAPER = typed(
+    """
+    SELECT id FROM unnest(:ids) AS w (id)
+     WHERE NOT EXISTS (SELECT FROM attachment t WHERE t.application_id = w.id)
+    """,
+    ids=BigInteger,
+)
+# The one class of accounts that may hold allowances so far.
+_ADMITTED = typed(
+    "SELECT id FROM account WHERE id = ANY(:accounts) AND kind = 'enterprise'", accounts=Integer
+)
+_KNOWN = typed("SELECT id FROM instrument WHERE id = ANY(:instruments)", instruments=Integer)
