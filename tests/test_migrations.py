@@ -206,7 +206,7 @@ FROZEN = {
     "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
     "sql/0025/reserve.sql": "a8fb132ac4c96947",
     "sql/0025/reserve_down.sql": "56587b7a203389f4",
-    "versions/2026_12_01_reserve.py": "9179d6326e4fc59a",
+    "versions/2026_12_01_reserve.py": "cbd3761ba1f51c93",
     "sql/0024/court_orders.sql": "c13a96636ed2efa0",
     "sql/0024/down.sql": "021d2817aa631ba4",
     "sql/0024/posting_tie.sql": "f4fc41880184f4b0",

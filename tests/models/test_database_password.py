@@ -25,7 +25,7 @@ from app.operations.applications.verification import verify_signatures
 from app.operations.people import certificates
 from app.operations.records import clock, log, seals
 from app.operations.records.actor import Actor
-from app.pki import authority as pki
+from app.pki import revocation
 from tests import factories
 from tests.security.certified import InProcess, content_of, issue, make_authority, register
 
@@ -58,7 +58,7 @@ def world(app, monkeypatch, authority, tmp_path, cluster, plant, operator, check
     monkeypatch.setattr(seals, "the_signer", lambda: signer)
     now = datetime.now(UTC)
     with transaction():
-        der = pki.make_crl(authority, 1, [], now=now)
+        der = revocation.make_crl(authority, 1, [], now=now)
         db.session.add(
             RevocationList(number=1, der=der, issued_at=now, next_update=now + timedelta(hours=24))
         )

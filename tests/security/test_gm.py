@@ -19,6 +19,7 @@ from app.operations.people import certificates as operations
 from app.operations.people.deeds import Evidence, person_of
 from app.operations.records.actor import SYSTEM, Actor
 from app.pki import authority as pki
+from app.pki import revocation
 from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter
 from app.security import certificates
@@ -80,13 +81,13 @@ def test_the_script_finds_what_each_of_its_steps_is_for(bundle, authority, opera
     assert complaints(bundle) == []
     now, name = datetime.now(UTC), "01-submit"
     leaf = x509.load_pem_x509_certificate((bundle / f"{name}.certificate.pem").read_bytes())
-    revoked = [pki.Revocation(leaf.serial_number, now, "keyCompromise")]
+    revoked = [revocation.Revocation(leaf.serial_number, now, "keyCompromise")]
     other = make_authority("国密试验 CA", GM)
     lists = {
-        "revoked": pki.make_crl(authority, 2, revoked, now=now),
-        "old": pki.make_crl(authority, 2, [], now=now - timedelta(days=3)),
-        "later": pki.make_crl(authority, 2, [], now=now + timedelta(days=3)),
-        "foreign": pki.make_crl(other, 2, [], now=now),
+        "revoked": revocation.make_crl(authority, 2, revoked, now=now),
+        "old": revocation.make_crl(authority, 2, [], now=now - timedelta(days=3)),
+        "later": revocation.make_crl(authority, 2, [], now=now + timedelta(days=3)),
+        "foreign": revocation.make_crl(other, 2, [], now=now),
     }
     place = bundle / f"{name}.crl.pem"
     whole = place.read_bytes()

@@ -28,6 +28,7 @@ from app.operations.applications import evidence, jobs
 from app.operations.people import certificates as operations
 from app.operations.records import clock, seals
 from app.pki import authority as pki
+from app.pki import revocation
 from app.pki.canonical import canonical
 from app.security import certificates
 from tests import factories
@@ -51,7 +52,7 @@ def signing(app, monkeypatch, authority, tmp_path):
     signer = InProcess(tmp_path, authority)  # It seals what an approval certifies.
     monkeypatch.setattr(seals, "the_signer", lambda: signer)
     now = datetime.now(UTC)
-    der = pki.make_crl(authority, 1, [], now=now)
+    der = revocation.make_crl(authority, 1, [], now=now)
     with transaction():
         db.session.add(
             RevocationList(number=1, der=der, issued_at=now, next_update=now + timedelta(hours=24))

@@ -1,7 +1,6 @@
 """The catalogue of kinds: one life cycle for all applications, each kind is data."""
 
-from app.domain.kinds.account_change import AccountChange
-from app.domain.kinds.account_opening import AccountOpening
+from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.authority import (
     Confiscation,
     ConfiscationRefund,
@@ -11,7 +10,6 @@ from app.domain.kinds.authority import (
     Unfreeze,
 )
 from app.domain.kinds.base import Kind
-from app.domain.kinds.certificate_replacement import CertificateReplacement
 from app.domain.kinds.court import CourtAssignment, CourtFreeze, CourtRelease, CourtRenewal
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance

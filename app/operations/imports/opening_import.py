@@ -10,7 +10,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
-from app.domain.kinds.account_opening import AccountOpening
+from app.domain.kinds.account import AccountOpening
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import offered, province_of
 from app.domain.texts import folded

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.account_opening import AccountOpening
+from app.domain.kinds.account import AccountOpening
 from app.extensions import db
 from app.models import Account, Application, Instrument, Venue
 from app.operations.applications.engine import Draft

@@ -16,8 +16,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.account_opening import AccountOpening
-from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.kinds.account import AccountOpening, CertificateReplacement
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
