@@ -18,7 +18,6 @@ from app.models import Certificate, LoginRecord, LoginSession, Member, Signature
 from app.operations.people import certificates as operations
 from app.operations.people.deeds import Evidence, person_of
 from app.operations.records.actor import SYSTEM, Actor
-from app.pki import authority as pki
 from app.pki import revocation
 from app.pki.suites import GM
 from app.pki.tokens import SoftwareToken, TryCounter

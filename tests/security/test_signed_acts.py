@@ -27,7 +27,6 @@ from app.models import (
 from app.operations.applications import evidence, jobs
 from app.operations.people import certificates as operations
 from app.operations.records import clock, seals
-from app.pki import authority as pki
 from app.pki import revocation
 from app.pki.canonical import canonical
 from app.security import certificates
