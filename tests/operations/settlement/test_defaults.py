@@ -16,6 +16,7 @@ from app.models import (
     Account,
     Application,
     Holding,
+    Instrument,
     OutboxMessage,
     Receivable,
     SettlementDifference,
@@ -29,6 +30,7 @@ from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import defaults, delivery, reconciliation
 from tests import factories
 from tests.markets import EVENING, MORNING, Market
+from tests.operations import courts
 
 OVERDUE = MORNING  # the notice's time ends as the next trading day opens
 
@@ -192,6 +194,19 @@ def test_a_cover_is_exactly_what_is_missing(market, poor, default_id, maker, che
     with pytest.raises(RuleError) as refused:
         approve(waiting, checker)
     assert refused.value.code == "default_not_open"
+
+
+def test_nothing_is_lent_where_a_court_waits_for_it(market, poor, default_id, maker, checker):
+    """A freeze of 90,000.00 holds the 65,000.00 that 乙 has free, and would take what the reserve paid."""
+    provide(40_000, maker, checker)
+    money = db.session.get_one(Instrument, market.money_of(poor))
+    courts.freeze(poor, maker, 90_000_00, money)
+    draft = defaults.draft(default_id, str(uuid4()), reason="逾期未补足")
+    assert draft.lines[0].quantity == 80_000_00
+    with pytest.raises(RuleError) as refused:
+        submit(draft, maker)
+    assert refused.value.code == "court_waits_for_money"
+    assert "乙水泥有限公司" in str(refused.value)
 
 
 def test_a_seller_s_default_is_not_paid_for(market, maker, checker):
