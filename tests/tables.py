@@ -48,8 +48,11 @@ class Tables:
         )
         self.columns: dict[str, str] = dict(found.fetchall())
         # Small tables: deleting is quicker than truncating, and needs no order among them.
+        kept = {
+            "public.plan": f" WHERE id > {self._installed_plans()}"
+        }  # What was installed stays.
         deletes = "".join(
-            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;"
+            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}{kept.get(name, '')}; END IF;"
             for name in self.columns
         )
         changed = "".join(
@@ -73,6 +76,12 @@ class Tables:
             END $$
             """
         )
+
+    def _installed_plans(self) -> int:
+        (last,) = self.connection.execute("SELECT coalesce(max(id), 0) FROM plan").fetchone() or (
+            0,
+        )
+        return int(last)
 
     def empty(self) -> None:
         """Empty them in one round trip."""

@@ -3,6 +3,7 @@
 from app.models.account import (
     Account,
     AccountDetail,
+    AccountSector,
     ColleagueReviewChange,
     CustodyLink,
     TransferPermissionChange,
@@ -59,9 +60,10 @@ from app.models.member import (
     PasswordRecord,
     Preference,
 )
-from app.models.notice import Notice, NoticeChange, NoticeInstrument
+from app.models.notice import Notice, NoticeChange
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
+from app.models.plan import Plan, plans_on
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
@@ -106,6 +108,7 @@ from app.models.settlement.trade import (
 __all__ = [
     "Account",
     "AccountDetail",
+    "AccountSector",
     "Announcement",
     "AnnouncementReading",
     "Application",
@@ -167,7 +170,6 @@ __all__ = [
     "Movement",
     "Notice",
     "NoticeChange",
-    "NoticeInstrument",
     "OperatingMode",
     "OperationLog",
     "OutboxAttempt",
@@ -175,6 +177,7 @@ __all__ = [
     "PackageRefusal",
     "Parameter",
     "PasswordRecord",
+    "Plan",
     "Posting",
     "PostingRoute",
     "Preference",
@@ -205,4 +208,5 @@ __all__ = [
     "Venue",
     "VenueCertificate",
     "VenueInstrument",
+    "plans_on",
 ]

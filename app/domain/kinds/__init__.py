@@ -17,6 +17,7 @@ from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.plan import PlanApplication
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -53,6 +54,7 @@ KINDS: dict[str, Kind] = {
         BankBindingApplication,
         Deposit,
         Withdrawal,
+        PlanApplication,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

@@ -566,6 +566,7 @@ _CONTENTS = typed(
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
                                             'difference_resolution', 'bank_difference')
                            THEN a.proposal END,
+             'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,
              'bank', CASE WHEN a.kind IN ('deposit', 'withdrawal', 'bank_binding')

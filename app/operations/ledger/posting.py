@@ -212,9 +212,17 @@ def ledger_errors() -> Iterator[None]:
             ) from error
         if constraint == "one_notice_decision":
             raise RuleError(
-                _("Another application about this enterprise's notice of the year is under review"),
+                _(
+                    "Another application about this enterprise's notice of year and sector is under review"
+                ),
                 field="year",
                 code="notice_under_review",
+            ) from error
+        if constraint == "one_plan_decision":
+            raise RuleError(
+                _("Another application about this plan is under review"),
+                field="year",
+                code="plan_under_review",
             ) from error
         if constraint in ("one_opening", "account_uscc_key"):
             raise RuleError(

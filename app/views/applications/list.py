@@ -43,7 +43,7 @@ from app.models import (
 from app.models.figures import line_draw
 from app.operations.accounts import details
 from app.operations.applications import attachments, history
-from app.operations.records.catalogue import SECTORS, Titles
+from app.operations.records.catalogue import Titles, sector_titles
 from app.security.scope import scoped_applications
 from app.views.applications import money, receivers
 from app.views.applications.proposals import key_facts, proposal_table
@@ -427,7 +427,7 @@ def comparison(
         field = details.BY_NAME[name]
         mask = mask_of(name) if field.is_personal and not is_clear else None
         if name == "sector":
-            before, after = (str(SECTORS.get(each, each)) for each in (before, after))
+            before, after = (sector_titles(each) for each in (before, after))
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
     if is_new:
         province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")

@@ -25,9 +25,11 @@ from app.models import (
     Holding,
     Instrument,
     Notice,
-    NoticeInstrument,
+    Plan,
 )
+from app.operations.compliance import plans
 from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
@@ -43,11 +45,13 @@ MOST_NOTICES = 50
 OF_NOTICE = (
     Filter("notice", _("Notice number"), kind="prefix", on=("notice_number",)),
     Filter("year", _("Compliance year"), kind="number", on=("year",)),
+    Filter("sector", _("Sector"), kind="choice", on=("sector",), choices=SECTORS),
 )
 OF_NOTICE_COLUMNS: Any = (
     *usual_columns("number"),
     Column("notice_number", _("Notice number"), kind="code"),
     Column("year", _("Compliance year"), kind="code"),
+    Column("sector", _("Sector"), choices=SECTORS),
     *(each for each in ApplicationList.columns if each.key != "number"),
 )
 
@@ -60,7 +64,7 @@ class _OfNotice(ApplicationList):
     def rows(self, conditions: Conditions) -> Select[Any]:
         statement = super().rows(conditions)
         return statement.outerjoin(Notice, Notice.id == Application.notice_id).add_columns(
-            Notice.number.label("notice_number"), Notice.year
+            Notice.number.label("notice_number"), Notice.year, Notice.sector
         )
 
 
@@ -105,15 +109,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every instrument held; those that the notice does not accept say so."""
-        notice = self._notice()
-        is_accepted = (
-            select(NoticeInstrument.instrument_id)
-            .where(
-                NoticeInstrument.notice_id == notice.id,
-                NoticeInstrument.instrument_id == Instrument.id,
-            )
-            .exists()
-        )
+        plan = _plan(self._notice())
         rows = db.session.execute(
             select(
                 Instrument.id,
@@ -121,14 +117,14 @@ class SurrenderView(_OfNotice, ApplicationDesk):
                 Instrument.name,
                 Instrument.kind,
                 Holding.available,
-                is_accepted.label("is_accepted"),
+                plans.accepts(plan).label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
             .where(Holding.account_id == account_id, Instrument.is_of_tonnes())
             .order_by(Instrument.code)
         )
         return [
-            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, notice))
+            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, plan))
             for row in rows
         ]
 
@@ -136,7 +132,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         """Return what is due, and the rest of the CCER cap."""
         notice = self._notice()
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
-        return [*notice_facts(row), *offset_facts(notice, row)]
+        return [*notice_facts(row), *offset_facts(row)]
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Add the notice."""
@@ -167,11 +163,9 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     def next_step(self, application: Application) -> Any:
         usual = gettext("The provincial authority reviews it; the quantity is held until then")
         notice, at = application.notice, application.submitted_at
-        if notice is None or at is None or at <= notice.deadline:
+        if notice is None or at is None or at <= (due := _deadline(notice)):
             return usual
-        late = gettext(
-            "It was submitted after the deadline, %(deadline)s", deadline=_written(notice.deadline)
-        )
+        late = gettext("It was submitted after the deadline, %(deadline)s", deadline=_written(due))
         return f"{usual}；{late}"
 
     def _about(self, form: SurrenderForm) -> SurrenderForm:
@@ -201,6 +195,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
             "compliance/choose_notice.html",
             title=self.form_title,
             notices=[row for row in rows if row.remaining > 0],
+            sectors=SECTORS,
             url=lambda row: self.url("new", notice=row.id),
             cancel_url=url_for("ComplianceView.list"),
         )
@@ -208,7 +203,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
 def is_overdue(notice: Notice) -> bool:
     """Tell whether the business clock is past a notice's deadline."""
-    return notice.deadline < clock.now()
+    return _deadline(notice) < clock.now()
 
 
 def overdue_text(notice: Notice) -> Any:
@@ -218,7 +213,7 @@ def overdue_text(notice: Notice) -> Any:
         " submit, and it counts as late. Please check the form, submit it, and inform the provincial"
         " authority",
         number=notice.number,
-        deadline=_written(notice.deadline),
+        deadline=_written(_deadline(notice)),
         now=_written(clock.now()),
     )
 
@@ -227,9 +222,17 @@ def _written(moment: datetime) -> str:
     return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
 
 
-def _refusal(row: Any, notice: Notice) -> Any:
-    """Return why a holding cannot be surrendered for a notice, or ""."""
-    if row.kind == "offset" and not notice.offset_percent:
+def _plan(notice: Notice) -> Plan:
+    return plans.of_notice(notice, clock.now().astimezone(BEIJING).date())
+
+
+def _deadline(notice: Notice) -> datetime:
+    return _plan(notice).surrender_by
+
+
+def _refusal(row: Any, plan: Plan) -> Any:
+    """Return why a holding cannot be surrendered under a plan, or ""."""
+    if row.kind == "offset" and not plan.offset_percent:
         return _("This notice accepts no CCER")
     if not row.is_accepted:
         return _("Not within the scope of this notice")
