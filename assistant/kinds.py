@@ -18,6 +18,7 @@ KINDS = {
     "bank_binding": "银行账户绑定",
     "deposit": "入金",
     "withdrawal": "出金",
+    "plan": "年度方案办理",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",

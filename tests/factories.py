@@ -54,6 +54,8 @@ from app.operations.records.actor import Actor
 
 PASSWORD = "Correct-Horse-1"
 DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)  # of 2025, by its plan
+# The document that an allocation table rests on.
+PAPER = {"document_no": "鄂环函〔2026〕7号", "documented_on": date(2026, 11, 18)}
 TRIAL = "trial"  # a business whose postings carry out nothing
 _number = itertools.count(1000)
 
@@ -122,7 +124,9 @@ def plan(
             "method": "基准法", "rounding": "unit", "offset_percent": Decimal(0), "vintages": [],
             "source": "测试", "confidence": "certain", "is_draft": False, "exemptions": "", "note": "",
             "surrender_by": datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING),
-            "document_no": "测试〔2026〕1号", "documented_on": date(2026, 1, 5), "starts_on": date(2020, 1, 1),
+            "document_no": "测试〔2026〕1号",
+            "documented_on": date(2026, 1, 5),
+            "starts_on": date(2020, 1, 1),
         }  # fmt: skip
     else:
         usual = {
@@ -368,7 +372,7 @@ def notice(
     *,
     by: Member,
     year: int = 2025,
-    sector: str = "power",
+    sector: str = "",
     percent: Decimal | int | None = None,
     deadline: datetime | None = None,
 ) -> int:
@@ -377,6 +381,7 @@ def notice(
     The plan accepts the vintages of ``accepted`` besides its own, and up to ``percent`` of CCER; it is
     due at ``deadline``: where it does not say so yet, a version of it is written first.
     """
+    sector = sector or sectors.of_accounts([to.id])[to.id][0]
     known = plans.latest(year, sector)
     wanted = {each.vintage for each in accepted if each.kind == "allowance"}
     says = {

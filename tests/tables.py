@@ -17,6 +17,7 @@ INSTALLED = {
     "sector",
     "category",
     "city",
+    "ministry_date",
     "reference_version",
     "posting_route",
     "untied_business",
@@ -57,7 +58,7 @@ class Tables:
         )
         changed = "".join(
             f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
-            for name in ("sector", "category", "city")
+            for name in ("sector", "category", "city", "ministry_date")
         )
         connection.execute(
             f"""

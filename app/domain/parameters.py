@@ -86,6 +86,8 @@ _PROVISIONAL = _("Decision record 0077: limits of our own")
 
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
+_CALENDAR = _("Rules of 2026, N06: 30, 7 and 1 days before each date")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -117,6 +119,12 @@ _CATALOGUE = (
                   _CREDENTIALS, _("days"), 1, 366),
     ParameterSpec("credentials_a_member", _("Most standing system credentials of a member"), NUMBER,
                   5, _CREDENTIALS, _("credentials"), 1, 20),
+    ParameterSpec("calendar_reminder_first", _("First reminder before a date of the calendar (0: none)"),
+                  NUMBER, 30, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("calendar_reminder_second", _("Second reminder before a date of the calendar (0: none)"),
+                  NUMBER, 7, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("calendar_reminder_third", _("Third reminder before a date of the calendar (0: none)"),
+                  NUMBER, 1, _CALENDAR, _("days"), 0, 365),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

@@ -63,8 +63,9 @@ from app.models.member import (
 from app.models.notice import Notice, NoticeChange
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
-from app.models.plan import Plan, plans_on
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.reference.ministry_date import CalendarRun, MinistryDate
+from app.models.reference.plan import Plan, plans_on
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
 from app.models.settlement.audit import AuditDay, AuditTotal
@@ -129,6 +130,7 @@ __all__ = [
     "BankOrder",
     "BankOrderChange",
     "BusinessClock",
+    "CalendarRun",
     "Captcha",
     "Category",
     "Certificate",
@@ -167,6 +169,7 @@ __all__ = [
     "MachineUse",
     "MailboxMessage",
     "Member",
+    "MinistryDate",
     "Movement",
     "Notice",
     "NoticeChange",

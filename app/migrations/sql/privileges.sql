@@ -69,7 +69,8 @@ GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, attachment TO {app};
 
 -- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
-GRANT INSERT, UPDATE ON sector, category, city, holding_limit TO {app};
+GRANT INSERT, UPDATE ON sector, category, city, holding_limit, ministry_date TO {app};
+GRANT INSERT ON calendar_run TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};

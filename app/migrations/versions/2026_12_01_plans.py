@@ -11,7 +11,7 @@ down_revision = "0022"
 branch_labels = None
 depends_on = None
 
-STEPS = ("plans", "sectors", "notices", "use", "guards", "large_holdings", "seed")
+STEPS = ("plans", "sectors", "notices", "use", "guards", "large_holdings", "seed", "calendar")
 
 
 def upgrade() -> None:

@@ -73,13 +73,12 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
         differences=_open_differences(cases),
-        objectionable=_objectionable(cases),
-        packages=_packages([case for case in cases if case.kind == TradeSettlement.code]),
         bank_differences=_open_bank_differences(cases),
         memberships=_memberships([case for case in cases if case.kind == CompanyGroup.code]),
         **banking.gather(cases, moment.day),
         **_about_notices(cases, moment.day),
         **_about_plans(cases),
+        **_about_packages(cases),
         **_about_machines(cases),
     )
 
@@ -200,6 +199,12 @@ def _objectionable(cases: Sequence[Case]) -> dict[tuple[int, int], datetime]:
         for row in db.session.execute(_TRADED, asked)
         if row.opens is not None
     }
+
+
+def _about_packages(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of settlements and objections to them read."""
+    settlements = [case for case in cases if case.kind == TradeSettlement.code]
+    return {"objectionable": _objectionable(cases), "packages": _packages(settlements)}
 
 
 def _packages(settlements: Sequence[Case]) -> dict[int, Package]:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import BigInteger, select
+from sqlalchemy import ARRAY, BigInteger, SmallInteger, any_, cast, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import RuleError
@@ -48,24 +48,22 @@ def of_notice(notice: Notice, day: date) -> Plan:
     return found
 
 
-def accepts(plan: Plan) -> Any:
-    """Return the condition that an Instrument may be surrendered under a plan (N50)."""
-    of_vintage = (Instrument.kind == "allowance") & Instrument.vintage.in_(plan.vintages)
-    if not plan.offset_percent:
-        return of_vintage
-    return of_vintage | (Instrument.kind == "offset")
+def accepts(plan: Any) -> Any:
+    """Return the condition that an Instrument may be surrendered under a plan (N50).
+
+    ``plan`` is a plan, a row that has its values, or the columns of `plans_on`.
+    """
+    of_vintage = (Instrument.kind == "allowance") & (
+        Instrument.vintage == any_(cast(plan.vintages, ARRAY(SmallInteger)))
+    )
+    return of_vintage | ((Instrument.kind == "offset") & (literal(0) < plan.offset_percent))
 
 
-def accepted(plan: Plan) -> Sequence[Instrument]:
+def accepted(plan: Any) -> Sequence[Instrument]:
     """Return 履约范围: the instruments that a plan accepts, by code."""
     return db.session.scalars(
         select(Instrument).where(accepts(plan)).order_by(Instrument.code)
     ).all()
-
-
-def offset_limit(plan: Plan, obligation: int) -> int:
-    """Return the maximum of CCER in tonnes, rounded down (domain.md 11.9)."""
-    return int(obligation * plan.offset_percent / 100)
 
 
 @contextmanager

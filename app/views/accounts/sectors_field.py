@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wtforms import SelectMultipleField
+from wtforms.fields.choices import Choice
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.operations.accounts import sectors
@@ -31,10 +32,10 @@ class SectorsField(SelectMultipleField):
         """Take the codes that are ticked."""
         self.data = sectors.BETWEEN.join(valuelist)
 
-    def iter_choices(self) -> Iterator[tuple[Any, ...]]:
+    def iter_choices(self) -> Iterator[Choice]:
         """Yield what is offered today, and what is ticked."""
         ticked = sectors.split(self.data or "")
         offered = SECTORS.offered()
         for code, title in SECTORS.items():
             if code in offered or code in ticked:
-                yield code, title, code in ticked, {}
+                yield Choice(code, str(title), code in ticked, {})

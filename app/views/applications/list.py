@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 from app.domain.kinds import KINDS
 from app.domain.kinds.account_opening import AccountOpening
 from app.domain.kinds.certificate_replacement import CertificateReplacement
+from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
@@ -53,9 +54,12 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
+# Shown instead of "draft": an imported issuance without the document it rests on (N05).
+AWAITING_DOCUMENT = "awaiting_document"
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
+    AWAITING_DOCUMENT: (_("Awaiting document"), "amber"),
 }
 # What an application that is reviewed, and settles at once, goes through.
 REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
@@ -73,6 +77,13 @@ SHOWN_STATUS = case(
         (Application.status == Status.PENDING_SETTLEMENT)
         & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),
         literal(SETTLED),
+    ),
+    (
+        (Application.kind == Issuance.code)
+        & (Application.status == Status.DRAFT)
+        & Application.import_id.is_not(None)
+        & ((Application.document_no == "") | Application.starts_on.is_(None)),
+        literal(AWAITING_DOCUMENT),
     ),
     else_=Application.status,
 )
@@ -458,7 +469,11 @@ def _kind_facts(application: Application) -> list[tuple[Any, Any, str]]:
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
         (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),
-        (_("In force from"), application.starts_on, "date"),
+        (
+            _("Date of the document") if application.kind == Issuance.code else _("In force from"),
+            application.starts_on,
+            "date",
+        ),
         (_("In force until"), application.ends_on, "date"),
         (_("Settles on"), application.settles_on, "date"),
         (_("Other enterprises concerned"), names, "text"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,6 @@ from app.models import (
     Member,
     Notice,
     NoticeChange,
-    Plan,
     plans_on,
 )
 from app.operations.compliance import attestations, plans
@@ -83,6 +82,7 @@ def notices() -> Any:
             Notice.obligation,
             plan.c.surrender_by.label("deadline"),
             plan.c.offset_percent,
+            plan.c.vintages,
             Notice.reminded_at,
             Notice.issued_at,
             Account.member_no,
@@ -154,16 +154,14 @@ class NoticePages(NoticeList):
             abort(404)
         return notice
 
-    def figures(self, notice: Notice) -> Any:
-        """Return a notice's row of the list."""
-        return db.session.execute(notices().where(Notice.id == notice.id)).one()
-
-    def year_tables(self, notice: Notice) -> list[dict[str, Any]]:
-        """Return all notices of the enterprise's year, where there are several (C10)."""
+    def of_year(self, notice: Notice) -> Sequence[Any]:
+        """Return the rows of all notices of the enterprise's year, this one among them."""
         same = (Notice.account_id == notice.account_id) & (Notice.year == notice.year)
-        rows = db.session.execute(
-            notices().where(same, Notice.withdrawn_at.is_(None)).order_by(Notice.sector, Notice.id)
-        ).all()
+        return db.session.execute(notices().where(same).order_by(Notice.sector, Notice.id)).all()
+
+    def year_tables(self, found: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return all notices of the enterprise's year, where there are several (C10)."""
+        rows = [row for row in found if row.state != WITHDRAWN]
         if len(rows) < 2:
             return []
         sums = [sum(getattr(row, name) for row in rows) for name in _SUMMED]
@@ -177,7 +175,7 @@ class NoticePages(NoticeList):
             ]
             for row in rows
         ]
-        title = gettext("All notices of %(year)s", year=notice.year)
+        title = gettext("All notices of %(year)s", year=rows[0].year)
         return [
             {"title": title, "columns": _OF_THE_YEAR,
              "rows": [*shown, [_("In total"), "", *sums, None, ""]]}
@@ -200,8 +198,8 @@ class NoticePages(NoticeList):
     def show(self, id: int) -> Any:
         """履约范围: accepted instruments, the CCER cap and its use; and the history."""
         notice = self.load(id)
-        row = self.figures(notice)
-        plan = plans.of_notice(notice, clock.now().astimezone(BEIJING).date())
+        rows = self.of_year(notice)
+        row = next(each for each in rows if each.id == id)
         label, tone = STATES[row.state]
         detail = {
             "title": self.detail_title,
@@ -216,8 +214,8 @@ class NoticePages(NoticeList):
                 {"title": _("Compliance notice"), "items": notice_facts(row)},
                 {"title": _("Rule about CCER"), "items": offset_facts(row)},
             ],
-            "tables": self.year_tables(notice),
-            "lines": _scope_table(plan),
+            "tables": self.year_tables(rows),
+            "lines": _scope_table(row),
             "help": COUNTING,
             "back_url": back_url(self.url("list")),
         }
@@ -312,7 +310,7 @@ def offset_facts(row: Any) -> list[tuple[Any, ...]]:
     ]
 
 
-def _scope_table(plan: Plan) -> dict[str, Any]:
+def _scope_table(plan: Any) -> dict[str, Any]:
     columns = (
         (_("Instrument code"), "code"),
         (_("Instrument name"), "text"),

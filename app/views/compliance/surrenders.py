@@ -25,7 +25,7 @@ from app.models import (
     Holding,
     Instrument,
     Notice,
-    Plan,
+    plans_on,
 )
 from app.operations.compliance import plans
 from app.operations.records import clock
@@ -70,6 +70,7 @@ class _OfNotice(ApplicationList):
 
 class SurrenderForm(LinesForm):
     notice: Notice
+    deadline: datetime  # by the plan in force
     overdue = HiddenField()  # "1" where the page has said that the deadline has passed
 
 
@@ -109,7 +110,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every instrument held; those that the notice does not accept say so."""
-        plan = _plan(self._notice())
+        notice, plan = self._notice(), plans_on(clock.now().astimezone(BEIJING).date())
         rows = db.session.execute(
             select(
                 Instrument.id,
@@ -117,14 +118,16 @@ class SurrenderView(_OfNotice, ApplicationDesk):
                 Instrument.name,
                 Instrument.kind,
                 Holding.available,
-                plans.accepts(plan).label("is_accepted"),
+                plan.c.offset_percent,
+                plans.accepts(plan.c).label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
+            .join(plan, (plan.c.year == notice.year) & (plan.c.sector == notice.sector))
             .where(Holding.account_id == account_id, Instrument.is_of_tonnes())
             .order_by(Instrument.code)
         )
         return [
-            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, plan))
+            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row))
             for row in rows
         ]
 
@@ -141,18 +144,18 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def _require_deadline_known(self, form: SurrenderForm) -> None:
         """Say once that the deadline passed while the form was open; sent again, it is taken."""
-        if "save" in request.form or form.overdue.data or not is_overdue(form.notice):
+        if "save" in request.form or form.overdue.data or not is_overdue(form):
             return
         form.overdue.data = "1"
-        raise RuleError(overdue_text(form.notice), code="deadline_passed")
+        raise RuleError(overdue_text(form), code="deadline_passed")
 
     def obstacle(self, filled: Filled, account_id: int) -> str:
         """Say that the deadline has passed; a surrender is still accepted."""
-        notice = filled.form.notice
-        if request.method == "POST" or not is_overdue(notice):
+        form = filled.form
+        if request.method == "POST" or not is_overdue(form):
             return ""
-        filled.form.overdue.data = "1"
-        return str(overdue_text(notice))
+        form.overdue.data = "1"
+        return str(overdue_text(form))
 
     def new_form(self, account_id: int) -> SurrenderForm:
         return self._about(super().new_form(account_id))
@@ -170,6 +173,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def _about(self, form: SurrenderForm) -> SurrenderForm:
         form.notice = self._notice()
+        form.deadline = _deadline(form.notice)
         return form
 
     def _notice(self) -> Notice:
@@ -201,19 +205,19 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         )
 
 
-def is_overdue(notice: Notice) -> bool:
-    """Tell whether the business clock is past a notice's deadline."""
-    return _deadline(notice) < clock.now()
+def is_overdue(form: SurrenderForm) -> bool:
+    """Tell whether the business clock is past the deadline of a form's notice."""
+    return form.deadline < clock.now()
 
 
-def overdue_text(notice: Notice) -> Any:
+def overdue_text(form: SurrenderForm) -> Any:
     """Return the deadline, that it has passed, and what to do."""
     return _(
         "The deadline of notice %(number)s, %(deadline)s, has passed: it is %(now)s. You can still"
         " submit, and it counts as late. Please check the form, submit it, and inform the provincial"
         " authority",
-        number=notice.number,
-        deadline=_written(_deadline(notice)),
+        number=form.notice.number,
+        deadline=_written(form.deadline),
         now=_written(clock.now()),
     )
 
@@ -222,17 +226,13 @@ def _written(moment: datetime) -> str:
     return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
 
 
-def _plan(notice: Notice) -> Plan:
-    return plans.of_notice(notice, clock.now().astimezone(BEIJING).date())
-
-
 def _deadline(notice: Notice) -> datetime:
-    return _plan(notice).surrender_by
+    return plans.of_notice(notice, clock.now().astimezone(BEIJING).date()).surrender_by
 
 
-def _refusal(row: Any, plan: Plan) -> Any:
-    """Return why a holding cannot be surrendered under a plan, or ""."""
-    if row.kind == "offset" and not plan.offset_percent:
+def _refusal(row: Any) -> Any:
+    """Return why a holding cannot be surrendered under the notice's plan, or ""."""
+    if row.kind == "offset" and not row.offset_percent:
         return _("This notice accepts no CCER")
     if not row.is_accepted:
         return _("Not within the scope of this notice")

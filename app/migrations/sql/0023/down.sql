@@ -1,5 +1,6 @@
 -- Back to notices that each say deadline, instruments and the share of CCER; it refuses where an account
 -- has notices of two sectors for a year.
+DROP TABLE calendar_run, ministry_date;
 ALTER TABLE application DROP CONSTRAINT issued_by_document;
 DROP TRIGGER append_only ON attestation;
 DROP TRIGGER lapses_once ON attestation;
