@@ -208,7 +208,7 @@ def _provinces(due: _Due, today: date) -> set[str]:
     else:
         types = ("pre_allocation",) if due.row.item == "pre_allocate_by" else ("approved",)
         accounts = _lacking(due, today, types)
-    rows = select(Account.province.distinct()).where(Account.id.in_(accounts))
+    rows = select(Account.province).distinct().where(Account.id.in_(accounts))
     return {province for province in db.session.scalars(rows) if province}
 
 
@@ -235,8 +235,10 @@ def _lacking(
 def _in_sector(sector: str, today: date) -> Select[Any]:
     """Select the enterprises of a sector today."""
     ends = AccountSector.ends_on
-    found = select(AccountSector.account_id.distinct()).where(
-        AccountSector.starts_on <= today, ends.is_(None) | (ends > today)
+    found = (
+        select(AccountSector.account_id)
+        .distinct()
+        .where(AccountSector.starts_on <= today, ends.is_(None) | (ends > today))
     )
     return found if sector == EVERY_SECTOR else found.where(AccountSector.sector == sector)
 

@@ -422,6 +422,8 @@ def _prepared(form: Any, notice: Notice | None, account_id: int = 0) -> Any:
     form.notice = notice
     if "sector" in form:
         own = sectors.of_accounts([account_id]).get(account_id, [])
+        if form.sector.data in SECTORS and form.sector.data not in own:
+            own = [*own, form.sector.data]  # What was chosen stays to be seen.
         offered = {code: SECTORS.get(code, code) for code in own}
         form.sector.choices = choices_of(offered, PLEASE_CHOOSE)
     return form
@@ -464,7 +466,8 @@ def _sector(filled: Filled) -> str:
     """Return the sector chosen; a rule says whether the enterprise is in it."""
     chosen = filled.form.sector.data or ""
     if chosen not in SECTORS:
-        filled.refuse(RuleError(_("Choose a sector of the enterprise"), field="sector"))
+        message = _("Choose a sector of the enterprise, not %(typed)s", typed=chosen[:20] or "–")
+        filled.refuse(RuleError(message, field="sector"))
     return chosen
 
 

@@ -62,6 +62,9 @@ def test_every_required_field_is_marked_and_asked_for(operator, sign_in):
     browser = sign_in(operator)
     page = browser.get(f"{PAGE}/new").text
     marked = set(re.findall(r'form-label required" for="(\w+)"', page))
+    marked |= set(
+        re.findall(r'<fieldset[^>]* id="(\w+)">\s*<legend class="form-label required"', page)
+    )
     assert marked == {field.name for field in details.FIELDS if field.is_required}
 
     answer = browser.post(f"{PAGE}/new", data=dict.fromkeys(DETAILS, "") | SUBMIT)

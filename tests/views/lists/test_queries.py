@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.extensions import db
 from app.models import Application, BankLineEvent, DayPackage, SettlementDifference
+from app.operations.compliance import plans
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -29,6 +30,7 @@ OF_OFFICERS = {
     "NoticeDecisionView": "notice",
     "CustodyLinkView": "custody_link",
     "CompanyGroupView": "company_group",
+    "PlanDecisionView": "plan",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -99,6 +101,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 else world.a.in_review,
                 "ReviewedView": world.a.approved,
                 "AnnouncementView": world.announced,
+                "PlanView": plans.latest(2025, "power").id,
                 "AnnouncementDeskView": world.to_announce,
             }
             ids |= {
