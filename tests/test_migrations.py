@@ -204,6 +204,16 @@ FROZEN = {
     "sql/0020/large_holdings.sql": "e4b0fba2472a2445",
     "sql/0020/lists.sql": "fa2b6ab785879931",
     "versions/2026_11_30_large_holdings.py": "5195fb34b39c3583",
+    "sql/0023/calendar.sql": "32f550c4621cc12d",
+    "sql/0023/down.sql": "09b0847752fabb5c",
+    "sql/0023/guards.sql": "0694467e390710af",
+    "sql/0023/large_holdings.sql": "bc9f079cbe069f93",
+    "sql/0023/notices.sql": "e34e4a2e321ea2be",
+    "sql/0023/plans.sql": "2f2bdde7c0fbc3ac",
+    "sql/0023/sectors.sql": "d092b893a46022d2",
+    "sql/0023/seed.sql": "df02212b0a6356df",
+    "sql/0023/use.sql": "dc301e337e2e1e3e",
+    "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
 }
 
 
