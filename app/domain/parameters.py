@@ -86,7 +86,7 @@ _PROVISIONAL = _("Decision record 0077: limits of our own")
 
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
-_CALENDAR = _("Rules of 2026, N06: 30, 7 and 1 days before each date")
+_CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
 
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,

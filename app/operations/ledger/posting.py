@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
 from sqlalchemy.exc import IntegrityError
 
@@ -190,50 +190,58 @@ def ledger_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        constraint = violated(error) or ""
-        if constraint in _INSUFFICIENT:
-            raise InsufficientQuantity(_INSUFFICIENT[constraint]) from error
-        if constraint in _REFUSALS:
-            message, field, code = _REFUSALS[constraint]
-            raise RuleError(message, field=field, code=code) from error
-        raise
+        constraint = violated(error)
+        refusal = _of_quantities(constraint) or _of_what_is_under_way(constraint)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
-_TAKEN_UP = _l("What was left has been taken up by another application meanwhile")
-_DONE = (_l("This was carried out before and is not done twice"), "", "done_before")
-_TAKEN_CODE = (
-    _l("Another account has this unified social credit code, or is about to"), "uscc", "uscc_taken",
-)  # fmt: skip
-_INSUFFICIENT = {
-    "never_negative": _l("The quantity is no longer available: another request was faster"),
-    "draws_stay_within": _TAKEN_UP,
-    "surrender_stays_within": _TAKEN_UP,
-}
-# By constraint: message, field and code.
-_REFUSALS: dict[str, tuple[Any, str, str]] = {
-    "issued_once": (
-        _l("This was issued already, or is about to be, by another application"),
-        "category",
-        "issued_before",
-    ),
-    "one_account_change": (
-        _l("A change of the account's details is under review already"),
-        "",
-        "change_under_review",
-    ),
-    "one_notice_decision": (
-        _l("Another application about this enterprise's notice of year and sector is under review"),
-        "year",
-        "notice_under_review",
-    ),
-    "one_plan_decision": (
-        _l("Another application about this plan is under review"), "year", "plan_under_review",
-    ),
-    "one_opening": _TAKEN_CODE,
-    "account_uscc_key": _TAKEN_CODE,
-    "posting_request_key_key": _DONE,
-    "posting_reverses_id_key": _DONE,
-}  # fmt: skip
+def _of_quantities(constraint: str | None) -> RuleError | None:
+    if constraint == "never_negative":
+        return InsufficientQuantity(
+            _("The quantity is no longer available: another request was faster")
+        )
+    if constraint in ("draws_stay_within", "surrender_stays_within"):
+        return InsufficientQuantity(
+            _("What was left has been taken up by another application meanwhile")
+        )
+    if constraint in ("posting_request_key_key", "posting_reverses_id_key"):
+        return RuleError(_("This was carried out before and is not done twice"), code="done_before")
+    return None
+
+
+def _of_what_is_under_way(constraint: str | None) -> RuleError | None:
+    if constraint == "issued_once":
+        return RuleError(
+            _("This was issued already, or is about to be, by another application"),
+            field="category",
+            code="issued_before",
+        )
+    if constraint == "one_account_change":
+        return RuleError(
+            _("A change of the account's details is under review already"),
+            code="change_under_review",
+        )
+    if constraint == "one_notice_decision":
+        return RuleError(
+            _("Another application about this enterprise's notice of the year is under review"),
+            field="year",
+            code="notice_under_review",
+        )
+    if constraint == "one_plan_decision":
+        return RuleError(
+            _("Another application about this plan is under review"),
+            field="year",
+            code="plan_under_review",
+        )
+    if constraint in ("one_opening", "account_uscc_key"):
+        return RuleError(
+            _("Another account has this unified social credit code, or is about to"),
+            field="uscc",
+            code="uscc_taken",
+        )
+    return None
 
 
 def _columns(requests: Sequence[PostingRequest]) -> dict[str, list[Any]]:

@@ -10,7 +10,9 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, literal, select, true
 
 from app.domain.trading_day import BEIJING
+from app.extensions import db
 from app.models import Notice
+from app.models.parameter import setting
 from app.operations.compliance import calendar
 from app.operations.compliance.notices import surrender_figures
 from app.operations.records import clock
@@ -72,7 +74,7 @@ class ComplianceCalendarView(ListPage):
         """Return the dates of the sectors in scope; of surrenders whether all notices are fulfilled."""
         today = clock.now().astimezone(BEIJING).date()
         each = calendar.dates(today).subquery("each").c
-        soon = max(calendar.reminder_days(today))
+        soon = max(int(setting(db.session, name)) for name in calendar.STEPS)
         owing, owed = _notices(each, gap=True), _notices(each, gap=False)
         is_done = (each.item == "surrender_by") & owed & ~owing
         days = each.due_on - literal(today)

@@ -100,6 +100,7 @@ OF_ADMINISTRATORS = {
             "VenueView",
             "TradeCodeView",
             "HoldingLimitView",
+            "MinistryDateView",
         )
     ),
 }
