@@ -17,7 +17,7 @@ from app.operations.compliance import calendar
 from app.operations.compliance.notices import surrender_figures
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
-from app.security.roles import AUDITOR, READERS
+from app.security.roles import READERS
 from app.security.scope import scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.plans import GUIDE, sectors_in_scope
@@ -43,7 +43,7 @@ class ComplianceCalendarView(ListPage):
     title = _("Compliance calendar")
     menu = MenuEntry(COMPLIANCE, 9)
     guide = GUIDE
-    grants = {f"{READERS} {AUDITOR}": "list export"}
+    grants = {READERS: "list export"}
     account_column = None  # Dates are of sectors.
     columns = (
         Column("due_on", _("Due on"), kind="date"),

@@ -22,7 +22,7 @@ from app.extensions import db
 from app.models import Account, AccountSector, Application, Plan
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
-from app.security.roles import AUDITOR, READERS
+from app.security.roles import READERS
 from app.security.scope import scope_of, scoped
 from app.views.applications.form import (
     DATE_INPUT,
@@ -70,7 +70,7 @@ class PlanView(ListPage):
     title = _("Plans of the years")
     menu = MenuEntry(COMPLIANCE, 7)
     guide = GUIDE
-    grants = {f"{READERS} {AUDITOR}": "list export show"}
+    grants = {READERS: "list export show"}
     account_column = None  # They are of sectors.
     columns = (
         Column("year", _("Compliance year"), kind="code"),
