@@ -44,12 +44,7 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 DESK = "PlanDecisionView"  # where plans are decided upon
 LONG = 200  # From this length on a field is an area of several lines.
-GUIDE = {
-    "enterprise": "年度方案",
-    "province": "年度方案",
-    "registry": "年度方案",
-    "administration": "年度方案",
-}
+GUIDE = dict.fromkeys(("enterprise", "province", "registry"), "年度方案")
 ACTS = {"issue": (_("New plan"), "blue"), "change": (_("Adjust"), "amber")}
 BEGUN, TO_COME = "begun", "to_come"
 BEGINNINGS = {BEGUN: (_("In force"), "green"), TO_COME: (_("Not in force yet"), "amber")}
