@@ -20,7 +20,7 @@ from app.domain.moves import LARGEST_REQUEST
 
 ROUNDINGS = {"unit": _("Per unit, then summed"), "entity": _("Per enterprise")}
 CONFIDENCES = {"certain": _("Certain"), "likely": _("Likely"), "unsure": _("Unsure")}
-STANDINGS = {"final": _("In force"), "draft": _("Draft for consultation")}
+STANDINGS = {"final": _("Final document"), "draft": _("Draft for consultation")}
 END_OF_DAY = time(23, 59, 59)
 _YEARS = re.compile(r"[、,，;；\s]+")
 

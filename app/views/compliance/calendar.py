@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, case, func, literal, select, true
+from sqlalchemy import Select, case, literal, select, true
 
 from app.domain.trading_day import BEIJING
 from app.extensions import db
@@ -86,7 +86,7 @@ class ComplianceCalendarView(ListPage):
             each.sector,
             case((each.item == calendar.MINISTRY, each.title), else_=each.item).label("about"),
             each.due_on,
-            func.greatest(days, 0).label("days"),
+            case((days >= 0, days)).label("days"),
             each.party,
             each.source,
             case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import abort, g, request, url_for
@@ -47,7 +47,7 @@ LONG = 200  # From this length on a field is an area of several lines.
 GUIDE = dict.fromkeys(("enterprise", "province", "registry"), "年度方案")
 ACTS = {"issue": (_("New plan"), "blue"), "change": (_("Adjust"), "amber")}
 BEGUN, TO_COME = "begun", "to_come"
-BEGINNINGS = {BEGUN: (_("In force"), "green"), TO_COME: (_("Not in force yet"), "amber")}
+BEGINNINGS = {BEGUN: (_("In effect"), "green"), TO_COME: (_("Not in force yet"), "amber")}
 
 
 def sectors_in_scope(member: Any) -> Any:
@@ -67,6 +67,7 @@ class PlanView(ListPage):
     guide = GUIDE
     grants = {READERS: "list export show"}
     account_column = None  # They are of sectors.
+    key = ("year", "sector")
     columns = (
         Column("year", _("Compliance year"), kind="code"),
         Column("sector", _("Sector"), choices=SECTORS),
@@ -333,12 +334,12 @@ class PlanDecisionView(OfficerDesk):
         plan = self._plan()
         if plan is None:
             return _prepared(NewPlanForm(), None)
-        return _prepared(ChangePlanForm(data=plan.values()), plan)
+        return _prepared(ChangePlanForm(data=_typed(plan.values())), plan)
 
     def edit_form(self, application: Application) -> Any:
         """Return the form filled in with what is proposed."""
         decision, plan = PlanDecision.read(application.proposal), self._plan()
-        found = {**self.typed_before(application), **decision.after}
+        found = {**self.typed_before(application), **_typed(decision.after)}
         found |= {"documented_on": decision.documented_on}
         if plan is not None:
             return _prepared(ChangePlanForm(data=found), plan)
@@ -377,6 +378,11 @@ class PlanDecisionView(OfficerDesk):
             return None
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         return db.session.get(Plan, number) or abort(404)
+
+
+def _typed(values: Mapping[str, str]) -> dict[str, str]:
+    """Return a plan's values as people type them."""
+    return {**values, "vintages": values.get("vintages", "").replace(",", "、")}
 
 
 def _prepared(form: Any, plan: Plan | None) -> Any:

@@ -193,7 +193,7 @@ def test_a_draft_is_opened_again_as_it_was(sign_in, maker):
     del form["submit"]
     assert browser.post(NEW, data=form).status_code == 302
     page = browser.get(f"/plan-decisions/{latest('plan').id}/edit").text
-    for said in ("2027,2028", "2029-12-31 23:59:59", 'selected value="steel"', "国家规定"):
+    for said in ("2027、2028", "2029-12-31 23:59:59", 'selected value="steel"', "国家规定"):
         assert said in page, said
     assert browser.get(f"{NEW}?plan=999999").status_code == 404
     assert browser.get(f"{NEW}?plan=x").status_code == 404
