@@ -62,7 +62,7 @@ def _issue(account, **more) -> Attestation:
         "effective_at": clock.now().isoformat(),
         **more,
     }
-    source = {"notice_id": 7}
+    source = {"year": 2025}
     if kind == "cancellation":
         what = factories.instrument()
         factories.give(account, what, 10)
@@ -294,7 +294,7 @@ def test_a_row_forged_with_the_applications_password_is_not_vouched_for(
     content = {**sealed.content, "total": 9_000_000}
     forged = Attestation(
         number="ZXZM20261120999999", code="2" * 16, kind="compliance", account_id=plant.id,
-        notice_id=99, content=content, issued_at=sealed.issued_at,
+        year=2024, content=content, issued_at=sealed.issued_at,
     )  # fmt: skip
     own = ec.generate_private_key(ec.SECP256R1())
     forged.seal = {
