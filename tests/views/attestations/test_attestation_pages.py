@@ -206,10 +206,11 @@ def test_anybody_may_check_a_code(client, plant, issued):
 
 
 def test_a_lapsed_certificate_is_reported_as_lapsed(client, sign_in, plant):
+    notice = factories.notice(plant, 5, by=factories.member("registry_maker"))
     found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
     assert "已失效" not in client.get(f"/verify/{found.code}").text
     with transaction():
-        attestations.lapse([7], Actor.of(factories.member("registry_maker")), clock.now())
+        attestations.lapse([notice], Actor.of(factories.member("registry_maker")), clock.now())
 
     page = client.get(f"/verify/{found.code}")
 
