@@ -52,6 +52,8 @@ def lines(plants, cea) -> str:
 def upload(desk, text: str | bytes, page: str = "/issuances/import"):
     content = text if isinstance(text, bytes) else text.encode()
     data = {"file": (io.BytesIO(content), "表.csv")}
+    if page.startswith("/issuances"):
+        data |= {"document_no": "鄂环函〔2026〕7号", "starts_on": "2026-11-18"}
     return desk.post(page, data=data, content_type="multipart/form-data")
 
 
