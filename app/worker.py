@@ -30,6 +30,7 @@ from app.extensions import db, transaction
 from app.operations.accounts.openings import LETTERS_AT_ONCE
 from app.operations.accounts.openings import write_letters as write_waiting_letters
 from app.operations.applications import jobs, unsubmitted
+from app.operations.compliance import calendar
 from app.operations.people import certificates
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
@@ -127,6 +128,12 @@ def end_court_orders(_settings: Settings) -> None:
             reminded = lapses.remind(SYSTEM, now=clock.now())
 
 
+def remind_of_dates(_settings: Settings) -> None:
+    """Remind who must act of the calendar's dates, once a business day."""
+    with transaction():
+        calendar.remind_if_due(SYSTEM, now=clock.now())
+
+
 def _deliver(package_id: int) -> None:
     step = None
     while step is None or not step.is_over:
@@ -142,6 +149,7 @@ PERIODIC = (
         for channel in delivery.CHANNELS
     ),
     Periodic("settle_trades", "* * * * * */5", settle_trades),
+    Periodic("remind_of_dates", "* * * * * */20", remind_of_dates),
     Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
     Periodic("end_court_orders", "* * * * * */20", end_court_orders),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),

@@ -20,6 +20,7 @@ KINDS = {
     "withdrawal": "出金",
     "reserve_provision": "计提结算风险准备金",
     "default_cover": "违约垫付",
+    "plan": "年度方案办理",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",

@@ -24,11 +24,11 @@ CREATE TEMP TABLE paper (
   entered timestamptz, decided timestamptz, by_id int, by_name text, reviewer_id int,
   reviewer_name text DEFAULT '', settles_on date, venue_id int, proposal jsonb DEFAULT '{}')
   ON COMMIT DROP;
-CREATE FUNCTION pg_temp.notice_of(year int, obligation numeric, deadline timestamptz, codes text[])
+CREATE FUNCTION pg_temp.notice_of(year int, account int, obligation numeric)
 RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT jsonb_build_object('year', year::text, 'after', jsonb_build_object(
-    'obligation', obligation::bigint::text, 'offset_percent', '0', 'instruments', to_jsonb(codes),
-    'deadline', to_char(deadline AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD"T"HH24:MI:SS"+08:00"')))
+  SELECT jsonb_build_object(
+    'year', year::text, 'sector', (SELECT e.sector FROM enterprise e WHERE e.id = account),
+    'after', jsonb_build_object('obligation', obligation::bigint::text))
 $$;
 CREATE TEMP TABLE paper_line (paper_id bigint, instrument_id int, quantity bigint) ON COMMIT DROP;
 CREATE TEMP TABLE prefix (kind text, prefix text) ON COMMIT DROP;
@@ -64,9 +64,20 @@ INSERT INTO instrument (id, code, name, vintage, kind)
 SELECT id, code, name, year, 'allowance' FROM vintage ORDER BY id;
 INSERT INTO venue (id, code, name) VALUES (1, 'ZGW', '中股网');
 INSERT INTO venue_instrument (venue_id, instrument_id, trade_code) SELECT 1, id, trade_code FROM vintage;
-INSERT INTO account (id, member_no, name, kind, uscc, province, sector, allows_exchange_transfer, opened_on)
-SELECT id, member_no, name, 'enterprise', uscc, province, sector, allows, opened_on FROM enterprise
+INSERT INTO account (id, member_no, name, kind, uscc, province, allows_exchange_transfer, opened_on)
+SELECT id, member_no, name, 'enterprise', uscc, province, allows, opened_on FROM enterprise
  ORDER BY id;
+INSERT INTO account_sector (account_id, sector, starts_on)
+SELECT id, sector, opened_on FROM enterprise ORDER BY id;
+-- The years before those that are installed.
+INSERT INTO plan (year, sector, starts_on, document_no, documented_on, method, rounding, surrender_by,
+                  vintages, offset_percent, source, confidence, is_draft, approved_at)
+SELECT v.year, 'power', '2021-02-01', '虚构', '2021-02-01', '基准法', 'unit',
+       (v.surrendered_on + time '23:59:59') AT TIME ZONE 'Asia/Shanghai',
+       (SELECT array_agg(w.year ORDER BY w.year) FROM vintage w WHERE w.year <= v.year), 5, '虚构', 'unsure',
+       false, '2021-02-01 00:00:00+08'
+  FROM vintage v WHERE NOT EXISTS (SELECT FROM plan p WHERE p.year = v.year AND p.sector = 'power')
+ ORDER BY v.year;
 WITH member AS (
        INSERT INTO ab_user (id, first_name, last_name, username, password, active, email, account_id,
                             province, must_change_password)
@@ -112,10 +123,8 @@ INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by
                    reviewer_name, proposal)
 SELECT 'notice', a.account_id, 'approved', '核查结果', %(day)s::date + 3 + time '09:30',
        %(day)s::date + 3 + time '10:00', maker.id, maker.first_name, checker.id, checker.first_name,
-       pg_temp.notice_of(v.year,
-         1 + floor(a.quantity * (0.55 + 0.35 * pg_temp.chance('owes', a.account_id::text)))::numeric,
-         make_timestamptz(v.year + 1, 12, 31, 23, 59, 59),
-         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year >= v.year))
+       pg_temp.notice_of(v.year, a.account_id,
+         1 + floor(a.quantity * (0.55 + 0.35 * pg_temp.chance('owes', a.account_id::text)))::numeric)
   FROM allotment a JOIN vintage v ON v.id = a.vintage_id
   JOIN ab_user maker ON maker.username = 'R0001' JOIN ab_user checker ON checker.username = 'R0002'
  WHERE v.year = %(year)s AND a.quantity > 0 ORDER BY a.account_id;
@@ -165,13 +174,11 @@ INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by
                    reviewer_name, proposal)
 SELECT 'notice', o.account_id, 'approved', '核查结果', called_on + time '09:30', called_on + time '10:00',
        maker.id, maker.first_name, checker.id, checker.first_name,
-       pg_temp.notice_of(o.year,
+       pg_temp.notice_of(o.year, o.account_id,
          (o.tonnes + CASE WHEN o.tonnes = 0 OR pg_temp.chance('behind', o.year::text, o.account_id::text)
                                            < %(behind)s
                         THEN 1 + floor(o.quantity * (0.01 + 0.19 * pg_temp.chance('lacks', o.account_id::text)))
-                        ELSE 0 END)::numeric,
-         make_timestamptz(extract(year FROM %(day)s::date)::int, 12, 31, 23, 59, 59),
-         (SELECT array_agg(code ORDER BY code COLLATE "C") FROM vintage w WHERE w.year <= o.year))
+                        ELSE 0 END)::numeric)
   FROM owed AS o
  CROSS JOIN LATERAL (SELECT max(i.day) + 3 AS called_on FROM issue i
                       WHERE i.vintage_id = o.vintage_id) AS c
@@ -244,10 +251,12 @@ ANALYZE application, application_line, notice, holding, posting, movement;
 -- write: the applications like the engine's, and their movements in order of time
 ANALYZE paper, paper_line;
 INSERT INTO application (id, number, kind, account_id, reason, refusal, request_key, created_by, created_at,
-                         category, notice_id, proposal)
+                         category, notice_id, proposal, document_no, starts_on)
 OVERRIDING SYSTEM VALUE
 SELECT id, prefix || extract(year FROM entered) || lpad(id::text, 8, '0'), kind, account_id, reason, refusal,
-       'national:' || id, by_id, entered, category, notice_id, proposal
+       'national:' || id, by_id, entered, category, notice_id, proposal,
+       CASE kind WHEN 'issuance' THEN '分配方案' ELSE '' END,
+       CASE kind WHEN 'issuance' THEN (entered AT TIME ZONE 'Asia/Shanghai')::date END
   FROM paper JOIN prefix USING (kind) ORDER BY id;
 INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
 SELECT paper_id, instrument_id, quantity, venue_id FROM paper_line JOIN paper ON id = paper_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -10,10 +9,9 @@ from sqlalchemy import select
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, Stage
 from app.domain.notices import Decision, Terms
-from app.domain.trading_day import BEIJING
 from app.domain.workflow import Action, Line, Status
 from app.extensions import db, transaction
-from app.models import Application, ApplicationEvent, Instrument, Movement, OperationLog, Posting
+from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting
 from app.operations.applications import engine
 from app.operations.imports import notice_import
 from app.operations.people.members import NewMember, register_members
@@ -22,7 +20,6 @@ from bench.measure import Report, interleaved, seconds
 from bench.world import FIRST_ACCOUNT, MORNING, World
 
 ENTERPRISES = 3_400  # the national number; some apply several times
-DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)
 OFFICER = Actor(None, "P42", "湖北主管部门", "127.0.0.1", province="42")
 
 
@@ -57,8 +54,7 @@ def _give_notices(world: World) -> None:
             [NewMember(each, each, role) for each, role in numbers.items()], None
         )
         maker, checker = (Actor(ids[each], each, each, "127.0.0.1") for each in numbers)
-        codes = tuple(db.session.scalars(select(Instrument.code).order_by(Instrument.code)))
-        decision = Decision(2025, None, Terms(1_000_000, DEADLINE, codes))
+        decision = Decision(2025, "power", None, Terms(1_000_000))
         drafts = [
             notice_import.draft(FIRST_ACCOUNT + number, decision, str(uuid4()), reason="bench")
             for number in range(min(world.accounts, ENTERPRISES))

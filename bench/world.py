@@ -203,9 +203,17 @@ SELECT n, 'PE2026' || lpad(n::text, 6, '0'), '碳排放配额' || n, 2020 + n
   FROM generate_series(1, %(instruments)s) AS n;
 INSERT INTO venue (id, code, name) VALUES (1, 'ZGW', '中股网');
 INSERT INTO venue_instrument SELECT 1, id, 'CEA' || id FROM instrument;
-INSERT INTO account (id, member_no, name, kind, province, sector, allows_exchange_transfer)
-SELECT n, '210423' || lpad(n::text, 6, '0'), '虚构发电' || n || '有限公司', 'enterprise', '42', 'power', true
+INSERT INTO account (id, member_no, name, kind, province, allows_exchange_transfer)
+SELECT n, '210423' || lpad(n::text, 6, '0'), '虚构发电' || n || '有限公司', 'enterprise', '42', true
   FROM generate_series(%(first)s, %(last)s) AS n;
+INSERT INTO account_sector (account_id, sector, starts_on)
+SELECT n, 'power', '2021-02-01' FROM generate_series(%(first)s, %(last)s) AS n;
+-- One plan that accepts every instrument here.
+INSERT INTO plan (year, sector, replaces_id, starts_on, document_no, documented_on, method, rounding,
+                  surrender_by, vintages, offset_percent, source, confidence, is_draft, approved_at)
+SELECT 2025, 'power', (SELECT max(id) FROM plan WHERE year = 2025 AND sector = 'power'), '2026-09-01',
+       '虚构', '2026-09-01', '基准法', 'unit', '2026-12-31 23:59:59+08',
+       (SELECT array_agg(DISTINCT vintage) FROM instrument), 5, '虚构', 'unsure', false, now();
 INSERT INTO posting (business, stage, request_key, leads)
 VALUES ('{UNTIED}', 'approval', 'bench:issue', true);
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket,

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from flask import current_app
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, insert
 from sqlalchemy.dialects import postgresql
 
 from app.domain.kinds import KINDS, Kind
@@ -26,6 +26,7 @@ from app.domain.moves import (
     within,
 )
 from app.domain.notices import Decision, Terms
+from app.domain.plans import FIELDS, PlanDecision
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Line
 from app.extensions import db, transaction
@@ -37,12 +38,14 @@ from app.models import (
     Member,
     Notice,
     NoticeChange,
+    Plan,
     UntiedBusiness,
     Venue,
     VenueInstrument,
 )
+from app.operations.accounts import sectors
 from app.operations.applications import engine
-from app.operations.compliance import notices
+from app.operations.compliance import notices, plans
 from app.operations.imports import notice_import
 from app.operations.ledger import posting, routes
 from app.operations.people.members import NewMember, register_member
@@ -50,7 +53,9 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 
 PASSWORD = "Correct-Horse-1"
-DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)  # of a notice for 2025
+DEADLINE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=BEIJING)  # of 2025, by its plan
+# The document that an allocation table rests on.
+PAPER = {"document_no": "鄂环函〔2026〕7号", "documented_on": date(2026, 11, 18)}
 TRIAL = "trial"  # a business whose postings carry out nothing
 _number = itertools.count(1000)
 
@@ -83,8 +88,10 @@ def reset_numbers(first: int = 1000) -> None:
     _number = itertools.count(first)
 
 
-def account(name: str = "甲发电有限公司", province: str = "42", **more: object) -> Account:
-    """Open an enterprise's registry account."""
+def account(
+    name: str = "甲发电有限公司", province: str = "42", sector: str | None = "power", **more: object
+) -> Account:
+    """Open an enterprise's registry account; ``sector`` may be several, with commas between them."""
     with transaction():
         row = Account(
             member_no=f"2104230{next(_number):04d}",
@@ -94,7 +101,95 @@ def account(name: str = "甲发电有限公司", province: str = "42", **more: o
             **more,
         )
         db.session.add(row)
+        db.session.flush()
+        sectors.begin({row.id: sectors.split(sector or "")}, date(2021, 7, 1))
     return row
+
+
+def plan(
+    year: int = 2025,
+    sector: str = "power",
+    *,
+    accepts: Iterable[int] = (),
+    starts_on: date | None = None,
+    **says: object,
+) -> int:
+    """Write a version of a plan as the owner, beside what is in force; return its id.
+
+    ``accepts`` are vintages accepted besides.  What is not said is as before, or usual.
+    """
+    before = plans.latest(year, sector)
+    if before is None:
+        usual: dict[str, object] = {
+            "method": "基准法", "rounding": "unit", "offset_percent": Decimal(0), "vintages": [],
+            "source": "测试", "confidence": "certain", "is_draft": False, "exemptions": "", "note": "",
+            "surrender_by": datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING),
+            "document_no": "测试〔2026〕1号",
+            "documented_on": date(2026, 1, 5),
+            "starts_on": date(2020, 1, 1),
+        }  # fmt: skip
+    else:
+        usual = {
+            each.name: getattr(before, each.name)
+            for each in Plan.__table__.c
+            if each.name not in ("id", "application_id", "replaces_id")
+        }
+    usual |= says
+    usual["vintages"] = sorted({*usual["vintages"], *accepts})  # type: ignore[misc]
+    usual |= {
+        "year": year,
+        "sector": sector,
+        "replaces_id": before.id if before else None,
+        "starts_on": starts_on or usual["starts_on"],
+        "approved_at": datetime(2026, 1, 5, 9, tzinfo=BEIJING),
+    }
+    db.session.rollback()
+    database = create_engine(current_app.config["SETTINGS"].database_owner_url)
+    with database.begin() as connection:
+        made = connection.execute(insert(Plan).values(usual).returning(Plan.id)).scalar_one()
+    database.dispose()
+    return made
+
+
+def proposing(
+    year: int,
+    sector: str,
+    *,
+    by: Member,
+    submits: bool = True,
+    starts_on: date = date(2026, 11, 20),
+    documented_on: date | None = date(2026, 11, 18),
+    reason: str = "国家规定调整",
+    document_no: str = "环办气候函〔2026〕99号",
+    replaces: int | None = None,
+    **says: str,
+) -> int:
+    """Propose a plan, or the change of what is the latest; return the application's id."""
+    before = db.session.get(Plan, replaces) if replaces else plans.latest(year, sector)
+    values = before.values() if before else {each.name: "" for each in FIELDS}
+    decision = PlanDecision(
+        year,
+        sector,
+        before.id if before else None,
+        values if before else None,
+        values | says,
+        documented_on,
+    )
+    asked = engine.Draft(
+        "plan",
+        ISSUANCE_ACCOUNT_ID,
+        (),
+        str(uuid4()),
+        reason=reason,
+        document_no=document_no,
+        starts_on=starts_on,
+        proposal=decision.stored(),
+    )
+    with transaction():
+        made = engine.start([asked], Actor.of(by), now=clock.now())
+        if submits:
+            engine.submit(made, Actor.of(by), now=clock.now()).one()
+    return made[0]
 
 
 def instrument(
@@ -273,17 +368,31 @@ def colleague(of: Member) -> Member:
 def notice(
     to: Account,
     obligation: int,
-    accepted: Iterable[Instrument],
+    accepted: Iterable[Instrument] = (),
     *,
     by: Member,
     year: int = 2025,
-    percent: Decimal | int = 0,
-    deadline: datetime = DEADLINE,
+    sector: str = "",
+    percent: Decimal | int | None = None,
+    deadline: datetime | None = None,
 ) -> int:
-    """Issue a 履约通知书, which a colleague approves; return its id."""
-    codes = tuple(sorted(each.code for each in accepted))
-    terms = Terms(obligation, deadline, codes, Decimal(percent))
-    return decided(to, Decision(year, None, terms), by=by)
+    """Issue a 履约通知书, which a colleague approves; return its id.
+
+    The plan accepts the vintages of ``accepted`` besides its own, and up to ``percent`` of CCER; it is
+    due at ``deadline``: where it does not say so yet, a version of it is written first.
+    """
+    sector = sector or sectors.of_accounts([to.id])[to.id][0]
+    known = plans.latest(year, sector)
+    wanted = {each.vintage for each in accepted if each.kind == "allowance"}
+    says = {
+        "offset_percent": None if percent is None else Decimal(percent),
+        "surrender_by": deadline,
+    }
+    says = {name: value for name, value in says.items() if value is not None}
+    differs = known is None or any(getattr(known, name) != value for name, value in says.items())
+    if differs or not wanted <= set(known.vintages):  # type: ignore[union-attr]
+        plan(year, sector, accepts=wanted, **says)
+    return decided(to, Decision(year, sector, None, Terms(obligation)), by=by)
 
 
 def decided(about: Account, decision: Decision, *, by: Member, **more: object) -> int:
@@ -320,7 +429,7 @@ def changed(
     row = db.session.get_one(Notice, notice_id)
     before = notices.terms_of(notice_id)
     assert before
-    decision = Decision(row.year, before, replace(before, **terms))
+    decision = Decision(row.year, row.sector, before, replace(before, **terms))
     more = {"notice_id": notice_id, "import_id": import_id}
     return deciding(row.account, decision, by=by, submits=submits, **more)
 
@@ -328,7 +437,7 @@ def changed(
 def withdrawn(notice_id: int, *, by: Member) -> int:
     """Propose to withdraw a notice; return the application's id, which nobody has approved."""
     row = db.session.get_one(Notice, notice_id)
-    decision = Decision(row.year, notices.terms_of(notice_id), None)
+    decision = Decision(row.year, row.sector, notices.terms_of(notice_id), None)
     return deciding(row.account, decision, by=by, notice_id=notice_id)
 
 

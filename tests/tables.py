@@ -17,6 +17,7 @@ INSTALLED = {
     "sector",
     "category",
     "city",
+    "ministry_date",
     "reference_version",
     "posting_route",
     "untied_business",
@@ -48,13 +49,16 @@ class Tables:
         )
         self.columns: dict[str, str] = dict(found.fetchall())
         # Small tables: deleting is quicker than truncating, and needs no order among them.
+        kept = {
+            "public.plan": f" WHERE id > {self._installed_plans()}"
+        }  # What was installed stays.
         deletes = "".join(
-            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}; END IF;"
+            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}{kept.get(name, '')}; END IF;"
             for name in self.columns
         )
         changed = "".join(
             f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
-            for name in ("sector", "category", "city")
+            for name in ("sector", "category", "city", "ministry_date")
         )
         connection.execute(
             f"""
@@ -73,6 +77,12 @@ class Tables:
             END $$
             """
         )
+
+    def _installed_plans(self) -> int:
+        (last,) = self.connection.execute("SELECT coalesce(max(id), 0) FROM plan").fetchone() or (
+            0,
+        )
+        return int(last)
 
     def empty(self) -> None:
         """Empty them in one round trip."""

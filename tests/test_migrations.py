@@ -210,7 +210,17 @@ FROZEN = {
     "sql/0024/court_orders.sql": "c13a96636ed2efa0",
     "sql/0024/down.sql": "021d2817aa631ba4",
     "sql/0024/posting_tie.sql": "f4fc41880184f4b0",
-    "versions/2026_12_01_court_orders.py": "a9df7527f9145ae9",
+    "versions/2026_12_01_court_orders.py": "3565912b897e81a3",
+    "sql/0023/calendar.sql": "32f550c4621cc12d",
+    "sql/0023/down.sql": "09b0847752fabb5c",
+    "sql/0023/guards.sql": "0694467e390710af",
+    "sql/0023/large_holdings.sql": "bc9f079cbe069f93",
+    "sql/0023/notices.sql": "e34e4a2e321ea2be",
+    "sql/0023/plans.sql": "2f2bdde7c0fbc3ac",
+    "sql/0023/sectors.sql": "d092b893a46022d2",
+    "sql/0023/seed.sql": "df02212b0a6356df",
+    "sql/0023/use.sql": "dc301e337e2e1e3e",
+    "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
 }
 
 

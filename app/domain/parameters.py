@@ -88,6 +88,8 @@ _COURTS = _("Decision record 0085: judicial freezes")
 
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
+_CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -123,6 +125,12 @@ _CATALOGUE = (
                   _("years"), 1, 10),
     ParameterSpec("court_reminder_days", _("Reminder before a judicial freeze ends"), NUMBER, 30,
                   _COURTS, _("days"), 1, 180),
+    ParameterSpec("calendar_reminder_first", _("First reminder before a date of the calendar (0: none)"),
+                  NUMBER, 30, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("calendar_reminder_second", _("Second reminder before a date of the calendar (0: none)"),
+                  NUMBER, 7, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("calendar_reminder_third", _("Third reminder before a date of the calendar (0: none)"),
+                  NUMBER, 1, _CALENDAR, _("days"), 0, 365),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

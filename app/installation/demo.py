@@ -30,7 +30,7 @@ from app.models import (
     Venue,
     VenueInstrument,
 )
-from app.operations.accounts import accounts
+from app.operations.accounts import accounts, sectors
 from app.operations.applications import engine
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
@@ -40,6 +40,7 @@ from app.operations.records.actor import SYSTEM, Actor
 
 DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
 MANUAL_MEMBER_NO = "21042300007"
+OPENED_ON = date(2021, 4, 23)
 NEWCOMER_NO = "21042300011"  # holds tonnes at the exchange, and has no bank account bound yet
 
 
@@ -78,6 +79,8 @@ PROVINCES = {
 # What a province decides about its notices takes two of its officers; 湖北's second has a key, too.
 PROVINCE_OFFICERS = {"": "", "02": "（复核）"}
 SECTORS = {"power": "发电", "steel": "钢铁", "cement": "水泥", "aluminium": "铝业"}
+# Makes its own electricity, and has two notices a year: (province, sector) -> its other sector.
+SECOND_SECTOR = {("42", "steel"): "power"}
 
 
 def _officer(number: str, name: str, role: str, province: str | None = None) -> NewMember:
@@ -153,9 +156,11 @@ def _seed() -> None:
         VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
         for each, instrument in zip(VINTAGES, instruments, strict=True)
     )
-    enterprises = list(_enterprises(chance))
+    trades = list(_enterprises(chance))
+    enterprises = [each for each, _codes in trades]
     db.session.add_all(enterprises)
     db.session.flush()
+    sectors.begin({each.id: codes for each, codes in trades}, OPENED_ON)
     members = _register(enterprises)
     maker, checker = _officers()
     _issue(enterprises, instruments, chance, morning.date(), maker, checker)
@@ -172,28 +177,30 @@ def _seed() -> None:
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
 
 
-def _enterprises(chance: random.Random) -> Iterator[Account]:
-    yield Account(
+def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:
+    """Yield the enterprises, each with its sectors."""
+    manuals = Account(
         member_no=MANUAL_MEMBER_NO,
         name="市场通测试030207",
         kind="enterprise",
         province="42",
-        sector="power",
         uscc="91420100MA4K2X7R0B",
-        opened_on=date(2021, 4, 23),
+        opened_on=OPENED_ON,
     )
+    yield manuals, ["power"]
     serial = itertools.count(8)
     places = ("长江", "东湖", "泰山", "黄河", "珠江", "太湖", "阴山", "燕山")
     for (province, name), (sector, trade) in itertools.product(PROVINCES.items(), SECTORS.items()):
         n = next(serial)
-        yield Account(
+        enterprise = Account(
             member_no=f"210423{n:05d}",
             name=f"{name}{chance.choice(places)}{trade}有限公司",
             kind="enterprise",
             province=province,
-            sector=sector,
-            opened_on=date(2021, 4, 23),
+            opened_on=OPENED_ON,
         )
+        second = SECOND_SECTOR.get((province, sector))
+        yield enterprise, [sector, second] if second else [sector]
 
 
 def _register(enterprises: list[Account]) -> dict[int, Member]:
@@ -247,6 +254,8 @@ def _issue(
                     f"issuance:{each.code}:{enterprise.member_no}",
                     "按分配方案发放",
                     category="pre_allocation" if each.year == until.year else "approved",
+                    document_no=f"环办气候函〔{at.year}〕{each.year % 100}号",
+                    starts_on=at.date() - timedelta(days=7),
                 )
             )
         _confirm(_enter(drafts, maker, at), checker, at + timedelta(minutes=10))
@@ -262,6 +271,8 @@ def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, chec
             f"issuance:{CCER.code}:{each.member_no}",
             "国家核证自愿减排量转入，用于履约抵销",
             category="supplementary",
+            document_no="环办气候函〔2025〕31号",
+            starts_on=CCER_AT.date() - timedelta(days=7),
         )
         for number, each in enumerate(enterprises)
         if number % 3 == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from sqlalchemy import select
 
@@ -14,6 +13,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db
 from app.models import Account, Holding, Instrument, Member, Notice, NoticeChange
+from app.operations.accounts import sectors
 from app.operations.applications import engine
 from app.operations.imports import notice_import
 from app.operations.records.actor import Actor
@@ -21,7 +21,7 @@ from app.operations.records.actor import Actor
 MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
 PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
 CURRENT = 2025
-CCER_PERCENT = Decimal(5)  # of the obligation, at most (管理办法 29)
+OWED = (0.8, 0.1)  # of the year's vintage held, in the first and the second sector
 CCER_USED = 3  # per cent of it, by those of the passed year who hold enough
 # The other enterprises' surrenders, in turn: per cent of the obligation, and status.
 PASSED_COURSES = ((100, "approved"),) * 9 + ((60, "approved"),)
@@ -44,8 +44,8 @@ class _Year:
     at: datetime
     vintage: Instrument
     ccer: Instrument
-    obligations: dict[int, int]  # by account
-    notices: dict[int, int]
+    obligations: dict[tuple[int, str], int]  # by account and sector
+    notices: dict[tuple[int, str], int]
     held_ccer: dict[int, int]  # tonnes, by account
 
 
@@ -63,46 +63,50 @@ def comply(
     manuals, *others = enterprises
     (vintage,) = [each for each in instruments if each.vintage == year]
     held = _held(vintage)
-    obligations = {each.id: int(held[each.id] * 0.8) // 100 * 100 for each in others}
-    obligations[manuals.id] = MANUALS_OBLIGATION
-    # domain.md R74: years before 2025 accept every vintage, 2025 only the new ones.
-    accepted = [each.code for each in instruments if year < CURRENT or each.vintage >= CURRENT]
-    accepted = sorted([*accepted, ccer.code])
-    deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
-    decisions = {
-        account: Decision(year, None, Terms(tonnes, deadline, tuple(accepted), CCER_PERCENT))
-        for account, tonnes in sorted(obligations.items())
+    trades = sectors.of_accounts([each.id for each in enterprises])
+    obligations = {
+        (each.id, sector): int(held[each.id] * OWED[place]) // 100 * 100
+        for each in others
+        for place, sector in enumerate(trades[each.id])
     }
+    obligations[manuals.id, trades[manuals.id][0]] = MANUALS_OBLIGATION
+    decisions = [
+        (account, Decision(year, sector, None, Terms(tonnes)))
+        for (account, sector), tonnes in sorted(obligations.items())
+    ]
     notices = _issue(decisions, maker, checker, at)
     later = at + timedelta(minutes=5)
     found = _Year(year, later, vintage, ccer, obligations, notices, _held(ccer))
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
     for number, enterprise in enumerate(others):
-        share, course = courses[(number + 2) % len(courses)]  # So that P42 finds every state.
-        if share:
-            _surrender(found, enterprise, Actor.of(members[enterprise.id]), share, course)
+        for place, sector in enumerate(trades[enterprise.id]):
+            share, course = courses[(number + 2 + place) % len(courses)]  # P42 finds every state.
+            if share:
+                by = Actor.of(members[enterprise.id])
+                _surrender(found, (enterprise, sector), by, share, course)
 
 
 def _issue(
-    decisions: dict[int, Decision], maker: Actor, checker: Actor, at: datetime
-) -> dict[int, int]:
-    """Let two officers issue notices; return the ids by account."""
+    decisions: Sequence[tuple[int, Decision]], maker: Actor, checker: Actor, at: datetime
+) -> dict[tuple[int, str], int]:
+    """Let two officers issue notices; return the ids by account and sector."""
     drafts = [
         notice_import.draft(
             account,
             decision,
-            f"demo:notice:{decision.year}:{account}",
+            f"demo:notice:{decision.year}:{account}:{decision.sector}",
             reason=f"{decision.year}年度碳排放核查结果",
         )
-        for account, decision in decisions.items()
+        for account, decision in decisions
     ]
     ids = engine.start(drafts, maker, now=at)
     engine.submit_all(ids, maker, now=at)
     _none_refused(engine.approve(ids, checker, now=at, comment="经核对，同意").refused)
-    found = select(Notice.account_id, Notice.id).join(
+    found = select(Notice.account_id, Notice.sector, Notice.id).join(
         NoticeChange, NoticeChange.notice_id == Notice.id
     )
-    return dict(db.session.execute(found.where(NoticeChange.application_id.in_(ids))).all())
+    rows = db.session.execute(found.where(NoticeChange.application_id.in_(ids)))
+    return {(account, sector): id_ for account, sector, id_ in rows}
 
 
 def _held(instrument: Instrument) -> dict[int, int]:
@@ -111,24 +115,25 @@ def _held(instrument: Instrument) -> dict[int, int]:
     return dict(db.session.execute(rows.where(Holding.instrument_id == instrument.id)).all())
 
 
-def _lines(of: _Year, account: int, share: int) -> tuple[Line, ...]:
+def _lines(of: _Year, account: int, sector: str, share: int) -> tuple[Line, ...]:
     """Return lines for a share of the obligation; of a past year with CCER, where held."""
-    tonnes = of.obligations[account] * share // 100
-    offset = of.obligations[account] * CCER_USED // 100 if of.year == PASSED else 0
+    tonnes = of.obligations[account, sector] * share // 100
+    offset = of.obligations[account, sector] * CCER_USED // 100 if of.year == PASSED else 0
     if not 0 < offset <= of.held_ccer.get(account, 0):
         return (Line(of.vintage.id, tonnes),)
     return (Line(of.vintage.id, tonnes - offset), Line(of.ccer.id, offset))
 
 
-def _surrender(of: _Year, enterprise: Account, by: Actor, share: int, course: str) -> None:
-    """Let an enterprise surrender a share, and its province decide."""
+def _surrender(of: _Year, whose: tuple[Account, str], by: Actor, share: int, course: str) -> None:
+    """Let an enterprise surrender a share of what it owes in a sector, and its province decide."""
+    enterprise, sector = whose
     draft = engine.Draft(
         "surrender",
         enterprise.id,
-        _lines(of, enterprise.id, share),
-        f"demo:surrender:{of.year}:{enterprise.id}",
+        _lines(of, enterprise.id, sector, share),
+        f"demo:surrender:{of.year}:{enterprise.id}:{sector}",
         f"{of.year}年度履约",
-        notice_id=of.notices[enterprise.id],
+        notice_id=of.notices[enterprise.id, sector],
     )
     ids = engine.start([draft], by, now=of.at)
     if course == "draft":

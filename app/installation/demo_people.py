@@ -10,7 +10,7 @@ from stdnum.cn import ric, uscc
 
 from app.extensions import db
 from app.models import Account, Member
-from app.operations.accounts import details
+from app.operations.accounts import details, sectors
 from app.operations.applications import engine
 from app.operations.people.members import NewMember, register_members
 from app.operations.records.actor import Actor
@@ -39,7 +39,7 @@ def tell(
     for serial, enterprise in enumerate(enterprises, start=1):
         values, wrong = details.read(_details(enterprise, serial, chance))
         assert not wrong, wrong
-        details.set_details(enterprise.id, values)
+        details.set_details(enterprise.id, values, enterprise.opened_on)
     _appoint(enterprises[0], password)
     _propose(enterprises[2], members, at)
 
@@ -51,7 +51,7 @@ def _details(enterprise: Account, serial: int, chance: random.Random) -> dict[st
     return {
         "name": enterprise.name,
         "uscc": enterprise.uscc or code + uscc.calc_check_digit(code),
-        "sector": enterprise.sector or "power",
+        "sector": ",".join(sectors.of_account(enterprise.id, enterprise.opened_on)),
         "registered_address": f"{address}{chance.randint(1, 400)}号",
         "legal_representative": _name(chance),
         "representative": _name(chance),

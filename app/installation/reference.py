@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 from stdnum import numdb
 
 from app.domain.regions import PROVINCES
 from app.extensions import db
-from app.models import Category, City, Sector
+from app.models import Category, City, MinistryDate, Sector
 from app.models.reference.dated import BEGINNING
 
 AS_INSTALLED = 0  # version of an unchanged row
@@ -63,6 +65,14 @@ CATEGORIES = {
 }
 # Kept for the documents that have them, and offered no more: courts' freezes are orders of their own.
 PAST = {("freeze", "judicial")}
+# 主管部门日程 besides the plans' dates (P24, annex 5): year, sector, title, day, who acts.
+MINISTRY_DATES = (
+    (2024, "结转通知书下发", date(2026, 1, 31), "registry"),
+    (2024, "第一批结转申请（3月27日前收回）", date(2026, 3, 20), "enterprise"),
+    (2024, "结转申请截止", date(2026, 6, 10), "enterprise"),
+    (2024, "第二批结转收回", date(2026, 6, 26), "registry"),
+)
+CARRY_OVER = "国环规气候〔2024〕1号附件5"
 _NO_CITY = re.compile("^(市辖区|县|市|林区)$")
 
 
@@ -75,7 +85,13 @@ def seed() -> None:
         for code, names in values.items()
     ]
     _add(Category, categories)
+    _add(MinistryDate, [_ministry_date(*each) for each in MINISTRY_DATES])
     _add(City, [city for province in PROVINCES for city in cities(province)])
+
+
+def _ministry_date(year: int, title: str, due_on: date, party: str) -> dict[str, Any]:
+    found = {"year": year, "sector": "all", "title": title, "due_on": due_on, "party": party}
+    return found | {"source": CARRY_OVER}
 
 
 def cities(province: str) -> list[dict[str, str]]:
@@ -108,6 +124,8 @@ def _names(names: tuple[str, str]) -> dict[str, str]:
     return {"name": names[0], "name_en": names[1]}
 
 
-def _add(model: type[Sector | Category | City], rows: Sequence[Mapping[str, str | None]]) -> None:
+def _add(
+    model: type[Sector | Category | City | MinistryDate], rows: Sequence[Mapping[str, Any]]
+) -> None:
     statement = insert(model).values([dict(row) | {"version": AS_INSTALLED} for row in rows])
     db.session.execute(statement.on_conflict_do_nothing())

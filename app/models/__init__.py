@@ -3,6 +3,7 @@
 from app.models.account import (
     Account,
     AccountDetail,
+    AccountSector,
     ColleagueReviewChange,
     CustodyLink,
     TransferPermissionChange,
@@ -59,10 +60,12 @@ from app.models.member import (
     PasswordRecord,
     Preference,
 )
-from app.models.notice import Notice, NoticeChange, NoticeInstrument
+from app.models.notice import Notice, NoticeChange
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.reference.ministry_date import CalendarRun, MinistryDate
+from app.models.reference.plan import Plan, plans_on
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
 from app.models.sanctions.court import (
@@ -113,6 +116,7 @@ from app.models.settlement.trade import (
 __all__ = [
     "Account",
     "AccountDetail",
+    "AccountSector",
     "Announcement",
     "AnnouncementReading",
     "Application",
@@ -133,6 +137,7 @@ __all__ = [
     "BankOrder",
     "BankOrderChange",
     "BusinessClock",
+    "CalendarRun",
     "Captcha",
     "Category",
     "Certificate",
@@ -176,10 +181,10 @@ __all__ = [
     "MachineUse",
     "MailboxMessage",
     "Member",
+    "MinistryDate",
     "Movement",
     "Notice",
     "NoticeChange",
-    "NoticeInstrument",
     "OperatingMode",
     "OperationLog",
     "OutboxAttempt",
@@ -187,6 +192,7 @@ __all__ = [
     "PackageRefusal",
     "Parameter",
     "PasswordRecord",
+    "Plan",
     "Posting",
     "PostingRoute",
     "Preference",
@@ -217,4 +223,5 @@ __all__ = [
     "Venue",
     "VenueCertificate",
     "VenueInstrument",
+    "plans_on",
 ]

@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    text,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 from sqlalchemy.sql import coercions, roles
@@ -61,8 +62,8 @@ def has_part(
         return stored.contains(sought, autoescape=True)
     if table is not None and name in CODES:
         return found.contains(sought, autoescape=True)
-    text = func.normalize(cast(found, Text), literal_column("NFKC"))
-    return func.translate(text, FOLDS_FROM, FOLDS_TO).contains(sought, autoescape=True)
+    folds = func.normalize(cast(found, Text), literal_column("NFKC"))
+    return func.translate(folds, FOLDS_FROM, FOLDS_TO).contains(sought, autoescape=True)
 
 
 class Account(Model):
@@ -85,7 +86,6 @@ class Account(Model):
     kind: Mapped[str] = mapped_column(String(20), server_default="enterprise")
     uscc: Mapped[str | None] = mapped_column(String(18), unique=True)  # 统一社会信用代码
     province: Mapped[str | None] = mapped_column(String(2))  # GB/T 2260, "42" = 湖北; "66" = 兵团
-    sector: Mapped[str | None] = mapped_column(String(20))  # power, steel, cement, aluminium
     is_restricted: Mapped[bool] = mapped_column(
         Boolean, server_default="false"
     )  # 限制: debits refused
@@ -107,6 +107,29 @@ class Account(Model):
         order_by="Account.member_no",
         viewonly=True,
     )
+
+
+class AccountSector(Model):
+    """行业: a sector that an enterprise is in from a day on; ``ends_on`` is the first day without."""
+
+    __tablename__ = "account_sector"
+    __table_args__ = (
+        CheckConstraint("ends_on >= starts_on", name="sector_ends_after_it_begins"),
+        Index(
+            "account_sector_once",
+            "account_id",
+            "sector",
+            unique=True,
+            postgresql_where=text("ends_on IS NULL"),
+        ),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    sector: Mapped[str] = mapped_column(String(20))
+    starts_on: Mapped[date] = mapped_column(Date)
+    ends_on: Mapped[date | None] = mapped_column(Date)
 
 
 class CustodyLink(Model):

@@ -73,6 +73,12 @@ class Application(Model):
             " OR (document_no <> '' AND authority <> '' AND proposal ? 'served_at')",
             name="court_acts_by_document",
         ),
+        # Older ones have neither: NOT VALID in the database.
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'withdrawn', 'discarded') OR kind <> 'issuance'"
+            " OR (document_no <> '' AND starts_on IS NOT NULL)",
+            name="issued_by_document",
+        ),
         Index("application_of_account", "kind", "account_id", "id"),
         Index(
             "one_account_change",
@@ -90,8 +96,16 @@ class Application(Model):
             "one_notice_decision",
             "account_id",
             text("(proposal ->> 'year'::text)"),
+            text("(proposal ->> 'sector'::text)"),
             unique=True,
             postgresql_where=text("kind = 'notice' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_plan_decision",
+            text("(proposal ->> 'year'::text)"),
+            text("(proposal ->> 'sector'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'plan' AND status = 'in_review'"),
         ),
         Index(
             "one_trade_settlement",

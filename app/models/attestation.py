@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     LargeBinary,
+    SmallInteger,
     String,
     UniqueConstraint,
     text,
@@ -25,7 +26,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 class Attestation(Model):
     """One 自愿注销证明 or 履约证明, with its facts as of the day of issue.
 
-    A 履约证明 lapses when its notice is no longer fulfilled; no other column ever changes.
+    A 履约证明 is of an enterprise's year, and lapses when a notice of that year is no longer fulfilled;
+    no other column ever changes.
     """
 
     __tablename__ = "attestation"
@@ -34,16 +36,15 @@ class Attestation(Model):
         CheckConstraint(
             "kind <> 'cancellation' OR application_id IS NOT NULL", name="cancellation_has_a_source"
         ),
-        CheckConstraint(
-            "kind <> 'compliance' OR notice_id IS NOT NULL", name="compliance_has_a_source"
-        ),
+        CheckConstraint("kind <> 'compliance' OR year IS NOT NULL", name="compliance_has_a_source"),
         UniqueConstraint("application_id", name="attestation_once_an_application"),
         CheckConstraint(
             "lapsed_at IS NULL OR kind = 'compliance'", name="cancellation_never_lapses"
         ),
         Index(
-            "attestation_once_a_notice",
-            "notice_id",
+            "attestation_once_a_year",
+            "account_id",
+            "year",
             unique=True,
             postgresql_where=text("lapsed_at IS NULL"),
         ),
@@ -57,7 +58,7 @@ class Attestation(Model):
     kind: Mapped[str] = mapped_column(String(20))
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
-    notice_id: Mapped[int | None] = mapped_column(BigInteger)
+    year: Mapped[int | None] = mapped_column(SmallInteger)  # 履约年度
     content: Mapped[Any] = mapped_column(JSONB)
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))

@@ -1,9 +1,8 @@
-"""履约通知书: an enterprise's obligation for a year, its deadline and 履约范围 (manual 五-一)."""
+"""履约通知书: an enterprise's obligation for a year in a sector (manual 五-一; rules-2026 C10)."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask_appbuilder import Model
@@ -15,7 +14,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
-    Numeric,
     SmallInteger,
     String,
     text,
@@ -25,24 +23,23 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.moves import LARGEST_REQUEST
 from app.models.account import Account
-from app.models.instrument import Instrument
 
 
 class Notice(Model):
-    """One enterprise's obligation for one compliance year; 履约范围 is data (domain.md 11.10)."""
+    """An enterprise's obligation for a compliance year and sector; the plan of both says the rest."""
 
     __tablename__ = "notice"
     __table_args__ = (
         CheckConstraint(f"obligation BETWEEN 0 AND {LARGEST_REQUEST}", name="obligation_sane"),
-        CheckConstraint("offset_percent BETWEEN 0 AND 100", name="offset_percent_sane"),
         Index(
             "notice_once",
             "account_id",
             "year",
+            "sector",
             unique=True,
             postgresql_where=text("withdrawn_at IS NULL"),
         ),
-        Index("notice_of_year", "year", "id"),
+        Index("notice_of_year", "year", "sector", "id"),
         {"extend_existing": True},
     )
 
@@ -50,10 +47,8 @@ class Notice(Model):
     number: Mapped[str] = mapped_column(String(30), unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     year: Mapped[int] = mapped_column(SmallInteger)  # 履约年度
+    sector: Mapped[str] = mapped_column(String(20))
     obligation: Mapped[int] = mapped_column(BigInteger)  # 应履约量, tonnes
-    deadline: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    # Maximum share of CCER in the obligation, in per cent (管理办法 29).
-    offset_percent: Mapped[Decimal] = mapped_column(Numeric(5, 2), server_default="0")
     import_id: Mapped[int | None] = mapped_column(ForeignKey("import_file.id"))
     issued_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -63,29 +58,12 @@ class Notice(Model):
     )  # asks for nothing
 
     account: Mapped[Account] = relationship()
-    instruments: Mapped[list[Instrument]] = relationship(
-        secondary="notice_instrument", order_by="Instrument.code"
-    )
-
-    @property
-    def offset_limit(self) -> int:
-        """The maximum of CCER in tonnes, rounded down (domain.md 11.9)."""
-        return int(self.obligation * self.offset_percent / 100)
-
-
-class NoticeInstrument(Model):
-    """履约范围: an instrument that may be surrendered for a notice."""
-
-    __tablename__ = "notice_instrument"
-
-    notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"), primary_key=True)
-    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"), primary_key=True)
 
 
 class NoticeChange(Model):
     """One step of a notice's history, with the application that made it; append-only.
 
-    ``terms`` is all that the notice says from then on (`app.domain.notices.Terms`), None once it is
+    ``terms`` is what the notice says from then on (`app.domain.notices.Terms`), None once it is
     withdrawn.  Only notices older than that begin with a step without an application.
     """
 

@@ -130,10 +130,7 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     line_of(province, "市场通测试030207", ".data-table").get_by_role("link", name="选择").click()
     province.get_by_label("履约年度").fill("2023")
     province.get_by_label("应履约量（吨）").fill("100")
-    province.get_by_label("履约截止时间").fill("2024-12-31")
-    for box in province.get_by_role("checkbox").all():
-        box.uncheck()
-    province.get_by_label(CODE).check()
+    province.get_by_label("行业").select_option(label="发电")
     province.get_by_label("申请原因").fill("核查结果")
     album.take(province, "compliance-notice-form", keep=True, everyway=True)
     submit(province)
@@ -235,8 +232,8 @@ def test_a_table_of_notices_is_looked_at_submitted_and_taken_back(site, member, 
     province, second = member(PROVINCE), member(SECOND)
     open_from_menu(province, "履约通知书办理")
     province.get_by_role("link", name="导入履约通知书").click()
-    heading = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
-    lines = [f"{MEMBER},2022,70,2023-12-31,{CODE},", f"{MEMBER},2021,{'7' * 13},2022-12-31,PE9,8"]
+    heading = "会员编号,履约年度,行业,应履约量（吨）"
+    lines = [f"{MEMBER},2026,发电,70", f"{MEMBER},2021,钢铁,{'7' * 13}"]
     for number in (2, 1):
         file = tmp_path / f"履约通知书{number}.csv"
         file.write_text("\r\n".join([heading, *lines[:number]]), encoding="utf-8-sig")
@@ -265,7 +262,7 @@ def test_a_table_of_notices_is_looked_at_submitted_and_taken_back(site, member, 
     assert "已提交1条申请" in message(province)
     approve(second, "市场通测试030207")
     open_from_menu(province, "履约通知书")
-    province.get_by_role("textbox", name="履约年度").fill("2022")
+    province.get_by_role("textbox", name="履约年度").fill("2026")
     province.get_by_role("button", name="查询").click()
     expect(province.locator("#list-table")).to_contain_text("已撤销")
     album.take(province, "notice-taken-back", everyway=True)

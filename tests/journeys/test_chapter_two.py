@@ -89,6 +89,8 @@ def test_the_header_tells_who_when_and_how_safe(site, visit, album):
         "履约管理",
         "履约清缴",
         "履约清缴记录查询",
+        "年度方案",
+        "履约日历",
         "存管返还管理",
         "存管申请",
         "存管返还申请",

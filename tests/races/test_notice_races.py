@@ -19,7 +19,6 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import (
-    DEADLINE,
     changed,
     colleague,
     confirmed,
@@ -112,7 +111,7 @@ def test_two_who_approve_one_decision_change_the_notice_once(together, plant, ce
 
 def two_who_issue_one_notice(together, plant, cea, maker, hubei):
     """The registry and the province issue the same enterprise's notice of a year."""
-    decision = Decision(2025, None, Terms(100, DEADLINE, (cea.code,)))
+    decision = Decision(2025, "power", None, Terms(100))
     acts = [
         partial(submit, deciding(plant, decision, by=each, submits=False), Actor.of(each))
         for each in (maker, hubei)
@@ -143,7 +142,7 @@ def test_without_the_account_lock_the_index_tells_one(
 def two_imports(together, plant, cea, maker):
     """Import the same rows from two files at once, submitted as they are read."""
     actors = [Actor.of(maker), Actor.of(member("registry_maker"))]  # Read here, not in the threads.
-    line = f"{plant.member_no},2025,10,2026-12-31,{cea.code},"
+    line = f"{plant.member_no},2025,发电,10"
 
     def take(number):
         with force_locale("zh"):

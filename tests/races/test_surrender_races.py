@@ -14,12 +14,13 @@ from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Notice
-from app.operations.applications import engine
-from app.operations.compliance import attestations
+from app.operations.applications import engine, rows
+from app.operations.applications.effects import EFFECTS
+from app.operations.compliance import attestations, plans
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import changed, colleague, draft, give, instrument, member, offset, quantity
+from tests.factories import changed, colleague, draft, give, member, offset, proposing, quantity
 from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
 
 TRIES = 25
@@ -52,10 +53,10 @@ def lowering(notice, obligation, maker):
     return partial(approve, application, Actor.of(colleague(maker)))
 
 
-def narrowing(notice, instruments, maker):
-    codes = tuple(sorted(each.code for each in instruments))
-    application = changed(notice, by=maker, instruments=codes)
-    return partial(approve, application, Actor.of(colleague(maker)))
+def narrowing(maker, checker):
+    """Propose that 2025's plan accepts 2025 and 2026 alone; return the act by which another approves it."""
+    application = proposing(2025, "power", by=maker, vintages="2025,2026")
+    return partial(approve, application, Actor.of(checker))
 
 
 # Two operators, 60 of 100 due ------------------------------------------------------------------
@@ -242,23 +243,86 @@ def test_with_the_locks_nobody_reads_beside_the_other(
     assert max(most) == 1
 
 
-# Approving beside narrowing the scope ------------------------------------------------------------
+# Submitting beside a plan that accepts fewer vintages ---------------------------------------------
 
 
-def test_an_approval_and_a_narrowed_scope_never_contradict(
-    together, plant, operator, hubei, maker, cea
+def submit_beside_narrowing(together, operator, cea, due, maker, checker, monkeypatch):
+    """The plan's approval has written the version, and not ended yet, when the surrender is written."""
+    waiting = draft("surrender", operator, {cea: 60}, notice_id=due)
+    narrow, written = narrowing(maker, checker), threading.Event()
+    carry_out, gather = plans.carry_out, engine.gather
+
+    def slow(*arguments):
+        carry_out(*arguments)
+        written.set()
+        threading.Event().wait(0.4)
+
+    def late(cases, moment):
+        found = gather(cases, moment)
+        if cases[0].kind == "surrender":
+            written.wait(timeout=60)
+        return found
+
+    monkeypatch.setitem(EFFECTS, "plan", slow)
+    monkeypatch.setattr(engine, "gather", late)
+    return together(partial(submit, waiting, Actor.of(operator)), narrow)
+
+
+def test_a_surrender_and_a_plan_that_no_longer_accepts_it_never_both_succeed(
+    together, operator, cea, due, maker, checker, monkeypatch
 ):
-    other = instrument("CEA26", vintage=2026)
-    give(plant, cea, 900)
-    for year in range(2021, 2026):
-        notice = issue(plant, [cea, other], 100, by=maker, year=year)
-        case = surrender(operator, {cea: 100}, notice)
-        results = together(
-            partial(approve, case.id, Actor.of(hubei)),
-            narrowing(notice, [other], maker),
-        )
-        (error,) = results.failed
-        assert error.code in ("not_eligible", "scope_contradicts")
+    """Our own rules were passed: the surrender waits for the version, and the database refuses it."""
+    results = submit_beside_narrowing(together, operator, cea, due, maker, checker, monkeypatch)
+    (error,) = results.failed
+    assert error.code == "insufficient_quantity"
+    assert figures(due) == (0, 0)
+
+
+def test_without_the_lock_of_the_plan_both_succeed(
+    together, cluster, operator, cea, due, maker, checker, monkeypatch
+):
+    with cluster.connect("registry") as connection:
+        (kept,) = connection.execute(
+            "SELECT pg_get_functiondef('applications_keep_within'::regproc)"
+        ).fetchone()
+        assert "ORDER BY p.id FOR SHARE" in kept
+        connection.execute(kept.replace("ORDER BY p.id FOR SHARE", "ORDER BY p.id"))
+    try:
+        results = submit_beside_narrowing(together, operator, cea, due, maker, checker, monkeypatch)
+    finally:
+        with cluster.connect("registry") as connection:
+            connection.execute(kept)
+    assert results.failed == []
+    assert figures(due) == (0, 60)
+
+
+def test_a_plan_waits_for_a_surrender_under_way(
+    together, operator, cea, due, maker, checker, monkeypatch
+):
+    """The surrender is written, and not ended yet, when the plan's version is: that one is refused."""
+    waiting = draft("surrender", operator, {cea: 60}, notice_id=due)
+    narrow, written = narrowing(maker, checker), threading.Event()
+    record, gather = rows.record, engine.gather
+
+    def slow(cases, *arguments, **more):
+        found = record(cases, *arguments, **more)
+        if cases[0].kind == "surrender":
+            written.set()
+            threading.Event().wait(0.4)
+        return found
+
+    def late(cases, moment):
+        found = gather(cases, moment)
+        if cases[0].kind == "plan":
+            written.wait(timeout=60)
+        return found
+
+    monkeypatch.setattr(rows, "record", slow)
+    monkeypatch.setattr(engine, "gather", late)
+    results = together(partial(submit, waiting, Actor.of(operator)), narrow)
+    (error,) = results.failed
+    assert error.code == "plan_in_use"
+    assert figures(due) == (0, 60)
 
 
 # A certificate asked for beside a refund ----------------------------------------------------------

@@ -15,7 +15,7 @@ from sqlalchemy import Select, event, insert, select
 
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Account, Member, TransferPermissionChange
+from app.models import Account, AccountSector, Member, TransferPermissionChange
 from app.security import manager, sessions
 from app.views.lists.listing import (
     BulkResult,
@@ -76,13 +76,14 @@ class ToyPage(ListPage):
             change.account_id,
             Account.member_no,
             Account.name,
-            Account.sector,
+            AccountSector.sector,
             Account.opened_on,
             (change.id % 7 * 1000).label("quantity"),
             change.changed_at.label("at"),
             change.is_allowed,
             change.ip,
         ).join(Account, Account.id == change.account_id)
+        statement = statement.outerjoin(AccountSector, AccountSector.account_id == Account.id)
         if conditions.get("as_of") is not None:
             statement = statement.where(change.changed_at <= conditions.get("as_of"))
         return statement

@@ -193,6 +193,7 @@ def make_world(tables: Tables) -> World:
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
         _courts(enterprise, officers["registry_maker"], officers["registry_checker"])
         _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
@@ -450,6 +451,19 @@ def _groups(of: Enterprise, maker: Member, checker: Member) -> None:
     factories.confirmed(shown, checker)
     draft = factories.entered("company_group", of.account, maker, submits=False, **about)
     of.by_officers["company_group"] = (draft, shown)
+
+
+def _plans(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Prolong a plan's deadline, and draft another version."""
+    year, later = 2030 + of.account.id % 50, {"reason": "延长清缴期限"}
+    says = {
+        "method": "基准法", "rounding": "unit", "vintages": f"{year}", "source": "虚构",
+        "surrender_by": f"{year + 1}-12-31 23:59:59", "confidence": "unsure", "is_draft": "draft",
+    }  # fmt: skip
+    shown = factories.proposing(year, "power", by=maker, **says)
+    factories.confirmed(shown, checker)
+    draft = factories.proposing(year, "power", by=maker, note="草稿", submits=False, **later)
+    of.by_officers["plan"] = (draft, shown)
 
 
 def _large(a: Enterprise) -> None:

@@ -16,6 +16,7 @@ from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.plan import PlanApplication
 from app.domain.kinds.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.settlement import (
@@ -55,6 +56,7 @@ KINDS: dict[str, Kind] = {
         Withdrawal,
         ReserveProvision,
         DefaultCover,
+        PlanApplication,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

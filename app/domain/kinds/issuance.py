@@ -38,6 +38,22 @@ ISSUED_ONCE = Rule(
 )
 
 
+def _undocumented(case: Case, facts: Facts) -> Violation | None:
+    if not case.document_no.strip():
+        return Violation("document_no")
+    return None if case.starts_on else Violation("starts_on")
+
+
+# N05: the province's sealed paper is the authority for issuing.  Last, so that an import which lacks
+# nothing else waits for it (待文件).
+RESTS_ON_DOCUMENT = Rule(
+    "awaits_document",
+    _("Enter number and date of the document that the issuance rests on"),
+    _undocumented,
+    at=BOTH,
+)
+
+
 class Issuance(Kind):
     """The only kind that creates tonnes."""
 
@@ -49,4 +65,4 @@ class Issuance(Kind):
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
     has_category = True
-    rules = (TO_AN_ENTERPRISE, ISSUED_ONCE)
+    rules = (TO_AN_ENTERPRISE, ISSUED_ONCE, RESTS_ON_DOCUMENT)

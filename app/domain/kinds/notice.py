@@ -11,15 +11,19 @@ from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
 from app.domain.moves import LARGEST_REQUEST
-from app.domain.notices import FIRST_YEAR, LATEST, Decision, Standing, Terms
-from app.domain.trading_day import BEIJING
+from app.domain.notices import Decision, Standing, Terms
 from app.domain.workflow import Action, Case, Party
 
 Check = Callable[[Case, Facts], Violation | None]
 
 
 def _standing(case: Case, facts: Facts, decision: Decision) -> Standing | None:
-    return facts.standing.get((case.account_id, decision.year))
+    return facts.standing.get((case.account_id, decision.year, decision.sector))
+
+
+def _year_and_sector(decision: Decision, facts: Facts) -> dict[str, Any]:
+    sector = facts.sectors.get(decision.sector, decision.sector)
+    return {"year": decision.year, "sector": str(sector) or "–"}
 
 
 def _of_terms(check: Callable[[Terms, Decision, Facts], Violation | None]) -> Check:
@@ -54,8 +58,16 @@ def _issued_already(case: Case, facts: Facts) -> Violation | None:
     if decision.before is not None or standing is None:
         return None
     obligation = f"{standing.terms.obligation:,}"
-    values = {"number": standing.number, "year": decision.year, "obligation": obligation}
-    return Violation("year", values)
+    named = _year_and_sector(decision, facts)
+    return Violation("year", {"number": standing.number, "obligation": obligation, **named})
+
+
+def _not_of_the_sector(case: Case, facts: Facts) -> Violation | None:
+    decision = Decision.read(case.proposal)
+    key = (case.account_id, decision.year, decision.sector)
+    if decision.before is not None or key in facts.account_sectors:
+        return None
+    return Violation("sector", _year_and_sector(decision, facts))
 
 
 def _changed_meanwhile(case: Case, facts: Facts) -> Violation | None:
@@ -68,7 +80,7 @@ def _changed_meanwhile(case: Case, facts: Facts) -> Violation | None:
     return Violation(
         "obligation",
         {
-            "year": decision.year,
+            **_year_and_sector(decision, facts),
             "before": f"{decision.before.obligation if decision.before else 0:,}",
             "now": f"{standing.terms.obligation if standing else 0:,}",
         },
@@ -81,7 +93,8 @@ def _unchanged(case: Case, facts: Facts) -> Violation | None:
 
 
 def _under_review(case: Case, facts: Facts) -> Violation | None:
-    key = (case.account_id, Decision.read(case.proposal).year)
+    decision = Decision.read(case.proposal)
+    key = (case.account_id, decision.year, decision.sector)
     number = facts.notices_under_review.get(key, case.number)
     if number != case.number:
         return Violation("year", {"number": number})
@@ -89,11 +102,10 @@ def _under_review(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
-def _year_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    last = facts.moment.day.year
-    if decision.before or FIRST_YEAR <= decision.year <= last:
+def _unplanned(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
+    if decision.before or (decision.year, decision.sector) in facts.planned:
         return None
-    return Violation("year", {"first": FIRST_YEAR, "last": last, "typed": decision.year})
+    return Violation("year", _year_and_sector(decision, facts))
 
 
 def _too_much(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
@@ -101,41 +113,6 @@ def _too_much(terms: Terms, decision: Decision, facts: Facts) -> Violation | Non
         return None
     return Violation(
         "obligation", {"limit": f"{LARGEST_REQUEST:,}", "typed": f"{terms.obligation:,}"}
-    )
-
-
-def _deadline_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    year = terms.deadline.astimezone(BEIJING).year
-    if decision.year < year <= decision.year + LATEST:
-        return None
-    values = {
-        "first": f"{decision.year + 1}-01-01",
-        "last": f"{decision.year + LATEST}-12-31",
-        "typed": f"{terms.deadline.astimezone(BEIJING):%Y-%m-%d}",
-    }
-    return Violation("deadline", values)
-
-
-def _unknown_instruments(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    unknown = [code for code in terms.instruments if code not in facts.instrument_kinds]
-    return Violation("instruments", {"codes": "、".join(unknown)}) if unknown else None
-
-
-def _no_allowance(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    kinds = {facts.instrument_kinds.get(code) for code in terms.instruments}
-    return None if "allowance" in kinds else Violation("instruments")
-
-
-def _percent_wrong(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    if 0 <= terms.offset_percent <= 100:
-        return None
-    return Violation("offset_percent", {"typed": f"{terms.offset_percent:f}"})
-
-
-def _offset_incomplete(terms: Terms, decision: Decision, facts: Facts) -> Violation | None:
-    kinds = {facts.instrument_kinds.get(code) for code in terms.instruments}
-    return (
-        Violation("offset_percent") if ("offset" in kinds) != (terms.offset_percent > 0) else None
     )
 
 
@@ -154,12 +131,11 @@ def _beneath_surrendered(terms: Terms, standing: Standing, facts: Facts) -> Viol
 
 
 def _offset_beneath(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
-    limit = int(terms.obligation * terms.offset_percent / 100)
-    if limit >= standing.offset_surrendered:
+    limit = int(terms.obligation * standing.offset_percent / 100)
+    if limit >= standing.offset_surrendered or terms.obligation >= standing.terms.obligation:
         return None
-    has_less_percent = terms.offset_percent < standing.terms.offset_percent
     return Violation(
-        "offset_percent" if has_less_percent else "obligation",
+        "obligation",
         {
             "used": f"{standing.offset_surrendered:,}",
             "limit": f"{limit:,}",
@@ -168,20 +144,18 @@ def _offset_beneath(terms: Terms, standing: Standing, facts: Facts) -> Violation
     )
 
 
-def _scope_contradicts(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
-    lost = sorted(standing.used - set(terms.instruments))
-    if not lost:
-        return None
-    return Violation("instruments", {"instruments": "、".join(lost), "number": standing.number})
-
-
 def _surrendered_already(case: Case, facts: Facts) -> Violation | None:
     decision = Decision.read(case.proposal)
     standing = _standing(case, facts, decision)
     if decision.after or standing is None or not standing.surrenders:
         return None
     return Violation(
-        "", {"number": standing.number, "count": standing.surrenders, "year": decision.year}
+        "",
+        {
+            "number": standing.number,
+            "count": standing.surrenders,
+            **_year_and_sector(decision, facts),
+        },
     )
 
 
@@ -192,44 +166,31 @@ def _terms_rule(code: str, message: Any, check: Any) -> Rule:
 # What it is to say.  An import reports every one of these that a row violates.
 OF_THE_TERMS = (
     _terms_rule(
-        "year_unknown",
-        _("The compliance year lies between %(first)s and %(last)s; this is %(typed)s"),
-        _year_wrong,
+        "no_plan",
+        _("There is no plan in force for %(year)s, %(sector)s; enter it first (plans)"),
+        _unplanned,
     ),
     _terms_rule(
         "obligation_too_large",
         _("An obligation lies between 0 and %(limit)s tonnes; this is %(typed)s"),
         _too_much,
     ),
-    _terms_rule(
-        "deadline_implausible",
-        _("The deadline lies between %(first)s and %(last)s; this is %(typed)s"),
-        _deadline_wrong,
-    ),
-    _terms_rule("no_instrument", _("There is no instrument %(codes)s"), _unknown_instruments),
-    _terms_rule(
-        "no_instruments", _("Choose at least one allowance that may be surrendered"), _no_allowance
-    ),
-    _terms_rule(
-        "percent_unknown",
-        _("The share of CCER is a percentage between 0 and 100; this is %(typed)s"),
-        _percent_wrong,
-    ),
-    _terms_rule(
-        "offset_incomplete",
-        _("Where CCER is allowed, choose which, and enter the share that it may fulfil"),
-        _offset_incomplete,
-    ),
+)
+# N25 一(一): lists of key emitters are made per year and sector (C10).
+IS_OF_THE_SECTOR = Rule(
+    "not_of_the_sector",
+    _("The enterprise has not been in the sector %(sector)s since %(year)s began"),
+    _not_of_the_sector,
 )
 IS_DOCUMENTED = Rule(
     "document_missing", _("Enter the number of the authority's document"), _undocumented
 )
-# The index notice_once; one notice an enterprise and year.
+# The index notice_once; one notice an enterprise, year and sector.
 ISSUED_ONCE = Rule(
     "notice_twice",
     _(
-        "The enterprise has notice %(number)s for %(year)s already, of %(obligation)s tonnes; change"
-        " that one"
+        "The enterprise has notice %(number)s for %(year)s, %(sector)s already, of %(obligation)s"
+        " tonnes; change that one"
     ),
     _issued_already,
     at=BOTH,
@@ -237,8 +198,8 @@ ISSUED_ONCE = Rule(
 IS_CURRENT = Rule(
     "changed_meanwhile",
     _(
-        "The notice for %(year)s is another one than when this was entered: of %(before)s tonnes then,"
-        " of %(now)s tonnes now, or its scope or deadline has changed; enter it anew"
+        "The notice for %(year)s, %(sector)s is another one than when this was entered: of %(before)s"
+        " tonnes then, of %(now)s tonnes now; enter it anew"
     ),
     _changed_meanwhile,
     at=BOTH,
@@ -247,7 +208,9 @@ CHANGES_SOMETHING = Rule("unchanged", _("Nothing is changed yet"), _unchanged)
 # The index one_notice_decision.
 ONE_AT_A_TIME = Rule(
     "notice_under_review",
-    _("Application %(number)s about this enterprise's notice of the year is under review"),
+    _(
+        "Application %(number)s about this enterprise's notice of the year and sector is under review"
+    ),
     _under_review,
 )
 # R83: 清缴退还 comes first.
@@ -269,20 +232,11 @@ COVERS_OFFSET = Rule(
     _of_change(_offset_beneath),
     at=BOTH,
 )
-KEEPS_WHAT_WAS_USED = Rule(
-    "scope_contradicts",
-    _(
-        "%(instruments)s has been surrendered for notice %(number)s and must stay among what it"
-        " accepts"
-    ),
-    _of_change(_scope_contradicts),
-    at=BOTH,
-)
 NOT_SURRENDERED_YET = Rule(
     "surrendered_already",
     _(
-        "Notice %(number)s for %(year)s cannot be withdrawn: %(count)s surrenders were approved for it"
-        " or are under review; change it instead"
+        "Notice %(number)s for %(year)s, %(sector)s cannot be withdrawn: %(count)s surrenders were"
+        " approved for it or are under review; change it instead"
     ),
     _surrendered_already,
     at=BOTH,
@@ -302,6 +256,7 @@ class NoticeDecision(Kind):
     debits = False
     rules = (
         *OF_THE_TERMS,
+        IS_OF_THE_SECTOR,
         IS_DOCUMENTED,
         HAS_REASON,
         ISSUED_ONCE,
@@ -309,7 +264,6 @@ class NoticeDecision(Kind):
         CHANGES_SOMETHING,
         COVERS_SURRENDERED,
         COVERS_OFFSET,
-        KEEPS_WHAT_WAS_USED,
         NOT_SURRENDERED_YET,
         ONE_AT_A_TIME,
     )

@@ -18,6 +18,7 @@ from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.money import yuan
 from app.domain.moves import Bucket
 from app.domain.notices import Standing
+from app.domain.plans import PlanFacts
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Action, Case, Line
 
@@ -35,8 +36,10 @@ class Notice:
     obligation: int
     surrendered: int
     pending: int
+    # By the plan of its year and sector in force today:
     eligible: frozenset[int]  # 履约范围: the instruments that may be surrendered for it
     offset_limit: int  # floor(share x obligation); 0 where no CCER is allowed (domain.md 11.9)
+    offset_by: date | None  # the last day of applications with CCER, where it has one of its own
     offset_surrendered: int = 0
     offset_pending: int = 0
 
@@ -109,10 +112,16 @@ class Facts:
     # (account, instrument, category) -> number of the issuance, approved or pending
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
     categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) in force today
-    # About decisions on notices: those in force, and who decides already, by (account, year).
-    standing: Mapping[tuple[int, int], Standing] = field(default_factory=dict)
-    notices_under_review: dict[tuple[int, int], str] = field(default_factory=dict)
-    instrument_kinds: Mapping[str, str] = field(default_factory=dict)  # code -> allowance or offset
+    # About decisions on notices: those in force, and who decides already, by (account, year, sector);
+    # years and sectors with a plan in force; the sectors an account was in since a year began.
+    standing: Mapping[tuple[int, int, str], Standing] = field(default_factory=dict)
+    notices_under_review: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    planned: frozenset[tuple[int, str]] = frozenset()
+    account_sectors: frozenset[tuple[int, int, str]] = frozenset()
+    # About decisions on plans: their latest versions and what rests on them, and who decides already.
+    plans: Mapping[tuple[int, str], PlanFacts] = field(default_factory=dict)
+    plans_under_review: dict[tuple[int, str], str] = field(default_factory=dict)
+    sectors: Mapping[str, Any] = field(default_factory=dict)  # code -> title, those in force today
     differences: Mapping[int, int] = field(default_factory=dict)  # open ones -> account
     # (account, package with trades of its) -> until when its statement may be objected to
     objectionable: Mapping[tuple[int, int], datetime] = field(default_factory=dict)

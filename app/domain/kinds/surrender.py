@@ -33,6 +33,15 @@ def _ineligible(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
+def _offset_late(case: Case, facts: Facts) -> Violation | None:
+    offset_by = facts.notices[case.notice_id or 0].offset_by
+    if offset_by is None or facts.moment.day <= offset_by:
+        return None
+    late = [line for line in case.lines if line.instrument_id in facts.offsets]
+    values = {"offset_by": f"{offset_by}"}
+    return Violation(f"lines.{late[0].key}.quantity", values) if late else None
+
+
 def _above_offset_limit(case: Case, facts: Facts) -> Violation | None:
     notice = facts.notices[case.notice_id or 0]
     asked = [line for line in case.lines if line.instrument_id in facts.offsets]
@@ -85,9 +94,15 @@ NOTICE_IS_OURS = Rule(
 )
 IS_ELIGIBLE = Rule(
     "not_eligible",
-    _("%(instrument)s is not among the instruments that this notice accepts"),
+    _("%(instrument)s is not among what the plan of this notice's year accepts"),
     _ineligible,
     at=BOTH,
+)
+# N87: the cut-off for CCER may lie before the deadline.
+OFFSET_IN_TIME = Rule(
+    "offset_late",
+    _("Applications with CCER were taken until %(offset_by)s; surrender allowances instead"),
+    _offset_late,
 )
 # domain.md 11.9: floor(5 % x 应履约量), approved and pending surrenders together.
 WITHIN_OFFSET_LIMIT = Rule(
@@ -128,7 +143,7 @@ class Surrender(Kind):
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.SURRENDERED)
     debits = False  # A restricted account may always fulfil its obligation (domain.md 11.7).
-    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, WITHIN_OFFSET_LIMIT, STILL_DUE)
+    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, OFFSET_IN_TIME, WITHIN_OFFSET_LIMIT, STILL_DUE)
 
 
 class SurrenderRefund(Kind):

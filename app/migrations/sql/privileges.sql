@@ -29,9 +29,11 @@ GRANT UPDATE (lapsed_at) ON attestation TO {app};
 -- What notices say is written by carry_out_notices alone, from approved applications.
 REVOKE INSERT, UPDATE ON notice FROM {app};
 REVOKE INSERT ON notice_change FROM {app};
-REVOKE INSERT, DELETE ON notice_instrument FROM {app};
 GRANT UPDATE (reminded_at) ON notice TO {app};
-GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), notice_terms(notice) TO {app};
+GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), plan_on(integer, text, date) TO {app};
+-- So are plans, by carry_out_plans; the sectors of an account end, and keep their beginning.
+GRANT EXECUTE ON FUNCTION carry_out_plans(bigint[]) TO {app};
+GRANT INSERT (account_id, sector, starts_on), UPDATE (ends_on) ON account_sector TO {app};
 
 -- Venues' clients and their keys are written by carry_out_machine_keys alone, from approved applications.
 GRANT EXECUTE ON FUNCTION carry_out_machine_keys(bigint[]), count_machine_request(text, bigint),
@@ -52,7 +54,7 @@ GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_ins
 GRANT INSERT ON account, application, application_line, application_party,
                 attachment, trading_day, ab_user TO {app};
 -- Of these only what the program changes: never whose they are.
-GRANT UPDATE (name, uscc, sector, is_restricted, allows_exchange_transfer, lacks_documents,
+GRANT UPDATE (name, uscc, is_restricted, allows_exchange_transfer, lacks_documents,
               needs_colleague) ON account TO {app};
 GRANT UPDATE (status, step, version, reason, refusal, form_key, submitted_by, submitted_at, settles_on,
               posting_id, category, document_no, authority, starts_on, ends_on, notice_id, proposal)
@@ -67,7 +69,8 @@ GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, attachment TO {app};
 
 -- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
-GRANT INSERT, UPDATE ON sector, category, city, holding_limit TO {app};
+GRANT INSERT, UPDATE ON sector, category, city, holding_limit, ministry_date TO {app};
+GRANT INSERT ON calendar_run TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};

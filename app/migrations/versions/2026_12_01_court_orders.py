@@ -5,7 +5,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

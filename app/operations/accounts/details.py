@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import phonenumbers
@@ -26,8 +26,9 @@ from app.domain.workflow import Case
 from app.extensions import db
 from app.models import Account, AccountDetail, Member
 from app.models.encrypted import decrypt, encrypt
+from app.operations.accounts import sectors
 from app.operations.people import certificates, letters
-from app.operations.records import glyphs, outbox
+from app.operations.records import clock, glyphs, outbox
 from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
 
@@ -101,6 +102,12 @@ class DetailField:
     wrong: Any = ""  # message where ``read`` refuses
     is_personal: bool = False  # encrypted at rest, masked on screen
     of_account: bool = False  # a column of `account`
+    of_sectors: bool = False  # rows of `account_sector`
+
+    @property
+    def of_details(self) -> bool:
+        """Whether it is a column of `account_detail`."""
+        return not (self.of_account or self.of_sectors)
 
 
 FIELDS: tuple[DetailField, ...] = (
@@ -116,9 +123,9 @@ FIELDS: tuple[DetailField, ...] = (
     DetailField(
         "sector",
         _("Sector"),
-        20,
+        200,
         wrong=_("Choose one of the sectors offered: %(offered)s", offered=_OFFERED),
-        of_account=True,
+        of_sectors=True,
     ),
     DetailField("registered_address", _("Registered address"), 300),
     DetailField("legal_representative", _("Legal representative")),
@@ -170,10 +177,12 @@ def current(account_id: int) -> dict[str, str]:
     both = select(Account, AccountDetail).where(Account.id == account_id)
     joined = both.outerjoin(AccountDetail, AccountDetail.account_id == Account.id)
     account, detail = db.session.execute(joined.execution_options(populate_existing=True)).one()
-    return {
+    found = {
         field.name: str(getattr(account if field.of_account else detail, field.name, "") or "")
         for field in FIELDS
     }
+    today = clock.now().astimezone(BEIJING).date()
+    return found | {"sector": _in_order(sectors.of_account(account_id, today))}
 
 
 def read(
@@ -181,7 +190,7 @@ def read(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Validate typed details; return (normalised values, messages), by field.
 
-    A sector no longer in force is accepted where it is unchanged from ``before``.
+    A sector no longer in force is accepted where it was among those ``before``.
     """
     values: dict[str, str] = {}
     wrong: dict[str, str] = {}
@@ -192,11 +201,19 @@ def read(
             values[field.name] = _value(field, typed[field.name])
         except RuleError as error:
             wrong[field.name] = str(error)
-    sector = values.get("sector")
-    if sector and sector not in SECTORS.offered() and sector != (before or {}).get("sector"):
-        wrong["sector"] = wrong_value(BY_NAME["sector"], sector)
+    chosen = sectors.split(values.get("sector", ""))
+    kept = sectors.split((before or {}).get("sector", ""))
+    unknown = [each for each in chosen if each not in SECTORS.offered() and each not in kept]
+    if unknown:
+        wrong["sector"] = wrong_value(BY_NAME["sector"], "、".join(unknown))
         del values["sector"]
+    elif chosen:
+        values["sector"] = _in_order(chosen)
     return values, wrong
+
+
+def _in_order(codes: Sequence[str]) -> str:
+    return sectors.BETWEEN.join(each for each in SECTORS if each in codes)
 
 
 def _value(field: DetailField, typed: str) -> str:
@@ -262,7 +279,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         account = db.session.get_one(Account, case.account_id)
         if any(pairs.get(name, ("", ""))[0] for name in PERSON):
             _revoke_former_representative(account, actor)
-        set_details(case.account_id, after)
+        set_details(case.account_id, after, now.astimezone(BEIJING).date())
         account.lacks_documents = False
         addresses.add(after.get("representative_email", ""))
         _notify_representative(account, sorted(addresses - {""}), list(after), case.number, now)
@@ -308,15 +325,20 @@ def _notify_representative(
     )
 
 
-def set_details(account_id: int, values: Mapping[str, str]) -> None:
-    """Write details validated by `read`, and update the representative's name and address."""
+def set_details(account_id: int, values: Mapping[str, str], day: date) -> None:
+    """Write details validated by `read`, and update the representative's name and address.
+
+    Sectors change on ``day``.
+    """
     _require_free_code(account_id, values.get("uscc", ""))
     account = db.session.get_one(Account, account_id)
     for name, value in values.items():
         if BY_NAME[name].of_account:
             setattr(account, name, value)
     _update_representative(account, values)
-    rest = {name: value for name, value in values.items() if not BY_NAME[name].of_account}
+    if "sector" in values:
+        sectors.change(account_id, sectors.split(values["sector"]), day)
+    rest = {name: value for name, value in values.items() if BY_NAME[name].of_details}
     if rest:
         statement = insert(AccountDetail).values(account_id=account_id, **rest)
         db.session.execute(

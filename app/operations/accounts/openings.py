@@ -20,6 +20,7 @@ from app.extensions import db
 from app.models import Account, AccountDetail, Invitation, Member
 from app.models.member import lock_numbers
 from app.operations.accounts import details as account_details
+from app.operations.accounts import sectors
 from app.operations.accounts.details import FIELDS
 from app.operations.ledger import posting
 from app.operations.people import certificates, deeds, letters
@@ -60,6 +61,8 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
             for id_, values in details.items()
         ],
     )
+    chosen = {accounts[id_]: sectors.split(each["sector"]) for id_, each in details.items()}
+    sectors.begin(chosen, now.astimezone(BEIJING).date())
     members = _register(details, numbers, accounts)
     db.session.execute(
         insert(Invitation),
@@ -81,7 +84,7 @@ def _details(case: Case) -> dict[str, str]:
 
 
 def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
-    names = [each.name for each in FIELDS if each.of_account is of_account]
+    names = [each.name for each in FIELDS if (each.of_account if of_account else each.of_details)]
     return {name: values.get(name, "") for name in names}
 
 

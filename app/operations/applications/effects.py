@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app.domain.workflow import Case
 from app.operations.accounts import accounts, bindings, defaults, details, differences, openings
-from app.operations.compliance import attestations, notices
+from app.operations.compliance import attestations, notices, plans
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -25,6 +25,7 @@ EFFECTS: dict[str, Effect] = {
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
+    "plan": plans.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Time, bindparam, text
+from sqlalchemy import BigInteger, Integer, String, Time, bindparam, select, text, tuple_
 
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.issuance import ONCE
 from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.plan import PlanApplication
 from app.domain.kinds.reserve import DefaultCover
 from app.domain.kinds.rules import Default, Membership, Notice, Package, Source
 from app.domain.kinds.settlement import (
@@ -21,11 +23,13 @@ from app.domain.kinds.settlement import (
     TradeSettlement,
 )
 from app.domain.notices import Decision, Standing, Terms
+from app.domain.plans import PlanDecision, PlanFacts
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
+from app.models import Plan
 from app.operations.applications import banking
-from app.operations.records.catalogue import catalogue
+from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
 
@@ -62,7 +66,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
         ),
         linked=_linked(cases),
-        notices=_notices({case.notice_id for case in cases if case.notice_id}),
+        notices=_notices({case.notice_id for case in cases if case.notice_id}, moment.day),
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
@@ -81,7 +85,8 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
     return {
         **banking.gather(cases, today),
         **courts.gather(cases),
-        **_about_notices(cases),
+        **_about_notices(cases, today),
+        **_about_plans(cases),
         **_about_machines(cases),
     }
 
@@ -121,7 +126,7 @@ def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
     return frozenset((row.account_id, row.receiver_id) for row in rows)
 
 
-def _notices(ids: Iterable[int]) -> dict[int, Notice]:
+def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
     wanted = list(ids)
     if not wanted:
         return {}
@@ -134,10 +139,11 @@ def _notices(ids: Iterable[int]) -> dict[int, Notice]:
             row.pending,
             frozenset(row.eligible or ()),
             row.offset_limit,
+            row.offset_by,
             row.offset_surrendered,
             row.offset_pending,
         )
-        for row in db.session.execute(_NOTICES, {"ids": wanted})
+        for row in db.session.execute(_NOTICES, {"ids": wanted, "today": today})
     }
 
 
@@ -237,33 +243,82 @@ def _packages(cases: Sequence[Case]) -> dict[int, Package]:
     }
 
 
-def _about_notices(cases: Sequence[Case]) -> dict[str, Any]:
+def _about_notices(cases: Sequence[Case], today: date) -> dict[str, Any]:
     """Return what the rules of decisions on notices read."""
     decisions = [case for case in cases if case.kind == NoticeDecision.code]
     if not decisions:
         return {}
+    read = [Decision.read(case.proposal) for case in decisions]
     asked = {
         "accounts": [case.account_id for case in decisions],
-        "years": [Decision.read(case.proposal).year for case in decisions],
+        "years": [each.year for each in read],
+        "sectors": [each.sector for each in read],
     }
     return {
         "standing": {
-            (row.account_id, row.year): Standing(
+            (row.account_id, row.year, row.sector): Standing(
                 row.id,
                 row.number,
-                _terms(row.terms),
+                Terms(row.obligation),
                 row.surrendered,
                 row.offset_surrendered,
-                frozenset(row.used or ()),
                 row.surrenders,
+                row.offset_percent or Decimal(0),
             )
-            for row in db.session.execute(_STANDING, asked)
+            for row in db.session.execute(_STANDING, {**asked, "today": today})
         },
         "notices_under_review": {
-            (row.account_id, row.year): row.number
+            (row.account_id, row.year, row.sector): row.number
             for row in db.session.execute(_NOTICES_UNDER_REVIEW, asked)
         },
-        "instrument_kinds": dict(db.session.execute(_INSTRUMENT_KINDS).all()),
+        "planned": frozenset(db.session.execute(_PLANNED, {"today": today}).all()),
+        "account_sectors": frozenset(db.session.execute(_ACCOUNT_SECTORS, asked).all()),
+        "sectors": SECTORS,
+    }
+
+
+def _about_plans(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return what the rules of decisions on plans read."""
+    decisions = [
+        PlanDecision.read(case.proposal) for case in cases if case.kind == PlanApplication.code
+    ]
+    if not decisions:
+        return {}
+    keys = {(each.year, each.sector) for each in decisions}
+    rows = db.session.execute(_PLANS_UNDER_REVIEW)
+    return {
+        "plans": _latest_plans(keys),
+        "plans_under_review": {(int(row.year), row.sector): row.number for row in rows},
+        "sectors": SECTORS.offered(),
+    }
+
+
+def _latest_plans(keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], PlanFacts]:
+    """Return the latest versions of plans, with what rests on them."""
+    asked = {"years": [year for year, _sector in keys], "sectors": [code for _year, code in keys]}
+    used: dict[tuple[int, str], list[Any]] = {key: [] for key in keys}
+    for row in db.session.execute(_PLAN_USE, asked):
+        used[row.year, row.sector].append(row)
+    counts = {
+        (row.year, row.sector): row.notices for row in db.session.execute(_PLAN_NOTICES, asked)
+    }
+    versions = select(Plan).where(tuple_(Plan.year, Plan.sector).in_(keys)).order_by(Plan.id)
+    return {
+        (each.year, each.sector): PlanFacts(
+            each.id,
+            each.values(),
+            each.starts_on,
+            counts.get((each.year, each.sector), 0),
+            frozenset(
+                row.vintage for row in used[each.year, each.sector] if row.kind == "allowance"
+            ),
+            tuple(
+                (row.number, row.obligation, row.quantity)
+                for row in used[each.year, each.sector]
+                if row.kind == "offset"
+            ),
+        )
+        for each in db.session.scalars(versions)
     }
 
 
@@ -278,12 +333,6 @@ def _about_machines(cases: Sequence[Case]) -> dict[str, Any]:
         "machine_key_ids": {(row.code, row.kid): row.stands for row in keys},
         "machine_venues": {row.code: row.venue for row in clients},
     }
-
-
-def _terms(stored: Any) -> Terms:
-    terms = Terms.read(stored)
-    assert terms, "a notice in force says something"
-    return terms
 
 
 def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[int]:
@@ -403,13 +452,17 @@ _PACKAGES = typed(
 _NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
-           floor(n.obligation * n.offset_percent / 100)::bigint AS offset_limit,
-           (SELECT array_agg(instrument_id) FROM notice_instrument e WHERE e.notice_id = n.id)
-             AS eligible,
+           coalesce(floor(n.obligation * p.offset_percent / 100), 0)::bigint AS offset_limit,
+           p.offset_by,
+           (SELECT array_agg(i.id) FROM instrument i
+             WHERE i.kind = 'allowance' AND i.vintage = ANY(p.vintages)
+                OR i.kind = 'offset' AND p.offset_percent > 0) AS eligible,
            coalesce(used.surrendered, 0) AS surrendered, coalesce(used.pending, 0) AS pending,
            coalesce(used.offset_surrendered, 0) AS offset_surrendered,
            coalesce(used.offset_pending, 0) AS offset_pending
       FROM notice n
+      LEFT JOIN (SELECT DISTINCT ON (year, sector) * FROM plan WHERE starts_on <= :today
+                  ORDER BY year, sector, id DESC) AS p ON p.year = n.year AND p.sector = n.sector
       LEFT JOIN (SELECT * FROM notice_surrender WHERE notice_id = ANY(:ids)) AS used
              ON used.notice_id = n.id
      WHERE n.id = ANY(:ids)
@@ -417,46 +470,84 @@ _NOTICES = typed(
     ids=Integer,
 )
 
-# Notices in force, and what was surrendered for them; refunded instruments are not in use any more.
+# Notices in force, and what was surrendered for them.
 _STANDING = typed(
     """
     WITH asked AS MATERIALIZED (
-           SELECT n AS notice FROM unnest(:accounts, :years) AS p (account_id, year)
-             JOIN notice n ON n.account_id = p.account_id AND n.year = p.year
+           SELECT n AS notice FROM unnest(:accounts, :years, :sectors) AS k (account_id, year, sector)
+             JOIN notice n ON n.account_id = k.account_id AND n.year = k.year
+                          AND (n.sector = k.sector OR k.sector = '')
             WHERE n.withdrawn_at IS NULL),
          ids AS MATERIALIZED (SELECT array_agg((notice).id) AS found FROM asked)
-    SELECT (notice).id, (notice).number, (notice).account_id, (notice).year,
-           notice_terms(notice) AS terms,
+    SELECT (notice).id, (notice).number, (notice).account_id, (notice).year, (notice).sector,
+           (notice).obligation, p.offset_percent,
            coalesce(s.surrendered, 0) AS surrendered,
            coalesce(s.offset_surrendered, 0) AS offset_surrendered,
-           (SELECT array_agg(code) FROM (
-              SELECT i.code FROM notice_surrender_line l JOIN instrument i ON i.id = l.instrument_id
-               WHERE l.notice_id = (notice).id
-               GROUP BY i.code HAVING sum(l.surrendered) > 0) AS u) AS used,
            (SELECT count(*) FROM application a
              WHERE a.notice_id = (notice).id AND a.kind = 'surrender'
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
+      LEFT JOIN LATERAL plan_on((notice).year, (notice).sector, :today) p ON true
       LEFT JOIN (SELECT * FROM notice_surrender
                   WHERE notice_id = ANY((SELECT found FROM ids)::integer[])) AS s
              ON s.notice_id = (notice).id
     """,
     accounts=Integer,
     years=Integer,
+    sectors=String,
 )
 
 _NOTICES_UNDER_REVIEW = typed(
     """
-    SELECT a.account_id, p.year, a.number
-      FROM unnest(:accounts, :years) AS p (account_id, year)
-      JOIN application a ON a.account_id = p.account_id AND a.proposal ->> 'year' = p.year::text
+    SELECT a.account_id, k.year, k.sector, a.number
+      FROM unnest(:accounts, :years, :sectors) AS k (account_id, year, sector)
+      JOIN application a ON a.account_id = k.account_id AND a.proposal ->> 'year' = k.year::text
+                        AND a.proposal ->> 'sector' = k.sector
      WHERE a.kind = 'notice' AND a.status = 'in_review'
+    """,
+    accounts=Integer,
+    years=Integer,
+    sectors=String,
+)
+
+_PLANNED = text("SELECT DISTINCT year, sector FROM plan WHERE starts_on <= :today")
+
+# The sectors that an account was in at any time since the compliance year began.
+_ACCOUNT_SECTORS = typed(
+    """
+    SELECT DISTINCT s.account_id, k.year, s.sector
+      FROM unnest(:accounts, :years) AS k (account_id, year)
+      JOIN account_sector s ON s.account_id = k.account_id
+     WHERE k.year BETWEEN 1 AND 9999 AND coalesce(s.ends_on > make_date(k.year, 1, 1), true)
     """,
     accounts=Integer,
     years=Integer,
 )
 
-_INSTRUMENT_KINDS = text("SELECT code, kind FROM instrument WHERE kind <> 'money'")
+_PLAN_USE = typed(
+    """
+    SELECT u.year, u.sector, u.kind, u.vintage, n.number, u.obligation, u.quantity
+      FROM plan_use u JOIN notice n ON n.id = u.notice_id
+     WHERE (u.year, u.sector) IN (SELECT * FROM unnest(:years, :sectors))
+    """,
+    years=Integer,
+    sectors=String,
+)
+
+_PLAN_NOTICES = typed(
+    """
+    SELECT year, sector, count(*) AS notices FROM notice
+     WHERE withdrawn_at IS NULL AND (year, sector) IN (SELECT * FROM unnest(:years, :sectors))
+     GROUP BY year, sector
+    """,
+    years=Integer,
+    sectors=String,
+)
+
+_PLANS_UNDER_REVIEW = text(
+    "SELECT proposal ->> 'year' AS year, proposal ->> 'sector' AS sector, number"
+    "  FROM application WHERE kind = 'plan' AND status = 'in_review'"
+)
 _MACHINE_KEYS = text(
     "SELECT c.code, k.kid, k.thumbprint,"
     "       k.revoked_at IS NULL AND k.issued_by IS NULL AS stands"

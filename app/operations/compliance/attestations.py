@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, Integer, String, select, text
+from sqlalchemy import BigInteger, Integer, SmallInteger, String, select, text
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db
+from app.models import Notice
 from app.models.attestation import Attestation
 from app.operations.records import glyphs, seals
 from app.operations.records.actor import Actor
@@ -38,7 +39,7 @@ class Certified:
     account_id: int
     content: dict[str, Any]
     application_id: int | None = None
-    notice_id: int | None = None
+    year: int | None = None
 
 
 def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
@@ -61,22 +62,22 @@ def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) ->
 
 
 def certify_compliance(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Issue 履约证明 for the notices that these approved surrenders fulfilled."""
+    """Issue 履约证明 of the years whose notices are all fulfilled with these approved surrenders."""
     notices = {case.notice_id for case in cases if case.notice_id}
     issue(_fulfilled(notices, now), actor, now)
 
 
 def certify_notice(notice_id: int, actor: Actor, now: datetime) -> Attestation:
-    """Return the valid 履约证明 of a notice, issuing one where there is none.
+    """Return the valid 履约证明 of a notice's year, issuing one where there is none.
 
-    Raises RuleError unless the notice is fulfilled.
+    Raises RuleError unless all of the enterprise's notices of that year are fulfilled (C10).
     """
     # Refunds and adjustments lock the account, too.
     db.session.execute(_LOCK_ACCOUNT_OF, {"id": notice_id})
     if of_notice(notice_id) is None:
         fulfilled = _fulfilled([notice_id], now)
         if not fulfilled:
-            message = _("The obligation of this notice is not yet fulfilled")
+            message = _("Not all notices of this year are fulfilled yet")
             raise RuleError(message, code="notice_not_fulfilled")
         issue(fulfilled, actor, now)
     found = of_notice(notice_id)
@@ -106,7 +107,7 @@ def issue(certified: Sequence[Certified], actor: Actor, now: datetime) -> None:
         "seals": [seal and seal.hex() for seal in put_on],
         "accounts": [each.account_id for each in certified],
         "applications": [each.application_id for each in certified],
-        "notices": [each.notice_id for each in certified],
+        "years": [each.year for each in certified],
         "contents": [json.dumps(each.content, ensure_ascii=False) for each in certified],
         "at": now,
         "by": actor.member_id,
@@ -132,15 +133,15 @@ def _drafted(certified: Sequence[Certified], now: datetime) -> list[Attestation]
 
 
 def refunded(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
-    """Lapse the 履约证明 of the notices of these approved refunds."""
+    """Lapse the 履约证明 of the years of these approved refunds."""
     lapse([case.notice_id for case in cases if case.notice_id], actor, now)
 
 
 def lapse(notices: Sequence[int], actor: Actor, now: datetime) -> None:
-    """Lapse the 履约证明 of these notices, whose surrendered quantity or obligation has changed.
+    """Lapse the 履约证明 of these notices' years: what was surrendered, or is owed, has changed.
 
     A notice is never surrendered for beyond its obligation, so that any such change ends the
-    fulfilment.  The caller holds the accounts' locks.
+    fulfilment; so does a notice that comes later.  The caller holds the accounts' locks.
     """
     db.session.execute(_LAPSE, {"notices": list(notices), **actor.as_parameters(now)})
 
@@ -168,9 +169,14 @@ def of_application(application_id: int) -> Attestation | None:
 
 
 def of_notice(notice_id: int) -> Attestation | None:
-    """Return the valid 履约证明 of a notice, or None."""
-    found = select(Attestation).where(
-        Attestation.notice_id == notice_id, Attestation.lapsed_at.is_(None)
+    """Return the valid 履约证明 of a notice's year, or None."""
+    found = (
+        select(Attestation)
+        .join(
+            Notice,
+            (Notice.account_id == Attestation.account_id) & (Notice.year == Attestation.year),
+        )
+        .where(Notice.id == notice_id, Attestation.lapsed_at.is_(None))
     )
     return db.session.scalars(found).one_or_none()
 
@@ -216,15 +222,15 @@ def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
             row.account_id,
             _party(row)
             | {
-                "notice": row.number,
+                "notice": "、".join(each["number"] for each in row.notices),
                 "year": row.year,
                 "obligation": row.obligation,
+                "notices": row.notices,
                 "lines": row.lines,
                 "total": row.total,
-                "deadline": row.deadline.isoformat(),
                 "effective_at": now.isoformat(),
             },
-            notice_id=row.id,
+            year=row.year,
         )
         for row in rows
     ]
@@ -245,23 +251,39 @@ _CANCELLED = typed(
     ids=BigInteger,
 )
 
-# Notices fulfilled by surrenders less refunds.
+# Years of enterprises in which surrenders less refunds fulfil every notice.
 _FULFILLED = typed(
     """
-    SELECT n.id, n.account_id, n.number, n.year, n.obligation, n.deadline,
-           c.member_no, c.name AS account, c.uscc,
-           sum(s.quantity)::bigint AS total,
-           json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
-                                      'quantity', s.quantity) ORDER BY i.code) AS lines
-      FROM (SELECT notice_id, instrument_id, sum(surrendered)::bigint AS quantity
-              FROM notice_surrender_line WHERE notice_id = ANY(:ids)
-             GROUP BY notice_id, instrument_id) AS s
-      JOIN notice n ON n.id = s.notice_id
-      JOIN account c ON c.id = n.account_id
-      JOIN instrument i ON i.id = s.instrument_id
-     WHERE s.quantity > 0
-     GROUP BY n.id, c.id
-    HAVING sum(s.quantity) >= n.obligation
+    WITH asked AS MATERIALIZED (
+           SELECT DISTINCT account_id, year FROM notice WHERE id = ANY(:ids)),
+         owed AS MATERIALIZED (
+           SELECT n.* FROM notice n JOIN asked USING (account_id, year) WHERE n.withdrawn_at IS NULL),
+         ids AS MATERIALIZED (SELECT array_agg(id) AS found FROM owed),
+         line AS MATERIALIZED (
+           SELECT notice_id, instrument_id, sum(surrendered)::bigint AS quantity
+             FROM notice_surrender_line WHERE notice_id = ANY((SELECT found FROM ids)::integer[])
+            GROUP BY notice_id, instrument_id),
+         done AS MATERIALIZED (
+           SELECT o.*, coalesce((SELECT sum(l.quantity) FROM line l WHERE l.notice_id = o.id), 0)::bigint
+                         AS surrendered
+             FROM owed o),
+         given AS (
+           SELECT o.account_id, o.year, l.instrument_id, sum(l.quantity)::bigint AS quantity
+             FROM line l JOIN owed o ON o.id = l.notice_id WHERE l.quantity > 0
+            GROUP BY o.account_id, o.year, l.instrument_id)
+    SELECT d.account_id, d.year, c.member_no, c.name AS account, c.uscc,
+           sum(d.obligation)::bigint AS obligation, sum(d.surrendered)::bigint AS total,
+           json_agg(json_build_object('number', d.number, 'sector', d.sector,
+                                      'obligation', d.obligation, 'surrendered', d.surrendered)
+                    ORDER BY d.id) AS notices,
+           (SELECT json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                              'quantity', g.quantity) ORDER BY i.code)
+              FROM given g JOIN instrument i ON i.id = g.instrument_id
+             WHERE g.account_id = d.account_id AND g.year = d.year) AS lines
+      FROM done d JOIN account c ON c.id = d.account_id
+     GROUP BY d.account_id, d.year, c.id
+    HAVING bool_and(d.surrendered >= d.obligation) AND sum(d.surrendered) > 0
+     ORDER BY d.account_id, d.year
     """,
     ids=Integer,
 )
@@ -275,7 +297,9 @@ _LAPSE = typed(
     """
     WITH lapsed AS (
            UPDATE attestation SET lapsed_at = :at
-            WHERE notice_id = ANY(:notices) AND lapsed_at IS NULL
+            WHERE lapsed_at IS NULL
+              AND (account_id, year) IN (SELECT n.account_id, n.year FROM notice n
+                                          WHERE n.id = ANY(:notices))
            RETURNING number, account_id)
     INSERT INTO operation_log (member_id, member_no, ip, certificate, action, subject, account_id,
                                detail)
@@ -283,7 +307,7 @@ _LAPSE = typed(
            account_id, '{}'
       FROM lapsed ORDER BY number
     """,
-    notices=BigInteger,
+    notices=Integer,
 )
 
 _NEXT_IDS = text("""
@@ -292,14 +316,14 @@ _NEXT_IDS = text("""
 
 _ISSUE = typed(
     """
-    INSERT INTO attestation (id, number, code, kind, account_id, application_id, notice_id, content,
+    INSERT INTO attestation (id, number, code, kind, account_id, application_id, year, content,
                              issued_at, issued_by, seal)
            OVERRIDING SYSTEM VALUE
-    SELECT w.id, w.number, w.code, w.kind, w.account, w.application, w.notice, w.content::jsonb,
+    SELECT w.id, w.number, w.code, w.kind, w.account, w.application, w.year, w.content::jsonb,
            :at, :by, decode(w.seal, 'hex')
-      FROM unnest(:ids, :numbers, :kinds, :codes, :accounts, :applications, :notices, :contents,
+      FROM unnest(:ids, :numbers, :kinds, :codes, :accounts, :applications, :years, :contents,
                   :seals)
-             AS w (id, number, kind, code, account, application, notice, content, seal)
+             AS w (id, number, kind, code, account, application, year, content, seal)
     ON CONFLICT DO NOTHING
     """,
     ids=BigInteger,
@@ -309,6 +333,6 @@ _ISSUE = typed(
     seals=String,
     accounts=Integer,
     applications=BigInteger,
-    notices=BigInteger,
+    years=SmallInteger,
     contents=String,
 )

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask_babel import gettext as _
@@ -15,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.notices import Decision, Terms
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db, violated
-from app.models import Notice, OperationLog
+from app.models import Notice, OperationLog, plans_on
 from app.models.figures import notice_surrender
 from app.operations.compliance import attestations
 from app.operations.records.actor import Actor
@@ -48,7 +48,7 @@ class LockedNotice:
     account_id: int
     year: int
     obligation: int
-    offset_percent: Decimal
+    sector: str
     deadline: datetime
     reminded_at: datetime | None
     surrendered: int
@@ -65,8 +65,9 @@ class LockedNotice:
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Issue, change or withdraw the notices of approved decisions, in the approval's transaction.
 
-    The database reads from the applications what each notice is to say (sql/0010/notices.sql).  A
-    履约证明 lapses where the obligation has changed.  The caller holds the accounts' locks.
+    The database reads from the applications what each notice is to say (sql/0023/notices.sql).  The
+    履约证明 of a year lapses where an obligation has changed, or a notice has come.  The caller holds
+    the accounts' locks.
     """
     asked = {"ids": [case.id for case in cases]}
     with _notice_errors():
@@ -76,7 +77,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     changed = [
         notices[id_]
         for id_, decision in decisions.items()
-        if decision.before and _obligation(decision.after) != decision.before.obligation
+        if _obligation(decision.before) != _obligation(decision.after)
     ]
     attestations.lapse(changed, actor, now)
     db.session.expire_all()
@@ -88,7 +89,8 @@ def _obligation(terms: Any) -> int:
 
 def terms_of(notice_id: int) -> Terms | None:
     """Return what a notice says now; None where there is none, or it is withdrawn."""
-    return Terms.read(db.session.scalar(_TERMS, {"id": notice_id}))
+    obligation = db.session.scalar(_OBLIGATION, {"id": notice_id})
+    return None if obligation is None else Terms(obligation)
 
 
 # Locking and reading --------------------------------------------------------------------------
@@ -113,7 +115,9 @@ def surrender_figures() -> Any:
     )
 
 
-def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> list[LockedNotice]:
+def lock(
+    notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome, now: datetime
+) -> list[LockedNotice]:
     """Lock accounts, then notices, and read their figures; missing ones are refused in ``outcome``."""
     assert actor.account_id is None, "an enterprise changes no notice"
     accounts = db.session.scalars(
@@ -124,7 +128,7 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> lis
     for id_ in notice_ids:
         if id_ not in locked:
             outcome.refused[id_] = NotFound(_("There is no such compliance notice"))
-    figures = surrender_figures()
+    figures, plan = surrender_figures(), plans_on(now.astimezone(BEIJING).date())
     rows = db.session.execute(
         select(
             Notice.id,
@@ -132,12 +136,14 @@ def lock(notice_ids: Sequence[int], actor: Actor, outcome: NoticeOutcome) -> lis
             Notice.account_id,
             Notice.year,
             Notice.obligation,
-            Notice.offset_percent,
-            Notice.deadline,
+            Notice.sector,
+            plan.c.surrender_by.label("deadline"),
             Notice.reminded_at,
             *figures.c,
         )
+        .select_from(Notice)
         .join(figures, text("true"))
+        .join(plan, (plan.c.year == Notice.year) & (plan.c.sector == Notice.sector))
         .where(Notice.id.in_(locked))
         .order_by(Notice.id)
     )
@@ -216,7 +222,7 @@ _LOCK_NOTICES = typed(
     accounts=Integer,
 )
 
-_TERMS = text("SELECT notice_terms(n) FROM notice n WHERE id = :id AND withdrawn_at IS NULL")
+_OBLIGATION = text("SELECT obligation FROM notice WHERE id = :id AND withdrawn_at IS NULL")
 
 _CARRY_OUT = typed("SELECT * FROM carry_out_notices(:ids)", ids=BigInteger)
 
@@ -228,8 +234,8 @@ _LOG = typed(
            CASE WHEN c.before IS NULL THEN 'notice.issued' WHEN c.terms IS NULL THEN 'notice.withdrawn'
                 ELSE 'notice.changed' END,
            n.number, n.account_id,
-           jsonb_build_object('application', a.number, 'year', n.year, 'before', c.before,
-                              'after', c.after)
+           jsonb_build_object('application', a.number, 'year', n.year, 'sector', n.sector,
+                              'before', c.before, 'after', c.after)
       FROM notice_change c JOIN notice n ON n.id = c.notice_id
       JOIN application a ON a.id = c.application_id
      WHERE c.application_id = ANY(:ids) ORDER BY c.id

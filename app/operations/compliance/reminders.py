@@ -15,6 +15,7 @@ from app.models import Notice
 from app.operations.compliance.notices import LockedNotice, NoticeOutcome, lock, record
 from app.operations.records import addresses, outbox
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
 from app.operations.records.outbox import Message
 
 
@@ -24,7 +25,7 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
     Refused: fulfilled notices, those reminded today, accounts without any address.
     """
     outcome, messages, behind = NoticeOutcome(), {}, {}
-    notices = lock(notice_ids, actor, outcome)
+    notices = lock(notice_ids, actor, outcome, now)
     reached_by = addresses.of_accounts({each.account_id for each in notices})
     today = now.astimezone(BEIJING).date()
     for notice in notices:
@@ -55,10 +56,11 @@ def remind(notice_ids: Sequence[int], actor: Actor, *, now: datetime) -> NoticeO
 
 def _reminder(notice: LockedNotice, reached: Sequence[tuple[str, str]], day: str) -> list[Message]:
     body = _(
-        "Compliance notice %(number)s for %(year)s: %(obligation)s tonnes are due, %(gap)s tonnes are"
-        " still missing. Please surrender them before %(deadline)s.",
+        "Compliance notice %(number)s for %(year)s, %(sector)s: %(obligation)s tonnes are due, %(gap)s"
+        " tonnes are still missing. Please surrender them before %(deadline)s.",
         number=notice.number,
         year=notice.year,
+        sector=SECTORS.get(notice.sector, notice.sector),
         obligation=f"{notice.obligation:,}",
         gap=f"{notice.gap:,}",
         deadline=f"{notice.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext
@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
-from app.domain.kinds.issuance import ONCE, Issuance
+from app.domain.kinds.issuance import ONCE, RESTS_ON_DOCUMENT, Issuance
 from app.domain.moves import whole_tonnes
 from app.domain.texts import folded
 from app.domain.workflow import Line, Status
@@ -76,11 +76,14 @@ def take(
     *,
     now: datetime,
     declared: int | None = None,
+    document_no: str = "",
+    documented_on: date | None = None,
     only_tries: bool = False,
 ) -> batches.Imported:
     """Create one issuance per enterprise and type; see `batches.take`.
 
-    ``declared`` is the total that the document states, in tonnes.
+    ``declared`` is the total that the document states, in tonnes.  Without number and date of the
+    document the drafts wait for it (待文件, N05).
     """
 
     def drafts_of(import_id: int) -> list[engine.Draft]:
@@ -92,12 +95,22 @@ def take(
                 request_key=f"{FILE_KIND}:{import_id}:{account}:{category}",
                 reason=gettext("Imported from %(name)s", name=table.name),
                 category=category,
+                document_no=document_no.strip(),
+                starts_on=documented_on,
                 import_id=import_id,
             )
             for (account, category), lines in _read(table, declared).items()
         ]
 
-    return batches.take(FILE_KIND, table, drafts_of, actor, now=now, only_tries=only_tries)
+    return batches.take(
+        FILE_KIND,
+        table,
+        drafts_of,
+        actor,
+        now=now,
+        only_tries=only_tries,
+        awaits=(RESTS_ON_DOCUMENT.code,),
+    )
 
 
 def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:

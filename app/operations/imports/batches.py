@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select, update
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.workflow import Party, Status
@@ -18,6 +18,7 @@ from app.models import Application, ApplicationLine, ImportFile
 from app.operations.applications import engine
 from app.operations.imports import tables
 from app.operations.imports.tables import Table
+from app.operations.records import log
 from app.operations.records.actor import Actor
 
 # One import of a kind at a time, so that the checks for duplicates are reliable.
@@ -49,11 +50,13 @@ def take(
     *,
     now: datetime,
     only_tries: bool = False,
+    awaits: Collection[str] = (),
 ) -> Imported:
     """Create drafts from a table and submit them, all or none.
 
     ``drafts_of`` reads the rows, given the import's id.  With ``only_tries`` the submission is rolled
-    back, and the drafts await it.  Raises RuleError where the file was imported before, or for bad
+    back, and the drafts await it.  What is refused by rules of ``awaits`` alone stays drafts, too: it
+    lacks what is entered later.  Raises RuleError where the file was imported before, or for bad
     rows (``table.problems``); the caller rolls back.
     """
     if engine.party(actor) is Party.RECEIVER:
@@ -66,7 +69,7 @@ def take(
     drafts = drafts_of(import_id)
     _require_clear(table)
     made = engine.start(drafts, actor, now=now)
-    _submit(made, actor, now=now, only_tries=only_tries)
+    _submit(made, actor, now=now, only_tries=only_tries, awaits=awaits)
     return Imported(import_id, made)
 
 
@@ -76,13 +79,46 @@ def _require_clear(table: Table) -> None:
         raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
 
 
-def _submit(ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool) -> None:
-    """Submit all, or try it and roll back.  Raises the first application's error."""
+def _submit(
+    ids: Sequence[int], actor: Actor, *, now: datetime, only_tries: bool, awaits: Collection[str]
+) -> None:
+    """Submit all, or try it and roll back.  Raises the first application's error that is not awaited."""
     try:
         with undone() if only_tries else nullcontext():
             engine.submit_all(ids, actor, now=now)
     except engine.NoneSubmitted as error:
-        raise error.refused[0][1] from error
+        for _case, reason in error.refused:
+            if reason.code not in awaits:
+                raise reason from error
+
+
+def enter_document(
+    import_id: int, document_no: str, day: date, actor: Actor, *, now: datetime
+) -> int:
+    """Write number and date of the document that a file's drafts rest on; return how many there are.
+
+    Submitted ones stay as they are.  Raises RuleError where none waits.
+    """
+    ids = drafts(import_id)
+    engine.hold(ids, actor)
+    done = db.session.execute(
+        update(Application)
+        .where(Application.id.in_(ids), Application.status == Status.DRAFT)
+        .values(document_no=document_no, starts_on=day, version=Application.version + 1)
+        .returning(Application.id)
+    ).all()
+    if not done:
+        raise RuleError(_("There is nothing left to submit"), code="nothing_left")
+    log.record(
+        actor,
+        "import.document",
+        subject=str(import_id),
+        document_no=document_no,
+        documented_on=day.isoformat(),
+        count=len(done),
+    )
+    db.session.expire_all()
+    return len(done)
 
 
 def find(import_id: int, kind: str) -> Batch:

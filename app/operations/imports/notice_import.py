@@ -4,59 +4,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from openpyxl.utils.datetime import from_excel
 from sqlalchemy import func, select
 
-from app.domain.dates import as_written
 from app.domain.errors import RuleError
 from app.domain.kinds import Facts
 from app.domain.kinds.notice import OF_THE_TERMS, NoticeDecision, violations
 from app.domain.moves import LARGEST_REQUEST
-from app.domain.notices import FIRST_YEAR, Decision, Terms
+from app.domain.notices import Decision, Terms
 from app.domain.texts import folded
-from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Account, Application, ImportFile, NoticeChange
+from app.operations.accounts import sectors
 from app.operations.applications import engine
 from app.operations.applications.facts import gather
 from app.operations.imports import batches, tables
 from app.operations.imports.tables import ImportColumn, Row, Table
 from app.operations.records import calendar
 from app.operations.records.actor import Actor
+from app.operations.records.catalogue import SECTORS
 
 FILE_KIND = "notice"
 COLUMNS = (
     ImportColumn("member_no", _("Member number"), "21042300007"),
     ImportColumn("year", _("Compliance year"), "2025"),
-    ImportColumn("obligation", _("Obligation (tonnes)"), "1234567", _("Whole tonnes, digits only")),
     ImportColumn(
-        "deadline",
-        _("Deadline"),
-        "2026-12-31",
-        _("A day, until its end, or YYYY-MM-DD HH:mm"),
-    ),
-    ImportColumn(
-        "instruments",
-        _("Instruments accepted"),
-        "PE2026000001、PE2026000002",
-        _("Instrument codes with 、 between them; CCER that may be used as well"),
-    ),
-    ImportColumn(
-        "offset_percent",
-        _("Share of CCER (%)"),
-        "5",
-        _("Of the obligation; empty: no CCER"),
+        "sector",
+        _("Sector"),
+        "发电",
+        _("Empty where the enterprise is in one sector alone"),
         is_required=False,
     ),
+    ImportColumn("obligation", _("Obligation (tonnes)"), "1234567", _("Whole tonnes, digits only")),
 )
-_END_OF_DAY = time(23, 59, 59)
 
 
 def draft(
@@ -107,7 +92,7 @@ def take(
             draft(
                 account_id,
                 decision,
-                f"{FILE_KIND}:{import_id}:{account_id}:{decision.year}",
+                f"{FILE_KIND}:{import_id}:{account_id}:{decision.year}:{decision.sector}",
                 reason=reason,
                 document_no=document_no,
                 notice_id=notice_id,
@@ -149,7 +134,7 @@ def take_back(import_id: int, actor: Actor, *, now: datetime, reason: str, docum
         drafts.append(
             draft(
                 application.account_id,
-                Decision(made.year, made.after, made.before),
+                Decision(made.year, made.sector, made.after, made.before),
                 f"{FILE_KIND}:{batch}:{application.id}",
                 reason=reason,
                 document_no=document_no,
@@ -172,20 +157,21 @@ def _read(
     Every problem of every row is added to ``table.problems``.
     """
     accounts = _accounts(table.rows, actor)
-    facts = _facts(table.rows, accounts, now)
-    seen: dict[tuple[str, str], int] = {}
+    keys = _keys(table, accounts)
+    facts = _facts(table, keys, accounts, now)
+    seen: dict[tuple[str, str, str], int] = {}
     found = []
     for row in table.rows:
-        key = (folded(row["member_no"]), row["year"])
-        if key in seen:
-            message = _("The same enterprise and year stand in row %(row)s", row=seen[key])
+        number, sector = folded(row["member_no"]), keys[row.number]
+        key = (number, row["year"], sector)
+        if sector and key in seen:
+            message = _("The same enterprise, year and sector stand in row %(row)s", row=seen[key])
             table.refuse(row.number, "member_no", message)
         seen.setdefault(key, row.number)
-        account_id = accounts.get(key[0])
-        if account_id is None:
+        if number not in accounts:
             message = _("There is no enterprise %(number)s", number=row["member_no"])
             table.refuse(row.number, "member_no", message)
-        decided = _decided(table, row, account_id or 0, facts)
+        decided = _decided(table, row, accounts.get(number, 0), sector, facts)
         if decided is not None:
             found.append(decided)
     if table.is_clear and not found:
@@ -202,22 +188,60 @@ def _read(
     return found
 
 
+def _keys(table: Table, accounts: Mapping[str, int]) -> dict[int, str]:
+    """Return the sector's code by row; what names none, or cannot be told, is refused and "".
+
+    An enterprise that is in one sector alone need not name it.
+    """
+    by_title = {folded(str(title)): code for code, title in SECTORS.items()}
+    only = sectors.of_accounts(accounts.values())
+    found = {}
+    for row in table.rows:
+        typed = row["sector"]
+        code = by_title.get(folded(typed), "")
+        own = only.get(accounts.get(folded(row["member_no"]), 0), [])
+        if not typed and len(own) == 1:
+            (code,) = own
+        elif not code and folded(row["member_no"]) in accounts:
+            table.refuse(row.number, "sector", _sector_message(typed, own))
+        found[row.number] = code
+    return found
+
+
+def _sector_message(typed: str, own: Sequence[str]) -> Any:
+    if typed:
+        offered = "、".join(str(SECTORS[each]) for each in SECTORS)
+        return _(
+            "There is no sector %(typed)s; there are %(offered)s", typed=typed[:30], offered=offered
+        )
+    if not own:
+        return _("The enterprise is in no sector; enter which this is about")
+    named = "、".join(str(SECTORS.get(each, each)) for each in own)
+    return _("The enterprise is in several sectors (%(sectors)s); enter which", sectors=named)
+
+
 def _decided(
-    table: Table, row: Row, account_id: int, facts: Facts
+    table: Table, row: Row, account_id: int, sector: str, facts: Facts
 ) -> tuple[int, int | None, Decision] | None:
     """Read one row; None where it has problems, or says nothing new."""
-    if not re.fullmatch(r"[0-9]{4}", row["year"]):
+    unreadable = set()
+    year = int(row["year"]) if re.fullmatch(r"[0-9]{4}", row["year"]) else 0
+    if not year:
         message = _("Enter the year in four digits, not %(typed)s", typed=row["year"][:30])
         table.refuse(row.number, "year", message)
-    terms, unreadable = _terms(table, row)
-    if not re.fullmatch(r"[0-9]{4}", row["year"]):
+    try:
+        terms = Terms(tonnes(row["obligation"]))
+    except RuleError as error:
+        table.refuse(row.number, "obligation", error.message)
+        terms = Terms(0)
+        unreadable.add("obligation")
+    if not year or not sector:
         return None
-    year = int(row["year"])
-    standing = facts.standing.get((account_id, year))
+    standing = facts.standing.get((account_id, year, sector))
     before = standing.terms if standing else None
     if before == terms and not unreadable:
         return None
-    decision = Decision(year, before, terms)
+    decision = Decision(year, sector, before, terms)
     case = _case(account_id, decision, notice_id=standing.id if standing else None)
     rules = OF_THE_TERMS if unreadable or not account_id else NoticeDecision.rules
     problems = [
@@ -228,69 +252,6 @@ def _decided(
     for field, message in problems:
         table.refuse(row.number, field, message)
     return None if problems or unreadable else (account_id, case.notice_id, decision)
-
-
-def _terms(table: Table, row: Row) -> tuple[Terms, set[str]]:
-    """Return what a row says, with the columns that cannot be read, which say something harmless."""
-    year = int(row["year"]) if re.fullmatch(r"[0-9]{4}", row["year"]) else 2000
-    harmless = {
-        "obligation": 0,
-        "deadline": datetime(min(year + 1, 9999), 12, 31, tzinfo=BEIJING),
-        "offset_percent": Decimal(0),
-    }
-    read_by: dict[str, Any] = {"obligation": tonnes, "deadline": moment, "offset_percent": percent}
-    values: dict[str, Any] = {}
-    unreadable = set()
-    for key, reader in read_by.items():
-        try:
-            values[key] = reader(row[key])
-        except RuleError as error:
-            values[key] = harmless[key]
-            unreadable.add(key)
-            table.refuse(row.number, key, error.message)
-    codes = {folded(code) for code in re.split(r"[、,，;；\s]+", row["instruments"]) if code}
-    if not row["instruments"]:
-        unreadable |= {"instruments", "offset_percent"}
-    return Terms(instruments=tuple(sorted(codes)), **values), unreadable
-
-
-def moment(text: str) -> datetime:
-    """Parse a deadline: a day without time means its end, 24:00 is 23:59:59.  Raises RuleError."""
-    try:
-        begin, has_time = as_written(text)
-        if begin.year < FIRST_YEAR:
-            raise ValueError(text)
-    except ValueError as error:
-        typed = text.strip()[:30]
-        message = _(
-            "%(typed)s is not a time; write it as YYYY-MM-DD or YYYY-MM-DD HH:mm", typed=typed
-        )
-        if re.fullmatch(r"[345][0-9]{4}(\.[0-9]+)?", typed):
-            day = from_excel(float(typed))
-            message = _(
-                "%(typed)s is a spreadsheet's number for %(day)s; please format the column as a date",
-                typed=typed,
-                day=f"{day:%Y-%m-%d}",
-            )
-        raise RuleError(message, field="deadline") from error
-    if not has_time:
-        return datetime.combine(begin.date(), _END_OF_DAY, tzinfo=BEIJING)
-    return begin.replace(tzinfo=BEIJING)
-
-
-def percent(text: str) -> Decimal:
-    """Parse a percentage with at most two decimals; empty is 0.  Raises RuleError."""
-    typed = text.strip().replace("％", "%").removesuffix("%").rstrip()
-    if not typed:
-        return Decimal(0)
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", typed):
-        message = _(
-            "The share of CCER is a percentage between 0 and 100 with at most two decimals, not"
-            " %(typed)s",
-            typed=text.strip()[:30],
-        )
-        raise RuleError(message, field="offset_percent")
-    return Decimal(typed)
 
 
 def tonnes(text: str) -> int:
@@ -318,15 +279,18 @@ def _accounts(rows: Sequence[Row], actor: Actor) -> dict[str, int]:
     return dict(db.session.execute(wanted).all())
 
 
-def _facts(rows: Sequence[Row], accounts: Mapping[str, int], now: datetime) -> Facts:
+def _facts(
+    table: Table, keys: Mapping[int, str], accounts: Mapping[str, int], now: datetime
+) -> Facts:
     """Return the facts of all rows, read once."""
     cases = [
-        _case(accounts[number], Decision(int(row["year"]), None, None))
-        for row in rows
+        _case(accounts[number], Decision(int(row["year"]), keys[row.number], None, None))
+        for row in table.rows
         if (number := folded(row["member_no"])) in accounts
+        and keys[row.number]
         and re.fullmatch(r"[0-9]{4}", row["year"])
     ]
-    nobody = [_case(0, Decision(0, None, None))]
+    nobody = [_case(0, Decision(0, "-", None, None))]
     return gather(cases or nobody, calendar.moment_at(now))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from app.domain.texts import folded
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application
-from app.operations.accounts import details
+from app.operations.accounts import details, sectors
 from app.operations.accounts.details import BY_NAME, FIELDS
 from app.operations.applications import engine
 from app.operations.imports import batches
@@ -31,7 +32,10 @@ COLUMNS = (
     ImportColumn("name", _("Enterprise name"), "江城发电有限公司"),
     ImportColumn("uscc", _("Unified social credit code"), "91420100MA4K2X7R0A"),
     ImportColumn(
-        "sector", _("Sector of industry"), "发电", _("Power generation, steel, cement or aluminium")
+        "sector",
+        _("Sector of industry"),
+        "发电",
+        _("As in the data dictionary; several with 、 between them"),
     ),
     ImportColumn("province", _("Province"), "湖北", _("By its short or its full name")),
     ImportColumn("registered_address", _("Registered address"), "湖北省武汉市江岸区一元路1号"),
@@ -56,7 +60,7 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     Sector and province may be names.  Personal data are encrypted in the proposal.
     """
     told = dict(typed)
-    told["sector"] = _sector_of(told.get("sector", ""))
+    told["sector"] = _sectors_of(told.get("sector", ""))
     values, wrong = details.read({each.name: told.get(each.name, "") for each in FIELDS})
     typed_province = told.get("province", "").strip()
     province = province_of(typed_province)
@@ -74,10 +78,11 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     return details.propose({}, values) | {"province": ["", province]}, wrong
 
 
-def _sector_of(typed: str) -> str:
-    """Return the code of a sector's name; anything else unchanged."""
+def _sectors_of(typed: str) -> str:
+    """Return the codes of sectors' names; anything else unchanged."""
     by_title = {folded(str(title)): code for code, title in SECTORS.items()}
-    return by_title.get(folded(typed), typed.strip())
+    names = [each for each in re.split(r"[、,，;；]+", typed) if each.strip()]
+    return sectors.BETWEEN.join(by_title.get(folded(each), each.strip()) for each in names)
 
 
 def draft(

@@ -242,6 +242,11 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
         field="year",
         code="notice_under_review",
     ),
+    "one_plan_decision": lambda: RuleError(
+        _("Another application about this plan is under review"),
+        field="year",
+        code="plan_under_review",
+    ),
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
     "posting_request_key_key": _done,

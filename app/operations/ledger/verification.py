@@ -371,13 +371,15 @@ _NOTICES = """
     SELECT 'notice_history', concat('notice ', n.number, ': asks for ', n.obligation,
                                     ', its history for ', coalesce(s.after, 0))
       FROM notice n LEFT JOIN step s ON s.notice_id = n.id AND s.is_last
-     WHERE CASE WHEN n.withdrawn_at IS NULL THEN notice_terms(n) END IS DISTINCT FROM s.terms
+     WHERE CASE WHEN n.withdrawn_at IS NULL THEN n.obligation::text END
+             IS DISTINCT FROM s.terms ->> 'obligation'
         OR (n.withdrawn_at IS NOT NULL AND (n.obligation <> 0 OR s.id IS NULL))
     UNION ALL
     SELECT 'notice_chain', concat('notice ', n.number, ': step ', s.place,
                                   ' does not continue the one before it')
       FROM step s JOIN notice n ON n.id = s.notice_id LEFT JOIN decided d ON d.id = s.application_id
-     WHERE (s.place > 1 AND d.proposal -> 'before' IS DISTINCT FROM s.said_before)
+     WHERE (s.place > 1 AND d.proposal -> 'before' ->> 'obligation'
+                             IS DISTINCT FROM s.said_before ->> 'obligation')
         OR (s.place = 1 AND d.proposal ? 'before')
         OR (s.application_id IS NULL AND s.place > 1)
     UNION ALL
@@ -387,6 +389,7 @@ _NOTICES = """
      WHERE s.application_id IS NOT NULL
        AND (d.id IS NULL OR d.proposal -> 'after' IS DISTINCT FROM s.terms
             OR d.account_id <> n.account_id OR (d.proposal ->> 'year')::int <> n.year
+            OR d.proposal ->> 'sector' <> n.sector
             OR d.notice_id <> n.id OR s.after <> coalesce((s.terms ->> 'obligation')::bigint, 0)
             OR d.is_by_two IS NOT TRUE)
     UNION ALL
@@ -438,6 +441,40 @@ _COURTS = """
                   + coalesce((SELECT x.effective + x.queued FROM court_lapse x
                                WHERE x.order_id = c.application_id), 0) END AS ended) said
      WHERE c.ended <> said.ended
+"""
+
+# What a version of a plan says is what its application decided, approved by two and signed as it stands.
+_PLANS = """
+    WITH decided AS (
+           SELECT a.*, a.proposal -> 'after' AS says, s.content::jsonb -> 'plan' AS signed
+             FROM application a
+             LEFT JOIN LATERAL (SELECT v.id FROM application_event v
+                                 WHERE v.application_id = a.id AND v.action = 'submit'
+                                 ORDER BY v.id DESC LIMIT 1) AS v ON true
+             LEFT JOIN signature_event s ON s.application_event_id = v.id
+            WHERE a.kind = 'plan' AND a.status = 'approved')
+    SELECT 'plan_decision', concat('plan ', p.year, ' ', p.sector, ': version ', p.id,
+                                   ' is not what application ', p.application_id, ' decided')
+      FROM plan p LEFT JOIN decided d ON d.id = p.application_id
+     WHERE p.application_id IS NOT NULL
+       AND (d.id IS NULL OR NOT approved_by_two(d.id) OR d.signed <> d.proposal
+            OR d.proposal ->> 'year' <> p.year::text OR d.proposal ->> 'sector' <> p.sector
+            OR d.starts_on <> p.starts_on OR d.document_no <> p.document_no
+            OR (d.proposal ->> 'replaces')::int IS DISTINCT FROM p.replaces_id
+            OR (d.says ->> 'surrender_by')::timestamp AT TIME ZONE 'Asia/Shanghai' <> p.surrender_by
+            OR nullif(d.says ->> 'offset_by', '')::date IS DISTINCT FROM p.offset_by
+            OR string_to_array(d.says ->> 'vintages', ',')::smallint[] <> p.vintages
+            OR coalesce(nullif(d.says ->> 'offset_percent', ''), '0')::numeric <> p.offset_percent
+            OR nullif(d.says ->> 'pre_allocation_share', '')::numeric
+               IS DISTINCT FROM p.pre_allocation_share)
+    UNION ALL
+    SELECT 'plan_chain', concat('plan ', p.year, ' ', p.sector, ': version ', p.id,
+                                ' does not follow the one before it')
+      FROM plan p JOIN plan former ON former.id = p.replaces_id
+     WHERE (former.year, former.sector) <> (p.year, p.sector) OR former.starts_on > p.starts_on
+    UNION ALL
+    SELECT 'plan_carried_out', concat('application ', number, ' was approved and not carried out')
+      FROM decided d WHERE NOT EXISTS (SELECT FROM plan p WHERE p.application_id = d.id)
 """
 
 _SETTLED_ONCE = """
@@ -568,6 +605,7 @@ _CHECKS = (
     _APPLICATIONS,
     _LIMITS,
     _NOTICES,
+    _PLANS,
     _TIES,
     _TRADES,
     _APPLICATION_POSTINGS,

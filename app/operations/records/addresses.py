@@ -37,6 +37,16 @@ def of_accounts(accounts: Collection[int]) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
+def of_provinces(provinces: Collection[str]) -> list[tuple[int, str]]:
+    """Return the officers of provinces who can sign in and have a mail address, as (member, address)."""
+    rows = db.session.execute(
+        select(Member.id, Member.email)
+        .where(Member.active.is_(True), Member.province.in_(provinces), Member.account_id.is_(None))
+        .order_by(Member.id)
+    )
+    return [(row.id, row.email) for row in rows if _is_real(row.email)]
+
+
 def of_officers() -> list[tuple[int, str]]:
     """Return the registry's officers who can sign in and have a mail address, as (member, address)."""
     rows = db.session.execute(
@@ -47,8 +57,8 @@ def of_officers() -> list[tuple[int, str]]:
         .distinct()
         .order_by(Member.id)
     )
-    return [
-        (row.id, row.email)
-        for row in rows
-        if outbox.is_deliverable("mail", row.email) and not row.email.endswith(NO_ADDRESS)
-    ]
+    return [(row.id, row.email) for row in rows if _is_real(row.email)]
+
+
+def _is_real(address: str) -> bool:
+    return outbox.is_deliverable("mail", address) and not address.endswith(NO_ADDRESS)

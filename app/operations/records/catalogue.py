@@ -94,6 +94,11 @@ CONFISCATION_REASONS = Titles("confiscation")
 CUSTODY_TYPES = Titles("custody_deposit")
 
 
+def sector_titles(codes: str) -> str:
+    """Return the titles of sectors whose codes stand with commas between them."""
+    return "、".join(str(SECTORS.get(each, each)) for each in codes.split(",") if each)
+
+
 def catalogue() -> Catalogue:
     """Return the catalogue, reloaded where its version has changed."""
     version = g.get("catalogue_version") if has_request_context() else None

@@ -15,10 +15,10 @@ from app.extensions import db
 from app.models import Account, Application
 from app.operations.accounts import details as account_details
 from app.operations.accounts.details import FIELDS, DetailField
-from app.operations.records.catalogue import SECTORS
 from app.security.roles import APPLICANTS, OFFICERS, READERS, REPRESENTATIVE
 from app.views.accounts.revealing import RevealingDesk
-from app.views.applications.form import ApplicationForm, Filled, OfferedField, Required
+from app.views.accounts.sectors_field import SectorsField
+from app.views.applications.form import ApplicationForm, Filled, Required
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import ACCOUNTS, MenuEntry
@@ -28,7 +28,7 @@ from app.views.lists.columns import Column
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return OfferedField(field.title, SECTORS)
+        return SectorsField(field.title, [Required()])
     return StringField(field.title, marks, render_kw={"maxlength": field.longest})
 
 

@@ -25,15 +25,15 @@ from app.models import Account, Application, Invitation, Member
 from app.operations.accounts import details, openings
 from app.operations.accounts.details import BY_NAME, FIELDS, DetailField
 from app.operations.imports import batches, opening_import
-from app.operations.records.catalogue import SECTORS
+from app.operations.records.catalogue import sector_titles
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.accounts.revealing import RevealingDesk
+from app.views.accounts.sectors_field import SectorsField
 from app.views.applications.form import (
     PLEASE_CHOOSE,
     ApplicationForm,
     Choosable,
     Filled,
-    OfferedField,
     Required,
     choices_of,
 )
@@ -65,7 +65,7 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return OfferedField(field.title, SECTORS, PLEASE_CHOOSE)
+        return SectorsField(field.title, [Required()])
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
@@ -174,7 +174,7 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
             {"label": _("Number of enterprises"), "kind": "number"},
         ]
         shown = [
-            [PROVINCES.get(place, place), SECTORS.get(trade, trade), count]
+            [PROVINCES.get(place, place), sector_titles(trade or ""), count]
             for place, trade, count in rows
         ]
         return [{"title": _("Totals"), "columns": columns, "rows": shown}]

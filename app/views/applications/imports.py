@@ -142,12 +142,13 @@ class ImportDesk(OfficerDesk):
             actions = self._job_actions(job)
         else:
             actions = self.batch_actions(batch) if self.may("write") else []
+        label, tone = self.batch_status(batch, status)
         rows = self.url("list", **{"import": import_id})
         actions.append({"label": gettext("Details"), "url": rows})
         detail = {
             "title": self.import_label,
             "number": str(import_id),
-            "status": {"label": STATUS_TITLES[status], "tone": STATUS_TONES[status]},
+            "status": {"label": label, "tone": tone},
             "actions": actions,
             "sections": [{"items": facts}],
             "tables": self.preview(batch),
@@ -233,6 +234,10 @@ class ImportDesk(OfficerDesk):
         if job.member_id != g.user.id:
             return []
         return [{"label": gettext("See the job"), "url": url_for("JobView.show", job_id=job.id)}]
+
+    def batch_status(self, batch: batches.Batch, status: Status) -> tuple[Any, str]:
+        """Return title and tone of a batch's status, that of its applications."""
+        return STATUS_TITLES[status], STATUS_TONES[status]
 
     def batch_actions(self, batch: batches.Batch) -> list[dict[str, Any]]:
         """Return what can be done with all of a batch, as actions of a detail page."""

@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
@@ -42,7 +43,7 @@ from app.models import (
 from app.models.figures import line_draw
 from app.operations.accounts import details
 from app.operations.applications import attachments, history
-from app.operations.records.catalogue import SECTORS, Titles
+from app.operations.records.catalogue import Titles, sector_titles
 from app.security.scope import scoped_applications
 from app.views.applications import money, receivers
 from app.views.applications.proposals import key_facts, proposal_table
@@ -52,9 +53,12 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
+# Shown instead of "draft": an imported issuance without the document it rests on (N05).
+AWAITING_DOCUMENT = "awaiting_document"
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
+    AWAITING_DOCUMENT: (_("Awaiting document"), "amber"),
 }
 # What an application that is reviewed, and settles at once, goes through.
 REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
@@ -72,6 +76,13 @@ SHOWN_STATUS = case(
         (Application.status == Status.PENDING_SETTLEMENT)
         & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),
         literal(SETTLED),
+    ),
+    (
+        (Application.kind == Issuance.code)
+        & (Application.status == Status.DRAFT)
+        & Application.import_id.is_not(None)
+        & ((Application.document_no == "") | Application.starts_on.is_(None)),
+        literal(AWAITING_DOCUMENT),
     ),
     else_=Application.status,
 )
@@ -426,7 +437,7 @@ def comparison(
         field = details.BY_NAME[name]
         mask = mask_of(name) if field.is_personal and not is_clear else None
         if name == "sector":
-            before, after = (str(SECTORS.get(each, each)) for each in (before, after))
+            before, after = (sector_titles(each) for each in (before, after))
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
     if is_new:
         province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
@@ -457,7 +468,11 @@ def _kind_facts(application: Application) -> list[tuple[Any, Any, str]]:
         (_("Compliance notice"), application.notice and application.notice.number, "code"),
         (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),
-        (_("In force from"), application.starts_on, "date"),
+        (
+            _("Date of the document") if application.kind == Issuance.code else _("In force from"),
+            application.starts_on,
+            "date",
+        ),
         (_("In force until"), application.ends_on, "date"),
         (_("Settles on"), application.settles_on, "date"),
         (_("Other enterprises concerned"), names, "text"),

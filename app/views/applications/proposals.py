@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _
 from app.domain.banks import DIRECTIONS
 from app.domain.kinds.court import COURTS
 from app.domain.kinds.notice import NoticeDecision
+from app.domain.kinds.plan import PlanApplication
 from app.domain.kinds.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -21,7 +22,9 @@ from app.domain.kinds.settlement import (
 from app.domain.machines import SCOPES
 from app.domain.money import yuan
 from app.domain.notices import Decision, Terms
-from app.domain.trading_day import BEIJING
+from app.domain.plans import FIELDS as PLAN_FIELDS
+from app.domain.plans import PlanDecision
+from app.operations.records.catalogue import SECTORS
 from app.views.applications.money import KINDS_OF_MONEY, bank_table
 
 ACTS = {
@@ -44,19 +47,41 @@ def terms_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
         [title, *(side[title] for side in (before, after) if side)] for title in before or after
     ]
     act, _tone = ACTS[decision.act]
-    title = gettext("%(year)s notice: %(act)s", year=decision.year, act=act)
+    sector = SECTORS.get(decision.sector, decision.sector)
+    title = gettext(
+        "%(year)s %(sector)s notice: %(act)s", year=decision.year, sector=sector, act=act
+    )
     return {"title": title, "columns": columns, "rows": rows}
 
 
 def _values(terms: Terms | None) -> dict[str, str]:
     if terms is None:
         return {}
-    return {
-        gettext("Obligation (tonnes)"): f"{terms.obligation:,}",
-        gettext("Deadline"): f"{terms.deadline.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
-        gettext("Instruments accepted"): "、".join(terms.instruments),
-        gettext("Share of CCER (%)"): f"{terms.offset_percent.normalize():f}",
-    }
+    return {gettext("Obligation (tonnes)"): f"{terms.obligation:,}"}
+
+
+def plan_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan says before and after; of a new one there is nothing before."""
+    decision = PlanDecision.read(proposal)
+    sector = SECTORS.get(decision.sector, decision.sector)
+    title = gettext("Plan of %(year)s, %(sector)s", year=decision.year, sector=sector)
+    before, changes = decision.before, set(decision.changes)
+    columns = [{"label": _("Field")}]
+    if before is not None:
+        columns += [{"label": _("Before the change")}, {"label": _("After the change")}]
+    else:
+        columns.append({"label": _("Value")})
+    rows = [[_("Date of the document"), *([""] if before is not None else []),
+             f"{decision.documented_on or ''}"]]  # fmt: skip
+    for field in PLAN_FIELDS:
+        new = field.shown(decision.after.get(field.name, ""))
+        if before is None:
+            rows.append([field.title, new])
+        else:
+            old = field.shown(before.get(field.name, ""))
+            mark = f"{field.title} ●" if field.name in changes else field.title
+            rows.append([mark, old, new])
+    return {"title": title, "columns": columns, "rows": rows}
 
 
 _COLUMNS = [{"label": _("Field")}, {"label": _("Value")}]
@@ -208,6 +233,7 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
+    PlanApplication.code: plan_table,
     TradeSettlement.code: _settlement,
     DifferenceResolution.code: _difference,
     BankDifference.code: _bank_difference,

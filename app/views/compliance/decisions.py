@@ -12,15 +12,14 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
-from wtforms import HiddenField, SelectMultipleField
-from wtforms.widgets import CheckboxInput, ListWidget
+from wtforms import HiddenField, SelectField
 
-from app.domain import texts
 from app.domain.errors import RuleError
 from app.domain.notices import Decision, Terms
 from app.domain.workflow import Status
 from app.extensions import db, transaction, undone
-from app.models import Account, Application, Instrument, Member, Notice
+from app.models import Account, Application, Member, Notice
+from app.operations.accounts import sectors
 from app.operations.applications import engine
 from app.operations.compliance import notices as compliance
 from app.operations.imports import batches, notice_import
@@ -29,27 +28,29 @@ from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications import signing
-from app.views.applications.form import ApplicationForm, Filled, Required
+from app.views.applications.form import (
+    PLEASE_CHOOSE,
+    ApplicationForm,
+    Filled,
+    Required,
+    choices_of,
+)
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.proposals import ACTS
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import (
-    INSTRUMENT_KINDS,
     notice_facts,
     notices,
     offset_facts,
-    shown_percent,
 )
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 from app.views.page import PageForm
 
-FIRST_NEW = 2025  # From this compliance year on, older vintages do not count.
 MOST_SHOWN = 200  # rows of a preview
-LONGEST_CODE = 32
 
 
 class _Decided(ApplicationForm):
@@ -65,6 +66,7 @@ class _Decided(ApplicationForm):
 
 # Forms show their fields in order of creation.
 _YEAR = StringField(_("Compliance year"), [Required()], render_kw={"maxlength": 4})
+_SECTOR = SelectField(_("Sector"), [Required()], validate_choice=False)
 
 
 class _TermsForm(_Decided):
@@ -74,24 +76,6 @@ class _TermsForm(_Decided):
         _("Obligation (tonnes)"),
         [Required()],
         render_kw={"maxlength": 20, "inputmode": "numeric", "autocomplete": "off"},
-    )
-    deadline = StringField(
-        _("Deadline"),
-        [Required()],
-        description=_("A day, until its end, or YYYY-MM-DD HH:mm"),
-        render_kw={"maxlength": 19, "autocomplete": "off"},
-    )
-    instruments = SelectMultipleField(
-        _("Instruments accepted"),
-        [Required()],
-        validate_choice=False,
-        widget=ListWidget(prefix_label=False),
-        option_widget=CheckboxInput(),
-    )
-    offset_percent = StringField(
-        _("Share of CCER (%)"),
-        description=_("Of the obligation; empty: no CCER"),
-        render_kw={"maxlength": 6, "inputmode": "decimal", "autocomplete": "off"},
     )
 
 
@@ -105,6 +89,7 @@ class IssueForm(_TermsForm):
     """新增履约通知书."""
 
     year = _YEAR
+    sector = _SECTOR
     document_no = _document()
 
 
@@ -171,6 +156,7 @@ class NoticeDecisionView(ImportDesk):
         *usual_columns("number", "member_no", "account", hidden=("member_no",)),
         Column("act", _("What"), kind="status", choices=ACTS),
         Column("year", _("Compliance year"), kind="code"),
+        Column("sector", _("Sector"), choices=SECTORS),
         Column("before", _("Obligation before"), kind="quantity"),
         Column("after", _("Obligation after"), kind="quantity"),
         Column("document_no", _("Number of the authority document"), kind="code", is_shown=False),
@@ -181,11 +167,15 @@ class NoticeDecisionView(ImportDesk):
         *usual_filters(has_lines=False),
         Filter("act", _("What"), kind="choice", choices=ACTS),
         Filter("year", _("Compliance year"), kind="number"),
+        Filter("sector", _("Sector"), kind="choice", choices=SECTORS),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )
     confirm = _("It takes effect once another officer has approved it. Submit it?")
     help = (
         _("Issuing, changing or revoking a notice takes two people of the same authority"),
+        _(
+            "A notice is of an enterprise, a year and a sector; the plan of both says when it is due"
+        ),
         _("Revoking is possible before the first surrender; afterwards the notice is changed"),
         _("In the review list, the condition import batch finds all that came with one table"),
     )
@@ -199,6 +189,7 @@ class NoticeDecisionView(ImportDesk):
             .add_columns(
                 _ACT.label("act"),
                 cast(Application.proposal["year"].astext, BigInteger).label("year"),
+                Application.proposal["sector"].astext.label("sector"),
                 _tonnes("before").label("before"),
                 _tonnes("after").label("after"),
                 Application.import_id,
@@ -252,12 +243,12 @@ class NoticeDecisionView(ImportDesk):
         if notice is None:
             return super().form_facts(account_id)
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
-        return [*notice_facts(row), *offset_facts(notice, row)]
+        return [*notice_facts(row), *offset_facts(row)]
 
     def new_form(self, account_id: int) -> Any:
         notice = self._notice(account_id)
         if notice is None:
-            return _prepared(IssueForm(data=_usual()), None)
+            return _prepared(IssueForm(data=_usual(account_id)), None, account_id)
         if request.args.get("act") == "withdraw":
             return _prepared(RevocationForm(data=_shown(notice)), notice)
         return _prepared(ChangeForm(data=_shown(notice)), notice)
@@ -266,9 +257,9 @@ class NoticeDecisionView(ImportDesk):
         """Return the form filled in; a rule compares what the notice said then with what it says now."""
         decision, notice = Decision.read(application.proposal), application.notice
         found = {name: getattr(application, name) for name in ("reason", "document_no")}
-        found |= _typed(decision.after) | {"year": str(decision.year)}
+        found |= _typed(decision.after) | {"year": str(decision.year), "sector": decision.sector}
         if notice is None:
-            return _prepared(IssueForm(data=found), None)
+            return _prepared(IssueForm(data=found), None, application.account_id)
         found["before"] = json.dumps(decision.before.stored()) if decision.before else ""
         form = RevocationForm if decision.after is None else ChangeForm
         return _prepared(form(data=found), notice)
@@ -281,13 +272,14 @@ class NoticeDecisionView(ImportDesk):
             message = gettext("The notice was revoked or changed meanwhile; enter it anew")
             raise RuleError(message, field="obligation", code="changed_meanwhile")
         year = form.notice.year if form.notice else _year(filled)
+        sector = form.notice.sector if form.notice else _sector(filled)
         after = None if form.is_revocation else _terms_of(filled)
         if not filled.is_clear:
             raise RuleError(gettext("Please correct the fields marked"), code="fields")
         return {
             **form.content(),
             "notice_id": form.notice.id if form.notice else None,
-            "proposal": Decision(year, before, after).stored(),
+            "proposal": Decision(year, sector, before, after).stored(),
         }
 
     def _notice(self, account_id: int) -> Notice | None:
@@ -333,12 +325,11 @@ class NoticeDecisionView(ImportDesk):
         each = (
             select(
                 Application.proposal["year"].astext.label("year"),
-                Account.sector,
+                Application.proposal["sector"].astext.label("sector"),
                 _ACT.label("act"),
                 func.coalesce(_tonnes("before"), 0).label("before"),
                 func.coalesce(_tonnes("after"), 0).label("after"),
             )
-            .join(Account, Account.id == Application.account_id)
             .where(of_batch)
             .subquery("each")
         ).c
@@ -427,22 +418,21 @@ class NoticeDecisionView(ImportDesk):
 # Fields -----------------------------------------------------------------------------------------
 
 
-def _prepared(form: Any, notice: Notice | None) -> Any:
+def _prepared(form: Any, notice: Notice | None, account_id: int = 0) -> Any:
     form.notice = notice
-    if "instruments" in form:
-        form.instruments.choices = [
-            (each.code, f"{each.code} {each.name}（{INSTRUMENT_KINDS[each.kind]}）")
-            for each in _instruments()
-        ]
+    if "sector" in form:
+        own = sectors.of_accounts([account_id]).get(account_id, [])
+        if form.sector.data in SECTORS and form.sector.data not in own:
+            own = [*own, form.sector.data]  # What was chosen stays to be seen.
+        offered = {code: SECTORS.get(code, code) for code in own}
+        form.sector.choices = choices_of(offered, PLEASE_CHOOSE)
     return form
 
 
 def _before(form: Any) -> Terms | None:
     """Return what the notice said when the form was opened; a rule compares it with what it says now."""
     try:
-        terms = Terms.read(json.loads(form.before.data or "{}"))
-        is_written = terms is not None and all(map(str.isprintable, terms.instruments))
-        return Terms.read(terms.stored()) if terms and is_written else None
+        return Terms.read(json.loads(form.before.data or "{}"))
     except (ValueError, TypeError, KeyError, ArithmeticError):
         return None  # Not as this page wrote it.
 
@@ -454,40 +444,13 @@ def _shown(notice: Notice) -> dict[str, Any]:
 
 
 def _typed(terms: Terms | None) -> dict[str, Any]:
-    if terms is None:
-        return {}
-    stored = terms.stored()
-    return {
-        "obligation": stored["obligation"],
-        "deadline": stored["deadline"][:19].replace("T", " "),
-        "instruments": stored["instruments"],
-        "offset_percent": shown_percent(terms.offset_percent),
-    }
+    return terms.stored() if terms else {}
 
 
-def _usual() -> dict[str, Any]:
-    """Return what a new notice usually says."""
-    year = clock.now().year - 1
-    return {
-        "year": str(year),
-        "deadline": f"{year + 1}-12-31 23:59:59",
-        "instruments": [each.code for each in _instruments() if _counts_for(each, year)],
-    }
-
-
-def _instruments() -> Sequence[Instrument]:
-    return db.session.scalars(
-        select(Instrument)
-        .where(Instrument.is_of_tonnes())
-        .order_by(Instrument.vintage, Instrument.code)
-    ).all()
-
-
-def _counts_for(instrument: Instrument, year: int) -> bool:
-    """Tell whether an instrument is ticked by default (domain.md 3.1); the officer decides."""
-    if instrument.kind != "allowance":
-        return False
-    return instrument.vintage >= FIRST_NEW if year >= FIRST_NEW else instrument.vintage <= year
+def _usual(account_id: int) -> dict[str, Any]:
+    """Return what a new notice usually is about: the past year, and the enterprise's only sector."""
+    own = sectors.of_accounts([account_id]).get(account_id, [])
+    return {"year": str(clock.now().year - 1), "sector": own[0] if len(own) == 1 else ""}
 
 
 def _year(filled: Filled) -> int:
@@ -499,23 +462,22 @@ def _year(filled: Filled) -> int:
     return int(typed)
 
 
+def _sector(filled: Filled) -> str:
+    """Return the sector chosen; a rule says whether the enterprise is in it."""
+    chosen = filled.form.sector.data or ""
+    if chosen not in SECTORS:
+        message = _("Choose a sector of the enterprise, not %(typed)s", typed=chosen[:20] or "–")
+        filled.refuse(RuleError(message, field="sector"))
+    return chosen
+
+
 def _terms_of(filled: Filled) -> Terms | None:
-    """Read the fields of the terms; all that cannot be read are marked."""
-    form, found = filled.form, {}
-    readers: dict[str, Any] = {
-        "obligation": notice_import.tonnes,
-        "deadline": notice_import.moment,
-        "offset_percent": notice_import.percent,
-    }
-    for name, reader in readers.items():
-        try:
-            found[name] = reader(form[name].data or "")
-        except RuleError as error:
-            filled.refuse(RuleError(error.message, field=name))
-    if len(found) < len(readers):
+    """Read the obligation; what cannot be read is marked."""
+    try:
+        return Terms(notice_import.tonnes(filled.form.obligation.data or ""))
+    except RuleError as error:
+        filled.refuse(RuleError(error.message, field="obligation"))
         return None
-    codes = {texts.folded(code)[:LONGEST_CODE] for code in form.instruments.data or ()}
-    return Terms(instruments=tuple(sorted(filter(str.isprintable, codes))), **found)
 
 
 def _differences(condition: Any, title: Any) -> list[dict[str, Any]]:
@@ -533,28 +495,16 @@ def _differences(condition: Any, title: Any) -> list[dict[str, Any]]:
     for number, name, proposal in found[:MOST_SHOWN]:
         decision = Decision.read(proposal)
         sides = [each.obligation if each else None for each in (decision.before, decision.after)]
-        rows.append([number, name, str(decision.year), *sides, _also_changed(decision)])
+        sector = str(SECTORS.get(decision.sector, decision.sector))
+        rows.append([number, name, str(decision.year), sector, *sides])
     columns = [
         {"label": _("Member number"), "kind": "code"},
         {"label": _("Member name"), "kind": "text"},
         {"label": _("Compliance year"), "kind": "code"},
+        {"label": _("Sector"), "kind": "text"},
         {"label": _("Obligation before"), "kind": "number", "unit": _("tonnes")},
         {"label": _("Obligation after"), "kind": "number", "unit": _("tonnes")},
-        {"label": _("Changes besides"), "kind": "text"},
     ]
     if len(found) > MOST_SHOWN:
         title = gettext("%(title)s: the first %(most)s", title=title, most=MOST_SHOWN)
     return [{"title": title, "columns": columns, "rows": rows}]
-
-
-def _also_changed(decision: Decision) -> str:
-    """Name what a change changes besides the obligation."""
-    if decision.before is None or decision.after is None:
-        return ""
-    old, new = decision.before.stored(), decision.after.stored()
-    titles = {
-        "deadline": _("Deadline"),
-        "instruments": _("Instruments accepted"),
-        "offset_percent": _("Share of CCER (%)"),
-    }
-    return "、".join(str(title) for name, title in titles.items() if old[name] != new[name])

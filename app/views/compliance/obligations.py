@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import abort, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, case, func, literal, select, true
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload
 
 from app.domain.errors import RuleError
 from app.domain.regions import PROVINCES
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Account, Application, Attestation, Member, Notice, NoticeChange
-from app.operations.compliance import attestations
+from app.models import (
+    Account,
+    Application,
+    Attestation,
+    Member,
+    Notice,
+    NoticeChange,
+    plans_on,
+)
+from app.operations.compliance import attestations, plans
 from app.operations.compliance import notices as compliance
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
@@ -47,12 +56,12 @@ COUNTING = (
 )
 
 
-def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
-    """Return the state of a notice from the quantity surrendered and the time."""
+def state_of(surrendered: Any, deadline: Any, now: datetime) -> ColumnElement[str]:
+    """Return the state of a notice from the quantity surrendered, the plan's deadline and the time."""
     return case(
         (Notice.withdrawn_at.is_not(None), literal(WITHDRAWN)),
         (surrendered >= Notice.obligation, literal(FULFILLED)),
-        (Notice.deadline < now, literal(OVERDUE)),
+        (deadline < now, literal(OVERDUE)),
         (surrendered > 0, literal(PARTIAL)),
         else_=literal(DUE),
     )
@@ -60,33 +69,39 @@ def state_of(surrendered: Any, now: datetime) -> ColumnElement[str]:
 
 def notices() -> Any:
     """Return a SELECT of every notice with its figures; the figures are read for shown rows alone."""
-    figures = compliance.surrender_figures()
+    figures, now = compliance.surrender_figures(), clock.now()
+    plan = plans_on(now.astimezone(BEIJING).date())
     remaining = Notice.obligation - figures.c.surrendered - figures.c.pending
     return (
         select(
             Notice.id,
             Notice.account_id,
             Notice.year,
+            Notice.sector,
             Notice.number,
             Notice.obligation,
-            Notice.deadline,
+            plan.c.surrender_by.label("deadline"),
+            plan.c.offset_percent,
+            plan.c.vintages,
             Notice.reminded_at,
             Notice.issued_at,
             Account.member_no,
             Account.name.label("account"),
             Account.province,
-            Account.sector,
             *figures.c,
             func.greatest(remaining, 0).label("remaining"),
             func.greatest(Notice.obligation - figures.c.surrendered, 0).label("gap"),
-            state_of(figures.c.surrendered, clock.now()).label("state"),
+            state_of(figures.c.surrendered, plan.c.surrender_by, now).label("state"),
             Attestation.id.label("attestation_id"),
         )
         .join(Account, Account.id == Notice.account_id)
+        .outerjoin(plan, (plan.c.year == Notice.year) & (plan.c.sector == Notice.sector))
         .outerjoin(figures, true())
         .outerjoin(
             Attestation,
-            (Attestation.notice_id == Notice.id) & Attestation.lapsed_at.is_(None),
+            (Attestation.account_id == Notice.account_id)
+            & (Attestation.year == Notice.year)
+            & Attestation.lapsed_at.is_(None),
         )
     )
 
@@ -98,11 +113,11 @@ class NoticeList(ListPage):
     key = ("id",)
     columns: tuple[Column, ...] = (
         Column("year", _("Compliance year"), kind="code"),
+        Column("sector", _("Sector"), choices=SECTORS),
         Column("number", _("Notice number"), kind="code"),
         Column("member_no", _("Member number"), is_of_others=True, kind="code"),
         Column("account", _("Member name"), is_of_others=True),
         Column("province", _("Province"), is_shown=False, choices=PROVINCES),
-        Column("sector", _("Sector"), is_shown=False, choices=SECTORS),
         Column("obligation", _("Obligation"), kind="quantity"),
         Column("pending", _("Quantity pending review"), kind="quantity"),
         Column("surrendered", _("Surrendered for the notice"), kind="quantity"),
@@ -117,7 +132,7 @@ class NoticeList(ListPage):
         Filter("number", _("Notice number"), kind="prefix"),
         Filter("deadline", _("Deadline"), kind="date_range"),
         Filter("member", _("Member"), is_of_others=True, on=("member_no", "account")),
-        Filter("sector", _("Sector"), kind="choice", is_of_others=True, choices=SECTORS),
+        Filter("sector", _("Sector"), kind="choice", choices=SECTORS),
         Filter("province", _("Province"), kind="choice", is_of_others=True, choices=PROVINCES),
     )
 
@@ -132,23 +147,42 @@ class NoticePages(NoticeList):
 
     def load(self, id_: int) -> Notice:
         """Return a notice in the member's scope, or abort with 404."""
-        statement = (
-            select(Notice)
-            .where(Notice.id == id_)
-            .options(joinedload(Notice.account), selectinload(Notice.instruments))
-        )
+        statement = select(Notice).where(Notice.id == id_).options(joinedload(Notice.account))
         owner = Notice.__table__.c.account_id
         notice = db.session.scalars(scoped(statement, owner, g.user)).one_or_none()
         if notice is None:
             abort(404)
         return notice
 
-    def figures(self, notice: Notice) -> Any:
-        """Return a notice's row of the list."""
-        return db.session.execute(notices().where(Notice.id == notice.id)).one()
+    def of_year(self, notice: Notice) -> Sequence[Any]:
+        """Return the rows of all notices of the enterprise's year, this one among them."""
+        same = (Notice.account_id == notice.account_id) & (Notice.year == notice.year)
+        return db.session.execute(notices().where(same).order_by(Notice.sector, Notice.id)).all()
+
+    def year_tables(self, found: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return all notices of the enterprise's year, where there are several (C10)."""
+        rows = [row for row in found if row.state != WITHDRAWN]
+        if len(rows) < 2:
+            return []
+        sums = [sum(getattr(row, name) for row in rows) for name in _SUMMED]
+        shown = [
+            [
+                SECTORS.get(row.sector, row.sector),
+                {"label": row.number, "url": self.url("show", id=row.id)},
+                *(getattr(row, name) for name in _SUMMED),
+                row.deadline,
+                STATES[row.state][0],
+            ]
+            for row in rows
+        ]
+        title = gettext("All notices of %(year)s", year=rows[0].year)
+        return [
+            {"title": title, "columns": _OF_THE_YEAR,
+             "rows": [*shown, [_("In total"), "", *sums, None, ""]]}
+        ]  # fmt: skip
 
     def proof(self, row: Any) -> Iterable[RowAction]:
-        """履约证明, once all is surrendered (R84); none for an obligation of 0."""
+        """履约证明 of the year, once all is surrendered (R84); none for an obligation of 0."""
         if row.state != FULFILLED or not row.surrendered or not self.may("certificate"):
             return
         label = _("Certificate of compliance")
@@ -164,7 +198,8 @@ class NoticePages(NoticeList):
     def show(self, id: int) -> Any:
         """履约范围: accepted instruments, the CCER cap and its use; and the history."""
         notice = self.load(id)
-        row = self.figures(notice)
+        rows = self.of_year(notice)
+        row = next(each for each in rows if each.id == id)
         label, tone = STATES[row.state]
         detail = {
             "title": self.detail_title,
@@ -177,9 +212,10 @@ class NoticePages(NoticeList):
             ],
             "sections": [
                 {"title": _("Compliance notice"), "items": notice_facts(row)},
-                {"title": _("Rule about CCER"), "items": offset_facts(notice, row)},
+                {"title": _("Rule about CCER"), "items": offset_facts(row)},
             ],
-            "lines": _scope_table(notice),
+            "tables": self.year_tables(rows),
+            "lines": _scope_table(row),
             "help": COUNTING,
             "back_url": back_url(self.url("list")),
         }
@@ -191,7 +227,7 @@ class NoticePages(NoticeList):
     @has_access
     @permission_name("certificate")
     def certificate(self, id: int) -> Any:
-        """Show 履约证明; issue it where the approval did not."""
+        """Show 履约证明 of the notice's year; issue it where the approval did not."""
         notice = self.load(id)
         try:
             with transaction():
@@ -226,10 +262,24 @@ class ComplianceView(NoticePages):
         yield from self.proof(row)
 
 
+_SUMMED = ("obligation", "pending", "surrendered", "remaining")
+_OF_THE_YEAR = [
+    {"label": _("Sector"), "kind": "text"},
+    {"label": _("Notice number"), "kind": "link"},
+    {"label": _("Obligation"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Quantity pending review"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Surrendered for the notice"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Remaining"), "kind": "number", "unit": _("tonnes")},
+    {"label": _("Deadline"), "kind": "datetime"},
+    {"label": _("Status"), "kind": "text"},
+]
+
+
 def notice_facts(row: Any) -> list[tuple[Any, ...]]:
     facts: list[tuple[Any, ...]] = [
         (_("Notice number"), row.number, "code"),
         (_("Compliance year"), str(row.year), "text"),
+        (_("Sector"), str(SECTORS.get(row.sector, row.sector)), "text"),
     ]
     if scope_of(g.user) != "account":
         facts += [
@@ -246,21 +296,21 @@ def notice_facts(row: Any) -> list[tuple[Any, ...]]:
     ]
 
 
-def offset_facts(notice: Notice, row: Any) -> list[tuple[Any, ...]]:
-    """Return the CCER cap and how much of it is used."""
-    if not notice.offset_percent:
+def offset_facts(row: Any) -> list[tuple[Any, ...]]:
+    """Return the plan's CCER cap and how much of it is used."""
+    if not row.offset_percent:
         return [(_("Share of CCER"), _("Not accepted by this notice"), "text")]
     used = row.offset_surrendered + row.offset_pending
-    limit = notice.offset_limit
+    limit = int(row.obligation * row.offset_percent / 100)
     return [
-        (_("Share of CCER"), f"{shown_percent(notice.offset_percent)}%", "text"),
+        (_("Share of CCER"), f"{row.offset_percent.normalize():f}%", "text"),
         (_("At most"), limit, "number", _("tonnes")),
         (_("Used, pending ones included"), used, "number", _("tonnes")),
         (_("Left"), max(limit - used, 0), "number", _("tonnes")),
     ]
 
 
-def _scope_table(notice: Notice) -> dict[str, Any]:
+def _scope_table(plan: Any) -> dict[str, Any]:
     columns = (
         (_("Instrument code"), "code"),
         (_("Instrument name"), "text"),
@@ -272,7 +322,7 @@ def _scope_table(notice: Notice) -> dict[str, Any]:
         "columns": [{"label": label, "kind": kind} for label, kind in columns],
         "rows": [
             [each.code, each.name, str(each.vintage), INSTRUMENT_KINDS[each.kind]]
-            for each in notice.instruments
+            for each in plans.accepted(plan)
         ],
     }
 
@@ -319,7 +369,7 @@ def _history(notice_id: int) -> dict[str, Any]:
 
 
 def _what(change: NoticeChange) -> Any:
-    """Name one step of a history; an unchanged obligation means that scope or deadline changed."""
+    """Name one step of a history; older ones changed scope or deadline, which are the plan's today."""
     if change.before is None:
         return _("Issue")
     if change.application_id is None and change.terms is not None:
@@ -327,8 +377,3 @@ def _what(change: NoticeChange) -> Any:
     if change.terms is None and change.application_id is not None:
         return _("Take back")
     return _("Scope or deadline") if change.before == change.after else _("Obligation")
-
-
-def shown_percent(percent: Decimal) -> str:
-    """Return a percentage without trailing zeros; "" for None."""
-    return f"{percent.normalize():f}" if percent else ""

@@ -79,13 +79,15 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
     used = _surrendered(wanted)
     surrendered = func.coalesce(used.c.tonnes, 0)
     enterprises = Account.__table__
+    owing = func.count(Notice.account_id.distinct())
     statement = (
         select(
             Notice.year,
             enterprises.c.province,
-            enterprises.c.sector,
-            func.count().label("enterprises"),
-            func.count().filter(surrendered >= Notice.obligation).label("fulfilled"),
+            Notice.sector,
+            owing.label("enterprises"),
+            # Who owes for two sectors has fulfilled once both notices are (C10).
+            (owing - owing.filter(surrendered < Notice.obligation)).label("fulfilled"),
             cast(func.sum(Notice.obligation), BigInteger).label("obligation"),
             cast(func.sum(func.least(surrendered, Notice.obligation)), BigInteger).label(
                 "surrendered"
@@ -93,7 +95,7 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
             cast(func.sum(func.greatest(Notice.obligation - surrendered, 0)), BigInteger).label(
                 "gap"
             ),
-            func.grouping(enterprises.c.province, enterprises.c.sector).label("level"),
+            func.grouping(enterprises.c.province, Notice.sector).label("level"),
         )
         .select_from(Notice)
         .join(enterprises, enterprises.c.id == Notice.account_id)
@@ -103,7 +105,7 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
             func.grouping_sets(
                 tuple_(Notice.year),
                 tuple_(Notice.year, enterprises.c.province),
-                tuple_(Notice.year, enterprises.c.sector),
+                tuple_(Notice.year, Notice.sector),
             )
         )
     )

@@ -25,9 +25,11 @@ from app.models import (
     Holding,
     Instrument,
     Notice,
-    NoticeInstrument,
+    plans_on,
 )
+from app.operations.compliance import plans
 from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
 from app.views.applications.choosable_lines import form_columns, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
@@ -43,11 +45,13 @@ MOST_NOTICES = 50
 OF_NOTICE = (
     Filter("notice", _("Notice number"), kind="prefix", on=("notice_number",)),
     Filter("year", _("Compliance year"), kind="number", on=("year",)),
+    Filter("sector", _("Sector"), kind="choice", on=("sector",), choices=SECTORS),
 )
 OF_NOTICE_COLUMNS: Any = (
     *usual_columns("number"),
     Column("notice_number", _("Notice number"), kind="code"),
     Column("year", _("Compliance year"), kind="code"),
+    Column("sector", _("Sector"), choices=SECTORS),
     *(each for each in ApplicationList.columns if each.key != "number"),
 )
 
@@ -60,12 +64,13 @@ class _OfNotice(ApplicationList):
     def rows(self, conditions: Conditions) -> Select[Any]:
         statement = super().rows(conditions)
         return statement.outerjoin(Notice, Notice.id == Application.notice_id).add_columns(
-            Notice.number.label("notice_number"), Notice.year
+            Notice.number.label("notice_number"), Notice.year, Notice.sector
         )
 
 
 class SurrenderForm(LinesForm):
     notice: Notice
+    deadline: datetime  # by the plan in force
     overdue = HiddenField()  # "1" where the page has said that the deadline has passed
 
 
@@ -105,15 +110,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every instrument held; those that the notice does not accept say so."""
-        notice = self._notice()
-        is_accepted = (
-            select(NoticeInstrument.instrument_id)
-            .where(
-                NoticeInstrument.notice_id == notice.id,
-                NoticeInstrument.instrument_id == Instrument.id,
-            )
-            .exists()
-        )
+        notice, plan = self._notice(), plans_on(clock.now().astimezone(BEIJING).date())
         rows = db.session.execute(
             select(
                 Instrument.id,
@@ -121,14 +118,16 @@ class SurrenderView(_OfNotice, ApplicationDesk):
                 Instrument.name,
                 Instrument.kind,
                 Holding.available,
-                is_accepted.label("is_accepted"),
+                plan.c.offset_percent,
+                plans.accepts(plan.c).label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
+            .join(plan, (plan.c.year == notice.year) & (plan.c.sector == notice.sector))
             .where(Holding.account_id == account_id, Instrument.is_of_tonnes())
             .order_by(Instrument.code)
         )
         return [
-            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row, notice))
+            Choosable(row.id, row.code, row.name, row.available, refusal=_refusal(row))
             for row in rows
         ]
 
@@ -136,7 +135,7 @@ class SurrenderView(_OfNotice, ApplicationDesk):
         """Return what is due, and the rest of the CCER cap."""
         notice = self._notice()
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
-        return [*notice_facts(row), *offset_facts(notice, row)]
+        return [*notice_facts(row), *offset_facts(row)]
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Add the notice."""
@@ -145,18 +144,18 @@ class SurrenderView(_OfNotice, ApplicationDesk):
 
     def _require_deadline_known(self, form: SurrenderForm) -> None:
         """Say once that the deadline passed while the form was open; sent again, it is taken."""
-        if "save" in request.form or form.overdue.data or not is_overdue(form.notice):
+        if "save" in request.form or form.overdue.data or not is_overdue(form):
             return
         form.overdue.data = "1"
-        raise RuleError(overdue_text(form.notice), code="deadline_passed")
+        raise RuleError(overdue_text(form), code="deadline_passed")
 
     def obstacle(self, filled: Filled, account_id: int) -> str:
         """Say that the deadline has passed; a surrender is still accepted."""
-        notice = filled.form.notice
-        if request.method == "POST" or not is_overdue(notice):
+        form = filled.form
+        if request.method == "POST" or not is_overdue(form):
             return ""
-        filled.form.overdue.data = "1"
-        return str(overdue_text(notice))
+        form.overdue.data = "1"
+        return str(overdue_text(form))
 
     def new_form(self, account_id: int) -> SurrenderForm:
         return self._about(super().new_form(account_id))
@@ -167,15 +166,14 @@ class SurrenderView(_OfNotice, ApplicationDesk):
     def next_step(self, application: Application) -> Any:
         usual = gettext("The provincial authority reviews it; the quantity is held until then")
         notice, at = application.notice, application.submitted_at
-        if notice is None or at is None or at <= notice.deadline:
+        if notice is None or at is None or at <= (due := _deadline(notice)):
             return usual
-        late = gettext(
-            "It was submitted after the deadline, %(deadline)s", deadline=_written(notice.deadline)
-        )
+        late = gettext("It was submitted after the deadline, %(deadline)s", deadline=_written(due))
         return f"{usual}；{late}"
 
     def _about(self, form: SurrenderForm) -> SurrenderForm:
         form.notice = self._notice()
+        form.deadline = _deadline(form.notice)
         return form
 
     def _notice(self) -> Notice:
@@ -201,24 +199,25 @@ class SurrenderView(_OfNotice, ApplicationDesk):
             "compliance/choose_notice.html",
             title=self.form_title,
             notices=[row for row in rows if row.remaining > 0],
+            sectors=SECTORS,
             url=lambda row: self.url("new", notice=row.id),
             cancel_url=url_for("ComplianceView.list"),
         )
 
 
-def is_overdue(notice: Notice) -> bool:
-    """Tell whether the business clock is past a notice's deadline."""
-    return notice.deadline < clock.now()
+def is_overdue(form: SurrenderForm) -> bool:
+    """Tell whether the business clock is past the deadline of a form's notice."""
+    return form.deadline < clock.now()
 
 
-def overdue_text(notice: Notice) -> Any:
+def overdue_text(form: SurrenderForm) -> Any:
     """Return the deadline, that it has passed, and what to do."""
     return _(
         "The deadline of notice %(number)s, %(deadline)s, has passed: it is %(now)s. You can still"
         " submit, and it counts as late. Please check the form, submit it, and inform the provincial"
         " authority",
-        number=notice.number,
-        deadline=_written(notice.deadline),
+        number=form.notice.number,
+        deadline=_written(form.deadline),
         now=_written(clock.now()),
     )
 
@@ -227,9 +226,13 @@ def _written(moment: datetime) -> str:
     return f"{moment.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
 
 
-def _refusal(row: Any, notice: Notice) -> Any:
-    """Return why a holding cannot be surrendered for a notice, or ""."""
-    if row.kind == "offset" and not notice.offset_percent:
+def _deadline(notice: Notice) -> datetime:
+    return plans.of_notice(notice, clock.now().astimezone(BEIJING).date()).surrender_by
+
+
+def _refusal(row: Any) -> Any:
+    """Return why a holding cannot be surrendered under the notice's plan, or ""."""
+    if row.kind == "offset" and not row.offset_percent:
         return _("This notice accepts no CCER")
     if not row.is_accepted:
         return _("Not within the scope of this notice")

@@ -16,6 +16,7 @@ from app.domain.workflow import Action, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationEvent, Holding, Instrument, Notice
 from app.operations.records import clock
+from app.operations.records.catalogue import SECTORS
 from app.security.roles import ALL_ROLES, codes_of
 from app.security.scope import scoped
 from app.views.administration import announcements
@@ -126,6 +127,7 @@ class HomeView(Page):
         is_open = row.remaining > 0 and self.may("write", "SurrenderView")
         return {
             "row": row,
+            "sector": SECTORS.get(row.sector, row.sector),
             "share": percent(row.surrendered, row.obligation),
             "status": {"label": label, "tone": tone},
             "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,

@@ -183,6 +183,7 @@ def faults_of(messages: Any, place: str = "") -> Iterator[Fault]:
 REQUEST_NO: dict[str, Any] = {"most": LONGEST_REQUEST_NO, "pattern": "[A-Za-z0-9._:-]+"}
 MEMBER_NO: dict[str, Any] = {"most": 20, "pattern": "[A-Za-z0-9-]+"}
 CODE: dict[str, Any] = {"most": 20, "pattern": "[A-Za-z0-9-]+"}
+SECTOR_CODE: dict[str, Any] = {"most": 20, "pattern": "[a-z][a-z0-9_]+"}
 
 
 def _aside(kind: str, describes: str, **more: Any) -> fields.Raw:

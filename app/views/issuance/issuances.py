@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from flask import flash, redirect, request
@@ -13,7 +14,10 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
 from wtforms import SelectField
 
+from app.domain.dates import as_written
+from app.domain.errors import RuleError
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
+from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Application, ApplicationLine, Holding, Instrument, Venue, VenueInstrument
 from app.operations.exchange import instruments
@@ -23,15 +27,23 @@ from app.operations.records import clock
 from app.operations.records.catalogue import ISSUANCE_TYPES
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.views.applications.form import (
+    DATE_INPUT,
     PLEASE_CHOOSE,
     Choosable,
+    DayField,
     LinesForm,
     OfferedField,
     Required,
     choices_of,
 )
 from app.views.applications.imports import ImportDesk
-from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.list import (
+    AWAITING_DOCUMENT,
+    REVIEWED_STATUSES,
+    SHOWN_STATUSES,
+    usual_columns,
+    usual_filters,
+)
 from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
@@ -181,7 +193,19 @@ class IssuanceForm(LinesForm):
     """配额发放."""
 
     category = OfferedField(_("Issuance type"), ISSUANCE_TYPES, PLEASE_CHOOSE)
-    document_no = StringField(_("Number of the authority document"), render_kw={"maxlength": 100})
+    document_no = StringField(
+        _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
+    )
+    starts_on = DayField(_("Date of the document"), [Required()], render_kw=DATE_INPUT)
+
+
+class DocumentEntry(PageForm):
+    """The document that an imported table rests on."""
+
+    document_no = StringField(
+        _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
+    )
+    starts_on = DayField(_("Date of the document"), [Required()], render_kw=DATE_INPUT)
 
 
 class IssuanceView(ImportDesk):
@@ -198,7 +222,11 @@ class IssuanceView(ImportDesk):
     import_label = _("Import an allocation table")
     import_page = "issuance/import.html"
     file_title = _("Allocation table")
-    outside_the_table = {"declared": _("Total of all rows")}
+    outside_the_table = {
+        "declared": _("Total of all rows"),
+        "document_no": _("Number of the authority document"),
+        "starts_on": _("Date of the document"),
+    }
     quantity_title = _("Issued quantity")
     picker_columns = (
         {"label": _("Instrument code"), "kind": "code"},
@@ -219,11 +247,12 @@ class IssuanceView(ImportDesk):
         *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
         Column("category", _("Issuance type"), choices=ISSUANCE_TYPES),
         Column("quantity", _("Issued quantity"), kind="quantity"),
+        Column("document_no", _("Number of the authority document"), kind="code", is_shown=False),
         Column("import_id", _("Import batch"), kind="code"),
         *usual_columns("created_at", "status"),
     )
     filters = (
-        *usual_filters(),
+        *usual_filters("draft", AWAITING_DOCUMENT, *REVIEWED_STATUSES[1:]),
         Filter("type", _("Issuance type"), kind="choice", on=("category",), choices=ISSUANCE_TYPES),
         Filter("import", _("Import batch"), kind="number", on=("import_id",)),
     )
@@ -231,6 +260,7 @@ class IssuanceView(ImportDesk):
     help = (
         _("One officer enters an issuance or imports an allocation table, another confirms it"),
         _("In the review list, the condition import batch finds all that came with one table"),
+        _("A table without the paper of the province waits for it: it cannot be submitted before"),
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -276,8 +306,85 @@ class IssuanceView(ImportDesk):
         """Import an allocation table, whose total is declared in the form."""
         typed = request.form.get("declared", "").strip()
         declared = whole_tonnes(typed, field="declared") if typed else None
+        document_no = request.form.get("document_no", "").strip()
+        day = _document_day(request.form.get("starts_on", "").strip(), document_no)
         return allocation.take(
-            table, self.actor(), now=clock.now(), declared=declared, only_tries=True
+            table,
+            self.actor(),
+            now=clock.now(),
+            declared=declared,
+            document_no=document_no,
+            documented_on=day,
+            only_tries=True,
+        )
+
+    def facts_of(self, batch: batches.Batch) -> list[tuple[Any, ...]]:
+        """Add the document."""
+        about = select(Application.document_no, Application.starts_on)
+        row = db.session.execute(
+            about.where(Application.import_id == batch.file.id).order_by(Application.id)
+        ).first()
+        return [
+            *super().facts_of(batch),
+            (_("Number of the authority document"), row and row.document_no, "text"),
+            (_("Date of the document"), row and row.starts_on, "date"),
+        ]
+
+    def batch_status(self, batch: batches.Batch, status: Status) -> tuple[Any, str]:
+        """Show 待文件 instead of a draft's status (N05)."""
+        if status is Status.DRAFT and self._awaits_document(batch):
+            return SHOWN_STATUSES[AWAITING_DOCUMENT]
+        return super().batch_status(batch, status)
+
+    def batch_actions(self, batch: batches.Batch) -> list[dict[str, Any]]:
+        """What waits for its document cannot be submitted before."""
+        found = super().batch_actions(batch)
+        if not batch.statuses[Status.DRAFT]:
+            return found
+        awaits = self._awaits_document(batch)
+        address = self.url("document", import_id=batch.file.id)
+        enter = {"label": gettext("Enter the document"), "url": address}
+        if awaits:
+            found = [each for each in found if not each["url"].endswith("/submit")]
+            enter["tone"] = "primary"
+        return [enter, *found]
+
+    def _awaits_document(self, batch: batches.Batch) -> bool:
+        lacking = (Application.document_no == "") | Application.starts_on.is_(None)
+        found = select(func.count()).where(
+            Application.import_id == batch.file.id, Application.status == Status.DRAFT, lacking
+        )
+        return bool(db.session.scalar(found))
+
+    @expose("/import/<int:import_id>/document", methods=["GET", "POST"])
+    @has_access
+    @permission_name("write")
+    def document(self, import_id: int) -> Any:
+        """Enter number and date of the document that an imported table rests on."""
+        batch, form = self._batch(import_id), DocumentEntry()
+        page = self.url("imported", import_id=import_id)
+        if form.validate_on_submit():
+            entered = carried_out(form, lambda: self._enter_document(batch, form), "document_no")
+            if entered:
+                flash(gettext("The document is entered; the batch can be submitted now"), "success")
+                return redirect(page)
+        return self.form_page(
+            gettext("Enter the document"),
+            form,
+            cancel_url=page,
+            facts=self.facts_of(batch),
+            submit_label=gettext("Save"),
+            help=(_("The sealed paper of the province is the authority for issuing"),),
+        )
+
+    def _enter_document(self, batch: batches.Batch, form: Any) -> int:
+        number = (form.document_no.data or "").strip()
+        if not number:
+            raise RuleError(_("Please fill this in"), field="document_no", code="required")
+        if form.starts_on.data is None:
+            raise RuleError(_("Please fill this in"), field="starts_on", code="required")
+        return batches.enter_document(
+            batch.file.id, number, form.starts_on.data, self.actor(), now=clock.now()
         )
 
     def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
@@ -305,3 +412,18 @@ class IssuanceView(ImportDesk):
         ]
         shown = [[code, name, ISSUANCE_TYPES[type_], *rest] for code, name, type_, *rest in rows]
         return [{"title": _("Totals"), "columns": columns, "rows": shown}]
+
+
+def _document_day(typed: str, document_no: str) -> date | None:
+    """Read the date of a table's document; neither number nor date may stand alone.  Raises RuleError."""
+    if not typed:
+        if document_no:
+            raise RuleError(_("Enter the date of the document, too"), field="starts_on")
+        return None
+    if not document_no:
+        raise RuleError(_("Enter the number of the document, too"), field="document_no")
+    try:
+        return as_written(typed)[0].date()
+    except ValueError as error:
+        message = _("%(typed)s is not a date; write it as YYYY-MM-DD", typed=typed[:30])
+        raise RuleError(message, field="starts_on") from error

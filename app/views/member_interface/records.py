@@ -68,6 +68,8 @@ def read_notices(query: Query) -> dict[str, Any]:
         statement = statement.where(Account.member_no == query["member_no"])
     if "year" in query:
         statement = statement.where(Notice.year == query["year"])
+    if "sector" in query:
+        statement = statement.where(Notice.sector == query["sector"])
     if place := place_of("notices", query):
         statement = statement.where(Notice.id > place[0])
     page = page_of(statement, query["limit"])

@@ -17,6 +17,7 @@ from app.views.interfaces.interface import instant
 from app.views.interfaces.schemas import (
     CODE,
     MEMBER_NO,
+    SECTOR_CODE,
     Choice,
     Day,
     Paged,
@@ -232,6 +233,7 @@ class NoticeSchema(ma.Schema):
 
     number = _text("履约通知书编号")
     year = fields.Integer(required=True, metadata={"description": "履约年度"})
+    sector = _text("行业代码")
     member_no = _text("会员编号")
     member_name = _text("会员名称", attribute="account")
     obligation = _tonnes("应履约量")
@@ -328,6 +330,7 @@ class NoticeQuery(PageQuery):
 
     member_no = Text(describes="会员编号", **MEMBER_NO)
     year = WholeInAddress(least=2000, most=2199, describes="履约年度")
+    sector = Text(describes="行业代码", **SECTOR_CODE)
 
 
 class ApplicationQuery(PageQuery):

@@ -16,7 +16,17 @@ from wtforms.validators import NumberRange, Regexp
 from app.domain.kinds import KINDS
 from app.domain.regions import PROVINCES
 from app.extensions import db
-from app.models import Category, City, HoldingLimit, Instrument, Sector, Venue, VenueInstrument
+from app.models import (
+    Category,
+    City,
+    HoldingLimit,
+    Instrument,
+    MinistryDate,
+    Sector,
+    Venue,
+    VenueInstrument,
+)
+from app.operations.compliance import calendar
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import ADMINISTRATORS
@@ -153,6 +163,44 @@ class HoldingLimitView(ReferenceView):
     help = (
         _("The later of two limits in force applies, that of the class before that of all"),
         _("A holding above its limit is reported on the next trading day; no deal is refused"),
+    )
+
+
+class MinistryDateView(ReferenceView):
+    """主管部门日程."""
+
+    route_base = "/ministry-dates"
+    title = _("Dates of the ministry")
+    about = _(
+        "What the yearly notices of the ministry ask for besides the plans, by when and of whom"
+    )
+    datamodel = SQLAInterface(MinistryDate)
+    account_column = None  # They are of sectors.
+    list_columns = [
+        "year", "sector", "title", "due_on", "party", "source", "valid_from", "disabled_from",
+    ]  # fmt: skip
+    label_columns = {
+        "year": _("Compliance year"),
+        "sector": _("Sector"),
+        "title": _("What is due"),
+        "due_on": _("Due on"),
+        "party": _("Who acts"),
+        "source": _("Sources"),
+    }
+    choices_columns = {
+        "sector": ChainMap({calendar.EVERY_SECTOR: _("All sectors")}, SECTORS),  # type: ignore[arg-type]
+        "party": calendar.PARTIES,
+    }
+    search_columns = ["year", "sector", "party"]
+    order_columns = ["due_on", "year"]
+    add_columns = ["year", "sector", "title", "due_on", "party", "source", "valid_from"]
+    edit_columns = ["due_on", "source", "disabled_from"]
+    validators_columns = {
+        "year": [NumberRange(2000, 2999, message=_("Enter the year in four digits"))],
+    }
+    help = (
+        _("They stand in the compliance calendar, and who must act is reminded of them"),
+        _("A date that is moved is reminded of anew"),
     )
 
 

@@ -20,6 +20,7 @@ from app.operations.imports import allocation, batches, tables
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from tests import factories
 from tests.factories import (
     account,
     confirmed,
@@ -178,7 +179,7 @@ def read(*lines, headings=HEADINGS):
 
 def take(table, maker, **more):
     with transaction():
-        return allocation.take(table, Actor.of(maker), now=clock.now(), **more)
+        return allocation.take(table, Actor.of(maker), now=clock.now(), **factories.PAPER | more)
 
 
 def refused(table, maker, **more):
@@ -312,7 +313,7 @@ def test_what_is_issued_once_is_not_issued_by_another_file(plant, cea, maker, ch
     done = take(read(line(plant, cea)), maker)
     again = read(line(plant, cea, tonnes="101"))
     with pytest.raises(RuleError), transaction():
-        allocation.take(again, Actor.of(maker), now=clock.now())
+        allocation.take(again, Actor.of(maker), now=clock.now(), **factories.PAPER)
     (problem,) = again.problems
     number = db.session.query(Application.number).filter_by(import_id=done.import_id).scalar()
     assert number in str(problem.message)

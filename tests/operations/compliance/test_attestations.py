@@ -173,7 +173,7 @@ def test_a_changed_code_finds_nothing(cancelled, officer):
 
 def test_compliance_is_certified_once_it_is_fulfilled(notice, operator, cea, officer):
     surrendered(notice, operator, cea, 60)
-    with pytest.raises(RuleError, match="not yet fulfilled"):
+    with pytest.raises(RuleError, match="Not all notices of this year are fulfilled yet"):
         attestations.certify_notice(notice, officer, clock.now())
     surrendered(notice, operator, cea, 40)
     with transaction():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -18,19 +18,17 @@ from app.models import (
     Attestation,
     Instrument,
     Notice,
-    NoticeChange,
     OperationLog,
     OutboxMessage,
 )
+from app.operations.accounts import sectors
 from app.operations.applications import engine
 from app.operations.compliance import attestations, notices, reminders
-from app.operations.imports import notice_import
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
-from app.operations.records.actor import Actor
+from app.operations.records.actor import SYSTEM, Actor
 from tests import factories
 from tests.factories import (
-    DEADLINE,
     account,
     changed,
     colleague,
@@ -53,7 +51,7 @@ def ccer(app):
     return offset()
 
 
-def issue(to, accepted, obligation, *, by, year=2025, percent=ZERO, deadline=DEADLINE):
+def issue(to, accepted, obligation, *, by, year=2025, percent=ZERO, deadline=None):
     return factories.notice(
         to, obligation, accepted, by=by, year=year, percent=percent, deadline=deadline
     )
@@ -76,12 +74,6 @@ def send_back(*ids, by):
 def adjust(of, obligation, *, by):
     """Change an obligation; a colleague approves it."""
     return confirmed(changed(of, by=by, obligation=obligation), colleague(by))
-
-
-def change_scope(of, accepted, percent=ZERO, *, by):
-    codes = tuple(sorted({each.code for each in accepted}))
-    application = changed(of, by=by, instruments=codes, offset_percent=percent)
-    return confirmed(application, colleague(by))
 
 
 def refund(of, tonnes, notice, *, by, what=None):
@@ -187,17 +179,27 @@ def test_approved_it_counts_for_good(plant, operator, cea, holds, hubei, maker):
 
 
 @pytest.mark.parametrize(
-    ("year", "accepted", "refused"),
-    [(2025, (2025, 2026), (2020, 2023, 2024)), (2023, (2020, 2022, 2023), (2024,))],
+    ("year", "on", "accepted", "refused"),
+    [
+        (2025, None, (2025, 2026), (2019, 2020, 2023, 2024)),
+        (2024, None, (2019, 2020, 2021, 2022, 2023, 2024, 2025, 2026), (2027,)),
+        (2023, None, (2019, 2020, 2021, 2022, 2023, 2024, 2025, 2026), (2027,)),
+        # While it was open in 2024.
+        (2023, datetime(2024, 12, 2, 10, tzinfo=BEIJING), (2020, 2021, 2022, 2023), (2024,)),
+        (2024, datetime(2025, 12, 2, 10, tzinfo=BEIJING), (2020, 2023, 2024), (2025, 2026)),
+    ],
 )
-def test_only_the_scope_s_vintages_count(plant, operator, maker, year, accepted, refused):
-    """R74: accepted vintages are data of each notice."""
+def test_n50_r74_which_vintages_count_is_said_by_the_plan_of_the_day(
+    plant, operator, maker, year, on, accepted, refused
+):
+    """N50: year <= 2024 accepts 2019 to 2026, year >= 2025 accepts 2025 and 2026; 2023 in 2024 no CEA24."""
     vintages = {each: instrument(f"CEA{each}", vintage=each) for each in (*accepted, *refused)}
     for each in vintages.values():
-        give(plant, each, 10)
-    deadline = datetime(year + 1, 12, 31, 23, 59, 59, tzinfo=BEIJING)
-    scope = [vintages[each] for each in accepted]
-    notice = issue(plant, scope, 100, by=maker, year=year, deadline=deadline)
+        give(plant, each, 10, at=datetime(2024, 1, 5, tzinfo=BEIJING))
+    if on:
+        with transaction():
+            clock.set_to(on, SYSTEM)
+    notice = factories.notice(plant, 100, by=maker, year=year)
 
     for each in refused:
         with nothing_moves(), pytest.raises(RuleError) as refusal:
@@ -206,6 +208,49 @@ def test_only_the_scope_s_vintages_count(plant, operator, maker, year, accepted,
         assert refusal.value.field == f"lines.{vintages[each].id}.quantity"
     for each in accepted:
         surrender(operator, {vintages[each]: 1}, notice)
+
+
+def test_n52_allowances_of_another_sector_count(plant, operator, hubei, maker):
+    """N52: CEA is CEA; an instrument belongs to no sector."""
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 300)
+    with transaction():
+        sectors.change(plant.id, ["power", "steel"], date(2024, 1, 1))
+    notices_ = [
+        factories.notice(plant, 100, by=maker, sector=sector) for sector in ("power", "steel")
+    ]
+    for each in notices_:
+        approve(surrender(operator, {cea25: 100}, each).id, by=hubei).one()
+    assert [figures(each) for each in notices_] == [(100, 0), (100, 0)]
+
+
+def test_n87_the_cut_off_for_ccer_lies_before_the_deadline(plant, operator, cea, ccer, maker):
+    """N87: 2023 took CCER until 2024-12-15, allowances until 2024-12-31."""
+    earlier = datetime(2024, 1, 5, tzinfo=BEIJING)
+    cea23 = instrument("CEA23", vintage=2023)
+    give(plant, cea23, 10, at=earlier)
+    give(plant, ccer, 10, at=earlier)
+    with transaction():
+        clock.set_to(datetime(2024, 12, 15, 23, 59, tzinfo=BEIJING), SYSTEM)
+    notice = factories.notice(plant, 100, by=maker, year=2023)
+    surrender(operator, {ccer: 1}, notice)
+    with transaction():
+        clock.set_to(datetime(2024, 12, 16, tzinfo=BEIJING), SYSTEM)
+    with nothing_moves(), pytest.raises(RuleError, match="until 2024-12-15") as refusal:
+        surrender(operator, {ccer: 1}, notice)
+    assert refusal.value.code == "offset_late"
+    surrender(operator, {cea23: 1}, notice)
+
+
+@pytest.mark.parametrize(("obligation", "most"), [(1_234_567, 61_728), (19, 0), (20, 1)])
+def test_n84_the_cap_of_ccer_is_rounded_down(plant, operator, ccer, maker, obligation, most):
+    """N84: floor(5 % x 1,234,567) = 61,728; 19 -> 0; 20 -> 1."""
+    give(plant, ccer, 100_000)
+    notice = factories.notice(plant, obligation, by=maker)
+    with nothing_moves(), pytest.raises(InsufficientQuantity, match=f"at most {most:,} tonnes"):
+        surrender(operator, {ccer: most + 1}, notice)
+    if most:
+        surrender(operator, {ccer: most}, notice)
 
 
 def test_ccer_counts_up_to_its_share(plant, operator, cea, ccer, hubei, maker):
@@ -309,17 +354,6 @@ def test_an_approval_sees_what_was_fulfilled_in_the_same_batch(plant, operator, 
     assert figures(notice) == (200, 200)
 
 
-def test_an_approval_looks_at_the_scope_again(plant, operator, cea, hubei, maker):
-    other = instrument("CEA26", vintage=2026)
-    notice = issue(plant, [cea, other], 100, by=maker)
-    case = surrender(operator, {cea: 50}, notice)
-    change_scope(notice, [other, other], by=maker)  # Named twice is named once.
-
-    with nothing_moves(), pytest.raises(RuleError) as refusal:
-        approve(case.id, by=hubei).one()
-    assert refusal.value.code == "not_eligible"
-
-
 # Notices --------------------------------------------------------------------------------------
 
 
@@ -407,28 +441,6 @@ def test_pending_ccer_does_not_block_allowances(plant, operator, cea, ccer, hube
     adjust(notice, 900, by=maker)
     approve(surrender(operator, {cea: 600}, notice).id, by=hubei).one()
     assert figures(notice) == (600, 50)
-
-
-# 履约范围 -------------------------------------------------------------------------------------
-
-
-def test_the_scope_is_changed_while_nothing_approved_contradicts_it(
-    plant, operator, cea, ccer, hubei, maker
-):
-    other = instrument("CEA26", vintage=2026)
-    notice = issue(plant, [cea], 500, by=maker)
-    change_scope(notice, [cea, other, ccer], Decimal(5), by=maker)
-    row = db.session.get_one(Notice, notice)
-    assert {each.id for each in row.instruments} == {cea.id, other.id, ccer.id}
-    assert row.offset_limit == 25
-    approve(surrender(operator, {cea: 100}, notice).id, by=hubei).one()
-
-    with pytest.raises(RuleError) as refusal:
-        change_scope(notice, [other], by=maker)
-    assert (refusal.value.code, refusal.value.field) == ("scope_contradicts", "instruments")
-    change_scope(notice, [cea], by=maker)
-    changes = db.session.scalars(select(NoticeChange).order_by(NoticeChange.id)).all()
-    assert [(each.before, each.after) for each in changes] == [(None, 500), (500, 500), (500, 500)]
 
 
 # 提醒 -----------------------------------------------------------------------------------------
@@ -528,6 +540,54 @@ def test_a_raised_obligation_ends_the_certificate(plant, operator, cea, hubei, m
     assert first.lapsed_at.date() == clock.now().date()
 
 
+def test_c10_the_certificate_is_of_a_year_whose_notices_are_all_fulfilled(
+    plant, operator, hubei, maker, checker
+):
+    """Steel with its own power station: 300 and 100; nothing is certified while one is open."""
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 500)
+    with transaction():
+        sectors.change(plant.id, ["power", "steel"], date(2024, 1, 1))
+    steel = factories.notice(plant, 300, by=maker, sector="steel")
+    power = factories.notice(plant, 100, by=maker)
+    approve(surrender(operator, {cea25: 300}, steel).id, by=hubei).one()
+    assert attestations.of_notice(steel) is None
+    with transaction(), pytest.raises(RuleError, match="Not all notices of this year") as refusal:
+        attestations.certify_notice(steel, Actor.of(operator), clock.now())
+    assert refusal.value.code == "notice_not_fulfilled"
+
+    approve(surrender(operator, {cea25: 100}, power).id, by=hubei).one()
+
+    found = attestations.of_notice(steel)
+    assert found is attestations.of_notice(power)
+    assert (found.year, found.content["obligation"], found.content["total"]) == (2025, 400, 400)
+    assert [each["sector"] for each in found.content["notices"]] == ["steel", "power"]
+    assert [line["quantity"] for line in found.content["lines"]] == [400]
+    adjust(power, 101, by=maker)
+    assert attestations.of_notice(steel) is None
+    approve(surrender(operator, {cea25: 1}, power).id, by=hubei).one()
+    assert attestations.of_notice(steel).content["obligation"] == 401
+    assert verify_ledger().is_sound
+
+
+def test_c10_a_notice_that_comes_later_ends_the_certificate(plant, operator, hubei, maker, checker):
+    cea25 = instrument("CEA25", vintage=2025)
+    give(plant, cea25, 100)
+    with transaction():
+        sectors.change(plant.id, ["power", "steel"], date(2024, 1, 1))
+    power = factories.notice(plant, 100, by=maker)
+    approve(surrender(operator, {cea25: 100}, power).id, by=hubei).one()
+    assert attestations.of_notice(power) is not None
+
+    steel = factories.notice(plant, 7, by=maker, sector="steel")
+
+    assert attestations.of_notice(power) is None
+    confirmed(factories.withdrawn(steel, by=maker), checker)
+    with transaction():
+        again = attestations.certify_notice(power, Actor.of(operator), clock.now())
+    assert again.content["total"] == 100
+
+
 def test_another_notice_s_certificate_stays(plant, operator, cea, hubei, maker, checker):
     first, second = (issue(plant, [cea], 100, by=maker, year=year) for year in (2024, 2025))
     cases = [surrender(operator, {cea: 100}, notice) for notice in (first, second)]
@@ -558,56 +618,6 @@ def test_an_approved_cancellation_brings_its_certificate(operator, cea, checker)
         case.id,
         5,
     )
-
-
-# 导入 -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("2026-12-31", "2026-12-31 23:59:59"),
-        ("2026-12-31 24:00", "2026-12-31 23:59:59"),
-        ("2021-12-15 17:00", "2021-12-15 17:00:00"),
-        ("2026-12-31 23:59:59", "2026-12-31 23:59:59"),
-        ("2026/12/31", "2026-12-31 23:59:59"),
-        ("2027/1/5", "2027-01-05 23:59:59"),
-        ("2027/1/5 17:00", "2027-01-05 17:00:00"),
-        ("2027年12月31日", "2027-12-31 23:59:59"),
-        ("2027年12月31日 17时30分", "2027-12-31 17:30:00"),
-        ("2027.12.31", "2027-12-31 23:59:59"),
-        ("31-Dec-27", "2027-12-31 23:59:59"),
-    ],
-)
-def test_deadlines_are_data(typed, expected):
-    """R82: 2021 had 17:00."""
-    assert f"{notice_import.moment(typed):%Y-%m-%d %H:%M:%S}" == expected
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "",
-        "2026",
-        "2026-02-30",
-        "2026-12-31 25:00",
-        "31.12.2026",
-        "x",
-        "12/31/2026",
-        "2026-12/31",
-        "2026/12/3117:00",
-        "2027年12月",
-        "31-Foo-27",
-    ],
-)
-def test_deadlines_that_are_none_are_refused(app, typed):
-    with pytest.raises(RuleError):
-        notice_import.moment(typed)
-
-
-def test_a_spreadsheets_number_for_a_day_is_named_as_such(app):
-    with pytest.raises(RuleError, match="46387 is a spreadsheet's number for 2026-12-31"):
-        notice_import.moment("46387")
 
 
 def test_instruments_of_the_test_are_told_apart(cea, ccer):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
-
 import psycopg
 import pytest
 from sqlalchemy import select, text
@@ -12,7 +9,6 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.notices import Decision, Terms
-from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, Notice, NoticeChange, OperationLog
 from app.operations.applications import engine
@@ -23,7 +19,6 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests import factories
 from tests.factories import (
-    DEADLINE,
     account,
     changed,
     colleague,
@@ -38,7 +33,8 @@ from tests.factories import (
 
 @pytest.fixture
 def terms(cea):
-    return Terms(1000, DEADLINE, (cea.code,))
+    factories.plan(accepts=[cea.vintage])
+    return Terms(1000)
 
 
 @pytest.fixture
@@ -61,8 +57,7 @@ def surrender(by, what, tonnes, notice, *, officer):
 
 
 def test_a_notice_holds_once_a_colleague_has_approved_it(plant, terms, maker, checker):
-    factories.instrument("CEA26")  # Not among what it accepts.
-    application = deciding(plant, Decision(2025, None, terms), by=maker)
+    application = deciding(plant, Decision(2025, "power", None, terms), by=maker)
     assert db.session.query(Notice).count() == 0
 
     confirmed(application, checker)
@@ -73,7 +68,7 @@ def test_a_notice_holds_once_a_colleague_has_approved_it(plant, terms, maker, ch
         1000,
         checker.id,
     )
-    assert [each.code for each in row.instruments] == list(terms.instruments)
+    assert (row.year, row.sector) == (2025, "power")
     change = db.session.scalars(select(NoticeChange)).one()
     assert (change.application_id, change.before, change.after) == (application, None, 1000)
     assert change.terms == terms.stored()
@@ -85,7 +80,7 @@ def test_a_notice_holds_once_a_colleague_has_approved_it(plant, terms, maker, ch
 @pytest.mark.parametrize("role", ["registry_maker", "province"])
 def test_who_proposes_does_not_approve(plant, terms, role):
     by = member(role, province="42" if role == "province" else None)
-    application = deciding(plant, Decision(2025, None, terms), by=by)
+    application = deciding(plant, Decision(2025, "power", None, terms), by=by)
     with transaction(), pytest.raises(NotAllowed) as refusal:
         engine.approve([application], Actor.of(by), now=clock.now()).one()
     assert refusal.value.code == "own_application"
@@ -93,8 +88,8 @@ def test_who_proposes_does_not_approve(plant, terms, role):
 
 
 def test_who_changed_the_draft_does_not_approve(plant, terms, maker, checker):
-    application = deciding(plant, Decision(2025, None, terms), by=maker, submits=False)
-    decision = Decision(2025, None, terms)
+    application = deciding(plant, Decision(2025, "power", None, terms), by=maker, submits=False)
+    decision = Decision(2025, "power", None, terms)
     content = notice_import.draft(plant.id, decision, "again", reason="核查结果")
     with transaction():
         engine.edit(application, content, Actor.of(checker), now=clock.now())
@@ -105,7 +100,7 @@ def test_who_changed_the_draft_does_not_approve(plant, terms, maker, checker):
 
 
 def test_another_authority_neither_approves_nor_goes_on_with_it(plant, terms, maker, hubei):
-    ours = deciding(plant, Decision(2025, None, terms), by=hubei, submits=False)
+    ours = deciding(plant, Decision(2025, "power", None, terms), by=hubei, submits=False)
     for act in (engine.submit, engine.withdraw):
         with transaction(), pytest.raises(NotAllowed) as refusal:
             act([ours], Actor.of(maker), now=clock.now()).one()
@@ -126,15 +121,15 @@ def test_a_province_decides_for_its_own_alone_and_an_enterprise_for_nobody(
     plant, terms, hubei, operator
 ):
     with pytest.raises(NotFound):
-        deciding(account("乙", "31"), Decision(2025, None, terms), by=hubei, submits=False)
+        deciding(account("乙", "31"), Decision(2025, "power", None, terms), by=hubei, submits=False)
     with pytest.raises(NotAllowed) as refusal:
-        deciding(plant, Decision(2025, None, terms), by=operator, submits=False)
+        deciding(plant, Decision(2025, "power", None, terms), by=operator, submits=False)
     assert refusal.value.code == "no_authority"
     assert db.session.query(Application).count() == 0
 
 
 def test_sent_back_it_changes_nothing(plant, terms, maker, checker):
-    application = deciding(plant, Decision(2025, None, terms), by=maker)
+    application = deciding(plant, Decision(2025, "power", None, terms), by=maker)
     with transaction():
         engine.send_back([application], Actor.of(checker), now=clock.now(), comment="核对").one()
     assert db.session.query(Notice).count() == 0
@@ -146,37 +141,35 @@ def test_sent_back_it_changes_nothing(plant, terms, maker, checker):
 
 
 def test_one_notice_an_enterprise_and_year(plant, terms, notice, maker):
-    with pytest.raises(RuleError, match=r"has notice LT2025\d+ for 2025 already, of 1,000 tonnes"):
-        deciding(plant, Decision(2025, None, terms), by=maker)
+    with pytest.raises(
+        RuleError, match=r"has notice LT2025\d+ for 2025, Power generation already, of 1,000 tonnes"
+    ):
+        deciding(plant, Decision(2025, "power", None, terms), by=maker)
 
 
 def test_one_decision_at_a_time(plant, terms, maker, hubei):
-    deciding(plant, Decision(2025, None, terms), by=maker)
+    deciding(plant, Decision(2025, "power", None, terms), by=maker)
     with pytest.raises(RuleError) as refusal:
-        deciding(plant, Decision(2025, None, terms), by=hubei)
+        deciding(plant, Decision(2025, "power", None, terms), by=hubei)
     assert refusal.value.code == "notice_under_review"
-    deciding(plant, Decision(2024, None, terms), by=hubei)
+    deciding(plant, Decision(2024, "power", None, terms), by=hubei)
 
 
 @pytest.mark.parametrize(
     ("year", "change", "code"),
     [
-        (2018, {}, "year_unknown"),
-        (2027, {}, "year_unknown"),
+        (2018, {}, "no_plan"),
+        (2028, {}, "no_plan"),
+        (2025, {"sector": "steel"}, "not_of_the_sector"),
+        (2025, {"sector": "gold"}, "no_plan"),
         (2025, {"obligation": -1}, "obligation_too_large"),
         (2025, {"obligation": 10**12 + 1}, "obligation_too_large"),
-        (2025, {"deadline": datetime(2025, 12, 31, tzinfo=BEIJING)}, "deadline_implausible"),
-        (2025, {"deadline": datetime(2031, 1, 1, tzinfo=BEIJING)}, "deadline_implausible"),
-        (2025, {"instruments": ()}, "no_instruments"),
-        (2025, {"instruments": ("PE9",)}, "no_instrument"),
-        (2025, {"offset_percent": Decimal(5)}, "offset_incomplete"),
-        (2025, {"offset_percent": Decimal(101)}, "percent_unknown"),
     ],
 )
-def test_a_notice_that_makes_no_sense_is_refused(plant, cea, maker, year, change, code):
-    sound = {"obligation": 100, "deadline": DEADLINE, "instruments": (cea.code,)}
+def test_a_notice_that_makes_no_sense_is_refused(plant, maker, year, change, code):
+    said = {"obligation": 100, "sector": "power"} | change
     with pytest.raises(RuleError) as refusal:
-        deciding(plant, Decision(year, None, Terms(**sound | change)), by=maker)
+        deciding(plant, Decision(year, said["sector"], None, Terms(said["obligation"])), by=maker)
     assert refusal.value.code == code
 
 
@@ -185,7 +178,7 @@ def test_a_notice_that_makes_no_sense_is_refused(plant, cea, maker, year, change
     [({"document_no": " "}, "document_missing"), ({"reason": ""}, "reason_missing")],
 )
 def test_a_change_needs_document_and_reason(plant, terms, notice, maker, more, code):
-    decision = Decision(2025, terms, Terms(900, DEADLINE, terms.instruments))
+    decision = Decision(2025, "power", terms, Terms(900))
     with pytest.raises(RuleError) as refusal:
         deciding(plant, decision, by=maker, notice_id=notice, **more)
     assert refusal.value.code == code
@@ -226,13 +219,6 @@ def test_another_province_s_notice_does_not_exist(notice):
     assert obligation(notice) == 1000
 
 
-def test_a_deadline_is_changed_like_the_rest(notice, maker, checker):
-    later = datetime(2027, 1, 31, 17, tzinfo=BEIJING)
-    confirmed(changed(notice, by=maker, deadline=later), checker)
-    assert db.session.get_one(Notice, notice).deadline == later
-    assert verify_ledger().is_sound
-
-
 # Withdrawing ------------------------------------------------------------------------------------
 
 
@@ -248,7 +234,7 @@ def test_a_wrong_notice_is_withdrawn_before_its_first_surrender(
         submitted("surrender", operator, {cea: 1}, notice_id=notice)
     assert refusal.value.code == "above_due"
     assert notices.terms_of(notice) is None
-    anew = decided(plant, Decision(2025, None, terms), by=maker)
+    anew = decided(plant, Decision(2025, "power", None, terms), by=maker)
     assert anew != notice
     submitted("surrender", operator, {cea: 1}, notice_id=anew)
     assert verify_ledger().is_sound
@@ -294,15 +280,12 @@ def test_a_raised_obligation_ends_the_certificate_of_compliance(
     "statement",
     [
         "UPDATE notice SET obligation = 1",
-        "UPDATE notice SET offset_percent = 100",
-        "UPDATE notice SET deadline = now()",
+        "UPDATE notice SET sector = 'steel'",
         "UPDATE notice SET withdrawn_at = now()",
         "DELETE FROM notice",
-        "DELETE FROM notice_instrument",
-        "INSERT INTO notice_instrument SELECT n.id, i.id FROM notice n, instrument i",
         "INSERT INTO notice_change (notice_id, before, after, changed_at) VALUES (1, 1, 1, now())",
-        "INSERT INTO notice (number, account_id, year, obligation, deadline, issued_at)"
-        " SELECT 'x', id, 2024, 1, now(), now() FROM account LIMIT 1",
+        "INSERT INTO notice (number, account_id, year, sector, obligation, issued_at)"
+        " SELECT 'x', id, 2024, 'power', 1, now() FROM account LIMIT 1",
     ],
 )
 def test_the_application_s_role_does_not_write_notices(notice, statement):
@@ -314,8 +297,8 @@ def test_the_application_s_role_does_not_write_notices(notice, statement):
 
 
 def test_only_what_a_second_person_approved_is_carried_out_and_once(plant, terms, maker, checker):
-    waiting = deciding(plant, Decision(2025, None, terms), by=maker)
-    done = deciding(plant, Decision(2024, None, terms), by=maker)
+    waiting = deciding(plant, Decision(2025, "power", None, terms), by=maker)
+    done = deciding(plant, Decision(2024, "power", None, terms), by=maker)
     confirmed(done, checker)
     carry_out = text("SELECT * FROM carry_out_notices(ARRAY[CAST(:id AS bigint)])")
     for application in (waiting, done, 999_999):
@@ -346,7 +329,7 @@ FORGED_WITHOUT_SUBMISSION = """
 
 def test_a_row_that_nobody_submitted_is_not_carried_out(plant, terms, maker, checker):
     """One approves in good faith; that somebody else had submitted it was only written down."""
-    draft = deciding(plant, Decision(2025, None, terms), by=maker, submits=False)
+    draft = deciding(plant, Decision(2025, "power", None, terms), by=maker, submits=False)
     with transaction():
         forged = db.session.scalar(text(FORGED_WITHOUT_SUBMISSION), {"id": draft})
     with pytest.raises(RuleError, match="another one by now"), transaction():
@@ -354,16 +337,11 @@ def test_a_row_that_nobody_submitted_is_not_carried_out(plant, terms, maker, che
     assert db.session.query(Notice).count() == 0
 
 
-def test_the_owner_changes_no_scope_without_its_history(cluster, notice):
+@pytest.mark.parametrize("written", ["obligation = 1", "sector = 'steel'", "year = 2024"])
+def test_the_owner_changes_no_notice_without_its_history(cluster, notice, written):
     says = pytest.raises(psycopg.Error, match="says something else than its history")
     with cluster.connect("registry") as connection, says:
-        connection.execute("DELETE FROM notice_instrument")
-
-
-def test_the_owner_changes_no_notice_without_its_history(cluster, notice):
-    says = pytest.raises(psycopg.Error, match="says something else than its history")
-    with cluster.connect("registry") as connection, says:
-        connection.execute("UPDATE notice SET obligation = 1")
+        connection.execute(f"UPDATE notice SET {written}")
     assert obligation(notice) == 1000
 
 
@@ -381,9 +359,8 @@ def test_the_owner_lowers_no_obligation_beneath_what_was_surrendered(
     ("forgery", "check"),
     [
         ("UPDATE notice SET obligation = 10", "notice_history"),
-        ("UPDATE notice SET deadline = deadline + interval '1 year'", "notice_history"),
+        ("UPDATE notice SET sector = 'steel'", "notice_decision"),
         ("UPDATE notice SET withdrawn_at = now(), obligation = 0", "notice_history"),
-        ("DELETE FROM notice_instrument", "notice_history"),
         (
             "UPDATE notice SET obligation = 10;"
             ' UPDATE notice_change SET after = 10, terms = terms || \'{"obligation": "10"}\'',

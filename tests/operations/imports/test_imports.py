@@ -17,6 +17,7 @@ from app.operations.applications import engine, evidence
 from app.operations.imports import allocation, batches, opening_import, tables
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from tests import factories
 from tests.factories import account, instrument, member, nothing_moves
 from tests.openings import enterprise
 from tests.openings import table as openings_table
@@ -49,7 +50,7 @@ def allocations(plant, cea, *rows: tuple[str, int]):
 
 def take(table, maker):
     with transaction():
-        return allocation.take(table, maker, now=clock.now(), only_tries=True)
+        return allocation.take(table, maker, now=clock.now(), only_tries=True, **factories.PAPER)
 
 
 def submit(ids, maker):

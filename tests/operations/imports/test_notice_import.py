@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
 
 import pytest
 from flask_babel import force_locale
@@ -11,7 +10,6 @@ from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.notices import Decision
-from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, Notice
 from app.operations.applications import engine
@@ -20,9 +18,9 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests import factories
-from tests.factories import DEADLINE, account, submitted
+from tests.factories import account, submitted
 
-HEADINGS = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+HEADINGS = "会员编号,履约年度,行业,应履约量（吨）"
 DOCUMENT = "鄂环函〔2026〕8号"
 
 
@@ -79,10 +77,10 @@ def obligations():
 
 
 def test_a_table_becomes_notices_once_a_colleague_approves(plant, cea, maker, checker):
-    ccer, other = factories.offset(), account("乙", "31")
+    other = account("乙", "31")
     asked = table(
-        f"{plant.member_no},2025,1000000,2026-12-31,{ccer.code}、{cea.code},5",
-        f"{other.member_no},2025,20,2026-12-31 17:00,{cea.code},",
+        f"{plant.member_no},2025,发电,1000000",
+        f"{other.member_no},2025,发电,20",
     )
     done = take(asked, maker)
     assert db.session.query(Notice).count() == 0
@@ -90,17 +88,19 @@ def test_a_table_becomes_notices_once_a_colleague_approves(plant, cea, maker, ch
     approve(done.applications, checker)
 
     first, second = db.session.scalars(select(Notice).order_by(Notice.account_id)).all()
-    assert (first.obligation, first.offset_limit, first.deadline) == (1_000_000, 50_000, DEADLINE)
-    assert second.deadline == datetime(2026, 12, 31, 17, 0, tzinfo=BEIJING)
+    assert [(each.year, each.sector, each.obligation) for each in (first, second)] == [
+        (2025, "power", 1_000_000),
+        (2025, "power", 20),
+    ]
     assert first.import_id == second.import_id == done.import_id
     assert refused(asked, maker).code == "import_seen_before"
-    again = table(f"{plant.member_no},2025,1000000,2026/12/31,{cea.code}、{ccer.code},5%")
+    again = table(f"{plant.member_no},2025,发电,1000000")
     assert refused(again, maker).code == "nothing_new"
     assert verify_ledger().is_sound
 
 
 def test_only_tried_it_waits_as_drafts(plant, cea, maker):
-    asked = table(f"{plant.member_no},2025,10,2026-12-31,{cea.code},")
+    asked = table(f"{plant.member_no},2025,发电,10")
     done = take(asked, maker, only_tries=True)
     (draft,) = db.session.scalars(select(Application)).all()
     assert ([draft.id], draft.status) == (done.applications, "draft")
@@ -112,9 +112,9 @@ def test_known_notices_are_changed_and_what_changes_nothing_is_left_out(plant, c
     known = factories.notice(plant, 1000, [cea], by=maker)
     factories.notice(other, 500, [cea], by=maker)
     lines = (
-        f"{plant.member_no},2025,1200,2026-12-31,{cea.code},",
-        f"{other.member_no},2025,500,2026-12-31,{cea.code},",
-        f"{other.member_no},2024,70,2025-12-31,{cea.code},",
+        f"{plant.member_no},2025,发电,1200",
+        f"{other.member_no},2025,发电,500",
+        f"{other.member_no},2024,发电,70",
     )
     assert refused(table(*lines), maker).code == "document_missing"
 
@@ -131,50 +131,73 @@ def test_known_notices_are_changed_and_what_changes_nothing_is_left_out(plant, c
 
 def test_every_problem_of_every_row_is_named_at_once(plant, cea, hubei):
     issued, foreign = account("已有", "42"), account("乙", "31")
+    both = account("丁钢铁", "42", "power,steel")
+    none = account("戊", "42", None)
     factories.notice(issued, 1, [cea], by=hubei)
     asked = table(
-        f"{plant.member_no},2025,1000,2026-12-31,{cea.code},",
-        f"{foreign.member_no},2025,1000,2026-12-31,{cea.code},",
-        f"{plant.member_no},2025,1e3,2026-13-31,PE9,x",
-        f"{plant.member_no},2024,1e3,2036-12-31,{cea.code},500",
-        f"{issued.member_no},2025,１００,2026-12-31,{cea.code},5",
-        f"{issued.member_no},2019x,7,soon,{cea.code},",
-        f"{plant.member_no},9999,0,2025-12-31,{cea.code},",
-        f"{plant.member_no},,,2025-12-31,,7",
+        f"{plant.member_no},2025,发电,1000",
+        f"{foreign.member_no},2025,发电,1000",
+        f"{plant.member_no},2025,发电,1e3",
+        f"{plant.member_no},2024,钢铁,1000",
+        f"{issued.member_no},2025,发电,１００",
+        f"{issued.member_no},2019x,发电,soon",
+        f"{plant.member_no},9999,发电,0",
+        f"{plant.member_no},,,",
+        f"{both.member_no},2025,,10",
+        f"{none.member_no},2025,,10",
+        f"{both.member_no},2025,玻璃,10",
+        f"{both.member_no},2025,power,10",
     )
     refused(asked, hubei)
 
     assert db.session.query(Notice).count() == 1
     assert db.session.query(Application).count() == 1
-    found = {(each.row, each.column) for each in asked.problems}
-    assert found == {
+    said = {(each.row, each.column): str(each.message) for each in asked.problems}
+    assert set(said) == {
         (3, "会员编号"),
         (4, "会员编号"),
         (4, "应履约量（吨）"),
-        (4, "履约截止时间"),
-        (4, "可用于履约的标的"),
-        (4, "CCER抵销比例（%）"),
-        (5, "应履约量（吨）"),
-        (5, "履约截止时间"),
-        (5, "CCER抵销比例（%）"),
+        (5, "行业"),
         (6, "应履约量（吨）"),
-        (6, "CCER抵销比例（%）"),
         (7, "履约年度"),
-        (7, "履约截止时间"),
+        (7, "应履约量（吨）"),
         (8, "履约年度"),
-        (8, "履约截止时间"),
         (9, "履约年度"),
         (9, "应履约量（吨）"),
-        (9, "可用于履约的标的"),
+        (10, "行业"),
+        (11, "行业"),
+        (12, "行业"),
+        (13, "行业"),
     }
-    said = {(each.row, each.column): str(each.message) for each in asked.problems}
-    assert "2025-01-01" in said[5, "履约截止时间"]
-    assert "2029-12-31" in said[5, "履约截止时间"]
-    assert "2036-12-31" in said[5, "履约截止时间"]
+    assert "钢铁" in said[5, "行业"]
+    assert "9999年度发电" in said[8, "履约年度"]
+    assert "发电、钢铁" in said[10, "行业"]
+    assert "玻璃" in said[12, "行业"]
+
+
+def test_c10_an_enterprise_in_two_sectors_has_a_notice_for_each(maker, checker, plant):
+    """Steel with its own power station: the row says which; in one sector alone it may be left out."""
+    both = account("丁钢铁", "42", "steel,power")
+    lines = (
+        f"{both.member_no},2025,钢铁,300",
+        f"{both.member_no},2025,发电,100",
+        f"{plant.member_no},2025,,50",
+    )
+    done = take(table(*lines), maker)
+    approve(done.applications, checker)
+    rows = db.session.execute(select(Notice.account_id, Notice.sector, Notice.obligation))
+    assert sorted(tuple(row) for row in rows) == sorted(
+        [(both.id, "steel", 300), (both.id, "power", 100), (plant.id, "power", 50)]
+    )
+    assert refused(table(*reversed(lines)), maker).code == "nothing_new"
+    twice = table(f"{both.member_no},2024,钢铁,3", f"{both.member_no},2024,钢铁,3")
+    refused(twice, maker)
+    assert [(each.row, str(each.column)) for each in twice.problems] == [(3, "会员编号")]
+    assert verify_ledger().is_sound
 
 
 def test_it_needs_a_reason(plant, cea, maker):
-    asked = table(f"{plant.member_no},2025,10,2026-12-31,{cea.code},")
+    asked = table(f"{plant.member_no},2025,发电,10")
     error = refused(asked, maker, reason=" ")
     assert (error.code, error.field) == ("reason_missing", "reason")
 
@@ -182,7 +205,7 @@ def test_it_needs_a_reason(plant, cea, maker):
 def test_a_wrong_batch_is_taken_back_by_two_people(plant, cea, maker, checker):
     other = account("乙", "31")
     factories.notice(plant, 1000, [cea], by=maker)
-    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, other)]
+    lines = [f"{each.member_no},2025,发电,7" for each in (plant, other)]
     done = take(table(*lines), maker, document_no=DOCUMENT)
     approve(done.applications, checker)
     assert obligations() == [(2025, 7, False), (2025, 7, False)]
@@ -205,12 +228,10 @@ def test_a_wrong_batch_is_taken_back_by_two_people(plant, cea, maker, checker):
 
 def test_what_was_decided_upon_again_stays_when_a_batch_is_taken_back(plant, cea, maker, checker):
     other = account("乙", "31")
-    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, other)]
+    lines = [f"{each.member_no},2025,发电,7" for each in (plant, other)]
     done = take(table(*lines), maker)
     approve(done.applications, checker)
-    change = take(
-        table(f"{plant.member_no},2025,8,2026-12-31,{cea.code},"), maker, document_no=DOCUMENT
-    )
+    change = take(table(f"{plant.member_no},2025,发电,8"), maker, document_no=DOCUMENT)
     approve(change.applications, checker)
 
     approve(take_back(done.import_id, maker), checker)
@@ -220,7 +241,7 @@ def test_what_was_decided_upon_again_stays_when_a_batch_is_taken_back(plant, cea
 
 
 def test_taking_back_waits_as_a_batch_and_is_begun_once(plant, cea, maker, checker):
-    done = take(table(f"{plant.member_no},2025,7,2026-12-31,{cea.code},"), maker)
+    done = take(table(f"{plant.member_no},2025,发电,7"), maker)
     approve(done.applications, checker)
     with transaction():
         batch = notice_import.take_back(
@@ -245,18 +266,12 @@ def test_taking_back_needs_reason_and_document(plant, cea, maker, field, without
     assert refusal.value.field == field
 
 
-@pytest.mark.parametrize("typed", ["、", "；", "，"])
-def test_separators_without_an_instrument_are_no_instruments(plant, cea, maker, typed):
-    asked = table(f'{plant.member_no},2025,10,2026-12-31,"{typed}",')
-    refused(asked, maker)
-    assert [(each.row, str(each.column)) for each in asked.problems] == [(2, "可用于履约的标的")]
-
-
 def test_a_batch_surrendered_for_is_not_taken_back_and_all_such_notices_are_named(
     plant, cea, maker, checker
 ):
     others = [account(name, "31") for name in "乙丙"]
-    lines = [f"{each.member_no},2025,7,2026-12-31,{cea.code}," for each in (plant, *others)]
+    factories.plan(accepts=[cea.vintage])
+    lines = [f"{each.member_no},2025,发电,7" for each in (plant, *others)]
     done = take(table(*lines), maker)
     approve(done.applications, checker)
     for each in (plant, others[0]):
@@ -273,7 +288,7 @@ def test_a_batch_surrendered_for_is_not_taken_back_and_all_such_notices_are_name
 
 
 def test_nothing_is_taken_back_before_it_took_effect(plant, cea, maker):
-    done = take(table(f"{plant.member_no},2025,7,2026-12-31,{cea.code},"), maker)
+    done = take(table(f"{plant.member_no},2025,发电,7"), maker)
     with pytest.raises(RuleError) as refusal:
         take_back(done.import_id, maker)
     assert refusal.value.code == "nothing_in_force"

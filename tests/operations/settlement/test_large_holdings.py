@@ -20,6 +20,7 @@ from app.models import (
     LargeHoldingRun,
     OutboxMessage,
 )
+from app.operations.accounts import sectors
 from app.operations.applications import engine
 from app.operations.ledger import settlement
 from app.operations.records.actor import SYSTEM, Actor
@@ -146,7 +147,7 @@ def quiet(market: Market) -> Market:
 
 def test_the_limit_of_the_class_comes_first_and_then_the_later(quiet, a):
     with transaction():
-        db.session.get_one(Account, a.id).sector = "power"
+        sectors.change(a.id, ["power"], date(2021, 7, 1))
     limit(10, since=DAY - timedelta(days=9))
     limit(20, since=DAY - timedelta(days=1))
     limit(30, sector="steel")

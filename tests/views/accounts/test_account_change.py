@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.extensions import db, transaction
 from app.models import Application, OperationLog
 from app.operations.accounts import details
+from app.operations.records import clock
 from tests.factories import account, member
 from tests.files import pdf
 
@@ -42,7 +43,7 @@ PAGE = "/account-changes"
 def known(plant):
     """The current details of the plant."""
     with transaction():
-        details.set_details(plant.id, DETAILS)
+        details.set_details(plant.id, DETAILS, clock.now().date())
     return DETAILS
 
 
@@ -61,6 +62,9 @@ def test_every_required_field_is_marked_and_asked_for(operator, sign_in):
     browser = sign_in(operator)
     page = browser.get(f"{PAGE}/new").text
     marked = set(re.findall(r'form-label required" for="(\w+)"', page))
+    marked |= set(
+        re.findall(r'<fieldset[^>]* id="(\w+)">\s*<legend class="form-label required"', page)
+    )
     assert marked == {field.name for field in details.FIELDS if field.is_required}
 
     answer = browser.post(f"{PAGE}/new", data=dict.fromkeys(DETAILS, "") | SUBMIT)
@@ -231,7 +235,7 @@ def test_another_accounts_code_is_refused_with_the_reason_twice(operator, known,
     browser = sign_in(operator)
     browser.post(f"{PAGE}/new", data=typed(uscc=code) | SUBMIT)
     with transaction():
-        details.set_details(other.id, {"uscc": code})
+        details.set_details(other.id, {"uscc": code}, clock.now().date())
     case, reviewer = the_only(), sign_in(officer)
 
     reviewer.post(f"/reviews/{case.id}/decide", data={"decision": "approve"})

@@ -52,6 +52,8 @@ def lines(plants, cea) -> str:
 def upload(desk, text: str | bytes, page: str = "/issuances/import"):
     content = text if isinstance(text, bytes) else text.encode()
     data = {"file": (io.BytesIO(content), "表.csv")}
+    if page.startswith("/issuances"):
+        data |= {"document_no": "鄂环函〔2026〕7号", "starts_on": "2026-11-18"}
     return desk.post(page, data=data, content_type="multipart/form-data")
 
 
@@ -214,6 +216,7 @@ def test_without_certificates_the_bulk_action_submits_at_once(sign_in, maker, pl
     assert statuses() == ["in_review", "in_review"]
     for plant in plants:
         typed = {"save": "1", "category": "supplementary", "lines-0-choice": str(cea.id)}
+        typed |= {"document_no": "鄂环函〔2026〕7号", "starts_on": "2026-11-18"}
         desk.post(f"/issuances/new?account={plant.id}", data=typed | {"lines-0-quantity": "5"})
     data = {"action": "submit", "all": "1", "count": "2"}
 

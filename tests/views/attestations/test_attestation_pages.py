@@ -62,7 +62,7 @@ def _issue(account, **more) -> Attestation:
         "effective_at": clock.now().isoformat(),
         **more,
     }
-    source = {"notice_id": 7}
+    source = {"year": 2025}
     if kind == "cancellation":
         what = factories.instrument()
         factories.give(account, what, 10)
@@ -206,10 +206,11 @@ def test_anybody_may_check_a_code(client, plant, issued):
 
 
 def test_a_lapsed_certificate_is_reported_as_lapsed(client, sign_in, plant):
+    notice = factories.notice(plant, 5, by=factories.member("registry_maker"))
     found = _issue(plant, notice="LY2025000001", year=2025, obligation=8194001200)
     assert "已失效" not in client.get(f"/verify/{found.code}").text
     with transaction():
-        attestations.lapse([7], Actor.of(factories.member("registry_maker")), clock.now())
+        attestations.lapse([notice], Actor.of(factories.member("registry_maker")), clock.now())
 
     page = client.get(f"/verify/{found.code}")
 
@@ -294,7 +295,7 @@ def test_a_row_forged_with_the_applications_password_is_not_vouched_for(
     content = {**sealed.content, "total": 9_000_000}
     forged = Attestation(
         number="ZXZM20261120999999", code="2" * 16, kind="compliance", account_id=plant.id,
-        notice_id=99, content=content, issued_at=sealed.issued_at,
+        year=2024, content=content, issued_at=sealed.issued_at,
     )  # fmt: skip
     own = ec.generate_private_key(ec.SECP256R1())
     forged.seal = {

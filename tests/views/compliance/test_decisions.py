@@ -8,16 +8,15 @@ import re
 import pytest
 from sqlalchemy import select
 
-from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Application, Member, Notice
 from tests import factories
-from tests.factories import DEADLINE, colleague, confirmed, submitted
+from tests.factories import colleague, confirmed, submitted
 from tests.views.frame.test_language import WORD, english
 from tests.views.toys import table
 
 NEW, IMPORT = "/notice-decisions/new", "/notice-decisions/import"
-HEADING = "会员编号,履约年度,应履约量（吨）,履约截止时间,可用于履约的标的,CCER抵销比例（%）"
+HEADING = "会员编号,履约年度,行业,应履约量（吨）"
 
 
 @pytest.fixture
@@ -51,10 +50,8 @@ def notice(plant, cea25, maker):
 def form(cea25):
     return {
         "year": "2025",
+        "sector": "power",
         "obligation": "1234567",
-        "deadline": "2026-12-31",
-        "instruments": [cea25.code],
-        "offset_percent": "",
         "reason": "核查结果",
         "submit": "1",
     }
@@ -90,9 +87,8 @@ def test_a_notice_is_entered_by_one_and_approved_by_another(
     browser = sign_in(hubei)
     assert plant.member_no in browser.get(NEW).text
     page = browser.get(f"{NEW}?account={plant.id}")
-    ticked = re.findall(r"<input checked[^>]*value=\"([^\"]+)\"", page.text)
-    assert ticked == [cea25.code]  # 2025: only vintages from 2025 on are ticked to begin with.
-    form |= {"instruments": [cea25.code, ccer.code], "offset_percent": "5"}
+    offered = re.findall(r"<option[^>]*value=\"([^\"]*)\">", page.text)
+    assert offered == ["", "power"]  # The sectors that the enterprise is or was in.
 
     answer = browser.post(f"{NEW}?account={plant.id}", data=form)
 
@@ -103,32 +99,32 @@ def test_a_notice_is_entered_by_one_and_approved_by_another(
     application = the_application()
     second = sign_in(colleague(hubei))
     shown = bare(second.get(f"/reviews/{application.id}"))
-    for said in ("1,234,567", "2026-12-31 23:59:59", cea25.code, ccer.code):
+    for said in ("1,234,567", "2025年度发电"):
         assert said in shown, said
     done = second.post(f"/reviews/{application.id}/decide", data={"decision": "approve"})
     assert done.status_code == 302
     row = db.session.scalars(select(Notice)).one()
-    assert (row.obligation, row.offset_limit) == (1_234_567, 61_728)
-    assert row.deadline.astimezone(BEIJING) == DEADLINE
-    assert application.number in bare(browser.get(f"/compliance-notices/{row.id}"))
+    assert (row.year, row.sector, row.obligation) == (2025, "power", 1_234_567)
+    page = bare(browser.get(f"/compliance-notices/{row.id}"))
+    for said in (application.number, "2026-12-31 23:59:59", cea25.code, ccer.code, "61,728"):
+        assert said in page, said
+    assert cea24.code not in page
 
     again = browser.post(f"{NEW}?account={plant.id}", data=form | {"request_key": "x" * 12})
     assert again.status_code == 400
-    assert f"已有2025年度的履约通知书{row.number}" in again.text
+    assert f"已有2025年度发电的履约通知书{row.number}" in again.text
 
 
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [
         ("year", "20x5", "四位年度"),
-        ("year", "2018", "2019"),
+        ("year", "2018", "2018年度"),
+        ("sector", "", "选择"),
+        ("sector", "steel", "钢铁"),
+        ("sector", "gold", "选择"),
         ("obligation", "1.5", "1.5"),
         ("obligation", "", "请"),
-        ("deadline", "soon", "soon"),
-        ("offset_percent", "x", "百分数"),
-        ("offset_percent", "5", "CCER"),
-        ("instruments", [], "至少选择一个"),
-        ("instruments", ["999999"], "没有标的999999"),
         ("reason", " ", "申请原因"),
     ],
 )
@@ -174,8 +170,6 @@ def test_an_obligation_is_changed_and_its_history_shown(
     form = {
         "before": seen(page),
         "obligation": "499",
-        "deadline": "2026-12-31",
-        "instruments": [cea25.code],
         "document_no": "鄂环函8号",
         "reason": "核查结果变更",
         "submit": "1",
@@ -203,9 +197,9 @@ def test_an_obligation_is_changed_and_its_history_shown(
         "",
         "[1]",
         "x",
-        '{"obligation": "600"}',
-        '{"obligation": "1", "deadline": "0001-01-01T00:00:00+14:00", "offset_percent": "0"}',
-        '{"obligation": "1", "deadline": "2026-12-31T00:00:00+08:00", "offset_percent": "x"}',
+        '{"deadline": "600"}',
+        '{"obligation": "x"}',
+        '{"obligation": Infinity}',
     ],
 )
 def test_what_the_page_did_not_write_is_refused(sign_in, maker, plant, notice, form, before):
@@ -252,7 +246,7 @@ def test_a_draft_is_opened_again_as_it_was(sign_in, maker, plant, form):
     form.pop("submit")
     assert browser.post(f"{NEW}?account={plant.id}", data=form | {"save": "1"}).status_code == 302
     page = browser.get(f"/notice-decisions/{the_application().id}/edit").text
-    for said in ("1234567", "2026-12-31 23:59:59", "核查结果"):
+    for said in ("1234567", 'selected value="power"', "核查结果"):
         assert said in page
 
 
@@ -263,7 +257,7 @@ def test_a_draft_is_opened_again_as_it_was(sign_in, maker, plant, form):
 def test_the_template_is_filled_in_shown_submitted_and_approved(sign_in, maker, plant, cea25, form):
     browser = sign_in(maker)
     template = browser.get(f"{IMPORT}/template.{form}")
-    line = [plant.member_no, "2025", "1000", "2026-12-31", cea25.code, ""]
+    line = [plant.member_no, "2025", "发电", "1000"]
     if form == "csv":
         heading = template.data.decode("utf-8-sig").splitlines()[0]
         content = "\n".join([heading, ",".join(line)]).encode()
@@ -298,7 +292,7 @@ def test_the_preview_tells_new_from_changed_and_the_same(sign_in, maker, hubei, 
     factories.notice(plant, 600, [cea25], by=maker)
     factories.notice(power, 50, [cea25], by=maker)
     lines = [
-        f"{each.member_no},2025,{tonnes},2026-12-31,{cea25.code},"
+        f"{each.member_no},2025,,{tonnes}"
         for each, tonnes in ((plant, 700), (power, 50), (steel, 33))
     ]
     browser = sign_in(hubei)
@@ -313,8 +307,8 @@ def test_the_preview_tells_new_from_changed_and_the_same(sign_in, maker, hubei, 
     assert "无变化的行 1" in words
     assert "2025 发电 0 1 0 600 700" in words
     assert "2025 钢铁 1 0 0 0 33" in words
-    assert f"{plant.member_no} {plant.name} 2025 600 700" in words
-    assert f"{steel.member_no} {steel.name} 2025" in words
+    assert f"{plant.member_no} {plant.name} 2025 发电 600 700" in words
+    assert f"{steel.member_no} {steel.name} 2025 钢铁" in words
     assert power.name not in words
     people = db.session.scalars(select(Member.first_name + " " + Member.username))
     assert english(page.text, WORD.findall(" ".join(people))) == []
@@ -324,7 +318,7 @@ def test_the_preview_tells_new_from_changed_and_the_same(sign_in, maker, hubei, 
 
 
 def test_a_bad_table_is_reported_by_row_and_column(sign_in, hubei, plant, cea25):
-    page = upload(sign_in(hubei), f"{plant.member_no},2025,-1,2026-12-31,{cea25.code},")
+    page = upload(sign_in(hubei), f"{plant.member_no},2025,发电,-1")
     assert page.status_code == 400
     for said in ("第 2 行", "应履约量（吨）", "核查结果"):
         assert said in page.text
@@ -334,7 +328,7 @@ def test_a_bad_table_is_reported_by_row_and_column(sign_in, hubei, plant, cea25)
 def test_nothing_chosen_and_no_reason_are_said(sign_in, maker, plant, cea25):
     browser = sign_in(maker)
     assert "请选择" in browser.post(IMPORT, data={}).text
-    line = f"{plant.member_no},2025,1,2026-12-31,{cea25.code},"
+    line = f"{plant.member_no},2025,发电,1"
     page = upload(browser, line, reason="")
     assert page.status_code == 400
     assert "申请原因" in page.text
@@ -343,7 +337,7 @@ def test_nothing_chosen_and_no_reason_are_said(sign_in, maker, plant, cea25):
 
 def test_a_batch_is_taken_back_on_screen(sign_in, maker, operator, plant, cea25):
     browser = sign_in(maker)
-    batch = upload(browser, f"{plant.member_no},2025,9,2026-12-31,{cea25.code},").location
+    batch = upload(browser, f"{plant.member_no},2025,发电,9").location
     browser.post(f"{batch}/submit")
     assert "take-back" not in browser.get(batch).text
     confirmed(the_application().id, colleague(maker))
@@ -364,7 +358,7 @@ def test_a_batch_is_taken_back_on_screen(sign_in, maker, operator, plant, cea25)
 
 def test_a_batch_with_a_surrender_is_not_taken_back(sign_in, maker, operator, plant, cea25):
     browser = sign_in(maker)
-    batch = upload(browser, f"{plant.member_no},2025,9,2026-12-31,{cea25.code},").location
+    batch = upload(browser, f"{plant.member_no},2025,发电,9").location
     browser.post(f"{batch}/submit")
     confirmed(the_application().id, colleague(maker))
     row = db.session.scalars(select(Notice)).one()

@@ -76,6 +76,7 @@ OF_OFFICERS = {
     ("CourtRenewalView", "id"),
     ("CourtReleaseView", "id"),
     ("CourtAssignmentView", "id"),
+    ("PlanDecisionView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
@@ -85,7 +86,8 @@ OF_OFFICERS = {
     ("AnnouncementDeskView", "id"),
 }
 # Announcements have an audience instead of an account: tests/views/administration/test_announcement_pages.py.
-OF_AUDIENCES = {("AnnouncementView", "id")}
+# Plans are of sectors: tests/views/compliance/test_plans.py.
+OF_AUDIENCES = {("AnnouncementView", "id"), ("PlanView", "id")}
 # What belongs to no account: an enterprise or a province has no permission there at all.
 OF_ADMINISTRATORS = {
     ("OnlineView", "session_id"),
@@ -104,6 +106,7 @@ OF_ADMINISTRATORS = {
             "VenueView",
             "TradeCodeView",
             "HoldingLimitView",
+            "MinistryDateView",
         )
     ),
 }

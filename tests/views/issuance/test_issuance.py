@@ -94,6 +94,10 @@ def test_issued_by_two_officers_and_seen_by_the_enterprise(plant, cea, desk, che
         "lines-0-choice": str(cea.id),
         "lines-0-quantity": "700",
     }
+    lacking = desk.post(address, data=typed)  # N05: number and date are mandatory.
+    assert lacking.status_code == 400
+    assert "文号和日期" in lacking.text
+    typed |= {"document_no": "鄂环函〔2026〕7号", "starts_on": "2026-11-18"}
     assert desk.post(address, data=typed).status_code == 302
     enterprise = sign_in(member(of=plant))
     assert table(enterprise.get("/enquiries/issuances/").text) == []
@@ -135,7 +139,18 @@ def test_a_table_is_imported_and_found_by_its_batch(plant, cea, desk, checker, s
     line = f"{plant.member_no},,{plant.name},{cea.code},预分配,700"
 
     batch = upload(desk, f"{HEADINGS}\r\n{line}\r\n", declared="700").location
-    assert "700" in desk.get(batch).text
+    page = desk.get(batch).text
+    assert "700" in page
+    assert "待文件" in page  # N05: a push without paper stays there.
+    assert f"{batch}/submit" not in page
+    assert "待文件" in desk.get("/issuances/?status=awaiting_document").text
+    refused = desk.post(f"{batch}/submit", follow_redirects=True)
+    assert "文号和日期" in refused.text
+    entry = f"{batch}/document"
+    assert "请填写" in desk.post(entry, data={"document_no": "鄂环函7号"}).text
+    paper = {"document_no": "鄂环函〔2026〕7号", "starts_on": "2026-11-18"}
+    assert "文件已补录" in desk.post(entry, data=paper, follow_redirects=True).text
+    assert "待文件" not in desk.get(batch).text
     answer = desk.post(f"{batch}/submit", follow_redirects=True)
 
     assert "已提交1条申请" in answer.text

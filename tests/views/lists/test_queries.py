@@ -17,6 +17,7 @@ from app.models import (
     SettlementDifference,
     TradeDefault,
 )
+from app.operations.compliance import plans
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -42,6 +43,7 @@ OF_OFFICERS = {
     "CourtRenewalView": "court_renewal",
     "CourtReleaseView": "court_release",
     "CourtAssignmentView": "court_assignment",
+    "PlanDecisionView": "plan",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -114,6 +116,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 else world.a.in_review,
                 "ReviewedView": world.a.approved,
                 "AnnouncementView": world.announced,
+                "PlanView": plans.latest(2025, "power").id,
                 "AnnouncementDeskView": world.to_announce,
             }
             ids |= {

@@ -1,0 +1,90 @@
+"""年度方案: approved versions take effect; which plan holds on a day (docs/adr/0084)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import ARRAY, BigInteger, SmallInteger, any_, cast, literal, select
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import RuleError
+from app.domain.workflow import Case
+from app.extensions import db, violated
+from app.models import Instrument, Notice, Plan
+from app.operations.records.actor import Actor
+from app.operations.records.columns import typed
+
+
+def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
+    """Write the versions of approved decisions, in the approval's transaction.
+
+    The database reads them from the applications (sql/0023/plans.sql).  Raises RuleError where a
+    surrender, or another version, came between.
+    """
+    with _plan_errors():
+        db.session.execute(_CARRY_OUT, {"ids": [case.id for case in cases]})
+
+
+def latest(year: int, sector: str) -> Plan | None:
+    """Return the newest version of a year and sector, begun or not."""
+    found = select(Plan).where(Plan.year == year, Plan.sector == sector).order_by(Plan.id.desc())
+    return db.session.scalars(found.limit(1)).first()
+
+
+def in_force(year: int, sector: str, day: date) -> Plan | None:
+    """Return the version that holds on a day."""
+    found = select(Plan).where(Plan.year == year, Plan.sector == sector, Plan.starts_on <= day)
+    return db.session.scalars(found.order_by(Plan.id.desc()).limit(1)).first()
+
+
+def of_notice(notice: Notice, day: date) -> Plan:
+    """Return the version that a notice rests on, on a day."""
+    found = in_force(notice.year, notice.sector, day)
+    assert found, "a notice is issued by a plan in force"
+    return found
+
+
+def accepts(plan: Any) -> Any:
+    """Return the condition that an Instrument may be surrendered under a plan (N50).
+
+    ``plan`` is a plan, a row that has its values, or the columns of `plans_on`.
+    """
+    of_vintage = (Instrument.kind == "allowance") & (
+        Instrument.vintage == any_(cast(plan.vintages, ARRAY(SmallInteger)))
+    )
+    return of_vintage | ((Instrument.kind == "offset") & (literal(0) < plan.offset_percent))
+
+
+def accepted(plan: Any) -> Sequence[Instrument]:
+    """Return 履约范围: the instruments that a plan accepts, by code."""
+    return db.session.scalars(
+        select(Instrument).where(accepts(plan)).order_by(Instrument.code)
+    ).all()
+
+
+@contextmanager
+def _plan_errors() -> Iterator[None]:
+    """Translate violations of the plan's constraints into RuleErrors; others propagate."""
+    try:
+        yield
+    except IntegrityError as error:
+        constraint = violated(error)
+        if constraint == "plan_keeps_what_is_used":
+            raise RuleError(
+                _("Notices or surrenders came meanwhile that rest on what would be taken away"),
+                field="vintages",
+                code="plan_in_use",
+            ) from error
+        if constraint in ("plan_as_decided", "plan_replaced_once", "plan_begins_once"):
+            raise RuleError(
+                _("The plan is another one by now; send the application back and enter it anew"),
+                code="plan_changed_meanwhile",
+            ) from error
+        raise
+
+
+_CARRY_OUT = typed("SELECT carry_out_plans(:ids)", ids=BigInteger)
