@@ -65,6 +65,8 @@ APPEND_ONLY = (
     "settlement_stage",
     "proceeds_release",
     "daily_quote",
+    "calendar_run",
+    "plan",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

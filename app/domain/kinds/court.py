@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.courts import Order
 from app.domain.errors import InsufficientQuantity
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import (
@@ -17,6 +16,7 @@ from app.domain.kinds.rules import (
     HAS_DOCUMENT,
     HAS_START,
     HAS_TERM,
+    CourtOrder,
     Facts,
     Rule,
     Violation,
@@ -42,7 +42,7 @@ def served_at(case: Case) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def _order(case: Case, facts: Facts) -> Order | None:
+def _order(case: Case, facts: Facts) -> CourtOrder | None:
     found = facts.courts.orders.get(case.proposal.get("order") or 0)
     return found if found and found.account_id == case.account_id else None
 

@@ -13,7 +13,6 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
-from app.domain.courts import Courts
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.money import yuan
 from app.domain.moves import Bucket
@@ -84,6 +83,30 @@ class Membership:
     ends_on: date | None  # the first day without
     member: str
     head: str
+
+
+@dataclass(slots=True)
+class CourtOrder:
+    """A court's order to freeze as the rules read it; quantities in tonnes, or fen."""
+
+    account_id: int
+    is_confirmed: bool
+    left: int  # neither released nor assigned nor lapsed
+    queued: int
+    ends_on: date
+    held: dict[int, int] = field(default_factory=dict)  # instrument -> effective
+
+
+@dataclass(frozen=True, slots=True)
+class Courts:
+    """What the rules of courts' measures read."""
+
+    orders: Mapping[int, CourtOrder] = field(default_factory=dict)
+    longest_years: int = 3
+    without_paper: frozenset[int] = frozenset()  # cases without the court's paper
+    admitted: frozenset[int] = frozenset()  # accounts that may receive what a court assigns
+    known: frozenset[int] = frozenset()  # instruments
+    waited_for: frozenset[int] = frozenset()  # transfers of tonnes that a court's order waits for
 
 
 @dataclass(slots=True)

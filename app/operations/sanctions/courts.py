@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer
 
-from app.domain.courts import Courts, Order
 from app.domain.kinds import KINDS
+from app.domain.kinds.rules import CourtOrder, Courts
 from app.domain.workflow import COLLEAGUE_STEP, Case, Status
 from app.extensions import db
 from app.models import parameter
@@ -37,7 +37,7 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
     instruments = [case.proposal.get("instrument") or 0 for case in concerned]
     courts = Courts(
         orders={
-            row.application_id: Order(
+            row.application_id: CourtOrder(
                 row.account_id,
                 row.status == Status.APPROVED,
                 row.left,
