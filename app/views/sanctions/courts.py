@@ -640,21 +640,14 @@ class CourtAssignmentView(_FollowingDesk):
         """Nothing is picked: the line is typed."""
         return []
 
-    def _draft_of(self, filled: Filled, account_id: int) -> engine.Draft | None:
-        if not filled.is_clear:
-            return None
-        try:
-            lines = filled.form.lines()
-            content = filled.form.content()
-            receiver = db.session.get_one(Account, lines[0].account_id)
-            content["proposal"]["receiver_name"] = receiver.name
-            return engine.Draft(
-                kind=self.kind,
-                account_id=account_id,
-                lines=lines,
-                request_key=application_form.request_key(),
-                **content,
-            )
-        except RuleError as error:
-            filled.refuse(error)
-            return None
+    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        lines, content = filled.form.lines(), filled.form.content()
+        receiver = db.session.get_one(Account, lines[0].account_id)
+        content["proposal"]["receiver_name"] = receiver.name
+        return engine.Draft(
+            kind=self.kind,
+            account_id=account_id,
+            lines=lines,
+            request_key=application_form.request_key(),
+            **content,
+        )
