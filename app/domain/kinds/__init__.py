@@ -26,13 +26,12 @@ from app.domain.kinds.settlement import (
     SettlementObjection,
     TradeSettlement,
 )
-from app.domain.kinds.surrender import Surrender, SurrenderRefund
+from app.domain.kinds.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,
     TradingToRegistry,
 )
-from app.domain.kinds.voluntary_cancellation import VoluntaryCancellation
 
 KINDS: dict[str, Kind] = {
     kind.code: kind()

@@ -1,4 +1,4 @@
-"""清缴履约 (manual 五, 管理办法 28): allowances given up for a 履约通知书, and what is refunded of them."""
+"""清缴履约 (manual 五, 管理办法 28) for a 履约通知书, what is refunded of it, and 自愿注销 (manual 六-二)."""
 
 from __future__ import annotations
 
@@ -158,3 +158,15 @@ class SurrenderRefund(Kind):
     debits = False
     draws_on = "surrender"
     rules = (NOTICE_IS_OURS, REFUNDS_THIS_NOTICE, HAS_DOCUMENT, HAS_AUTHORITY, HAS_REASON)
+
+
+class VoluntaryCancellation(Kind):
+    """自愿注销 (manual 六-二, 管理办法 19): reserved while the registry reviews it; final on approval."""
+
+    code = "voluntary_cancellation"
+    title = _("Voluntary cancellation")
+    prefix = "ZX"
+    reviews = (Party.REGISTRY,)
+    reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
+    settles = (Bucket.RESERVED, Bucket.CANCELLED)
+    rules = (HAS_REASON,)
