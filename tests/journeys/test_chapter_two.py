@@ -86,6 +86,7 @@ def test_the_header_tells_who_when_and_how_safe(site, visit, album):
         "结算单",
         "结算异议",
         "净买卖统计",
+        "违约处理",
         "履约管理",
         "履约清缴",
         "履约清缴记录查询",
