@@ -15,7 +15,6 @@ from app.domain.moves import FEES_ACCOUNT_ID
 from app.models import Application
 from app.operations.applications import engine
 from app.operations.money import reserve
-from app.security.roles import AUDITOR
 from app.views.applications import form as application_form
 from app.views.applications.form import PLEASE_CHOOSE, Filled, Required, choices_of
 from app.views.applications.list import usual_columns, usual_filters
@@ -40,7 +39,6 @@ class ReserveProvisionView(OfficerDesk):
     title = _("Provisions for the reserve")
     menu = MenuEntry(MONEY, 10)
     guide = {"registry": "违约处理"}
-    grants = OfficerDesk.grants | {AUDITOR: "list export show"}
     form_title = _("Provision for the settlement reserve")
     form = ProvisionForm
     accepts_attachments = False

@@ -115,7 +115,6 @@ class DefaultCoverView(OfficerDesk):
     title = _("Covers of defaults")
     menu = MenuEntry(SETTLEMENT, 13)
     guide = {"registry": "违约处理"}
-    grants = OfficerDesk.grants | {AUDITOR: "list export show"}
     form_title = _("Cover a default out of the reserve")
     form = ProposalForm
     new_label = _("Choose a default")
