@@ -25,7 +25,7 @@ ORDER_TITLES = {
     OrderState.PENDING: (_("Waits to be sent"), "grey"),
     OrderState.SENT: (_("Sent to the bank"), "blue"),
     OrderState.UNKNOWN: (_("Outcome unknown"), "amber"),
-    OrderState.DONE: (_("Done"), "green"),
+    OrderState.DONE: (_("Succeeded"), "green"),
     OrderState.REFUSED: (_("Failed"), "red"),
     OrderState.REVERSED: (_("Reversed"), "red"),
 }
