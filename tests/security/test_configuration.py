@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -294,6 +296,17 @@ def test_nginx_limits_what_is_sent(proxied):
         status, text = ask(proxied, path, "POST", large)
         assert (status, "64 KB" in text) == (413, True), path
     assert ask(proxied, "/transfers/import", "POST", large)[0] == 200
+
+
+def test_nginx_refuses_machines_in_json(proxied):
+    """Within a machine's burst everything is let through; above it the problem is a problem's (RFC 9457)."""
+    with ThreadPoolExecutor(8) as many:
+        answers = [*many.map(lambda _: ask(proxied, "/api/exchange/v1/calendar"), range(400))]
+    assert [status for status, _ in answers].count(200) >= 120
+    refused = next(text for status, text in answers if status == 429)
+    assert json.loads(refused)["errors"][0]["code"] == "too_many_requests"
+    status, text = ask(proxied, "/api/exchange/v1/packages", "POST", b"x" * (21 * 1024 * 1024))
+    assert (status, json.loads(text)["status"]) in ((413, 413), (429, 429))
 
 
 def test_nginx_runs_two_exports_of_an_address(proxied):
