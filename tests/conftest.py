@@ -16,7 +16,7 @@ import config
 from app import embedded, installation
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Account, Instrument, Member
+from app.models import Account, Instrument, Member, encrypted
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.security import sessions
@@ -81,6 +81,7 @@ def settings(cluster: embedded.Cluster) -> config.Settings:
 def _installed(settings: config.Settings) -> Iterator[Flask]:
     app = create_app(settings)
     app.config["TESTING"] = True
+    app.config["OWN_KEYS"] = encrypted.keys()
     app.test_client_class = FreshClient
     with app.app_context():
         installation.install()
@@ -95,6 +96,8 @@ def _installed(settings: config.Settings) -> Iterator[Flask]:
 def app(_installed: Flask, tables: Tables) -> Iterator[Flask]:
     """The application on an empty registry, at 10:00 of Friday 2026-11-20, in an app context."""
     factories.reset_numbers()
+    # An application that another test made has set its own keys of personal data.
+    encrypted.set_keys(lambda: _installed.config["OWN_KEYS"])
     with _installed.app_context():
         with transaction():
             clock.set_to(TRADING_MORNING, SYSTEM)
