@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -40,7 +40,6 @@ from app.operations.compliance.notices import surrender_figures
 from app.operations.records import addresses, log, outbox
 from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
-from app.operations.records.outbox import Message
 from app.operations.records.parameters import value_on
 
 ENTERPRISE, PROVINCE, REGISTRY = "enterprise", "province", "registry"
@@ -58,6 +57,7 @@ ITEMS = {
     "surrender_by": (_("Surrender"), ENTERPRISE),
 }
 MINISTRY = "ministry"
+PURPOSE = "compliance_calendar"  # of its messages
 EVERY_SECTOR = "all"
 STEPS = ("calendar_reminder_first", "calendar_reminder_second", "calendar_reminder_third")
 
@@ -159,27 +159,27 @@ def remind_if_due(actor: Actor, *, now: datetime) -> int | None:
 
 
 def _remind(due: _Due, today: date) -> int:
+    subject, body = _written(due)
     party = due.row.party
-    found: list[tuple[str, int | None, tuple[str, str]]]
     if party == ENTERPRISE:
         reached = addresses.of_accounts(_enterprises(due, today))
         found = [
-            (f"a{id_}:{number}", id_, each)
+            each
             for id_, several in reached.items()
-            for number, each in enumerate(several)
+            for each in addresses.letters(
+                several, subject, body, key=f"{due.key}:a{id_}", account_id=id_, purpose=PURPOSE
+            )
         ]
-    elif party == PROVINCE:
-        found = [
-            (f"m{member_id}", None, ("mail", address))
-            for member_id, address in addresses.of_provinces(_provinces(due, today))
-        ]
+        return outbox.send(*found)
+    if party == PROVINCE:
+        members = addresses.of_provinces(_provinces(due, today))
+    elif due.row.item == MINISTRY or _lacking(due, today, ("approved",), decided=True):
+        members = addresses.of_officers()
     else:
-        is_open = due.row.item == MINISTRY or _lacking(due, today, ("approved",), decided=True)
-        found = [
-            (f"m{member_id}", None, ("mail", address))
-            for member_id, address in (addresses.of_officers() if is_open else ())
-        ]
-    return _send(due, found)
+        members = []
+    return outbox.send(
+        *addresses.letters_to_members(members, subject, body, key=due.key, purpose=PURPOSE)
+    )
 
 
 def _enterprises(due: _Due, today: date) -> set[int]:
@@ -243,7 +243,8 @@ def _in_sector(sector: str, today: date) -> Select[Any]:
     return found if sector == EVERY_SECTOR else found.where(AccountSector.sector == sector)
 
 
-def _send(due: _Due, found: Iterable[tuple[str, int | None, tuple[str, str]]]) -> int:
+def _written(due: _Due) -> tuple[str, str]:
+    """Return subject and body of a reminder."""
     row = due.row
     sector = SECTORS[row.sector] if row.sector in SECTORS else gettext("all sectors")
     named = {"title": due.title, "year": row.year, "sector": sector, "due_on": row.due_on}
@@ -254,20 +255,4 @@ def _send(due: _Due, found: Iterable[tuple[str, int | None, tuple[str, str]]]) -
         days=due.days,
         **named,
     )
-    messages = [
-        Message(
-            channel,
-            address,
-            body,
-            "compliance_calendar",
-            subject=subject if channel == "mail" else "",
-            account_id=account_id,
-            dedupe_key=f"{due.key}:{whose}:{channel}",
-        )
-        for whose, account_id, (channel, address) in found
-        if outbox.is_deliverable(channel, address)
-    ]
-    return sum(
-        outbox.send(*messages[start : start + addresses.MESSAGES_AT_ONCE])
-        for start in range(0, len(messages), addresses.MESSAGES_AT_ONCE)
-    )
+    return subject, body

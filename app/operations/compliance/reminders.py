@@ -86,8 +86,7 @@ def _send(messages: Mapping[int, Sequence[Message]]) -> dict[int, RuleError]:
     every = [message for each in messages.values() for message in each]
     try:
         with db.session.begin_nested():
-            for start in range(0, len(every), addresses.MESSAGES_AT_ONCE):
-                outbox.send(*every[start : start + addresses.MESSAGES_AT_ONCE])
+            outbox.send(*every)
         return {}
     except RuleError:
         pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from flask_appbuilder.security.sqla.models import Role, assoc_user_role
 from sqlalchemy import select
@@ -11,8 +11,8 @@ from app.extensions import db
 from app.models import AccountDetail, Member
 from app.models.member import NO_ADDRESS
 from app.operations.records import outbox
+from app.operations.records.outbox import Message
 
-MESSAGES_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 OFFICERS = ("registry_maker", "registry_checker")
 
 
@@ -58,6 +58,33 @@ def of_officers() -> list[tuple[int, str]]:
         .order_by(Member.id)
     )
     return [(row.id, row.email) for row in rows if _is_real(row.email)]
+
+
+def letters(
+    reached: Iterable[tuple[str, str]], subject: str, body: str, *, purpose: str, key: str,
+    account_id: int | None = None,
+) -> list[Message]:  # fmt: skip
+    """Return a text's messages to the well-formed ones of (channel, address); each has a key of its own."""
+    return [
+        Message(
+            channel, address, body, purpose,
+            subject=subject if channel == "mail" else "",
+            account_id=account_id,
+            dedupe_key=f"{key}:{channel}{number}",
+        )
+        for number, (channel, address) in enumerate(reached)
+        if outbox.is_deliverable(channel, address)
+    ]  # fmt: skip
+
+
+def letters_to_members(
+    members: Iterable[tuple[int, str]], subject: str, body: str, *, purpose: str, key: str
+) -> list[Message]:
+    """Return a text's messages to (member, mail address), as `of_officers` and `of_provinces` give them."""
+    return [
+        Message("mail", address, body, purpose, subject=subject, dedupe_key=f"{key}:m{member_id}")
+        for member_id, address in members
+    ]
 
 
 def _is_real(address: str) -> bool:

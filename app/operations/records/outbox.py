@@ -29,6 +29,7 @@ CLAIM = timedelta(minutes=10)
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PHONE = re.compile(r"\+?[0-9]{5,20}")
 _LONGEST_SUBJECT = 200
+_AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +73,21 @@ class Claimed:
 def send(*messages: Message) -> int:
     """Write messages into the outbox, in the caller's transaction; return the number of new ones.
 
-    Raises RuleError for a malformed address.
+    Raises RuleError for a malformed address, before anything is written.
     """
     for message in messages:
         _require_deliverable(message)
-    if not messages:
-        return 0
-    rows = [asdict(message) for message in messages]
-    written = db.session.scalars(
-        upsert(OutboxMessage)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["dedupe_key"])
-        .returning(OutboxMessage.id)
-    )
-    return len(written.all())
+    written = 0
+    for start in range(0, len(messages), _AT_ONCE):
+        rows = [asdict(message) for message in messages[start : start + _AT_ONCE]]
+        found = db.session.scalars(
+            upsert(OutboxMessage)
+            .values(rows)
+            .on_conflict_do_nothing(index_elements=["dedupe_key"])
+            .returning(OutboxMessage.id)
+        )
+        written += len(found.all())
+    return written
 
 
 def is_deliverable(channel: str, address: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,9 +16,9 @@ from app.extensions import db
 from app.models import parameter
 from app.operations.records import addresses, log, outbox
 from app.operations.records.actor import Actor
-from app.operations.records.outbox import Message
 
 AT_ONCE = 200  # reminders a transaction
+PURPOSE = "court_order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +151,12 @@ def _measured(quantity: int, *, is_money: bool) -> str:
 
 def _tell(row: Any, subject: str, body: str, key: str) -> None:
     """Write to the holder and to the registry's officers."""
-    messages = list(_messages(row, subject, body, key))
-    for start in range(0, len(messages), addresses.MESSAGES_AT_ONCE):
-        outbox.send(*messages[start : start + addresses.MESSAGES_AT_ONCE])
-
-
-def _messages(row: Any, subject: str, body: str, key: str) -> Iterator[Message]:
     reached = addresses.of_accounts({row.account_id})[row.account_id]
-    for number, (channel, address) in enumerate(reached):
-        if outbox.is_deliverable(channel, address):
-            yield Message(
-                channel, address, body, "court_order",
-                subject=subject if channel == "mail" else "",
-                account_id=row.account_id, dedupe_key=f"{key}:{channel}{number}",
-            )  # fmt: skip
-    for member_id, address in addresses.of_officers():
-        yield Message(
-            "mail", address, body, "court_order",
-            subject=subject, dedupe_key=f"{key}:officer{member_id}",
-        )  # fmt: skip
+    outbox.send(
+        *addresses.letters(
+            reached, subject, body, purpose=PURPOSE, key=key, account_id=row.account_id
+        ),
+        *addresses.letters_to_members(
+            addresses.of_officers(), subject, body, purpose=PURPOSE, key=key
+        ),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from flask_babel import gettext as _
@@ -21,7 +22,6 @@ from app.models import DayPackage
 from app.operations.applications import engine
 from app.operations.records import addresses, calendar, outbox
 from app.operations.records.columns import typed
-from app.operations.records.outbox import Message
 
 _NOTE = typed(
     """
@@ -68,22 +68,13 @@ def note(short: Sequence[Shortfall], package: DayPackage, *, now: datetime) -> N
 def _tell(rows: Sequence[Any], package: DayPackage, due_at: datetime) -> None:
     reached = addresses.of_accounts({row.account_id for row in rows})
     subject = _("Notice of default: trades of %(day)s", day=package.day.isoformat())
-    messages = [
-        Message(
-            channel,
-            address,
-            _notice(row, package, due_at),
-            "trade_default",
-            subject=subject if channel == "mail" else "",
-            account_id=row.account_id,
-            dedupe_key=f"trade_default:{row.id}:{channel}{number}",
+    outbox.send(*chain.from_iterable(
+        addresses.letters(
+            reached[row.account_id], subject, _notice(row, package, due_at),
+            purpose="trade_default", key=f"trade_default:{row.id}", account_id=row.account_id,
         )
         for row in rows
-        for number, (channel, address) in enumerate(reached[row.account_id])
-        if outbox.is_deliverable(channel, address)
-    ]
-    for start in range(0, len(messages), addresses.MESSAGES_AT_ONCE):
-        outbox.send(*messages[start : start + addresses.MESSAGES_AT_ONCE])
+    ))  # fmt: skip
 
 
 def _notice(row: Any, package: DayPackage, due_at: datetime) -> str:

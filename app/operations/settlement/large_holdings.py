@@ -14,6 +14,7 @@ from app.operations.records import addresses, log, outbox
 from app.operations.records.actor import Actor
 from app.operations.records.outbox import Message
 
+PURPOSE = "large_holding"  # of its messages
 _FIND = text("SELECT find_large_holdings(:day, :at)").bindparams(
     bindparam("day", type_=Date), bindparam("at", type_=DateTime(timezone=True))
 )
@@ -59,33 +60,23 @@ def _tell(rows: Sequence[tuple[LargeHolding, str]], due_on: date | None) -> None
     due = due_on.isoformat() if due_on else "-"
     messages: list[Message] = []
     for row, name in rows:
-        body = _to_member(row, name, due)
-        for number, (channel, address) in enumerate(reached[row.account_id]):
-            if outbox.is_deliverable(channel, address):
-                messages.append(_message(row, channel, address, body, f"{channel}{number}"))
+        subject = _("Large holding on %(day)s", day=row.day.isoformat())
+        messages += addresses.letters(
+            reached[row.account_id], subject, _to_member(row, name, due),
+            purpose=PURPOSE, key=_key(row), account_id=row.account_id,
+        )  # fmt: skip
     body = "\n".join(_to_officers(row, name, due) for row, name in rows)
     first = rows[0][0]
-    messages += [
-        _message(first, "mail", address, body, f"officer{member_id}", is_theirs=False)
-        for member_id, address in addresses.of_officers()
-    ]
-    for start in range(0, len(messages), addresses.MESSAGES_AT_ONCE):
-        outbox.send(*messages[start : start + addresses.MESSAGES_AT_ONCE])
-
-
-def _message(
-    row: LargeHolding, channel: str, address: str, body: str, key: str, *, is_theirs: bool = True
-) -> Message:
-    subject = _("Large holding on %(day)s", day=row.day.isoformat())
-    return Message(
-        channel,
-        address,
-        body,
-        "large_holding",
-        subject=subject if channel == "mail" else "",
-        account_id=row.account_id if is_theirs else None,
-        dedupe_key=f"large_holding:{row.day}:{row.account_id}:{row.vintage}:{key}",
+    subject = _("Large holding on %(day)s", day=first.day.isoformat())
+    officers = addresses.of_officers()
+    messages += addresses.letters_to_members(
+        officers, subject, body, purpose=PURPOSE, key=_key(first)
     )
+    outbox.send(*messages)
+
+
+def _key(row: LargeHolding) -> str:
+    return f"{PURPOSE}:{row.day}:{row.account_id}:{row.vintage}"
 
 
 def _to_member(row: LargeHolding, name: str, due: str) -> str:
