@@ -135,7 +135,7 @@ def plan(
             if each.name not in ("id", "application_id", "replaces_id")
         }
     usual |= says
-    usual["vintages"] = sorted({*usual["vintages"], *accepts})  # type: ignore[misc]
+    usual["vintages"] = sorted({*usual["vintages"], *accepts})
     usual |= {
         "year": year,
         "sector": sector,
@@ -390,7 +390,7 @@ def notice(
     }
     says = {name: value for name, value in says.items() if value is not None}
     differs = known is None or any(getattr(known, name) != value for name, value in says.items())
-    if differs or not wanted <= set(known.vintages):  # type: ignore[union-attr]
+    if differs or not wanted <= set(known.vintages):
         plan(year, sector, accepts=wanted, **says)
     return decided(to, Decision(year, sector, None, Terms(obligation)), by=by)
 

@@ -48,6 +48,13 @@ def yuan(amount: int) -> str:
     return f"{Decimal(amount) / 100:,.2f}"
 
 
+def written(quantity: int, *, is_money: bool) -> str:
+    """Return a line's quantity in a sentence: tonnes, or yuan where it is money in fen."""
+    if is_money:
+        return str(_("%(amount)s yuan", amount=yuan(quantity)))
+    return str(_("%(count)s tonnes", count=f"{quantity:,}"))
+
+
 def plain_yuan(amount: int) -> str:
     """Return fen as yuan for files and machines: 1234567.80."""
     return f"{Decimal(amount) / 100:.2f}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from flask import request, url_for
+from flask import abort, request, url_for
 from flask_appbuilder import BaseView
 from flask_babel import gettext
 from flask_login import current_user
@@ -20,6 +20,13 @@ from app.operations.people import unfinished
 from app.operations.records.actor import Actor
 from app.security.manager import permissions
 from app.views.chapters import MenuEntry
+
+
+def named_in_address(name: str, digits: int = 9) -> int:
+    """Return the row's id that the query string names, or answer 404 where it is none."""
+    text = request.args.get(name, "")
+    return int(text) if re.fullmatch(rf"[0-9]{{1,{digits}}}", text) else abort(404)
+
 
 FORM_KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 

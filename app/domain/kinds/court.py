@@ -20,6 +20,7 @@ from app.domain.kinds.rules import (
     Facts,
     Rule,
     Violation,
+    is_beyond,
 )
 from app.domain.moves import LARGEST_REQUEST, Bucket
 from app.domain.trading_day import BEIJING
@@ -96,13 +97,10 @@ HAS_PAPER = Rule(
 
 
 def _term_above(case: Case, facts: Facts) -> Violation | None:
-    start, end, years = case.starts_on, case.ends_on, facts.courts.longest_years
-    if start is None or end is None:
-        return None
-    latest = (start.year + years, start.month, start.day)
-    if (end.year, end.month, end.day) <= latest:
-        return None
-    return Violation("ends_on", {"years": years})
+    years = facts.courts.longest_years
+    if is_beyond(case.starts_on, case.ends_on, years):
+        return Violation("ends_on", {"years": years})
+    return None
 
 
 COURT_TERM = Rule(

@@ -95,7 +95,7 @@ def _above_cap(decision: PlanDecision, facts: Facts) -> Violation | None:
 
 def _out_of_order(decision: PlanDecision, facts: Facts) -> Violation | None:
     days = [(name, day) for name in DAYS if (day := day_of(decision.after, name))]
-    pairs = list(zip(days, days[1:], strict=False))  # noqa: RUF007 - the domain imports little
+    pairs = [(days[place], days[place + 1]) for place in range(len(days) - 1)]
     if cut_off := day_of(decision.after, "offset_by"):
         pairs += [(("offset_by", cut_off), day) for day in days if day[0] == "surrender_by"]
     for (earlier, first), (later, second) in pairs:

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
-from app.domain.money import yuan
+from app.domain.money import written
 from app.domain.moves import Bucket
 from app.domain.notices import Standing
 from app.domain.plans import PlanFacts
@@ -166,9 +166,7 @@ class Facts:
 
     def amount(self, instrument_id: int, quantity: int) -> str:
         """Return a line's quantity as people read it: tonnes, or yuan where it is money in fen."""
-        if instrument_id in self.money:
-            return str(_("%(amount)s yuan", amount=yuan(quantity)))
-        return str(_("%(count)s tonnes", count=f"{quantity:,}"))
+        return written(quantity, is_money=instrument_id in self.money)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,18 +306,20 @@ HAS_TERM = Rule(
 )
 
 
-def _beyond(start: date | None, end: date | None) -> bool:
+def is_beyond(start: date | None, end: date | None, years: int) -> bool:
+    """Tell whether a term is longer than so many years, to the day."""
     if start is None or end is None:
         return False
-    latest = (start.year + LONGEST_FREEZE_YEARS, start.month, start.day)
-    return (end.year, end.month, end.day) > latest
+    return (end.year, end.month, end.day) > (start.year + years, start.month, start.day)
 
 
 # domain.md R118: a freeze of more than three years is refused.
 TERM_IS_BOUNDED = Rule(
     "term_too_long",
     _("A freeze holds for at most three years; a longer one is renewed by a new document"),
-    lambda case, facts: _when(_beyond(case.starts_on, case.ends_on), "ends_on"),
+    lambda case, facts: _when(
+        is_beyond(case.starts_on, case.ends_on, LONGEST_FREEZE_YEARS), "ends_on"
+    ),
 )
 
 

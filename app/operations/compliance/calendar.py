@@ -39,7 +39,7 @@ from app.models import (
 from app.operations.compliance.notices import surrender_figures
 from app.operations.records import addresses, log, outbox
 from app.operations.records.actor import Actor
-from app.operations.records.catalogue import SECTORS
+from app.operations.records.catalogue import EVERY_SECTOR, SECTORS
 from app.operations.records.parameters import value_on
 
 ENTERPRISE, PROVINCE, REGISTRY = "enterprise", "province", "registry"
@@ -58,7 +58,6 @@ ITEMS = {
 }
 MINISTRY = "ministry"
 PURPOSE = "compliance_calendar"  # of its messages
-EVERY_SECTOR = "all"
 STEPS = ("calendar_reminder_first", "calendar_reminder_second", "calendar_reminder_third")
 
 

@@ -6,9 +6,11 @@ stale cache is detected without a query of its own.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, cast
 
 from flask import current_app, g, has_request_context
 from flask_babel import get_locale
@@ -19,6 +21,7 @@ from app.models import Category, Sector
 from app.models.reference.version import catalogue_version
 from app.operations.records import clock
 
+EVERY_SECTOR = "all"  # Stands for all of them where a row is of no one sector.
 SECTOR = "sector"  # The pseudo kind of sectors in the catalogue.
 
 
@@ -88,6 +91,13 @@ class Titles(Mapping[str, Value]):
 
 
 SECTORS = Titles(SECTOR)
+
+
+def sectors_after(every: Any) -> Mapping[str, Any]:
+    """Return the titles of `EVERY_SECTOR` and of the sectors, to choose from."""
+    return ChainMap({EVERY_SECTOR: every}, cast("Any", SECTORS))  # Nothing is written to it.
+
+
 ISSUANCE_TYPES = Titles("issuance")
 FREEZE_REASONS = Titles("freeze")
 CONFISCATION_REASONS = Titles("confiscation")

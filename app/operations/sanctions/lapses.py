@@ -10,7 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import Date, DateTime, Integer, bindparam, text
 
-from app.domain.money import yuan
+from app.domain.money import written
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import parameter
@@ -94,7 +94,7 @@ def lapse_next(actor: Actor, *, now: datetime) -> Ended | None:
             queued=each["queued"],
         )
         figures = _figures(row) | {
-            "effective": _measured(each["effective"], is_money=row.is_money),
+            "effective": written(each["effective"], is_money=row.is_money),
             "entry": each["number"],
         }
         body = _(
@@ -141,12 +141,6 @@ def _figures(row: Any) -> dict[str, str]:
         "name": f"{row.name}（{row.member_no}）",
         "day": day.isoformat(),
     }
-
-
-def _measured(quantity: int, *, is_money: bool) -> str:
-    if is_money:
-        return str(_("%(amount)s yuan", amount=yuan(quantity)))
-    return str(_("%(count)s tonnes", count=f"{quantity:,}"))
 
 
 def _tell(row: Any, subject: str, body: str, key: str) -> None:

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.account import AccountOpening
+from app.domain.money import written
 from app.extensions import db
 from app.models import Account, Application, Instrument, Venue
 from app.operations.applications.engine import Draft
 from app.operations.records.catalogue import Titles
-from app.views.applications import money
 from app.views.applications.list import comparison
 from app.views.applications.proposals import proposal_table
 
@@ -45,7 +45,7 @@ def _values(of: Any, receivers: Iterable[int]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in of.lines:
         instrument = db.session.get_one(Instrument, line.instrument_id)
-        parts = [money.written(instrument.kind, line.quantity)]
+        parts = [written(line.quantity, is_money=instrument.kind == "money")]
         if line.venue_id:
             parts.append(db.session.get_one(Venue, line.venue_id).name)
         title = f"{instrument.code} {instrument.name}"

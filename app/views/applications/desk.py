@@ -15,7 +15,6 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import RuleError
-from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Status, line_key
 from app.extensions import db, transaction, undone
 from app.models import Account, Application
@@ -59,8 +58,8 @@ class ApplicationDesk(ApplicationList):
     confirm: Any = ""  # Question before 提交, where submitting is final.
 
     def offered(self, account_id: int) -> list[Choosable]:
-        """Return the lines of the picker: by default every instrument held."""
-        return holdings_of(account_id) if KINDS[self.kind].has_lines else []
+        """Return the lines of the picker: every instrument held, where the form has lines to pick."""
+        return holdings_of(account_id) if self.form_columns else []
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return the facts above the form: (label, value, kind[, unit])."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
-from app.domain.money import yuan
 from app.operations.applications.banking import KINDS_OF_MONEY
 from app.views.lists.columns import TONNES, YUAN
 
@@ -18,13 +16,6 @@ UNITS = {"number": TONNES, "money": YUAN}  # by kind of cell
 def measure(kind: str) -> tuple[str, Any]:
     """Return the kind of cell and the unit in which a kind of instrument is measured."""
     return ("money", YUAN) if kind == "money" else ("number", TONNES)
-
-
-def written(kind: str, quantity: int) -> str:
-    """Return a quantity in a sentence: tonnes, or yuan where it is money in fen."""
-    if kind == "money":
-        return gettext("%(amount)s yuan", amount=yuan(quantity))
-    return gettext("%(count)s tonnes", count=f"{quantity:,}")
 
 
 def by_measure(
@@ -56,4 +47,4 @@ def bank_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["KINDS_OF_MONEY", "UNITS", "bank_table", "by_measure", "measure", "reader", "written"]
+__all__ = ["KINDS_OF_MONEY", "UNITS", "bank_table", "by_measure", "measure", "reader"]

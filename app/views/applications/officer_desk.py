@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import abort, g, request
@@ -20,7 +19,7 @@ from app.operations.records.actor import Actor
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped
 from app.views.applications.desk import ApplicationDesk
-from app.views.page import current_actor
+from app.views.page import current_actor, named_in_address
 
 
 class OfficerDesk(ApplicationDesk):
@@ -65,10 +64,7 @@ MOST_ACCOUNTS = 20
 
 def chosen_account() -> Account:
     """Return the enterprise that the address names, or abort with 404 where it is not in scope."""
-    text = request.args.get("account", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
-    account = db.session.get(Account, int(text))
+    account = db.session.get(Account, named_in_address("account"))
     if account is None or account.kind != "enterprise" or not in_scope(account.id, g.user):
         abort(404)
     return account

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from typing import Any
 
 from flask import g
@@ -16,7 +15,7 @@ from app.models.parameter import setting
 from app.operations.compliance import calendar
 from app.operations.compliance.notices import surrender_figures
 from app.operations.records import clock
-from app.operations.records.catalogue import SECTORS
+from app.operations.records.catalogue import EVERY_SECTOR, SECTORS, sectors_after
 from app.security.roles import READERS
 from app.security.scope import scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
@@ -33,7 +32,6 @@ STATES = {
     PAST: (_("Past"), "grey"),
 }
 TITLES = {item: title for item, (title, _party) in calendar.ITEMS.items()}
-_SECTORS: Any = ChainMap({calendar.EVERY_SECTOR: _("All sectors")}, SECTORS)  # type: ignore[arg-type]
 
 
 class ComplianceCalendarView(ListPage):
@@ -50,7 +48,7 @@ class ComplianceCalendarView(ListPage):
         Column("days", _("Days left"), kind="number"),
         Column("about", _("What is due"), choices=TITLES),
         Column("year", _("Compliance year"), kind="code"),
-        Column("sector", _("Sector"), choices=_SECTORS),
+        Column("sector", _("Sector"), choices=sectors_after(_("All sectors"))),
         Column("party", _("Who acts"), choices=calendar.PARTIES),
         Column("source", _("Sources"), is_shown=False),
         Column("state", _("Status"), kind="status", choices=STATES),
@@ -99,7 +97,7 @@ class ComplianceCalendarView(ListPage):
         mine = sectors_in_scope(g.user)
         if mine is None:
             return statement
-        return statement.where(each.sector.in_(mine) | (each.sector == calendar.EVERY_SECTOR))
+        return statement.where(each.sector.in_(mine) | (each.sector == EVERY_SECTOR))
 
 
 def _notices(each: Any, *, gap: bool) -> Any:

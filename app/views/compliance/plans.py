@@ -28,7 +28,6 @@ from app.views.applications.form import (
     DATE_INPUT,
     PLEASE_CHOOSE,
     ApplicationForm,
-    Choosable,
     DayField,
     Filled,
     Required,
@@ -160,7 +159,7 @@ class PlanView(ListPage):
                     (field.title, field.shown(values[field.name]), "text") for field in FIELDS
                 ]},
             ],
-            "tables": [_versions_table(self, versions, plan)],
+            "tables": [_versions_table(self, versions)],
             "help": self.help,
             "back_url": back_url(self.url("list")),
         }  # fmt: skip
@@ -179,7 +178,7 @@ def _document_facts(plan: Plan) -> list[tuple[Any, ...]]:
     ]
 
 
-def _versions_table(page: ListPage, versions: Iterable[Plan], shown: Plan) -> dict[str, Any]:
+def _versions_table(page: ListPage, versions: Iterable[Plan]) -> dict[str, Any]:
     numbers = dict(
         db.session.execute(
             select(Application.id, Application.number).where(
@@ -303,10 +302,6 @@ class PlanDecisionView(OfficerDesk):
                 Application.proposal["sector"].astext.label("sector"),
             )
         )
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """There are no lines."""
-        return []
 
     def account_id(self) -> int:
         """Return the registry's own account: a plan is of nobody else."""

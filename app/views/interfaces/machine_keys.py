@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import abort, request
@@ -47,6 +46,7 @@ from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage
+from app.views.page import named_in_address
 
 _CODE = {"maxlength": 10, "autocomplete": "off", "placeholder": "SHEX01"}
 _GUIDE = {"registry": "交易系统接入"}
@@ -259,10 +259,8 @@ def _standing() -> Select[tuple[Key]]:
 
 def _named_key() -> Key:
     """Return the standing key that the address names, or answer 404."""
-    text = request.args.get("key", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
-    return db.session.scalar(_standing().where(Key.id == int(text))) or abort(404)
+    named = named_in_address("key")
+    return db.session.scalar(_standing().where(Key.id == named)) or abort(404)
 
 
 _STATES = {

@@ -21,7 +21,7 @@ from app.operations.money import applying, orders
 from app.operations.records import clock
 from app.views.applications import form as application_form
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import ApplicationForm, Choosable, Filled, Required
+from app.views.applications.form import ApplicationForm, Filled, Required
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.texts import StringField
 from app.views.chapters import MONEY, MenuEntry
@@ -38,6 +38,12 @@ class AmountForm(ApplicationForm):
         [Required()],
         render_kw={"maxlength": 20, "inputmode": "decimal", "autocomplete": "off"},
     )
+
+
+def typed_amount(application: Application) -> dict[str, Any]:
+    """Return amount and reason of an application as form data."""
+    amount = sum(line.quantity for line in application.lines)
+    return {"amount": plain_yuan(amount), "reason": application.reason}
 
 
 SERIALS = (
@@ -103,10 +109,6 @@ class _MoneyDesk(ApplicationDesk):
         address = self.url("withdraw", id=id_)
         return [each for each in found if not (is_sent and each.url == address)]
 
-    def offered(self, account_id: int) -> list[Choosable]:
-        """Nothing is picked: the line is the typed amount of the bound bank's money."""
-        return []
-
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return the bound bank account, what can be withdrawn and used, and the limits."""
         binding = bindings.current(account_id)
@@ -152,8 +154,7 @@ class _MoneyDesk(ApplicationDesk):
         )
 
     def typed_before(self, application: Application) -> dict[str, Any]:
-        amount = sum(line.quantity for line in application.lines)
-        return {"amount": plain_yuan(amount), "reason": application.reason}
+        return typed_amount(application)
 
     def detail_tables(self, application: Application, **how: Any) -> list[dict[str, Any]]:
         """Add what became of it at the bank."""

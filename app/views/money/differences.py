@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +24,7 @@ from app.views.chapters import MONEY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
+from app.views.page import named_in_address
 
 STATES = {"open": (_("Unresolved"), "red"), "resolved": (_("Resolved"), "green")}
 WHAT = {"unmatched": _("Transfer that fits nothing of ours"), "balance": _("Balance")}
@@ -155,7 +155,4 @@ class BankDifferenceResolutionView(OfficerDesk):
 
 
 def _named_difference() -> dict[str, Any]:
-    text = request.args.get("difference", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
-    return files.proposal_for(int(text)) or abort(404)
+    return files.proposal_for(named_in_address("difference")) or abort(404)

@@ -10,7 +10,7 @@ from sqlalchemy import Select
 from wtforms import SelectField
 
 from app.domain.kinds.reserve import ReserveProvision
-from app.domain.money import fen, plain_yuan
+from app.domain.money import fen
 from app.domain.moves import FEES_ACCOUNT_ID
 from app.models import Application
 from app.operations.applications import engine
@@ -22,7 +22,7 @@ from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import MONEY, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions
-from app.views.money.applying import AmountForm
+from app.views.money.applying import AmountForm, typed_amount
 
 
 class ProvisionForm(AmountForm):
@@ -67,17 +67,12 @@ class ReserveProvisionView(OfficerDesk):
     def account_id(self) -> int:
         return FEES_ACCOUNT_ID
 
-    def offered(self, account_id: int) -> list[Any]:
-        """Nothing is picked: the line is the typed amount."""
-        return []
-
     def new_form(self, account_id: int) -> Any:
         return _with_banks(self.form())
 
     def edit_form(self, application: Application) -> Any:
-        amount = sum(line.quantity for line in application.lines)
-        data = {"amount": plain_yuan(amount), "bank": application.proposal["bank"]}
-        return _with_banks(self.form(data=data | {"reason": application.reason}))
+        data = typed_amount(application) | {"bank": application.proposal["bank"]}
+        return _with_banks(self.form(data=data))
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return fees and reserve at each bank."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import abort, request
@@ -19,6 +18,7 @@ from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ACCOUNTS, MenuEntry
 from app.views.lists.columns import Column
+from app.views.page import named_in_address
 
 MOST_CERTIFICATES = 20
 
@@ -119,10 +119,7 @@ def _certificates_like(asked: str) -> Any:
 
 def _named_certificate() -> Certificate:
     """Return the certificate that the address names, of an enterprise's member; or answer 404."""
-    text = request.args.get("certificate", "")
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        abort(404)
-    row = db.session.get(Certificate, int(text))
+    row = db.session.get(Certificate, named_in_address("certificate", digits=18))
     if row is None or row.member.account_id in (None, ISSUANCE_ACCOUNT_ID):
         abort(404)
     return row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from typing import Any
 
 from flask import current_app, url_for
@@ -28,7 +27,7 @@ from app.models import (
 )
 from app.operations.compliance import calendar
 from app.operations.records import clock
-from app.operations.records.catalogue import SECTORS
+from app.operations.records.catalogue import sectors_after
 from app.security.roles import ADMINISTRATORS
 from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page
@@ -150,7 +149,7 @@ class HoldingLimitView(ReferenceView):
         "quantity": _("Limit (tonnes)"),
         "basis": _("Basis"),
     }
-    choices_columns = {"sector": ChainMap({"all": _("All classes without their own")}, SECTORS)}  # type: ignore[arg-type]
+    choices_columns = {"sector": sectors_after(_("All classes without their own"))}
     search_columns = ["sector", "basis"]
     order_columns = ["valid_from"]
     add_columns = ["sector", "vintage", "quantity", "basis", "valid_from"]
@@ -188,7 +187,7 @@ class MinistryDateView(ReferenceView):
         "source": _("Sources"),
     }
     choices_columns = {
-        "sector": ChainMap({calendar.EVERY_SECTOR: _("All sectors")}, SECTORS),  # type: ignore[arg-type]
+        "sector": sectors_after(_("All sectors")),
         "party": calendar.PARTIES,
     }
     search_columns = ["year", "sector", "party"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import abort, g, redirect, request, url_for
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, or_, select
 from sqlalchemy.orm import aliased, joinedload
@@ -22,7 +20,7 @@ from app.domain.kinds.court import (
     CourtRelease,
     CourtRenewal,
 )
-from app.domain.money import fen, plain_yuan, yuan
+from app.domain.money import fen, plain_yuan, written, yuan
 from app.domain.moves import whole_tonnes
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line, Status
@@ -40,6 +38,7 @@ from app.views.applications.form import (
     DocumentForm,
     Filled,
     OfferedField,
+    ProposalForm,
     Required,
     choices_of,
 )
@@ -50,6 +49,7 @@ from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
+from app.views.page import named_in_address
 from app.views.sanctions.court_orders import EXPIRY, history_table, holds_table, measures_table
 
 MEASURES = {
@@ -87,8 +87,8 @@ class MomentField(StringField):
         return found.isoformat()
 
 
-class CourtForm(DocumentForm):
-    """What every paper of a court says; ``proposal`` is what the page adds."""
+class CourtForm(ProposalForm, DocumentForm):
+    """What every paper of a court says, besides what the page adds as its ``proposal``."""
 
     document_no = StringField(_("Number of the ruling"), [Required()], render_kw={"maxlength": 100})
     authority = StringField(_("Court"), [Required()], render_kw={"maxlength": 200})
@@ -101,13 +101,13 @@ class CourtForm(DocumentForm):
         render_kw={"maxlength": 19, "placeholder": "YYYY-MM-DD HH:mm:ss", "autocomplete": "off"},
     )
     starts_on: Any = None
-    proposal: dict[str, Any]
 
     def content(self) -> dict[str, Any]:
         """Return the draft's content.  Raises RuleError for a time that is none."""
         said = {name: (self[name].data or "").strip() for name in TEXTS}
         said["served_at"] = self.served_at.moment()
-        return {**super().content(), "proposal": {**self.proposal, **said}}
+        self.proposal = {**self.proposal, **said}
+        return super().content()
 
 
 class TermForm(CourtForm):
@@ -187,9 +187,8 @@ class CourtReleaseForm(CourtForm):
     def content(self) -> dict[str, Any]:
         is_money = "currency" in self.proposal
         quantity = _measured(self.quantity.data, is_money=is_money)
-        self.proposal["quantity"] = quantity
-        if is_money:
-            self.proposal["amount"] = yuan(quantity)
+        amount = {"amount": yuan(quantity)} if is_money else {}
+        self.proposal = {**self.proposal, "quantity": quantity, **amount}
         return super().content()
 
 
@@ -217,7 +216,7 @@ class CourtAssignmentForm(CourtForm):
         )
         self.held = {str(row[0].id): row for row in rows}
         titles = {
-            key: f"{what.code} {what.name}（{_shown(quantity, what.kind == 'money')}）"
+            key: f"{what.code} {what.name}（{written(quantity, is_money=what.kind == 'money')}）"
             for key, (what, quantity) in self.held.items()
         }
         self.instrument.choices = choices_of(titles, PLEASE_CHOOSE)
@@ -239,12 +238,6 @@ class CourtAssignmentForm(CourtForm):
             )
             raise RuleError(message, field="receiver", code="sale_needed")
         return (Line(found[0].id, quantity, account_id=receiver),)
-
-
-def _shown(quantity: int, is_money: bool) -> str:
-    if is_money:
-        return gettext("%(amount)s yuan", amount=yuan(quantity))
-    return gettext("%(count)s tonnes", count=f"{quantity:,}")
 
 
 PAPER_COLUMNS = (
@@ -291,11 +284,6 @@ class _CourtDesk(OfficerDesk):
         quantity = _written(said.get("quantity") or 0, is_money="currency" in said)
         found = {name: said.get(name, "") for name in (*TEXTS, "served_at")}
         return {**super().typed_before(application), **found, "quantity": quantity}
-
-    def edit_form(self, application: Application) -> Any:
-        form = super().edit_form(application)
-        form.proposal = dict(application.proposal)
-        return form
 
 
 _MOMENT = CourtOrder.served_at.type
@@ -461,7 +449,6 @@ class _FollowingDesk(_CourtDesk):
     """A measure about an earlier order, which its address names."""
 
     new_label = _("Choose a judicial freeze")
-    asked_title: Any = ""
     columns = (
         *usual_columns("number", "member_no", "account", hidden=HIDDEN),
         Column("order_number", _("Order concerned"), kind="code"),
@@ -518,8 +505,8 @@ class _FollowingDesk(_CourtDesk):
         return [
             *found,
             (_("Case number of the order"), order.application.proposal.get("case_no", ""), "text"),
-            (_("Effective"), _shown(order.effective, is_money), "text"),
-            (_("Queued"), _shown(order.queued, is_money), "text"),
+            (_("Effective"), written(order.effective, is_money=is_money), "text"),
+            (_("Queued"), written(order.queued, is_money=is_money), "text"),
             (_("In force until"), order.ends_on, "date"),
         ]
 
@@ -531,10 +518,7 @@ class _FollowingDesk(_CourtDesk):
 
 
 def _named_order() -> CourtOrder:
-    text = request.args.get("order", "")
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        abort(404)
-    order = _find_order(int(text))
+    order = _find_order(named_in_address("order", digits=18))
     if order is None or not in_scope(order.account_id, g.user):
         abort(404)
     return order
@@ -635,10 +619,6 @@ class CourtAssignmentView(_FollowingDesk):
                 "receiver": line.account.member_no if line.account else "",
             }
         return found
-
-    def offered(self, account_id: int) -> list[Any]:
-        """Nothing is picked: the line is typed."""
-        return []
 
     def draft(self, filled: Filled, account_id: int) -> engine.Draft:
         lines, content = filled.form.lines(), filled.form.content()

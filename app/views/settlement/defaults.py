@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, literal, select
@@ -26,6 +25,7 @@ from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
+from app.views.page import named_in_address
 
 STATES = {
     "notified": (_("Notice runs"), "amber"),
@@ -147,13 +147,9 @@ class DefaultCoverView(OfficerDesk):
     def account_id(self) -> int:
         return RESERVE_ACCOUNT_ID
 
-    def offered(self, account_id: int) -> list[Any]:
-        """Nothing is picked: the line is what the buyer lacks."""
-        return []
-
     def new_form(self, account_id: int) -> Any:
         form = self.form()
-        form.proposal = {"default": _named()}
+        form.proposal = {"default": named_in_address("default")}
         return form
 
     def title_of(self, form: Any) -> Any:
@@ -170,7 +166,7 @@ class DefaultCoverView(OfficerDesk):
         """Return what the buyer lacks now, and what the reserve has; on the way to a new one."""
         if "default" not in request.args:
             return []
-        row = defaults.find(_named())
+        row = defaults.find(named_in_address("default"))
         return [
             (_("Settlement bank"), row.bank, "text"),
             (_("Missing now"), max(row.missing, 0), "money", _("yuan")),
@@ -181,10 +177,3 @@ class DefaultCoverView(OfficerDesk):
         reason = (filled.form.reason.data or "").strip()
         key = application_form.request_key()
         return defaults.draft(filled.form.proposal["default"], key, reason=reason)
-
-
-def _named() -> int:
-    text = request.args.get("default", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
-    return int(text)

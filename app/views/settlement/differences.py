@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +30,7 @@ from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction
+from app.views.page import named_in_address
 
 STATES = {"open": (_("Unresolved"), "red"), "resolved": (_("Resolved"), "green")}
 MEASURES = {"tonnes": _("Tonnes"), "money": _("Money (yuan)")}
@@ -160,8 +160,6 @@ class DifferenceResolutionView(OfficerDesk):
 
 
 def _named_difference() -> SettlementDifference:
-    text = request.args.get("difference", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
     about = (joinedload(SettlementDifference.package), joinedload(SettlementDifference.instrument))
-    return db.session.get(SettlementDifference, int(text), options=about) or abort(404)
+    id_ = named_in_address("difference")
+    return db.session.get(SettlementDifference, id_, options=about) or abort(404)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import abort, g, redirect, request
@@ -21,6 +20,7 @@ from app.views.applications.list import usual_columns, usual_filters
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions
+from app.views.page import named_in_address
 
 MOST_DAYS = 10
 
@@ -113,8 +113,6 @@ def _traded() -> list[DayPackage]:
 
 
 def _named_package() -> DayPackage:
-    text = request.args.get("package", "")
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        abort(404)
-    package = next((each for each in _traded() if each.id == int(text)), None)
+    named = named_in_address("package")
+    package = next((each for each in _traded() if each.id == named), None)
     return package or abort(404)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import abort, flash, redirect, request, url_for
@@ -22,6 +21,7 @@ from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions
+from app.views.page import named_in_address
 
 
 class TradeSettlementView(OfficerDesk):
@@ -82,7 +82,7 @@ class TradeSettlementView(OfficerDesk):
         """Return the form with what the package's trades come to."""
         form = self.form()
         try:
-            form.proposal = clearing.proposal_for(_named_package())
+            form.proposal = clearing.proposal_for(named_in_address("package"))
         except RuleError as error:
             flash(str(error), "warning")
             abort(redirect(url_for("DayPackageView.list")))
@@ -110,8 +110,3 @@ class TradeSettlementView(OfficerDesk):
 
     def next_step(self, application: Application) -> Any:
         return gettext("The exchange confirms the result; then another officer approves it")
-
-
-def _named_package() -> int:
-    found = request.args.get("package", "")
-    return int(found) if re.fullmatch(r"[0-9]{1,9}", found) else abort(404)
