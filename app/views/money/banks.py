@@ -122,17 +122,22 @@ def _held() -> Any:
     )
 
 
+def _of_bank() -> Any:
+    """Return the condition that a receivable is what a bank paid; what the reserve paid never left it."""
+    at_bank = Receivable.instrument_id == SettlementBank.instrument_id
+    return at_bank & Receivable.booking_id.is_not(None)
+
+
 def _owed() -> Any:
-    mine = Receivable.instrument_id == SettlementBank.instrument_id
-    return select(cast(func.sum(Receivable.amount), BigInteger)).where(mine).scalar_subquery()
+    owed = cast(func.sum(Receivable.amount), BigInteger)
+    return select(owed).where(_of_bank()).scalar_subquery()
 
 
 def _paid() -> Any:
-    mine = Receivable.instrument_id == SettlementBank.instrument_id
     return (
         select(cast(func.sum(Payment.amount), BigInteger))
         .join(Receivable, Receivable.id == Payment.receivable_id)
-        .where(mine)
+        .where(_of_bank())
         .correlate(SettlementBank)
         .scalar_subquery()
     )

@@ -86,3 +86,14 @@ def test_fees_are_set_aside_for_the_reserve(world, sign_in):
     assert answer.status_code == 302
     made = last("reserve_provision")
     assert (made.status, made.lines[0].quantity) == ("in_review", 140)
+
+
+def test_what_the_reserve_paid_is_no_receivable_of_the_bank(world, sign_in, tables):
+    """The page says that a bank's balance is what is held less these; a cover never left the bank."""
+    browser = sign_in(world.officers["registry_maker"])
+    before = table(browser.get("/money/banks/").text)
+    tables.connection.execute(
+        "INSERT INTO receivable (application_id, trade_id, account_id, instrument_id, amount, at)"
+        " SELECT 1, id, buyer_id, buyer_money_id, 40500, now() FROM trade LIMIT 1"
+    )
+    assert table(browser.get("/money/banks/").text) == before
