@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, Stage
-from app.domain.notices import Decision, Terms
 from app.domain.workflow import Action, Line, Status
 from app.extensions import db, transaction
 from app.models import Application, ApplicationEvent, Movement, OperationLog, Posting

@@ -15,6 +15,8 @@ from flask import current_app
 from sqlalchemy import create_engine, insert
 from sqlalchemy.dialects import postgresql
 
+from app.domain.compliance.notices import Decision, Terms
+from app.domain.compliance.plans import FIELDS, PlanDecision
 from app.domain.kinds import KINDS, Kind
 from app.domain.moves import (
     ISSUANCE_ACCOUNT_ID,
@@ -25,8 +27,6 @@ from app.domain.moves import (
     Stage,
     within,
 )
-from app.domain.notices import Decision, Terms
-from app.domain.plans import FIELDS, PlanDecision
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case, Line
 from app.extensions import db, transaction

@@ -17,7 +17,7 @@ PASSING_ON = {
     "app.views.accounts.changes": "app.operations.accounts.details",
     "app.views.accounts.openings": "app.operations.accounts.details",
     "app.operations.imports.opening_import": "app.operations.accounts.details",
-    "app.operations.imports.notice_import": "app.domain.notices",
+    "app.operations.imports.notice_import": "app.domain.compliance.notices",
 }
 # The signing process answers with codes; pages show the words of this table, or one sentence.
 _OF_THE_SIGNER = ("app.pki.acts", "app.pki.enrolments", "app.pki.journal")

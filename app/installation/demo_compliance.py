@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from app.domain.notices import Decision, Terms
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db

@@ -63,7 +63,7 @@ class Notice(Model):
 class NoticeChange(Model):
     """One step of a notice's history, with the application that made it; append-only.
 
-    ``terms`` is what the notice says from then on (`app.domain.notices.Terms`), None once it is
+    ``terms`` is what the notice says from then on (`app.domain.compliance.notices.Terms`), None once it is
     withdrawn.  Only notices older than that begin with a step without an application.
     """
 

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from app.domain import plans
-from app.domain.plans import PlanDecision
+from app.domain.compliance import plans
+from app.domain.compliance.plans import PlanDecision
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 from flask_babel import force_locale
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.errors import RuleError
-from app.domain.notices import Decision, Terms
 from app.extensions import db, transaction
 from app.models import Application, Notice, NoticeChange
 from app.operations.applications import engine

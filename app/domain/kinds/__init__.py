@@ -1,7 +1,17 @@
 """The catalogue of kinds: one life cycle for all applications, each kind is data."""
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
-from app.domain.kinds.authority import (
+from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.plan import PlanApplication
+from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
+from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
+from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
+from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
+from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
+from app.domain.kinds.rules import Facts
+from app.domain.kinds.sanctions.authority import (
     Confiscation,
     ConfiscationRefund,
     Freeze,
@@ -9,16 +19,12 @@ from app.domain.kinds.authority import (
     RestrictionLifting,
     Unfreeze,
 )
-from app.domain.kinds.base import Kind
-from app.domain.kinds.court import CourtAssignment, CourtFreeze, CourtRelease, CourtRenewal
-from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
-from app.domain.kinds.issuance import Issuance
-from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
-from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
-from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.plan import PlanApplication
-from app.domain.kinds.reserve import DefaultCover, ReserveProvision
-from app.domain.kinds.rules import Facts
+from app.domain.kinds.sanctions.court import (
+    CourtAssignment,
+    CourtFreeze,
+    CourtRelease,
+    CourtRenewal,
+)
 from app.domain.kinds.settlement import (
     BankDifference,
     CompanyGroup,
@@ -26,7 +32,6 @@ from app.domain.kinds.settlement import (
     SettlementObjection,
     TradeSettlement,
 )
-from app.domain.kinds.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.transfer import (
     ExchangeRegistryToTrading,
     RegistryToTrading,

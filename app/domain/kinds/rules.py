@@ -13,11 +13,11 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
+from app.domain.compliance.notices import Standing
+from app.domain.compliance.plans import PlanFacts
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.money import written
 from app.domain.moves import Bucket
-from app.domain.notices import Standing
-from app.domain.plans import PlanFacts
 from app.domain.trading_day import TradingMoment
 from app.domain.workflow import Action, Case, Line
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.plans import FIELDS
+from app.domain.compliance.plans import FIELDS
 from app.domain.trading_day import BEIJING
 
 
@@ -103,7 +103,7 @@ class Plan(Model):
     approved_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     def values(self) -> dict[str, str]:
-        """Return what it says, as `app.domain.plans` writes it."""
+        """Return what it says, as `app.domain.compliance.plans` writes it."""
         return {each.name: _written(getattr(self, each.name)) for each in FIELDS}
 
 

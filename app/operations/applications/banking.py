@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Date, Integer, bindparam, text
 
 from app.domain.banks import Banking, Binding
-from app.domain.kinds.money import BankBindingApplication, Deposit, Withdrawal
+from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import parameter

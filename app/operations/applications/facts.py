@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String, Time, bindparam, select, text, tuple_
 
+from app.domain.compliance.notices import Decision, Standing, Terms
+from app.domain.compliance.plans import PlanDecision, PlanFacts
 from app.domain.kinds import KINDS, Facts
+from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.issuance import ONCE
-from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.plan import PlanApplication
-from app.domain.kinds.reserve import DefaultCover
+from app.domain.kinds.money.reserve import DefaultCover
 from app.domain.kinds.rules import Default, Membership, Notice, Package, Source
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -22,8 +24,6 @@ from app.domain.kinds.settlement import (
     SettlementObjection,
     TradeSettlement,
 )
-from app.domain.notices import Decision, Standing, Terms
-from app.domain.plans import PlanDecision, PlanFacts
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db

@@ -12,8 +12,8 @@ from flask_babel import gettext as _
 from sqlalchemy import BigInteger, Integer, cast, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.errors import NotFound, RuleError
-from app.domain.notices import Decision, Terms
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
 from app.extensions import db, violated

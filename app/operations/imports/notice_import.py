@@ -11,11 +11,11 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.errors import RuleError
 from app.domain.kinds import Facts
-from app.domain.kinds.notice import OF_THE_TERMS, NoticeDecision, violations
+from app.domain.kinds.compliance.notice import OF_THE_TERMS, NoticeDecision, violations
 from app.domain.moves import LARGEST_REQUEST
-from app.domain.notices import Decision, Terms
 from app.domain.texts import folded
 from app.domain.workflow import Case, Status
 from app.extensions import db

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext as _
 
 from app.domain.errors import RuleError
-from app.domain.kinds.money import Withdrawal
+from app.domain.kinds.money.bank_transfers import Withdrawal
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.workflow import Line
 from app.operations.accounts import bindings

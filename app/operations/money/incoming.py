@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.domain.banks import OrderState, Said
 from app.domain.errors import RuleError
-from app.domain.kinds.money import Deposit
+from app.domain.kinds.money.bank_transfers import Deposit
 from app.extensions import db
 from app.models import Account, Application, BankAnswer, BankOrder, Holding, SettlementBank
 from app.operations.accounts import bindings

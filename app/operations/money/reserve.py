@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, func, select
 
 from app.domain.errors import RuleError
-from app.domain.kinds.reserve import ReserveProvision
+from app.domain.kinds.money.reserve import ReserveProvision
 from app.domain.moves import FEES_ACCOUNT_ID, RESERVE_ACCOUNT_ID
 from app.domain.workflow import Line
 from app.extensions import db

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, bindparam, text
 
 from app.domain.errors import NotFound, RuleError
-from app.domain.kinds.reserve import DefaultCover
+from app.domain.kinds.money.reserve import DefaultCover
 from app.domain.money import yuan
 from app.domain.moves import RESERVE_ACCOUNT_ID
 from app.domain.trades import Shortfall

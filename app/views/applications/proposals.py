@@ -9,10 +9,13 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import DIRECTIONS
-from app.domain.kinds.court import COURTS
-from app.domain.kinds.notice import NoticeDecision
-from app.domain.kinds.plan import PlanApplication
-from app.domain.kinds.reserve import DefaultCover, ReserveProvision
+from app.domain.compliance.notices import Decision, Terms
+from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
+from app.domain.compliance.plans import PlanDecision
+from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.plan import PlanApplication
+from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
+from app.domain.kinds.sanctions.court import COURTS
 from app.domain.kinds.settlement import (
     BankDifference,
     DifferenceResolution,
@@ -21,9 +24,6 @@ from app.domain.kinds.settlement import (
 )
 from app.domain.machines import SCOPES
 from app.domain.money import yuan
-from app.domain.notices import Decision, Terms
-from app.domain.plans import FIELDS as PLAN_FIELDS
-from app.domain.plans import PlanDecision
 from app.operations.records.catalogue import SECTORS
 from app.views.applications.money import KINDS_OF_MONEY, bank_table
 

@@ -10,7 +10,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select
 
-from app.domain.kinds.surrender import VoluntaryCancellation
+from app.domain.kinds.compliance.surrender import VoluntaryCancellation
 from app.domain.workflow import Status
 from app.models import Application, Attestation
 from app.operations.compliance import attestations

@@ -14,8 +14,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
 from wtforms import HiddenField, SelectField
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.errors import RuleError
-from app.domain.notices import Decision, Terms
 from app.domain.workflow import Status
 from app.extensions import db, transaction, undone
 from app.models import Account, Application, Member, Notice

@@ -13,10 +13,10 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
 from wtforms import SelectField
 
+from app.domain.compliance.plans import FIELDS, STANDINGS, PlanDecision, PlanField, read
 from app.domain.errors import RuleError
-from app.domain.kinds.plan import PlanApplication
+from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
-from app.domain.plans import FIELDS, STANDINGS, PlanDecision, PlanField, read
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Account, AccountSector, Application, Plan

@@ -16,7 +16,7 @@ from sqlalchemy import Select, select
 from wtforms import HiddenField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.surrender import Surrender, SurrenderRefund
+from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import (

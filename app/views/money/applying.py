@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, Select, select
 
 from app.domain.banks import ORDER_TITLES, OrderState
-from app.domain.kinds.money import Deposit, Withdrawal
+from app.domain.kinds.money.bank_transfers import Deposit, Withdrawal
 from app.domain.money import fen, plain_yuan
 from app.extensions import db
 from app.models import Application, BankOrder, Holding, SettlementBank, parameter

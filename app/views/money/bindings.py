@@ -10,7 +10,7 @@ from sqlalchemy import Select, select
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.money import BankBindingApplication
+from app.domain.kinds.money.bank_transfers import BankBindingApplication
 from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application, BankBinding, BankBindingAnswer, SettlementBank

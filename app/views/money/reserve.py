@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select
 from wtforms import SelectField
 
-from app.domain.kinds.reserve import ReserveProvision
+from app.domain.kinds.money.reserve import ReserveProvision
 from app.domain.money import fen
 from app.domain.moves import FEES_ACCOUNT_ID
 from app.models import Application

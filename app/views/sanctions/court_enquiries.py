@@ -12,7 +12,7 @@ from flask_babel import force_locale
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, Select, cast, func, literal, select, text
 
-from app.domain.kinds.court import CourtFreeze
+from app.domain.kinds.sanctions.court import CourtFreeze
 from app.domain.money import plain_yuan, yuan
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status

@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, select
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.court import CourtAssignment, CourtRelease, CourtRenewal
+from app.domain.kinds.sanctions.court import CourtAssignment, CourtRelease, CourtRenewal
 from app.domain.money import yuan
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased, joinedload
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.court import (
+from app.domain.kinds.sanctions.court import (
     TEXTS,
     CourtAssignment,
     CourtFreeze,

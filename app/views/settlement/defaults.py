@@ -10,7 +10,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, literal, select
 
-from app.domain.kinds.reserve import DefaultCover
+from app.domain.kinds.money.reserve import DefaultCover
 from app.domain.moves import RESERVE_ACCOUNT_ID
 from app.models import Account, Application, DayPackage, Trade, TradeDefault, TradeDelivery
 from app.operations.applications import engine

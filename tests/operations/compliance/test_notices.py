@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from app.domain.compliance.notices import Decision, Terms
 from app.domain.errors import NotAllowed, NotFound, RuleError
-from app.domain.notices import Decision, Terms
 from app.extensions import db, transaction
 from app.models import Application, Notice, NoticeChange, OperationLog
 from app.operations.applications import engine

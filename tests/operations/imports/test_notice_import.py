@@ -8,8 +8,8 @@ import pytest
 from flask_babel import force_locale
 from sqlalchemy import select
 
+from app.domain.compliance.notices import Decision
 from app.domain.errors import RuleError
-from app.domain.notices import Decision
 from app.extensions import db, transaction
 from app.models import Application, Notice
 from app.operations.applications import engine

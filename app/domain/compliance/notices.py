@@ -1,6 +1,7 @@
 """What a 履约通知书 says, in the form that is decided upon, signed and stored.
 
-When it is due, and by what it is fulfilled, the plan of its year and sector says (`app.domain.plans`).
+When it is due, and by what it is fulfilled, the plan of its year and sector says
+(`app.domain.compliance.plans`).
 """
 
 from __future__ import annotations

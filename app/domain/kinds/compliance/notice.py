@@ -7,11 +7,11 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.compliance.notices import Decision, Standing, Terms
 from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
 from app.domain.moves import LARGEST_REQUEST
-from app.domain.notices import Decision, Standing, Terms
 from app.domain.workflow import Action, Case, Party
 
 Check = Callable[[Case, Facts], Violation | None]

@@ -8,6 +8,16 @@ from typing import ClassVar
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.compliance.plans import (
+    BY_NAME,
+    DAYS,
+    FIELDS,
+    PlanDecision,
+    PlanFacts,
+    day_of,
+    percent_of,
+    vintages_of,
+)
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import (
     BOTH,
@@ -17,16 +27,6 @@ from app.domain.kinds.rules import (
     Facts,
     Rule,
     Violation,
-)
-from app.domain.plans import (
-    BY_NAME,
-    DAYS,
-    FIELDS,
-    PlanDecision,
-    PlanFacts,
-    day_of,
-    percent_of,
-    vintages_of,
 )
 from app.domain.workflow import Case, Party
 

@@ -1,0 +1,1 @@
+"""履约: plans, notices, surrender and its refunds."""

@@ -1,0 +1,1 @@
+"""资金: transfers at settlement banks, and the settlement reserve."""
