@@ -36,9 +36,9 @@ class Names:
 # The buckets by their numbers in `movement`, 1 for the first; columns of `holding`.
 BUCKETS = ("available", "reserved", "frozen", "pending_to_trading", "trading", "pending_to_registry",
            "custody", "in_return", "surrendered", "cancelled", "confiscated", "issued",
-           "proceeds")  # fmt: skip
+           "proceeds", "recalled")  # fmt: skip
 (AVAILABLE, RESERVED, FROZEN, PENDING_TO_TRADING, TRADING, PENDING_TO_REGISTRY, CUSTODY, IN_RETURN,
- SURRENDERED, CANCELLED, CONFISCATED, ISSUED, PROCEEDS) = range(1, 14)  # fmt: skip
+ SURRENDERED, CANCELLED, CONFISCATED, ISSUED, PROCEEDS, RECALLED) = range(1, 15)  # fmt: skip
 
 
 def bucket_name(bucket: int) -> str:

@@ -221,6 +221,7 @@ FROZEN = {
     "sql/0023/seed.sql": "df02212b0a6356df",
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
+    "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
 }
 
 

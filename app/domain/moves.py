@@ -37,6 +37,7 @@ class Bucket(IntEnum):
     PROCEEDS = (
         13  # money alone: 今日卖出所得, usable for buying, withdrawable from the next opening
     )
+    RECALLED = 14  # 已收回, final: given back after an adjustment, or carried over into another vintage
 
     @property
     def column(self) -> str:
@@ -68,6 +69,7 @@ BUCKET_TITLES = {
     Bucket.CONFISCATED: _("Confiscated"),
     Bucket.ISSUED: _("Issued"),
     Bucket.PROCEEDS: _("Sale proceeds of the day"),
+    Bucket.RECALLED: _("Recalled"),
 }
 
 

@@ -79,6 +79,7 @@ class Holding(Model):
     confiscated: Mapped[int] = _bucket()
     issued: Mapped[int] = _bucket()  # minus the issued tonnes; issuance account only
     proceeds: Mapped[int] = _bucket()  # fen of the day's sales; instruments of kind money only
+    recalled: Mapped[int] = _bucket()
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")  # entries so far
     moved_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=text("'-infinity'")

@@ -146,6 +146,7 @@ def test_stored_numbers_of_buckets_never_change():
         (11, "CONFISCATED"),
         (12, "ISSUED"),
         (13, "PROCEEDS"),
+        (14, "RECALLED"),
     ]
 
 

@@ -58,6 +58,7 @@ WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
     "surrendered": (_("Surrendered"), (Bucket.SURRENDERED,)),
     "cancelled": (_("Cancelled"), (Bucket.CANCELLED,)),
     "confiscated": (_("Confiscated"), (Bucket.CONFISCATED,)),
+    "recalled": (_("Recalled"), (Bucket.RECALLED,)),
 }
 
 
