@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -221,16 +222,17 @@ def _check_packages(
     posted = trades.packages_posted(connection, books.first, report.findings)
     since = books.previous.day if books.previous else date.min
     ids = _package_ids(connection, since, books.day, sorted(posted))
+    fresh: dict[date, list[trades.Checked]] = defaultdict(list)
     for each in package.read(connection, ids, verify, report.findings):
         checked = trades.check(connection, each, known, report.findings)
         settlements.check(connection, checked, verify, books.sums.current, known, report.findings)
         if each.day > since:
-            reported.check(
-                connection, checked, books.first, books.sums.current, known, report.findings
-            )
+            fresh[each.day].append(checked)
         report.packages[each.name] = each.digest
         report.trades += len(checked.delivered) + len(checked.undelivered)
         report.delivered += len(checked.delivered)
+    for day in fresh.values():
+        reported.check(connection, day, books.first, books.sums.current, known, report.findings)
 
 
 def _package_ids(

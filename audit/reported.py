@@ -1,6 +1,7 @@
 """The exchange's own closing figures (POS, FUND) against the books, by member and instrument.
 
-Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed.  What
+Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed; what
+several venues report of a member is added up.  What
 was not delivered is counted as if it had been, and what the reserve paid for a buyer as if it had not.
 The day-end's transfers may stand on either side.  A difference that two officers resolved is accepted with
 exactly the figures that they resolved (ADR 0083).
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from psycopg import Connection
@@ -56,22 +58,23 @@ _LENT = """
 
 
 def check(
-    connection: Connection, checked: Checked, first: int, current: Totals, names: Names,
+    connection: Connection, day: Sequence[Checked], first: int, current: Totals, names: Names,
     findings: Findings,
 ) -> None:  # fmt: skip
-    """Compare a package's figures with its own deals and with the books; ``current`` are totals of now."""
-    package = checked.package
-    resolved = resolutions.read(connection, package.day)
-    later, rolled = _later(connection, first, package.day)
+    """Compare a day's packages with their own deals and with the books; ``current`` are totals of now."""
+    on = day[0].package.day
+    resolved = resolutions.read(connection, on)
+    later, rolled = _later(connection, first, on)
     closing = {
         pocket: current.get(pocket, 0) - later.get(pocket, 0)
         for pocket in current.keys() | later.keys()
     }
-    _compare_positions(connection, checked, closing, rolled, resolved, names, findings)
-    asked = {"reserve": RESERVE, "day": package.day}
+    _compare_positions(connection, day, closing, rolled, resolved, names, findings)
+    asked = {"reserve": RESERVE, "day": on}
     lent: dict[int, int] = dict(connection.execute(_LENT, asked).fetchall())
-    _compare_funds(checked, closing, lent, resolved, names, findings)
-    _compare_deals(package, findings)
+    _compare_funds(day, closing, lent, resolved, names, findings)
+    for checked in day:
+        _compare_deals(checked.package, findings)
 
 
 def _later(connection: Connection, first: int, day: date) -> tuple[Totals, Totals]:
@@ -87,61 +90,73 @@ def _later(connection: Connection, first: int, day: date) -> tuple[Totals, Total
 
 
 def _compare_positions(
-    connection: Connection, checked: Checked, closing: Totals, rolled: Totals,
+    connection: Connection, day: Sequence[Checked], closing: Totals, rolled: Totals,
     resolved: Resolutions, names: Names, findings: Findings,
 ) -> None:  # fmt: skip
-    package = checked.package
-    codes = known.trade_codes(connection, package)
     pending: dict[tuple[int, int], int] = defaultdict(int)
-    for deal in checked.undelivered:
-        pending[deal.buyer or 0, deal.instrument or 0] += deal.quantity
-        pending[deal.seller or 0, deal.instrument or 0] -= deal.quantity
-    members, traded = set(names.accounts.values()), set(codes.values())
-    unnamed = {
-        (account, instrument)
-        for (account, instrument, bucket), balance in closing.items()
-        if bucket == TRADING and balance and account in members and instrument in traded
-    }
-    for row in package.tables["POS"]:
-        account = names.accounts.get(row["member_no"], 0)
-        instrument = codes.get(row["trade_code"], 0)
-        unnamed.discard((account, instrument))
-        pocket = account, instrument, TRADING
-        own = closing.get(pocket, 0) + pending[account, instrument]
-        either = own, own + rolled.get(pocket, 0)
-        if row["closing"] not in either and not any(
-            resolved.accepts(account, names.instrument(instrument), figure, row["closing"])
-            for figure in either
-        ):
-            key = f"{package.name} POS {row['member_no']} {row['trade_code']}"
-            findings.add("position_differs", key, row["closing"], own)
-    # A member that the exchange does not name holds nothing there.
-    for account, instrument in sorted(unnamed):
-        own = closing[account, instrument, TRADING] + pending[account, instrument]
+    reported: dict[tuple[int, int], _Reported] = defaultdict(_Reported)
+    traded: set[int] = set()
+    for checked in day:
+        codes = known.trade_codes(connection, checked.package)
+        traded |= set(codes.values())
+        for deal in checked.undelivered:
+            pending[deal.buyer or 0, deal.instrument or 0] += deal.quantity
+            pending[deal.seller or 0, deal.instrument or 0] -= deal.quantity
+        for row in checked.package.tables["POS"]:
+            member, instrument = names.accounts.get(row["member_no"], 0), row["trade_code"]
+            key = f"{checked.package.name} POS {row['member_no']} {instrument}"
+            reported[member, codes.get(instrument, 0)].add(row["closing"], key)
+    members = set(names.accounts.values())
+    for (account, instrument, bucket), balance in closing.items():
+        # A member that no venue names holds nothing there.
+        if bucket == TRADING and balance and account in members and instrument in traded:
+            key = (
+                f"{day[0].package.name} POS {names.members[account]} {names.instrument(instrument)}"
+            )
+            reported[account, instrument].add(0, key)
+    for (account, instrument), theirs in sorted(reported.items()):
+        own = closing.get((account, instrument, TRADING), 0) + pending[account, instrument]
         code = names.instrument(instrument)
-        if not resolved.accepts(account, code, own, 0):
-            key = f"{package.name} POS {names.members[account]} {code}"
-            findings.compare("position_differs", key, 0, own)
+        either = own, own + rolled.get((account, instrument, TRADING), 0)
+        if theirs.closing not in either and not any(
+            resolved.accepts(account, code, figure, theirs.closing) for figure in either
+        ):
+            findings.add("position_differs", theirs.key, theirs.closing, own)
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What the venues report of a member together, under the key of the first that does."""
+
+    closing: int = 0
+    key: str = ""
+
+    def add(self, closing: int, key: str) -> None:
+        self.closing += closing
+        self.key = self.key or key
 
 
 def _compare_funds(
-    checked: Checked, closing: Totals, lent: Mapping[int, int], resolved: Resolutions, names: Names,
-    findings: Findings,
+    day: Sequence[Checked], closing: Totals, lent: Mapping[int, int], resolved: Resolutions,
+    names: Names, findings: Findings,
 ) -> None:  # fmt: skip
     pending: dict[int, int] = defaultdict(int)
-    for deal in checked.undelivered:
-        pending[deal.buyer or 0] -= deal.amount + deal.buy_fee
-        pending[deal.seller or 0] += deal.amount - deal.sell_fee
+    reported: dict[int, _Reported] = defaultdict(_Reported)
+    for checked in day:
+        for deal in checked.undelivered:
+            pending[deal.buyer or 0] -= deal.amount + deal.buy_fee
+            pending[deal.seller or 0] += deal.amount - deal.sell_fee
+        for row in checked.package.tables["FUND"]:
+            key = f"{checked.package.name} FUND {row['member_no']}"
+            reported[names.accounts.get(row["member_no"], 0)].add(row["closing"], key)
     held: dict[int, int] = defaultdict(int)
     for (account, instrument, bucket), balance in closing.items():
         if instrument in names.money and bucket in _MEMBERS_MONEY:
             held[account] += balance
-    for row in checked.package.tables["FUND"]:
-        account = names.accounts.get(row["member_no"], 0)
+    for account, theirs in reported.items():
         own = held[account] + pending[account] - lent.get(account, 0)
-        if not resolved.accepts(account, resolutions.MONEY, own, row["closing"]):
-            key = f"{checked.package.name} FUND {row['member_no']}"
-            findings.compare("fund_differs", key, row["closing"], own)
+        if not resolved.accepts(account, resolutions.MONEY, own, theirs.closing):
+            findings.compare("fund_differs", theirs.key, theirs.closing, own)
 
 
 def _compare_deals(package: Package, findings: Findings) -> None:

@@ -37,7 +37,7 @@ class Bucket(IntEnum):
     PROCEEDS = (
         13  # money alone: 今日卖出所得, usable for buying, withdrawable from the next opening
     )
-    RECALLED = 14  # 已收回, final: given back after an adjustment, or carried over into another vintage
+    RECALLED = 14  # 已收回, final: given back (缴回) or carried over (结转)
 
     @property
     def column(self) -> str:

@@ -25,7 +25,7 @@ from audit.day import NotAuditable, audit_day
 from audit.trades import Deal, expected_legs
 from config import ROOT
 from tests.audit.conftest import OPENING
-from tests.markets import DAY, EVENING, MORNING
+from tests.markets import DAY, EVENING, MORNING, Market
 
 MONDAY = date(2026, 11, 23)
 PRIVILEGES = ROOT / "app" / "migrations" / "sql" / "privileges.sql"
@@ -41,6 +41,25 @@ def test_an_honest_day_agrees_and_is_sealed(settled):
     assert (opening.day, opening.is_opening, day.day, day.is_opening) == (OPENING, True, DAY, False)
     assert (day.from_xid, day.previous) == (opening.to_xid, opening.digest)
     assert day.digest == report.digest
+
+
+@pytest.mark.parametrize(
+    ("at_second", "found"),
+    [(4_000, []), (3_999, [("position_differs", "7999", "8000")])],
+)
+def test_what_two_venues_report_of_a_member_is_added_up(books, tables, at_second, found):
+    """甲 sells 2,000 of its 10,000 tonnes at one venue and is said to hold the rest at another."""
+    market, seller, buyer = books.market, books.seller, books.buyer
+    second = Market(tables, beside=market)
+    books.open()
+    market.deal(seller, buyer, 2_000, "81.50")
+    rows = [(seller.member_no, "CEA", 6_000, 0, 0, 0, 2_000, 4_000),
+            (buyer.member_no, "CEA", 0, 0, 0, 2_000, 0, 2_000)]  # fmt: skip
+    books.settle(content=market.package(POS=rows))
+    held = [(seller.member_no, "CEA", at_second, 0, 0, 0, 0, at_second)]
+    second.settle(books.maker, books.checker, content=second.package(POS=held))
+    named = books.check().findings.named
+    assert [(each.code, each.expected, each.found) for each in named] == found
 
 
 def test_the_sealed_totals_are_the_holdings(settled):

@@ -28,6 +28,7 @@ from app.models import (
     Member,
     SettlementBank,
     Venue,
+    VenueInstrument,
 )
 from app.operations.applications import engine
 from app.operations.ledger import posting
@@ -81,10 +82,18 @@ class Market:
     deals: list[tuple[Any, ...]] = field(default_factory=list)
     day: date = DAY
     code: str = "CEA"  # by which the venue trades ``cea``
+    beside: Market | None = (
+        None  # the market of a first venue, whose ``cea`` a second one trades, too
+    )
 
     def __post_init__(self) -> None:
-        self.cea = factories.instrument(trade_code=self.code)
-        self.venue: Venue = factories.venue()
+        if self.beside:
+            self.cea, self.venue = self.beside.cea, Venue(code="ZGB", name="另一交易机构")
+            listed = {"instrument": self.cea, "trade_code": self.code}
+            db.session.add(VenueInstrument(venue=self.venue, **listed))
+        else:
+            self.cea = factories.instrument(trade_code=self.code)
+            self.venue = factories.venue()
         db.session.commit()
         self.venue_id, self.venue_code = self.venue.id, self.venue.code
         self.tables.connection.execute(

@@ -17,11 +17,28 @@ from app.operations.settlement import stages
 # Closing figures are those before what is in transit is settled.  A member that the exchange does not
 # name holds nothing there.  A trade in default counts as the exchange counts it: its other party, who did
 # what it owed, differs by nothing; nor does a buyer by what it owes the reserve, of which the exchange
-# knows nothing.
+# knows nothing.  What several venues trade is compared with the sum of their figures, once the last of
+# them is delivered; so is money, whichever venues members paid at.
 _FIND = text("""
-    WITH undelivered AS (
+    WITH awaited AS (
+           SELECT v.id FROM venue v
+            WHERE v.valid_from <= :day AND coalesce(v.disabled_from > :day, true)
+              AND EXISTS (SELECT FROM venue_certificate c
+                           WHERE c.venue_id = v.id AND c.valid_from <= :day
+                             AND coalesce(c.disabled_from > :day, true))
+              AND v.id <> :venue
+              AND NOT EXISTS (SELECT FROM day_package p JOIN settlement_stage s ON s.package_id = p.id
+                               WHERE p.venue_id = v.id AND p.day = :day AND s.stage = 'delivered')),
+         packages AS (SELECT id FROM day_package WHERE day = :day),
+         listed AS (
+           SELECT v.instrument_id FROM venue_instrument v
+            WHERE v.venue_id = :venue
+              AND NOT EXISTS (SELECT FROM venue_instrument o JOIN awaited ON awaited.id = o.venue_id
+                               WHERE o.instrument_id = v.instrument_id AND o.valid_from <= :day
+                                 AND coalesce(o.disabled_from > :day, true))),
+         undelivered AS (
            SELECT t.* FROM trade t
-            WHERE t.package_id = :package
+            WHERE t.package_id IN (SELECT id FROM packages)
               AND NOT EXISTS (SELECT FROM trade_delivery d WHERE d.trade_id = t.id)),
          side AS (
            SELECT buyer_id AS account_id, instrument_id, quantity AS tonnes, -(amount + buy_fee) AS fen
@@ -31,8 +48,16 @@ _FIND = text("""
          tonnes AS (
            SELECT h.account_id, h.instrument_id, h.trading AS ours
              FROM holding h JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
-             JOIN venue_instrument v ON v.instrument_id = h.instrument_id AND v.venue_id = :venue
-            WHERE h.trading > 0),
+            WHERE h.instrument_id IN (SELECT instrument_id FROM listed) AND h.trading > 0),
+         positions AS (
+           SELECT account_id, instrument_id, sum(closing)::bigint AS closing FROM reported_position
+            WHERE package_id IN (SELECT id FROM packages)
+              AND instrument_id IN (SELECT instrument_id FROM listed)
+            GROUP BY account_id, instrument_id),
+         funds AS (
+           SELECT account_id, sum(closing)::bigint AS closing FROM reported_fund
+            WHERE package_id IN (SELECT id FROM packages) AND NOT EXISTS (SELECT FROM awaited)
+            GROUP BY account_id),
          covered AS (
            SELECT r.account_id, sum(r.amount - coalesce(p.amount, 0))::bigint AS fen
              FROM receivable r
@@ -55,16 +80,13 @@ _FIND = text("""
                         AND s.instrument_id = coalesce(t.instrument_id, r.instrument_id)), 0)::bigint
                     AS ours,
                   coalesce(r.closing, 0) AS theirs
-             FROM tonnes t
-             FULL JOIN (SELECT * FROM reported_position WHERE package_id = :package) r
-            USING (account_id, instrument_id)
+             FROM tonnes t FULL JOIN positions r USING (account_id, instrument_id)
            UNION ALL
            SELECT r.account_id, NULL,
                   coalesce(m.ours, 0) + coalesce(
                     (SELECT sum(s.fen) FROM side s WHERE s.account_id = r.account_id), 0)::bigint,
                   r.closing
-             FROM reported_fund r LEFT JOIN money m USING (account_id)
-            WHERE r.package_id = :package)
+             FROM funds r LEFT JOIN money m USING (account_id))
     INSERT INTO settlement_difference (package_id, account_id, instrument_id, ours, theirs, found_at)
     SELECT :package, account_id, instrument_id, ours, theirs, :at FROM compared
      WHERE ours <> theirs
@@ -92,9 +114,8 @@ def reconcile(package: DayPackage, actor: Actor, *, now: datetime) -> int:
     An account with a difference is restricted by it until two officers have resolved it
     (docs/adr/0076).
     """
-    found = db.session.execute(
-        _FIND, {"package": package.id, "venue": package.venue_id, "at": now}
-    ).all()
+    asked = {"package": package.id, "venue": package.venue_id, "day": package.day, "at": now}
+    found = db.session.execute(_FIND, asked).all()
     stages.note(package.id, "reconciled", actor, started_at=now, differences=len(found))
     if found:
         log.record(actor, "settlement.reconcile", subject=f"{package.day}", differences=len(found))
