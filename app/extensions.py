@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_babel.speaklater import LazyString
 from flask_migrate import Migrate
+from markupsafe import escape
 from sqlalchemy.exc import IntegrityError
 
 db = SQLA()
 migrate = Migrate(directory="app/migrations")
 
-# LazyString declares itself safe HTML, although typed input may be interpolated.  Without __html__
-# templates escape it.
-del LazyString.__html__
+# LazyString declares itself safe HTML, although typed input may be interpolated.  Escaping here asks
+# for the text once; without any __html__ a template would ask for it twice.
+LazyString.__html__ = lambda text: escape(str(text))  # type: ignore[method-assign]
 
 
 @contextmanager

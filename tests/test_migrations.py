@@ -222,6 +222,9 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
+    "sql/0033/grants.sql": "49880c78baf4afa8",
+    "sql/0033/down.sql": "0105fb78bd96162b",
+    "versions/2026_12_01_grants.py": "e9d734c84c125263",
 }
 
 

@@ -61,6 +61,7 @@ class Member(User):
 
     # Not stored: serial number of the session's certificate, for the operation log.
     certificate_serial = ""
+    role_codes = frozenset[str]()  # where the statement that found the session has read them
 
     @property
     def address(self) -> str:

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, g
 from flask_appbuilder import AppBuilder
-from flask_babel import get_babel
+from flask_babel import Domain, get_babel
 
 from app.security.manager import RegistrySecurityManager, locale
+
+
+class RequestDomain(Domain):
+    """Looks the catalogue up once a request and language.
+
+    Flask-Babel finds context and language anew for each text, of which a page has two hundred.
+    """
+
+    def get_translations(self) -> Any:
+        """Return the catalogue of the current language."""
+        try:
+            context = g._flask_babel
+        except (AttributeError, RuntimeError):  # the first text of a request, or none
+            return super().get_translations()
+        language, found = getattr(context, "kept_translations", (None, None))
+        if language is None or language is not context.babel_locale:  # `force_locale` sets another.
+            found = super().get_translations()
+            context.kept_translations = (context.babel_locale, found)
+        return found
 
 
 class RegistryAppBuilder(AppBuilder):
@@ -21,7 +40,14 @@ class RegistryAppBuilder(AppBuilder):
     def init_app(self, app: Flask, session: Any) -> None:
         """Set up, and remove FAB's choice of language from the session cookie."""
         super().init_app(app, session)
-        get_babel(app).locale_selector = locale
+        babel = get_babel(app)
+        babel.locale_selector = locale
+        babel.instance.domain_instance = domain = RequestDomain(domain=babel.default_domain)
+        app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+            gettext=lambda text: domain.get_translations().ugettext(text),
+            ngettext=lambda one, many, count: domain.get_translations().ungettext(one, many, count),
+            newstyle=True,
+        )
 
     def _add_admin_views(self) -> None:
         """Add none: app.views.register adds every view."""

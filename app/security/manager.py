@@ -1,18 +1,17 @@
-"""The member of a request and their permissions: two queries a request, cached in `g`."""
+"""The member of a request and their permissions: one query a request, cached in `g`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask import current_app, g, has_request_context, request, session
 from flask_appbuilder.security.sqla.manager import SecurityManager
 from flask_login import LoginManager, current_user
-from sqlalchemy.orm.attributes import set_committed_value
 
 from app.extensions import db
 from app.models import LoginSession, Member
-from app.operations.people.members import permissions_of
+from app.operations.people.members import grants
 from app.operations.people.sessions import end
 from app.security import sessions
 
@@ -128,11 +127,17 @@ def _forget(state: sessions.SessionState | None) -> None:
 
 
 def _load_permissions() -> frozenset[tuple[str, str]]:
-    """Read permissions and, onto the member, roles, in one query."""
-    member = current_user._get_current_object()
-    roles, held = permissions_of(member.id)
-    set_committed_value(member, "roles", roles)
-    return held
+    """Return what the roles of this request's member grant."""
+    granted = _granted()
+    return frozenset().union(*(granted.get(code, frozenset()) for code in current_user.role_codes))
+
+
+def _granted() -> Mapping[str, frozenset[tuple[str, str]]]:
+    """Return what each role grants, reloaded where the version read with the session has changed."""
+    kept = current_app.extensions.get("held_by_roles")
+    if kept is None or kept[0] != g.catalogue_version:
+        kept = current_app.extensions["held_by_roles"] = (g.catalogue_version, grants())
+    return kept[1]
 
 
 def locale() -> str:

@@ -87,7 +87,7 @@ def gather(pages: Iterable[Any]) -> None:
 
 def codes_of(member: Any) -> list[str]:
     """Return a member's roles in the order of the table."""
-    held = {role.name for role in member.roles}
+    held = member.role_codes or {role.name for role in member.roles}
     return [code for code in ROLES if code in held]
 
 

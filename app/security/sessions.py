@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from flask import current_app
-from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select, update
+from flask import current_app, g
+from flask_appbuilder.security.sqla.models import Role, assoc_user_role
+from sqlalchemy import ColumnElement, ScalarSelect, Select, bindparam, exists, func, select, update
 from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from app.domain.errors import NotAllowed
@@ -25,11 +26,13 @@ from app.models import (
     LoginSession,
     Member,
     PasswordRecord,
+    Preference,
 )
 from app.models.announcement import unread
 from app.models.parameter import keep, settings, stored_today
 from app.models.reference.version import catalogue_version, keep_version
 from app.operations.people.sessions import ENDINGS, end_all
+from app.operations.records import clock
 
 SEEN_EVERY = timedelta(minutes=1)  # minimum interval between updates of seen_at
 
@@ -110,13 +113,20 @@ def begin(
 
 
 def find(token: str) -> SessionState | None:
-    """Read a token's session with member, account and parameters, in one query."""
+    """Read a token's session with what each page needs of its member, in one query.
+
+    That is member, account, roles, parameters, preferences and the clock, kept for this request.
+    """
     statement = _statement(current_app.config["HAS_OWN_CLOCK"])
     row = db.session.execute(statement, {"token_hash": _hash(token)}).first()
     if row is None:
         return None
-    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row[1:]
-    keep_version(row[0])
+    version, ahead, preferences, roles, *row = row
+    login, unseen, age, stored, has_own_password, certificate, serial, *facts = row
+    keep_version(version)
+    clock.keep(ahead)
+    g.preferences = preferences or {}
+    login.member.role_codes = frozenset(roles or ())
     login.member.certificate_serial = serial or ""
     idle, absolute = _limits(keep(stored))
     if login.ended_at:
@@ -136,6 +146,9 @@ def _statement(_has_own_clock: bool) -> Select[Any]:
     return (
         select(
             catalogue_version(),
+            clock.stored(),
+            _preferences(),
+            _roles(),
             LoginSession,
             func.now() - LoginSession.seen_at,
             func.now() - LoginSession.created_at,
@@ -152,6 +165,20 @@ def _statement(_has_own_clock: bool) -> Select[Any]:
         .options(contains_eager(LoginSession.member).options(joinedload(Member.account)))
         .where(LoginSession.token_hash == bindparam("token_hash"))
     )
+
+
+def _preferences() -> ScalarSelect[Any]:
+    """Return a member's preferences by name, as one column."""
+    named = func.jsonb_object_agg(Preference.name, Preference.value)
+    return select(named).where(Preference.member_id == LoginSession.member_id).scalar_subquery()
+
+
+def _roles() -> ScalarSelect[Any]:
+    """Return the codes of a member's roles, as one column."""
+    held = select(func.array_agg(Role.name)).join(
+        assoc_user_role, assoc_user_role.c.role_id == Role.id
+    )
+    return held.where(assoc_user_role.c.user_id == LoginSession.member_id).scalar_subquery()
 
 
 def _of_the_account() -> tuple[ColumnElement[bool], ...]:

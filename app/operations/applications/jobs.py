@@ -249,7 +249,7 @@ def _actor(job: Job, kind: JobKind) -> Actor:
     if not member.active:
         raise NotAllowed(_("The member was disabled meanwhile"), code="member_disabled")
     permission = kind.permission_for(job.arguments)
-    if permission and permission not in permissions_of(job.member_id)[1]:
+    if permission and permission not in permissions_of(job.member_id):
         raise NotAllowed(_("The member may no longer do this"), code="permission_lost")
     if member.account_id != job.account_id:
         raise NotAllowed(_("The member belongs to another account now"), code="account_changed")

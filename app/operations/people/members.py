@@ -6,6 +6,7 @@ and log consistent (docs/adr/0049).  Callers check who may act on whom, and comm
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from flask_appbuilder.security.sqla.models import (
     assoc_user_role,
 )
 from flask_babel import gettext
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.roles import require_compatible
@@ -182,34 +183,30 @@ def require_other(member_id: int, actor: Actor) -> None:
         raise RuleError(gettext("You cannot do this to yourself"), code="own_account")
 
 
-def permissions_of(member_id: int) -> tuple[list[Role], frozenset[tuple[str, str]]]:
-    """Return a member's roles, and their (permission, view) pairs, in one query.
+def permissions_of(member_id: int) -> frozenset[tuple[str, str]]:
+    """Return a member's (permission, view) pairs, in one query.
 
     FAB's groups are ignored on purpose: exclusions are checked on a member's own roles.
     """
-    rows = db.session.execute(_PERMISSIONS, {"member": member_id}).all()
-    pairs = {
-        (permission, view)
-        for row in rows
-        for permission, view in zip(row.permissions, row.views, strict=True)
-        if permission
-    }
-    return [row.Role for row in rows], frozenset(pairs)
+    held = select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == member_id)
+    found = db.session.execute(_GRANTS.where(Role.id.in_(held)))
+    return frozenset((permission, view) for _role, permission, view in found)
 
 
-_PERMISSIONS = (
-    select(
-        Role,
-        func.array_agg(Permission.name).label("permissions"),
-        func.array_agg(ViewMenu.name).label("views"),
-    )
-    .join(assoc_user_role, assoc_user_role.c.role_id == Role.id)
-    .outerjoin(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
-    .outerjoin(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
-    .outerjoin(Permission, Permission.id == PermissionView.permission_id)
-    .outerjoin(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
-    .where(assoc_user_role.c.user_id == bindparam("member"))
-    .group_by(Role.id)
+def grants() -> dict[str, frozenset[tuple[str, str]]]:
+    """Return the (permission, view) pairs that each role grants, by its code."""
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for role, permission, view in db.session.execute(_GRANTS):
+        found[role].add((permission, view))
+    return {role: frozenset(pairs) for role, pairs in found.items()}
+
+
+_GRANTS = (
+    select(Role.name, Permission.name, ViewMenu.name)
+    .join(assoc_permissionview_role, assoc_permissionview_role.c.role_id == Role.id)
+    .join(PermissionView, PermissionView.id == assoc_permissionview_role.c.permission_view_id)
+    .join(Permission, Permission.id == PermissionView.permission_id)
+    .join(ViewMenu, ViewMenu.id == PermissionView.view_menu_id)
 )
 
 

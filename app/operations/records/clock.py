@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import current_app, g, has_request_context
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import ScalarSelect, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.errors import NotAllowed
@@ -57,6 +57,17 @@ def start_at(moment: datetime) -> None:
 def has_own_clock() -> bool:
     """Tell whether the business clock is adjustable."""
     return bool(current_app.config["HAS_OWN_CLOCK"])
+
+
+def stored() -> ScalarSelect[timedelta]:
+    """Return how far the adjustable clock is ahead, as a column for any statement."""
+    return select(BusinessClock.ahead).scalar_subquery()
+
+
+def keep(ahead: timedelta | None) -> None:
+    """Keep the result of `stored` for the rest of this request."""
+    if has_request_context():
+        g.clock_ahead = ahead or timedelta(0)
 
 
 def _offset() -> timedelta:

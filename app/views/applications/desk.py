@@ -339,7 +339,7 @@ class ApplicationDesk(ApplicationList):
         """Store the files that are accepted where the member may write here."""
         account_id = actor.account_id or self._account_of_address()
         names = super().keep_files(actor)
-        _roles, held = permissions_of(actor.member_id or 0)
+        held = permissions_of(actor.member_id or 0)
         may_write = ("can_write", self.class_permission_name) in held
         if not names or not account_id or not self.accepts_attachments or not may_write:
             return names

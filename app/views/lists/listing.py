@@ -20,6 +20,7 @@ from flask_appbuilder.actions import action
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from markupsafe import Markup
 from sqlalchemy import Select, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -32,7 +33,7 @@ from app.operations.records import clock
 from app.security.gate import safe_next
 from app.security.scope import scope_of, scoped
 from app.views.lists import export
-from app.views.lists.columns import Cell, Column
+from app.views.lists.columns import Column
 from app.views.lists.conditions import Columns, Conditions, Filter
 from app.views.lists.export import Export
 from app.views.lists.paging import COUNTED, SIZES, USUAL_SIZE, BadCursor, Order, Place
@@ -531,8 +532,8 @@ class ListPage(Page):
             each.key: each.is_shown and not (each.is_of_others and is_alone)
             for each in self.columns
         }
-        kept = db.session.get(Preference, (g.user.id, self._preference_name))
-        chosen = kept.value if kept and isinstance(kept.value, dict) else {}
+        kept = g.preferences.get(self._preference_name)
+        chosen = kept if isinstance(kept, dict) else {}
         shown = {key: bool(chosen.get(key, is_usual)) for key, is_usual in usual.items()}
         return shown if any(shown.values()) else usual
 
@@ -570,7 +571,8 @@ class ListPage(Page):
     def _table_row(self, row: Any, columns: Sequence[Column]) -> TableRow:
         id_ = row._mapping[self.key[0]] if self.bulk else None
         actions = [*self.actions(row), *self._single_actions(row, id_)]
-        return TableRow(id_, [column.cell(row) for column in columns], actions)
+        cells = "".join([column.cell(row).html for column in columns])
+        return TableRow(id_, Markup(cells), actions)  # noqa: S704 - each cell escapes its text
 
     def _single_actions(self, row: Any, id_: int | None) -> Iterable[RowAction]:
         """Return the actions for a single row; the confirmation is that of the bulk operation."""
@@ -628,7 +630,7 @@ class ListPage(Page):
 @dataclass(frozen=True, slots=True)
 class TableRow:
     id: int | None
-    cells: Sequence[Cell]
+    cells: Markup
     actions: Sequence[RowAction]
 
 

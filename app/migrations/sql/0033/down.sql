@@ -1,0 +1,1 @@
+DROP TRIGGER raise_reference_version ON ab_permission_view_role;
