@@ -83,6 +83,11 @@ BUSINESSES = {
         (PENDING_TO_TRADING, TRADING), (PENDING_TO_REGISTRY, AVAILABLE), has_application=False
     ),
     "surrender": _business((AVAILABLE, RESERVED), (RESERVED, SURRENDERED)),
+    # What waits at a province: surrendered at its request, or the enterprise's as it leaves the list.
+    "commission": _business((AVAILABLE, SURRENDERED), parties=frozenset({Parties.OTHERS})),
+    "differentiation_removal": _business(
+        (AVAILABLE, AVAILABLE), parties=frozenset({Parties.OTHERS})
+    ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
     "custody_deposit": _business((AVAILABLE, RESERVED), (RESERVED, CUSTODY)),
     "custody_return": _business(

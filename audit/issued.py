@@ -1,4 +1,6 @@
-"""What came into being: tonnes by approved issuances and their reversals alone, money by what banks took in and paid out."""
+"""What came into being: tonnes by issuances and their reversals alone, money by what banks took in and
+paid out.
+"""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class Tables:
             "public.account": " WHERE kind <> 'province'",
         }
         deletes = "".join(
-            f"IF EXISTS (SELECT FROM {name}{kept.get(name, '')}) THEN DELETE FROM {name}{kept.get(name, '')}; END IF;"
-            for name in self.columns
+            f"IF EXISTS (SELECT FROM {rows}) THEN DELETE FROM {rows}; END IF;"
+            for rows in (name + kept.get(name, "") for name in self.columns)
         )
         changed = "".join(
             f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"

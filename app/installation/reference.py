@@ -59,6 +59,12 @@ CATEGORIES = {
         "06": ("06 扣划", "06 Deduction"),
         "08": ("08 冻结并扣划", "08 Freeze and deduction"),
     },
+    "differentiation": {
+        "unfulfilled": ("上一周期未足额清缴", "Previous period not fully surrendered"),
+        "risk": ("存在明显风险", "Evident risk"),
+        "closed": ("核定前关停", "Closed before approval"),
+        "other": ("其他", "Other"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),

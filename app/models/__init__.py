@@ -155,6 +155,7 @@ __all__ = [
     "DailyQuote",
     "DayPackage",
     "DifferenceResolution",
+    "Differentiation",
     "Entry",
     "Holding",
     "HoldingLimit",

@@ -2,6 +2,8 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.commission import Commission
+from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
@@ -66,6 +68,9 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         SurrenderRefund,
+        Differentiation,
+        DifferentiationRemoval,
+        Commission,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

@@ -178,9 +178,7 @@ class Kind:
         if self.settles is None:
             return ()
         return tuple(
-            _move(
-                self.holder(case, line), line, self.settles, line.account_id or case.account_id
-            )
+            _move(self.holder(case, line), line, self.settles, line.account_id or case.account_id)
             for line in case.lines
         )
 

@@ -125,8 +125,11 @@ class Chain:
     stops: Mapping[tuple[int, int, str], Stop] = field(default_factory=dict)  # as `Facts.issued`
     provinces: Mapping[int, str] = field(default_factory=dict)  # of applicants
     withheld: frozenset[tuple[int, int]] = frozenset()  # (account, instrument) kept by the list
-    listed: frozenset[tuple[int, int]] = frozenset()  # (account, year) in the list
+    listed: frozenset[tuple[int, int]] = frozenset()  # (account, year) in 差异化名录
     under_review: dict[tuple[int, int], str] = field(default_factory=dict)  # about the list
+    waiting: Mapping[tuple[int, int], Mapping[int, int]] = field(default_factory=dict)  # by line
+    years: Mapping[int, int] = field(default_factory=dict)  # of notices
+    commissioned: Mapping[int, Mapping[int, int]] = field(default_factory=dict)  # notice -> line
 
 
 @dataclass(slots=True)

@@ -25,7 +25,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back; functions and views are again as the earlier migrations have them."""
     run(op, _earlier("0024/posting_tie", r"CREATE OR REPLACE VIEW posting_tie .*;\s*$"))
-    run(op, _earlier("0023/guards", r"CREATE OR REPLACE FUNCTION applications_keep_within\(.*?\$\$;"))
+    run(
+        op,
+        _earlier("0023/guards", r"CREATE OR REPLACE FUNCTION applications_keep_within\(.*?\$\$;"),
+    )
     run(op, _earlier("0001/applications", r"CREATE VIEW notice_surrender_line .*?;"))
     run(op, _earlier("0023/plans", r"CREATE FUNCTION carry_out_plans\(.*?\$\$;"))
     run(op, (SQL / revision / "down.sql").read_text(encoding="utf-8"))

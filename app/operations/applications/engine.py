@@ -218,7 +218,7 @@ def approve(
     requests = [
         _posting(case, KINDS[case.kind].settling(case), Stage.APPROVAL, actor)
         for case in carried_out
-        if KINDS[case.kind].settles
+        if KINDS[case.kind].settles and case.lines
     ]
     if requests:
         posting.post(requests, at=now)

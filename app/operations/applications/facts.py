@@ -493,7 +493,7 @@ _STANDING = typed(
            coalesce(s.surrendered, 0) AS surrendered,
            coalesce(s.offset_surrendered, 0) AS offset_surrendered,
            (SELECT count(*) FROM application a
-             WHERE a.notice_id = (notice).id AND a.kind = 'surrender'
+             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'commission')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN LATERAL plan_on((notice).year, (notice).sector, :today) p ON true

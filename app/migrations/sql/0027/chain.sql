@@ -126,10 +126,17 @@ BEGIN
              (f.kind = 'issuance' AND l.quantity = s.quantity AND l.account_id = 1
               AND issued.day = acted.day) IS NOT TRUE
            ELSE (f.kind = 'issuance' AND s.account_id IS NOT NULL AND l.account_id IS NULL) IS NOT TRUE
-             OR (a.kind = 'province_issue'
-                 AND (is_withheld(a.account_id, i.vintage)
-                      OR (SELECT u.province FROM ab_user u WHERE u.id = a.created_by)
-                         IS DISTINCT FROM e.province))
+             OR (a.kind IN ('province_issue', 'commission')
+                 AND (SELECT u.province FROM ab_user u WHERE u.id = a.created_by)
+                     IS DISTINCT FROM e.province)
+             OR (a.kind = 'province_issue' AND is_withheld(a.account_id, i.vintage))
+             OR (a.kind = 'commission' AND a.status = 'approved'
+                 AND (SELECT count(DISTINCT v.member_id)
+                        FROM application_event v JOIN ab_user u ON u.id = v.member_id
+                       WHERE v.application_id = a.id AND v.action = 'approve'
+                         AND u.province IS NULL AND u.account_id IS NULL
+                         AND v.id > (SELECT max(o.id) FROM application_event o
+                                      WHERE o.application_id = a.id AND o.action = 'submit')) < 2)
          END
    LIMIT 1;
   IF FOUND THEN
