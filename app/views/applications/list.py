@@ -318,7 +318,7 @@ class ApplicationList(ListPage):
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
         """Return the table of lines, without empty columns."""
-        if not KINDS[application.kind].has_lines:
+        if not (KINDS[application.kind].has_lines or application.lines):
             return None
         quantity_title = self.quantity_title
         lines = receivers.lines_of(application)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import abort, g, request
@@ -10,11 +10,11 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 
 from app.domain.texts import folded
 from app.extensions import db
-from app.models import Account, Application
+from app.models import Account, Application, Member
 from app.models.account import has_part
 from app.operations.records.actor import Actor
 from app.security.roles import OFFICERS, REGISTRY_MAKER
@@ -22,6 +22,7 @@ from app.security.scope import in_scope, scoped
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, lines_left
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, Filled, is_picking
+from app.views.lists.listing import Conditions, RowAction
 from app.views.page import current_actor, named_in_address
 
 
@@ -60,6 +61,32 @@ class OfficerDesk(ApplicationDesk):
 
     def actor(self) -> Actor:
         return current_actor()
+
+
+class OfOffices:
+    """Of a desk of several authorities: each goes on with what it entered alone."""
+
+    def rows(self, conditions: Conditions) -> Select[Any]:
+        """Add whose decision it is."""
+        office = select(Member.province).where(Member.id == Application.created_by)
+        found: Select[Any] = super().rows(conditions)  # type: ignore[misc]
+        return found.add_columns(office.scalar_subquery().label("office"))
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Only the authority that entered it goes on with it."""
+        found = super().actions(row)  # type: ignore[misc]
+        if row.office != g.user.province:
+            return (each for each in found if each.url == self.url("show", id=row.id))  # type: ignore[attr-defined]
+        return found
+
+    def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
+        """Only the authority that entered it goes on with it."""
+        entered_by = db.session.get(Member, application.created_by)
+        if entered_by and entered_by.province == g.user.province:
+            yield from super().detail_actions(application, status)  # type: ignore[misc]
+
+    def next_step(self, application: Application) -> Any:
+        return gettext("Another officer of the same authority approves it")
 
 
 class DrawsOnDocuments:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import flash, url_for
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
 from sqlalchemy.orm import aliased
@@ -35,7 +34,7 @@ from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns
 from app.views.applications.form import Choosable, LinesForm, Required
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import approved_at, usual_columns, usual_filters
-from app.views.applications.officer_desk import DrawsOnDocuments, OfficerDesk
+from app.views.applications.officer_desk import DrawsOnDocuments, OfficerDesk, OfOffices
 from app.views.applications.texts import TextAreaField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
@@ -201,7 +200,7 @@ class ReasonLinesForm(LinesForm):
     )
 
 
-class ProvinceIssueView(DrawsOnDocuments, ImportDesk):
+class ProvinceIssueView(DrawsOnDocuments, OfOffices, ImportDesk):
     """主管部门发放: two officers of the province issue what waits."""
 
     route_base = "/province-issues"
@@ -245,9 +244,6 @@ class ProvinceIssueView(DrawsOnDocuments, ImportDesk):
     def drawable(self) -> Sequence[ColumnElement[bool]]:
         """Only what went to the province waits there."""
         return (ApplicationLine.account_id.is_not(None),)
-
-    def next_step(self, application: Application) -> Any:
-        return gettext("Another officer of the same authority approves it")
 
     def preview(self, batch: batches.Batch) -> list[dict[str, Any]]:
         """Return the tonnes by instrument, and what the table leaves waiting (N12)."""
