@@ -38,26 +38,19 @@ def waiting(plant):
     return [row.remaining for row in rows.all()]
 
 
-def reversal(issue, plant, maker, tonnes=None):
+def reversal(issue, plant, maker, tonnes=None, *, submits=True):
     """Enter the reversal of an issue."""
-    lines = db.session.scalars(
-        select(ApplicationLine).where(ApplicationLine.application_id == issue)
-    ).all()
-    made = engine.Draft(
-        "issuance_reversal",
-        plant.id,
-        tuple(
-            engine.Line(each.instrument_id, tonnes or each.quantity,
-                        account_id=ISSUANCE_ACCOUNT_ID, source_line_id=each.id)
-            for each in lines
-        ),
-        f"reversal:{issue}:{tonnes}:{clock.now()}",
-        reason="数量录入错误",
-    )  # fmt: skip
-    with transaction():
-        (id_,) = engine.start([made], Actor.of(maker), now=clock.now())
-        engine.submit([id_], Actor.of(maker), now=clock.now()).one()
-    return id_
+    rows = select(ApplicationLine).where(ApplicationLine.application_id == issue)
+    lines = [
+        engine.Line(
+            each.instrument_id,
+            tonnes or each.quantity,
+            account_id=ISSUANCE_ACCOUNT_ID,
+            source_line_id=each.id,
+        )
+        for each in db.session.scalars(rows)
+    ]
+    return _sent("issuance_reversal", plant, maker, lines, document_no="", submits=submits)
 
 
 def listed(plant, year, officer, *, reason="unfulfilled"):
@@ -66,13 +59,15 @@ def listed(plant, year, officer, *, reason="unfulfilled"):
     return confirmed(made, colleague(officer))
 
 
+def removal(plant, year, officer, *, submits=True):
+    """Enter an enterprise's removal from the list; return the application."""
+    said = {"proposal": {"year": str(year)}, "submits": submits}
+    return _sent("differentiation_removal", plant, officer, chain.released(plant.id, year), **said)
+
+
 def removed(plant, year, officer):
     """Take an enterprise out of the list, approved by a colleague."""
-    lines = chain.released(plant.id, year)
-    return confirmed(
-        _sent("differentiation_removal", plant, officer, lines, proposal={"year": str(year)}),
-        colleague(officer),
-    )
+    return confirmed(removal(plant, year, officer), colleague(officer))
 
 
 def commissioned(plant, notice, officer, *, submits=True, lines=None):

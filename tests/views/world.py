@@ -50,7 +50,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import courts, machines
+from tests.operations import chains, courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -197,6 +197,7 @@ def make_world(tables: Tables) -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+        _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
     bank = _bank(officers["registry_maker"])
     for of in (a, b):
         _bank_with(of, bank, officers["registry_maker"], officers["registry_checker"])
@@ -441,6 +442,46 @@ def _courts(of: Enterprise, maker: Member, checker: Member) -> None:
         shown = enter(confirms=False)
         factories.confirmed(shown, checker)
         of.by_officers[kind] = (enter(confirms=False, submits=False), shown)
+
+
+def _chain(of: Enterprise, maker: Member, checker: Member, province: Member) -> None:
+    """Issue through the province, list, surrender by commission, reverse; leave a draft of each."""
+    year, what = 2026, factories.instrument(trade_code=None, vintage=2026)
+
+    def issued(tonnes: int) -> int:
+        made = factories.entered(
+            "issuance", of.account, maker, lines={what: tonnes}, category="supplementary"
+        )
+        return factories.confirmed(made, checker).id
+
+    source = issued(9)
+    more: dict[str, Any] = {"lines": {what: 2}, "source": source}
+    shown = factories.entered("province_issue", of.account, province, **more)
+    factories.confirmed(shown, factories.colleague(province))
+    draft = factories.entered("province_issue", of.account, province, submits=False, **more)
+    of.by_officers["province_issue"] = (draft, shown)
+
+    of.by_officers["issuance_reversal"] = (
+        chains.reversal(issued(4), of.account, maker, submits=False),
+        chains.reversal(issued(3), of.account, maker),
+    )
+    factories.confirmed(of.by_officers["issuance_reversal"][1], checker)
+
+    shown = chains.listed(of.account, year, maker).id
+    about: dict[str, Any] = {"category": "risk", "proposal": {"year": "2024"}}
+    draft = factories.entered("differentiation", of.account, maker, submits=False, **about)
+    of.by_officers["differentiation"] = (draft, shown)
+    notice = factories.notice(of.account, 3, by=maker, year=year)
+    shown = chains.commissioned(of.account, notice, province)
+    chains.executed(shown, maker, checker)
+    owed = factories.changed(notice, by=maker, obligation=4)
+    factories.confirmed(owed, checker)
+    draft = chains.commissioned(of.account, notice, province, submits=False)
+    of.by_officers["commission"] = (draft, shown)
+    chains.listed(of.account, 2023, maker)
+    shown = chains.removed(of.account, 2023, maker).id
+    draft = chains.removal(of.account, year, maker, submits=False)
+    of.by_officers["differentiation_removal"] = (draft, shown)
 
 
 def _groups(of: Enterprise, maker: Member, checker: Member) -> None:

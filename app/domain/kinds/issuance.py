@@ -101,16 +101,6 @@ WAITS_AT_PROVINCE = Rule(
     ),
     at=BOTH,
 )
-BY_ITS_PROVINCE = Rule(
-    "not_the_province",
-    _("Only the authority of the enterprise's province issues what waits at the province"),
-    lambda case, facts: (
-        None if case.office and case.office == facts.chain.provinces.get(case.account_id)
-        else Violation()
-    ),
-    at=BOTH,
-    error=NotAllowed,
-)  # fmt: skip
 
 
 def _withheld(case: Case, facts: Facts) -> Violation | None:
@@ -139,13 +129,13 @@ class ProvinceIssue(Kind):
     code = "province_issue"
     title = _("Issue by the authority")
     prefix = "SF"
-    started_by = Party.OFFICE
+    started_by = Party.AUTHORITY
     reviews = (Party.OFFICE,)
     settles = (Bucket.AVAILABLE, Bucket.AVAILABLE)
     debits = False
     draws_on = "issuance"
     takes_from_source = True
-    rules = (BY_ITS_PROVINCE, WAITS_AT_PROVINCE, NOT_WITHHELD)
+    rules = (WAITS_AT_PROVINCE, NOT_WITHHELD)
 
 
 # 冲正 ------------------------------------------------------------------------------------------

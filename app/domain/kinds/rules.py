@@ -123,7 +123,6 @@ class Chain:
     """What the rules of the issuance chain read."""
 
     stops: Mapping[tuple[int, int, str], Stop] = field(default_factory=dict)  # as `Facts.issued`
-    provinces: Mapping[int, str] = field(default_factory=dict)  # of applicants
     withheld: frozenset[tuple[int, int]] = frozenset()  # (account, instrument) kept by the list
     listed: frozenset[tuple[int, int]] = frozenset()  # (account, year) in 差异化名录
     under_review: dict[tuple[int, int], str] = field(default_factory=dict)  # about the list

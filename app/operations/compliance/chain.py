@@ -35,22 +35,24 @@ def gather(cases: Sequence[Case], today: date) -> dict[str, Any]:
     for case in cases:
         of[case.kind].append(case)
     listed = [case for code in (*_LIST, Commission.code) for case in of[code]]
-    asked = [case for code in (ProvinceIssue.code, Commission.code) for case in of[code]]
-    if not (of[Issuance.code] or listed or asked):
+    if not (of[Issuance.code] or of[ProvinceIssue.code] or listed):
         return {}
     issued = (
         (case.account_id, line.instrument_id, case.category)
         for case in of[Issuance.code]
         for line in case.lines
     )
-    waits = ((case.account_id, line.instrument_id) for case in asked for line in case.lines)
+    waits = (
+        (case.account_id, line.instrument_id)
+        for case in of[ProvinceIssue.code]
+        for line in case.lines
+    )
     accounts = {case.account_id for case in listed}
     surrendered = commissioned({case.account_id for case in of[Commission.code]}, today)
     return {
         "chain": Chain(
             stops=stops(issued, today),
-            provinces=_provinces({case.account_id for case in asked}),
-            withheld=withheld(waits) if of[ProvinceIssue.code] else frozenset(),
+            withheld=withheld(waits),
             listed=_listed(accounts),
             under_review=_under_review(accounts),
             waiting=_waiting({case.account_id for case in of[DifferentiationRemoval.code]}),
@@ -195,13 +197,6 @@ def withheld(pairs: Iterable[tuple[int, int]]) -> frozenset[tuple[int, int]]:
     return frozenset((row.account_id, row.instrument_id) for row in rows)
 
 
-def _provinces(accounts: Iterable[int]) -> dict[int, str]:
-    wanted = list(accounts)
-    if not wanted:
-        return {}
-    return dict(db.session.execute(_PROVINCES, {"accounts": wanted}).all())
-
-
 _STOPS = typed(
     """
     SELECT w.account_id, w.instrument_id, w.category, p.id AS province_account,
@@ -224,10 +219,6 @@ _WITHHELD = typed(
     """,
     accounts=Integer,
     instruments=Integer,
-)
-_PROVINCES = typed(
-    "SELECT id, province FROM account WHERE id = ANY(:accounts)",
-    accounts=Integer,
 )
 # Notices of accounts, what is due for each and not under way, and what its plan says.
 _DUES = typed(

@@ -86,7 +86,7 @@ class DifferentiationView(_ListDesk):
     route_base = "/differentiations"
     kind = "differentiation"
     title = _("List of the differentiated")
-    menu = MenuEntry(COMPLIANCE, 8)
+    menu = MenuEntry(COMPLIANCE, 10)
     form_title = _("New entry in the list of the differentiated")
     form = EntryForm
     columns = (
@@ -94,7 +94,7 @@ class DifferentiationView(_ListDesk):
         Column("year", _("Compliance year"), kind="code"),
         Column("category", _("Why it is listed"), choices=REASONS),
         Column("document_no", _("Number of the authority document"), kind="code"),
-        Column("standing", _("In the list"), kind="status", choices=STANDING),
+        Column("standing", _("Standing in the list"), kind="status", choices=STANDING),
         *usual_columns("created_at", "status"),
     )
     help = (
@@ -125,7 +125,9 @@ class DifferentiationView(_ListDesk):
         yield from super().actions(row)
         if self.may("write", "DifferentiationRemovalView") and row.standing == LISTED:
             about = {"account": row.account_id, "year": row.year}
-            yield RowAction(_("Remove"), url_for("DifferentiationRemovalView.new", **about))
+            yield RowAction(
+                _("Remove from the list"), url_for("DifferentiationRemovalView.new", **about)
+            )
 
 
 class DifferentiationRemovalView(_ListDesk):
@@ -134,7 +136,7 @@ class DifferentiationRemovalView(_ListDesk):
     route_base = "/differentiation-removals"
     kind = "differentiation_removal"
     title = _("Removals from the list of the differentiated")
-    menu = MenuEntry(COMPLIANCE, 9)
+    menu = MenuEntry(COMPLIANCE, 11)
     form_title = _("New removal from the list of the differentiated")
     form = RemovalForm
     quantity_title = _("Goes to the enterprise")

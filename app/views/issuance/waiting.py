@@ -71,7 +71,7 @@ class WaitingView(ListPage):
         Column("quantity", _("By the table"), kind="quantity"),
         Column("drawn", _("Issued or taken"), kind="quantity"),
         Column("pending", _("Under review"), kind="quantity"),
-        Column("remaining", _("Waiting"), kind="quantity"),
+        Column("remaining", _("Waiting at the authority"), kind="quantity"),
         Column("since", _("At the authority since"), kind="datetime"),
         Column("state", _("Status"), kind="status", choices=STATES),
         Column("number", _("Application number"), kind="code", is_shown=False),
@@ -138,7 +138,7 @@ class WaitingView(ListPage):
         """What waits can be issued in part."""
         if self.may("write", DESK) and row.state in (WAITING, INCOMPLETE):
             address = url_for(f"{DESK}.new", account=row.account_id, source=row.application_id)
-            yield RowAction(_("Issue"), address)
+            yield RowAction(_("Issue to the enterprise"), address)
 
     def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
         """Return the enterprises and what waits for them."""

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.domain.errors import RuleError
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.models import Application, Attestation
+from app.models import Application, Attestation, CourtOrder
 from app.operations.applications import engine
 from app.operations.compliance import chain
 from app.operations.ledger.verification import verify_ledger
@@ -17,6 +17,7 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests import factories
 from tests.factories import account, confirmed, entered, instrument, member, nothing_moves, quantity
+from tests.operations import courts
 from tests.operations.chains import (
     commissioned,
     executed,
@@ -176,7 +177,7 @@ def test_n42_one_document_for_one_enterprise_and_year(plant, cea, maker, checker
             db.text("UPDATE application SET document_no = :no WHERE id = :id"),
             {"no": document, "id": second},
         )
-    with nothing_moves(), pytest.raises(RuleError, match="文书|文件"), transaction():
+    with nothing_moves(), pytest.raises(RuleError, match="文号"), transaction():
         engine.submit([second], Actor.of(office[0]), now=clock.now()).one()
 
 
@@ -242,9 +243,7 @@ def test_n44_the_certificate_says_by_commission(plant, cea, maker, checker, offi
 
 
 def test_n45_a_court_s_freeze_does_not_reach_what_waits(plant, cea, maker, checker):
-    from tests.operations import courts
-
     issued_to_province(plant, {cea: 100}, maker, checker)
-    courts.freeze(plant, maker, 60, cea)
-    assert (quantity(plant, cea, Bucket.FROZEN), quantity(of_province(), cea)) == (0, 100)
+    order = courts.freeze(plant, maker, 60, cea)
+    assert (db.session.get_one(CourtOrder, order).queued, quantity(of_province(), cea)) == (60, 100)
     assert waiting(plant) == [100]

@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
 from app.domain.kinds.compliance.surrender import IS_ELIGIBLE, NOTICE_IS_OURS, STILL_DUE
-from app.domain.kinds.issuance import BY_ITS_PROVINCE, WAITS_AT_PROVINCE
+from app.domain.kinds.issuance import WAITS_AT_PROVINCE
 from app.domain.kinds.rules import BOTH, HAS_DOCUMENT, Facts, Rule, Violation
 from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
@@ -52,13 +52,13 @@ class Commission(Kind):
     code = "commission"
     title = _("Surrender by commission of the authority")
     prefix = "ST"
-    started_by = Party.OFFICE
+    started_by = Party.AUTHORITY
     reviews = (Party.REGISTRY, Party.REGISTRY)
     settles = (Bucket.AVAILABLE, Bucket.SURRENDERED)
     debits = False
     draws_on = "issuance"
     takes_from_source = True
     rules: ClassVar[tuple[Rule, ...]] = (
-        BY_ITS_PROVINCE, HAS_DOCUMENT, NOTICE_IS_OURS, OF_A_LISTED_YEAR, WAITS_AT_PROVINCE,
+        HAS_DOCUMENT, NOTICE_IS_OURS, OF_A_LISTED_YEAR, WAITS_AT_PROVINCE,
         IS_ELIGIBLE, STILL_DUE, IN_ORDER,
     )  # fmt: skip

@@ -88,7 +88,7 @@ class Differentiation(_OfTheList):
 
     code = "differentiation"
     title = _("Entry in the list of the differentiated")
-    prefix = "CY"
+    prefix = "ML"
     has_category = True
     rules = (*_OfTheList.rules, NOT_LISTED, ONE_AT_A_TIME)
 
@@ -98,7 +98,7 @@ class DifferentiationRemoval(_OfTheList):
 
     code = "differentiation_removal"
     title = _("Removal from the list of the differentiated")
-    prefix = "YC"
+    prefix = "MC"
     settles = (Bucket.AVAILABLE, Bucket.AVAILABLE)
     draws_on = "issuance"
     takes_from_source = True
