@@ -38,6 +38,12 @@ def waiting(plant):
     return [row.remaining for row in rows.all()]
 
 
+def lines_waiting(plant):
+    """Return the lines that the province received for an enterprise."""
+    rows = select(waiting_line.c.line_id).where(waiting_line.c.account_id == plant.id)
+    return list(db.session.scalars(rows.order_by(waiting_line.c.line_id)))
+
+
 def reversal(issue, plant, maker, tonnes=None, *, submits=True):
     """Enter the reversal of an issue."""
     rows = select(ApplicationLine).where(ApplicationLine.application_id == issue)

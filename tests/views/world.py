@@ -35,7 +35,7 @@ from app.models import (
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
-from app.operations.imports import notice_import, opening_import, tables
+from app.operations.imports import notice_import, opening_import, province_issues, tables
 from app.operations.ledger import settlement
 from app.operations.money import applying, banks, files, orders, reserve
 from app.operations.people import credentials, machine_sign_in
@@ -76,6 +76,8 @@ class Enterprise:
     draft: int = 0
     submitted: int = 0
     withdrawn: int = 0
+    waiting: list[int] = field(default_factory=list)  # lines at the province
+    province_batch: int = 0
     cancelling: int = 0  # 自愿注销: a draft, one in review, one approved
     in_review: int = 0
     approved: int = 0
@@ -455,10 +457,12 @@ def _chain(of: Enterprise, maker: Member, checker: Member, province: Member) -> 
         return factories.confirmed(made, checker).id
 
     source = issued(9)
+    of.province_batch = _batch(of, Actor.of(province), province_issues)
     more: dict[str, Any] = {"lines": {what: 2}, "source": source}
     shown = factories.entered("province_issue", of.account, province, **more)
     factories.confirmed(shown, factories.colleague(province))
-    draft = factories.entered("province_issue", of.account, province, submits=False, **more)
+    more |= {"submits": False, "import_id": of.province_batch}
+    draft = factories.entered("province_issue", of.account, province, **more)
     of.by_officers["province_issue"] = (draft, shown)
 
     of.by_officers["issuance_reversal"] = (
@@ -482,6 +486,7 @@ def _chain(of: Enterprise, maker: Member, checker: Member, province: Member) -> 
     shown = chains.removed(of.account, 2023, maker).id
     draft = chains.removal(of.account, year, maker, submits=False)
     of.by_officers["differentiation_removal"] = (draft, shown)
+    of.waiting = chains.lines_waiting(of.account)
 
 
 def _groups(of: Enterprise, maker: Member, checker: Member) -> None:
@@ -731,13 +736,13 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
         engine.submit(ids, registry, now=clock.now()).one()
 
 
-def _batch(of: Enterprise, by: Actor) -> int:
+def _batch(of: Enterprise, by: Actor, importer: Any = notice_import) -> int:
     """Return the id of an imported file."""
     name = of.account.member_no
     rows = [tables.Row(2, {})]
-    table = tables.Table(f"{name}.csv", name, notice_import.COLUMNS, rows)
+    table = tables.Table(f"{name}.csv", name, importer.COLUMNS, rows)
     with transaction():
-        return tables.remember(notice_import.FILE_KIND, table, by, clock.now())
+        return tables.remember(importer.FILE_KIND, table, by, clock.now())
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:

@@ -200,9 +200,8 @@ def withheld(pairs: Iterable[tuple[int, int]]) -> frozenset[tuple[int, int]]:
 _STOPS = typed(
     """
     SELECT w.account_id, w.instrument_id, w.category, p.id AS province_account,
-           issue_stop(w.account_id, i.vintage, w.category, :today) AS place
+           issue_stop(w.account_id, w.instrument_id, w.category, :today) AS place
       FROM unnest(:accounts, :instruments, :categories) AS w (account_id, instrument_id, category)
-      JOIN instrument i ON i.id = w.instrument_id
       JOIN account e ON e.id = w.account_id
       JOIN account p ON p.kind = 'province' AND p.province = e.province
     """,

@@ -55,19 +55,23 @@ CREATE FUNCTION is_reversed(line bigint) RETURNS boolean LANGUAGE sql STABLE AS 
 $$;
 
 -- Where an issue goes by the plan of its vintage and the enterprise's sectors on a day: 'enterprise',
--- 'province', or 'nothing' where it is not to be made.  Of several sectors the strictest counts.
-CREATE FUNCTION issue_stop(enterprise integer, vintage integer, category text, day date) RETURNS text
+-- 'province', or 'nothing' where it is not to be made.  Of several sectors the strictest counts; CCER has
+-- no plan.
+CREATE FUNCTION issue_stop(enterprise integer, instrument integer, category text, day date) RETURNS text
 LANGUAGE sql STABLE AS $$
   SELECT CASE
     WHEN 'province' = ANY(said.routes) THEN 'province'
     WHEN 'differentiated' = ANY(said.routes)
          AND EXISTS (SELECT FROM differentiation d
-                      WHERE d.account_id = enterprise AND d.year = vintage AND d.removal_id IS NULL)
+                      WHERE d.account_id = enterprise AND d.year = said.vintage AND d.removal_id IS NULL)
       THEN CASE category WHEN 'pre_allocation' THEN 'nothing' ELSE 'province' END
     ELSE 'enterprise' END
-    FROM (SELECT array_agg(p.issue_route) AS routes
-            FROM account_sector s CROSS JOIN LATERAL plan_on(vintage, s.sector, day) p
-           WHERE s.account_id = enterprise AND coalesce(s.ends_on > make_date(vintage, 1, 1), true)) AS said
+    FROM (SELECT max(i.vintage) AS vintage, array_agg(p.issue_route) AS routes
+            FROM instrument i
+            JOIN account_sector s ON s.account_id = enterprise
+             AND coalesce(s.ends_on > make_date(i.vintage, 1, 1), true)
+           CROSS JOIN LATERAL plan_on(i.vintage, s.sector, day) p
+           WHERE i.id = instrument AND i.kind = 'allowance') AS said
 $$;
 
 -- Whether units of a vintage are kept for an enterprise in the list, until what it owes for the years
@@ -118,7 +122,7 @@ BEGIN
           WHERE v.application_id = f.id AND v.action = 'approve') AS issued
    WHERE CASE a.kind
            WHEN 'issuance' THEN
-             CASE issue_stop(a.account_id, i.vintage, a.category, acted.day)
+             CASE issue_stop(a.account_id, l.instrument_id, a.category, acted.day)
                WHEN 'enterprise' THEN l.account_id IS NOT NULL
                WHEN 'province' THEN (h.kind = 'province' AND h.province = e.province) IS NOT TRUE
                ELSE true END
