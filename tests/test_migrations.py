@@ -222,6 +222,13 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
+    "sql/0027/accounts.sql": "836446ae2251aa59",
+    "sql/0027/chain.sql": "01fdc83ebb5c3a45",
+    "sql/0027/down.sql": "0a1f26d2ad240be4",
+    "sql/0027/guards.sql": "1757f473f541ad2c",
+    "sql/0027/plan.sql": "647880dbe352f5ea",
+    "sql/0027/posting_tie.sql": "c2b7adc816cf50bc",
+    "versions/2026_12_01_issuance_chain.py": "65396e7d579b6cd8",
 }
 
 

@@ -95,6 +95,7 @@ def _uses() -> Any:
     """Count what was submitted to draw on a line: chosen again after it, it is another issue."""
     done = (
         select(func.count())
+        .select_from(ApplicationLine)
         .join(Application, Application.id == ApplicationLine.application_id)
         .where(
             ApplicationLine.source_line_id == waiting_line.c.line_id,
