@@ -7,6 +7,8 @@ KINDS = {
     "machine_key": "接入密钥登记",
     "machine_key_revocation": "接入密钥吊销",
     "issuance": "配额发放",
+    "province_issue": "主管部门发放",
+    "issuance_reversal": "发放冲正",
     "registry_to_trading": "登记发起登记转交易",
     "trading_to_registry": "交易发起交易转登记",
     "exchange_registry_to_trading": "交易发起登记转交易",
@@ -24,6 +26,9 @@ KINDS = {
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",
+    "differentiation": "列入差异化名录",
+    "differentiation_removal": "移出差异化名录",
+    "commission": "受托清缴",
     "custody_deposit": "存管",
     "custody_link": "关联对方重点排放单位",
     "custody_return": "存管返还",
@@ -45,6 +50,8 @@ CATEGORIES = {
         "approved": "核定",
         "supplementary": "补发",
         "adjustment": "调整",
+        "carry_over": "结转",
+        "paid": "有偿",
     },
     "custody_deposit": {
         "merger": "合并",
@@ -72,6 +79,12 @@ CATEGORIES = {
     "court_assignment": {
         "06": "06 扣划",
         "08": "08 冻结并扣划",
+    },
+    "differentiation": {
+        "unfulfilled": "上一周期未足额清缴",
+        "risk": "存在明显风险",
+        "closed": "核定前关停",
+        "other": "其他",
     },
     "confiscation": {
         "true_up": "多退少补收回",

@@ -73,6 +73,7 @@ LABELS = {
     "jwk": "公钥（JWK）",
     "kty": "密钥类型",
     "crv": "曲线",
+    "list": "差异化名录",
     "plan": "年度方案",
     "sector": "行业",
     "replaces": "所调整的版本",

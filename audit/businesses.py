@@ -71,6 +71,11 @@ _OUT_OF_RESERVED = _business(
 
 BUSINESSES = {
     "issuance": _business((ISSUED, AVAILABLE), parties=_ISSUER),
+    # Through the province's account, and undone on the day of a wrong issue.
+    "province_issue": _business((AVAILABLE, AVAILABLE), parties=frozenset({Parties.OTHERS})),
+    "issuance_reversal": _business(
+        (AVAILABLE, RESERVED), (RESERVED, ISSUED), parties=frozenset({Parties.OWN, Parties.ISSUER})
+    ),
     "registry_to_trading": _TO_TRADING,
     "exchange_registry_to_trading": _TO_TRADING,
     "trading_to_registry": _business((TRADING, PENDING_TO_REGISTRY), (TRADING, RESERVED)),
@@ -78,6 +83,11 @@ BUSINESSES = {
         (PENDING_TO_TRADING, TRADING), (PENDING_TO_REGISTRY, AVAILABLE), has_application=False
     ),
     "surrender": _business((AVAILABLE, RESERVED), (RESERVED, SURRENDERED)),
+    # What waits at a province: surrendered at its request, or the enterprise's as it leaves the list.
+    "commission": _business((AVAILABLE, SURRENDERED), parties=frozenset({Parties.OTHERS})),
+    "differentiation_removal": _business(
+        (AVAILABLE, AVAILABLE), parties=frozenset({Parties.OTHERS})
+    ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
     "custody_deposit": _business((AVAILABLE, RESERVED), (RESERVED, CUSTODY)),
     "custody_return": _business(

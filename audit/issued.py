@@ -1,4 +1,6 @@
-"""What came into being: tonnes by approved issuances alone, money by what banks took in and paid out."""
+"""What came into being: tonnes by issuances and their reversals alone, money by what banks took in and
+paid out.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ _TONNES = """
               AND (m.from_bucket = 12) <> (m.to_bucket = 12)
             GROUP BY 1),
          approved AS (
-           SELECT l.instrument_id, sum(l.quantity)::bigint AS tonnes
+           SELECT l.instrument_id,
+                  sum(CASE a.kind WHEN 'issuance' THEN l.quantity ELSE -l.quantity END)::bigint AS tonnes
              FROM application a JOIN application_line l ON l.application_id = a.id
-            WHERE a.kind = 'issuance' AND a.status = 'approved'
+            WHERE a.kind IN ('issuance', 'issuance_reversal') AND a.status = 'approved'
               AND EXISTS (SELECT FROM application_event e
                            WHERE e.application_id = a.id AND e.action = 'approve'
                              AND e.status = 'approved' AND e.recorded_xid >= %(first)s::xid8)

@@ -22,6 +22,7 @@ CASES = (
     "day_end.roll",
     "settlement.day",
     "review.bulk",
+    "issuance.chain",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

@@ -45,7 +45,7 @@ from app.models import (
 )
 from app.operations.accounts import sectors
 from app.operations.applications import engine
-from app.operations.compliance import notices, plans
+from app.operations.compliance import chain, notices, plans
 from app.operations.imports import notice_import
 from app.operations.ledger import posting, routes
 from app.operations.people.members import NewMember, register_member
@@ -333,6 +333,8 @@ def entered(
         Line(what.id, tonnes, source_line_id=sources.get(what.id))
         for what, tonnes in (lines or {}).items()
     ]
+    if kind == "issuance":
+        found = chain.routed(about.id, str(more.get("category", "")), found, clock.now().date())
     asked = engine.Draft(
         kind=kind,
         account_id=about.id,

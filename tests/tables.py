@@ -49,12 +49,13 @@ class Tables:
         )
         self.columns: dict[str, str] = dict(found.fetchall())
         # Small tables: deleting is quicker than truncating, and needs no order among them.
-        kept = {
-            "public.plan": f" WHERE id > {self._installed_plans()}"
-        }  # What was installed stays.
+        kept = {  # What was installed stays.
+            "public.plan": f" WHERE id > {self._installed_plans()}",
+            "public.account": " WHERE kind <> 'province'",
+        }
         deletes = "".join(
-            f"IF EXISTS (SELECT FROM {name}) THEN DELETE FROM {name}{kept.get(name, '')}; END IF;"
-            for name in self.columns
+            f"IF EXISTS (SELECT FROM {rows}) THEN DELETE FROM {rows}; END IF;"
+            for rows in (name + kept.get(name, "") for name in self.columns)
         )
         changed = "".join(
             f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"

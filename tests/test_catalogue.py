@@ -117,13 +117,14 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
     assert readers >= {"registry_maker", "registry_checker"}
     if kind.started_by is not Party.REGISTRY:
         assert readers >= {"province"}
-    if kind.started_by not in (Party.REGISTRY, Party.OFFICE):
+    if kind.started_by not in (Party.REGISTRY, Party.OFFICE, Party.AUTHORITY):
         assert readers >= {"enterprise"}
     writers = holders(pages, "write")
     starters = {
         Party.APPLICANT: {"enterprise", "enterprise_maker"},
         Party.REGISTRY: {"registry_maker"},
         Party.OFFICE: {"province", "registry_maker"},
+        Party.AUTHORITY: {"province"},
     }
     assert writers == starters.get(kind.started_by, set())
 

@@ -225,6 +225,13 @@ FROZEN = {
     "sql/0033/grants.sql": "49880c78baf4afa8",
     "sql/0033/down.sql": "0105fb78bd96162b",
     "versions/2026_12_01_grants.py": "e9d734c84c125263",
+    "sql/0027/accounts.sql": "836446ae2251aa59",
+    "sql/0027/chain.sql": "01fdc83ebb5c3a45",
+    "sql/0027/down.sql": "0a1f26d2ad240be4",
+    "sql/0027/guards.sql": "1757f473f541ad2c",
+    "sql/0027/plan.sql": "647880dbe352f5ea",
+    "sql/0027/posting_tie.sql": "c2b7adc816cf50bc",
+    "versions/2026_12_01_issuance_chain.py": "65396e7d579b6cd8",
 }
 
 

@@ -98,8 +98,9 @@ _ALLOWED = {
 class Line(NamedTuple):
     """One instrument of an application, in whole tonnes.
 
-    ``account_id`` is the receiving enterprise where it is not the applicant; ``source_line_id``
-    the earlier line it draws on (of a deposit, a freeze, a confiscation).
+    ``account_id`` is the receiving account where it is not the applicant's; ``source_line_id``
+    the earlier line it draws on (of a deposit, a freeze, an issue), ``source_account_id`` the account
+    that this one brought its tonnes to, where it was another than its applicant's.
     """
 
     instrument_id: int
@@ -108,6 +109,7 @@ class Line(NamedTuple):
     venue_id: int | None = None
     account_id: int | None = None
     source_line_id: int | None = None
+    source_account_id: int | None = None
 
     @property
     def key(self) -> str:

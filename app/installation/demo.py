@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.installation import demo_announcements, demo_courts, demo_custody, demo_people
+from app.installation import demo_announcements, demo_chain, demo_courts, demo_custody, demo_people
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -32,6 +32,7 @@ from app.models import (
 )
 from app.operations.accounts import accounts, sectors
 from app.operations.applications import engine
+from app.operations.compliance import chain
 from app.operations.exchange import trading
 from app.operations.ledger import settlement
 from app.operations.people.members import NewMember, register_members
@@ -174,6 +175,7 @@ def _seed() -> None:
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
+    demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
 
 
@@ -258,7 +260,18 @@ def _issue(
                     starts_on=at.date() - timedelta(days=7),
                 )
             )
+        sent = chain.stops(
+            ((each.account_id, instrument.id, each.category) for each in drafts), at.date()
+        )
+        drafts = [
+            replace(
+                each,
+                lines=tuple(chain.sent(each.account_id, each.category, each.lines, sent)),
+            )
+            for each in drafts
+        ]
         _confirm(_enter(drafts, maker, at), checker, at + timedelta(minutes=10))
+        demo_chain.pass_on(at + timedelta(hours=1))
 
 
 def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, checker: Actor) -> None:

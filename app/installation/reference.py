@@ -30,6 +30,8 @@ CATEGORIES = {
         "approved": ("核定", "Approved allocation"),
         "supplementary": ("补发", "Supplementary issue"),
         "adjustment": ("调整", "Adjustment"),
+        "carry_over": ("结转", "Carry-over"),
+        "paid": ("有偿", "Paid allocation"),
     },
     "custody_deposit": {
         "merger": ("合并", "Merger"),
@@ -57,14 +59,21 @@ CATEGORIES = {
         "06": ("06 扣划", "06 Deduction"),
         "08": ("08 冻结并扣划", "08 Freeze and deduction"),
     },
+    "differentiation": {
+        "unfulfilled": ("上一周期未足额清缴", "Previous period not fully surrendered"),
+        "risk": ("存在明显风险", "Evident risk"),
+        "closed": ("核定前关停", "Closed before approval"),
+        "other": ("其他", "Other"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),
         "penalty": ("处罚", "Penalty"),
     },
 }
-# Kept for the documents that have them, and offered no more: courts' freezes are orders of their own.
-PAST = {("freeze", "judicial")}
+# Kept for the documents that have them, and not offered: courts' freezes are orders of their own, what
+# is carried over is issued by itself, and allowances are free as yet (N15, N130).
+NOT_OFFERED = {("freeze", "judicial"), ("issuance", "carry_over"), ("issuance", "paid")}
 # 主管部门日程 besides the plans' dates (P24, annex 5): year, sector, title, day, who acts.
 MINISTRY_DATES = (
     (2024, "结转通知书下发", date(2026, 1, 31), "registry"),
@@ -117,7 +126,7 @@ def _present(history: str) -> str:
 
 
 def _disabled(kind: str, code: str) -> dict[str, str | None]:
-    return {"disabled_from": BEGINNING if (kind, code) in PAST else None}
+    return {"disabled_from": BEGINNING if (kind, code) in NOT_OFFERED else None}
 
 
 def _names(names: tuple[str, str]) -> dict[str, str]:

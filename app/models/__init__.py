@@ -60,7 +60,7 @@ from app.models.member import (
     PasswordRecord,
     Preference,
 )
-from app.models.notice import Notice, NoticeChange
+from app.models.notice import Differentiation, Notice, NoticeChange
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
@@ -155,6 +155,7 @@ __all__ = [
     "DailyQuote",
     "DayPackage",
     "DifferenceResolution",
+    "Differentiation",
     "Entry",
     "Holding",
     "HoldingLimit",

@@ -71,11 +71,19 @@ class Account(Model):
 
     __tablename__ = "account"
     __table_args__ = (
-        CheckConstraint("kind IN ('registry', 'enterprise')", name="account_kind_known"),
         CheckConstraint(
-            "(kind = 'enterprise') = (province IS NOT NULL)", name="enterprise_has_province"
+            "kind IN ('registry', 'enterprise', 'province')", name="account_kind_known"
+        ),
+        CheckConstraint(
+            "(kind <> 'registry') = (province IS NOT NULL)", name="account_has_province"
         ),
         Index("account_province", "province", "id"),
+        Index(
+            "account_of_province",
+            "province",
+            unique=True,
+            postgresql_where=text("kind = 'province'"),
+        ),
         {"extend_existing": True},
     )
 

@@ -60,7 +60,7 @@ class Application(Model):
         ),
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
-            " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'surrender_refund'))",
+            " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'surrender_refund', 'commission'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(
@@ -78,6 +78,12 @@ class Application(Model):
             "status IN ('draft', 'returned', 'withdrawn', 'discarded') OR kind <> 'issuance'"
             " OR (document_no <> '' AND starts_on IS NOT NULL)",
             name="issued_by_document",
+        ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'withdrawn', 'discarded')"
+            " OR kind NOT IN ('differentiation', 'differentiation_removal', 'commission')"
+            " OR document_no <> ''",
+            name="chain_acts_by_document",
         ),
         Index("application_of_account", "kind", "account_id", "id"),
         Index(
@@ -136,6 +142,27 @@ class Application(Model):
             text("(proposal ->> 'default'::text)"),
             unique=True,
             postgresql_where=text("kind = 'default_cover' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_differentiation",
+            "account_id",
+            text("(proposal ->> 'year'::text)"),
+            unique=True,
+            postgresql_where=text(
+                "kind IN ('differentiation', 'differentiation_removal') AND status = 'in_review'"
+            ),
+        ),
+        Index(
+            "one_commission",
+            "notice_id",
+            unique=True,
+            postgresql_where=text("kind = 'commission' AND status = 'in_review'"),
+        ),
+        Index(
+            "commission_document",
+            "document_no",
+            unique=True,
+            postgresql_where=text("kind = 'commission' AND status IN ('in_review', 'approved')"),
         ),
         Index(
             "application_of_notice",

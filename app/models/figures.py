@@ -31,6 +31,11 @@ notice_surrender = _view(
     "notice_surrender", "notice_id", "surrendered pending offset_surrendered offset_pending"
 )
 line_draw = _view("line_draw", "line_id application_id", "quantity drawn pending remaining")
+waiting_line = _view(
+    "waiting_line",
+    "line_id application_id instrument_id holder_id account_id vintage",
+    "quantity drawn pending remaining",
+)
 bank_difference = table(
     "bank_difference",
     column("id", BigInteger),

@@ -136,6 +136,8 @@ class PostingRoute(Model):
     to_bucket: Mapped[int] = mapped_column(SmallInteger)
     giver: Mapped[int | None] = mapped_column(Integer)  # None: the applicant
     to_receiver: Mapped[bool]  # else to the applicant
+    # From where the line that is drawn on brought the tonnes, else from the applicant.
+    from_source: Mapped[bool] = mapped_column(server_default="false")
 
 
 class UntiedBusiness(Model):

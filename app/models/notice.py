@@ -84,3 +84,32 @@ class NoticeChange(Model):
     reason: Mapped[str] = mapped_column(String(500), server_default="")
     changed_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Differentiation(Model):
+    """An enterprise in 差异化名录 for a year, from an approved application until another takes it out.
+
+    Written by `carry_out_differentiations` alone (rules-2026 N40, N41).
+    """
+
+    __tablename__ = "differentiation"
+    __table_args__ = (
+        CheckConstraint(
+            "(removal_id IS NULL) = (removed_at IS NULL)", name="differentiation_removed"
+        ),
+        Index(
+            "differentiated_once",
+            "account_id",
+            "year",
+            unique=True,
+            postgresql_where=text("removal_id IS NULL"),
+        ),
+        {"extend_existing": True},
+    )
+
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    year: Mapped[int] = mapped_column(SmallInteger)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    removal_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+    removed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

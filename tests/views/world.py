@@ -35,7 +35,7 @@ from app.models import (
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
-from app.operations.imports import notice_import, opening_import, tables
+from app.operations.imports import notice_import, opening_import, province_issues, tables
 from app.operations.ledger import settlement
 from app.operations.money import applying, banks, files, orders, reserve
 from app.operations.people import credentials, machine_sign_in
@@ -50,7 +50,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import courts, machines
+from tests.operations import chains, courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -76,6 +76,8 @@ class Enterprise:
     draft: int = 0
     submitted: int = 0
     withdrawn: int = 0
+    waiting: list[int] = field(default_factory=list)  # lines at the province
+    province_batch: int = 0
     cancelling: int = 0  # 自愿注销: a draft, one in review, one approved
     in_review: int = 0
     approved: int = 0
@@ -197,6 +199,7 @@ def make_world(tables: Tables) -> World:
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
+        _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
     bank = _bank(officers["registry_maker"])
     for of in (a, b):
         _bank_with(of, bank, officers["registry_maker"], officers["registry_checker"])
@@ -441,6 +444,49 @@ def _courts(of: Enterprise, maker: Member, checker: Member) -> None:
         shown = enter(confirms=False)
         factories.confirmed(shown, checker)
         of.by_officers[kind] = (enter(confirms=False, submits=False), shown)
+
+
+def _chain(of: Enterprise, maker: Member, checker: Member, province: Member) -> None:
+    """Issue through the province, list, surrender by commission, reverse; leave a draft of each."""
+    year, what = 2026, factories.instrument(trade_code=None, vintage=2026)
+
+    def issued(tonnes: int) -> int:
+        made = factories.entered(
+            "issuance", of.account, maker, lines={what: tonnes}, category="supplementary"
+        )
+        return factories.confirmed(made, checker).id
+
+    source = issued(9)
+    of.province_batch = _batch(of, Actor.of(province), province_issues)
+    more: dict[str, Any] = {"lines": {what: 2}, "source": source}
+    shown = factories.entered("province_issue", of.account, province, **more)
+    factories.confirmed(shown, factories.colleague(province))
+    more |= {"submits": False, "import_id": of.province_batch}
+    draft = factories.entered("province_issue", of.account, province, **more)
+    of.by_officers["province_issue"] = (draft, shown)
+
+    of.by_officers["issuance_reversal"] = (
+        chains.reversal(issued(4), of.account, maker, submits=False),
+        chains.reversal(issued(3), of.account, maker),
+    )
+    factories.confirmed(of.by_officers["issuance_reversal"][1], checker)
+
+    shown = chains.listed(of.account, year, maker).id
+    about: dict[str, Any] = {"category": "risk", "proposal": {"year": "2024"}}
+    draft = factories.entered("differentiation", of.account, maker, submits=False, **about)
+    of.by_officers["differentiation"] = (draft, shown)
+    notice = factories.notice(of.account, 3, by=maker, year=year)
+    shown = chains.commissioned(of.account, notice, province)
+    chains.executed(shown, maker, checker)
+    owed = factories.changed(notice, by=maker, obligation=4)
+    factories.confirmed(owed, checker)
+    draft = chains.commissioned(of.account, notice, province, submits=False)
+    of.by_officers["commission"] = (draft, shown)
+    chains.listed(of.account, 2023, maker)
+    shown = chains.removed(of.account, 2023, maker).id
+    draft = chains.removal(of.account, year, maker, submits=False)
+    of.by_officers["differentiation_removal"] = (draft, shown)
+    of.waiting = chains.lines_waiting(of.account)
 
 
 def _groups(of: Enterprise, maker: Member, checker: Member) -> None:
@@ -690,13 +736,13 @@ def _comply(of: Enterprise, maker: Member, province: Member) -> None:
         engine.submit(ids, registry, now=clock.now()).one()
 
 
-def _batch(of: Enterprise, by: Actor) -> int:
+def _batch(of: Enterprise, by: Actor, importer: Any = notice_import) -> int:
     """Return the id of an imported file."""
     name = of.account.member_no
     rows = [tables.Row(2, {})]
-    table = tables.Table(f"{name}.csv", name, notice_import.COLUMNS, rows)
+    table = tables.Table(f"{name}.csv", name, importer.COLUMNS, rows)
     with transaction():
-        return tables.remember(notice_import.FILE_KIND, table, by, clock.now())
+        return tables.remember(importer.FILE_KIND, table, by, clock.now())
 
 
 def fill(enterprise: Enterprise, prefix: str) -> None:

@@ -21,6 +21,16 @@ from app.domain.moves import LARGEST_REQUEST
 ROUNDINGS = {"unit": _("Per unit, then summed"), "entity": _("Per enterprise")}
 CONFIDENCES = {"certain": _("Certain"), "likely": _("Likely"), "unsure": _("Unsure")}
 STANDINGS = {"final": _("Final document"), "draft": _("Draft for consultation")}
+# Where allowances go from the registry; empty: to the enterprise (N11, N40).
+ISSUE_ROUTES = {
+    "differentiated": _("Through the province, of enterprises issued to differently"),
+    "province": _("Through the province"),
+}
+# Which vintages a surrender by commission takes first; empty: as the first (N43).
+COMMISSION_ORDERS = {
+    "own_first": _("The year's own vintage, then the remainder of others"),
+    "oldest_first": _("The oldest vintage"),
+}
 END_OF_DAY = time(23, 59, 59)
 _YEARS = re.compile(r"[、,，;；\s]+")
 
@@ -148,6 +158,11 @@ FIELDS = (
     PlanField("carry_over_base", _("Carry-over base (tonnes)"), _tonnes, longest=17),
     PlanField("carry_over_factor", _("Carry-over factor"), _factor, longest=7,
               hint=_("Of the net sales")),
+    PlanField("issue_route", _("Way of the issue"), choices=ISSUE_ROUTES,
+              hint=_("Empty: from the registry to the enterprise")),
+    PlanField("commission_order", _("Vintages of a surrender by commission"), choices=COMMISSION_ORDERS),
+    PlanField("commission_title", _("Title of a surrender by commission"),
+              hint=_("As the year's documents call it")),
     PlanField("source", _("Sources"), is_required=True, longest=300),
     PlanField("confidence", _("Confidence"), is_required=True, choices=CONFIDENCES),
     PlanField("is_draft", _("Standing"), is_required=True, choices=STANDINGS),

@@ -2,11 +2,13 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.commission import Commission
+from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
-from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
@@ -47,6 +49,8 @@ KINDS: dict[str, Kind] = {
         MachineKey,
         MachineKeyRevocation,
         Issuance,
+        ProvinceIssue,
+        IssuanceReversal,
         RegistryToTrading,
         TradingToRegistry,
         ExchangeRegistryToTrading,
@@ -64,6 +68,9 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         SurrenderRefund,
+        Differentiation,
+        DifferentiationRemoval,
+        Commission,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

@@ -28,6 +28,7 @@ class Hold(NamedTuple):
     bucket: Bucket
     sign: int
     at_receiver: bool = False  # in the line's receiving account, where it names one
+    from_source: bool = False  # in the account that the line drawn on brought its tonnes to
 
 
 class Route(NamedTuple):
@@ -38,6 +39,7 @@ class Route(NamedTuple):
     source: Bucket
     target: Bucket
     to_receiver: bool = False
+    from_source: bool = False
 
 
 class Kind:
@@ -62,6 +64,8 @@ class Kind:
     in_money: ClassVar[bool | None] = False
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
     draws_on: ClassVar[str] = ""  # code of the kind whose approved lines its lines draw on
+    # Tonnes leave the account that the line drawn on brought them to, not the applicant's.
+    takes_from_source: ClassVar[bool] = False
     has_category: ClassVar[bool] = False  # one of the kind's rows in the table category
     rules: ClassVar[tuple[Rule, ...]] = ()  # besides those derived from the attributes above
 
@@ -75,7 +79,7 @@ class Kind:
             *((NOT_RESTRICTED, IS_RECONCILED) if self.debits else ()),
             *self.rules,
             *((draws_on(self.draws_on),) if self.draws_on else ()),
-            *((takes(self.reserves[0]),) if self.reserves else ()),
+            *((takes(self.reserves[0], self.holder),) if self.reserves else ()),
         )
 
     @cached_property
@@ -102,12 +106,12 @@ class Kind:
         if self.reserves:
             for is_approved in (False, True):
                 found += [
-                    Hold(is_approved, self.reserves[0], -1),
-                    Hold(is_approved, self.reserves[1], 1),
+                    Hold(is_approved, self.reserves[0], -1, from_source=self.takes_from_source),
+                    Hold(is_approved, self.reserves[1], 1, from_source=self.takes_from_source),
                 ]
         if self.settles:
             found += [
-                Hold(True, self.settles[0], -1),
+                Hold(True, self.settles[0], -1, from_source=self.takes_from_source),
                 Hold(True, self.settles[1], 1, at_receiver=True),
             ]
         return tuple(each for each in found if each._replace(sign=-each.sign) not in found)
@@ -124,7 +128,11 @@ class Kind:
                 found.append(Route(Stage.APPROVAL, False, *self.reserves))
         if self.settles:
             found.append(Route(Stage.APPROVAL, False, *self.settles, to_receiver=True))
-        return tuple(found)
+        return tuple(each._replace(from_source=self.takes_from_source) for each in found)
+
+    def holder(self, case: Case, line: Line) -> int:
+        """Return the account that a line's tonnes leave."""
+        return (self.takes_from_source and line.source_account_id) or case.account_id
 
     def judge(self, case: Case, facts: Facts, action: Action = Action.SUBMIT) -> date | None:
         """Check every rule of an act, deducting the tonnes of a submission from ``facts``.
@@ -146,14 +154,18 @@ class Kind:
         return facts.moment.accepting_day() if self.settles_at_day_end else None
 
     def reserving(self, case: Case) -> tuple[Move, ...]:
-        """The moves of a submission, within the applicant's account.
+        """The moves of a submission, within the account that the tonnes will leave.
 
         A transfer that awaits a second operator is reserved, not yet in transit.
         """
         if self.reserves is None:
             return ()
         route = self._reserve(at_colleague=case.step == COLLEAGUE_STEP)
-        return tuple(_move(case, line, route, case.account_id) for line in case.lines)
+        holders = [self.holder(case, line) for line in case.lines]
+        return tuple(
+            _move(holder, line, route, holder)
+            for holder, line in zip(holders, case.lines, strict=True)
+        )
 
     def _reserve(self, *, at_colleague: bool) -> tuple[Bucket, Bucket]:
         assert self.reserves
@@ -166,14 +178,14 @@ class Kind:
         if self.settles is None:
             return ()
         return tuple(
-            _move(case, line, self.settles, line.account_id or case.account_id)
+            _move(self.holder(case, line), line, self.settles, line.account_id or case.account_id)
             for line in case.lines
         )
 
 
-def _move(case: Case, line: Line, route: tuple[Bucket, Bucket], target: int) -> Move:
+def _move(holder: int, line: Line, route: tuple[Bucket, Bucket], target: int) -> Move:
     source, reached = route
-    giver = ISSUANCE_ACCOUNT_ID if source is Bucket.ISSUED else case.account_id
+    giver = ISSUANCE_ACCOUNT_ID if source is Bucket.ISSUED else holder
     return Move(
         Pocket(giver, line.instrument_id, source),
         Pocket(target, line.instrument_id, reached),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_babel import lazy_gettext as _
 
@@ -53,6 +53,8 @@ class Source:
     is_approved: bool
     left: int
     notice_id: int | None = None
+    quantity: int = 0
+    approved_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,26 @@ class Courts:
     waited_for: frozenset[int] = frozenset()  # transfers of tonnes that a court's order waits for
 
 
+class Stop(NamedTuple):
+    """Where an issue goes by the plan: to the enterprise, its province's account, or nowhere."""
+
+    place: str  # "enterprise", "province" or "nothing"
+    account_id: int  # the province's account
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the rules of the issuance chain read."""
+
+    stops: Mapping[tuple[int, int, str], Stop] = field(default_factory=dict)  # as `Facts.issued`
+    withheld: frozenset[tuple[int, int]] = frozenset()  # (account, instrument) kept by the list
+    listed: frozenset[tuple[int, int]] = frozenset()  # (account, year) in 差异化名录
+    under_review: dict[tuple[int, int], str] = field(default_factory=dict)  # about the list
+    waiting: Mapping[tuple[int, int], Mapping[int, int]] = field(default_factory=dict)  # by line
+    years: Mapping[int, int] = field(default_factory=dict)  # of notices
+    commissioned: Mapping[int, Mapping[int, int]] = field(default_factory=dict)  # notice -> line
+
+
 @dataclass(slots=True)
 class Facts:
     """The data that the rules read, loaded once for a batch of cases.
@@ -134,6 +156,7 @@ class Facts:
     duplicate_uscc: frozenset[int] = frozenset()  # cases that propose another account's credit code
     # (account, instrument, category) -> number of the issuance, approved or pending
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
+    chain: Chain = field(default_factory=Chain)
     categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) in force today
     # About decisions on notices: those in force, and who decides already, by (account, year, sector);
     # years and sectors with a plan in force; the sectors an account was in since a year began.
@@ -258,13 +281,13 @@ def measured(in_money: bool) -> Rule:
     return Rule("not_money" if in_money else "not_tonnes", message, other)
 
 
-def takes(bucket: Bucket) -> Rule:
-    """Return the rule that the bucket covers every line; it deducts all of them or none."""
+def takes(bucket: Bucket, holder: Callable[[Case, Line], int]) -> Rule:
+    """Return the rule that the bucket of the line's holder covers it; it deducts all lines or none."""
 
     def check(case: Case, facts: Facts) -> Violation | None:
         left: dict[tuple[int, int, Bucket], int] = {}
         for line in case.lines:
-            key = (case.account_id, line.instrument_id, bucket)
+            key = (holder(case, line), line.instrument_id, bucket)
             left[key] = left.get(key, facts.holdings.get(key, 0)) - line.quantity
             if left[key] < 0:
                 return _violation_of(line, facts, left[key] + line.quantity)

@@ -33,6 +33,9 @@ GRANT UPDATE (reminded_at) ON notice TO {app};
 GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), plan_on(integer, text, date) TO {app};
 -- So are plans, by carry_out_plans; the sectors of an account end, and keep their beginning.
 GRANT EXECUTE ON FUNCTION carry_out_plans(bigint[]) TO {app};
+-- Who is issued to differently is written by carry_out_differentiations alone.
+GRANT EXECUTE ON FUNCTION carry_out_differentiations(bigint[], timestamptz), is_reversed(bigint),
+                          is_withheld(integer, integer), issue_stop(integer, integer, text, date) TO {app};
 GRANT INSERT (account_id, sector, starts_on), UPDATE (ends_on) ON account_sector TO {app};
 
 -- Venues' clients and their keys are written by carry_out_machine_keys alone, from approved applications.

@@ -58,6 +58,12 @@ class Plan(Model):
         ),
         CheckConstraint("cardinality(vintages) > 0", name="plan_vintages"),
         CheckConstraint("carry_over_base >= 0 AND carry_over_factor >= 0", name="plan_carry_over"),
+        CheckConstraint(
+            "issue_route IN ('', 'differentiated', 'province')", name="plan_issue_route"
+        ),
+        CheckConstraint(
+            "commission_order IN ('', 'own_first', 'oldest_first')", name="plan_commission_order"
+        ),
         UniqueConstraint("application_id", name="plan_application_once"),
         UniqueConstraint("replaces_id", name="plan_replaced_once"),
         Index(
@@ -101,6 +107,9 @@ class Plan(Model):
     is_draft: Mapped[bool] = mapped_column(Boolean)  # a draft for consultation
     note: Mapped[str] = mapped_column(String(500), server_default="")
     approved_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    issue_route: Mapped[str] = mapped_column(String(20), server_default="")  # N11, N40
+    commission_order: Mapped[str] = mapped_column(String(20), server_default="")  # N43
+    commission_title: Mapped[str] = mapped_column(String(20), server_default="")  # N44
 
     def values(self) -> dict[str, str]:
         """Return what it says, as `app.domain.compliance.plans` writes it."""

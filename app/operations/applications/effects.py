@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app.domain.workflow import Case
 from app.operations.accounts import accounts, bindings, defaults, details, differences, openings
-from app.operations.compliance import attestations, notices, plans
+from app.operations.compliance import attestations, chain, notices, plans
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -19,8 +19,11 @@ EFFECTS: dict[str, Effect] = {
     "bank_difference": differences.resolve_with_bank,
     "bank_binding": bindings.carry_out,
     "company_group": accounts.group,
+    "commission": attestations.certify_compliance,
     "custody_link": accounts.link,
     "default_cover": defaults.cover,
+    "differentiation": chain.carry_out,
+    "differentiation_removal": chain.carry_out,
     "difference_resolution": differences.resolve,
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,

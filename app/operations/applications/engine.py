@@ -218,7 +218,7 @@ def approve(
     requests = [
         _posting(case, KINDS[case.kind].settling(case), Stage.APPROVAL, actor)
         for case in carried_out
-        if KINDS[case.kind].settles
+        if KINDS[case.kind].settles and case.lines
     ]
     if requests:
         posting.post(requests, at=now)
@@ -351,6 +351,11 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
         raise NotAllowed(_("Only the applicant may do this"), code="not_the_applicant")
     if started_by is Party.REGISTRY and party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
+    if started_by is Party.AUTHORITY and party(actor) is not Party.AUTHORITY:
+        raise NotAllowed(
+            _("Only the authority of the enterprise's province may do this"),
+            code="not_the_province",
+        )
     if started_by is Party.OFFICE and actor.account_id is not None:
         raise NotAllowed(_("Only an authority or the registry may do this"), code="no_authority")
 
@@ -369,7 +374,7 @@ def _disabled(cases: Sequence[Case]) -> set[int | None]:
     officers = {
         case.submitted_by
         for case in cases
-        if KINDS[case.kind].started_by in (Party.REGISTRY, Party.OFFICE)
+        if KINDS[case.kind].started_by in (Party.REGISTRY, Party.OFFICE, Party.AUTHORITY)
     }
     if not officers:
         return set()

@@ -567,6 +567,7 @@ _CONTENTS = typed(
                                             'difference_resolution', 'bank_difference',
                                             'default_cover', 'reserve_provision')
                            THEN a.proposal END,
+             'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,

@@ -29,6 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
+from app.operations.compliance import chain
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -88,11 +89,17 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **_about_notices(cases, today),
         **_about_plans(cases),
         **_about_machines(cases),
+        **chain.gather(cases, today),
     }
 
 
 def _holdings(cases: Sequence[Case], today: date) -> Sequence[Any]:
-    pairs = {(case.account_id, line.instrument_id) for case in cases for line in case.lines}
+    pairs = {
+        (account, line.instrument_id)
+        for case in cases
+        for line in case.lines
+        for account in (case.account_id, KINDS[case.kind].holder(case, line))
+    }
     if not pairs:
         return ()
     accounts, instruments = zip(*pairs, strict=True)
@@ -159,6 +166,8 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
             row.status == Status.APPROVED,
             row.remaining,
             row.notice_id,
+            row.quantity,
+            row.approved_at,
         )
         for row in db.session.execute(_SOURCES, {"ids": wanted})
     }
@@ -484,7 +493,7 @@ _STANDING = typed(
            coalesce(s.surrendered, 0) AS surrendered,
            coalesce(s.offset_surrendered, 0) AS offset_surrendered,
            (SELECT count(*) FROM application a
-             WHERE a.notice_id = (notice).id AND a.kind = 'surrender'
+             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'commission')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN LATERAL plan_on((notice).year, (notice).sector, :today) p ON true
@@ -559,7 +568,9 @@ _MACHINE_CLIENTS = text(
 
 _SOURCES = typed(
     """
-    SELECT d.line_id, a.account_id, d.instrument_id, a.kind, a.status, a.notice_id, d.remaining
+    SELECT d.line_id, a.account_id, d.instrument_id, a.kind, a.status, a.notice_id, d.remaining,
+           d.quantity, (SELECT max(e.at) FROM application_event e
+                         WHERE e.application_id = a.id AND e.action = 'approve') AS approved_at
       FROM line_draw d JOIN application a ON a.id = d.application_id
      WHERE d.line_id = ANY(:ids)
     """,
@@ -571,7 +582,7 @@ _ISSUED = typed(
     SELECT a.account_id, l.instrument_id, a.category, a.number
       FROM application a JOIN application_line l ON l.application_id = a.id
      WHERE a.kind = 'issuance' AND a.account_id = ANY(:accounts) AND a.category = ANY(:once)
-       AND a.status IN ('in_review', 'approved')
+       AND a.status IN ('in_review', 'approved') AND NOT is_reversed(l.id)
     """,
     accounts=Integer,
     once=String,

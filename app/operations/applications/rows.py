@@ -302,9 +302,10 @@ _LOCK_APPLICATIONS = typed(
     SELECT id, kind, number, account_id, status, step, version, submitted_by, settles_on, posting_id,
            reason, category, document_no, authority, starts_on, ends_on, notice_id,
            nullif(proposal, '{}') AS proposal,
-           (SELECT array_agg(ARRAY[instrument_id, quantity, l.id, venue_id, l.account_id,
-                                   source_line_id] ORDER BY l.id)
-              FROM application_line l WHERE l.application_id = a.id) AS lines,
+           (SELECT array_agg(ARRAY[l.instrument_id, l.quantity, l.id, l.venue_id, l.account_id,
+                                   l.source_line_id, s.account_id] ORDER BY l.id)
+              FROM application_line l LEFT JOIN application_line s ON s.id = l.source_line_id
+             WHERE l.application_id = a.id) AS lines,
            (SELECT array_agg(p.account_id) FROM application_party p
              WHERE p.application_id = a.id) AS receivers,
            (SELECT array_agg(p.account_id) FROM application_party p

@@ -227,6 +227,7 @@ def _fulfilled(notices: Iterable[int], now: datetime) -> list[Certified]:
                 "obligation": row.obligation,
                 "notices": row.notices,
                 "lines": row.lines,
+                **({"commissions": row.commissions} if row.commissions else {}),
                 "total": row.total,
                 "effective_at": now.isoformat(),
             },
@@ -279,7 +280,18 @@ _FULFILLED = typed(
            (SELECT json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
                                               'quantity', g.quantity) ORDER BY i.code)
               FROM given g JOIN instrument i ON i.id = g.instrument_id
-             WHERE g.account_id = d.account_id AND g.year = d.year) AS lines
+             WHERE g.account_id = d.account_id AND g.year = d.year) AS lines,
+           -- What the registry surrendered at the province's request (N44), as its year calls it.
+           (SELECT json_agg(json_build_object('number', m.number, 'document_no', m.document_no,
+                                              'title', p.commission_title,
+                                              'quantity', (SELECT sum(l.quantity) FROM application_line l
+                                                            WHERE l.application_id = m.id))
+                            ORDER BY m.id)
+              FROM owed o
+              JOIN application m ON m.notice_id = o.id AND m.kind = 'commission' AND m.status = 'approved'
+              LEFT JOIN LATERAL plan_on(o.year, o.sector,
+                                        (m.submitted_at AT TIME ZONE 'Asia/Shanghai')::date) p ON true
+             WHERE o.account_id = d.account_id AND o.year = d.year) AS commissions
       FROM done d JOIN account c ON c.id = d.account_id
      GROUP BY d.account_id, d.year, c.id
     HAVING bool_and(d.surrendered >= d.obligation) AND sum(d.surrendered) > 0

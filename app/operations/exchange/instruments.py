@@ -39,8 +39,9 @@ class NewInstrument:
 def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     """Create an instrument under the next code of this year: PE, the year, six digits.
 
-    Raises RuleError for a missing or existing name, an impossible vintage, an unknown kind or
-    venue, and a trade code without venue or vice versa; NotAllowed unless the actor is the registry.
+    Raises RuleError for a missing or existing name, an impossible vintage or one created before, an
+    unknown kind or venue, and a trade code without venue or vice versa; NotAllowed unless the actor is
+    the registry.
     """
     if engine.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
@@ -50,6 +51,8 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
+    if new.kind == "allowance":
+        _require_new_vintage(new.vintage)
     instrument = Instrument(
         code=_next_code(today.year), name=name, vintage=new.vintage, kind=new.kind
     )
@@ -108,6 +111,20 @@ def _require_valid(new: NewInstrument, name: str, today: date) -> None:
         )
     if new.venue_id and not _is_venue(new.venue_id, today):
         raise RuleError(_("This is not one of the venues"), field="venue", code="venue_unknown")
+
+
+def _require_new_vintage(vintage: int) -> None:
+    """N10: a vintage is created once; those of the registry's first years may have several."""
+    known = select(Instrument.code).where(
+        Instrument.vintage == vintage, Instrument.kind == "allowance"
+    )
+    code = db.session.scalar(known.order_by(Instrument.id).limit(1))
+    if code:
+        raise RuleError(
+            _("The allowances of %(year)d are created already: %(code)s", year=vintage, code=code),
+            field="vintage",
+            code="vintage_taken",
+        )
 
 
 def _is_venue(id_: int, today: date) -> bool:

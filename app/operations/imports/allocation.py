@@ -10,16 +10,19 @@ from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.domain.errors import RuleError
 from app.domain.kinds.issuance import ONCE, RESTS_ON_DOCUMENT, Issuance
 from app.domain.moves import whole_tonnes
+from app.domain.regions import PROVINCES, province_of
 from app.domain.texts import folded
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationLine, Instrument
 from app.operations.applications import engine
+from app.operations.compliance import chain
 from app.operations.imports import batches
 from app.operations.imports.tables import ImportColumn, Row, Table
 from app.operations.records.actor import Actor
@@ -58,6 +61,13 @@ COLUMNS = (
         _("Enter both quantities or neither"),
         is_required=False,
     ),
+    ImportColumn(
+        "province",
+        _("Provincial authority"),
+        "湖北",
+        _("Whose table it is; the enterprise must be of this province"),
+        is_required=False,
+    ),
 )
 
 
@@ -86,12 +96,23 @@ def take(
     document the drafts wait for it (待文件, N05).
     """
 
+    today = now.astimezone(BEIJING).date()
+
     def drafts_of(import_id: int) -> list[engine.Draft]:
+        groups = _read(table, declared)
+        found = chain.stops(
+            (
+                (account, line.instrument_id, category)
+                for (account, category), lines in groups.items()
+                for line in lines
+            ),
+            today,
+        )
         return [
             engine.Draft(
                 kind=Issuance.code,
                 account_id=account,
-                lines=tuple(lines),
+                lines=tuple(chain.sent(account, category, lines, found)),
                 request_key=f"{FILE_KIND}:{import_id}:{account}:{category}",
                 reason=gettext("Imported from %(name)s", name=table.name),
                 category=category,
@@ -99,7 +120,7 @@ def take(
                 starts_on=documented_on,
                 import_id=import_id,
             )
-            for (account, category), lines in _read(table, declared).items()
+            for (account, category), lines in groups.items()
         ]
 
     return batches.take(
@@ -167,6 +188,13 @@ def _account(table: Table, row: Row, known: _Known) -> Account | None:
             typed=row["name"],
         )
         table.refuse(row.number, "name", message)
+    if row["province"] and province_of(row["province"]) != account.province:
+        message = _(
+            "The enterprise is of %(province)s, not of %(typed)s",
+            province=PROVINCES[account.province or ""],
+            typed=row["province"],
+        )
+        table.refuse(row.number, "province", message)
     return account
 
 
@@ -261,5 +289,6 @@ def _issued(accounts: list[int]) -> Any:
             Application.status.in_([Status.IN_REVIEW, Status.APPROVED])
             | batches.awaits_submission(),
             Application.account_id.in_(accounts),
+            ~func.is_reversed(ApplicationLine.id),
         )
     )

@@ -22,7 +22,12 @@ from app.operations.records import log
 from app.operations.records.actor import Actor
 
 # One import of a kind at a time, so that the checks for duplicates are reliable.
-_LOCKS = {"allocation": 7260008, "account_opening": 7260009, "notice": 7260011}
+_LOCKS = {
+    "allocation": 7260008,
+    "account_opening": 7260009,
+    "notice": 7260011,
+    "province_issue": 7260027,
+}
 
 
 @dataclass(frozen=True, slots=True)

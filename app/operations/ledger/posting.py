@@ -225,6 +225,27 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "court_order_adds_up": _ended_by_court,
     "court_order_stands": _ended_by_court,
     "court_assignment_stays_within": _ended_by_court,
+    "issues_keep_to_the_chain": lambda: RuleError(
+        _(
+            "Where an issue goes, or what waits at the province, has changed meanwhile; send it back and"
+            " enter it anew"
+        ),
+        code="off_the_way",
+    ),
+    "one_commission": lambda: RuleError(
+        _("A surrender by commission for this notice is under review already"),
+        code="commission_under_review",
+    ),
+    "commission_document": lambda: RuleError(
+        _("This document asked for another surrender by commission; each has one of its own"),
+        field="document_no",
+        code="commission_document_used",
+    ),
+    "one_differentiation": lambda: RuleError(
+        _("An application about this enterprise and year in the list is under review"),
+        field="year",
+        code="list_under_review",
+    ),
     "issued_once": lambda: RuleError(
         _("This was issued already, or is about to be, by another application"),
         field="category",

@@ -53,6 +53,7 @@ def _wanted() -> list[dict[str, Any]]:
             "to_bucket": int(route.target),
             "giver": ISSUANCE_ACCOUNT_ID if route.source is Bucket.ISSUED else None,
             "to_receiver": route.to_receiver,
+            "from_source": route.from_source,
         }
         for business, route in routes
     ]

@@ -88,7 +88,7 @@ def _run(check: str, connection: Connection, report: Report) -> None:
 
 
 # Buckets that postings without an application may credit.
-_ALSO_POSTED = {Bucket.CUSTODY, Bucket.SURRENDERED}
+_ALSO_POSTED = {Bucket.AVAILABLE, Bucket.CUSTODY, Bucket.SURRENDERED}
 
 
 def _holds() -> dict[str, list[Any]]:
@@ -108,6 +108,7 @@ def _holds() -> dict[str, list[Any]]:
         "buckets": [int(hold.bucket) for _kind, hold in rows],
         "signs": [hold.sign for _kind, hold in rows],
         "at_receiver": [hold.at_receiver for _kind, hold in rows],
+        "from_source": [hold.from_source for _kind, hold in rows],
         "proved": [int(bucket) for bucket in proved],
         "kept": [int(bucket) for bucket in kept],
     }
@@ -287,11 +288,12 @@ _APPLICATIONS = f"""
     WITH hold AS (
            SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:waits_in_reserve AS bool[]),
                                 CAST(:is_approved AS bool[]), CAST(:buckets AS int[]),
-                                CAST(:signs AS int[]), CAST(:at_receiver AS bool[]))
-             AS k (kind, waits_in_reserve, is_approved, bucket, sign, at_receiver)),
+                                CAST(:signs AS int[]), CAST(:at_receiver AS bool[]),
+                                CAST(:from_source AS bool[]))
+             AS k (kind, waits_in_reserve, is_approved, bucket, sign, at_receiver, from_source)),
          by_line AS (
-           SELECT CASE WHEN k.at_receiver THEN coalesce(l.account_id, a.account_id)
-                       ELSE a.account_id END AS account_id,
+           SELECT coalesce(CASE WHEN k.at_receiver THEN l.account_id ELSE s.account_id END,
+                           a.account_id) AS account_id,
                   l.instrument_id,
                   CASE WHEN a.step = {COLLEAGUE_STEP} AND k.waits_in_reserve AND NOT k.is_approved
                        THEN {int(Bucket.RESERVED)} ELSE k.bucket END AS bucket,
@@ -299,6 +301,7 @@ _APPLICATIONS = f"""
              FROM application a JOIN hold k ON k.kind = a.kind
               AND k.is_approved = (a.status = 'approved')
              JOIN application_line l ON l.application_id = a.id
+             LEFT JOIN application_line s ON s.id = l.source_line_id AND k.from_source
             WHERE a.status IN ('in_review', 'approved')
                OR (a.status = 'pending_settlement'
                    AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity'))
@@ -442,6 +445,17 @@ _COURTS = """
                                WHERE x.order_id = c.application_id), 0) END AS ended) said
      WHERE c.ended <> said.ended
 """
+
+# Units waiting at provinces are those of enterprises, line by line, and provinces hold nothing else.
+_WAITING = f"""
+    SELECT 'waiting', concat('holding ', account_id, '/', instrument_id, ': a province holds ',
+                             coalesce(held, 0), ', for enterprises wait ', coalesce(waits, 0))
+      FROM (SELECT h.account_id, h.instrument_id, {" + ".join(f"h.{each.column}" for each in Bucket)} AS held
+              FROM holding h JOIN account c ON c.id = h.account_id AND c.kind = 'province') AS held
+      FULL JOIN (SELECT holder_id AS account_id, instrument_id, sum(quantity - drawn) AS waits
+                   FROM waiting_line GROUP BY 1, 2) AS waiting USING (account_id, instrument_id)
+     WHERE coalesce(held, 0) <> coalesce(waits, 0)
+"""  # noqa: S608 - our own column names
 
 # What a version of a plan says is what its application decided, approved by two and signed as it stands.
 _PLANS = """
@@ -611,4 +625,5 @@ _CHECKS = (
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
     _COURTS,
+    _WAITING,
 )

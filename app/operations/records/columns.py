@@ -68,7 +68,9 @@ _COLUMNS = {
 }
 
 
-def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+def among(
+    column: InstrumentedAttribute[Any] | ColumnElement[Any], values: Sequence[Any]
+) -> ColumnElement[bool]:
     """Return whether a column is one of many values, which are one parameter however many there are."""
     return column == any_(bindparam(None, values, type_=_COLUMNS[type(column.type)]))
 

@@ -34,6 +34,7 @@ from app.extensions import db
 from app.models import (
     Account,
     Application,
+    ApplicationEvent,
     ApplicationLine,
     ApplicationParty,
     Instrument,
@@ -317,7 +318,7 @@ class ApplicationList(ListPage):
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
         """Return the table of lines, without empty columns."""
-        if not KINDS[application.kind].has_lines:
+        if not (KINDS[application.kind].has_lines or application.lines):
             return None
         quantity_title = self.quantity_title
         lines = receivers.lines_of(application)
@@ -384,6 +385,15 @@ class ApplicationList(ListPage):
             return None
         application, status = row
         return application, status
+
+
+def approved_at() -> ColumnElement[Any]:
+    """Return when an Application was approved last; for the rows shown alone."""
+    found = select(func.max(ApplicationEvent.at)).where(
+        ApplicationEvent.application_id == Application.id,
+        ApplicationEvent.action == Action.APPROVE,
+    )
+    return found.correlate(Application).scalar_subquery()
 
 
 def subject_of(application: Application) -> tuple[str, str]:

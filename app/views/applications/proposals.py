@@ -12,6 +12,7 @@ from app.domain.banks import DIRECTIONS
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision
+from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
@@ -230,6 +231,11 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("The court's paper"), "columns": _COLUMNS, "rows": rows}
 
 
+def _listing(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [[_("Compliance year"), proposal["year"]]]
+    return {"title": _("List of the differentiated"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
@@ -239,6 +245,8 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     BankDifference.code: _bank_difference,
     SettlementObjection.code: _objection,
     DefaultCover.code: _cover,
+    Differentiation.code: _listing,
+    DifferentiationRemoval.code: _listing,
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
 }

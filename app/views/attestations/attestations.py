@@ -112,6 +112,10 @@ def _public_facts(attestation: Attestation) -> dict[str, Any]:
         (total, content["total"], "number", _("tonnes")),
         (_("Issued on"), attestation.issued_at.astimezone(BEIJING).date(), "date"),
     ]
+    by_commission = sum(each["quantity"] for each in content.get("commissions", ()))
+    if by_commission:
+        title = _("Of this by commission of the authority")
+        facts.append((title, by_commission, "number", _("tonnes")))
     lapsed_on = attestation.lapsed_at and attestation.lapsed_at.astimezone(BEIJING).date()
     if lapsed_on:
         facts.append((_("Lapsed on"), lapsed_on, "date"))

@@ -52,7 +52,8 @@ def draw(attestation: Attestation, check_url: str) -> bytes:
 def _texts(content: dict[str, Any]) -> list[str]:
     """Return the free texts of a certificate."""
     lines = [line["name"] for line in content["lines"]]
-    return [content["name"], content.get("reason") or "", *lines]
+    documents = [each["document_no"] for each in content.get("commissions", ())]
+    return [content["name"], content.get("reason") or "", *lines, *documents]
 
 
 def _build(attestation: Attestation, check_url: str, pages: int) -> tuple[bytes, int]:
@@ -110,8 +111,18 @@ def _complied(facts: dict[str, Any]) -> str:
     return (
         f"兹证明：{_holder(facts)}{facts['year']}年度应履约量 {_tonnes(facts['obligation'])}，"
         f"截至{_day(facts['effective_at'])}已在{SYSTEM}清缴下列标的，共计 {_tonnes(facts['total'])}，"
-        "该年度碳排放配额清缴义务已履行完毕。"
+        f"{_commissioned(facts)}该年度碳排放配额清缴义务已履行完毕。"
     )
+
+
+def _commissioned(facts: dict[str, Any]) -> str:
+    """Say what was surrendered by commission of the authority, as its year calls it (N44)."""
+    parts = [
+        f"{each['quantity']:,} 吨由注册登记机构受省级主管部门委托清缴"
+        f"（{with_rare_font('，'.join(filter(None, (each.get('title'), each['document_no']))))}）"
+        for each in facts.get("commissions", ())
+    ]
+    return f"其中{'、'.join(parts)}，" if parts else ""
 
 
 def _day(moment: str | datetime) -> str:

@@ -37,6 +37,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import usual_columns, usual_filters
+from app.views.applications.officer_desk import OfOffices
 from app.views.applications.proposals import ACTS
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import COMPLIANCE, MenuEntry
@@ -133,7 +134,7 @@ _ACT = case(
 )
 
 
-class NoticeDecisionView(ImportDesk):
+class NoticeDecisionView(OfOffices, ImportDesk):
     """履约通知书办理: a province decides for its own enterprises, the registry for all."""
 
     route_base = "/notice-decisions"
@@ -181,8 +182,7 @@ class NoticeDecisionView(ImportDesk):
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Add what is decided, and whose decision it is."""
-        office = select(Member.province).where(Member.id == Application.created_by)
+        """Add what is decided."""
         return (
             super()
             .rows(conditions)
@@ -193,22 +193,12 @@ class NoticeDecisionView(ImportDesk):
                 _tonnes("before").label("before"),
                 _tonnes("after").label("after"),
                 Application.import_id,
-                office.scalar_subquery().label("office"),
             )
         )
 
-    def actions(self, row: Any) -> Iterable[RowAction]:
-        """Only the authority that entered it goes on with it."""
-        found = super().actions(row)
-        if row.office != g.user.province:
-            return (each for each in found if each.url == self.url("show", id=row.id))
-        return found
-
     def detail_actions(self, application: Application, status: str) -> Iterable[RowAction]:
-        """Only the authority that entered it goes on with it; its batch is shown to all."""
-        entered_by = db.session.get(Member, application.created_by)
-        if entered_by and entered_by.province == g.user.province:
-            yield from super().detail_actions(application, status)
+        """Show its batch to all."""
+        yield from super().detail_actions(application, status)
         if application.import_id:
             address = self.url("imported", import_id=application.import_id)
             yield RowAction(_("Import batch"), address)
@@ -225,9 +215,6 @@ class NoticeDecisionView(ImportDesk):
             (_("Obligation before"), int(before or 0), "number", _("tonnes")),
             (_("Obligation after"), int(after or 0), "number", _("tonnes")),
         ]
-
-    def next_step(self, application: Application) -> Any:
-        return gettext("Another officer of the same authority approves it")
 
     # The form -----------------------------------------------------------------------------------
 

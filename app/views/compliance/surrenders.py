@@ -56,7 +56,7 @@ OF_NOTICE_COLUMNS: Any = (
 )
 
 
-class _OfNotice(ApplicationList):
+class OfNotice(ApplicationList):
     """Applications about a notice, with its number and year."""
 
     columns = OF_NOTICE_COLUMNS
@@ -74,7 +74,7 @@ class SurrenderForm(LinesForm):
     overdue = HiddenField()  # "1" where the page has said that the deadline has passed
 
 
-class SurrenderView(_OfNotice, ApplicationDesk):
+class SurrenderView(OfNotice, ApplicationDesk):
     route_base = "/surrenders"
     kind = Surrender.code
     title = _("Surrender records")
@@ -239,7 +239,7 @@ def _refusal(row: Any) -> Any:
     return "" if row.available else _("Nothing available")
 
 
-class SurrenderRefundView(_OfNotice, OfficerDesk):
+class SurrenderRefundView(OfNotice, OfficerDesk):
     """清缴退还: required before an obligation is lowered beneath what was surrendered (R83)."""
 
     route_base = "/surrender-refunds"

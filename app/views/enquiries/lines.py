@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, select
 
 from app.domain.kinds import KINDS
-from app.domain.workflow import Action as Act
 from app.domain.workflow import Status
-from app.models import Account, Application, ApplicationEvent, ApplicationLine, Instrument
+from app.models import Account, Application, ApplicationLine, Instrument
 from app.models.figures import line_draw
 from app.security.roles import READERS
+from app.views.applications.list import approved_at
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage
@@ -49,15 +49,7 @@ class ApprovedLines(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row a line."""
-        handled = (
-            select(func.max(ApplicationEvent.at))
-            .where(
-                ApplicationEvent.application_id == Application.id,
-                ApplicationEvent.action == Act.APPROVE,
-            )
-            .scalar_subquery()
-        )
-        return lines(handled.label("handled_at")).where(
+        return lines(approved_at().label("handled_at")).where(
             Application.kind == self.kind, Application.status == Status.APPROVED
         )
 

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from flask import flash, redirect, request
+from flask import flash, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, select, true
 from wtforms import SelectField
 
 from app.domain.dates import as_written
 from app.domain.errors import RuleError
 from app.domain.moves import HELD_BUCKETS, Bucket, whole_tonnes
+from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Application, ApplicationLine, Holding, Instrument, Venue, VenueInstrument
+from app.models import (
+    Account,
+    Application,
+    ApplicationLine,
+    Holding,
+    Instrument,
+    Venue,
+    VenueInstrument,
+)
+from app.operations.applications import engine
+from app.operations.compliance import chain
 from app.operations.exchange import instruments
 from app.operations.imports import allocation, batches
 from app.operations.imports.tables import Table
@@ -31,6 +43,7 @@ from app.views.applications.form import (
     PLEASE_CHOOSE,
     Choosable,
     DayField,
+    Filled,
     LinesForm,
     OfferedField,
     Required,
@@ -41,6 +54,7 @@ from app.views.applications.list import (
     AWAITING_DOCUMENT,
     REVIEWED_STATUSES,
     SHOWN_STATUSES,
+    approved_at,
     usual_columns,
     usual_filters,
 )
@@ -52,7 +66,9 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import PageForm, carried_out, current_actor
 
 # 各去向: where issued tonnes can be (domain.md R11).
+WAITING = "waiting"  # at provinces
 WHEREABOUTS: dict[str, tuple[Any, tuple[Bucket, ...]]] = {
+    WAITING: (_("At provinces"), (Bucket.AVAILABLE, Bucket.RESERVED)),
     "held": (_("Held"), HELD_BUCKETS),
     "custody": (_("In custody"), (Bucket.CUSTODY, Bucket.IN_RETURN)),
     "surrendered": (_("Surrendered"), (Bucket.SURRENDERED,)),
@@ -112,7 +128,9 @@ class InstrumentView(ListPage):
         Filter("vintage", _("Vintage"), kind="number"),
     )
     help = (
-        _("Issued = held + in custody + surrendered + cancelled + confiscated"),
+        _(
+            "Issued = at provinces + held + in custody + surrendered + cancelled + confiscated + recalled"
+        ),
         _("Without a trade code an instrument cannot be transferred to a venue"),
     )
 
@@ -120,11 +138,17 @@ class InstrumentView(ListPage):
         """Return one row per instrument; holdings are summed in one pass."""
         sums: dict[str, ColumnElement[Any]] = {"issued": -Holding.issued}
         sums |= {key: _sum_of(buckets) for key, (_title, buckets) in WHEREABOUTS.items()}
+        is_waiting = Account.kind == "province"
+        whose = {WAITING: is_waiting, "held": ~is_waiting}
         added = (
             select(
                 Holding.instrument_id,
-                *(cast(func.sum(amount), BigInteger).label(key) for key, amount in sums.items()),
+                *(
+                    cast(func.sum(amount).filter(whose.get(key, true())), BigInteger).label(key)
+                    for key, amount in sums.items()
+                ),
             )
+            .join(Account, Account.id == Holding.account_id)
             .group_by(Holding.instrument_id)
             .subquery("added")
         )
@@ -266,7 +290,19 @@ class IssuanceView(ImportDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add the import batch."""
-        return super().rows(conditions).add_columns(Application.import_id)
+        return (
+            super()
+            .rows(conditions)
+            .add_columns(Application.import_id, approved_at().label("approved_at"))
+        )
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """What was issued today can be reversed (N16)."""
+        yield from super().actions(row)
+        is_issued = row.stored_status == Status.APPROVED
+        if is_issued and self.may("write", "IssuanceReversalView") and _is_of_today(row):
+            address = url_for("IssuanceReversalView.new", account=row.account_id, source=row.id)
+            yield RowAction(_("Reverse"), address, is_dangerous=True)
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every instrument, with the holding of the enterprise."""
@@ -302,6 +338,21 @@ class IssuanceView(ImportDesk):
             )
             for row in rows
         ]
+
+    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        """Send each line where the plan says."""
+        made = super().draft(filled, account_id)
+        today = clock.now().astimezone(BEIJING).date()
+        return replace(
+            made, lines=tuple(chain.routed(account_id, made.category, made.lines, today))
+        )
+
+    def typed_before(self, application: Application) -> dict[str, Any]:
+        """Name the lines as they are picked: where they go follows from the plan."""
+        found = super().typed_before(application)
+        for line, typed in zip(application.lines, found["lines"], strict=True):
+            typed["choice"] = str(line.instrument_id)
+        return found
 
     def take(self, table: Table) -> batches.Imported:
         """Import an allocation table, whose total is declared in the form."""
@@ -413,6 +464,12 @@ class IssuanceView(ImportDesk):
         ]
         shown = [[code, name, ISSUANCE_TYPES[type_], *rest] for code, name, type_, *rest in rows]
         return [{"title": _("Totals"), "columns": columns, "rows": shown}]
+
+
+def _is_of_today(row: Any) -> bool:
+    """Tell whether an issue took effect today."""
+    at, today = row.approved_at, clock.now().astimezone(BEIJING).date()
+    return at is not None and at.astimezone(BEIJING).date() == today
 
 
 def _document_day(typed: str, document_no: str) -> date | None:

@@ -35,6 +35,12 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("NoticeView", "id"): lambda of: of.notices,
     ("NoticeDecisionView", "id"): lambda of: [of.by_officers["notice"][0]],
     ("NoticeDecisionView", "import_id"): lambda of: [of.batch],
+    ("WaitingView", "id"): lambda of: of.waiting,
+    ("ProvinceIssueView", "id"): lambda of: [*of.by_officers["province_issue"]],
+    ("ProvinceIssueView", "import_id"): lambda of: [of.province_batch],
+    ("DifferentiationView", "id"): lambda of: [*of.by_officers["differentiation"]],
+    ("DifferentiationRemovalView", "id"): lambda of: [*of.by_officers["differentiation_removal"]],
+    ("CommissionView", "id"): lambda of: [*of.by_officers["commission"]],
     ("SurrenderView", "id"): lambda of: [
         of.surrenders[s] for s in ("draft", "in_review", "approved")
     ],
@@ -58,6 +64,7 @@ OF_OFFICERS = {
     ("IssuanceView", "id"),
     ("IssuanceView", "form"),
     ("IssuanceView", "import_id"),
+    ("IssuanceReversalView", "id"),
     ("CustodyLinkView", "id"),
     ("AccountOpeningView", "id"),
     ("AccountOpeningView", "form"),
@@ -132,6 +139,7 @@ WORDS = {
     ("TransferPermissionView", "to"),
     ("ColleagueReviewView", "to"),
     ("NoticeDecisionView", "form"),
+    ("ProvinceIssueView", "form"),
     ("HelpView", "page"),  # The guides, which everybody may read.
     ("HelpView", "name"),
 }
