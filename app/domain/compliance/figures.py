@@ -5,8 +5,9 @@ The tables of P26: 1-1 to 1-4 and 2-1 to 2-4 of units, 1-5 and 2-5 of enterprise
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from fractions import Fraction
 
 from flask_babel import lazy_gettext as _
@@ -119,3 +120,18 @@ def _factor(figure: Figure) -> Fraction:
         return Fraction(1)
     assert figure.load is not None
     return peak_factor(figure.load, figure.year)
+
+
+@dataclass(slots=True)
+class AllocationFacts:
+    """What the rules of deductions, claims and issues read of allocation; tonnes.
+
+    ``claimable`` is reduced as claims of a batch are accepted.
+    """
+
+    claimable: dict[tuple[int, int], int] = field(default_factory=dict)  # (account, instrument)
+    # (account, instrument) -> what differs of the instrument's year, in words
+    differing: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    approved: Mapping[tuple[int, int, str], int] = field(default_factory=dict)  # by year and sector
+    sectors: frozenset[tuple[int, str]] = frozenset()  # of accounts, past ones included
+    code_in_force: date | None = None  # 生态环境法典施行日

@@ -2,6 +2,8 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
+from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
@@ -61,6 +63,9 @@ KINDS: dict[str, Kind] = {
         ReserveProvision,
         DefaultCover,
         PlanApplication,
+        AllowanceDeduction,
+        AllowanceClaim,
+        AllowanceReturn,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

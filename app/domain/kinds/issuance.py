@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask_babel import lazy_gettext as _
 
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.claim import FIGURES_AGREE
 from app.domain.kinds.rules import BOTH, Facts, Rule, Violation
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Case, Party
@@ -65,4 +66,4 @@ class Issuance(Kind):
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
     has_category = True
-    rules = (TO_AN_ENTERPRISE, ISSUED_ONCE, RESTS_ON_DOCUMENT)
+    rules = (TO_AN_ENTERPRISE, ISSUED_ONCE, FIGURES_AGREE, RESTS_ON_DOCUMENT)
