@@ -79,7 +79,11 @@ def _read(kind: str, text: str) -> int | time | bool | date | None:
         return time(int(shape[1]), int(shape[2])) if shape else None
     if kind == DAY:
         try:
-            return date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+            return (
+                date.fromisoformat(text)
+                if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+                else None
+            )
         except ValueError:
             return None
     return {"on": True, "off": False}.get(text)

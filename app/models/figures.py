@@ -33,7 +33,9 @@ notice_surrender = _view(
     "notice_surrender", "notice_id", "surrendered pending offset_surrendered offset_pending"
 )
 claimable = _view("claimable", "account_id instrument_id", "claimable")
-line_draw = _view("line_draw", "line_id application_id", "quantity drawn pending remaining")
+line_draw = _view(
+    "line_draw", "line_id application_id instrument_id", "quantity drawn pending remaining"
+)
 bank_difference = table(
     "bank_difference",
     column("id", BigInteger),

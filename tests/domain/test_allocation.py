@@ -28,7 +28,9 @@ def test_n20_a_unit_is_pre_allocated_rounded_down(verified, share, tonnes):
 
 def test_n20_units_are_rounded_before_they_are_summed():
     row = Figure(2024, "power", "pre_allocation", "", exact("1500006"), Fraction(70))
-    units = [allocation.pre_allocated(Fraction(each), Fraction(70)) for each in (1_000_002, 500_004)]
+    units = [
+        allocation.pre_allocated(Fraction(each), Fraction(70)) for each in (1_000_002, 500_004)
+    ]
     assert expected(row, units) == 1_050_003
     assert expected(row) == 1_050_004  # Of the sum, as an enterprise without units has it.
 
@@ -116,7 +118,9 @@ def test_n30_peak_load_is_corrected_below_its_boundary(load, year, factor):
     assert allocation.peak_factor(exact(load), year) == Fraction(factor)
 
 
-@pytest.mark.parametrize(("load", "tonnes"), [("60", 2_884_100), ("45", 3_182_935), ("50", 2_884_100)])
+@pytest.mark.parametrize(
+    ("load", "tonnes"), [("60", 2_884_100), ("45", 3_182_935), ("50", 2_884_100)]
+)
 def test_r29_a_coal_unit(load, tonnes):
     unit = Figure(
         2025, "power", "approved", "1", Fraction(3_000_000), basis="coal", power=exact("3000000"),
@@ -145,7 +149,10 @@ def test_n31_a_small_enterprise_gets_what_was_verified(verified, tonnes):
 
 
 def test_n31_a_special_unit_gets_what_was_verified():
-    assert expected(Figure(2026, "power", "approved", "3", exact("123456.9"), basis="verified")) == 123_456
+    assert (
+        expected(Figure(2026, "power", "approved", "3", exact("123456.9"), basis="verified"))
+        == 123_456
+    )
 
 
 def test_n28_tops_up_the_sum_of_an_enterprises_units():

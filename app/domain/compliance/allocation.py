@@ -16,7 +16,9 @@ from flask_babel import lazy_gettext as _
 from app.domain.errors import RuleError
 from app.domain.moves import LARGEST_REQUEST
 
-SMALLEST_BY_FORMULA = 26_000  # tonnes; of a smaller enterprise what is approved is what was verified
+SMALLEST_BY_FORMULA = (
+    26_000  # tonnes; of a smaller enterprise what is approved is what was verified
+)
 COVERED = Fraction(4, 5)  # 履约缺口率 at most 20 %
 _NUMBER = re.compile(r"[0-9]{1,13}(\.[0-9]{1,6})?", re.ASCII)
 _SIX_PLACES = Decimal("0.000001")

@@ -1,4 +1,4 @@
-"""多退少补 and 核减: what the two stages of a year issue, and what of a deduction remains (rules-2026 N22-N24).
+"""多退少补 and 核减: what two stages issue, and what of a deduction remains (rules-2026 N22-N24).
 
 All quantities in whole tonnes.
 """
@@ -77,8 +77,7 @@ def shares(items: Sequence[Item], result: TrueUp) -> list[Share]:
     first = _spread([each.tonnes for each in ordered], result.deducted_1)
     back = _spread(first[::-1], result.returned)[::-1]
     rest = [
-        each.tonnes - taken + given
-        for each, taken, given in zip(ordered, first, back, strict=True)
+        each.tonnes - taken + given for each, taken, given in zip(ordered, first, back, strict=True)
     ]
     second = _spread(rest, result.deducted_2)
     return [Share(*each) for each in zip(ordered, first, back, second, strict=True)]

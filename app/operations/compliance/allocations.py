@@ -31,8 +31,7 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
         return {}
     found = AllocationFacts(
         claimable={
-            (row.account_id, row.instrument_id): row.claimable
-            for row in _rows(_CLAIMABLE, claims)
+            (row.account_id, row.instrument_id): row.claimable for row in _rows(_CLAIMABLE, claims)
         },
         differing={
             (row.account_id, row.instrument_id): _difference(row)
@@ -60,9 +59,7 @@ def _difference(row: Any) -> str:
     return _("%(quantity)s, expected %(expected)s", **figures)
 
 
-_CLAIMABLE = typed(
-    "SELECT * FROM claimable WHERE account_id = ANY(:accounts)", accounts=Integer
-)
+_CLAIMABLE = typed("SELECT * FROM claimable WHERE account_id = ANY(:accounts)", accounts=Integer)
 # The first difference of each year, by instrument.
 _DIFFERING = typed(
     """

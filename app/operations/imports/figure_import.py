@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -55,7 +56,12 @@ COLUMNS = (
         _("Empty in the row of the enterprise as a whole, which every enterprise has"),
         is_required=False,
     ),
-    ImportColumn("verified", _("Verified emissions"), "3000000", _("Of a pre-allocation, of the year before")),
+    ImportColumn(
+        "verified",
+        _("Verified emissions"),
+        "3000000",
+        _("Of a pre-allocation, of the year before"),
+    ),
     ImportColumn(
         "share",
         _("Pre-allocation share (%)"),
@@ -194,9 +200,9 @@ def _stored(
     ]  # fmt: skip
 
 
-def _number(value: Fraction | None) -> Any:
-    """Return a rational of at most six decimals as PostgreSQL takes it."""
-    return None if value is None else f"{value:.6f}"
+def _number(value: Fraction | None) -> Decimal | None:
+    """Return a rational of at most six decimals, exactly."""
+    return None if value is None else Decimal(value.numerator) / value.denominator
 
 
 # Reading rows -------------------------------------------------------------------------------------
@@ -222,7 +228,9 @@ def _read(table: Table, today: date) -> list[_Read]:
         elif not each.figure.unit and (each.figure.basis == UNITS) is not (
             each.key in units and each.figure.stage == APPROVED
         ):
-            message = _("The sum of its units is approved for an enterprise whose units are in this file")
+            message = _(
+                "The sum of its units is approved for an enterprise whose units are in this file"
+            )
             if each.figure.stage == APPROVED:
                 table.refuse(each.row.number, "basis", message)
     return read
@@ -232,7 +240,9 @@ def _row(table: Table, row: Row, known: _Known, today: date) -> _Read | None:
     earlier = len(table.problems)
     account = _account(table, row, known)
     year = _year(table, row, today)
-    stage = _choice(table, row, "stage", {folded(str(title)): code for code, title in STAGES.items()})
+    stage = _choice(
+        table, row, "stage", {folded(str(title)): code for code, title in STAGES.items()}
+    )
     sector = _choice(table, row, "sector", known.codes)
     if account is None or year is None or stage is None or sector is None:
         return None
@@ -319,7 +329,9 @@ def _share(table: Table, row: Row, plan: Any) -> Fraction | None:
     """Return the share; above the plan's it is refused, below it wants a remark (N21)."""
     usual = plan.pre_allocation_share
     if usual is None:
-        table.refuse(row.number, "stage", _("The plan of this year and sector has no pre-allocation"))
+        table.refuse(
+            row.number, "stage", _("The plan of this year and sector has no pre-allocation")
+        )
         return None
     share = _exact(table, row, "share") if row["share"] else Fraction(usual)
     most = Fraction(usual if plan.share_cap is None else plan.share_cap)
@@ -328,12 +340,15 @@ def _share(table: Table, row: Row, plan: Any) -> Fraction | None:
     if share > most:
         message = _(
             "A pre-allocation share of %(share)s %% is above the highest share of %(cap)s %%",
-            share=f"{float(share):g}",
-            cap=f"{float(most):g}",
+            share=_number(share),
+            cap=_number(most),
         )
         table.refuse(row.number, "share", message)
     elif share < usual and not row["remark"]:
-        message = _("The share is lower than the plan's %(usual)s %%: say why", usual=f"{usual:g}")
+        message = _(
+            "The share is lower than the plan's %(usual)s %%: say why",
+            usual=_number(Fraction(usual)),
+        )
         table.refuse(row.number, "remark", message)
     return share
 

@@ -27,7 +27,7 @@ from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
 from app.views.applications import form as application_form
 from app.views.applications import money, signing
-from app.views.applications.choosable_lines import holdings_of
+from app.views.applications.choosable_lines import holdings_of, lines_left
 from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.applications.list import (
@@ -439,3 +439,27 @@ def _return_comment(application: Application | None) -> str:
         return ""
     said = [each.comment for each in application.events if each.action == Action.SEND_BACK]
     return gettext("Sent back: %(comment)s", comment=said[-1]) if said else ""
+
+
+class DrawingDesk(ApplicationDesk):
+    """A desk whose lines draw on those of an earlier document, which the address may name as ``source``."""
+
+    draws_on: str  # code of the kind of the documents
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return what is left of the earlier documents, or of the one that the address names."""
+        source = request.args.get("source", type=int)
+        return lines_left(
+            account_id, self.draws_on, *((Application.id == source,) if source else ())
+        )
+
+    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
+        """Begin with the lines of the document that the address names."""
+        begins = application is None and not (
+            filled.form.is_submitted() or application_form.is_picking()
+        )
+        if "source" in request.args and begins:
+            for key, each in filled.offered.items():
+                if not each.refusal:
+                    filled.form.lines.append_entry({"choice": key})
+        return super()._form_page(filled, account_id, application)

@@ -23,6 +23,7 @@ from app.views.administration import announcements
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
 from app.views.chapters import FIRST, MenuEntry
+from app.views.compliance.claims import open_claims
 from app.views.compliance.obligations import FULFILLED, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import current_frame
@@ -82,7 +83,11 @@ class HomeView(Page):
                 " registry + held in trading + in transit from trading"
             )
         if self.may("list", "ComplianceView"):
-            home["own"] = {"compliance": self._compliance(), "applications": self._applications()}
+            home["own"] = {
+                "compliance": self._compliance(),
+                "claims": open_claims(g.user.account_id),
+                "applications": self._applications(),
+            }
         if self.may("show", "ComplianceStatisticsView"):
             home["progress"] = _progress()
         for code in codes_of(g.user):

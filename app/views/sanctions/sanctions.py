@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from flask import request, url_for
+from flask import url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, ColumnElement, Select, case, literal, select
 from sqlalchemy.orm import aliased
@@ -18,18 +18,16 @@ from app.models import Application, ApplicationLine
 from app.models.figures import line_draw
 from app.operations.records import clock
 from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, Titles
-from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns, lines_left
+from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns
+from app.views.applications.desk import DrawingDesk
 from app.views.applications.form import (
     DATE_INPUT,
     PLEASE_CHOOSE,
-    Choosable,
     DayField,
     DocumentForm,
     DocumentLinesForm,
-    Filled,
     OfferedField,
     Required,
-    is_picking,
 )
 from app.views.applications.list import of_line_draw, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
@@ -111,11 +109,10 @@ class _TakingDesk(OfficerDesk):
             yield RowAction(self.give_back_label, address)
 
 
-class _GivingBackDesk(OfficerDesk):
+class _GivingBackDesk(DrawingDesk, OfficerDesk):
     """A document that gives back, in part or in whole, what an earlier one took."""
 
     form = DocumentLinesForm
-    draws_on: str
     filters = FILTERS
     picker_columns = SOURCE_COLUMNS
     columns: tuple[Column, ...] = (
@@ -124,22 +121,6 @@ class _GivingBackDesk(OfficerDesk):
         Column("quantity", _("Quantity"), kind="quantity"),
         *STANDING,
     )
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """Return what is left of the earlier documents, or of the one that the address names."""
-        source = request.args.get("source", type=int)
-        return lines_left(
-            account_id, self.draws_on, *((Application.id == source,) if source else ())
-        )
-
-    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
-        """Begin with the lines of the document that the address names."""
-        begins = application is None and not (filled.form.is_submitted() or is_picking())
-        if "source" in request.args and begins:
-            for key, each in filled.offered.items():
-                if not each.refusal:
-                    filled.form.lines.append_entry({"choice": key})
-        return super()._form_page(filled, account_id, application)
 
 
 HANDLED_COLUMNS = (

@@ -1,4 +1,4 @@
-"""配额调整通知书 and 配额缴回: what was issued too much is claimed, and its holder returns it (rules-2026 N26)."""
+"""配额调整通知书 and 配额缴回: what was issued too much is claimed and returned (rules-2026 N26)."""
 
 from __future__ import annotations
 
