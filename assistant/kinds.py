@@ -21,6 +21,9 @@ KINDS = {
     "reserve_provision": "计提结算风险准备金",
     "default_cover": "违约垫付",
     "plan": "年度方案办理",
+    "deduction": "配额核减",
+    "allowance_claim": "配额调整通知书",
+    "allowance_return": "配额缴回",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",
@@ -72,6 +75,20 @@ CATEGORIES = {
     "court_assignment": {
         "06": "06 扣划",
         "08": "08 冻结并扣划",
+    },
+    "deduction": {
+        "verification": "核查数据更正",
+        "shortfall": "上年度未足额清缴",
+        "borrowed": "预支配额",
+        "fraud": "弄虚作假拒不改正",
+        "remaining": "以前环节剩余待核减",
+        "other": "其他",
+    },
+    "allowance_claim": {
+        "true_up": "多退少补",
+        "verification": "核查结果变更",
+        "wrong_issue": "发放更正",
+        "other": "其他",
     },
     "confiscation": {
         "true_up": "多退少补收回",

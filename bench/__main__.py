@@ -22,6 +22,7 @@ CASES = (
     "day_end.roll",
     "settlement.day",
     "review.bulk",
+    "figures.recomputing",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

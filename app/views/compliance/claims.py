@@ -45,7 +45,7 @@ OPEN, OVERDUE, CLOSED, UNDECIDED = "open", "overdue", "closed", ""
 STATES = {
     OPEN: (_("To be returned"), "amber"),
     OVERDUE: (_("Overdue"), "red"),
-    CLOSED: (_("Closed"), "green"),
+    CLOSED: (_("Returned in full"), "green"),
 }
 STATE_COLUMN = Column("state", _("Returning"), kind="status", choices=STATES)
 STATE_FILTER = Filter("state", _("Returning"), kind="choice", choices=STATES)

@@ -6,11 +6,11 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import InsufficientQuantity
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.deduction import IS_DATED
 from app.domain.kinds.rules import (
     BOTH,
     HAS_DOCUMENT,
     HAS_REASON,
-    HAS_START,
     Facts,
     Rule,
     Violation,
@@ -108,7 +108,7 @@ class AllowanceClaim(Kind):
     rules = (
         OF_ALLOWANCES,
         HAS_DOCUMENT,
-        HAS_START,
+        IS_DATED,
         HAS_DEADLINE,
         HAS_REASON,
         WITHIN_ISSUED,

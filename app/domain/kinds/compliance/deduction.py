@@ -95,7 +95,7 @@ HAS_TONNES = Rule(
     _of(_not_in_range),
 )
 IS_DATED = Rule(
-    "deduction_undated",
+    "document_undated",
     _("Enter the date of the document, not after %(today)s; this is %(typed)s"),
     _of(_undated),
 )
