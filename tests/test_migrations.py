@@ -222,6 +222,11 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
+    "sql/0028/claims.sql": "1e7d7fbfa77c4d43",
+    "sql/0028/down.sql": "b178fa0d3692cb2f",
+    "sql/0028/figures.sql": "12754daf26dd9ac4",
+    "sql/0028/posting_tie.sql": "eafe209d2733e19a",
+    "versions/2026_12_01_true_up.py": "75889ca896b6ebca",
 }
 
 

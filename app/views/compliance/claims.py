@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
 from app.domain.trading_day import BEIJING
@@ -268,10 +279,13 @@ class AllowanceReturnView(DrawingDesk):
         return gettext("The registry reviews it")
 
 
-def open_claims(account_id: int) -> list[dict[str, Any]]:
-    """Return an enterprise's open claims for its home page, the earliest due first."""
-    left = func.coalesce(line_draw.c.quantity - line_draw.c.drawn, 0)
-    rows = db.session.execute(
+MOST_SHOWN = 3
+
+
+def open_claims(account_id: int | None) -> ScalarSelect[Any]:
+    """Return an enterprise's open claims as JSON, the earliest due first, as a column for any statement."""
+    left = line_draw.c.quantity - line_draw.c.drawn
+    found = (
         select(
             Application.id,
             Application.number,
@@ -289,17 +303,24 @@ def open_claims(account_id: int) -> list[dict[str, Any]]:
             left > 0,
         )
         .order_by(Application.ends_on, Application.id)
-        .limit(3)
-    ).all()
+        .limit(MOST_SHOWN)
+        .subquery("claim")
+    )
+    row = func.to_jsonb(found.table_valued())
+    return select(func.jsonb_agg(row)).scalar_subquery()
+
+
+def shown_claims(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `open_claims` found as the home page shows it."""
     today = clock.now().astimezone(BEIJING).date()
     return [
         {
-            "row": row,
-            "days": (row.ends_on - today).days,
-            "url": url_for("ClaimEnquiryView.list", number=row.number),
-            "return_url": url_for("AllowanceReturnView.new", source=row.id)
-            if row.remaining > 0
+            **row,
+            "days": (date.fromisoformat(row["ends_on"]) - today).days,
+            "url": url_for("ClaimEnquiryView.list", number=row["number"]),
+            "return_url": url_for("AllowanceReturnView.new", source=row["id"])
+            if row["remaining"] > 0
             else "",
         }
-        for row in rows
+        for row in found
     ]
