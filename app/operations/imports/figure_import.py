@@ -284,7 +284,8 @@ def _account(table: Table, row: Row, known: _Known) -> Account | None:
 
 def _year(table: Table, row: Row, today: date) -> int | None:
     typed = row["year"]
-    if typed.isascii() and typed.isdigit() and 2000 <= int(typed) <= today.year + 1:
+    is_year = typed.isascii() and typed.isdigit() and len(typed) == 4
+    if is_year and 2000 <= int(typed) <= today.year + 1:
         return int(typed)
     message = _("Enter the year in four digits, not %(typed)s", typed=typed[:30])
     table.refuse(row.number, "year", message)

@@ -46,7 +46,7 @@ from app.views.applications.list import of_line_draw, usual_columns, usual_filte
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import StringField
 from app.views.chapters import COMPLIANCE, MenuEntry
-from app.views.compliance.deductions import GUIDE
+from app.views.compliance.deductions import GUIDE, REASON
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -90,6 +90,7 @@ class ClaimForm(LinesForm):
     starts_on = DayField(_("Date of the document"), [Required()], render_kw=DATE_INPUT)
     ends_on = DayField(_("Return by"), [Required()], render_kw=DATE_INPUT)
     category = OfferedField(_("Reason"), CLAIM_REASONS, PLEASE_CHOOSE)
+    reason = REASON
 
 
 class ClaimView(OfficerDesk):
@@ -260,11 +261,11 @@ class AllowanceReturnView(DrawingDesk):
     form = LinesForm
     picker_title = _("Choose adjustment notices")
     picker_columns = RETURN_COLUMNS
-    quantity_title = _("Returned quantity")
-    form_columns = form_columns(_("Returned quantity"), RETURN_COLUMNS)
+    quantity_title = _("Quantity to give back")
+    form_columns = form_columns(_("Quantity to give back"), RETURN_COLUMNS)
     columns = (
         *usual_columns("number", "member_no", "account", "instrument_codes", "instruments"),
-        Column("quantity", _("Returned quantity"), kind="quantity"),
+        Column("quantity", _("Quantity to give back"), kind="quantity"),
         *usual_columns("created_at", "status"),
     )
     filters = usual_filters()

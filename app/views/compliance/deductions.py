@@ -18,6 +18,7 @@ from app.domain.moves import whole_tonnes
 from app.extensions import db
 from app.models import Application, Member
 from app.operations.accounts import sectors
+from app.operations.applications.engine import LONGEST_REASON
 from app.operations.records.catalogue import DEDUCTION_REASONS, SECTORS
 from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.applications.form import (
@@ -32,7 +33,7 @@ from app.views.applications.form import (
 )
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
-from app.views.applications.texts import StringField
+from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -41,6 +42,13 @@ from app.views.lists.listing import Conditions, RowAction
 # The section of each guide that tells of figures, deductions, claims and returns.
 GUIDE = dict.fromkeys(("enterprise", "province", "registry"), "多退少补与配额缴回")
 OF_OFFICERS = {name: GUIDE[name] for name in ("province", "registry")}
+
+
+REASON = TextAreaField(
+    _("Reason for the application"),
+    [Required()],
+    render_kw={"rows": 3, "maxlength": LONGEST_REASON},
+)
 
 
 class DeductionForm(ApplicationForm):
@@ -59,6 +67,7 @@ class DeductionForm(ApplicationForm):
         _("Number of the authority document"), [Required()], render_kw={"maxlength": 100}
     )
     starts_on = DayField(_("Date of the document"), [Required()], render_kw=DATE_INPUT)
+    reason = REASON
 
 
 class DeductionView(OfficerDesk):

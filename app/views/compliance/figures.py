@@ -44,7 +44,7 @@ STATES = {
     OVERDUE: (_("Approval overdue"), "red"),
     REPLACED: (_("Approved anew"), "grey"),
 }
-WHOLE = _("Enterprise as a whole")
+WHOLE = "*"  # instead of a unit: the row of an enterprise and sector
 _NAMED = (
     Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
     Column("account", _("Member name"), is_of_others=True),
@@ -70,7 +70,7 @@ class AllocationFigureView(ListPage):
     columns = (
         *_NAMED,
         Column("stage", _("Stage"), choices=STAGES),
-        Column("unit", _("Unit (line, cell line)"), choices={"": WHOLE}),
+        Column("unit", _("Unit (line, cell line)"), choices={WHOLE: _("Enterprise as a whole")}),
         Column("basis", _("Kind of calculation"), choices=BASES, is_shown=False),
         Column("verified", _("Verified emissions"), kind="number", unit=_("tonnes")),
         Column("share", _("Pre-allocation share (%)"), kind="number", is_shown=False),
@@ -105,8 +105,10 @@ class AllocationFigureView(ListPage):
             each.import_id,
             Account.member_no,
             Account.name.label("account"),
-            *(each[name] for name in ("year", "sector", "stage", "unit", "basis", "verified", "share",
-                                      "quantity", "expected", "due_on", "remark", "recorded_at")),
+            case((each.unit == "", literal(WHOLE)), else_=each.unit).label("unit"),
+            *(func.trim_scale(each[name]).label(name) for name in ("verified", "share")),
+            *(each[name] for name in ("year", "sector", "stage", "basis", "quantity", "expected",
+                                      "due_on", "remark", "recorded_at")),
             case((each.is_differing, each.quantity - each.expected)).label("difference"),
             case(
                 (each.is_differing, literal(DIFFERS)),
