@@ -23,6 +23,7 @@ from audit.names import (
     PENDING_TO_REGISTRY,
     PENDING_TO_TRADING,
     PROCEEDS,
+    RECALLED,
     RESERVED,
     SURRENDERED,
     TRADING,
@@ -120,6 +121,9 @@ BUSINESSES = {
         (AVAILABLE, ISSUED), (AVAILABLE, AVAILABLE),
         parties=frozenset({Parties.ISSUER, Parties.OTHERS}), units=_MONEY, has_application=False,
     ),
+    # 配额缴回, and what an issue is netted by where something is claimed.
+    "allowance_return": _business((AVAILABLE, RESERVED), (RESERVED, RECALLED)),
+    "claim_netting": _business((AVAILABLE, RECALLED), has_application=False),
     # 准备金: fees become the reserve, which covers what a buyer lacks.
     "reserve_provision": _OUT_OF_RESERVED,
     "default_cover": _OUT_OF_RESERVED,

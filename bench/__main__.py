@@ -23,6 +23,7 @@ CASES = (
     "settlement.day",
     "review.bulk",
     "issuance.chain",
+    "figures.recomputing",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

@@ -232,6 +232,11 @@ FROZEN = {
     "sql/0027/plan.sql": "647880dbe352f5ea",
     "sql/0027/posting_tie.sql": "c2b7adc816cf50bc",
     "versions/2026_12_01_issuance_chain.py": "65396e7d579b6cd8",
+    "sql/0028/claims.sql": "1e7d7fbfa77c4d43",
+    "sql/0028/down.sql": "b178fa0d3692cb2f",
+    "sql/0028/figures.sql": "12754daf26dd9ac4",
+    "sql/0028/posting_tie.sql": "eafe209d2733e19a",
+    "versions/2026_12_01_true_up.py": "75889ca896b6ebca",
 }
 
 

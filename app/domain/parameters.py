@@ -9,30 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
 
-NUMBER, TIME, SWITCH = "number", "time", "switch"
+NUMBER, TIME, SWITCH, DAY = "number", "time", "switch", "day"
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterSpec:
-    """One parameter: numbers have limits and a unit, times limits, switches are on or off."""
+    """One parameter: numbers have limits and a unit, times and days limits, switches are on or off."""
 
     name: str
     title: Any
     kind: str
-    default: int | time | bool
+    default: int | time | bool | date
     source: Any  # the rule or standard that requires it
     unit: Any = ""
-    least: int | time | None = None
-    most: int | time | None = None
+    least: int | time | date | None = None
+    most: int | time | date | None = None
 
-    def read(self, text: str) -> int | time | bool:
+    def read(self, text: str) -> int | time | bool | date:
         """Parse a typed or stored value.  Raises RuleError where it is malformed or out of limits."""
         value = _read(self.kind, text.strip())
         if value is None:
@@ -67,15 +67,25 @@ _WANTED = {
     NUMBER: _("Please enter a whole number"),
     TIME: _("Please enter a time like 15:00"),
     SWITCH: _("Please choose on or off"),
+    DAY: _("Please enter a date like 2026-11-20"),
 }
 
 
-def _read(kind: str, text: str) -> int | time | bool | None:
+def _read(kind: str, text: str) -> int | time | bool | date | None:
     if kind == NUMBER:
         return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
     if kind == TIME:
         shape = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", text)
         return time(int(shape[1]), int(shape[2])) if shape else None
+    if kind == DAY:
+        try:
+            return (
+                date.fromisoformat(text)
+                if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+                else None
+            )
+        except ValueError:
+            return None
     return {"on": True, "off": False}.get(text)
 
 
@@ -89,6 +99,8 @@ _COURTS = _("Decision record 0085: judicial freezes")
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
 _CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
+
+_ALLOCATION = _("Decision record 0088: deductions and claims")
 
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
@@ -131,6 +143,13 @@ _CATALOGUE = (
                   NUMBER, 7, _CALENDAR, _("days"), 0, 365),
     ParameterSpec("calendar_reminder_third", _("Third reminder before a date of the calendar (0: none)"),
                   NUMBER, 1, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("claim_days", _("Days to return what is claimed"), NUMBER, 10, _ALLOCATION,
+                  _("working days"), 1, 120),
+    ParameterSpec("reapproval_days", _("Days to approve anew after a change of the verification"), NUMBER,
+                  10, _("Allocation plan 2025/26, section 4"), _("working days"), 1, 60),
+    ParameterSpec("environment_code_from", _("Ecological and environmental code in force from"), DAY,
+                  date(2026, 8, 15), _("Allocation plan 2025/26, notes of table 1-5"),
+                  least=date(2026, 1, 1), most=date(2099, 12, 31)),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

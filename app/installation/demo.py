@@ -18,7 +18,14 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.installation import demo_announcements, demo_chain, demo_courts, demo_custody, demo_people
+from app.installation import (
+    demo_announcements,
+    demo_chain,
+    demo_claims,
+    demo_courts,
+    demo_custody,
+    demo_people,
+)
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -172,6 +179,9 @@ def _seed() -> None:
     evening = morning - timedelta(hours=16)  # after the last day-end
     comply(CURRENT, enterprises, instruments, ccer, members, maker, checker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
+    demo_claims.true_up(
+        hubei, instruments[-1], members, demo_claims.Officers(maker, checker, evening)
+    )
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)

@@ -65,6 +65,21 @@ CATEGORIES = {
         "closed": ("核定前关停", "Closed before approval"),
         "other": ("其他", "Other"),
     },
+    # N25: P24 五(五); data fraud by O775-22.
+    "deduction": {
+        "verification": ("核查数据更正", "Verified figure corrected"),
+        "shortfall": ("上年度未足额清缴", "Previous shortfall"),
+        "borrowed": ("预支配额", "Borrowed allowances"),
+        "fraud": ("弄虚作假拒不改正", "Data fraud, not corrected"),
+        "remaining": ("以前环节剩余待核减", "Remaining from before"),
+        "other": ("其他", "Other"),
+    },
+    "allowance_claim": {
+        "true_up": ("多退少补", "True-up"),
+        "verification": ("核查结果变更", "Verification changed"),
+        "wrong_issue": ("发放更正", "Wrong issue"),
+        "other": ("其他", "Other"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),

@@ -28,6 +28,7 @@ from app.models.certificate import (
     Signature,
     SignatureEvent,
 )
+from app.models.compliance.allocation import AllocationFigure, ClaimNetting
 from app.models.exchange.machine import (
     MachineAnswer,
     MachineAssertion,
@@ -117,6 +118,7 @@ __all__ = [
     "Account",
     "AccountDetail",
     "AccountSector",
+    "AllocationFigure",
     "Announcement",
     "AnnouncementReading",
     "Application",
@@ -144,6 +146,7 @@ __all__ = [
     "CertificateEnrolment",
     "Challenge",
     "City",
+    "ClaimNetting",
     "ColleagueReviewChange",
     "CompanyGroupMember",
     "CourtEffect",

@@ -73,6 +73,16 @@ class Application(Model):
             " OR (document_no <> '' AND authority <> '' AND proposal ? 'served_at')",
             name="court_acts_by_document",
         ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'discarded', 'withdrawn')"
+            " OR coalesce(CASE kind WHEN 'deduction' THEN document_no <> '' AND starts_on IS NOT NULL"
+            " AND (proposal ->> 'tonnes')::bigint > 0 AND (category <> 'fraud'"
+            " OR ((proposal ->> 'tonnes')::bigint * 2 >= (proposal ->> 'allowance')::bigint"
+            " AND (proposal ->> 'tonnes')::bigint <= (proposal ->> 'allowance')::bigint))"
+            " WHEN 'allowance_claim' THEN document_no <> '' AND starts_on IS NOT NULL"
+            " AND ends_on IS NOT NULL ELSE true END, false)",
+            name="allocation_by_document",
+        ),
         # Older ones have neither: NOT VALID in the database.
         CheckConstraint(
             "status IN ('draft', 'returned', 'withdrawn', 'discarded') OR kind <> 'issuance'"
@@ -86,6 +96,12 @@ class Application(Model):
             name="chain_acts_by_document",
         ),
         Index("application_of_account", "kind", "account_id", "id"),
+        Index(
+            "application_claims",
+            "account_id",
+            postgresql_where=text("kind = 'allowance_claim' AND status = 'approved'"),
+        ),
+        Index("application_deductions", "account_id", postgresql_where=text("kind = 'deduction'")),
         Index(
             "one_account_change",
             "account_id",

@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.models.compliance.allocation import AllocationFigure
+
 
 def _view(name: str, keys: str, tonnes: str) -> TableClause:
     columns = (column(each, BigInteger) for each in f"{keys} {tonnes}".split())
@@ -30,7 +32,10 @@ notice_surrender_line = _view(
 notice_surrender = _view(
     "notice_surrender", "notice_id", "surrendered pending offset_surrendered offset_pending"
 )
-line_draw = _view("line_draw", "line_id application_id", "quantity drawn pending remaining")
+claimable = _view("claimable", "account_id instrument_id", "claimable")
+line_draw = _view(
+    "line_draw", "line_id application_id instrument_id", "quantity drawn pending remaining"
+)
 waiting_line = _view(
     "waiting_line",
     "line_id application_id instrument_id holder_id account_id vintage",
@@ -52,4 +57,21 @@ open_receivable = table(
     column("account_id", Integer),
     column("instrument_id", Integer),
     column("owed", BigInteger),
+)
+current_figure = table(
+    "current_figure",
+    *(
+        column(each.name, each.type)  # of allocation_figure: it has the same columns
+        for each in AllocationFigure.__table__.c
+    ),
+)
+true_up = table(
+    "true_up",
+    *(column(each, BigInteger) for each in ("id", "account_id", "year")),
+    column("sector", String),
+    *(
+        column(each, BigInteger)
+        for each in ("pre_allocated", "approved", "due", "issue_1", "issue_2", "remaining")
+    ),
+    column("is_differing", Boolean),
 )

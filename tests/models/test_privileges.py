@@ -67,6 +67,8 @@ APPEND_ONLY = (
     "daily_quote",
     "calendar_run",
     "plan",
+    "allocation_figure",
+    "claim_netting",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,10 +33,17 @@ from app.models import (
     SettlementDifference,
     TradeDefault,
 )
+from app.models.figures import true_up
 from app.operations.accounts import accounts, bindings
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
-from app.operations.imports import notice_import, opening_import, province_issues, tables
+from app.operations.imports import (
+    figure_import,
+    notice_import,
+    opening_import,
+    province_issues,
+    tables,
+)
 from app.operations.ledger import settlement
 from app.operations.money import applying, banks, files, orders, reserve
 from app.operations.people import credentials, machine_sign_in
@@ -50,7 +58,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import chains, courts, machines
+from tests.operations import chains, claims, courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -106,6 +114,12 @@ class Enterprise:
     def attestations(self) -> list[int]:
         """履约证明 and 自愿注销证明."""
         return self._ids(Attestation)
+
+    @property
+    def true_ups(self) -> list[int]:
+        """多退少补 of its years and sectors."""
+        mine = select(true_up.c.id).where(true_up.c.account_id == self.account.id)
+        return list(db.session.scalars(mine))
 
     @property
     def asked(self) -> int:
@@ -196,6 +210,7 @@ def make_world(tables: Tables) -> World:
         _courts(enterprise, officers["registry_maker"], officers["registry_checker"])
         _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
         _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
@@ -510,6 +525,32 @@ def _plans(of: Enterprise, maker: Member, checker: Member) -> None:
     factories.confirmed(shown, checker)
     draft = factories.proposing(year, "power", by=maker, note="草稿", submits=False, **later)
     of.by_officers["plan"] = (draft, shown)
+
+
+def _allocate(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Push a pre-allocation, deduct from it, and claim what was issued; leave drafts, of returns too."""
+    account, number = of.account, of.account.member_no
+    lines = (
+        "会员编号,企业名称,履约年度,行业,环节,经核查排放量,配额量",
+        f"{number},{account.name},2025,发电,预分配,1000,500",
+    )
+    content = io.BytesIO("\n".join(lines).encode())
+    table = tables.read(content, f"{number}.csv", figure_import.COLUMNS)
+    with transaction():
+        assert not figure_import.take(table, Actor.of(maker), now=clock.now()).differing
+    for kind, enter in (
+        ("deduction", lambda **more: claims.deducting(account, 30, by=maker, **more)),
+        (
+            "allowance_claim",
+            lambda **more: claims.claiming(account, of.instrument, 2, by=maker, **more),
+        ),
+    ):
+        shown = enter()
+        factories.confirmed(shown, checker)
+        of.by_officers[kind] = (enter(submits=False), shown)
+    claim = of.by_officers["allowance_claim"][1]
+    made = [claims.returning(claim, 1, by=of.member, submits=False) for _each in range(2)]
+    of.custody["allowance_return"] = (made[0], made[1])
 
 
 def _large(a: Enterprise) -> None:

@@ -2,7 +2,9 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
 from app.domain.kinds.compliance.commission import Commission
+from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
@@ -65,6 +67,9 @@ KINDS: dict[str, Kind] = {
         ReserveProvision,
         DefaultCover,
         PlanApplication,
+        AllowanceDeduction,
+        AllowanceClaim,
+        AllowanceReturn,
         NoticeDecision,
         Surrender,
         SurrenderRefund,

@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import InsufficientQuantity, NotAllowed
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.claim import FIGURES_AGREE
 from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.trading_day import BEIJING
@@ -88,7 +89,7 @@ class Issuance(Kind):
     settles = (Bucket.ISSUED, Bucket.AVAILABLE)
     debits = False
     has_category = True
-    rules = (TO_AN_ENTERPRISE, GOES_BY_THE_PLAN, ISSUED_ONCE, RESTS_ON_DOCUMENT)
+    rules = (TO_AN_ENTERPRISE, GOES_BY_THE_PLAN, ISSUED_ONCE, FIGURES_AGREE, RESTS_ON_DOCUMENT)
 
 
 # What waits at the province --------------------------------------------------------------------

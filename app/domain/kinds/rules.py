@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
+from app.domain.compliance.figures import AllocationFacts
 from app.domain.compliance.notices import Standing
 from app.domain.compliance.plans import PlanFacts
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
@@ -179,6 +180,7 @@ class Facts:
     machine_venues: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
     courts: Courts = field(default_factory=Courts)
+    allocation: AllocationFacts = field(default_factory=AllocationFacts)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
     defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id
     memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account

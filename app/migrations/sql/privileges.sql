@@ -132,6 +132,11 @@ GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, intege
 GRANT INSERT ON court_reminder TO {app};
 GRANT EXECUTE ON FUNCTION lapse_court_orders(integer, date, timestamptz) TO {app};
 
+-- Allocation: pushed figures are append-only; what an issue is netted by is written by a trigger.
+GRANT INSERT (import_id, account_id, year, sector, stage, unit, basis, verified, share, power, heat,
+              power_benchmark, heat_benchmark, load, intensity, balance, quantity, expected, remark, due_on,
+              recorded_at) ON allocation_figure TO {app};
+
 -- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
 -- booked by functions alone.
 GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,

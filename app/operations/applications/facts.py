@@ -29,7 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
-from app.operations.compliance import chain
+from app.operations.compliance import allocations, chain
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -86,6 +86,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
     return {
         **banking.gather(cases, today),
         **courts.gather(cases),
+        **allocations.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),
         **_about_machines(cases),

@@ -22,11 +22,12 @@ from app.operations.records import log
 from app.operations.records.actor import Actor
 
 # One import of a kind at a time, so that the checks for duplicates are reliable.
-_LOCKS = {
+LOCKS = {
     "allocation": 7260008,
     "account_opening": 7260009,
     "notice": 7260011,
     "province_issue": 7260027,
+    "figures": 7260088,
 }
 
 
@@ -69,7 +70,7 @@ def take(
     if not table.is_clear and table.rows:
         drafts_of(0)  # So that all that stands against its rows is named at once.
     _require_clear(table)
-    db.session.execute(select(func.pg_advisory_xact_lock(_LOCKS[kind])))
+    db.session.execute(select(func.pg_advisory_xact_lock(LOCKS[kind])))
     import_id = tables.remember(kind, table, actor, now)
     drafts = drafts_of(import_id)
     _require_clear(table)

@@ -222,6 +222,7 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     ),
     "draws_stay_within": _taken,
     "surrender_stays_within": _taken,
+    "claims_stay_within_issued": _taken,
     "court_order_adds_up": _ended_by_court,
     "court_order_stands": _ended_by_court,
     "court_assignment_stays_within": _ended_by_court,
@@ -245,6 +246,10 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
         _("An application about this enterprise and year in the list is under review"),
         field="year",
         code="list_under_review",
+    ),
+    "figures_agree": lambda: RuleError(
+        _("The figures pushed for this enterprise differ from our own by now"),
+        code="figure_differs",
     ),
     "issued_once": lambda: RuleError(
         _("This was issued already, or is about to be, by another application"),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from app.domain.kinds import KINDS
+from app.domain.kinds import KINDS, Kind
 from app.domain.moves import FEES_ACCOUNT_ID, ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.workflow import COLLEAGUE_STEP
 from app.extensions import db
@@ -91,14 +91,21 @@ def _run(check: str, connection: Connection, report: Report) -> None:
 _ALSO_POSTED = {Bucket.AVAILABLE, Bucket.CUSTODY, Bucket.SURRENDERED}
 
 
+def _drawn_from(kind: Kind) -> set[Bucket]:
+    """Return the buckets that the drawn document holds and this kind takes from; a claim holds nothing."""
+    route = kind.reserves or kind.settles
+    held = {hold.bucket for hold in KINDS[kind.draws_on].holds}
+    return {route[0]} & held if route else set()
+
+
 def _holds() -> dict[str, list[Any]]:
     """Return, as columns, the buckets that open and approved applications of each kind hold.
 
     Only buckets whose balances applications must explain: those of open applications, and those
     that later applications draw on.
     """
-    drawing = [kind.reserves or kind.settles for kind in KINDS.values() if kind.draws_on]
-    kept = {route[0] for route in drawing if route} - _ALSO_POSTED
+    kept = {bucket for kind in KINDS.values() if kind.draws_on for bucket in _drawn_from(kind)}
+    kept -= _ALSO_POSTED
     proved = kept | {kind.reserves[1] for kind in KINDS.values() if kind.reserves}
     rows = [(kind, hold) for kind in KINDS.values() for hold in kind.holds if hold.bucket in proved]
     return {
@@ -404,6 +411,31 @@ _NOTICES = """
      WHERE NOT EXISTS (SELECT FROM notice_change c WHERE c.application_id = d.id)
 """
 
+# What an issue was netted by is what its posting recalled, of the same account and instrument, and never
+# more than was issued.
+_NETTINGS = """
+    SELECT 'claim_netting', concat('posting ', coalesce(n.posting_id, p.id), ': recalls ',
+                                   coalesce(m.quantity, 0), ', noted ', coalesce(n.quantity, 0))
+      FROM claim_netting n
+      FULL JOIN (SELECT id FROM posting WHERE business = 'claim_netting') p ON p.id = n.posting_id
+      LEFT JOIN movement m ON m.posting_id = p.id
+      LEFT JOIN application_line l ON l.id = n.claim_line_id
+      LEFT JOIN application c ON c.id = l.application_id AND c.kind = 'allowance_claim'
+     WHERE n.quantity IS DISTINCT FROM m.quantity OR m.to_bucket IS DISTINCT FROM 14
+        OR m.from_account IS DISTINCT FROM c.account_id
+        OR m.instrument_id IS DISTINCT FROM l.instrument_id
+    UNION ALL
+    SELECT 'claim_netting', concat('issue ', n.issue_posting_id, ': issued ', coalesce(max(m.quantity), 0),
+                                   ', netted by ', sum(n.quantity))
+      FROM claim_netting n
+      JOIN application_line l ON l.id = n.claim_line_id
+      LEFT JOIN LATERAL (SELECT sum(v.quantity) AS quantity FROM movement v
+                          WHERE v.posting_id = n.issue_posting_id
+                            AND v.instrument_id = l.instrument_id) m ON true
+     GROUP BY n.issue_posting_id, l.instrument_id
+    HAVING sum(n.quantity) > coalesce(max(m.quantity), 0)
+"""
+
 # Courts' orders: what each holds is what its effects add up to, each of which its posting moved; what
 # has ended is what was released, assigned, lapsed or taken back; nobody waits out of turn.
 _COURTS = """
@@ -624,6 +656,7 @@ _CHECKS = (
     _TRADES,
     _APPLICATION_POSTINGS,
     _SETTLED_ONCE,
+    _NETTINGS,
     _COURTS,
     _WAITING,
 )

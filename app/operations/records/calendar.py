@@ -61,6 +61,18 @@ def next_trading_day(after: date) -> date:
     return day
 
 
+def working_day_after(day: date, count: int) -> date:
+    """Return the ``count``-th working day after a day.  Raises RuleError past the calendar's end.
+
+    The exchange trades on working days, so its calendar counts them.
+    """
+    later = select(TradingDay.day).where(TradingDay.day > day, TradingDay.is_trading)
+    found = db.session.scalar(later.order_by(TradingDay.day).offset(count - 1).limit(1))
+    if found is None:
+        raise RuleError(_("The trading calendar ends; no trading day after %(day)s", day=day))
+    return found
+
+
 def last_trading_day(before: date) -> date:
     """Return the last trading day earlier than ``before``.  Raises RuleError where there is none."""
     day = db.session.scalar(

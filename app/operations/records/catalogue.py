@@ -101,6 +101,8 @@ def sectors_after(every: Any) -> Mapping[str, Any]:
 ISSUANCE_TYPES = Titles("issuance")
 FREEZE_REASONS = Titles("freeze")
 CONFISCATION_REASONS = Titles("confiscation")
+DEDUCTION_REASONS = Titles("deduction")
+CLAIM_REASONS = Titles("allowance_claim")
 CUSTODY_TYPES = Titles("custody_deposit")
 
 

@@ -58,7 +58,7 @@ def set_value(
     )
 
 
-def value_on(name: str, day: date) -> int | time | bool:
+def value_on(name: str, day: date) -> int | time | bool | date:
     """Return the value in force on a day, by the settings made so far."""
     spec = PARAMETERS[name]
     stored = db.session.scalar(

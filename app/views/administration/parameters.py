@@ -15,7 +15,7 @@ from sqlalchemy import Select, select
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
-from app.domain.parameters import PARAMETERS, SWITCH, TIME, ParameterSpec
+from app.domain.parameters import NUMBER, PARAMETERS, SWITCH, ParameterSpec
 from app.extensions import db
 from app.models import Member, Parameter
 from app.models.parameter import settings
@@ -236,7 +236,7 @@ def _limits(spec: ParameterSpec) -> str:
     if spec.kind == SWITCH:
         return ""
     between = f"{spec.written(spec.least)}–{spec.written(spec.most)}"
-    return between if spec.kind == TIME else f"{between} {spec.unit}"
+    return f"{between} {spec.unit}" if spec.kind == NUMBER else between
 
 
 def _normal(spec: ParameterSpec, typed: str) -> str:

@@ -12,7 +12,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from app.domain.errors import RuleError
 from app.domain.workflow import EDITABLE, Action, Status, line_key
@@ -27,7 +27,7 @@ from app.operations.records.actor import Actor
 from app.security.roles import APPLICANTS, READERS
 from app.views.applications import form as application_form
 from app.views.applications import money, signing
-from app.views.applications.choosable_lines import holdings_of
+from app.views.applications.choosable_lines import SOURCE_COLUMNS, holdings_of, lines_left
 from app.views.applications.conflict import compared
 from app.views.applications.form import INSTRUMENT_COLUMNS, Choosable, Filled
 from app.views.applications.list import (
@@ -439,3 +439,33 @@ def _return_comment(application: Application | None) -> str:
         return ""
     said = [each.comment for each in application.events if each.action == Action.SEND_BACK]
     return gettext("Sent back: %(comment)s", comment=said[-1]) if said else ""
+
+
+class DrawsOnDocuments:
+    """Of a desk whose lines draw on earlier documents, or on the one that the address names."""
+
+    draws_on: str
+    draws_whole = False  # The form begins with all that is left.
+    picker_columns: Sequence[dict[str, Any]] = SOURCE_COLUMNS
+
+    def drawable(self) -> Sequence[ColumnElement[bool]]:
+        """Return what further holds of the lines that may be drawn on."""
+        return ()
+
+    def offered(self, account_id: int) -> list[Choosable]:
+        """Return what is left of the earlier documents, or of the one that the address names."""
+        source = request.args.get("source", type=int)
+        named = (Application.id == source,) if source else ()
+        return lines_left(account_id, self.draws_on, *named, *self.drawable())
+
+    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
+        """Begin with the lines of the document that the address names."""
+        begins = application is None and not (
+            filled.form.is_submitted() or application_form.is_picking()
+        )
+        if "source" in request.args and begins:
+            for key, each in filled.offered.items():
+                if not each.refusal:
+                    whole = {"quantity": str(each.available)} if self.draws_whole else {}
+                    filled.form.lines.append_entry({"choice": key} | whole)
+        return super()._form_page(filled, account_id, application)  # type: ignore[misc]

@@ -17,6 +17,8 @@ from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.compliance.claim import AllowanceClaim
+from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
@@ -52,6 +54,8 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
+# Kinds whose first date is their document's.
+_DATED = (Issuance.code, AllowanceDeduction.code, AllowanceClaim.code)
 MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 # Shown instead of "draft": an imported issuance without the document it rests on (N05).
@@ -479,11 +483,15 @@ def _kind_facts(application: Application) -> list[tuple[Any, Any, str]]:
         (_("Number of the authority document"), application.document_no, "text"),
         (_("Deciding authority"), application.authority, "text"),
         (
-            _("Date of the document") if application.kind == Issuance.code else _("In force from"),
+            _("Date of the document") if application.kind in _DATED else _("In force from"),
             application.starts_on,
             "date",
         ),
-        (_("In force until"), application.ends_on, "date"),
+        (
+            _("Return by") if application.kind == AllowanceClaim.code else _("In force until"),
+            application.ends_on,
+            "date",
+        ),
         (_("Settles on"), application.settles_on, "date"),
         (_("Other enterprises concerned"), names, "text"),
     ]

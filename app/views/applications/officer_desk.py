@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from flask import abort, g, request
@@ -10,7 +10,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 
 from app.domain.texts import folded
 from app.extensions import db
@@ -19,9 +19,7 @@ from app.models.account import has_part
 from app.operations.records.actor import Actor
 from app.security.roles import OFFICERS, REGISTRY_MAKER
 from app.security.scope import in_scope, scoped
-from app.views.applications.choosable_lines import SOURCE_COLUMNS, lines_left
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import Choosable, Filled, is_picking
 from app.views.lists.listing import Conditions, RowAction
 from app.views.page import current_actor, named_in_address
 
@@ -87,34 +85,6 @@ class OfOffices:
 
     def next_step(self, application: Application) -> Any:
         return gettext("Another officer of the same authority approves it")
-
-
-class DrawsOnDocuments:
-    """Of a desk whose lines draw on earlier documents, or on the one that the address names."""
-
-    draws_on: str
-    draws_whole = False  # The form begins with all that is left.
-    picker_columns: Sequence[dict[str, Any]] = SOURCE_COLUMNS
-
-    def drawable(self) -> Sequence[ColumnElement[bool]]:
-        """Return what further holds of the lines that may be drawn on."""
-        return ()
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """Return what is left of the earlier documents, or of the one that the address names."""
-        source = request.args.get("source", type=int)
-        named = (Application.id == source,) if source else ()
-        return lines_left(account_id, self.draws_on, *named, *self.drawable())
-
-    def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
-        """Begin with the lines of the document that the address names."""
-        begins = application is None and not (filled.form.is_submitted() or is_picking())
-        if "source" in request.args and begins:
-            for key, each in filled.offered.items():
-                if not each.refusal:
-                    whole = {"quantity": str(each.available)} if self.draws_whole else {}
-                    filled.form.lines.append_entry({"choice": key} | whole)
-        return super()._form_page(filled, account_id, application)  # type: ignore[misc]
 
 
 MOST_ACCOUNTS = 20

@@ -9,9 +9,11 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import DIRECTIONS
+from app.domain.compliance.deductions import Deduction
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision
+from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
@@ -236,10 +238,23 @@ def _listing(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("List of the differentiated"), "columns": _COLUMNS, "rows": rows}
 
 
+def _deduction(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    said = Deduction.read(proposal)
+    rows = [
+        [_("Compliance year"), str(said.year)],
+        [_("Sector"), SECTORS.get(said.sector, said.sector)],
+        [_("Deduction (tonnes)"), f"{said.tonnes:,}"],
+    ]
+    if said.allowance is not None:
+        rows.append([_("Allowance of the next year (tonnes)"), f"{said.allowance:,}"])
+    return {"title": _("Deduction"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
+    AllowanceDeduction.code: _deduction,
     TradeSettlement.code: _settlement,
     DifferenceResolution.code: _difference,
     BankDifference.code: _bank_difference,

@@ -22,6 +22,7 @@ BUSINESS_TITLES = {
     "issuance": _("Issuance"),
     "day_end": _("Day-end settlement"),
     "court_hold": _("Judicial freeze"),
+    "claim_netting": _("Netting of an issue by a claim"),
     "trade": _("Delivery of a trade"),
     "proceeds_release": _("Release of proceeds"),
     "bank_correction": _("Correction after the bank's file"),

@@ -23,6 +23,7 @@ from app.views.administration import announcements
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
 from app.views.chapters import FIRST, MenuEntry
+from app.views.compliance.claims import open_claims, shown_claims
 from app.views.compliance.obligations import FULFILLED, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import current_frame
@@ -75,14 +76,19 @@ class HomeView(Page):
             "announcements": _announcements(),
             "restriction": _restriction(g.user.account),
         }
+        claims: list[dict[str, Any]] = []
         if self.may("list", "HoldingView"):
-            home["cards"] = _cards()
+            home["cards"], claims = _cards_and_claims()
             home["formula"] = gettext(
                 "Total holding = available in registry + frozen in registry + in transit from"
                 " registry + held in trading + in transit from trading"
             )
         if self.may("list", "ComplianceView"):
-            home["own"] = {"compliance": self._compliance(), "applications": self._applications()}
+            home["own"] = {
+                "compliance": self._compliance(),
+                "claims": claims,
+                "applications": self._applications(),
+            }
         if self.may("show", "ComplianceStatisticsView"):
             home["progress"] = _progress()
         for code in codes_of(g.user):
@@ -207,17 +213,19 @@ def _restriction(account: Account | None) -> str:
     )
 
 
-def _cards() -> list[dict[str, Any]]:
-    """Return the sums of the holdings in the member's row scope, in tonnes."""
+def _cards_and_claims() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the sums of holdings in the member's row scope, in tonnes, and an enterprise's claims."""
     sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
     held = select(*sums).join(Account, Account.id == Holding.account_id)
     held = held.join(Instrument, Instrument.id == Holding.instrument_id)
     held = held.where(Account.kind == "enterprise", Instrument.is_of_tonnes())
-    amounts = db.session.execute(scoped(held, Holding.account_id, g.user)).one()
+    held = scoped(held, Holding.account_id, g.user).add_columns(open_claims(g.user.account_id))
+    *amounts, claims = db.session.execute(held).one()
     url = url_for("HoldingView.list")
     cards: list[dict[str, Any]] = [
         {"label": str(title), "value": int(amount), "tone": tone}
         for (title, _amount, tone), amount in zip(FIGURES, amounts, strict=True)
     ]
     cards.append({"label": gettext("Total holding"), "value": int(sum(amounts)), "tone": "primary"})
-    return [card | {"unit": gettext("tonnes"), "url": url} for card in cards]
+    shown = [card | {"unit": gettext("tonnes"), "url": url} for card in cards]
+    return shown, shown_claims(claims or ())

@@ -31,10 +31,11 @@ from app.operations.records.columns import among
 from app.security.roles import AUTHORITIES, PROVINCE
 from app.views.applications import signing
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns
+from app.views.applications.desk import DrawsOnDocuments
 from app.views.applications.form import Choosable, LinesForm, Required
 from app.views.applications.imports import ImportDesk
 from app.views.applications.list import approved_at, usual_columns, usual_filters
-from app.views.applications.officer_desk import DrawsOnDocuments, OfficerDesk, OfOffices
+from app.views.applications.officer_desk import OfficerDesk, OfOffices
 from app.views.applications.texts import TextAreaField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column

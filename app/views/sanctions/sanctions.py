@@ -19,6 +19,7 @@ from app.models.figures import line_draw
 from app.operations.records import clock
 from app.operations.records.catalogue import CONFISCATION_REASONS, FREEZE_REASONS, Titles
 from app.views.applications.choosable_lines import SOURCE_COLUMNS, form_columns
+from app.views.applications.desk import DrawsOnDocuments
 from app.views.applications.form import (
     DATE_INPUT,
     PLEASE_CHOOSE,
@@ -29,7 +30,7 @@ from app.views.applications.form import (
     Required,
 )
 from app.views.applications.list import of_line_draw, usual_columns, usual_filters
-from app.views.applications.officer_desk import DrawsOnDocuments, OfficerDesk
+from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import ENQUIRIES, SANCTIONS, MenuEntry
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines, given_back
 from app.views.lists.columns import Column

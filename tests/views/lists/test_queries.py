@@ -49,6 +49,8 @@ OF_OFFICERS = {
     "CourtReleaseView": "court_release",
     "CourtAssignmentView": "court_assignment",
     "PlanDecisionView": "plan",
+    "DeductionView": "deduction",
+    "ClaimView": "allowance_claim",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -90,6 +92,8 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "CustodyDepositView": world.a.custody["custody_deposit"][name != "edit"],
                 "CustodyReturnView": world.a.custody["custody_return"][name != "edit"],
                 "ComplianceView": world.a.notices[1],
+                "TrueUpView": world.a.true_ups[0],
+                "AllowanceReturnView": world.a.custody["allowance_return"][name != "edit"],
                 "NoticeView": world.a.notices[1],
                 "SurrenderView": world.a.surrenders["draft" if name == "edit" else "in_review"],
                 "SurrenderRefundView": world.a.surrenders[

@@ -1,0 +1,1 @@
+"""What is allocated to enterprises, and claimed back."""
