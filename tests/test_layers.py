@@ -57,6 +57,7 @@ ROOMS = {
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "ledger", "applications"),
         "settlement": ("records", "ledger", "applications"),
+        "carry_over": ("records", "ledger", "compliance", "applications"),
         "money": ("records", "ledger", "accounts", "applications"),
     },
     "views": {

@@ -2,6 +2,12 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.carry_over import (
+    CarryOver,
+    CarryOverBatch,
+    CarryOverNotices,
+    CarryOverRound,
+)
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
@@ -64,6 +70,10 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         SurrenderRefund,
+        CarryOverRound,
+        CarryOverNotices,
+        CarryOver,
+        CarryOverBatch,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

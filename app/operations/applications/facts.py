@@ -29,6 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
+from app.operations.compliance import carry_over
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -87,6 +88,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **courts.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),
+        **carry_over.gather(cases, today),
         **_about_machines(cases),
     }
 
