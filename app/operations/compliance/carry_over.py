@@ -258,11 +258,12 @@ _WITHOUT = text("""
 _REFUSAL = text("SELECT refusal, unfulfilled FROM carry_over_figures(:round, :day, :account)")
 _BATCH = text("""
     SELECT count(DISTINCT a.id)::integer AS applications, coalesce(sum(l.quantity), 0)::bigint AS tonnes,
-           encode(sha256(convert_to(coalesce(string_agg(a.number || ':' || l.instrument_id || ':' || l.quantity,
-                                                        ',' ORDER BY a.id, l.id), ''), 'UTF8')), 'hex') AS digest
+           encode(sha256(convert_to(coalesce(string_agg(each.said, ',' ORDER BY a.id, l.id), ''),
+                                    'UTF8')), 'hex') AS digest
       FROM carry_overs_of_batch(:year, CAST(:until AS date)) b
       JOIN application a ON a.id = b.application_id
       JOIN application_line l ON l.application_id = a.id
+     CROSS JOIN LATERAL (SELECT concat_ws(':', a.number, l.instrument_id, l.quantity) AS said) each
 """)
 _BATCH_LINES = text("""
     SELECT i.code, i.name, sum(l.quantity)::bigint AS tonnes

@@ -1,9 +1,10 @@
-"""结转 (rules-2026 N65-N76): the round, its notices, enterprises' applications, and the batches that recall."""
+"""结转 (rules-2026 N65-N76): the round, its notices, enterprises' applications, and batches that recall."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from typing import ClassVar
 
 from flask_babel import lazy_gettext as _
@@ -88,7 +89,7 @@ def _named_days(decision: RoundDecision) -> list[tuple[str, date]]:
 
 def _out_of_order(decision: RoundDecision, facts: Facts) -> Violation | None:
     days = _named_days(decision)
-    for (earlier, first), (later, second) in zip(days, days[1:], strict=False):
+    for (earlier, first), (later, second) in pairwise(days):
         if first > second:
             return Violation(
                 earlier,
