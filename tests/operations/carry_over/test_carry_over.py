@@ -145,7 +145,7 @@ def test_n67_c1_the_holding_of_32_000(app, plant, operator, maker, checker, cea2
     """Available 12,000 + trading 15,000 + frozen by a court 5,000; the rest is shown, not counted."""
     plan(2024, "power", carry_over_base=100_000)
     old = instrument("2021年度配额", vintage=2021)
-    give(plant, old, 12_000 + 5_000 + 8_000 + 700, at=carrying.BEFORE)
+    give(plant, old, 12_000 - 100 + 5_000 + 8_000 + 700, at=carrying.BEFORE)
     give(plant, old, 15_000, Bucket.TRADING, at=carrying.BEFORE)
     with transaction():
         clock.set_to(datetime(2025, 12, 10, 10, tzinfo=BEIJING), SYSTEM)
@@ -157,7 +157,8 @@ def test_n67_c1_the_holding_of_32_000(app, plant, operator, maker, checker, cea2
     )  # fmt: skip
     courts.freeze(plant, maker, 5_000, old, served="2025-12-10T09:00:00+08:00")
     on(TODAY)
-    fulfilled(plant, operator, maker, at=clock.now())  # Its plan's deadline has passed.
+    # Another 100 of the vintage, which it surrenders after the deadline.
+    fulfilled(plant, operator, maker, at=clock.now())
     carrying.decided_round(maker, checker)
     give(plant, old, 50_000)  # after the instant
     row = db.session.execute(
@@ -418,7 +419,10 @@ def test_the_database_keeps_within_the_notice_whoever_writes(
         psycopg.connect(address) as connection,
         pytest.raises(psycopg.errors.CheckViolation, match="more is carried over"),
     ):
-        connection.execute("UPDATE application SET status = 'in_review' WHERE id = %s", [asked])
+        connection.execute(
+            "UPDATE application SET status = 'in_review', submitted_at = now() WHERE id = %s",
+            [asked],
+        )
 
 
 def test_n68_notices_wait_until_both_books_agree(app, tables, maker, checker, cea25):
