@@ -70,6 +70,8 @@ ROOMS = {
         "transfers": ("lists", "applications"),
         "interfaces": ("lists", "applications"),
         "compliance": ("lists", "applications"),
+        # Rounds are said in fields like a plan's.
+        "carry_over": ("lists", "applications", "compliance"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
