@@ -67,6 +67,10 @@ APPEND_ONLY = (
     "daily_quote",
     "calendar_run",
     "plan",
+    "carry_over_round",
+    "carry_over_notice",
+    "carry_over_grant",
+    "carry_over_refusal",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

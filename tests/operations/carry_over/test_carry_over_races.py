@@ -16,6 +16,9 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import give, instrument, member, plan
 from tests.operations import carrying
+from tests.races.conftest import without_account_lock
+
+__all__ = ["without_account_lock"]  # a fixture, shared
 
 
 @pytest.fixture
