@@ -10,6 +10,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, String, bindparam, func, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 
 from app.domain.compliance.carry_over import CarryOvers, NoticeFacts, RoundFacts, Summary
 from app.domain.errors import RuleError
@@ -34,14 +35,16 @@ DECIDED = (CarryOverRound.code, CarryOverNotices.code, CarryOverBatch.code)
 
 def latest(year: int) -> Round | None:
     """Return the version of a year's round that holds."""
-    found = select(Round).where(Round.year == year).order_by(Round.id.desc()).limit(1)
+    about = select(Round).options(joinedload(Round.target))
+    found = about.where(Round.year == year).order_by(Round.id.desc()).limit(1)
     return db.session.scalars(found).first()
 
 
 def rounds() -> Sequence[Round]:
     """Return the rounds, each in the version that holds, the newest first."""
     newest = select(func.max(Round.id)).group_by(Round.year)
-    found = select(Round).where(Round.id.in_(newest)).order_by(Round.year.desc())
+    about = select(Round).options(joinedload(Round.target))
+    found = about.where(Round.id.in_(newest)).order_by(Round.year.desc())
     return db.session.scalars(found).all()
 
 

@@ -33,7 +33,7 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import Choosable, Filled, LinesForm
 from app.views.applications.list import ApplicationList, usual_filters
 from app.views.applications.texts import StringField
-from app.views.carry_over.notices import choose_round
+from app.views.carry_over.notices import no_round
 from app.views.carry_over.rounds import GUIDE
 from app.views.chapters import CARRY_OVERS, MenuEntry
 from app.views.lists.columns import Column
@@ -107,7 +107,7 @@ class CarryOverView(ApplicationDesk):
     @permission_name("write")
     def new(self) -> Any:
         """Lead to the rounds where there is none; else show the form."""
-        return choose_round() or super().new()
+        return super().new() if self._round() else no_round()
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every allowance held; those that the round does not take say so."""
@@ -172,21 +172,30 @@ class CarryOverView(ApplicationDesk):
             "The next batch recalls it and grants the newer vintage; it is held until then"
         )
 
-    def _notice(self, account_id: int) -> CarryOverNotice | None:
-        found = self._round()
-        return carry_over.notice_for(account_id, found.year) if found else None
-
     def _round(self) -> CarryOverRound | None:
-        """Return the round of the application, or of the year that the address names, or the newest."""
+        return self._found()[0]
+
+    def _notice(self, account_id: int) -> CarryOverNotice | None:
+        return self._found()[1]
+
+    def _found(self) -> tuple[CarryOverRound | None, CarryOverNotice | None]:
+        """Return the round that the application or the address names, or the newest, and its notice.
+
+        Read once a request.
+        """
+        if "carry_over" not in g:
+            year = self._year()
+            found = carry_over.latest(year) if year else next(iter(carry_over.rounds()), None)
+            notice = carry_over.notice_for(g.user.account_id or 0, found.year) if found else None
+            g.carry_over = (found, notice)
+        return g.carry_over
+
+    def _year(self) -> int:
         if id_ := (request.view_args or {}).get("id"):
             text = str(db.session.get_one(Application, id_).proposal.get("year", ""))
         else:
             text = request.args.get("year", "")
-        if text.isascii() and text.isdigit() and len(text) == 4:
-            return carry_over.latest(int(text))
-        notice = carry_over.notice_for(g.user.account_id or 0)
-        rounds = carry_over.rounds()
-        return carry_over.latest(notice.year) if notice else next(iter(rounds), None)
+        return int(text) if text.isascii() and text.isdigit() and len(text) == 4 else 0
 
 
 def _refusal(row: Any, found: CarryOverRound | None) -> Any:

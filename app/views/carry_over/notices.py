@@ -316,7 +316,10 @@ def named_round() -> CarryOverRound:
 
 def choose_round() -> Any:
     """Lead to the rounds where there is none yet; nothing otherwise."""
-    if "year" in request.args or carry_over.rounds():
-        return None
+    return None if "year" in request.args or carry_over.rounds() else no_round()
+
+
+def no_round() -> Any:
+    """Say that there is no round, on the list of rounds."""
     flash(gettext("There is no carry-over round yet"), "info")
     return redirect(url_for("CarryOverRoundView.list"))
