@@ -221,6 +221,13 @@ FROZEN = {
     "sql/0023/seed.sql": "df02212b0a6356df",
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
+    "sql/0029/applications.sql": "9e273477c39da60a",
+    "sql/0029/down.sql": "159470870491a296",
+    "sql/0029/notices.sql": "f4b63f81f0b6491c",
+    "sql/0029/posting_tie.sql": "b10b844cf4da998f",
+    "sql/0029/rounds.sql": "c3ede5d4de60763d",
+    "sql/0029/signed.sql": "f083b4d98a8bfbd3",
+    "versions/2026_12_01_carry_over.py": "7964c4e2a760350a",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
 }
 

@@ -68,9 +68,15 @@ def notices_to_make(round_: Round, day: date) -> Summary:
     return Summary(row.enterprises, int(row.tonnes), row.digest)
 
 
-def without_notice(round_: Round, day: date) -> dict[str, int]:
-    """Return how many hold something and get no notice, by the reason."""
-    return dict(db.session.execute(_WITHOUT, {"round": round_.id, "day": day}).all())
+def outlook(round_: Round, day: date) -> tuple[Summary, dict[str, int], list[tuple[date, str]]]:
+    """Return what the notices would come to, how many get none by the reason, and what hinders them.
+
+    In one statement.
+    """
+    row = db.session.execute(_OUTLOOK, {"round": round_.id, "day": day}).one()
+    hindrances = [(date.fromisoformat(on), what) for on, what in row.obstacles or ()]
+    summary = Summary(row.enterprises, int(row.tonnes), row.digest)
+    return summary, dict(row.without or {}), hindrances
 
 
 def refusal_of(round_: Round, account_id: int, day: date) -> tuple[str, str]:
@@ -254,9 +260,14 @@ _CARRY_OUT_NOTICES = typed(
 ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
 _SUMMARY = text("SELECT * FROM carry_over_summary(:round, :day)")
 _OBSTACLES = text("SELECT * FROM carry_over_obstacles(:id)")
-_WITHOUT = text("""
-    SELECT refusal, count(*) FROM carry_over_figures(:round, :day)
-     WHERE refusal IS NOT NULL AND holding > 0 GROUP BY refusal ORDER BY refusal
+_OUTLOOK = text("""
+    SELECT s.*,
+           (SELECT jsonb_object_agg(w.refusal, w.n)
+              FROM (SELECT refusal, count(*) AS n FROM carry_over_figures(:round, :day)
+                     WHERE refusal IS NOT NULL AND holding > 0 GROUP BY refusal) w) AS without,
+           (SELECT jsonb_agg(jsonb_build_array(o.day, o.obstacle) ORDER BY o.day)
+              FROM carry_over_obstacles(:round) o) AS obstacles
+      FROM carry_over_summary(:round, :day) s
 """)
 _REFUSAL = text("SELECT refusal, unfulfilled FROM carry_over_figures(:round, :day, :account)")
 _BATCH = text("""

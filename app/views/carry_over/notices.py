@@ -240,6 +240,7 @@ class CarryOverNoticesView(OfficerDesk):
     form_title = _("Make carry-over notices")
     new_label = _("Make notices")
     form = ApplicationForm
+    accepts_attachments = False
     columns = (
         *usual_columns("number"),
         Column("year", _("Carried over into"), kind="code"),
@@ -278,11 +279,8 @@ class CarryOverNoticesView(OfficerDesk):
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
         """Return what the notices come to, who gets none, and what stands in the way."""
         found, today = named_round(), clock.now().astimezone(BEIJING).date()
-        summary = carry_over.notices_to_make(found, today)
-        without = carry_over.without_notice(found, today)
-        stops = [
-            f"{day} {OBSTACLES[obstacle]}" for day, obstacle in carry_over.obstacles(found)[:5]
-        ]
+        summary, without, stops = carry_over.outlook(found, today)
+        said = "；".join(f"{day} {OBSTACLES[obstacle]}" for day, obstacle in stops[:5])
         return [
             (_("Carried over into"), str(found.year), "text"),
             (_("Notices"), summary.count, "number"),
@@ -291,7 +289,7 @@ class CarryOverNoticesView(OfficerDesk):
                 (gettext("No notice: %(reason)s", reason=REFUSALS[reason]), count, "number")
                 for reason, count in without.items()
             ),
-            (_("Both books"), "；".join(stops) or _("They agree"), "text"),
+            (_("Both books"), said or _("They agree"), "text"),
         ]
 
     def draft(self, filled: Filled, account_id: int) -> engine.Draft:
@@ -307,16 +305,22 @@ def named_round() -> CarryOverRound:
     """Return the round that the application or the address names, or the newest one; 404 without any."""
     if id_ := (request.view_args or {}).get("id"):
         year = int(db.session.get_one(Application, id_).proposal["year"])
-    elif "year" in request.args:
-        year = named_in_address("year")
-    else:
-        year = max((each.year for each in carry_over.rounds()), default=0)
-    return carry_over.latest(year) or abort(404)
+        return carry_over.latest(year) or abort(404)
+    if "year" in request.args:
+        return carry_over.latest(named_in_address("year")) or abort(404)
+    return newest_round() or abort(404)
+
+
+def newest_round() -> CarryOverRound | None:
+    """Return the newest round, read once a request."""
+    if "newest_round" not in g:
+        g.newest_round = next(iter(carry_over.rounds()), None)
+    return g.newest_round
 
 
 def choose_round() -> Any:
     """Lead to the rounds where there is none yet; nothing otherwise."""
-    return None if "year" in request.args or carry_over.rounds() else no_round()
+    return None if "year" in request.args or newest_round() else no_round()
 
 
 def no_round() -> Any:

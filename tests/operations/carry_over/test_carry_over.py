@@ -191,7 +191,7 @@ def test_n66_who_fulfilled_in_time_gets_one_and_the_others_the_reason(
     assert "not fulfilled by its deadline" in said
     said = refused("carry_over_no_notice", applied, member(of=free), {cea21: 10})
     assert "None of its sectors" in said
-    assert carry_over.without_notice(carry_over.latest(2025), TODAY) == {
+    assert carry_over.outlook(carry_over.latest(2025), TODAY)[1] == {
         "no_base": 1, "unfulfilled": 1,
     }  # fmt: skip
 
