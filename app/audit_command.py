@@ -54,6 +54,8 @@ TITLES = {
     "route_not_allowed": _("A movement is one that its business never makes"),
     "application_missing": _("A posting has no application, or one too many"),
     "lines_differ": _("A posting moved something else than its application says"),
+    "carry_over_differs": _("A carry-over granted something else than it recalled"),
+    "carry_over_strays": _("A carry-over is of several accounts, or grants what it recalled"),
     "stands_alone": _("A posting or a movement stands alone"),
     "issued_differs": _("Tonnes came into being otherwise than approved"),
     "money_from_nowhere": _("Money came from elsewhere than a bank's deposit"),

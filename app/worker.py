@@ -30,6 +30,7 @@ from app.extensions import db, transaction
 from app.operations.accounts.openings import LETTERS_AT_ONCE
 from app.operations.accounts.openings import write_letters as write_waiting_letters
 from app.operations.applications import jobs, unsubmitted
+from app.operations.carry_over import batches
 from app.operations.compliance import calendar
 from app.operations.people import certificates
 from app.operations.records import clock
@@ -116,6 +117,14 @@ def find_large_holdings(_settings: Settings) -> None:
         large_holdings.find_if_due(SYSTEM, now=clock.now())
 
 
+def carry_out_batches(_settings: Settings) -> None:
+    """Carry out approved batches of carry-overs, some applications in each transaction."""
+    done: object = True
+    while done:
+        with transaction():
+            done = batches.carry_out_next(SYSTEM, now=clock.now())
+
+
 def end_court_orders(_settings: Settings) -> None:
     """End judicial freezes whose last day has passed, one account a transaction; remind of those to come."""
     ended: object = True
@@ -152,6 +161,7 @@ PERIODIC = (
     Periodic("remind_of_dates", "* * * * * */20", remind_of_dates),
     Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
     Periodic("end_court_orders", "* * * * * */20", end_court_orders),
+    Periodic("carry_out_batches", "* * * * * */5", carry_out_batches),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),

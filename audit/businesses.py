@@ -90,6 +90,9 @@ BUSINESSES = {
         (AVAILABLE, AVAILABLE), parties=frozenset({Parties.OTHERS})
     ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
+    # 结转: per document, as much of the newer vintage is granted as was recalled of older ones.
+    "carry_over": _business((AVAILABLE, RESERVED), (RESERVED, RECALLED)),
+    "carry_over_grant": _business((ISSUED, AVAILABLE), parties=_ISSUER, has_application=False),
     "custody_deposit": _business((AVAILABLE, RESERVED), (RESERVED, CUSTODY)),
     "custody_return": _business(
         (CUSTODY, IN_RETURN), (IN_RETURN, AVAILABLE),
@@ -161,6 +164,21 @@ _LINES = """
       FROM moved FULL JOIN said USING (id, instrument_id) JOIN standing s USING (id)
      WHERE moved.quantity IS DISTINCT FROM said.quantity ORDER BY s.id, instrument_id
 """
+# Carry-overs: what a document recalled of all vintages, and granted of one other, to the same account.
+_CARRY_OVERS = """
+    SELECT p.document, coalesce(sum(m.quantity) FILTER (WHERE p.business = 'carry_over'), 0)::bigint,
+           coalesce(sum(m.quantity) FILTER (WHERE p.business = 'carry_over_grant'), 0)::bigint,
+           count(DISTINCT CASE WHEN p.business = 'carry_over' THEN m.from_account ELSE m.to_account END),
+           count(DISTINCT m.instrument_id) FILTER (WHERE p.business = 'carry_over_grant'),
+           bool_or(p.business = 'carry_over_grant'
+                   AND EXISTS (SELECT FROM posting r JOIN movement w ON w.posting_id = r.id
+                                WHERE r.document = p.document AND r.business = 'carry_over'
+                                  AND w.instrument_id = m.instrument_id))
+      FROM posting p JOIN movement m ON m.posting_id = p.id
+     WHERE p.recorded_xid >= %s::xid8
+       AND (p.business = 'carry_over_grant' OR (p.business = 'carry_over' AND m.to_bucket = 14))
+     GROUP BY p.document ORDER BY p.document
+"""
 
 
 def check(connection: Connection, first: int, names: Names, findings: Findings) -> None:
@@ -197,3 +215,14 @@ def check(connection: Connection, first: int, names: Names, findings: Findings) 
     for document, posting, instrument, said, moved in connection.execute(_LINES, [str(first)]):
         key = f"{document} {names.instrument(instrument)}, posting {posting}"
         findings.add("lines_differ", key, said, moved)
+    _check_carry_overs(connection, first, findings)
+
+
+def _check_carry_overs(connection: Connection, first: int, findings: Findings) -> None:
+    """Compare per document what was recalled with what was granted."""
+    for document, recalled, granted, accounts, targets, is_same in connection.execute(
+        _CARRY_OVERS, [str(first)]
+    ):
+        findings.compare("carry_over_differs", document, recalled, granted)
+        if accounts != 1 or targets > 1 or is_same:
+            findings.add("carry_over_strays", document, recalled, granted)

@@ -1,5 +1,5 @@
-"""What came into being: tonnes by issuances and their reversals alone, money by what banks took in and
-paid out.
+"""What came into being: tonnes by issues, their reversals and carry-overs alone, money by what banks took in
+and paid out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ _TONNES = """
            SELECT m.instrument_id,
                   sum(CASE WHEN m.from_bucket = 12 THEN m.quantity ELSE -m.quantity END)::bigint AS tonnes
              FROM movement m JOIN instrument i ON i.id = m.instrument_id
+             LEFT JOIN posting p ON p.id = m.posting_id
             WHERE m.recorded_xid >= %(first)s::xid8 AND i.kind <> 'money'
+              AND p.business IS DISTINCT FROM 'carry_over_grant'  -- audit/businesses.py
               AND (m.from_bucket = 12) <> (m.to_bucket = 12)
             GROUP BY 1),
          approved AS (

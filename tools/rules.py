@@ -29,6 +29,7 @@ PARTIES = {
     Party.RECEIVER: "全部接收单位",
     Party.EXCHANGE: "交易系统",
     Party.BANK: "结算银行",
+    Party.BATCH: "结转批次",
     Party.OFFICE: "省级主管部门或管理部门，各自的两人",
 }
 Chinese = Callable[[object], str]

@@ -47,6 +47,7 @@ class Party(StrEnum):
     COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
     BANK = "bank"  # the settlement bank's machine
+    BATCH = "batch"  # a batch that two officers signed, carried out by the worker
     OFFICE = "office"  # the authority that enters it: a province's, or the registry
 
 

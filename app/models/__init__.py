@@ -65,6 +65,12 @@ from app.models.notice import Differentiation, Notice, NoticeChange
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
+from app.models.reference.carry_over import (
+    CarryOverGrant,
+    CarryOverNotice,
+    CarryOverRefusal,
+    CarryOverRound,
+)
 from app.models.reference.ministry_date import CalendarRun, MinistryDate
 from app.models.reference.plan import Plan, plans_on
 from app.models.reference.values import Category, City, Sector
@@ -141,6 +147,10 @@ __all__ = [
     "BusinessClock",
     "CalendarRun",
     "Captcha",
+    "CarryOverGrant",
+    "CarryOverNotice",
+    "CarryOverRefusal",
+    "CarryOverRound",
     "Category",
     "Certificate",
     "CertificateEnrolment",

@@ -159,6 +159,20 @@ class Application(Model):
             unique=True,
             postgresql_where=text("kind = 'default_cover' AND status = 'in_review'"),
         ),
+        *(
+            Index(
+                f"one_{kind}",
+                text("(proposal ->> 'year'::text)"),
+                unique=True,
+                postgresql_where=text(f"kind = '{kind}' AND status = 'in_review'"),
+            )
+            for kind in ("carry_over_round", "carry_over_notices", "carry_over_batch")
+        ),
+        Index(
+            "application_of_carry_over",
+            text("(proposal ->> 'notice'::text)"),
+            postgresql_where=text("kind = 'carry_over' AND status IN ('in_review', 'approved')"),
+        ),
         Index(
             "one_differentiation",
             "account_id",

@@ -69,6 +69,10 @@ APPEND_ONLY = (
     "plan",
     "allocation_figure",
     "claim_netting",
+    "carry_over_round",
+    "carry_over_notice",
+    "carry_over_grant",
+    "carry_over_refusal",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -58,7 +58,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import chains, claims, courts, machines
+from tests.operations import carrying, chains, claims, courts, machines
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -101,6 +101,8 @@ class Enterprise:
     objections: list[int] = field(default_factory=list)  # 结算异议: a draft, one in review
     money: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, approved
     credential: str = ""  # 系统接入凭证
+    carry_overs: list[int] = field(default_factory=list)  # 结转: a draft, in review, carried out
+    carry_over_notice: int = 0
     orders: list[int] = field(
         default_factory=list
     )  # at the bank: one done, one whose outcome is open
@@ -212,6 +214,7 @@ def make_world(tables: Tables) -> World:
         _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
         _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
+    _carry_over((a, b), officers["registry_maker"], officers["registry_checker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
         _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
@@ -551,6 +554,40 @@ def _allocate(of: Enterprise, maker: Member, checker: Member) -> None:
     claim = of.by_officers["allowance_claim"][1]
     made = [claims.returning(claim, 1, by=of.member, submits=False) for _each in range(2)]
     of.custody["allowance_return"] = (made[0], made[1])
+
+
+def _carry_over(both: Sequence[Enterprise], maker: Member, checker: Member) -> None:
+    """Make notices of a round, apply in every state, and carry out a batch; leave drafts of each."""
+    old = factories.instrument("2021年度配额", trade_code=None, vintage=2021)
+    in_2024 = datetime(2024, 12, 20, 10, tzinfo=BEIJING)
+    for of in both:
+        factories.give(of.account, old, 500, at=carrying.BEFORE)
+        carrying.fulfilled(of.account, of.member, maker, year=2023, at=in_2024)
+    about = both[0].by_officers
+    shown = carrying.round_of(maker, years="2023")
+    factories.confirmed(shown, checker)
+    about["carry_over_round"] = (carrying.round_of(maker, note="草稿", submits=False), shown)
+    shown = carrying.notices_of(maker)
+    factories.confirmed(shown, checker)
+    about["carry_over_notices"] = (carrying.notices_of(maker, submits=False), shown)
+    for of in both:
+        notice = carrying.notice_of(of.account)
+        assert notice
+        of.carry_over_notice = notice.id
+        done = engine.start(
+            [carrying.draft(of.member, {old: 30})], Actor.of(of.member), now=clock.now()
+        )
+        engine.submit(done, Actor.of(of.member), now=factories.at("10:00", day=19)).one()
+        db.session.commit()
+        of.carry_overs = [
+            carrying.start(carrying.draft(of.member, {old: 10}), of.member, submits=False),
+            carrying.applied(of.member, {old: 20}),
+            *done,
+        ]
+    shown = carrying.batch(maker, checker, date(2026, 11, 19))
+    assert carrying.carried_out() == len(both)
+    content = carrying.drafts.of_batch(2025, date(2026, 11, 20), str(uuid4()), reason="按期收回")
+    about["carry_over_batch"] = (carrying.start(content, maker, submits=False), shown)
 
 
 def _large(a: Enterprise) -> None:

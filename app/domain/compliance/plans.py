@@ -6,7 +6,7 @@ All values are texts in one canonical writing, by field; what is not said is "" 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -173,11 +173,13 @@ BY_NAME: Mapping[str, PlanField] = {field.name: field for field in FIELDS}
 DAYS = ("pre_allocate_by", "approve_by", "issue_by", "surrender_by")
 
 
-def read(typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def read(
+    typed: Mapping[str, str], fields: Sequence[PlanField] = FIELDS
+) -> tuple[dict[str, str], dict[str, str]]:
     """Read typed values; return (canonical values, messages), by field."""
     values: dict[str, str] = {}
     wrong: dict[str, str] = {}
-    for field in FIELDS:
+    for field in fields:
         text = typed.get(field.name, "").strip()
         try:
             if field.choices and text and text not in field.choices:

@@ -2,6 +2,12 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.carry_over import (
+    CarryOver,
+    CarryOverBatch,
+    CarryOverNotices,
+    CarryOverRound,
+)
 from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
 from app.domain.kinds.compliance.commission import Commission
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
@@ -76,6 +82,10 @@ KINDS: dict[str, Kind] = {
         Differentiation,
         DifferentiationRemoval,
         Commission,
+        CarryOverRound,
+        CarryOverNotices,
+        CarryOver,
+        CarryOverBatch,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

@@ -89,7 +89,7 @@ class Kind:
 
     @cached_property
     def machine_acts(self) -> frozenset[Action]:
-        """What a machine does to it, unsigned; the database allows the same (sql/0017/signed.sql)."""
+        """What a machine does to it, unsigned; the database allows the same (sql/0029/signed.sql)."""
         found: set[Action] = set()
         if self.started_by is Party.EXCHANGE:
             found |= {Action.SAVE, Action.SUBMIT, Action.REFUSE}
@@ -97,6 +97,8 @@ class Kind:
             found |= {Action.SAVE, Action.SUBMIT}
         if Party.BANK in self.reviews:
             found |= {Action.APPROVE, Action.SEND_BACK}
+        if Party.BATCH in self.reviews:
+            found |= {Action.APPROVE}
         return frozenset(found)
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import Banking
+from app.domain.compliance.carry_over import CarryOvers
 from app.domain.compliance.figures import AllocationFacts
 from app.domain.compliance.notices import Standing
 from app.domain.compliance.plans import PlanFacts
@@ -168,6 +169,7 @@ class Facts:
     # About decisions on plans: their latest versions and what rests on them, and who decides already.
     plans: Mapping[tuple[int, str], PlanFacts] = field(default_factory=dict)
     plans_under_review: dict[tuple[int, str], str] = field(default_factory=dict)
+    carry_overs: CarryOvers = field(default_factory=CarryOvers)
     sectors: Mapping[str, Any] = field(default_factory=dict)  # code -> title, those in force today
     differences: Mapping[int, int] = field(default_factory=dict)  # open ones -> account
     # (account, package with trades of its) -> until when its statement may be objected to

@@ -38,6 +38,14 @@ GRANT EXECUTE ON FUNCTION carry_out_differentiations(bigint[], timestamptz), is_
                           is_withheld(integer, integer), issue_stop(integer, integer, text, date) TO {app};
 GRANT INSERT (account_id, sector, starts_on), UPDATE (ends_on) ON account_sector TO {app};
 
+-- Rounds, notices and grants of a carry-over are written by functions alone.
+GRANT EXECUTE ON FUNCTION carry_out_carry_over_rounds(bigint[]),
+                          carry_out_carry_over_notices(bigint[], timestamptz),
+                          carry_over_figures(integer, date, integer), carry_over_summary(integer, date),
+                          carry_over_obstacles(integer), carry_overs_of_batch(integer, date, bigint),
+                          grant_carry_overs(bigint, bigint[], timestamptz) TO {app};
+GRANT INSERT ON carry_over_refusal TO {app};
+
 -- Venues' clients and their keys are written by carry_out_machine_keys alone, from approved applications.
 GRANT EXECUTE ON FUNCTION carry_out_machine_keys(bigint[]), count_machine_request(text, bigint),
                           clear_machine_leftovers() TO {app};

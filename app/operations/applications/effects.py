@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app.domain.workflow import Case
 from app.operations.accounts import accounts, bindings, defaults, details, differences, openings
-from app.operations.compliance import attestations, chain, notices, plans
+from app.operations.compliance import attestations, carry_over, chain, notices, plans
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -18,6 +18,8 @@ EFFECTS: dict[str, Effect] = {
     "account_change": details.carry_out,
     "bank_difference": differences.resolve_with_bank,
     "bank_binding": bindings.carry_out,
+    "carry_over_notices": carry_over.carry_out_notices,
+    "carry_over_round": carry_over.carry_out_rounds,
     "company_group": accounts.group,
     "commission": attestations.certify_compliance,
     "custody_link": accounts.link,

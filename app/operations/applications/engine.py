@@ -26,7 +26,7 @@ from app.operations.applications import effects, evidence, rows
 from app.operations.applications.facts import gather
 from app.operations.ledger import posting
 from app.operations.records import calendar, glyphs
-from app.operations.records.actor import BANK, SYSTEM, Actor
+from app.operations.records.actor import BANK, BATCH, SYSTEM, Actor
 from app.operations.records.catalogue import catalogue
 
 LONGEST_REASON, LONGEST_DOCUMENT_NO = 500, 100
@@ -510,8 +510,8 @@ def party(actor: Actor) -> Party:
     """Return the party of a review that a member acts as, by row scope."""
     if actor.account_id is not None:
         return Party.RECEIVER
-    if actor == BANK:
-        return Party.BANK
+    if actor in (BANK, BATCH):
+        return Party.BANK if actor == BANK else Party.BATCH
     return Party.AUTHORITY if actor.province is not None else Party.REGISTRY
 
 

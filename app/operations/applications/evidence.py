@@ -42,7 +42,7 @@ from app.pki.errors import PkiError
 
 SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
 WITHDRAWAL = "withdrawal/1"
-# What machines do, unsigned; the database has the same (sql/0017/signed.sql).
+# What machines do, unsigned; the database has the same (sql/0029/signed.sql).
 MACHINE_ACTS = [f"{kind.code}:{act}" for kind in KINDS.values() for act in kind.machine_acts]
 
 
@@ -569,6 +569,7 @@ _CONTENTS = typed(
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
+             'carry_over', CASE WHEN starts_with(a.kind, 'carry_over') THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,
              'bank', CASE WHEN a.kind IN ('deposit', 'withdrawal', 'bank_binding')

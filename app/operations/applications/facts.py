@@ -29,7 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
-from app.operations.compliance import allocations, chain
+from app.operations.compliance import allocations, carry_over, chain
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -89,6 +89,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **allocations.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),
+        **carry_over.gather(cases, today),
         **_about_machines(cases),
         **chain.gather(cases, today),
     }

@@ -523,6 +523,31 @@ _PLANS = """
       FROM decided d WHERE NOT EXISTS (SELECT FROM plan p WHERE p.application_id = d.id)
 """
 
+# Each approved carry-over granted what it recalled, by a batch of two officers; nobody carried over more
+# than the notice says; notices are as many, and as much, as two officers signed.
+_CARRY_OVERS = """
+    SELECT 'carry_over', concat('application ', number, ' ', fault) FROM carry_over_fault
+     WHERE fault IS NOT NULL
+    UNION ALL
+    SELECT 'carry_over_quota', concat('notice ', n.number, ': allows ', n.quota, ', taken ', t.quantity)
+      FROM carry_over_notice n
+     CROSS JOIN LATERAL (
+           SELECT sum(l.quantity) AS quantity
+             FROM application a JOIN application_line l ON l.application_id = a.id
+            WHERE a.kind = 'carry_over' AND a.status IN ('in_review', 'approved')
+              AND a.proposal ->> 'notice' = n.id::text) t
+     WHERE t.quantity > n.quota
+    UNION ALL
+    SELECT 'carry_over_notices', concat('application ', a.number, ': ', a.proposal ->> 'tonnes',
+                                        ' tonnes were approved, its notices say ', t.tonnes)
+      FROM application a
+     CROSS JOIN LATERAL (SELECT count(*)::text AS count, coalesce(sum(quota), 0)::text AS tonnes
+                           FROM carry_over_notice n WHERE n.application_id = a.id) t
+     WHERE a.kind = 'carry_over_notices' AND a.status = 'approved'
+       AND ((t.count, t.tonnes) IS DISTINCT FROM (a.proposal ->> 'count', a.proposal ->> 'tonnes')
+            OR NOT approved_by_two(a.id))
+"""
+
 _SETTLED_ONCE = """
     WITH asked AS (
            SELECT a.id, l.instrument_id, sum(l.quantity) AS quantity
@@ -659,4 +684,5 @@ _CHECKS = (
     _NETTINGS,
     _COURTS,
     _WAITING,
+    _CARRY_OVERS,
 )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.banks import DIRECTIONS
+from app.domain.compliance.carry_over import FIELDS as ROUND_FIELDS
+from app.domain.compliance.carry_over import RoundDecision
 from app.domain.compliance.deductions import Deduction
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
-from app.domain.compliance.plans import PlanDecision
+from app.domain.compliance.plans import PlanDecision, PlanField
+from app.domain.kinds.compliance.carry_over import (
+    CarryOver,
+    CarryOverBatch,
+    CarryOverNotices,
+    CarryOverRound,
+)
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
@@ -68,7 +76,14 @@ def plan_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
     decision = PlanDecision.read(proposal)
     sector = SECTORS.get(decision.sector, decision.sector)
     title = gettext("Plan of %(year)s, %(sector)s", year=decision.year, sector=sector)
-    before, changes = decision.before, set(decision.changes)
+    return _versions(title, PLAN_FIELDS, decision)
+
+
+def _versions(
+    title: str, fields: Sequence[PlanField], decision: PlanDecision | RoundDecision
+) -> dict[str, Any]:
+    """Return what something dated says, field by field, before and after."""
+    before = decision.before
     columns = [{"label": _("Field")}]
     if before is not None:
         columns += [{"label": _("Before the change")}, {"label": _("After the change")}]
@@ -76,13 +91,13 @@ def plan_table(proposal: Mapping[str, Any]) -> dict[str, Any]:
         columns.append({"label": _("Value")})
     rows = [[_("Date of the document"), *([""] if before is not None else []),
              f"{decision.documented_on or ''}"]]  # fmt: skip
-    for field in PLAN_FIELDS:
+    for field in fields:
         new = field.shown(decision.after.get(field.name, ""))
         if before is None:
             rows.append([field.title, new])
         else:
             old = field.shown(before.get(field.name, ""))
-            mark = f"{field.title} ●" if field.name in changes else field.title
+            mark = f"{field.title} ●" if new != old else field.title
             rows.append([mark, old, new])
     return {"title": title, "columns": columns, "rows": rows}
 
@@ -250,11 +265,46 @@ def _deduction(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Deduction"), "columns": _COLUMNS, "rows": rows}
 
 
+def _round(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    decision = RoundDecision.read(proposal)
+    title = gettext("Carry-over into %(year)s", year=decision.year)
+    return _versions(title, ROUND_FIELDS, decision)
+
+
+def _carry_over_rows(proposal: Mapping[str, Any]) -> list[list[Any]]:
+    """Return what notices, a batch or an application of a carry-over say."""
+    tonnes = proposal.get("tonnes")
+    rows = [
+        [_("Carried over into"), proposal.get("year")],
+        [_("Notice number"), proposal.get("notice_number")],
+        [_("Number of the release"), proposal.get("release")],
+        [_("By the plans in force on"), proposal.get("day")],
+        [_("Submitted until"), proposal.get("until")],
+        [_("Number"), proposal.get("count")],
+        [_("Quantity (tonnes)"), f"{int(tonnes):,}" if tonnes else None],
+        *(
+            [f"{each['code']} {each['name']}", f"{int(each['tonnes']):,}"]
+            for each in proposal.get("vintages", ())
+        ),
+        [_("Digest"), proposal.get("digest")],
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _carry_over(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = _carry_over_rows(proposal)
+    return {"title": _("Carry-over"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
     AllowanceDeduction.code: _deduction,
+    CarryOverRound.code: _round,
+    **dict.fromkeys(
+        (each.code for each in (CarryOverNotices, CarryOver, CarryOverBatch)), _carry_over
+    ),
     TradeSettlement.code: _settlement,
     DifferenceResolution.code: _difference,
     BankDifference.code: _bank_difference,

@@ -216,7 +216,8 @@ def _versions_table(page: ListPage, versions: Iterable[Plan]) -> dict[str, Any]:
 # Deciding -------------------------------------------------------------------------------------
 
 
-def _field(field: PlanField) -> Any:
+def field_of(field: PlanField) -> Any:
+    """Return the form's field of what a plan, or a round of a carry-over, says."""
     marks = [Required()] if field.is_required else []
     if field.choices:
         choices = choices_of(field.choices, PLEASE_CHOOSE)
@@ -236,7 +237,7 @@ class _Decided(ApplicationForm):
     plan: Plan | None = None
 
 
-_DOCUMENT: dict[str, Any] = {
+DOCUMENT: dict[str, Any] = {
     "document_no": StringField(
         _("Number of the document"), [Required()], render_kw={"maxlength": 100}
     ),
@@ -250,9 +251,9 @@ _KEY: dict[str, Any] = {
     "year": StringField(_("Compliance year"), [Required()], render_kw={"maxlength": 4}),
     "sector": SelectField(_("Sector"), [Required()], validate_choice=False),
 }
-_SAYS: dict[str, Any] = {field.name: _field(field) for field in FIELDS}
-NewPlanForm = type("NewPlanForm", (_Decided,), {**_KEY, **_SAYS, **_DOCUMENT})
-ChangePlanForm = type("ChangePlanForm", (_Decided,), {**_SAYS, **_DOCUMENT})
+_SAYS: dict[str, Any] = {field.name: field_of(field) for field in FIELDS}
+NewPlanForm = type("NewPlanForm", (_Decided,), {**_KEY, **_SAYS, **DOCUMENT})
+ChangePlanForm = type("ChangePlanForm", (_Decided,), {**_SAYS, **DOCUMENT})
 
 
 class PlanDecisionView(OfficerDesk):

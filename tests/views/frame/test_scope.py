@@ -50,6 +50,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("SurrenderRefundView", "id"): lambda of: [
         of.surrenders[s] for s in ("refund draft", "refund in_review")
     ],
+    ("CarryOverView", "id"): lambda of: of.carry_overs,
+    ("CarryOverNoticeView", "id"): lambda of: [of.carry_over_notice],
     ("DepositView", "id"): lambda of: of.money["deposit"],
     ("WithdrawalView", "id"): lambda of: of.money["withdrawal"],
     ("BankBindingView", "id"): lambda of: of.money["bank_binding"],
@@ -89,6 +91,9 @@ OF_OFFICERS = {
     ("PlanDecisionView", "id"),
     ("ClaimView", "id"),
     ("AllocationFigureView", "form"),
+    ("CarryOverRoundDecisionView", "id"),
+    ("CarryOverNoticesView", "id"),
+    ("CarryOverBatchView", "id"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
@@ -98,8 +103,8 @@ OF_OFFICERS = {
     ("AnnouncementDeskView", "id"),
 }
 # Announcements have an audience instead of an account: tests/views/administration/test_announcement_pages.py.
-# Plans are of sectors: tests/views/compliance/test_plans.py.
-OF_AUDIENCES = {("AnnouncementView", "id"), ("PlanView", "id")}
+# Plans are of sectors: tests/views/compliance/test_plans.py.  Rounds of carry-overs are of all.
+OF_AUDIENCES = {("AnnouncementView", "id"), ("PlanView", "id"), ("CarryOverRoundView", "id")}
 # What belongs to no account: an enterprise or a province has no permission there at all.
 OF_ADMINISTRATORS = {
     ("OnlineView", "session_id"),

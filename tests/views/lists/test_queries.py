@@ -17,7 +17,7 @@ from app.models import (
     SettlementDifference,
     TradeDefault,
 )
-from app.operations.compliance import plans
+from app.operations.compliance import carry_over, plans
 from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
@@ -51,6 +51,9 @@ OF_OFFICERS = {
     "PlanDecisionView": "plan",
     "DeductionView": "deduction",
     "ClaimView": "allowance_claim",
+    "CarryOverRoundDecisionView": "carry_over_round",
+    "CarryOverNoticesView": "carry_over_notices",
+    "CarryOverBatchView": "carry_over_batch",
     "FreezeView": "freeze",
     "UnfreezeView": "unfreeze",
     "ConfiscationView": "confiscation",
@@ -126,6 +129,9 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "ReviewedView": world.a.approved,
                 "AnnouncementView": world.announced,
                 "PlanView": plans.latest(2025, "power").id,
+                "CarryOverView": world.a.carry_overs[name != "edit"],
+                "CarryOverNoticeView": world.a.carry_over_notice,
+                "CarryOverRoundView": carry_over.latest(2025).id,
                 "AnnouncementDeskView": world.to_announce,
             }
             ids |= {
