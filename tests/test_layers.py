@@ -53,7 +53,9 @@ ROOMS = {
         "compliance": ("records",),
         "sanctions": ("records",),
         "accounts": ("records", "ledger", "people"),
-        "applications": ("records", "ledger", "people", "compliance", "sanctions", "accounts"),
+        # CCER in the other registry: messages with it, and the mirror that they make.
+        "offsets": ("records", "compliance"),
+        "applications": ("records", "ledger", "people", "compliance", "sanctions", "accounts", "offsets"),
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "ledger", "applications"),
         "settlement": ("records", "ledger", "applications"),
@@ -69,6 +71,7 @@ ROOMS = {
         "transfers": ("lists", "applications"),
         "interfaces": ("lists", "applications"),
         "compliance": ("lists", "applications"),
+        "offsets": ("lists", "applications", "compliance"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),

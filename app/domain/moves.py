@@ -37,7 +37,9 @@ class Bucket(IntEnum):
     PROCEEDS = (
         13  # money alone: 今日卖出所得, usable for buying, withdrawable from the next opening
     )
-    RECALLED = 14  # 已收回, final: given back after an adjustment, or carried over into another vintage
+    RECALLED = (
+        14  # 已收回, final: given back after an adjustment, or carried over into another vintage
+    )
 
     @property
     def column(self) -> str:

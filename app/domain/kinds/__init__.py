@@ -3,6 +3,7 @@
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
 from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
@@ -64,6 +65,8 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         SurrenderRefund,
+        OffsetBindingAnswer,
+        OffsetApplication,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

@@ -20,7 +20,6 @@ from app.operations.records.actor import Actor
 
 LONGEST_NAME = 100
 FIRST_VINTAGE = 2019
-INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 _TRADE_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,19}")
 _NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # serialises the numbering
 
@@ -31,7 +30,6 @@ class NewInstrument:
 
     name: str
     vintage: int
-    kind: str = "allowance"
     venue_id: int | None = None
     trade_code: str = ""
 
@@ -39,7 +37,7 @@ class NewInstrument:
 def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     """Create an instrument under the next code of this year: PE, the year, six digits.
 
-    Raises RuleError for a missing or existing name, an impossible vintage, an unknown kind or
+    Raises RuleError for a missing or existing name, an impossible vintage, an unknown
     venue, and a trade code without venue or vice versa; NotAllowed unless the actor is the registry.
     """
     if engine.party(actor) is not Party.REGISTRY:
@@ -50,9 +48,7 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
-    instrument = Instrument(
-        code=_next_code(today.year), name=name, vintage=new.vintage, kind=new.kind
-    )
+    instrument = Instrument(code=_next_code(today.year), name=name, vintage=new.vintage)
     db.session.add(instrument)
     db.session.flush()
     if new.venue_id:
@@ -67,7 +63,6 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
         subject=instrument.code,
         name=name,
         vintage=new.vintage,
-        kind=new.kind,
         trade_code=new.trade_code,
     )
     db.session.flush()
@@ -92,8 +87,6 @@ def _require_valid(new: NewInstrument, name: str, today: date) -> None:
             field="vintage",
             code="vintage_unknown",
         )
-    if new.kind not in INSTRUMENT_KINDS:
-        raise RuleError(_("Choose one of the types offered"), field="kind", code="kind_unknown")
     if bool(new.venue_id) != bool(new.trade_code):
         raise RuleError(
             _("Trading venue and trade code go together: enter both or neither"),

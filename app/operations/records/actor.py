@@ -51,3 +51,4 @@ class Actor:
 SYSTEM = Actor(member_id=None, member_no="系统", name="系统")
 EXCHANGE = Actor(member_id=None, member_no="交易系统", name="交易系统")
 BANK = Actor(member_id=None, member_no="结算银行", name="结算银行")
+CCER = Actor(member_id=None, member_no="CCER登记系统", name="CCER登记系统")

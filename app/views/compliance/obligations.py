@@ -48,7 +48,6 @@ STATES = {
     OVERDUE: (_("Overdue"), "red"),
     WITHDRAWN: (_("Taken back"), "grey"),
 }
-INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 COUNTING = (
     _("Obligation: all that must be surrendered; pending: submitted and waiting for the authority"),
     _("Surrendered: submitted, approved, and not refunded"),
@@ -315,15 +314,11 @@ def _scope_table(plan: Any) -> dict[str, Any]:
         (_("Instrument code"), "code"),
         (_("Instrument name"), "text"),
         (_("Vintage"), "text"),
-        (_("Type"), "text"),
     )
     return {
         "title": _("Instruments accepted"),
         "columns": [{"label": label, "kind": kind} for label, kind in columns],
-        "rows": [
-            [each.code, each.name, str(each.vintage), INSTRUMENT_KINDS[each.kind]]
-            for each in plans.accepted(plan)
-        ],
+        "rows": [[each.code, each.name, str(each.vintage)] for each in plans.accepted(plan)],
     }
 
 
