@@ -33,6 +33,7 @@ ACCOUNTS = Chapter(_("Account management"), "ti-building-bank")
 TRANSFERS = Chapter(_("Holding transfers"), "ti-arrows-exchange")
 SETTLEMENT = Chapter(_("Settlement management"), "ti-arrows-left-right")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
+OFFSETS = Chapter(_("CCER offset"), "ti-plant-2")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
 MONEY = Chapter(_("Money management"), "ti-cash")
@@ -49,6 +50,7 @@ CHAPTERS = (
     TRANSFERS,
     SETTLEMENT,
     COMPLIANCE,
+    OFFSETS,
     CUSTODY,
     CANCELLATIONS,
     MONEY,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 
@@ -58,7 +59,10 @@ MESSAGE_TITLES = {
     MessageState.DONE: (_("Carried out"), "green"),
     MessageState.REFUSED: (_("Refused by the receiver"), "red"),
 }
-EVENT_TITLES = {**MESSAGE_TITLES, CONTRADICTION: (_("Contradiction"), "red")}
+EVENT_TITLES: dict[str, tuple[Any, str]] = {
+    **{str(state): shown for state, shown in MESSAGE_TITLES.items()},
+    CONTRADICTION: (_("Contradiction"), "red"),
+}
 IN, OUT = "in", "out"
 DIRECTIONS = {IN: _("From the CCER registry"), OUT: _("To the CCER registry")}
 BINDING, FREEZE, REPORT, UNFREEZE = "binding", "freeze", "report", "unfreeze"

@@ -157,8 +157,9 @@ def test_nobody_answers_the_binding_of_another(line, enterprise):
     binding = db.session.scalars(select(OffsetBinding)).one()
     proposal = {"binding": binding.id, "ccer_account": binding.ccer_account, "answer": "confirmed"}
     draft = engine.Draft("offset_binding", other.account_id, (), "k", proposal=proposal)
-    with pytest.raises(RuleError) as refusal, transaction():
+    with transaction():
         made = engine.start([draft], Actor.of(other), now=clock.now())
+    with pytest.raises(RuleError) as refusal, transaction():
         engine.submit(made, Actor.of(other), now=clock.now()).one()
     assert refusal.value.code == "binding_not_asked"
 
@@ -241,8 +242,8 @@ def test_serials_are_mirrored_once(line, enterprise):
 
 def test_an_instrument_of_kind_offset_is_refused_by_the_database(line):
     """N83, C8: nothing of CCER is an instrument, and so nothing else can be done with it."""
+    instrument("CCER", trade_code=None)
     with pytest.raises(IntegrityError), transaction():
-        instrument("CCER", trade_code=None)
         db.session.execute(text("UPDATE instrument SET kind = 'offset'"))
 
 
@@ -405,8 +406,9 @@ def test_others_units_are_not_ones_own(line, enterprise, notice):
     of = notice(100_000)
     proposal = {"units": [{"unit": unit.id, "serial": unit.serial, "quantity": 100}], "total": 100}
     draft = engine.Draft("offset", enterprise.account_id, (), "k", notice_id=of, proposal=proposal)
-    with pytest.raises(RuleError) as refusal, transaction():
+    with transaction():
         made = engine.start([draft], Actor.of(enterprise), now=clock.now())
+    with pytest.raises(RuleError) as refusal, transaction():
         engine.submit(made, Actor.of(enterprise), now=clock.now()).one()
     assert refusal.value.code == "unit_unknown"
 
