@@ -24,6 +24,8 @@ KINDS = {
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
     "surrender_refund": "清缴退还",
+    "offset_binding": "CCER账户绑定确认",
+    "offset": "CCER抵销",
     "custody_deposit": "存管",
     "custody_link": "关联对方重点排放单位",
     "custody_return": "存管返还",

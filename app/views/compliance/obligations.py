@@ -258,6 +258,9 @@ class ComplianceView(NoticePages):
         yield RowAction(_("Scope of compliance"), self.url("show", id=row.id))
         if row.remaining > 0 and self.may("write", "SurrenderView"):
             yield RowAction(_("Surrender application"), url_for("SurrenderView.new", notice=row.id))
+            if row.offset_percent:
+                offset = url_for("OffsetView.new", notice=row.id)
+                yield RowAction(_("Application for offset by CCER"), offset)
         yield from self.proof(row)
 
 
