@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
-from app.installation import demo, demo_keys, demo_market
+from app.installation import demo, demo_keys, demo_market, demo_offsets
 from app.pki.errors import SignerAbsent
 from app.pki.signer import Signer, is_established, wait_until_ready
 from app.web import create_app, no_answer
@@ -87,6 +87,7 @@ def prepare(application: Flask, settings: Settings, signer: subprocess.Popen[byt
             demo.seed_once()
             if settings.has_demo_market:
                 demo_market.seed_once(settings)
+                demo_offsets.introduce(settings)
             installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)

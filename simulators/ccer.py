@@ -95,6 +95,12 @@ class CcerRegistry:
                 "unfreeze", self.state["units"][serial]["ccer_account"], serial=serial
             )
 
+    def know(self, known: dict[str, Any]) -> None:
+        """Add accounts and units that it does not have yet."""
+        with self._kept():
+            for part in ("accounts", "units"):
+                self.state[part] = {**known[part], **self.state[part]}
+
     def repeat(self, number: str, **changed: Any) -> None:
         """Send a message again, as it was or with something changed under its number."""
         with self._kept():
@@ -244,7 +250,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/control":
-            self.registry.fail(*json.loads(body)["fault"])
+            asked = json.loads(body)
+            if "know" in asked:
+                self.registry.know(asked["know"])
+            else:
+                self.registry.fail(*asked["fault"])
             self._send(b"{}")
             return
         try:

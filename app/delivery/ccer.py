@@ -11,11 +11,9 @@ import logging
 from sqlalchemy.exc import DBAPIError
 
 from app.delivery.ccer_line import CcerLine, HttpCcerLine, LineError
-from app.domain.compliance.offsets import MessageState
-from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.operations.offsets import comparison, incoming, messages
-from app.operations.offsets.exchange import Outgoing, RuleError, Said
+from app.operations.offsets.exchange import MessageState, Outgoing, RuleError, Said
 from app.operations.records import clock
 from config import Settings
 
@@ -94,6 +92,6 @@ def _compare(line: CcerLine) -> None:
         asked = comparison.due(now=now)
     if asked is None:
         return
-    theirs = line.statement(now.astimezone(BEIJING).date())
+    theirs = line.statement(comparison.day_of(now))
     with transaction():
         comparison.compare(asked, theirs, now=clock.now())

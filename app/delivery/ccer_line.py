@@ -22,8 +22,11 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from app.domain.compliance.offsets import BINDING, FREEZE, REPORT, UNFREEZE
 from app.operations.offsets.exchange import (
+    BINDING,
+    FREEZE,
+    REPORT,
+    UNFREEZE,
     Frozen,
     Incoming,
     MessageState,

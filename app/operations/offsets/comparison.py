@@ -23,7 +23,7 @@ def ask(actor: Actor, *, now: datetime) -> None:
     """Let the worker compare at once; where a comparison waits already, that one is it."""
     made = db.session.execute(
         upsert(OffsetComparison)
-        .values(day=_day(now), asked_at=now, asked_by=actor.member_id)
+        .values(day=day_of(now), asked_at=now, asked_by=actor.member_id)
         .on_conflict_do_nothing()
         .returning(OffsetComparison.id)
     ).scalar_one_or_none()
@@ -34,7 +34,7 @@ def ask(actor: Actor, *, now: datetime) -> None:
 def due(*, now: datetime) -> int | None:
     """Return the comparison that waits; the first look of a day asks for the night's."""
     db.session.execute(
-        upsert(OffsetComparison).values(day=_day(now), asked_at=now).on_conflict_do_nothing()
+        upsert(OffsetComparison).values(day=day_of(now), asked_at=now).on_conflict_do_nothing()
     )
     waiting = select(OffsetComparison.id).where(OffsetComparison.compared_at.is_(None))
     return db.session.scalar(waiting)
@@ -61,14 +61,15 @@ def compare(comparison_id: int, theirs: Sequence[Frozen], *, now: datetime) -> i
         letters.tell_officers(
             _("The CCER registry and this one differ"),
             _("Comparison of %(day)s: %(count)s enterprises differ, and cannot offset meanwhile",
-              day=_day(now), count=row.differences),
+              day=day_of(now), count=row.differences),
             key=f"offset:difference:{comparison_id}",
         )  # fmt: skip
     db.session.expire_all()
     return int(row.differences)
 
 
-def _day(now: datetime) -> date:
+def day_of(now: datetime) -> date:
+    """Return the day in Beijing."""
     return now.astimezone(BEIJING).date()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from app.domain.compliance.offsets import MessageState
+from app.domain.compliance.offsets import BINDING, FREEZE, REPORT, UNFREEZE, MessageState
 from app.domain.errors import RuleError
 
 
@@ -83,6 +83,10 @@ class Frozen:
 
 
 __all__ = [
+    "BINDING",
+    "FREEZE",
+    "REPORT",
+    "UNFREEZE",
     "Frozen",
     "Incoming",
     "MessageState",

@@ -126,6 +126,7 @@ DETAILS = {
     "account_ending": _("Last digits of the account"),
     "bank": _("Settlement bank"),
     "differences": _("Differences"),
+    "enterprises": _("Enterprises"),
     "serial": _("Serial block"),
     "quantity": _("Quantity"),
     "found": _("Members above their limits"),
