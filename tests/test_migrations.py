@@ -221,6 +221,12 @@ FROZEN = {
     "sql/0023/seed.sql": "df02212b0a6356df",
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
+    "sql/0030/down.sql": "b05da40c992bb995",
+    "sql/0030/follow.sql": "32e66fa235a31eda",
+    "sql/0030/instruments.sql": "852e19942abddb78",
+    "sql/0030/mirror.sql": "6dce6459c5e92fa0",
+    "sql/0030/views.sql": "c5693055f920d20c",
+    "versions/2026_12_01_ccer_mirror.py": "03eb15cf49354019",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
 }
 

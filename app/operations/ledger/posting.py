@@ -193,7 +193,7 @@ def _taken() -> RuleError:
 def _unit_taken() -> RuleError:
     return NotAllowed(
         _("A unit of CCER does not wait for offset any more: another application was faster"),
-        code="unit_taken",
+        code="unit_taken_meanwhile",
     )
 
 

@@ -36,7 +36,7 @@ class OffsetComparisonView(ListPage):
     grants = {OFFICERS: "list export compare"}
     account_column = "account_id"
     columns = (
-        Column("compared_at", _("Compared at"), kind="datetime"),
+        Column("compared_at", _("Time of comparison"), kind="datetime"),
         Column("uscc", _("Unified social credit code"), kind="code"),
         Column("member_no", _("Member number"), kind="code"),
         Column("account", _("Member name")),
@@ -46,7 +46,7 @@ class OffsetComparisonView(ListPage):
         Column("stands", _("Status"), kind="status", choices=STANDS),
     )
     filters = (
-        Filter("compared", _("Compared at"), kind="date_range", on=("compared_at",)),
+        Filter("compared", _("Time of comparison"), kind="date_range", on=("compared_at",)),
         Filter("member", _("Member"), on=("member_no", "account")),
         Filter("uscc", _("Unified social credit code"), kind="prefix"),
     )

@@ -50,7 +50,7 @@ class OffsetMessageView(ListPage):
         Column("created_at", _("Time"), kind="datetime"),
         Column("direction", _("Direction"), choices=DIRECTIONS),
         Column("number", _("Message number"), kind="code"),
-        Column("kind", _("What"), choices=KIND_TITLES),
+        Column("kind", _("Kind of message"), choices=KIND_TITLES),
         Column("member_no", _("Member number"), kind="code"),
         Column("account", _("Member name")),
         Column("subject", _("Unit or CCER account"), kind="code"),
@@ -61,7 +61,7 @@ class OffsetMessageView(ListPage):
     )
     filters = (
         Filter("state", _("State of the message"), kind="choice", choices=MESSAGE_TITLES),
-        Filter("kind", _("What"), kind="choice", choices=KIND_TITLES),
+        Filter("kind", _("Kind of message"), kind="choice", choices=KIND_TITLES),
         Filter("direction", _("Direction"), kind="choice", choices=DIRECTIONS),
         Filter("created", _("Time"), kind="date_range", on=("created_at",)),
         Filter("number", _("Message number"), kind="prefix"),
@@ -173,7 +173,7 @@ def _facts(row: Any) -> list[tuple[Any, ...]]:
     return [
         (_("Direction"), DIRECTIONS[row.direction], "text"),
         (_("Message number"), row.number, "code"),
-        (_("What"), KIND_TITLES[row.kind], "text"),
+        (_("Kind of message"), KIND_TITLES[row.kind], "text"),
         (_("Member number"), row.member_no, "code"),
         (_("Member name"), row.account, "text"),
         (_("Unit or CCER account"), row.subject, "code"),

@@ -121,7 +121,7 @@ class OffsetUnitView(ListPage):
 
 def _facts(unit: OffsetUnit) -> list[tuple[Any, ...]]:
     return [
-        (_("Serial block"), unit.serial, "code"),
+        (_("Serial block"), unit.serial, "text"),
         (_("Member number"), unit.account.member_no, "code"),
         (_("Member name"), unit.account.name, "text"),
         (_("Project number"), unit.project_no, "code"),
@@ -162,7 +162,7 @@ def _messages(unit_id: int) -> dict[str, Any]:
         "title": _("Messages with the CCER registry"),
         "columns": [
             {"label": _("Message number"), "kind": "code"},
-            {"label": _("What"), "kind": "text"},
+            {"label": _("Kind of message"), "kind": "text"},
             {"label": _("State of the message"), "kind": "status"},
             {"label": _("Changed at"), "kind": "datetime"},
         ],

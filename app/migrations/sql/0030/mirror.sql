@@ -146,7 +146,7 @@ BEGIN
                    ' FOR EACH STATEMENT EXECUTE FUNCTION append_only()', kept);
   END LOOP;
   FOREACH kept IN ARRAY ARRAY['offset_unit', 'offset_message', 'offset_binding', 'offset_comparison'] LOOP
-    EXECUTE format('CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON %I'
+    EXECUTE format('CREATE TRIGGER never_deleted BEFORE DELETE OR TRUNCATE ON %I'
                    ' FOR EACH STATEMENT EXECUTE FUNCTION append_only()', kept);
   END LOOP;
 END $$;
