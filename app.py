@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from app import installation, memory
 from app.embedded import EmbeddedDatabaseError
 from app.extensions import db
-from app.installation import demo, demo_keys, demo_market
+from app.installation import demo, demo_keys, demo_market, demo_offsets
 from app.pki.errors import SignerAbsent
 from app.pki.signer import Signer, is_established, wait_until_ready
 from app.web import create_app, no_answer
@@ -87,6 +87,7 @@ def prepare(application: Flask, settings: Settings, signer: subprocess.Popen[byt
             demo.seed_once()
             if settings.has_demo_market:
                 demo_market.seed_once(settings)
+                demo_offsets.introduce(settings)
             installation.note_mode()
             if settings.cert_login != "off":
                 demo_keys.issue(settings.demo_keys)
@@ -175,17 +176,28 @@ def certified(settings: Settings) -> Iterator[subprocess.Popen[bytes] | None]:
 
 @contextlib.contextmanager
 def banking(settings: Settings) -> Iterator[None]:
-    """Run the demonstration's bank beside the server."""
+    """Run the demonstration's bank and CCER registry beside the server."""
     if not settings.has_demo_market:
         yield
         return
     ((_code, key, address),) = settings.bank_lines
-    port = address.rpartition(":")[2]
-    refuse_taken_port("127.0.0.1", port, "BANK_LINES")
-    store = f"--store={settings.folder / 'bank.json'}"
-    arguments = (f"--port={port}", store, "--with-parent")
-    with beside(settings, "simulators.bank", *arguments, environment={"BANK_KEY": key}):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(outside(settings, "bank", "BANK_LINES", address, {"BANK_KEY": key}))
+        if not os.environ.get("CCER_LINE"):
+            keys, line = settings.demo_ccer_keys, settings.ccer_line
+            stack.enter_context(outside(settings, "ccer", "CCER_LINE", line, keys))
         yield
+
+
+def outside(
+    settings: Settings, name: str, variable: str, address: str, environment: dict[str, str]
+) -> contextlib.AbstractContextManager[Any]:
+    """Run a simulator of what stands outside, which keeps its books in the demonstration's folder."""
+    port = address.rpartition(":")[2]
+    refuse_taken_port("127.0.0.1", port, variable)
+    store = f"--store={settings.folder / f'{name}.json'}"
+    arguments = (f"--port={port}", store, "--with-parent")
+    return beside(settings, f"simulators.{name}", *arguments, environment=environment)
 
 
 def assistant_arguments(settings: Settings) -> list[str]:

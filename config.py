@@ -7,6 +7,7 @@ import hmac
 import importlib.util
 import ipaddress
 import itertools
+import json
 import math
 import os
 import re
@@ -111,6 +112,19 @@ def _bank_lines(text: str) -> tuple[tuple[str, str, str], ...]:
 def _is_bank_line(line: tuple[str, str, str]) -> bool:
     code, key, address = line
     return bool(re.fullmatch(r"[A-Z0-9]{2,10}", code)) and len(key) >= 32 and _is_gateway(address)
+
+
+def _is_p256(text: str, *, is_private: bool) -> bool:
+    try:
+        key = json.loads(text)
+    except ValueError:
+        return False
+    return (
+        isinstance(key, dict)
+        and (key.get("kty"), key.get("crv")) == ("EC", "P-256")
+        and ("d" in key) is is_private
+        and {"x", "y"} <= key.keys()
+    )
 
 
 def _database(text: str) -> str | None:
@@ -323,6 +337,23 @@ class Settings:
         (lambda value, known: len({code for code, _key, _address in value}) < len(value),
          "{name} 中同一银行出现两次", "{name} names a bank twice"),
         read=_bank_lines, is_secret=True)
+    ccer_line: str = setting(
+        "CCER_LINE", "the CCER registry's address: https://address; needs the two keys that follow",
+        lambda known: _demo_ccer(known, "line"),
+        (lambda value, known: value and not _is_gateway(value),
+         "{name} 须为 https 地址（本机可用 http）", "{name} is an https address (http on this machine)"),
+        read=_address)
+    ccer_key: str = setting(
+        "CCER_KEY", "our private key (JWK, P-256), by which messages to the CCER registry are signed",
+        lambda known: _demo_ccer(known, "own"),
+        (lambda value, known: bool(value or known.ccer_line) and not _is_p256(value, is_private=True),
+         "{name} 须为 P-256 私钥（JWK）", "{name} is a private key of P-256, as a JWK"),
+        is_secret=True)
+    ccer_public_key: str = setting(
+        "CCER_PUBLIC_KEY", "the CCER registry's public key (JWK, P-256)",
+        lambda known: _demo_ccer(known, "theirs"),
+        (lambda value, known: bool(value or known.ccer_line) and not _is_p256(value, is_private=False),
+         "{name} 须为 P-256 公钥（JWK）", "{name} is a public key of P-256, as a JWK"))
     sms_url: str = setting(
         "SMS_URL", "the gateway of text messages, or off",
         lambda known: "" if known.is_production else "mailbox", NEEDED_OR_OFF,
@@ -407,6 +438,16 @@ class Settings:
     def has_demo_market(self) -> bool:
         """Tell whether the demonstration has a bank of its own beside the server, and an exchange."""
         return self.profile == "demo" and not os.environ.get("BANK_LINES")
+
+    @property
+    def demo_ccer_keys(self) -> dict[str, str]:
+        """The keys of the demonstration's CCER registry, as its simulator reads them: its own, and ours."""
+        keys = json.loads((self.folder / "ccer_keys").read_text())
+        keys["own"].pop("d")
+        return {
+            "CCER_SIMULATOR_KEY": json.dumps(keys["theirs"]),
+            "CCER_REGISTRY_KEY": json.dumps(keys["own"]),
+        }
 
     @property
     def assistant_pairing(self) -> str:
@@ -728,6 +769,26 @@ def _demo_bank(known: Any) -> str:
         return ""
     port = known.port + 1000 if known.port + 1000 < 65536 else known.port - 1000
     return f"ICBC={_kept(known, 'bank_key', secrets.token_hex(32))}@http://127.0.0.1:{port}"
+
+
+def _demo_ccer(known: Any, part: str) -> str:
+    """Return a part of the line to the demonstration's own CCER registry."""
+    if known.profile != "demo" or known.environ.get("CCER_LINE"):
+        return ""
+    if part == "line":
+        port = known.port + 1001 if known.port + 1001 < 65536 else known.port - 1001
+        return f"http://127.0.0.1:{port}"
+    keys = json.loads(_kept(known, "ccer_keys", _fresh_ccer_keys()))
+    if part == "theirs":
+        keys["theirs"].pop("d")
+    return json.dumps(keys[part])
+
+
+def _fresh_ccer_keys() -> str:
+    from joserfc.jwk import ECKey
+
+    fresh = {part: ECKey.generate_key("P-256") for part in ("own", "theirs")}
+    return json.dumps({part: key.as_dict(private=True) for part, key in fresh.items()})
 
 
 def _kept(known: Any, name: str, text: str) -> str:

@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app import delivery, memory
-from app.delivery import banks
+from app.delivery import banks, ccer
 from app.domain.errors import RuleError
 from app.extensions import db, transaction
 from app.operations.accounts.openings import LETTERS_AT_ONCE
@@ -163,6 +163,7 @@ PERIODIC = (
     Periodic("end_court_orders", "* * * * * */20", end_court_orders),
     Periodic("carry_out_batches", "* * * * * */5", carry_out_batches),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
+    Periodic("exchange_with_ccer_registry", "* * * * * */5", ccer.exchange),
     Periodic("write_letters", "* * * * * */3", write_letters),
     Periodic("publish_crl", "* * * * * */20", publish_crl),
     Periodic("sweep_files", "17 */{sweep_every_hours} * * *", sweep_files),

@@ -36,6 +36,8 @@ KINDS = {
     "carry_over_notices": "结转通知书",
     "carry_over": "结转",
     "carry_over_batch": "结转批次",
+    "offset_binding": "CCER账户绑定确认",
+    "offset": "CCER抵销",
     "custody_deposit": "存管",
     "custody_link": "关联对方重点排放单位",
     "custody_return": "存管返还",

@@ -20,6 +20,7 @@ CASES = (
     "operation.hot",
     "operation.lists",
     "day_end.roll",
+    "day_end.compare",
     "settlement.day",
     "review.bulk",
     "issuance.chain",

@@ -1,4 +1,4 @@
-"""The day-end over many transfers in transit."""
+"""The day-end over many transfers in transit, and the night's comparison with the CCER registry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from datetime import datetime
 from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.operations.ledger import settlement
+from app.operations.offsets import comparison
+from app.operations.offsets.exchange import Frozen
 from app.operations.records.actor import SYSTEM
 from bench.measure import Report, interleaved
 from bench.world import FIRST_ACCOUNT, MORNING, TODAY, World
 
+ENTERPRISES = 3_400
 EVENING = datetime(2026, 11, 20, 15, 30, tzinfo=BEIJING)
 
 
@@ -34,6 +37,33 @@ def roll(world: World, report: Report) -> None:
         to=("state updates alone", found["states"]), note="aim <= 3 s at 1,000,000",
     )  # fmt: skip
     _settle(world, keep=True)
+
+
+def compare(world: World, report: Report) -> None:
+    """Compare what is mirrored of 3,400 enterprises with what the CCER registry says (N89, N90)."""
+    enterprises = min(ENTERPRISES, world.accounts)
+    with world.superuser() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        for statement in _MIRRORED.split(";"):
+            connection.execute(statement.format(first=FIRST_ACCOUNT, enterprises=enterprises))
+    # Every hundredth differs.
+    theirs = [Frozen(f"{n:018d}", 5000 + (n % 100 == 0)) for n in range(enterprises)]
+    found = [_compare(world, theirs) for _round in range(world.rounds)]
+    units = enterprises * 5
+    report.add(f"comparison, {enterprises:,} enterprises, {units:,} units", found, "s")
+
+
+def _compare(world: World, theirs: list[Frozen]) -> float:
+    with world.app.app_context():
+        comparison.ask(SYSTEM, now=EVENING)
+        asked = comparison.due(now=EVENING)
+        assert asked is not None
+        began = time.perf_counter()
+        comparison.compare(asked, theirs, now=EVENING)
+        took = time.perf_counter() - began
+        db.session.rollback()
+        db.session.remove()
+    return took
 
 
 def _settle(world: World, *, keep: bool) -> float:
@@ -107,4 +137,17 @@ UPDATE application SET status = 'pending_settlement', version = 1
 INSERT INTO application_event (application_id, action, status, at)
 SELECT id, 'submit', 'pending_settlement', '{now}' FROM transit;
 DROP TABLE transit
+"""
+
+_MIRRORED = """
+INSERT INTO offset_binding (ccer_account, account_id, uscc, name, state, asked_at, application_id,
+                            answered_at)
+SELECT 'CC' || n, {first} + n, lpad(n::text, 18, '0'), 'n', 'confirmed', now(), -1 - n, now()
+  FROM generate_series(0, {enterprises} - 1) AS n;
+INSERT INTO offset_unit (account_id, project_no, project_name, project_type, period_from, period_to,
+                         registered_on, first_serial, last_serial, quantity, in_ets, received_at, changed_at)
+SELECT {first} + n, 'P', 'p', 't', '2022-01-01', '2023-12-31', '2025-03-06',
+       (n * 5 + k) * 1000 + 1, (n * 5 + k) * 1000 + 1000, 1000, false, now(), now()
+  FROM generate_series(0, {enterprises} - 1) AS n, generate_series(0, 4) AS k;
+ANALYZE offset_unit
 """

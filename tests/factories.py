@@ -38,6 +38,7 @@ from app.models import (
     Member,
     Notice,
     NoticeChange,
+    OffsetUnit,
     Plan,
     UntiedBusiness,
     Venue,
@@ -48,6 +49,8 @@ from app.operations.applications import engine
 from app.operations.compliance import chain, notices, plans
 from app.operations.imports import notice_import
 from app.operations.ledger import posting, routes
+from app.operations.offsets import applying, bindings, incoming
+from app.operations.offsets.exchange import Incoming, UnitFacts
 from app.operations.people.members import NewMember, register_member
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -269,12 +272,47 @@ def issued_to(by: Account, quantity: int) -> Instrument:
     return row
 
 
-def offset(name: str = "CCER") -> Instrument:
-    """Create a CCER registered after 2024-01-22, which notices may accept."""
-    row = instrument(name, trade_code=None, vintage=2024)
+def mirrored(by: Member, quantity: int, **facts: object) -> OffsetUnit:
+    """Let the CCER registry freeze CCER of the member's enterprise, bound before; return the unit."""
+    account = db.session.get_one(Account, by.account_id)
+    ccer_account = f"CC{account.id:08d}"
+    if not account.uscc:
+        with transaction():
+            account.uscc = f"91420100{account.id:010d}"
+    if bindings.of_account(account.id) is None:
+        told(Incoming(str(uuid4()), "binding", ccer_account, account.uscc, account.name, "{}"))
+        _answer_binding(by)
+    first = next(_number) * 1_000_000
+    usual = {
+        "project_no": "CCER-01-2024-0001", "project_name": "海上风电并网项目",
+        "project_type": "并网海上风力发电", "period_from": date(2022, 1, 1),
+        "period_to": date(2023, 12, 31), "registered_on": date(2025, 3, 6), "in_ets": False,
+        "first_serial": first, "last_serial": first + quantity - 1, "quantity": quantity,
+    }  # fmt: skip
+    unit = UnitFacts(**usual | facts)  # type: ignore[arg-type]
+    told(Incoming(str(uuid4()), "freeze", ccer_account, account.uscc, account.name, "{}", unit))
+    last = db.select(OffsetUnit).order_by(OffsetUnit.id.desc()).limit(1)
+    return db.session.scalars(last).one()
+
+
+def told(item: Incoming) -> None:
+    """Take a message of the CCER registry, which is accepted."""
     with transaction():
-        row.kind = "offset"
-    return row
+        assert incoming.receive(item, now=clock.now()).is_done
+
+
+def _answer_binding(by: Member) -> None:
+    proposal = applying.binding_proposal(by.account_id or 0, "confirmed")
+    content = engine.Draft("offset_binding", by.account_id, (), str(uuid4()), proposal=proposal)
+    with transaction():
+        made = engine.start([content], Actor.of(by), now=clock.now())
+        engine.submit(made, Actor.of(by), now=clock.now()).one()
+
+
+def offsetting(by: Member, notice_id: int, *units: OffsetUnit) -> int:
+    """Save a CCER抵销申请 and return its id."""
+    proposal = applying.proposal(by.account_id or 0, [each.id for each in units])
+    return draft("offset", by, {}, notice_id=notice_id, proposal=proposal)
 
 
 def draft(kind: str, by: Member, lines: dict[Instrument, int], **more: object) -> int:

@@ -53,7 +53,9 @@ ROOMS = {
         "compliance": ("records",),
         "sanctions": ("records",),
         "accounts": ("records", "ledger", "people"),
-        "applications": ("records", "ledger", "people", "compliance", "sanctions", "accounts"),
+        # CCER in the other registry: messages with it, and the mirror that they make.
+        "offsets": ("records", "compliance"),
+        "applications": ("records", "ledger", "people", "compliance", "sanctions", "accounts", "offsets"),
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "ledger", "applications"),
         "settlement": ("records", "ledger", "applications"),
@@ -72,6 +74,7 @@ ROOMS = {
         "compliance": ("lists", "applications"),
         # Rounds are said in fields like a plan's.
         "carry_over": ("lists", "applications", "compliance"),
+        "offsets": ("lists", "applications", "compliance"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),

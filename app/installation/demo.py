@@ -24,6 +24,7 @@ from app.installation import (
     demo_claims,
     demo_courts,
     demo_custody,
+    demo_offsets,
     demo_people,
 )
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
@@ -71,10 +72,7 @@ VINTAGES = (
     Vintage("PE2026000001", "2025年度碳排放配额", 2025, "CEA25"),
     Vintage("PE2026000002", "2026年度碳排放配额（预分配）", 2026, "CEA26"),
 )
-# Used for 抵销 up to 5 % of an obligation; it is not traded, and a few enterprises hold some.
-CCER = Vintage("PE2025000002", "国家核证自愿减排量（CCER）", 2024, "")
-CCER_AT = datetime(2025, 3, 10, 10, 30, tzinfo=BEIJING)
-MANUALS_CCER, OTHERS_CCER = 100, 60_000  # tonnes
+CCER_AT = datetime(2025, 3, 10, 10, 30, tzinfo=BEIJING)  # when CCER accounts were bound
 PROVINCES = {
     "11": "北京",
     "15": "内蒙古",
@@ -157,8 +155,7 @@ def _seed() -> None:
     instruments = [
         Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
     ]
-    ccer = Instrument(code=CCER.code, name=CCER.name, vintage=CCER.year, kind="offset")
-    db.session.add_all([venue, *instruments, ccer])
+    db.session.add_all([venue, *instruments])
     db.session.flush()
     db.session.add_all(
         VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
@@ -172,12 +169,14 @@ def _seed() -> None:
     members = _register(enterprises)
     maker, checker = _officers()
     _issue(enterprises, instruments, chance, morning.date(), maker, checker)
-    _issue_ccer(enterprises, ccer, maker, checker)
-    comply(PASSED, enterprises, instruments, ccer, members, maker, checker, PASSED_AT)
+    mirror = demo_offsets.bind(enterprises[::3], members, CCER_AT)
+    for tonnes in demo_offsets.MANUALS_UNITS:
+        mirror.freeze(enterprises[0], tonnes, CCER_AT)
+    comply(PASSED, enterprises, instruments, mirror, members, maker, checker, PASSED_AT)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
     _act_by_documents(enterprises, instruments, morning, maker, checker)
     evening = morning - timedelta(hours=16)  # after the last day-end
-    comply(CURRENT, enterprises, instruments, ccer, members, maker, checker, evening)
+    comply(CURRENT, enterprises, instruments, mirror, members, maker, checker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
     demo_claims.true_up(
         hubei, instruments[-1], members, demo_claims.Officers(maker, checker, evening)
@@ -282,25 +281,6 @@ def _issue(
         ]
         _confirm(_enter(drafts, maker, at), checker, at + timedelta(minutes=10))
         demo_chain.pass_on(at + timedelta(hours=1))
-
-
-def _issue_ccer(enterprises: list[Account], ccer: Instrument, maker: Actor, checker: Actor) -> None:
-    """Issue CCER to the manual's enterprise, and to every third of the others."""
-    drafts = [
-        engine.Draft(
-            "issuance",
-            each.id,
-            (Line(ccer.id, OTHERS_CCER if number else MANUALS_CCER),),
-            f"issuance:{CCER.code}:{each.member_no}",
-            "国家核证自愿减排量转入，用于履约抵销",
-            category="supplementary",
-            document_no="环办气候函〔2025〕31号",
-            starts_on=CCER_AT.date() - timedelta(days=7),
-        )
-        for number, each in enumerate(enterprises)
-        if number % 3 == 0
-    ]
-    _confirm(_enter(drafts, maker, CCER_AT), checker, CCER_AT + timedelta(minutes=10))
 
 
 def _enter(drafts: list[engine.Draft], maker: Actor, at: datetime) -> list[int]:

@@ -12,6 +12,7 @@ from app.domain.compliance.notices import Decision, Terms
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db
+from app.installation.demo_offsets import Mirror
 from app.models import Account, Holding, Instrument, Member, Notice, NoticeChange
 from app.operations.accounts import sectors
 from app.operations.applications import engine
@@ -22,7 +23,7 @@ MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the old
 PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
 CURRENT = 2025
 OWED = (0.8, 0.1)  # of the year's vintage held, in the first and the second sector
-CCER_USED = 3  # per cent of it, by those of the passed year who hold enough
+CCER_USED = 3  # per cent of it, by those of the passed year whose CCER account is bound
 # The other enterprises' surrenders, in turn: per cent of the obligation, and status.
 PASSED_COURSES = ((100, "approved"),) * 9 + ((60, "approved"),)
 CURRENT_COURSES = (
@@ -43,17 +44,16 @@ class _Year:
     year: int
     at: datetime
     vintage: Instrument
-    ccer: Instrument
+    mirror: Mirror
     obligations: dict[tuple[int, str], int]  # by account and sector
     notices: dict[tuple[int, str], int]
-    held_ccer: dict[int, int]  # tonnes, by account
 
 
 def comply(
     year: int,
     enterprises: Sequence[Account],
     instruments: Sequence[Instrument],
-    ccer: Instrument,
+    mirror: Mirror,
     members: dict[int, Member],
     maker: Actor,
     checker: Actor,
@@ -76,7 +76,7 @@ def comply(
     ]
     notices = _issue(decisions, maker, checker, at)
     later = at + timedelta(minutes=5)
-    found = _Year(year, later, vintage, ccer, obligations, notices, _held(ccer))
+    found = _Year(year, later, vintage, mirror, obligations, notices)
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
     for number, enterprise in enumerate(others):
         for place, sector in enumerate(trades[enterprise.id]):
@@ -115,25 +115,25 @@ def _held(instrument: Instrument) -> dict[int, int]:
     return dict(db.session.execute(rows.where(Holding.instrument_id == instrument.id)).all())
 
 
-def _lines(of: _Year, account: int, sector: str, share: int) -> tuple[Line, ...]:
-    """Return lines for a share of the obligation; of a past year with CCER, where held."""
-    tonnes = of.obligations[account, sector] * share // 100
-    offset = of.obligations[account, sector] * CCER_USED // 100 if of.year == PASSED else 0
-    if not 0 < offset <= of.held_ccer.get(account, 0):
-        return (Line(of.vintage.id, tonnes),)
-    return (Line(of.vintage.id, tonnes - offset), Line(of.ccer.id, offset))
+def _offset(of: _Year, account: int, sector: str) -> int:
+    """Return the tonnes of CCER that are offset: of the passed year, by those with a bound account."""
+    if of.year != PASSED or account not in of.mirror.bound:
+        return 0
+    return of.obligations[account, sector] * CCER_USED // 100
 
 
 def _surrender(of: _Year, whose: tuple[Account, str], by: Actor, share: int, course: str) -> None:
     """Let an enterprise surrender a share of what it owes in a sector, and its province decide."""
     enterprise, sector = whose
+    notice_id, offset = of.notices[enterprise.id, sector], _offset(of, enterprise.id, sector)
+    tonnes = of.obligations[enterprise.id, sector] * share // 100
     draft = engine.Draft(
         "surrender",
         enterprise.id,
-        _lines(of, enterprise.id, sector, share),
+        (Line(of.vintage.id, tonnes - offset),),
         f"demo:surrender:{of.year}:{enterprise.id}:{sector}",
         f"{of.year}年度履约",
-        notice_id=of.notices[enterprise.id, sector],
+        notice_id=notice_id,
     )
     ids = engine.start([draft], by, now=of.at)
     if course == "draft":
@@ -145,6 +145,8 @@ def _surrender(of: _Year, whose: tuple[Account, str], by: Actor, share: int, cou
     authority, later = Actor.of(reviewer), of.at + timedelta(minutes=10)
     if course == "approved":
         _none_refused(engine.approve(ids, authority, now=later, comment="经核对，同意").refused)
+        if offset:
+            of.mirror.offset(enterprise, notice_id, offset, authority, later)
     elif course == "returned":
         _none_refused(
             engine.send_back(ids, authority, now=later, comment="请核对申请提交量").refused

@@ -46,11 +46,10 @@ def tell(
 
 def _details(enterprise: Account, serial: int, chance: random.Random) -> dict[str, str]:
     address, county = PLACES[enterprise.province or "42"]
-    code = f"91{county}MA4K{serial:05}"
     identity = f"{county}1980{chance.randint(1, 12):02}{chance.randint(1, 28):02}{serial:03}"
     return {
         "name": enterprise.name,
-        "uscc": enterprise.uscc or code + uscc.calc_check_digit(code),
+        "uscc": enterprise.uscc or credit_code(enterprise, serial),
         "sector": ",".join(sectors.of_account(enterprise.id, enterprise.opened_on)),
         "registered_address": f"{address}{chance.randint(1, 400)}号",
         "legal_representative": _name(chance),
@@ -61,6 +60,13 @@ def _details(enterprise: Account, serial: int, chance: random.Random) -> dict[st
         "bank_name": f"{chance.choice(BANKS)}营业部",
         "bank_account": f"62170012345{serial:08}",
     }
+
+
+def credit_code(enterprise: Account, serial: int) -> str:
+    """Return a valid unified social credit code."""
+    _address, county = PLACES[enterprise.province or "42"]
+    code = f"91{county}MA4K{serial:05}"
+    return str(code + uscc.calc_check_digit(code))
 
 
 def _name(chance: random.Random) -> str:

@@ -62,6 +62,15 @@ from app.models.member import (
     Preference,
 )
 from app.models.notice import Differentiation, Notice, NoticeChange
+from app.models.offsets.mirror import (
+    OffsetBinding,
+    OffsetComparison,
+    OffsetDifference,
+    OffsetEvent,
+    OffsetMessage,
+    OffsetMessageEvent,
+    OffsetUnit,
+)
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
@@ -199,6 +208,13 @@ __all__ = [
     "Movement",
     "Notice",
     "NoticeChange",
+    "OffsetBinding",
+    "OffsetComparison",
+    "OffsetDifference",
+    "OffsetEvent",
+    "OffsetMessage",
+    "OffsetMessageEvent",
+    "OffsetUnit",
     "OperatingMode",
     "OperationLog",
     "OutboxAttempt",

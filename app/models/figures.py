@@ -32,6 +32,8 @@ notice_surrender_line = _view(
 notice_surrender = _view(
     "notice_surrender", "notice_id", "surrendered pending offset_surrendered offset_pending"
 )
+offset_under_way = _view("offset_under_way", "notice_id", "quantity")
+open_offset_difference = _view("open_offset_difference", "id account_id", "ours theirs")
 claimable = _view("claimable", "account_id instrument_id", "claimable")
 line_draw = _view(
     "line_draw", "line_id application_id instrument_id", "quantity drawn pending remaining"

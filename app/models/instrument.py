@@ -12,7 +12,7 @@ class Instrument(Model):
 
     __tablename__ = "instrument"
     __table_args__ = (
-        CheckConstraint("kind IN ('allowance', 'offset', 'money')", name="instrument_kind_known"),
+        CheckConstraint("kind IN ('allowance', 'money')", name="instrument_kind_known"),
         {"extend_existing": True},
     )
 

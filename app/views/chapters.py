@@ -34,6 +34,7 @@ TRANSFERS = Chapter(_("Holding transfers"), "ti-arrows-exchange")
 SETTLEMENT = Chapter(_("Settlement management"), "ti-arrows-left-right")
 COMPLIANCE = Chapter(_("Compliance management"), "ti-clipboard-check")
 CARRY_OVERS = Chapter(_("Carry-over management"), "ti-repeat")
+OFFSETS = Chapter(_("CCER offset"), "ti-plant-2")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
 MONEY = Chapter(_("Money management"), "ti-cash")
@@ -51,6 +52,7 @@ CHAPTERS = (
     SETTLEMENT,
     COMPLIANCE,
     CARRY_OVERS,
+    OFFSETS,
     CUSTODY,
     CANCELLATIONS,
     MONEY,

@@ -136,25 +136,21 @@ def test_the_demo_holds_what_the_manual_shows(seeded):
     assert seeded.rows(
         f"SELECT i.code, i.name FROM holding h JOIN account a ON a.id = h.account_id"
         f" JOIN instrument i ON i.id = h.instrument_id WHERE a.member_no = '{MEMBER}' ORDER BY 1"
-    ) == [(CODE, "2021年5月17日增持的配额"), ("PE2025000002", "国家核证自愿减排量（CCER）")]
+    ) == [(CODE, "2021年5月17日增持的配额")]
 
 
 def test_the_demo_lets_ccer_be_tried(seeded):
-    """The manual's enterprise may offset 5 % of 600 tonnes, and holds more."""
+    """Of 600 tonnes 30 may be offset: one unit is that, the other one more; others' count already."""
     assert seeded.rows(
-        "SELECT n.year, n.obligation, p.offset_percent, h.available FROM notice n"
-        " CROSS JOIN LATERAL plan_on(n.year, n.sector, now()::date) p"
-        " JOIN account a ON a.id = n.account_id"
-        " JOIN holding h ON h.account_id = a.id"
-        " JOIN instrument i ON i.id = h.instrument_id AND i.kind = 'offset'"
-        f" WHERE a.member_no = '{MEMBER}' ORDER BY n.year"
-    ) == [(2024, 600, 5, 100), (2025, 600, 5, 100)]
-    ((holders, users),) = seeded.rows(
-        "SELECT count(DISTINCT h.account_id), count(DISTINCT h.account_id) FILTER (WHERE h.surrendered > 0)"
-        " FROM holding h JOIN instrument i ON i.id = h.instrument_id AND i.kind = 'offset'"
-        " WHERE h.available + h.surrendered > 0"
+        "SELECT u.quantity, u.state FROM offset_unit u JOIN account a ON a.id = u.account_id"
+        f" WHERE a.member_no = '{MEMBER}' ORDER BY 1"
+    ) == [(30, "frozen"), (100, "frozen")]
+    ((bound, offset, pending),) = seeded.rows(
+        "SELECT (SELECT count(*) FROM offset_binding WHERE state = 'confirmed'),"
+        " (SELECT count(*) FROM notice_surrender WHERE offset_surrendered > 0),"
+        " (SELECT count(*) FROM offset_message WHERE state IN ('pending', 'sent', 'unknown'))"
     )
-    assert (holders, users) == (10, 7)
+    assert (bound, offset, pending) == (10, 9, 0)
 
 
 def test_the_demo_has_a_company_with_two_notices_a_year(seeded):

@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 MEMBER, PROVINCE, MAKER, CHECKER = "21042300007", "P42", "R0001", "R0002"
 SECOND = "P4202"  # the province's other officer
 CODE = "PE2021000025"
-CCER = "PE2025000002"
 
 
 def notice(page: Page, year: str = "2024") -> dict[str, str]:
@@ -68,15 +67,7 @@ def test_a_surrender_from_the_notice_to_the_certificate(site, member, album):
     expect(dialog).to_contain_text("不在本通知书的履约范围内")
     expect(dialog.get_by_label(CODE)).to_be_disabled()
     album.take(page, "surrender-picker", keep=True)
-    dialog.get_by_label(CCER).check()
-    dialog.get_by_role("button", name="确定").click()
-    page.get_by_label(f"申请提交量 {CCER}").fill("31")
-    page.get_by_role("button", name="提交").click()
-    page.get_by_role("dialog").get_by_role("button", name="提交").click()
-    error = page.locator("[data-error-summary]")  # 5 % of 600 tonnes
-    expect(error).to_contain_text("申请使用CCER 31吨")
-    expect(error).to_contain_text("最多可使用30吨")
-    album.take(page, "surrender-ccer", everyway=True)
+    dialog.get_by_role("button", name="取消").click()
 
     open_from_menu(page, "履约清缴")
     line_of(page, "LT2024").get_by_role("link", name="履约申请").click()

@@ -20,7 +20,8 @@ from app.operations.compliance import attestations, plans
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import changed, colleague, draft, give, member, offset, proposing, quantity
+from tests import factories
+from tests.factories import changed, colleague, draft, give, member, proposing, quantity
 from tests.operations.compliance.test_compliance import figures, issue, refund, surrender
 
 TRIES = 25
@@ -113,42 +114,52 @@ def test_without_the_account_lock_the_database_still_lets_one_win(
 
 
 @pytest.fixture
-def ccer(plant):
-    row = offset()
-    give(plant, row, 1000)
-    return row
+def units(plant, operator):
+    return [factories.mirrored(operator, 30) for _n in range(2)]
+
+
+def offset_acts(notice, units, *members):
+    """Return submissions of one unit each."""
+    return [
+        partial(submit, factories.offsetting(each, notice, unit), Actor.of(each))
+        for each, unit in zip(members, units, strict=True)
+    ]
 
 
 def test_ccer_s_share_is_not_exceeded_by_two_at_once(
-    together, plant, operator, second, cea, ccer, maker
+    together, plant, operator, second, cea, units, maker
 ):
-    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
-    results = both_submit_60(together, operator, second, ccer, notice)
-    assert len(results.failed) == 2  # 60 is above 50 by itself.
-
-    acts = [
-        partial(submit, draft("surrender", each, {ccer: 30}, notice_id=notice), Actor.of(each))
-        for each in (operator, second)
-    ]
-    results = together(*acts)
+    notice = issue(plant, [cea], 1000, by=maker, percent=Decimal(5))
+    results = together(*offset_acts(notice, units, operator, second))
     assert [error.code for error in results.failed] == ["offset_limit"]
     assert figures(notice) == (0, 30)
 
 
-def test_without_the_account_lock_the_database_keeps_ccer_s_share(
-    together, plant, operator, second, cea, ccer, maker, without_account_lock
+def test_two_applications_at_once_do_not_get_the_same_unit(
+    together, plant, operator, second, cea, units, maker
 ):
-    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
+    notice = issue(plant, [cea], 10_000, by=maker, percent=Decimal(5))
+    results = together(*offset_acts(notice, units[:1] * 2, operator, second))
+    assert [error.code for error in results.failed] == ["unit_taken"]
+    assert figures(notice) == (0, 30)
+
+
+@pytest.mark.parametrize("what", ["share", "unit"])
+def test_without_the_account_lock_the_database_keeps_share_and_unit(
+    together, plant, operator, second, cea, maker, without_account_lock, what
+):
+    """The usual code is the program's rule, another one the database's."""
+    notice = issue(plant, [cea], 1000, by=maker, percent=Decimal(5))
+    usual = {"share": "offset_limit", "unit": "unit_taken"}[what]
     for _ in range(TRIES):
-        acts = [
-            partial(submit, draft("surrender", each, {ccer: 30}, notice_id=notice), Actor.of(each))
-            for each in (operator, second)
-        ]
-        results = together(*acts)
+        units = [factories.mirrored(operator, 30)] * 2
+        if what == "share":
+            units[1] = factories.mirrored(operator, 30)
+        results = together(*offset_acts(notice, units, operator, second))
         assert figures(notice) == (0, 30)
         for case in filter(None, results.returned):
             withdraw(case.id, Actor.of(operator))
-        if any(error.code != "offset_limit" for error in results.failed):
+        if any(error.code != usual for error in results.failed):
             return
     pytest.fail("the account lock makes no difference")
 

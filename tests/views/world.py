@@ -46,6 +46,8 @@ from app.operations.imports import (
 )
 from app.operations.ledger import settlement
 from app.operations.money import applying, banks, files, orders, reserve
+from app.operations.offsets import applying as mirror
+from app.operations.offsets import comparison
 from app.operations.people import credentials, machine_sign_in
 from app.operations.people.members import NewMember, register_members
 from app.operations.records import announcements, clock, outbox
@@ -106,6 +108,9 @@ class Enterprise:
     orders: list[int] = field(
         default_factory=list
     )  # at the bank: one done, one whose outcome is open
+    offsets: tuple[int, int] = (0, 0)  # CCER抵销申请: a draft, one in review
+    offset_units: list[int] = field(default_factory=list)
+    offset_bindings: tuple[int, int] = (0, 0)  # CCER账户绑定确认: a draft, one that was answered
 
     @property
     def attachments(self) -> list[int]:
@@ -218,6 +223,9 @@ def make_world(tables: Tables) -> World:
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
         _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
+    for of in (a, b):
+        _mirror(of)
+    _differ_from_ccer()
     bank = _bank(officers["registry_maker"])
     for of in (a, b):
         _bank_with(of, bank, officers["registry_maker"], officers["registry_checker"])
@@ -651,6 +659,32 @@ def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> 
     lines = custody.distribution(deposit, {third: 4})
     returning = custody.returning(of.member, deposit, {third: 4})
     of.custody[custody.RETURN] = (custody.drafted(of.member, lines), returning)
+
+
+def _mirror(of: Enterprise) -> None:
+    """Mirror CCER, apply for offset with one unit, draft another, and differ from the CCER registry."""
+    units = [factories.mirrored(of.member, 5) for _each in range(3)]
+    of.offset_units = [each.id for each in units]
+    made = [factories.offsetting(of.member, of.notices[1], each) for each in units[:2]]
+    with transaction():
+        engine.submit(made[1:], Actor.of(of.member), now=clock.now()).one()
+    of.offsets = (made[0], made[1])
+    proposal = mirror.binding_proposal(of.account.id, "declined")
+    drafted = factories.draft("offset_binding", of.member, {}, proposal=proposal)
+    answered = select(Application.id).where(
+        Application.account_id == of.account.id,
+        Application.kind == "offset_binding",
+        Application.id != drafted,
+    )
+    of.offset_bindings = (drafted, db.session.scalars(answered).one())
+
+
+def _differ_from_ccer() -> None:
+    """Compare with a CCER registry that has nothing of it."""
+    with transaction():
+        asked = comparison.due(now=clock.now())
+        assert asked
+        comparison.compare(asked, [], now=clock.now())
 
 
 def _bank(maker: Member) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 
@@ -68,7 +67,5 @@ class Standing:
     id: int
     number: str
     terms: Terms
-    surrendered: int
-    offset_surrendered: int
+    surrendered: int  # with CCER whose cancellation is ordered
     surrenders: int  # applications, approved or under review
-    offset_percent: Decimal  # the plan's share of CCER

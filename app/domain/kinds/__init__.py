@@ -13,6 +13,7 @@ from app.domain.kinds.compliance.commission import Commission
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
@@ -86,6 +87,8 @@ KINDS: dict[str, Kind] = {
         CarryOverNotices,
         CarryOver,
         CarryOverBatch,
+        OffsetBindingAnswer,
+        OffsetApplication,
         CustodyDeposit,
         CustodyLink,
         CustodyReturn,

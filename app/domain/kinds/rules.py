@@ -16,6 +16,7 @@ from app.domain.banks import Banking
 from app.domain.compliance.carry_over import CarryOvers
 from app.domain.compliance.figures import AllocationFacts
 from app.domain.compliance.notices import Standing
+from app.domain.compliance.offsets import Offsets
 from app.domain.compliance.plans import PlanFacts
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.money import written
@@ -41,8 +42,11 @@ class Notice:
     eligible: frozenset[int]  # 履约范围: the instruments that may be surrendered for it
     offset_limit: int  # floor(share x obligation); 0 where no CCER is allowed (domain.md 11.9)
     offset_by: date | None  # the last day of applications with CCER, where it has one of its own
+    year: int = 0
+    offset_from: date | None = None  # CCER registered from that day on counts (N85)
     offset_surrendered: int = 0
     offset_pending: int = 0
+    offset_under_way: int = 0  # of the pending: approved, its cancellation not yet confirmed (N81)
 
 
 @dataclass(slots=True)
@@ -144,7 +148,6 @@ class Facts:
     moment: TradingMoment
     holdings: dict[tuple[int, int, Bucket], int]  # (account, instrument, bucket) -> tonnes
     instruments: Mapping[int, str]  # id -> name as shown
-    offsets: frozenset[int] = frozenset()  # instruments that are CCER, not allowances
     money: frozenset[int] = frozenset()  # instruments that are money, in fen
     restricted: frozenset[int] = frozenset()  # accounts whose debits are refused
     differing: frozenset[int] = frozenset()  # accounts with a difference that nobody resolved yet
@@ -183,6 +186,7 @@ class Facts:
     banking: Banking = field(default_factory=Banking)
     courts: Courts = field(default_factory=Courts)
     allocation: AllocationFacts = field(default_factory=AllocationFacts)
+    offset: Offsets = field(default_factory=Offsets)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
     defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id
     memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account

@@ -145,6 +145,23 @@ GRANT INSERT (import_id, account_id, year, sector, stage, unit, basis, verified,
               power_benchmark, heat_benchmark, load, intensity, balance, quantity, expected, remark, due_on,
               recorded_at) ON allocation_figure TO {app};
 
+-- CCER: what the other registry's messages bring is inserted; units, bindings and our messages go on by
+-- applications, by signed answers and by functions alone.
+GRANT INSERT (ccer_account, account_id, uscc, name, asked_at) ON offset_binding TO {app};
+GRANT INSERT (account_id, project_no, project_name, project_type, period_from, period_to, registered_on,
+              first_serial, last_serial, quantity, in_ets, is_cancelled_before, received_at, changed_at)
+   ON offset_unit TO {app};
+GRANT INSERT (direction, number, kind, account_id, unit_id, binding_id, quantity, state, reason, due_at,
+              created_at, changed_at), UPDATE (due_at) ON offset_message TO {app};
+GRANT INSERT (message_id, what, source, reason, content, at) ON offset_message_event TO {app};
+GRANT INSERT (day, asked_at, asked_by), UPDATE (compared_at, enterprises, differences)
+   ON offset_comparison TO {app};
+GRANT INSERT (comparison_id, account_id, uscc, ours, theirs) ON offset_difference TO {app};
+GRANT EXECUTE ON FUNCTION unfreeze_offset_unit(bigint, timestamptz),
+                          send_offset_message(timestamptz, timestamptz), query_offset_message(timestamptz),
+                          answer_offset_message(bigint, text, bigint, text, text, text, timestamptz),
+                          order_offset_release(bigint, timestamptz) TO {app};
+
 -- Money: orders go forward as a bank's recorded answers say; what follows after an application's end is
 -- booked by functions alone.
 GRANT INSERT (serial, bank_serial, platform_serial, bank_id, application_id, version, direction,

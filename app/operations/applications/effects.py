@@ -30,6 +30,7 @@ EFFECTS: dict[str, Effect] = {
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
+    "offset": attestations.certify_compliance,  # Old stock counts at once.
     "plan": plans.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,

@@ -577,6 +577,8 @@ _CONTENTS = typed(
              'court', CASE WHEN starts_with(a.kind, 'court_')
                            THEN a.proposal - 'instrument' - 'order'
                                 - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
+             'offset', CASE WHEN a.kind IN ('offset', 'offset_binding')
+                            THEN a.proposal - 'binding' END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)

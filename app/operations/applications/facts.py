@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Time, bindparam, select, text, tuple_
+from sqlalchemy import BigInteger, Date, Integer, String, Time, bindparam, select, text, tuple_
 
 from app.domain.compliance.notices import Decision, Standing, Terms
+from app.domain.compliance.offsets import MARKET_START
 from app.domain.compliance.plans import PlanDecision, PlanFacts
 from app.domain.kinds import KINDS, Facts
 from app.domain.kinds.compliance.notice import NoticeDecision
@@ -30,6 +30,7 @@ from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
 from app.operations.compliance import allocations, carry_over, chain
+from app.operations.offsets import facts as offset_facts
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -57,7 +58,6 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             for bucket in _SPENDABLE
         },
         instruments={row.instrument_id: row.instrument for row in named},
-        offsets=frozenset(row.instrument_id for row in named if row.instrument_kind == "offset"),
         money=frozenset(row.instrument_id for row in named if row.instrument_kind == "money"),
         restricted=frozenset(row.account_id for row in accounts if row.is_restricted),
         differing=frozenset(row.account_id for row in accounts if row.is_differing),
@@ -87,6 +87,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **banking.gather(cases, today),
         **courts.gather(cases),
         **allocations.gather(cases),
+        **offset_facts.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),
         **carry_over.gather(cases, today),
@@ -149,8 +150,11 @@ def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
             frozenset(row.eligible or ()),
             row.offset_limit,
             row.offset_by,
+            row.year,
+            row.offset_registered_from,
             row.offset_surrendered,
             row.offset_pending,
+            row.offset_under_way,
         )
         for row in db.session.execute(_NOTICES, {"ids": wanted, "today": today})
     }
@@ -272,11 +276,9 @@ def _about_notices(cases: Sequence[Case], today: date) -> dict[str, Any]:
                 row.number,
                 Terms(row.obligation),
                 row.surrendered,
-                row.offset_surrendered,
                 row.surrenders,
-                row.offset_percent or Decimal(0),
             )
-            for row in db.session.execute(_STANDING, {**asked, "today": today})
+            for row in db.session.execute(_STANDING, asked)
         },
         "notices_under_review": {
             (row.account_id, row.year, row.sector): row.number
@@ -464,13 +466,14 @@ _NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
            coalesce(floor(n.obligation * p.offset_percent / 100), 0)::bigint AS offset_limit,
-           p.offset_by,
+           p.offset_by, n.year, coalesce(p.offset_registered_from, :market_start) AS offset_registered_from,
            (SELECT array_agg(i.id) FROM instrument i
-             WHERE i.kind = 'allowance' AND i.vintage = ANY(p.vintages)
-                OR i.kind = 'offset' AND p.offset_percent > 0) AS eligible,
+             WHERE i.kind = 'allowance' AND i.vintage = ANY(p.vintages)) AS eligible,
            coalesce(used.surrendered, 0) AS surrendered, coalesce(used.pending, 0) AS pending,
            coalesce(used.offset_surrendered, 0) AS offset_surrendered,
-           coalesce(used.offset_pending, 0) AS offset_pending
+           coalesce(used.offset_pending, 0) AS offset_pending,
+           coalesce((SELECT w.quantity FROM offset_under_way w WHERE w.notice_id = n.id), 0)
+             AS offset_under_way
       FROM notice n
       LEFT JOIN (SELECT DISTINCT ON (year, sector) * FROM plan WHERE starts_on <= :today
                   ORDER BY year, sector, id DESC) AS p ON p.year = n.year AND p.sector = n.sector
@@ -479,7 +482,7 @@ _NOTICES = typed(
      WHERE n.id = ANY(:ids)
     """,
     ids=Integer,
-)
+).bindparams(bindparam("market_start", MARKET_START, type_=Date))
 
 # Notices in force, and what was surrendered for them.
 _STANDING = typed(
@@ -491,14 +494,14 @@ _STANDING = typed(
             WHERE n.withdrawn_at IS NULL),
          ids AS MATERIALIZED (SELECT array_agg((notice).id) AS found FROM asked)
     SELECT (notice).id, (notice).number, (notice).account_id, (notice).year, (notice).sector,
-           (notice).obligation, p.offset_percent,
-           coalesce(s.surrendered, 0) AS surrendered,
-           coalesce(s.offset_surrendered, 0) AS offset_surrendered,
+           (notice).obligation,
+           -- CCER whose cancellation is not confirmed yet will count, whatever happens.
+           coalesce(s.surrendered, 0) + coalesce(w.quantity, 0) AS surrendered,
            (SELECT count(*) FROM application a
-             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'commission')
+             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'commission', 'offset')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
-      LEFT JOIN LATERAL plan_on((notice).year, (notice).sector, :today) p ON true
+      LEFT JOIN offset_under_way w ON w.notice_id = (notice).id
       LEFT JOIN (SELECT * FROM notice_surrender
                   WHERE notice_id = ANY((SELECT found FROM ids)::integer[])) AS s
              ON s.notice_id = (notice).id

@@ -63,7 +63,11 @@ def certify_cancellations(cases: Sequence[Case], actor: Actor, now: datetime) ->
 
 def certify_compliance(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Issue 履约证明 of the years whose notices are all fulfilled with these approved surrenders."""
-    notices = {case.notice_id for case in cases if case.notice_id}
+    certify_fulfilled({case.notice_id for case in cases if case.notice_id}, actor, now)
+
+
+def certify_fulfilled(notices: Iterable[int], actor: Actor, now: datetime) -> None:
+    """Issue 履约证明 of the years of these notices whose notices are all fulfilled by now."""
     issue(_fulfilled(notices, now), actor, now)
 
 
@@ -277,10 +281,18 @@ _FULFILLED = typed(
            json_agg(json_build_object('number', d.number, 'sector', d.sector,
                                       'obligation', d.obligation, 'surrendered', d.surrendered)
                     ORDER BY d.id) AS notices,
-           (SELECT json_agg(json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
-                                              'quantity', g.quantity) ORDER BY i.code)
-              FROM given g JOIN instrument i ON i.id = g.instrument_id
-             WHERE g.account_id = d.account_id AND g.year = d.year) AS lines,
+           -- Of CCER each unit, so that a reader finds it in the CCER registry (rules-2026 N91).
+           (SELECT json_agg(json_build_object('code', x.code, 'name', x.name, 'vintage', x.vintage,
+                                              'quantity', x.quantity) ORDER BY x.is_offset, x.code, x.name)
+              FROM (SELECT i.code, i.name, i.vintage, g.quantity, false AS is_offset
+                      FROM given g JOIN instrument i ON i.id = g.instrument_id
+                     WHERE g.account_id = d.account_id AND g.year = d.year
+                    UNION ALL
+                    SELECT u.project_no, 'CCER：' || u.project_name || '（序列号段' || u.serial || '）',
+                           extract(year FROM u.period_to)::integer, u.quantity, true
+                      FROM owed o JOIN application a ON a.notice_id = o.id AND a.kind = 'offset'
+                      JOIN offset_unit u ON u.application_id = a.id AND u.state = 'registered'
+                     WHERE o.account_id = d.account_id AND o.year = d.year) AS x) AS lines,
            -- What the registry surrendered at the province's request (N44), as its year calls it.
            (SELECT json_agg(json_build_object('number', m.number, 'document_no', m.document_no,
                                               'title', p.commission_title,

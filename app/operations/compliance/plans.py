@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import ARRAY, BigInteger, SmallInteger, any_, cast, literal, select
+from sqlalchemy import ARRAY, BigInteger, SmallInteger, any_, cast, select
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import RuleError
@@ -53,10 +53,9 @@ def accepts(plan: Any) -> Any:
 
     ``plan`` is a plan, a row that has its values, or the columns of `plans_on`.
     """
-    of_vintage = (Instrument.kind == "allowance") & (
+    return (Instrument.kind == "allowance") & (
         Instrument.vintage == any_(cast(plan.vintages, ARRAY(SmallInteger)))
     )
-    return of_vintage | ((Instrument.kind == "offset") & (literal(0) < plan.offset_percent))
 
 
 def accepted(plan: Any) -> Sequence[Instrument]:

@@ -20,7 +20,6 @@ from app.operations.records.actor import Actor
 
 LONGEST_NAME = 100
 FIRST_VINTAGE = 2019
-INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 _TRADE_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,19}")
 _NUMBERING = text("SELECT pg_advisory_xact_lock(7260007)")  # serialises the numbering
 
@@ -31,7 +30,6 @@ class NewInstrument:
 
     name: str
     vintage: int
-    kind: str = "allowance"
     venue_id: int | None = None
     trade_code: str = ""
 
@@ -40,8 +38,8 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     """Create an instrument under the next code of this year: PE, the year, six digits.
 
     Raises RuleError for a missing or existing name, an impossible vintage or one created before, an
-    unknown kind or venue, and a trade code without venue or vice versa; NotAllowed unless the actor is
-    the registry.
+    unknown venue, and a trade code without venue or vice versa; NotAllowed unless the actor is the
+    registry.
     """
     if engine.party(actor) is not Party.REGISTRY:
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
@@ -51,11 +49,8 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
     db.session.execute(_NUMBERING)
     if db.session.scalar(select(Instrument.id).where(Instrument.name == name)):
         raise RuleError(_("There is an instrument of this name"), field="name", code="name_taken")
-    if new.kind == "allowance":
-        _require_new_vintage(new.vintage)
-    instrument = Instrument(
-        code=_next_code(today.year), name=name, vintage=new.vintage, kind=new.kind
-    )
+    _require_new_vintage(new.vintage)
+    instrument = Instrument(code=_next_code(today.year), name=name, vintage=new.vintage)
     db.session.add(instrument)
     db.session.flush()
     if new.venue_id:
@@ -70,7 +65,6 @@ def create(new: NewInstrument, actor: Actor, *, now: datetime) -> Instrument:
         subject=instrument.code,
         name=name,
         vintage=new.vintage,
-        kind=new.kind,
         trade_code=new.trade_code,
     )
     db.session.flush()
@@ -95,8 +89,6 @@ def _require_valid(new: NewInstrument, name: str, today: date) -> None:
             field="vintage",
             code="vintage_unknown",
         )
-    if new.kind not in INSTRUMENT_KINDS:
-        raise RuleError(_("Choose one of the types offered"), field="kind", code="kind_unknown")
     if bool(new.venue_id) != bool(new.trade_code):
         raise RuleError(
             _("Trading venue and trade code go together: enter both or neither"),

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, bindparam
 from sqlalchemy.exc import IntegrityError
 
-from app.domain.errors import InsufficientQuantity, RuleError
+from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket, PostingRequest, Stage
 from app.extensions import db, violated
@@ -190,6 +190,13 @@ def _taken() -> RuleError:
     )
 
 
+def _unit_taken() -> RuleError:
+    return NotAllowed(
+        _("A unit of CCER does not wait for offset any more: another application was faster"),
+        code="unit_taken_meanwhile",
+    )
+
+
 def _ended_by_court() -> RuleError:
     return InsufficientQuantity(
         _("What the court's order had left has been released, assigned or ended meanwhile")
@@ -224,6 +231,8 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "surrender_stays_within": _taken,
     "claims_stay_within_issued": _taken,
     "carry_over_stays_within": _taken,
+    "offset_stays_within": _taken,
+    "offset_units_are_free": _unit_taken,
     "court_order_adds_up": _ended_by_court,
     "court_order_stands": _ended_by_court,
     "court_assignment_stays_within": _ended_by_court,
@@ -277,6 +286,7 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "one_carry_over_round": _resolved,
     "one_carry_over_notices": _resolved,
     "one_carry_over_batch": _resolved,
+    "offset_binding_as_answered": _done,
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
     "posting_request_key_key": _done,

@@ -548,6 +548,31 @@ _CARRY_OVERS = """
             OR NOT approved_by_two(a.id))
 """
 
+# Mirrored CCER: each unit is as its history and its application have it; what counts was cancelled by the
+# CCER registry's signed word, or before it was told of.
+_OFFSETS = """
+    SELECT 'offset_history', concat('unit ', u.serial, ': is ', u.state, ', its history says ', e.state)
+      FROM offset_unit u
+      LEFT JOIN LATERAL (SELECT * FROM offset_event v WHERE v.unit_id = u.id ORDER BY v.id DESC LIMIT 1) e
+             ON true
+     WHERE (e.state, e.application_id) IS DISTINCT FROM (u.state, u.application_id)
+    UNION ALL
+    SELECT 'offset_confirmed', concat('unit ', u.serial, ': counts without a confirmed cancellation')
+      FROM offset_unit u
+     WHERE u.state IN ('cancelled', 'registered') AND NOT u.is_cancelled_before
+       AND NOT EXISTS (SELECT FROM offset_message m JOIN offset_message_event v ON v.message_id = m.id
+                        WHERE m.unit_id = u.id AND m.kind = 'cancel' AND m.state = 'done'
+                          AND v.what = 'done' AND v.content <> '')
+    UNION ALL
+    SELECT 'offset_application', concat('unit ', u.serial, ': is ', u.state, ', its application ', a.number,
+                                        ' is ', a.status)
+      FROM offset_unit u JOIN application a ON a.id = u.application_id
+     WHERE a.kind <> 'offset' OR a.account_id <> u.account_id
+        OR (u.state = 'in_application') <> (a.status = 'in_review')
+        OR (u.state IN ('approved', 'cancel_ordered', 'cancelled', 'registered')
+            AND a.status <> 'approved')
+"""
+
 _SETTLED_ONCE = """
     WITH asked AS (
            SELECT a.id, l.instrument_id, sum(l.quantity) AS quantity
@@ -685,4 +710,5 @@ _CHECKS = (
     _COURTS,
     _WAITING,
     _CARRY_OVERS,
+    _OFFSETS,
 )

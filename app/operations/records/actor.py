@@ -53,3 +53,4 @@ EXCHANGE = Actor(member_id=None, member_no="交易系统", name="交易系统")
 BANK = Actor(member_id=None, member_no="结算银行", name="结算银行")
 # Approves what a batch that two officers signed carries out.
 BATCH = Actor(member_id=None, member_no="结转批次", name="结转批次")
+CCER = Actor(member_id=None, member_no="CCER登记系统", name="CCER登记系统")

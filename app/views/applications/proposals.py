@@ -13,6 +13,7 @@ from app.domain.compliance.carry_over import FIELDS as ROUND_FIELDS
 from app.domain.compliance.carry_over import RoundDecision
 from app.domain.compliance.deductions import Deduction
 from app.domain.compliance.notices import Decision, Terms
+from app.domain.compliance.offsets import ANSWERS
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision, PlanField
 from app.domain.kinds.compliance.carry_over import (
@@ -24,6 +25,7 @@ from app.domain.kinds.compliance.carry_over import (
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
+from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.sanctions.court import COURTS
@@ -296,6 +298,34 @@ def _carry_over(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Carry-over"), "columns": _COLUMNS, "rows": rows}
 
 
+def _offset(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the units of CCER that are to be offset, with their sum."""
+    columns = [
+        {"label": _("Serial block"), "kind": "code"},
+        {"label": _("Project number"), "kind": "code"},
+        {"label": _("Project"), "kind": "text"},
+        {"label": _("Registered on"), "kind": "text"},
+        {"label": _("Quantity"), "kind": "number", "unit": _("tonnes")},
+    ]
+    rows = [
+        [each["serial"], each["project_no"], each["project_name"], each["registered_on"],
+         each["quantity"]]
+        for each in proposal["units"]
+    ]  # fmt: skip
+    rows.append([_("In total"), "", "", "", proposal["total"]])
+    return {"title": _("Units of CCER"), "columns": columns, "rows": rows}
+
+
+def _offset_binding(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [_("CCER account"), proposal["ccer_account"]],
+        [_("Account holder there"), proposal["holder"]],
+        [_("Unified social credit code"), proposal["uscc"]],
+        [_("Answer"), ANSWERS.get(proposal["answer"], "-")],
+    ]
+    return {"title": _("Binding of a CCER account"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
     NoticeDecision.code: terms_table,
@@ -312,6 +342,8 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     DefaultCover.code: _cover,
     Differentiation.code: _listing,
     DifferentiationRemoval.code: _listing,
+    OffsetApplication.code: _offset,
+    OffsetBindingAnswer.code: _offset_binding,
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
 }

@@ -48,7 +48,6 @@ STATES = {
     OVERDUE: (_("Overdue"), "red"),
     WITHDRAWN: (_("Taken back"), "grey"),
 }
-INSTRUMENT_KINDS = {"allowance": _("Allowance"), "offset": _("CCER")}
 COUNTING = (
     _("Obligation: all that must be surrendered; pending: submitted and waiting for the authority"),
     _("Surrendered: submitted, approved, and not refunded"),
@@ -259,6 +258,9 @@ class ComplianceView(NoticePages):
         yield RowAction(_("Scope of compliance"), self.url("show", id=row.id))
         if row.remaining > 0 and self.may("write", "SurrenderView"):
             yield RowAction(_("Surrender application"), url_for("SurrenderView.new", notice=row.id))
+            if row.offset_percent:
+                offset = url_for("OffsetView.new", notice=row.id)
+                yield RowAction(_("Application for offset by CCER"), offset)
         yield from self.proof(row)
 
 
@@ -315,15 +317,11 @@ def _scope_table(plan: Any) -> dict[str, Any]:
         (_("Instrument code"), "code"),
         (_("Instrument name"), "text"),
         (_("Vintage"), "text"),
-        (_("Type"), "text"),
     )
     return {
         "title": _("Instruments accepted"),
         "columns": [{"label": label, "kind": kind} for label, kind in columns],
-        "rows": [
-            [each.code, each.name, str(each.vintage), INSTRUMENT_KINDS[each.kind]]
-            for each in plans.accepted(plan)
-        ],
+        "rows": [[each.code, each.name, str(each.vintage)] for each in plans.accepted(plan)],
     }
 
 

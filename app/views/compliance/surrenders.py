@@ -36,7 +36,7 @@ from app.views.applications.form import Choosable, DocumentLinesForm, Filled, Li
 from app.views.applications.list import ApplicationList, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import COMPLIANCE, MenuEntry
-from app.views.compliance.obligations import notice_facts, notices, offset_facts
+from app.views.compliance.obligations import notice_facts, notices
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions
@@ -93,7 +93,9 @@ class SurrenderView(OfNotice, ApplicationDesk):
     confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
     help = (
         _("No more can be submitted than obligation - surrendered - pending review"),
-        _("Only the instruments of the notice's scope count; CCER counts up to its share"),
+        _(
+            "Only the instruments of the notice's scope count; CCER is applied for apart, as an offset"
+        ),
         _("While it is under review the quantity is held; if it is sent back the quantity returns"),
         _("Save keeps a draft that can be changed, saved again and submitted"),
         _("A restricted account may always surrender"),
@@ -116,9 +118,7 @@ class SurrenderView(OfNotice, ApplicationDesk):
                 Instrument.id,
                 Instrument.code,
                 Instrument.name,
-                Instrument.kind,
                 Holding.available,
-                plan.c.offset_percent,
                 plans.accepts(plan.c).label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
@@ -132,10 +132,10 @@ class SurrenderView(OfNotice, ApplicationDesk):
         ]
 
     def form_facts(self, account_id: int) -> list[tuple[Any, ...]]:
-        """Return what is due, and the rest of the CCER cap."""
+        """Return what is due."""
         notice = self._notice()
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
-        return [*notice_facts(row), *offset_facts(row)]
+        return notice_facts(row)
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Add the notice."""
@@ -232,8 +232,6 @@ def _deadline(notice: Notice) -> datetime:
 
 def _refusal(row: Any) -> Any:
     """Return why a holding cannot be surrendered under the notice's plan, or ""."""
-    if row.kind == "offset" and not row.offset_percent:
-        return _("This notice accepts no CCER")
     if not row.is_accepted:
         return _("Not within the scope of this notice")
     return "" if row.available else _("Nothing available")

@@ -342,7 +342,7 @@ class TradableSchema(ma.Schema):
     trade_code = fields.String(required=True)
     name = fields.String(required=True)
     vintage = fields.Integer(required=True)
-    kind = fields.String(required=True, metadata={"enum": ["allowance", "offset"]})
+    kind = fields.String(required=True, metadata={"enum": ["allowance"]})
 
 
 class TradablePage(Paged):

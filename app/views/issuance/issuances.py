@@ -94,9 +94,6 @@ class InstrumentForm(PageForm):
     vintage = StringField(
         _("Vintage"), [Required()], render_kw={"maxlength": 4, "inputmode": "numeric"}
     )
-    kind = SelectField(
-        _("Type"), choices=choices_of(instruments.INSTRUMENT_KINDS)[1:], validate_choice=False
-    )
     venue = SelectField(_("Trading venue"), validate_choice=False)
     trade_code = StringField(
         _("Trade code"), render_kw={"maxlength": 20, "placeholder": "CEA25", "autocomplete": "off"}
@@ -116,7 +113,6 @@ class InstrumentView(ListPage):
         Column("code", _("Instrument code"), kind="code"),
         Column("name", _("Instrument name")),
         Column("vintage", _("Vintage"), kind="code"),
-        Column("kind", _("Type"), choices=instruments.INSTRUMENT_KINDS),
         Column("trade_code", _("Trade code"), kind="code"),
         Column("issued", _("Issued"), kind="quantity"),
         *(Column(key, title, kind="quantity") for key, (title, _b) in WHEREABOUTS.items()),
@@ -124,7 +120,6 @@ class InstrumentView(ListPage):
     filters = (
         Filter("code", _("Instrument code"), kind="prefix", on=("code",)),
         Filter("name", _("Instrument name"), on=("name",)),
-        Filter("kind", _("Type"), kind="choice", choices=instruments.INSTRUMENT_KINDS),
         Filter("vintage", _("Vintage"), kind="number"),
     )
     help = (
@@ -163,7 +158,6 @@ class InstrumentView(ListPage):
                 Instrument.code,
                 Instrument.name,
                 Instrument.vintage,
-                Instrument.kind,
                 trade_codes.label("trade_code"),
                 *(func.coalesce(added.c[key], 0).label(key) for key in sums),
             )
@@ -202,7 +196,6 @@ class InstrumentView(ListPage):
         new = instruments.NewInstrument(
             name=form.name.data or "",
             vintage=int(vintage) if vintage.isascii() and vintage.isdigit() else 0,
-            kind=form.kind.data or "",
             venue_id=int(form.venue.data) if (form.venue.data or "").isdecimal() else None,
             trade_code=(form.trade_code.data or "").strip().upper(),
         )

@@ -119,7 +119,7 @@ def create(maker, **more):
 
 def test_the_system_gives_the_code(maker):
     first = create(maker, venue_id=venue().id, trade_code="CEA26")
-    second = create(maker, name="碳减排量", kind="offset")
+    second = create(maker, name="2027年度碳排放配额")
 
     assert (first.code, second.code) == ("PE2026000001", "PE2026000002")
     link = db.session.query(VenueInstrument).one()

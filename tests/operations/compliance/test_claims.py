@@ -164,14 +164,6 @@ def test_a_claim_says_until_when(plant, maker, cea, ends_on):
     assert (refusal.value.code, refusal.value.field) == ("claim_deadline", "ends_on")
 
 
-def test_ccer_is_not_claimed(plant, maker, cea):
-    with transaction():
-        cea.kind = "offset"
-    with pytest.raises(RuleError) as refusal:
-        claiming(plant, cea, 10, by=maker)
-    assert refusal.value.code == "claim_of_offsets"
-
-
 def test_who_entered_a_claim_does_not_approve_it(plant, maker, checker, cea):
     issued(plant, cea, 100, by=maker)
     claim = claiming(plant, cea, 10, by=maker)

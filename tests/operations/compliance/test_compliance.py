@@ -16,7 +16,6 @@ from app.extensions import db, transaction
 from app.models import (
     Application,
     Attestation,
-    Instrument,
     Notice,
     OperationLog,
     OutboxMessage,
@@ -38,17 +37,11 @@ from tests.factories import (
     instrument,
     member,
     nothing_moves,
-    offset,
     quantity,
     submitted,
 )
 
 ZERO = Decimal(0)
-
-
-@pytest.fixture
-def ccer(app):
-    return offset()
 
 
 def issue(to, accepted, obligation, *, by, year=2025, percent=ZERO, deadline=None):
@@ -224,60 +217,6 @@ def test_n52_allowances_of_another_sector_count(plant, operator, hubei, maker):
     assert [figures(each) for each in notices_] == [(100, 0), (100, 0)]
 
 
-def test_n87_the_cut_off_for_ccer_lies_before_the_deadline(plant, operator, cea, ccer, maker):
-    """N87: 2023 took CCER until 2024-12-15, allowances until 2024-12-31."""
-    earlier = datetime(2024, 1, 5, tzinfo=BEIJING)
-    cea23 = instrument("CEA23", vintage=2023)
-    give(plant, cea23, 10, at=earlier)
-    give(plant, ccer, 10, at=earlier)
-    with transaction():
-        clock.set_to(datetime(2024, 12, 15, 23, 59, tzinfo=BEIJING), SYSTEM)
-    notice = factories.notice(plant, 100, by=maker, year=2023)
-    surrender(operator, {ccer: 1}, notice)
-    with transaction():
-        clock.set_to(datetime(2024, 12, 16, tzinfo=BEIJING), SYSTEM)
-    with nothing_moves(), pytest.raises(RuleError, match="until 2024-12-15") as refusal:
-        surrender(operator, {ccer: 1}, notice)
-    assert refusal.value.code == "offset_late"
-    surrender(operator, {cea23: 1}, notice)
-
-
-@pytest.mark.parametrize(("obligation", "most"), [(1_234_567, 61_728), (19, 0), (20, 1)])
-def test_n84_the_cap_of_ccer_is_rounded_down(plant, operator, ccer, maker, obligation, most):
-    """N84: floor(5 % x 1,234,567) = 61,728; 19 -> 0; 20 -> 1."""
-    give(plant, ccer, 100_000)
-    notice = factories.notice(plant, obligation, by=maker)
-    with nothing_moves(), pytest.raises(InsufficientQuantity, match=f"at most {most:,} tonnes"):
-        surrender(operator, {ccer: most + 1}, notice)
-    if most:
-        surrender(operator, {ccer: most}, notice)
-
-
-def test_ccer_counts_up_to_its_share(plant, operator, cea, ccer, hubei, maker):
-    """R75: 5 % of 1,234,567 is 61,728; 60,000 used leave 1,728, pending ones included."""
-    give(plant, ccer, 100_000)
-    notice = issue(plant, [cea, ccer], 1_234_567, by=maker, percent=Decimal(5))
-    first = surrender(operator, {ccer: 30_000}, notice)
-    approve(first.id, by=hubei).one()
-    surrender(operator, {ccer: 30_000}, notice)
-
-    with nothing_moves(), pytest.raises(InsufficientQuantity) as refusal:
-        surrender(operator, {ccer: 1_729}, notice)
-    assert refusal.value.code == "offset_limit"
-    assert "only 1,728 of at most 61,728 tonnes are left" in str(refusal.value)
-    surrender(operator, {ccer: 1_728, cea: 700}, notice)
-    with pytest.raises(InsufficientQuantity):
-        surrender(operator, {ccer: 1}, notice)
-
-
-def test_without_a_share_no_ccer_counts(plant, operator, cea, ccer, maker):
-    give(plant, ccer, 10)
-    notice = issue(plant, [cea], 100, by=maker)
-    with pytest.raises(RuleError) as refusal:
-        surrender(operator, {ccer: 1}, notice)
-    assert refusal.value.code == "not_eligible"
-
-
 def test_another_s_notice_cannot_be_surrendered_for(plant, operator, cea, maker):
     other = account("乙水泥有限公司")
     theirs = issue(other, [cea], 100, by=maker)
@@ -421,26 +360,6 @@ def test_only_the_registry_refunds_and_another_officer_confirms(
     assert figures(notice) == (200, 0)
     # What was refunded is due again, and can be surrendered again.
     surrender(operator, {cea: 100}, notice)
-
-
-def test_a_lowered_obligation_keeps_its_ccer_within_the_share(
-    plant, operator, cea, ccer, hubei, maker
-):
-    give(plant, ccer, 50)
-    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
-    approve(surrender(operator, {ccer: 50}, notice).id, by=hubei).one()
-    with pytest.raises(RuleError) as refusal:
-        adjust(notice, 999, by=maker)
-    assert refusal.value.code == "offset_beneath"
-
-
-def test_pending_ccer_does_not_block_allowances(plant, operator, cea, ccer, hubei, maker):
-    give(plant, ccer, 50)
-    notice = issue(plant, [cea, ccer], 1000, by=maker, percent=Decimal(5))
-    surrender(operator, {ccer: 50}, notice)
-    adjust(notice, 900, by=maker)
-    approve(surrender(operator, {cea: 600}, notice).id, by=hubei).one()
-    assert figures(notice) == (600, 50)
 
 
 # 提醒 -----------------------------------------------------------------------------------------
@@ -618,8 +537,3 @@ def test_an_approved_cancellation_brings_its_certificate(operator, cea, checker)
         case.id,
         5,
     )
-
-
-def test_instruments_of_the_test_are_told_apart(cea, ccer):
-    kinds = dict(db.session.execute(select(Instrument.id, Instrument.kind)).all())
-    assert (kinds[cea.id], kinds[ccer.id]) == ("allowance", "offset")

@@ -20,7 +20,7 @@ from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from tests import factories
-from tests.factories import confirmed, give, instrument, member, offset, proposing, submitted
+from tests.factories import confirmed, give, instrument, member, proposing, submitted
 
 GLASS = {
     "method": "强度系数法",
@@ -251,15 +251,16 @@ def test_vintages_surrendered_stay_accepted(plant, operator, hubei, maker, check
 
 
 def test_ccer_surrendered_stays_within_the_share(plant, operator, maker, checker):
-    ccer = offset()
-    give(plant, ccer, 100)
+    units = [factories.mirrored(operator, tonnes) for tonnes in (30, 1)]
     notice = factories.notice(plant, 1000, by=maker)
-    submitted("surrender", operator, {ccer: 30}, notice_id=notice)
+    first, second = (factories.offsetting(operator, notice, each) for each in units)
+    with transaction():
+        engine.submit([first], Actor.of(operator), now=clock.now()).one()
     error = refused("offset_in_use", year=2025, sector="power", by=maker, offset_percent="2.9")
     assert "could take 29 tonnes" in str(error)
     confirmed(proposing(2025, "power", by=maker, offset_percent="3"), checker)
-    with pytest.raises(RuleError) as refusal:
-        submitted("surrender", operator, {ccer: 1}, notice_id=notice)
+    with pytest.raises(RuleError) as refusal, transaction():
+        engine.submit([second], Actor.of(operator), now=clock.now()).one()
     assert refusal.value.code == "offset_limit"
 
 

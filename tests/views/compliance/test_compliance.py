@@ -42,13 +42,6 @@ def cea24(plant):
 
 
 @pytest.fixture
-def ccer(plant):
-    row = factories.offset("国家核证自愿减排量")
-    factories.give(plant, row, 100)
-    return row
-
-
-@pytest.fixture
 def notice(plant, cea25, maker):
     return issue(plant, [cea25], 600, by=maker)
 
@@ -110,16 +103,17 @@ def test_the_state_of_a_notice(
 
 
 def test_the_scope_says_what_counts_and_what_of_ccer_is_used(
-    sign_in, plant, operator, maker, cea25, ccer
+    sign_in, plant, operator, maker, cea25
 ):
-    notice = issue(plant, [cea25, ccer], 1000, by=maker, percent=Decimal(5))
-    surrender(operator, {ccer: 30}, notice)
+    notice = issue(plant, [cea25], 1000, by=maker, percent=Decimal(5))
+    made = factories.offsetting(operator, notice, factories.mirrored(operator, 30))
+    with transaction():
+        engine.submit([made], Actor.of(operator), now=clock.now()).one()
     page = sign_in(operator).get(f"/compliance/{notice}")
     words = bare(page)
     for text_ in (
         "履约范围",
         cea25.code,
-        ccer.code,
         "5%",
         "CCER抵销上限 50",
         "30",
@@ -130,17 +124,14 @@ def test_the_scope_says_what_counts_and_what_of_ccer_is_used(
 
 
 def test_the_form_stands_under_its_notice_and_offers_what_counts(
-    sign_in, operator, notice, cea25, cea24, ccer
+    sign_in, operator, notice, cea25, cea24
 ):
     page = sign_in(operator).get(f"/surrenders/new?notice={notice}")
     assert page.status_code == 200
     words = bare(page)
     assert "剩余应履约量 600" in words
     assert "添加履约标的" in words
-    for code, why in (
-        (cea24.code, "不在本通知书的履约范围内"),
-        (ccer.code, "本通知书不允许使用CCER"),
-    ):
+    for code, why in ((cea24.code, "不在本通知书的履约范围内"),):
         row = re.search(rf"<tr class=\"is-off\">(?:(?!</tr>).)*{code}.*?</tr>", page.text, re.S)
         assert row, code
         assert why in row[0]

@@ -60,6 +60,9 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("AttachmentView", "id"): lambda of: of.attachments,
     ("StatementView", "id"): lambda of: of.statements,
     ("SettlementObjectionView", "id"): lambda of: of.objections,
+    ("OffsetView", "id"): lambda of: of.offsets,
+    ("OffsetBindingView", "id"): lambda of: of.offset_bindings,
+    ("OffsetUnitView", "id"): lambda of: of.offset_units,
     ("CredentialView", "credential"): lambda of: [of.credential],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
@@ -78,6 +81,7 @@ OF_OFFICERS = {
     ("MachineKeyView", "id"),
     ("MachineKeyRevocationView", "id"),
     ("DayPackageView", "id"),
+    ("OffsetMessageView", "id"),
     ("TradeSettlementView", "id"),
     ("DifferenceResolutionView", "id"),
     ("BankDifferenceResolutionView", "id"),

@@ -14,6 +14,7 @@ from app.models import (
     BankLineEvent,
     CourtOrder,
     DayPackage,
+    OffsetMessage,
     SettlementDifference,
     TradeDefault,
 )
@@ -114,6 +115,10 @@ def pages_of(app, role: str, world: World) -> list[str]:
                     )
                 },
                 "BankOrderView": world.a.orders[0],
+                "OffsetView": world.a.offsets[name != "edit"],
+                "OffsetBindingView": world.a.offset_bindings[name != "edit"],
+                "OffsetUnitView": world.a.offset_units[0],
+                "OffsetMessageView": db.session.scalar(select(func.max(OffsetMessage.id))),
                 "SettlementObjectionView": world.a.objections[name != "edit"],
                 "DayPackageView": db.session.scalar(select(func.min(DayPackage.id))),
                 "TradeSettlementView": _first("trade_settlement"),

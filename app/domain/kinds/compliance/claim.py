@@ -19,14 +19,6 @@ from app.domain.moves import Bucket
 from app.domain.workflow import Case, Party
 
 
-def _of_offsets(case: Case, facts: Facts) -> Violation | None:
-    for line in case.lines:
-        if line.instrument_id in facts.offsets:
-            name = facts.name(line.instrument_id)
-            return Violation(f"lines.{line.key}.quantity", {"instrument": name})
-    return None
-
-
 def _due_too_early(case: Case, facts: Facts) -> Violation | None:
     if case.ends_on is not None and case.ends_on >= facts.moment.day:
         return None
@@ -61,9 +53,6 @@ def _differs(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
-OF_ALLOWANCES = Rule(
-    "claim_of_offsets", _("%(instrument)s was issued by another registry"), _of_offsets
-)
 HAS_DEADLINE = Rule(
     "claim_deadline",
     _("Enter the day until which it is returned, not before %(today)s; this is %(typed)s"),
@@ -106,7 +95,6 @@ class AllowanceClaim(Kind):
     debits = False
     has_category = True
     rules = (
-        OF_ALLOWANCES,
         HAS_DOCUMENT,
         IS_DATED,
         HAS_DEADLINE,

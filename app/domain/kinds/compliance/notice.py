@@ -130,20 +130,6 @@ def _beneath_surrendered(terms: Terms, standing: Standing, facts: Facts) -> Viol
     )
 
 
-def _offset_beneath(terms: Terms, standing: Standing, facts: Facts) -> Violation | None:
-    limit = int(terms.obligation * standing.offset_percent / 100)
-    if limit >= standing.offset_surrendered or terms.obligation >= standing.terms.obligation:
-        return None
-    return Violation(
-        "obligation",
-        {
-            "used": f"{standing.offset_surrendered:,}",
-            "limit": f"{limit:,}",
-            "number": standing.number,
-        },
-    )
-
-
 def _surrendered_already(case: Case, facts: Facts) -> Violation | None:
     decision = Decision.read(case.proposal)
     standing = _standing(case, facts, decision)
@@ -223,15 +209,6 @@ COVERS_SURRENDERED = Rule(
     _of_change(_beneath_surrendered),
     at=BOTH,
 )
-COVERS_OFFSET = Rule(
-    "offset_beneath",
-    _(
-        "%(used)s tonnes of CCER have been surrendered for notice %(number)s, more than the"
-        " %(limit)s tonnes it could take then: refund them first (surrender refunds)"
-    ),
-    _of_change(_offset_beneath),
-    at=BOTH,
-)
 NOT_SURRENDERED_YET = Rule(
     "surrendered_already",
     _(
@@ -263,7 +240,6 @@ class NoticeDecision(Kind):
         IS_CURRENT,
         CHANGES_SOMETHING,
         COVERS_SURRENDERED,
-        COVERS_OFFSET,
         NOT_SURRENDERED_YET,
         ONE_AT_A_TIME,
     )

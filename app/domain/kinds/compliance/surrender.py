@@ -33,51 +33,20 @@ def _ineligible(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
-def _offset_late(case: Case, facts: Facts) -> Violation | None:
-    offset_by = facts.notices[case.notice_id or 0].offset_by
-    if offset_by is None or facts.moment.day <= offset_by:
-        return None
-    late = [line for line in case.lines if line.instrument_id in facts.offsets]
-    values = {"offset_by": f"{offset_by}"}
-    return Violation(f"lines.{late[0].key}.quantity", values) if late else None
-
-
-def _above_offset_limit(case: Case, facts: Facts) -> Violation | None:
-    notice = facts.notices[case.notice_id or 0]
-    asked = [line for line in case.lines if line.instrument_id in facts.offsets]
-    total = sum(line.quantity for line in asked)
-    pending = notice.offset_pending if case.status is not Status.IN_REVIEW else 0
-    left = notice.offset_limit - notice.offset_surrendered - pending
-    if total <= max(left, 0):
-        return None
-    return Violation(
-        f"lines.{asked[0].key}.quantity",
-        {
-            "quantity": f"{total:,}",
-            "left": f"{max(left, 0):,}",
-            "limit": f"{notice.offset_limit:,}",
-        },
-    )
-
-
-def _above_due(case: Case, facts: Facts) -> Violation | None:
-    """On submission deduct surrendered and pending tonnes, on approval surrendered ones only."""
+def above_due(case: Case, facts: Facts, total: int, *, field: str = "lines") -> Violation | None:
+    """On submission deduct surrendered and pending tonnes; on approval what was approved only."""
     notice = facts.notices[case.notice_id or 0]
     is_approval = case.status is Status.IN_REVIEW
-    total = sum(line.quantity for line in case.lines)
-    left = notice.obligation - notice.surrendered - (0 if is_approval else notice.pending)
+    waiting = notice.offset_under_way if is_approval else notice.pending
+    left = notice.obligation - notice.surrendered - waiting
     if total > left:
         return Violation(
-            "lines",
-            {"quantity": f"{total:,}", "left": f"{max(left, 0):,}", "number": notice.number},
+            field, {"quantity": f"{total:,}", "left": f"{max(left, 0):,}", "number": notice.number}
         )
-    offset = sum(line.quantity for line in case.lines if line.instrument_id in facts.offsets)
     if is_approval:
         notice.surrendered += total
-        notice.offset_surrendered += offset
     else:
         notice.pending += total
-        notice.offset_pending += offset
     return None
 
 
@@ -98,30 +67,13 @@ IS_ELIGIBLE = Rule(
     _ineligible,
     at=BOTH,
 )
-# N87: the cut-off for CCER may lie before the deadline.
-OFFSET_IN_TIME = Rule(
-    "offset_late",
-    _("Applications with CCER were taken until %(offset_by)s; surrender allowances instead"),
-    _offset_late,
-)
-# domain.md 11.9: floor(5 % x 应履约量), approved and pending surrenders together.
-WITHIN_OFFSET_LIMIT = Rule(
-    "offset_limit",
-    _(
-        "%(quantity)s tonnes of CCER asked for, but only %(left)s of at most %(limit)s tonnes are left"
-        " for this notice"
-    ),
-    _above_offset_limit,
-    at=BOTH,
-    error=InsufficientQuantity,
-)
 # Manual 五-二: 申请提交量不可超过"应履约量-已履约量-待审核履约量".
 STILL_DUE = Rule(
     "above_due",
     _(
         "%(quantity)s tonnes asked for, but only %(left)s tonnes are still due under notice %(number)s"
     ),
-    _above_due,
+    lambda case, facts: above_due(case, facts, sum(line.quantity for line in case.lines)),
     at=BOTH,
     error=InsufficientQuantity,
 )
@@ -134,7 +86,7 @@ REFUNDS_THIS_NOTICE = Rule(
 
 
 class Surrender(Kind):
-    """Reserved while the provincial authority reviews it; surrendered for the notice on approval."""
+    """Allowances: reserved while the provincial authority reviews it, surrendered on approval."""
 
     code = "surrender"
     title = _("Surrender")
@@ -143,7 +95,7 @@ class Surrender(Kind):
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.SURRENDERED)
     debits = False  # A restricted account may always fulfil its obligation (domain.md 11.7).
-    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, OFFSET_IN_TIME, WITHIN_OFFSET_LIMIT, STILL_DUE)
+    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, STILL_DUE)
 
 
 class SurrenderRefund(Kind):

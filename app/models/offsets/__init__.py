@@ -1,0 +1,1 @@
+"""CCER待抵销: mirrored units, bindings, messages and comparisons."""

@@ -1,0 +1,1 @@
+"""CCER待抵销: bindings, mirrored units, messages with the CCER registry, comparison."""

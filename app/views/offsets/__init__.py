@@ -1,0 +1,1 @@
+"""CCER抵销: mirrored units, applications, bindings, messages with the CCER registry, comparisons."""
