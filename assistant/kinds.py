@@ -23,6 +23,7 @@ KINDS = {
     "plan": "年度方案办理",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
+    "assisted_surrender": "协助清缴",
     "surrender_refund": "清缴退还",
     "custody_deposit": "存管",
     "custody_link": "关联对方重点排放单位",

@@ -78,6 +78,10 @@ BUSINESSES = {
         (PENDING_TO_TRADING, TRADING), (PENDING_TO_REGISTRY, AVAILABLE), has_application=False
     ),
     "surrender": _business((AVAILABLE, RESERVED), (RESERVED, SURRENDERED)),
+    "assisted_surrender": _business(
+        (AVAILABLE, RESERVED), (RESERVED, SURRENDERED),
+        parties=frozenset({Parties.OWN, Parties.OTHERS}),
+    ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
     "custody_deposit": _business((AVAILABLE, RESERVED), (RESERVED, CUSTODY)),
     "custody_return": _business(

@@ -90,6 +90,8 @@ _CREDENTIALS = _("Decision record 0081: limits of our own")
 
 _CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
 
+_FINES = _("Rules of 2026: fine for what is not surrendered in time")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -131,6 +133,9 @@ _CATALOGUE = (
                   NUMBER, 7, _CALENDAR, _("days"), 0, 365),
     ParameterSpec("calendar_reminder_third", _("Third reminder before a date of the calendar (0: none)"),
                   NUMBER, 1, _CALENDAR, _("days"), 0, 365),
+    ParameterSpec("fine_price_period",
+                  _("Price period of a fine (1: the month that ends on the deadline; 2: the calendar"
+                    " month before it; 3: 30 days)"), NUMBER, 1, _FINES, "", 1, 3),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

@@ -2,6 +2,7 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
@@ -63,6 +64,7 @@ KINDS: dict[str, Kind] = {
         PlanApplication,
         NoticeDecision,
         Surrender,
+        AssistedSurrender,
         SurrenderRefund,
         CustodyDeposit,
         CustodyLink,

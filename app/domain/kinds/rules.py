@@ -39,8 +39,11 @@ class Notice:
     eligible: frozenset[int]  # 履约范围: the instruments that may be surrendered for it
     offset_limit: int  # floor(share x obligation); 0 where no CCER is allowed (domain.md 11.9)
     offset_by: date | None  # the last day of applications with CCER, where it has one of its own
+    deadline: datetime | None  # None: no plan in force
     offset_surrendered: int = 0
     offset_pending: int = 0
+    # Once the deadline has passed: newer allowances -> later compliance years that they count for (N51).
+    later_years: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

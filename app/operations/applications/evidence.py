@@ -567,6 +567,8 @@ _CONTENTS = typed(
                                             'difference_resolution', 'bank_difference',
                                             'default_cover', 'reserve_provision')
                            THEN a.proposal END,
+             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender')
+                              THEN a.proposal ->> 'also_for' END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')
                              THEN a.proposal END,

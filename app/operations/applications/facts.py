@@ -29,6 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
+from app.operations.compliance import plans
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -66,7 +67,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
         ),
         linked=_linked(cases),
-        notices=_notices({case.notice_id for case in cases if case.notice_id}, moment.day),
+        notices=_notices({case.notice_id for case in cases if case.notice_id}, moment),
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
@@ -126,11 +127,11 @@ def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
     return frozenset((row.account_id, row.receiver_id) for row in rows)
 
 
-def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
+def _notices(ids: Iterable[int], moment: TradingMoment) -> dict[int, Notice]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {
+    found = {
         row.id: Notice(
             row.account_id,
             row.number,
@@ -140,11 +141,16 @@ def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
             frozenset(row.eligible or ()),
             row.offset_limit,
             row.offset_by,
+            row.deadline,
             row.offset_surrendered,
             row.offset_pending,
         )
-        for row in db.session.execute(_NOTICES, {"ids": wanted, "today": today})
+        for row in db.session.execute(_NOTICES, {"ids": wanted, "today": moment.day})
     }
+    late = [id_ for id_, each in found.items() if each.deadline and each.deadline < moment.now]
+    for id_, years in plans.later_years(late, moment.day).items():
+        found[id_].later_years = years
+    return found
 
 
 def _sources(ids: Iterable[int]) -> dict[int, Source]:
@@ -453,7 +459,7 @@ _NOTICES = typed(
     """
     SELECT n.id, n.account_id, n.number, n.obligation,
            coalesce(floor(n.obligation * p.offset_percent / 100), 0)::bigint AS offset_limit,
-           p.offset_by,
+           p.offset_by, p.surrender_by AS deadline,
            (SELECT array_agg(i.id) FROM instrument i
              WHERE i.kind = 'allowance' AND i.vintage = ANY(p.vintages)
                 OR i.kind = 'offset' AND p.offset_percent > 0) AS eligible,
@@ -484,7 +490,7 @@ _STANDING = typed(
            coalesce(s.surrendered, 0) AS surrendered,
            coalesce(s.offset_surrendered, 0) AS offset_surrendered,
            (SELECT count(*) FROM application a
-             WHERE a.notice_id = (notice).id AND a.kind = 'surrender'
+             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'assisted_surrender')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN LATERAL plan_on((notice).year, (notice).sector, :today) p ON true

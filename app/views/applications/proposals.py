@@ -12,8 +12,10 @@ from app.domain.banks import DIRECTIONS
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision
+from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
+from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.sanctions.court import COURTS
 from app.domain.kinds.settlement import (
@@ -203,6 +205,12 @@ def _provision(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Provision for the settlement reserve"), "columns": _COLUMNS, "rows": rows}
 
 
+def _later_use(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was confirmed about newer allowances for an older notice (N51)."""
+    rows = [[_("These allowances could also be surrendered for"), proposal.get("also_for", "")]]
+    return {"title": _("Confirmed by the applicant"), "columns": _COLUMNS, "rows": rows}
+
+
 def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a court's paper says besides its ruling."""
     quantity = proposal.get("quantity")
@@ -241,4 +249,5 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     DefaultCover.code: _cover,
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
+    **dict.fromkeys((Surrender.code, AssistedSurrender.code), _later_use),
 }

@@ -82,10 +82,10 @@ def test_the_list_shows_what_is_due(sign_in, operator, hubei, cea25, notice):
 @pytest.mark.parametrize(
     ("surrendered", "day", "state"),
     [
-        (0, 20, "未履约"),
-        (1, 20, "部分履约"),
+        (0, 20, "未到期"),
+        (1, 20, "未到期（部分履约）"),
         (600, 20, "已足额"),
-        (599, 21, "逾期"),
+        (599, 21, "逾期未足额"),
         (600, 21, "已足额"),
     ],
 )
@@ -103,9 +103,12 @@ def test_the_state_of_a_notice(
     (row,) = table(sign_in(operator).get("/compliance/").text)
     assert state in row
     (row,) = table(sign_in(operator).get("/compliance/").text)
-    chosen = {"未履约": "due", "部分履约": "partial", "已足额": "fulfilled", "逾期": "overdue"}[
-        state
-    ]
+    chosen = {
+        "未到期": "due",
+        "未到期（部分履约）": "partial",
+        "已足额": "fulfilled",
+        "逾期未足额": "overdue",
+    }[state]
     assert len(table(sign_in(operator).get(f"/compliance/?state={chosen}").text)) == 1
 
 
