@@ -16,7 +16,7 @@ from wtforms.validators import InputRequired
 from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import Account, Application, Holding, Instrument, Notice
+from app.models import Account, Application, Holding, Instrument, Notice, plans_on
 from app.operations.compliance import plans
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
@@ -89,17 +89,17 @@ class AssistedSurrenderView(NoticeForms, OfNotice, ApplicationDesk):
 
     def offered(self, account_id: int) -> list[Choosable]:
         """Return every allowance held; those that the notice does not accept say so."""
-        notice = self._notice()
-        plan = plans.of_notice(notice, clock.now().astimezone(BEIJING).date())
+        notice, plan = self._notice(), plans_on(clock.now().astimezone(BEIJING).date())
         rows = db.session.execute(
             select(
                 Instrument.id,
                 Instrument.code,
                 Instrument.name,
                 Holding.available,
-                plans.accepts(plan).label("is_accepted"),
+                plans.accepts(plan.c).label("is_accepted"),
             )
             .join(Instrument, Instrument.id == Holding.instrument_id)
+            .join(plan, (plan.c.year == notice.year) & (plan.c.sector == notice.sector))
             .where(Holding.account_id == account_id, Instrument.kind == "allowance")
             .order_by(Instrument.code)
         )

@@ -76,6 +76,7 @@ class SurrenderPlanView(Page):
     def _notice(self, row: Any, planned: Planned) -> dict[str, Any]:
         lines = planned.proposal.lines.get(row.id, {})
         missing = planned.proposal.missing[row.id]
+        named = {each.id: each for each in planned.holdings}
         facts = [
             (_("Deadline"), row.deadline, "datetime"),
             (_("Rest of the obligation"), row.rest, "number", TONNES),
@@ -102,9 +103,8 @@ class SurrenderPlanView(Page):
             "number": row.number,
             "facts": facts,
             "rows": [
-                [each.code, each.name, lines[each.id], _year(planned.last_years[each.id])]
-                for each in planned.holdings
-                if each.id in lines
+                [named[id_].code, named[id_].name, tonnes, _year(planned.last_years[id_])]
+                for id_, tonnes in lines.items()
             ],
             "apply_url": apply_url,
         }

@@ -1,4 +1,4 @@
-"""How late a notice was fulfilled, newer allowances for arrears, and 协助清缴: rules-2026 N51, N53, N57, N61."""
+"""Late notices, newer allowances for arrears, 协助清缴, 履约规划: rules-2026 N51, N53, N57, N61."""
 
 from __future__ import annotations
 
@@ -270,7 +270,9 @@ def test_n53_a_province_meets_nothing_else_of_the_helper(
     assert [type(error) for _case, error in outcome.refused] == [NotFound]
 
 
-def test_n53_without_our_rules_the_database_refuses(plant, helping, helper, owed, cea25, monkeypatch):
+def test_n53_without_our_rules_the_database_refuses(
+    plant, helping, helper, owed, cea25, monkeypatch
+):
     """Another enterprise's notice with CCER, or beyond what it asks for, by whoever writes the status."""
     ccer = offset()
     for each in (cea25, ccer):

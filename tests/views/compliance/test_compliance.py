@@ -386,7 +386,11 @@ def test_a_refund_is_entered_and_confirmed(sign_in, maker, hubei, operator, plan
 
 def test_one_refund_is_about_one_notice(sign_in, maker, hubei, operator, plant, cea25):
     found = [issue(plant, [cea25], 10, by=maker, year=year) for year in (2024, 2025)]
-    cases = [surrender(operator, {cea25: 10}, each) for each in found]
+    said = ({"also_for": "2025、2026"}, {})  # the older one is an arrear (N51)
+    cases = [
+        factories.submitted("surrender", operator, {cea25: 10}, notice_id=each, proposal=about)
+        for each, about in zip(found, said, strict=True)
+    ]
     approve(*(case.id for case in cases), by=hubei)
     browser = sign_in(maker)
     page = browser.get(f"/surrender-refunds/new?account={plant.id}")
