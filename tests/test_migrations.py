@@ -222,6 +222,9 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
+    "sql/0031/surrender.sql": "21ba71f036e44a56",
+    "sql/0031/surrender_down.sql": "1a8d83f5cc1fab55",
+    "versions/2026_12_01_surrender.py": "288de0566326c623",
 }
 
 

@@ -5,7 +5,6 @@ The system computes it for the province, which decides; which law applies is a m
 
 from __future__ import annotations
 
-import calendar
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -79,7 +78,7 @@ def period(deadline: date, window: int) -> tuple[date, date]:
         return last.replace(day=1), last
     if window == THIRTY_DAYS:
         return deadline - timedelta(days=29), deadline
-    if deadline.day == calendar.monthrange(deadline.year, deadline.month)[1]:
+    if (deadline + timedelta(days=1)).day == 1:
         return first, deadline
     before = first - timedelta(days=1)
     return before.replace(day=min(deadline.day, before.day)) + timedelta(days=1), deadline

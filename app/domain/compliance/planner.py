@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 
 FOREVER = 9999  # a vintage that no known plan ends
 
@@ -111,7 +110,8 @@ class _Net:
             way = self._way(source, notice)
             if not way:
                 return
-            steps = [(START, source), *pairwise(way), (notice, END)]
+            nodes = [START, *way, END]
+            steps = [(nodes[place], nodes[place + 1]) for place in range(len(nodes) - 1)]
             tonnes = min(self.rest[giver][taker] for giver, taker in steps)
             for giver, taker in steps:
                 self.rest[giver][taker] -= tonnes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import g, request, url_for
@@ -47,7 +48,7 @@ class Share:
     sector: str | None
     enterprises: int
     fulfilled: int
-    late: int  # of these, with a notice that was fulfilled after its deadline
+    late: int  # with a notice that was fulfilled after its deadline
     overdue: int  # with a notice that is not fulfilled after its deadline
     obligation: int
     surrendered: int  # per enterprise at most its obligation
@@ -83,30 +84,13 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
         wanted &= Notice.year == latest.scalar_subquery()
     used, now = _surrendered(wanted), clock.now()
     plan = plans_on(now.astimezone(BEIJING).date())
-    surrendered = func.coalesce(used.c.surrendered, 0)
-    state = func.notice_state(
-        Notice.obligation, surrendered, used.c.last_at, plan.c.surrender_by, null(), now
-    )
     enterprises = Account.__table__
-    owing = func.count(Notice.account_id.distinct())
-    behind = owing.filter(surrendered < Notice.obligation)
     statement = (
         select(
             Notice.year,
             enterprises.c.province,
             Notice.sector,
-            owing.label("enterprises"),
-            # Who owes for two sectors has fulfilled once both notices are (C10).
-            (owing - behind).label("fulfilled"),
-            owing.filter(state == LATE).label("late"),
-            owing.filter(state == OVERDUE).label("overdue"),
-            cast(func.sum(Notice.obligation), BigInteger).label("obligation"),
-            cast(func.sum(func.least(surrendered, Notice.obligation)), BigInteger).label(
-                "surrendered"
-            ),
-            cast(func.sum(func.greatest(Notice.obligation - surrendered, 0)), BigInteger).label(
-                "gap"
-            ),
+            *_counts(used, plan, now),
             func.grouping(enterprises.c.province, Notice.sector).label("level"),
         )
         .select_from(Notice)
@@ -124,6 +108,28 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
     )
     rows = db.session.execute(scoped(statement, enterprises.c.id, member)).all()
     return [_share(row) for row in rows]
+
+
+def _counts(used: Any, plan: Any, now: datetime) -> list[Any]:
+    """Return the columns of a line: enterprises by the state of their notices, and tonnes."""
+    surrendered = func.coalesce(used.c.surrendered, 0)
+    state = func.notice_state(
+        Notice.obligation, surrendered, used.c.last_at, plan.c.surrender_by, null(), now
+    )
+    owing = func.count(Notice.account_id.distinct())
+    tonnes = {
+        "obligation": Notice.obligation,
+        "surrendered": func.least(surrendered, Notice.obligation),
+        "gap": func.greatest(Notice.obligation - surrendered, 0),
+    }
+    return [
+        owing.label("enterprises"),
+        # Who owes for two sectors has fulfilled once both notices are (C10).
+        (owing - owing.filter(surrendered < Notice.obligation)).label("fulfilled"),
+        owing.filter(state == LATE).label("late"),
+        owing.filter(state == OVERDUE).label("overdue"),
+        *(cast(func.sum(each), BigInteger).label(name) for name, each in tonnes.items()),
+    ]
 
 
 def _surrendered(wanted: ColumnElement[bool]) -> Any:
@@ -223,7 +229,7 @@ def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
 _FIGURES: tuple[tuple[Any, ...], ...] = (
     (_("Enterprises"), "number"),
     (_("Fulfilled"), "number"),
-    (_("Of these late"), "number"),
+    (_("Fulfilled after the deadline"), "number"),
     (_("Overdue and not fulfilled"), "number"),
     (_("Completion by count"), "percent"),
     (_("Obligation"), "number", _("tonnes")),

@@ -58,7 +58,7 @@ class AssistedSurrender(Kind):
 
     code = "assisted_surrender"
     title = _("Assisted surrender")
-    prefix = "XZ"
+    prefix = "XQ"
     reviews = (Party.RECEIVER, Party.RECEIVER_AUTHORITY)
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.SURRENDERED)
