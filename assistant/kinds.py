@@ -28,6 +28,7 @@ KINDS = {
     "allowance_return": "配额缴回",
     "notice": "履约通知书办理",
     "surrender": "清缴履约",
+    "assisted_surrender": "协助清缴",
     "surrender_refund": "清缴退还",
     "differentiation": "列入差异化名录",
     "differentiation_removal": "移出差异化名录",

@@ -53,6 +53,7 @@ LABELS = {
     "notice": "履约通知书",
     "notices": "履约通知书合计",
     "terms": "通知书内容",
+    "also_for": "所用配额也可用于的履约年度",
     "court": "法院文书",
     "order_number": "原冻结编号",
     "original_case_no": "原冻结案号",

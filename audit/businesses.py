@@ -89,6 +89,10 @@ BUSINESSES = {
     "differentiation_removal": _business(
         (AVAILABLE, AVAILABLE), parties=frozenset({Parties.OTHERS})
     ),
+    "assisted_surrender": _business(
+        (AVAILABLE, RESERVED), (RESERVED, SURRENDERED),
+        parties=frozenset({Parties.OWN, Parties.OTHERS}),
+    ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
     # 结转: per document, as much of the newer vintage is granted as was recalled of older ones.
     "carry_over": _business((AVAILABLE, RESERVED), (RESERVED, RECALLED)),

@@ -250,6 +250,9 @@ FROZEN = {
     "sql/0028/figures.sql": "12754daf26dd9ac4",
     "sql/0028/posting_tie.sql": "eafe209d2733e19a",
     "versions/2026_12_01_true_up.py": "75889ca896b6ebca",
+    "sql/0031/surrender.sql": "21ba71f036e44a56",
+    "sql/0031/surrender_down.sql": "1a8d83f5cc1fab55",
+    "versions/2026_12_01_surrender.py": "288de0566326c623",
 }
 
 

@@ -27,6 +27,7 @@ PARTIES = {
     Party.AUTHORITY: "省级主管部门",
     Party.REGISTRY: "管理部门",
     Party.RECEIVER: "全部接收单位",
+    Party.RECEIVER_AUTHORITY: "接收单位的省级主管部门",
     Party.EXCHANGE: "交易系统",
     Party.BANK: "结算银行",
     Party.BATCH: "结转批次",

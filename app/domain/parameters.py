@@ -102,6 +102,8 @@ _CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
 
 _ALLOCATION = _("Decision record 0088: deductions and claims")
 
+_FINES = _("Rules of 2026: fine for what is not surrendered in time")
+
 _CATALOGUE = (
     ParameterSpec("transfer_cut_off", _("Transfers accepted until"), TIME, time(15, 0), _MANUAL,
                   least=time(9, 0), most=time(23, 59)),
@@ -150,6 +152,9 @@ _CATALOGUE = (
     ParameterSpec("environment_code_from", _("Ecological and environmental code in force from"), DAY,
                   date(2026, 8, 15), _("Allocation plan 2025/26, notes of table 1-5"),
                   least=date(2026, 1, 1), most=date(2099, 12, 31)),
+    ParameterSpec("fine_price_period",
+                  _("Price period of a fine (1: the month that ends on the deadline; 2: the calendar"
+                    " month before it; 3: 30 days)"), NUMBER, 1, _FINES, "", 1, 3),
 )  # fmt: skip
 
 PARAMETERS: Mapping[str, ParameterSpec] = {spec.name: spec for spec in _CATALOGUE}

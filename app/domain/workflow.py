@@ -44,6 +44,7 @@ class Party(StrEnum):
     AUTHORITY = "authority"  # the applicant's provincial authority, 省级主管部门
     REGISTRY = "registry"  # 注册登记管理机构
     RECEIVER = "receiver"  # every receiving enterprise
+    RECEIVER_AUTHORITY = "receiver_authority"  # the receiving enterprise's provincial authority
     COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
     BANK = "bank"  # the settlement bank's machine
@@ -155,6 +156,7 @@ class Case:
     agreed: frozenset[int] = frozenset()
     signers: frozenset[int] = frozenset()
     office: str | None = None  # province of who made it; None: the registry, or an enterprise
+    provinces: frozenset[str] = frozenset()  # of the receiving enterprises
 
     @property
     def named_receivers(self) -> set[int]:

@@ -78,12 +78,45 @@ def comply(
     later = at + timedelta(minutes=5)
     found = _Year(year, later, vintage, mirror, obligations, notices)
     courses = PASSED_COURSES if year == PASSED else CURRENT_COURSES
+    shares: dict[int, int] = {}  # of each enterprise's first sector
     for number, enterprise in enumerate(others):
         for place, sector in enumerate(trades[enterprise.id]):
             share, course = courses[(number + 2 + place) % len(courses)]  # P42 finds every state.
+            shares.setdefault(enterprise.id, share if course == "approved" or not share else 1)
             if share:
                 by = Actor.of(members[enterprise.id])
                 _surrender(found, (enterprise, sector), by, share, course)
+    if year == CURRENT:
+        _assist(found, others, members, shares)
+
+
+def _assist(
+    of: _Year, others: Sequence[Account], members: dict[int, Member], course: dict[int, int]
+) -> None:
+    """Let an enterprise that has fulfilled supply a part for one of another province that has nothing yet.
+
+    That enterprise has agreed; its province has not decided.
+    """
+    helped = next(each for each in others if course[each.id] == 0 and each.province != "42")
+    held = _held(of.vintage)
+    helper = max(
+        (each for each in others if course[each.id] == 100), key=lambda each: held[each.id]
+    )
+    (sector, *_rest) = sectors.of_accounts([helped.id])[helped.id]
+    tonnes = min(of.obligations[helped.id, sector], held[helper.id]) // 2 // 100 * 100
+    draft = engine.Draft(
+        "assisted_surrender",
+        helper.id,
+        (Line(of.vintage.id, tonnes, account_id=helped.id),),
+        f"demo:assistance:{of.year}",
+        "该单位银行账户被冻结，无法购入配额，按协议协助清缴",
+        notice_id=of.notices[helped.id, sector],
+    )
+    by, agreed_by = Actor.of(members[helper.id]), Actor.of(members[helped.id])
+    ids = engine.start([draft], by, now=of.at)
+    _none_refused(engine.submit(ids, by, now=of.at).refused)
+    later = of.at + timedelta(minutes=10)
+    _none_refused(engine.approve(ids, agreed_by, now=later, comment="同意").refused)
 
 
 def _issue(

@@ -60,8 +60,8 @@ class Application(Model):
         ),
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
-            " OR (notice_id IS NOT NULL)"
-            " = (kind IN ('surrender', 'surrender_refund', 'commission', 'offset'))",
+            " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender',"
+            " 'surrender_refund', 'commission', 'offset'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(

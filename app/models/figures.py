@@ -26,11 +26,21 @@ def _view(name: str, keys: str, tonnes: str) -> TableClause:
     return table(name, *columns)
 
 
-notice_surrender_line = _view(
-    "notice_surrender_line", "notice_id instrument_id", "surrendered pending"
+notice_surrender_line = table(
+    "notice_surrender_line",
+    column("notice_id", BigInteger),
+    column("instrument_id", BigInteger),
+    column("surrendered", BigInteger),
+    column("pending", BigInteger),
+    column("counted_at", DateTime(timezone=True)),
 )
-notice_surrender = _view(
-    "notice_surrender", "notice_id", "surrendered pending offset_surrendered offset_pending"
+notice_surrender = table(
+    "notice_surrender",
+    *(
+        column(each, BigInteger)
+        for each in "notice_id surrendered pending offset_surrendered offset_pending".split()
+    ),
+    column("last_at", DateTime(timezone=True)),
 )
 offset_under_way = _view("offset_under_way", "notice_id", "quantity")
 open_offset_difference = _view("open_offset_difference", "id account_id", "ours theirs")

@@ -8,10 +8,15 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, SQLColumnExpression, false, select
 
 from app.domain.errors import NotFound
-from app.domain.workflow import Status
+from app.domain.kinds import KINDS
+from app.domain.workflow import Party, Status
 from app.extensions import db
 from app.models import Account, Application, ApplicationParty
 from app.security.roles import ROLES, codes_of
+
+_FOR_RECEIVERS_AUTHORITY = [
+    code for code, kind in KINDS.items() if Party.RECEIVER_AUTHORITY in kind.reviews
+]
 
 
 def scoped(statement: Select, account_column: SQLColumnExpression[Any], member: Any) -> Select:
@@ -59,19 +64,26 @@ def scoped_applications(
 ) -> Select:
     """Restrict a statement to applications in the member's row scope, or with them as receiver.
 
-    A receiving enterprise sees the application once it is submitted (R105).
+    A receiving enterprise sees the application once it is submitted (R105); so does its province,
+    where it reviews it.
     """
-    if scope_of(member) != "account":
+    scope = scope_of(member)
+    if scope not in ("account", "province"):
         return scoped(statement, account, member)
     asked = (
         select(ApplicationParty.application_id)
         .join(Application, Application.id == ApplicationParty.application_id)
         .where(
-            ApplicationParty.account_id == member.account_id,
             Application.status != Status.DRAFT,
             Application.step >= 0,  # past 操作复核, where required
         )
     )
+    if scope == "province":
+        theirs = Account.province == member.province
+        asked = asked.join(Account, Account.id == ApplicationParty.account_id)
+        asked = asked.where(theirs, Application.kind.in_(_FOR_RECEIVERS_AUTHORITY))
+        return statement.where(account.in_(select(Account.id).where(theirs)) | id_.in_(asked))
+    asked = asked.where(ApplicationParty.account_id == member.account_id)
     # By the indexes of both, which an OR of them would leave aside.
     own = select(Application.id).where(Application.account_id == member.account_id)
     return statement.where(id_.in_(own.union_all(asked)))

@@ -96,6 +96,7 @@ class Enterprise:
     notices: list[int] = field(default_factory=list)  # 履约: one fulfilled, one with a rest
     custody: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: draft, submitted
     surrenders: dict[str, int] = field(default_factory=dict)  # by state; refunds as "refund ..."
+    assisted: tuple[int, int] = (0, 0)  # 协助清缴: a draft, one in review
     batch: int = 0  # an imported file of notices
     from_exchange: list[int] = field(default_factory=list)
     to_registry: list[int] = field(default_factory=list)
@@ -220,6 +221,7 @@ def make_world(tables: Tables) -> World:
         _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     _carry_over((a, b), officers["registry_maker"], officers["registry_checker"])
+    _assist((a, b), officers["registry_maker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
         _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
@@ -644,6 +646,23 @@ def _merge(enterprises: Sequence[Enterprise], maker: Member, checker: Member) ->
         custody.approve(custody.returning(by, deposit, {of.account: 4}), of.member)
         custody.returning(by, deposit, {of.account: 4})
         _deposit(of, third, maker, checker)
+
+
+def _assist(enterprises: Sequence[Enterprise], maker: Member) -> None:
+    """Let each enterprise supply something for the notice of a third one, and draft more of it."""
+    third = factories.account("丁供热有限公司", "11")
+    about = factories.notice(third, 100, [of.instrument for of in enterprises], by=maker)
+    for of in enterprises:
+        lines = (Line(of.instrument.id, 2, account_id=third.id),)
+        drafts = [
+            engine.Draft("assisted_surrender", of.account.id, lines, str(uuid4()), notice_id=about)
+            for _ in range(2)
+        ]
+        actor = Actor.of(of.member)
+        with transaction():
+            first, second = engine.start(drafts, actor, now=clock.now())
+            engine.submit([second], actor, now=clock.now()).one()
+        of.assisted = (first, second)
 
 
 def _deposit(of: Enterprise, third: Account, maker: Member, checker: Member) -> None:

@@ -2,6 +2,7 @@
 
 from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
 from app.domain.kinds.base import Kind
+from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.carry_over import (
     CarryOver,
     CarryOverBatch,
@@ -79,6 +80,7 @@ KINDS: dict[str, Kind] = {
         AllowanceReturn,
         NoticeDecision,
         Surrender,
+        AssistedSurrender,
         SurrenderRefund,
         Differentiation,
         DifferentiationRemoval,

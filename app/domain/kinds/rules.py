@@ -44,9 +44,12 @@ class Notice:
     offset_by: date | None  # the last day of applications with CCER, where it has one of its own
     year: int = 0
     offset_from: date | None = None  # CCER registered from that day on counts (N85)
+    deadline: datetime | None = None  # None: no plan in force
     offset_surrendered: int = 0
     offset_pending: int = 0
     offset_under_way: int = 0  # of the pending: approved, its cancellation not yet confirmed (N81)
+    # Once the deadline has passed: newer allowances -> later compliance years that they count for (N51).
+    later_years: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

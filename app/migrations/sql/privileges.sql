@@ -30,7 +30,9 @@ GRANT UPDATE (lapsed_at) ON attestation TO {app};
 REVOKE INSERT, UPDATE ON notice FROM {app};
 REVOKE INSERT ON notice_change FROM {app};
 GRANT UPDATE (reminded_at) ON notice TO {app};
-GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), plan_on(integer, text, date) TO {app};
+GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), plan_on(integer, text, date),
+                          notice_state(bigint, bigint, timestamptz, timestamptz, timestamptz, timestamptz)
+  TO {app};
 -- So are plans, by carry_out_plans; the sectors of an account end, and keep their beginning.
 GRANT EXECUTE ON FUNCTION carry_out_plans(bigint[]) TO {app};
 -- Who is issued to differently is written by carry_out_differentiations alone.

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.domain.compliance.offsets import Unit
 from app.models.account import Account
 from app.models.application import Application
 from app.models.ledger import TransactionId
@@ -129,6 +130,13 @@ class OffsetUnit(Model):
 
     account: Mapped[Account] = relationship()
     application: Mapped[Application | None] = relationship()
+
+    def as_unit(self) -> Unit:
+        """Return it as the rules read it."""
+        return Unit(
+            self.id, self.account_id, self.state, self.quantity, self.serial, self.project_no,
+            self.registered_on, self.in_ets, self.is_cancelled_before,
+        )  # fmt: skip
 
 
 class OffsetEvent(Model):

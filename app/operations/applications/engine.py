@@ -478,6 +478,8 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
         is_asked = actor.account_id in case.receivers - case.agreed
     if awaited is Party.COLLEAGUE:
         is_asked = actor.account_id == case.account_id and actor.member_id is not None
+    if awaited is Party.RECEIVER_AUTHORITY:
+        is_asked = actor.province is not None and case.provinces == {actor.province}
     if awaited is Party.OFFICE:
         is_asked = is_of_office(case, actor) and actor.member_id is not None
     if not is_asked:

@@ -568,6 +568,8 @@ _CONTENTS = typed(
                                             'default_cover', 'reserve_provision')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
+             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender')
+                              THEN a.proposal ->> 'also_for' END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'carry_over', CASE WHEN starts_with(a.kind, 'carry_over') THEN a.proposal END,
              'machine', CASE WHEN a.kind IN ('machine_key', 'machine_key_revocation')

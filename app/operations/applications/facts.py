@@ -29,7 +29,7 @@ from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
 from app.operations.applications import banking
-from app.operations.compliance import allocations, carry_over, chain
+from app.operations.compliance import allocations, carry_over, chain, plans
 from app.operations.offsets import facts as offset_facts
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
@@ -67,7 +67,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
             (venue, row.instrument_id) for row in rows for venue in row.venues or ()
         ),
         linked=_linked(cases),
-        notices=_notices({case.notice_id for case in cases if case.notice_id}, moment.day),
+        notices=_notices({case.notice_id for case in cases if case.notice_id}, moment),
         sources=_sources(
             {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
         ),
@@ -136,11 +136,11 @@ def _linked(cases: Sequence[Case]) -> frozenset[tuple[int, int]]:
     return frozenset((row.account_id, row.receiver_id) for row in rows)
 
 
-def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
+def _notices(ids: Iterable[int], moment: TradingMoment) -> dict[int, Notice]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {
+    found = {
         row.id: Notice(
             row.account_id,
             row.number,
@@ -152,12 +152,17 @@ def _notices(ids: Iterable[int], today: date) -> dict[int, Notice]:
             row.offset_by,
             row.year,
             row.offset_registered_from,
+            row.deadline,
             row.offset_surrendered,
             row.offset_pending,
             row.offset_under_way,
         )
-        for row in db.session.execute(_NOTICES, {"ids": wanted, "today": today})
+        for row in db.session.execute(_NOTICES, {"ids": wanted, "today": moment.day})
     }
+    late = [id_ for id_, each in found.items() if each.deadline and each.deadline < moment.now]
+    for id_, years in plans.later_years(late, moment.day).items():
+        found[id_].later_years = years
+    return found
 
 
 def _sources(ids: Iterable[int]) -> dict[int, Source]:
@@ -467,6 +472,7 @@ _NOTICES = typed(
     SELECT n.id, n.account_id, n.number, n.obligation,
            coalesce(floor(n.obligation * p.offset_percent / 100), 0)::bigint AS offset_limit,
            p.offset_by, n.year, coalesce(p.offset_registered_from, :market_start) AS offset_registered_from,
+           p.surrender_by AS deadline,
            (SELECT array_agg(i.id) FROM instrument i
              WHERE i.kind = 'allowance' AND i.vintage = ANY(p.vintages)) AS eligible,
            coalesce(used.surrendered, 0) AS surrendered, coalesce(used.pending, 0) AS pending,
@@ -498,7 +504,8 @@ _STANDING = typed(
            -- CCER whose cancellation is not confirmed yet will count, whatever happens.
            coalesce(s.surrendered, 0) + coalesce(w.quantity, 0) AS surrendered,
            (SELECT count(*) FROM application a
-             WHERE a.notice_id = (notice).id AND a.kind IN ('surrender', 'commission', 'offset')
+             WHERE a.notice_id = (notice).id
+               AND a.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN offset_under_way w ON w.notice_id = (notice).id

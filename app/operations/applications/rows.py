@@ -20,6 +20,10 @@ from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
 
 LONGEST_COMMENT = 500
+# Kinds that the receiving enterprise's province reviews.
+FOR_RECEIVERS_AUTHORITY = [
+    code for code, kind in KINDS.items() if Party.RECEIVER_AUTHORITY in kind.reviews
+]
 
 
 def insert(drafts: Sequence[Any], actor: Actor, now: datetime) -> dict[str, int]:
@@ -61,14 +65,19 @@ def replace(application_id: int, draft: Any) -> None:
 def lock(ids: Sequence[int], actor: Actor) -> list[Case]:
     """Lock the applicants' accounts, then the applications in scope; return them by id.
 
-    In scope are those of the actor's account or province, and those with the actor's enterprise as
-    a receiver.
+    In scope are those of the actor's account or province, those with the actor's enterprise as a
+    receiver, and of kinds that a receiver's province reviews those with one of the actor's province.
     """
-    scope = {"ids": list(ids), "account": actor.account_id, "province": actor.province}
+    scope = {
+        "ids": list(ids),
+        "account": actor.account_id,
+        "province": actor.province,
+        "for_receivers": FOR_RECEIVERS_AUTHORITY,
+    }
     accounts = db.session.scalars(_LOCK_ACCOUNTS, scope).all()
     rows = db.session.execute(
         _LOCK_APPLICATIONS,
-        {"ids": list(ids), "accounts": list(accounts), "account": actor.account_id},
+        {**scope, "accounts": list(accounts)},
     )
     return [_case(row) for row in rows.all()]
 
@@ -82,6 +91,7 @@ def _case(row: Any) -> Case:
     case.receivers = frozenset(row.receivers or ())
     case.agreed = frozenset(row.agreed or ())
     case.signers = frozenset(row.signers or ())
+    case.provinces = frozenset(row.provinces or ())
     return case
 
 
@@ -283,17 +293,22 @@ _ADD_LINES = typed(
 # MATERIALIZED: the ids are looked up once, not once for each account.
 _LOCK_ACCOUNTS = typed(
     """
-    WITH asked AS MATERIALIZED (SELECT id, account_id FROM application WHERE id = ANY(:ids))
+    WITH asked AS MATERIALIZED (SELECT id, kind, account_id FROM application WHERE id = ANY(:ids))
     SELECT id FROM account
      WHERE id IN (SELECT account_id FROM asked)
        AND (CAST(:account AS integer) IS NULL OR id = :account
             OR id IN (SELECT asked.account_id FROM asked JOIN application_party p
                           ON p.application_id = asked.id
                        WHERE p.account_id = :account))
-       AND (CAST(:province AS text) IS NULL OR province = :province)
+       AND (CAST(:province AS text) IS NULL OR province = :province
+            OR id IN (SELECT asked.account_id FROM asked
+                        JOIN application_party p ON p.application_id = asked.id
+                        JOIN account r ON r.id = p.account_id
+                       WHERE r.province = :province AND asked.kind = ANY(:for_receivers)))
      ORDER BY id FOR NO KEY UPDATE
     """,
     ids=BigInteger,
+    for_receivers=String,
 )
 
 # Receivers see an application from its submission, and after 操作复核 where required.
@@ -318,17 +333,25 @@ _LOCK_APPLICATIONS = typed(
                         AND e.id > (SELECT max(s.id) FROM application_event s
                                      WHERE s.application_id = a.id AND s.action = 'submit'))))
              AS signers,
-           (SELECT u.province FROM ab_user u WHERE u.id = a.created_by) AS office
+           (SELECT u.province FROM ab_user u WHERE u.id = a.created_by) AS office,
+           (SELECT array_agg(r.province) FROM application_party p JOIN account r ON r.id = p.account_id
+             WHERE p.application_id = a.id) AS provinces
       FROM application a
      WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
        AND (CAST(:account AS integer) IS NULL OR account_id = :account
             OR (status <> 'draft' AND step >= 0 AND EXISTS (
                   SELECT FROM application_party p
                    WHERE p.application_id = a.id AND p.account_id = :account)))
+       AND (CAST(:province AS text) IS NULL
+            OR (SELECT c.province FROM account c WHERE c.id = a.account_id) = :province
+            OR (status <> 'draft' AND step >= 0 AND kind = ANY(:for_receivers) AND EXISTS (
+                  SELECT FROM application_party p JOIN account r ON r.id = p.account_id
+                   WHERE p.application_id = a.id AND r.province = :province)))
      ORDER BY id FOR UPDATE
     """,
     ids=BigInteger,
     accounts=Integer,
+    for_receivers=String,
 )
 
 _RESET_AGREEMENTS = typed(

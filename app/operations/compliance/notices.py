@@ -55,6 +55,7 @@ class LockedNotice:
     pending: int
     offset_surrendered: int
     offset_pending: int
+    last_at: datetime | None
 
     @property
     def gap(self) -> int:
@@ -97,7 +98,7 @@ def terms_of(notice_id: int) -> Terms | None:
 
 
 def surrender_figures() -> Any:
-    """Return a lateral subquery of a notice's surrendered and pending tonnes.
+    """Return a lateral subquery of a notice's surrendered and pending tonnes, and `last_at`.
 
     The sums make the planner evaluate the view per notice, not for all of them before the join.
     """
@@ -106,8 +107,9 @@ def surrender_figures() -> Any:
             *(
                 cast(func.coalesce(func.sum(each), 0), BigInteger).label(each.name)
                 for each in notice_surrender.c
-                if each.name != "notice_id"
-            )
+                if each.name not in ("notice_id", "last_at")
+            ),
+            func.max(notice_surrender.c.last_at).label("last_at"),
         )
         .where(notice_surrender.c.notice_id == Notice.id)
         .correlate(Notice)

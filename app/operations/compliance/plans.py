@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import ARRAY, BigInteger, SmallInteger, any_, cast, select
+from sqlalchemy import ARRAY, BigInteger, Integer, SmallInteger, any_, cast, select
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import RuleError
@@ -65,6 +65,19 @@ def accepted(plan: Any) -> Sequence[Instrument]:
     ).all()
 
 
+def later_years(notice_ids: Sequence[int], day: date) -> dict[int, dict[int, str]]:
+    """Return for notices, by newer allowance, the later compliance years that accept it, too (N51).
+
+    An allowance counts whatever its sector (N52): a plan of any sector will do.
+    """
+    if not notice_ids:
+        return {}
+    found: dict[int, dict[int, str]] = {}
+    for row in db.session.execute(_LATER_YEARS, {"ids": list(notice_ids), "day": day}):
+        found.setdefault(row.notice_id, {})[row.instrument_id] = row.years
+    return found
+
+
 @contextmanager
 def _plan_errors() -> Iterator[None]:
     """Translate violations of the plan's constraints into RuleErrors; others propagate."""
@@ -87,3 +100,17 @@ def _plan_errors() -> Iterator[None]:
 
 
 _CARRY_OUT = typed("SELECT carry_out_plans(:ids)", ids=BigInteger)
+_LATER_YEARS = typed(
+    """
+    WITH in_force AS MATERIALIZED (
+           SELECT DISTINCT ON (year, sector) year, vintages FROM plan WHERE starts_on <= :day
+            ORDER BY year, sector, id DESC)
+    SELECT n.id AS notice_id, i.id AS instrument_id,
+           string_agg(DISTINCT p.year::text, '、' ORDER BY p.year::text) AS years
+      FROM notice n
+      JOIN instrument i ON i.kind = 'allowance' AND i.vintage > n.year
+      JOIN in_force p ON p.year > n.year AND i.vintage = ANY(p.vintages)
+     WHERE n.id = ANY(:ids) GROUP BY n.id, i.id
+    """,
+    ids=Integer,
+)

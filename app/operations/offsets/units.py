@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain.compliance.offsets import Unit, UnitState
+from app.domain.compliance.offsets import UnitState
 from app.extensions import db
 from app.models import Application, OffsetEvent, OffsetUnit
 
@@ -40,11 +40,3 @@ def events_of(unit_id: int) -> Sequence[Any]:
         .where(OffsetEvent.unit_id == unit_id)
         .order_by(OffsetEvent.id)
     ).all()
-
-
-def facts_of(unit: OffsetUnit) -> Unit:
-    """Return a unit as the rules read it."""
-    return Unit(
-        unit.id, unit.account_id, unit.state, unit.quantity, unit.serial, unit.project_no,
-        unit.registered_on, unit.in_ets, unit.is_cancelled_before,
-    )  # fmt: skip

@@ -317,7 +317,7 @@ class ApplicationList(ListPage):
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
             found += [table] if table["rows"] else []
         if Party.RECEIVER in KINDS[application.kind].reviews:
-            found.append(receivers.agreements(application))
+            found.append(receivers.agreements(application, self.quantity_title))
         return found
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.offsets import ANSWERS
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision, PlanField
+from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.carry_over import (
     CarryOver,
     CarryOverBatch,
@@ -27,6 +28,7 @@ from app.domain.kinds.compliance.differentiation import Differentiation, Differe
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
+from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.sanctions.court import COURTS
 from app.domain.kinds.settlement import (
@@ -223,6 +225,12 @@ def _provision(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Provision for the settlement reserve"), "columns": _COLUMNS, "rows": rows}
 
 
+def _later_use(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was confirmed about newer allowances for an older notice (N51)."""
+    rows = [[_("These allowances could also be surrendered for"), proposal.get("also_for", "")]]
+    return {"title": _("Confirmed by the applicant"), "columns": _COLUMNS, "rows": rows}
+
+
 def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a court's paper says besides its ruling."""
     quantity = proposal.get("quantity")
@@ -346,4 +354,5 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     OffsetBindingAnswer.code: _offset_binding,
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
+    **dict.fromkeys((Surrender.code, AssistedSurrender.code), _later_use),
 }

@@ -58,7 +58,7 @@ def events_of(application: Application) -> Sequence[tuple[ApplicationEvent, bool
     ]
 
 
-def agreements(application: Application) -> dict[str, Any]:
+def agreements(application: Application, quantity_title: Any) -> dict[str, Any]:
     """Return the table of receivers with their quantities and agreements."""
     parties = {party.account_id: party for party in application.parties}
     shown = {line.id for line in lines_of(application)}
@@ -83,7 +83,7 @@ def agreements(application: Application) -> dict[str, Any]:
         "columns": [
             {"label": _("Member number"), "kind": "code"},
             {"label": _("Receiving enterprise"), "kind": "text"},
-            {"label": _("Quantity to return"), "kind": "number", "unit": _("tonnes")},
+            {"label": quantity_title, "kind": "number", "unit": _("tonnes")},
             {"label": _("Review"), "kind": "status"},
             {"label": _("Agreed at"), "kind": "datetime"},
         ],

@@ -18,7 +18,7 @@ from app.domain.errors import RuleError
 from app.domain.kinds import KINDS
 from app.domain.workflow import COLLEAGUE_STEP, EDITABLE, Action, Party, Status
 from app.extensions import db, transaction, undone
-from app.models import Application, ApplicationEvent, ApplicationParty, Member
+from app.models import Account, Application, ApplicationEvent, ApplicationParty, Member
 from app.operations.applications import deciding, engine, history
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -51,7 +51,8 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
     asked: dict[tuple[int, Party], list[str]] = {}
     for code, kind in KINDS.items():
         for step, reviewer in enumerate(kind.reviews):
-            if reviewer in (party, Party.OFFICE):
+            is_theirs = reviewer is Party.RECEIVER_AUTHORITY and actor.province is not None
+            if reviewer in (party, Party.OFFICE) or is_theirs:
                 asked.setdefault((step, reviewer), []).append(code)
     turns = [
         and_(Application.step == step, Application.kind.in_(codes), _is_asked(reviewer, actor))
@@ -78,7 +79,13 @@ def awaits(actor: Actor) -> ColumnElement[bool]:
 
 
 def _is_asked(reviewer: Party, actor: Actor) -> ColumnElement[bool]:
-    """Of what an authority entered, only its own officers are asked."""
+    """Of what an authority entered, only its own officers are asked; of a receiver's, its province's."""
+    if reviewer is Party.RECEIVER_AUTHORITY:
+        return Application.id.in_(
+            select(ApplicationParty.application_id)
+            .join(Account, Account.id == ApplicationParty.account_id)
+            .where(Account.province == actor.province)
+        )
     if reviewer is not Party.OFFICE:
         return true()
     if actor.account_id is not None:

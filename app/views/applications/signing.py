@@ -209,7 +209,8 @@ def _already_signed() -> Any:
 def _terms(payload: dict[str, Any]) -> dict[str, Any] | None:
     """Return what is proposed besides lines, as a table."""
     signed = payload.get("application", {})
-    return proposal_table(signed.get("kind", ""), signed.get("terms") or {})
+    said = signed.get("terms") or {key: signed[key] for key in ("also_for",) if key in signed}
+    return proposal_table(signed.get("kind", ""), said)
 
 
 def _unsigned_hint(payload: dict[str, Any]) -> str:

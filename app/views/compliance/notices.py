@@ -9,9 +9,10 @@ from flask import url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, cast, func, select
 
+from app.domain.compliance.fines import Frame
 from app.extensions import db
 from app.models import Notice
-from app.operations.compliance import reminders
+from app.operations.compliance import fines, reminders
 from app.operations.records import clock
 from app.security.roles import AUTHORITIES, PROVINCE, REGISTRY_MAKER
 from app.views.chapters import COMPLIANCE, MenuEntry
@@ -26,6 +27,31 @@ def _status_first(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     last = ("deadline", "reminded_at")
     first = [each for each in columns if each.key not in last]
     return (*first, *(each for each in columns if each.key in last))
+
+
+def _fine_facts(frame: Frame) -> list[tuple[Any, ...]]:
+    facts: list[tuple[Any, ...]] = [
+        (_("Applicable rule"), frame.law.source, "text"),
+        (_("Missing at the deadline"), frame.gap, "number", _("tonnes")),
+    ]
+    market = frame.market
+    if market:
+        days = f"{market.begins} – {market.ends}"
+        facts += [
+            (_("Price period"), days, "text"),
+            (_("Turnover in the period"), market.turnover, "money", _("yuan")),
+            (_("Quantity in the period"), market.quantity, "number", _("tonnes")),
+            (_("Average price (turnover / quantity)"), market.price, "money", _("yuan a tonne")),
+        ]
+    if frame.least is None:
+        nothing = _("Nothing was traded in the period: no price, no frame")
+        return [*facts, (_("Fine"), nothing, "text")]
+    return [
+        *facts,
+        (_("Fine of at least"), frame.least, "money", _("yuan")),
+        (_("Fine of at most"), frame.most, "money", _("yuan")),
+        (_("Note"), _("Computed for reference; the authority decides"), "text"),
+    ]
 
 
 DESK = "NoticeDecisionView"  # where notices are issued, changed and revoked
@@ -68,6 +94,11 @@ class NoticeView(NoticePages):
                 address = url_for(f"{DESK}.new", **about, act="withdraw")
                 yield RowAction(_("Take back"), address, is_dangerous=True)
         yield from self.proof(row)
+
+    def more_sections(self, row: Any) -> list[dict[str, Any]]:
+        """处罚测算, where something was missing at the deadline (N57)."""
+        found = row.deadline and fines.of_notice(row.id, row.deadline, clock.now())
+        return [{"title": _("Frame of a fine"), "items": _fine_facts(found)}] if found else []
 
     def bulk_facts(self, ids: Sequence[int]) -> Sequence[tuple[Any, ...]]:
         """Return the enterprises and their obligations."""

@@ -11,7 +11,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, case, func, literal, select, true
+from sqlalchemy import ColumnElement, Select, case, func, select, true
 from sqlalchemy.orm import joinedload
 
 from app.domain.errors import RuleError
@@ -39,15 +39,17 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import current_actor
 
-DUE, PARTIAL, FULFILLED, OVERDUE = "due", "partial", "fulfilled", "overdue"
+DUE, PARTIAL, FULFILLED, OVERDUE, LATE = "due", "partial", "fulfilled", "overdue", "late"
 WITHDRAWN = "withdrawn"
 STATES = {
-    DUE: (_("Not fulfilled"), "amber"),
-    PARTIAL: (_("Partly fulfilled"), "blue"),
+    DUE: (_("Not due yet"), "amber"),
+    PARTIAL: (_("Not due yet, partly fulfilled"), "blue"),
     FULFILLED: (_("Fulfilled"), "green"),
-    OVERDUE: (_("Overdue"), "red"),
+    OVERDUE: (_("Overdue and not fulfilled"), "red"),
+    LATE: (_("Fulfilled after the deadline"), "amber"),
     WITHDRAWN: (_("Taken back"), "grey"),
 }
+MET = (FULFILLED, LATE)  # nothing is missing
 COUNTING = (
     _("Obligation: all that must be surrendered; pending: submitted and waiting for the authority"),
     _("Surrendered: submitted, approved, and not refunded"),
@@ -55,15 +57,16 @@ COUNTING = (
 )
 
 
-def state_of(surrendered: Any, deadline: Any, now: datetime) -> ColumnElement[str]:
-    """Return the state of a notice from the quantity surrendered, the plan's deadline and the time."""
-    return case(
-        (Notice.withdrawn_at.is_not(None), literal(WITHDRAWN)),
-        (surrendered >= Notice.obligation, literal(FULFILLED)),
-        (deadline < now, literal(OVERDUE)),
-        (surrendered > 0, literal(PARTIAL)),
-        else_=literal(DUE),
+def state_of(figures: Any, deadline: Any, now: datetime) -> ColumnElement[str]:
+    """Return the state of a notice (N61) from its figures, the plan's deadline and the time."""
+    return func.notice_state(
+        Notice.obligation, figures.surrendered, figures.last_at, deadline, Notice.withdrawn_at, now
     )
+
+
+def state_since(state: Any, figures: Any, deadline: Any) -> ColumnElement[datetime]:
+    """Return since when a notice is overdue, or when it was fulfilled late."""
+    return case((state == OVERDUE, deadline), (state == LATE, figures.last_at))
 
 
 def notices() -> Any:
@@ -71,6 +74,7 @@ def notices() -> Any:
     figures, now = compliance.surrender_figures(), clock.now()
     plan = plans_on(now.astimezone(BEIJING).date())
     remaining = Notice.obligation - figures.c.surrendered - figures.c.pending
+    state = state_of(figures.c, plan.c.surrender_by, now)
     return (
         select(
             Notice.id,
@@ -90,7 +94,8 @@ def notices() -> Any:
             *figures.c,
             func.greatest(remaining, 0).label("remaining"),
             func.greatest(Notice.obligation - figures.c.surrendered, 0).label("gap"),
-            state_of(figures.c.surrendered, plan.c.surrender_by, now).label("state"),
+            state.label("state"),
+            state_since(state, figures.c, plan.c.surrender_by).label("state_since"),
             Attestation.id.label("attestation_id"),
         )
         .join(Account, Account.id == Notice.account_id)
@@ -124,6 +129,10 @@ class NoticeList(ListPage):
         Column("deadline", _("Deadline"), kind="datetime"),
         Column("reminded_at", _("Reminded at"), kind="datetime", is_shown=False),
         Column("state", _("Status"), kind="status", choices=STATES),
+        Column(
+            "state_since", _("Overdue since, or fulfilled late at"), kind="datetime", is_shown=False
+        ),
+        Column("gap", _("Gap"), kind="quantity", is_shown=False),
     )
     filters: tuple[Filter, ...] = (
         Filter("year", _("Compliance year"), kind="number"),
@@ -180,9 +189,13 @@ class NoticePages(NoticeList):
              "rows": [*shown, [_("In total"), "", *sums, None, ""]]}
         ]  # fmt: skip
 
+    def more_sections(self, row: Any) -> list[dict[str, Any]]:
+        """Return what a page says besides."""
+        return []
+
     def proof(self, row: Any) -> Iterable[RowAction]:
         """履约证明 of the year, once all is surrendered (R84); none for an obligation of 0."""
-        if row.state != FULFILLED or not row.surrendered or not self.may("certificate"):
+        if row.state not in MET or not row.surrendered or not self.may("certificate"):
             return
         label = _("Certificate of compliance")
         if row.attestation_id:
@@ -212,6 +225,7 @@ class NoticePages(NoticeList):
             "sections": [
                 {"title": _("Compliance notice"), "items": notice_facts(row)},
                 {"title": _("Rule about CCER"), "items": offset_facts(row)},
+                *self.more_sections(row),
             ],
             "tables": self.year_tables(rows),
             "lines": _scope_table(row),
@@ -244,6 +258,7 @@ class ComplianceView(NoticePages):
     route_base = "/compliance"
     title = _("Compliance")
     menu = MenuEntry(COMPLIANCE, 1)
+    beneath = ("SurrenderPlanView",)
     guide = {"enterprise": "一履约通知书查询"}
     grants = {ENTERPRISES: "list export show certificate"}
     detail_title = _("Scope of compliance")
@@ -253,6 +268,9 @@ class ComplianceView(NoticePages):
         _("Scope of compliance: which instruments count, and the rule about CCER"),
         _("Once everything is surrendered the certificate of compliance can be downloaded"),
     )
+
+    def tools(self) -> Iterable[RowAction]:
+        yield RowAction(_("Plan of surrender"), url_for("SurrenderPlanView.show"), icon="route")
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         yield RowAction(_("Scope of compliance"), self.url("show", id=row.id))
@@ -295,7 +313,18 @@ def notice_facts(row: Any) -> list[tuple[Any, ...]]:
         (_("Surrendered for the notice"), row.surrendered, "number", _("tonnes")),
         (_("Remaining"), row.remaining, "number", _("tonnes")),
         (_("Deadline"), row.deadline, "datetime"),
+        *_standing_facts(row),
     ]
+
+
+def _standing_facts(row: Any) -> list[tuple[Any, ...]]:
+    """Say since when a notice is overdue and what is missing, or when it was fulfilled late (N61)."""
+    if row.state == OVERDUE:
+        return [
+            (_("Overdue since"), row.state_since, "datetime"),
+            (_("Gap"), row.gap, "number", _("tonnes")),
+        ]
+    return [(_("Fulfilled late at"), row.state_since, "datetime")] if row.state == LATE else []
 
 
 def offset_facts(row: Any) -> list[tuple[Any, ...]]:

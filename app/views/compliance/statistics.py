@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import g, request, url_for
@@ -17,19 +18,22 @@ from sqlalchemy import (
     Select,
     cast,
     func,
+    null,
     select,
     tuple_,
 )
 
 from app.domain.regions import PROVINCES
+from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import Account, Notice
+from app.models import Account, Notice, plans_on
 from app.models.figures import notice_surrender_line
+from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
 from app.security.roles import AUTHORITIES
 from app.security.scope import scope_of, scoped
 from app.views.chapters import COMPLIANCE, MenuEntry
-from app.views.compliance.obligations import FULFILLED, NoticeList
+from app.views.compliance.obligations import LATE, OVERDUE, NoticeList
 from app.views.lists.columns import Column
 from app.views.lists.listing import Conditions, RowAction
 from app.views.page import Page
@@ -44,6 +48,8 @@ class Share:
     sector: str | None
     enterprises: int
     fulfilled: int
+    late: int  # with a notice that was fulfilled after its deadline
+    overdue: int  # with a notice that is not fulfilled after its deadline
     obligation: int
     surrendered: int  # per enterprise at most its obligation
     gap: int
@@ -76,30 +82,21 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
     if only_latest:
         latest = select(func.max(Notice.year)).where(wanted)
         wanted &= Notice.year == latest.scalar_subquery()
-    used = _surrendered(wanted)
-    surrendered = func.coalesce(used.c.tonnes, 0)
+    used, now = _surrendered(wanted), clock.now()
+    plan = plans_on(now.astimezone(BEIJING).date())
     enterprises = Account.__table__
-    owing = func.count(Notice.account_id.distinct())
     statement = (
         select(
             Notice.year,
             enterprises.c.province,
             Notice.sector,
-            owing.label("enterprises"),
-            # Who owes for two sectors has fulfilled once both notices are (C10).
-            (owing - owing.filter(surrendered < Notice.obligation)).label("fulfilled"),
-            cast(func.sum(Notice.obligation), BigInteger).label("obligation"),
-            cast(func.sum(func.least(surrendered, Notice.obligation)), BigInteger).label(
-                "surrendered"
-            ),
-            cast(func.sum(func.greatest(Notice.obligation - surrendered, 0)), BigInteger).label(
-                "gap"
-            ),
+            *_counts(used, plan, now),
             func.grouping(enterprises.c.province, Notice.sector).label("level"),
         )
         .select_from(Notice)
         .join(enterprises, enterprises.c.id == Notice.account_id)
         .outerjoin(used, used.c.notice_id == Notice.id)
+        .outerjoin(plan, (plan.c.year == Notice.year) & (plan.c.sector == Notice.sector))
         .where(wanted)
         .group_by(
             func.grouping_sets(
@@ -113,11 +110,37 @@ def shares(member: Any, *, only_latest: bool = False) -> list[Share]:
     return [_share(row) for row in rows]
 
 
+def _counts(used: Any, plan: Any, now: datetime) -> list[Any]:
+    """Return the columns of a line: enterprises by the state of their notices, and tonnes."""
+    surrendered = func.coalesce(used.c.surrendered, 0)
+    state = func.notice_state(
+        Notice.obligation, surrendered, used.c.last_at, plan.c.surrender_by, null(), now
+    )
+    owing = func.count(Notice.account_id.distinct())
+    tonnes = {
+        "obligation": Notice.obligation,
+        "surrendered": func.least(surrendered, Notice.obligation),
+        "gap": func.greatest(Notice.obligation - surrendered, 0),
+    }
+    return [
+        owing.label("enterprises"),
+        # Who owes for two sectors has fulfilled once both notices are (C10).
+        (owing - owing.filter(surrendered < Notice.obligation)).label("fulfilled"),
+        owing.filter(state == LATE).label("late"),
+        owing.filter(state == OVERDUE).label("overdue"),
+        *(cast(func.sum(each), BigInteger).label(name) for name, each in tonnes.items()),
+    ]
+
+
 def _surrendered(wanted: ColumnElement[bool]) -> Any:
-    """Return the tonnes surrendered and not refunded, by notice."""
+    """Return the tonnes surrendered and not refunded, by notice, and the last submission of them."""
     line = notice_surrender_line
     return (
-        select(line.c.notice_id, cast(func.sum(line.c.surrendered), BigInteger).label("tonnes"))
+        select(
+            line.c.notice_id,
+            cast(func.sum(line.c.surrendered), BigInteger).label("surrendered"),
+            func.max(line.c.counted_at).label("last_at"),
+        )
         .join(Notice, Notice.id == line.c.notice_id)
         .where(wanted)
         .group_by(line.c.notice_id)
@@ -206,6 +229,8 @@ def _part(key: str, title: Any, lines: Sequence[Share]) -> dict[str, Any]:
 _FIGURES: tuple[tuple[Any, ...], ...] = (
     (_("Enterprises"), "number"),
     (_("Fulfilled"), "number"),
+    (_("Fulfilled after the deadline"), "number"),
+    (_("Overdue and not fulfilled"), "number"),
     (_("Completion by count"), "percent"),
     (_("Obligation"), "number", _("tonnes")),
     (_("Surrendered for the notice"), "number", _("tonnes")),
@@ -219,6 +244,8 @@ def _row(key: str, name: str, each: Share) -> tuple[Any, ...]:
         _gaps_link(key, name, each),
         each.enterprises,
         each.fulfilled,
+        each.late,
+        each.overdue,
         each.by_count,
         each.obligation,
         each.surrendered,
@@ -268,7 +295,7 @@ class ComplianceGapView(NoticeList):
     columns = tuple(
         Column("gap", _("Gap"), kind="quantity") if each.key == "remaining" else each
         for each in NoticeList.columns
-        if each.key != "reminded_at"
+        if each.key not in ("reminded_at", "gap")
     )
     filters = tuple(
         next(each for each in NoticeList.filters if each.name == name)
@@ -282,4 +309,4 @@ class ComplianceGapView(NoticeList):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         found = super().rows(conditions).subquery("behind")
-        return select(found).where(found.c.state != FULFILLED)
+        return select(found).where(found.c.gap > 0)

@@ -13,11 +13,12 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, select
-from wtforms import HiddenField
+from wtforms import BooleanField, HiddenField
 
 from app.domain.errors import RuleError
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
 from app.extensions import db
 from app.models import (
     Application,
@@ -27,7 +28,7 @@ from app.models import (
     Notice,
     plans_on,
 )
-from app.operations.compliance import plans
+from app.operations.compliance import planning, plans
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
 from app.views.applications.choosable_lines import form_columns, lines_left
@@ -40,6 +41,7 @@ from app.views.compliance.obligations import notice_facts, notices
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions
+from app.views.page import sent
 
 MOST_NOTICES = 50
 OF_NOTICE = (
@@ -71,10 +73,65 @@ class OfNotice(ApplicationList):
 class SurrenderForm(LinesForm):
     notice: Notice
     deadline: datetime  # by the plan in force
+    later_years: dict[int, str]  # by instrument, where the notice is an arrear (N51)
     overdue = HiddenField()  # "1" where the page has said that the deadline has passed
+    also_for = BooleanField()
+
+    def about(self, notice: Notice) -> SurrenderForm:
+        """Take the notice, with its deadline and what is to be confirmed about newer allowances."""
+        now = clock.now()
+        day = now.astimezone(BEIJING).date()
+        self.notice = notice
+        self.deadline = plans.of_notice(notice, day).surrender_by
+        late = [notice.id] if self.deadline < now else []
+        self.later_years = plans.later_years(late, day).get(notice.id, {})
+        if self.later_years:
+            self.also_for.label.text = gettext(
+                "These allowances could also be surrendered for %(years)s",
+                years=_joined(self.later_years.values()),
+            )
+            self.also_for.description = gettext(
+                "Tick it where newer allowances among the lines are to be used for this older notice"
+            )
+        else:
+            del self.also_for
+        return self
+
+    def confirmed(self, lines: Iterable[Line]) -> dict[str, str]:
+        """Return the proposal: the years that the lines would count for as well, where confirmed."""
+        if "also_for" not in self or not self.also_for.data:
+            return {}
+        years = _joined(self.later_years.get(line.instrument_id, "") for line in lines)
+        return {"also_for": years} if years else {}
 
 
-class SurrenderView(OfNotice, ApplicationDesk):
+def _joined(years: Iterable[str]) -> str:
+    """Return years in order, each once."""
+    return "、".join(sorted({year for each in years for year in each.split("、") if year}))
+
+
+class NoticeForms:
+    """The forms of a page about a notice, which its `_notice` finds."""
+
+    def new_form(self, account_id: int) -> SurrenderForm:
+        return self._about(super().new_form(account_id))  # type: ignore[misc]
+
+    def edit_form(self, application: Application) -> SurrenderForm:
+        return self._about(super().edit_form(application))  # type: ignore[misc]
+
+    def typed_before(self, application: Application) -> dict[str, Any]:
+        """Return an application as form data, with what was confirmed."""
+        found = super().typed_before(application)  # type: ignore[misc]
+        return {**found, "also_for": bool(application.proposal.get("also_for"))}
+
+    def _about(self, form: SurrenderForm) -> SurrenderForm:
+        return form.about(self._notice())
+
+    def _notice(self) -> Notice:
+        raise NotImplementedError
+
+
+class SurrenderView(NoticeForms, OfNotice, ApplicationDesk):
     route_base = "/surrenders"
     kind = Surrender.code
     title = _("Surrender records")
@@ -140,7 +197,11 @@ class SurrenderView(OfNotice, ApplicationDesk):
     def content(self, filled: Filled) -> dict[str, Any]:
         """Add the notice."""
         self._require_deadline_known(filled.form)
-        return {**super().content(filled), "notice_id": filled.form.notice.id}
+        return {
+            **super().content(filled),
+            "notice_id": filled.form.notice.id,
+            "proposal": filled.form.confirmed(filled.lines),
+        }
 
     def _require_deadline_known(self, form: SurrenderForm) -> None:
         """Say once that the deadline passed while the form was open; sent again, it is taken."""
@@ -158,10 +219,13 @@ class SurrenderView(OfNotice, ApplicationDesk):
         return str(overdue_text(form))
 
     def new_form(self, account_id: int) -> SurrenderForm:
-        return self._about(super().new_form(account_id))
-
-    def edit_form(self, application: Application) -> SurrenderForm:
-        return self._about(super().edit_form(application))
+        """Fill in what the proposal of 履约规划 says, where the address asks for it."""
+        if request.method == "POST" or "planned" not in request.args or sent():
+            return super().new_form(account_id)
+        planned = planning.for_account(account_id, clock.now()).proposal.lines
+        lines = planned.get(self._notice().id, {})
+        data = [{"choice": f"{id_}", "quantity": f"{tonnes}"} for id_, tonnes in lines.items()]
+        return self._about(self.form(data={"lines": data}))
 
     def next_step(self, application: Application) -> Any:
         usual = gettext("The provincial authority reviews it; the quantity is held until then")
@@ -170,11 +234,6 @@ class SurrenderView(OfNotice, ApplicationDesk):
             return usual
         late = gettext("It was submitted after the deadline, %(deadline)s", deadline=_written(due))
         return f"{usual}；{late}"
-
-    def _about(self, form: SurrenderForm) -> SurrenderForm:
-        form.notice = self._notice()
-        form.deadline = _deadline(form.notice)
-        return form
 
     def _notice(self) -> Notice:
         """Return the notice of the application, or the one that the address names.

@@ -24,7 +24,7 @@ from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
 from app.views.chapters import FIRST, MenuEntry
 from app.views.compliance.claims import open_claims, shown_claims
-from app.views.compliance.obligations import FULFILLED, STATES, notices
+from app.views.compliance.obligations import MET, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import current_frame
 from app.views.home import figures
@@ -136,7 +136,7 @@ class HomeView(Page):
             "sector": SECTORS.get(row.sector, row.sector),
             "share": percent(row.surrendered, row.obligation),
             "status": {"label": label, "tone": tone},
-            "days": None if row.state == FULFILLED else (deadline - clock.now().date()).days,
+            "days": None if row.state in MET else (deadline - clock.now().date()).days,
             "apply_url": url_for("SurrenderView.new", notice=row.id) if is_open else "",
             "url": url_for("ComplianceView.show", id=row.id, back=url_for("HomeView.index")),
         }

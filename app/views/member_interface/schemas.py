@@ -244,6 +244,9 @@ class NoticeSchema(ma.Schema):
     deadline = Moment("截止时间")
     issued_at = Moment("下发时间")
     state = _word("状态", *STATES)
+    state_since = Moment(
+        "逾期未足额的起始时间，或逾期后足额的时间；其他状态为 null", allow_none=True
+    )
 
 
 class NoticePage(Paged):

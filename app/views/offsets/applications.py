@@ -108,6 +108,9 @@ class OffsetView(ApplicationDesk):
         return super().new()
 
     def new_form(self, account_id: int) -> OffsetForm:
+        """Tick the units that the address names, as 履约规划 proposes them."""
+        if request.method == "GET" and (named := request.args.getlist("unit", type=int)):
+            return self._about(self.form(data={"units": named[:MOST_UNITS]}), account_id)
         return self._about(super().new_form(account_id), account_id)
 
     def edit_form(self, application: Application) -> OffsetForm:
@@ -204,8 +207,7 @@ def _refusal(unit: OffsetUnit, notice: Notice, plan: Plan) -> Any:
     """Return why a unit cannot be chosen for a notice, or ""."""
     if unit.in_ets:
         return _("From a project inside the boundary of the carbon market")
-    facts = units.facts_of(unit)
     today = clock.now().astimezone(BEIJING).date()
-    if not facts.is_registered_in_time(plan.offset_registered_from, notice.year, today):
+    if not unit.as_unit().is_registered_in_time(plan.offset_registered_from, notice.year, today):
         return _("Registered too early for this notice")
     return ""

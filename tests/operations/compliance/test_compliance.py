@@ -22,7 +22,7 @@ from app.models import (
 )
 from app.operations.accounts import sectors
 from app.operations.applications import engine
-from app.operations.compliance import attestations, notices, reminders
+from app.operations.compliance import attestations, notices, plans, reminders
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
@@ -199,8 +199,11 @@ def test_n50_r74_which_vintages_count_is_said_by_the_plan_of_the_day(
             surrender(operator, {vintages[each]: 1}, notice)
         assert refusal.value.code == "not_eligible"
         assert refusal.value.field == f"lines.{vintages[each].id}.quantity"
+    later = plans.later_years([notice], clock.now().date()).get(notice, {}) if on is None else {}
     for each in accepted:
-        surrender(operator, {vintages[each]: 1}, notice)
+        # Newer ones for an arrear are confirmed (N51).
+        said = {"also_for": later[row.id]} if (row := vintages[each]).id in later else {}
+        submitted("surrender", operator, {row: 1}, notice_id=notice, proposal=said)
 
 
 def test_n52_allowances_of_another_sector_count(plant, operator, hubei, maker):

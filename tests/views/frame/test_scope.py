@@ -47,6 +47,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("SurrenderView", "id"): lambda of: [
         of.surrenders[s] for s in ("draft", "in_review", "approved")
     ],
+    ("AssistedSurrenderView", "id"): lambda of: of.assisted,
     ("SurrenderRefundView", "id"): lambda of: [
         of.surrenders[s] for s in ("refund draft", "refund in_review")
     ],

@@ -100,6 +100,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "AllowanceReturnView": world.a.custody["allowance_return"][name != "edit"],
                 "NoticeView": world.a.notices[1],
                 "SurrenderView": world.a.surrenders["draft" if name == "edit" else "in_review"],
+                "AssistedSurrenderView": world.a.assisted[name != "edit"],
                 "SurrenderRefundView": world.a.surrenders[
                     "refund draft" if name == "edit" else "refund in_review"
                 ],

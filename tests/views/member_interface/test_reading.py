@@ -279,6 +279,7 @@ def test_a_notice_with_what_was_surrendered(world, of_a):
         "partial",
         "fulfilled",
         "overdue",
+        "late",
         "withdrawn",
     }
     assert of_a.call("GET", "/notices?year=2000").json["notices"] == []

@@ -33,6 +33,28 @@ def _ineligible(case: Case, facts: Facts) -> Violation | None:
     return None
 
 
+def later_years(case: Case, facts: Facts) -> str:
+    """Return the compliance years that newer allowances would count for as well, or "" (N51).
+
+    They are used for an arrear: the notice's deadline has passed, and its year is older.
+    """
+    known = facts.notices[case.notice_id or 0].later_years
+    years = {
+        year
+        for line in case.lines
+        for year in known.get(line.instrument_id, "").split("、")
+        if year
+    }
+    return "、".join(sorted(years))
+
+
+def _unconfirmed(case: Case, facts: Facts) -> Violation | None:
+    years = later_years(case, facts)
+    if case.proposal.get("also_for", "") == years:
+        return None
+    return Violation("also_for", {"years": years}) if years else None
+
+
 def above_due(case: Case, facts: Facts, total: int, *, field: str = "lines") -> Violation | None:
     """On submission deduct surrendered and pending tonnes; on approval what was approved only."""
     notice = facts.notices[case.notice_id or 0]
@@ -67,6 +89,15 @@ IS_ELIGIBLE = Rule(
     _ineligible,
     at=BOTH,
 )
+# N51: signed with the submission, which names the years.
+IS_CONFIRMED = Rule(
+    "later_use_unconfirmed",
+    _(
+        "These allowances could also be surrendered for %(years)s; confirm that they are to be used for"
+        " this older notice"
+    ),
+    _unconfirmed,
+)
 # Manual 五-二: 申请提交量不可超过"应履约量-已履约量-待审核履约量".
 STILL_DUE = Rule(
     "above_due",
@@ -95,7 +126,7 @@ class Surrender(Kind):
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
     settles = (Bucket.RESERVED, Bucket.SURRENDERED)
     debits = False  # A restricted account may always fulfil its obligation (domain.md 11.7).
-    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, STILL_DUE)
+    rules = (NOTICE_IS_OURS, IS_ELIGIBLE, IS_CONFIRMED, STILL_DUE)
 
 
 class SurrenderRefund(Kind):

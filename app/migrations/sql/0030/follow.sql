@@ -44,10 +44,11 @@ BEGIN
    WHERE n.kind = 'offset' AND n.status <> o.status;
   concerned := submitted || approved || freed;
   IF concerned IS NULL THEN
-    PERFORM require_surrenders_fit(array_agg(n.id) FILTER (WHERE n.kind IN ('surrender', 'commission'))),
+    PERFORM require_surrenders_fit(array_agg(n.id) FILTER (WHERE n.kind IN ('surrender', 'assisted_surrender',
+                                                                         'commission'))),
             answer_offset_bindings(array_agg(n.id) FILTER (WHERE n.kind = 'offset_binding'))
        FROM new_application n JOIN old_application o USING (id)
-      WHERE n.kind IN ('surrender', 'commission', 'offset_binding') AND n.status <> o.status AND n.status = 'approved';
+      WHERE n.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset_binding') AND n.status <> o.status AND n.status = 'approved';
     RETURN NULL;
   END IF;
   PERFORM FROM offset_unit
