@@ -31,6 +31,11 @@ CATEGORIES = {
         "supplementary": ("补发", "Supplementary issue"),
         "adjustment": ("调整", "Adjustment"),
     },
+    "account_succession": {
+        "merger": ("合并", "Merger"),
+        "division": ("分立", "Division"),
+        "dissolution": ("解散无承继主体", "Dissolution without successor"),
+    },
     "custody_deposit": {
         "merger": ("合并", "Merger"),
         "split": ("分立", "Split"),

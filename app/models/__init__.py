@@ -10,6 +10,7 @@ from app.models.account import (
     Venue,
     VenueInstrument,
 )
+from app.models.accounts.life import Bankruptcy, ClassRule, GroupConsent, NoticeSuccession
 from app.models.announcement import Announcement, AnnouncementReading
 from app.models.application import (
     Application,
@@ -136,6 +137,7 @@ __all__ = [
     "BankLineEvent",
     "BankOrder",
     "BankOrderChange",
+    "Bankruptcy",
     "BusinessClock",
     "CalendarRun",
     "Captcha",
@@ -144,6 +146,7 @@ __all__ = [
     "CertificateEnrolment",
     "Challenge",
     "City",
+    "ClassRule",
     "ColleagueReviewChange",
     "CompanyGroupMember",
     "CourtEffect",
@@ -156,6 +159,7 @@ __all__ = [
     "DayPackage",
     "DifferenceResolution",
     "Entry",
+    "GroupConsent",
     "Holding",
     "HoldingLimit",
     "ImportFile",
@@ -185,6 +189,7 @@ __all__ = [
     "Movement",
     "Notice",
     "NoticeChange",
+    "NoticeSuccession",
     "OperatingMode",
     "OperationLog",
     "OutboxAttempt",

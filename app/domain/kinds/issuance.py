@@ -58,6 +58,7 @@ class Issuance(Kind):
     """The only kind that creates tonnes."""
 
     code = "issuance"
+    right = "issue"
     title = _("Issuance")
     prefix = "FF"
     started_by = Party.REGISTRY

@@ -9,7 +9,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
-from app.domain.kinds.account import AccountChange
+from app.domain.kinds.accounts.account import AccountChange
 from app.domain.masking import mask_of
 from app.extensions import db
 from app.models import Account, Application

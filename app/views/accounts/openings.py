@@ -15,7 +15,7 @@ from sqlalchemy import Select, case, func, select
 from wtforms import SelectField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.account import AccountOpening
+from app.domain.kinds.accounts.account import AccountOpening
 from app.domain.masking import mask_of
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import PROVINCES

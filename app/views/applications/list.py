@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.issuance import Issuance
-from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (

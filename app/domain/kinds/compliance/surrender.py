@@ -137,6 +137,7 @@ class Surrender(Kind):
     """Reserved while the provincial authority reviews it; surrendered for the notice on approval."""
 
     code = "surrender"
+    right = "comply"
     title = _("Surrender")
     prefix = "LQ"
     reviews = (Party.AUTHORITY,)
@@ -164,6 +165,7 @@ class VoluntaryCancellation(Kind):
     """自愿注销 (manual 六-二, 管理办法 19): reserved while the registry reviews it; final on approval."""
 
     code = "voluntary_cancellation"
+    right = "cancel"
     title = _("Voluntary cancellation")
     prefix = "ZX"
     reviews = (Party.REGISTRY,)
