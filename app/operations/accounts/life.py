@@ -55,6 +55,11 @@ def obstacles(case: Case) -> list[Obstacle]:
     return _read(_OBSTACLES, who=case.account_id, but=case.id)
 
 
+def obstacles_of(account_id: int) -> list[Obstacle]:
+    """Return what an account has or owes, for its page."""
+    return _read(_OBSTACLES, who=account_id, but=0)
+
+
 def uses(case: Case) -> list[Obstacle]:
     """Return what an account or an instrument was used for."""
     if case.kind == InstrumentRetirement.code:

@@ -8,10 +8,14 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from app.domain.accounts import CLASSES, RIGHTS, shares_of
 from app.domain.banks import DIRECTIONS
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision
+from app.domain.kinds.accounts.class_rule import ClassRuleChange
+from app.domain.kinds.accounts.closure import InstrumentRetirement
+from app.domain.kinds.accounts.succession import AccountSuccession
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
@@ -230,8 +234,37 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("The court's paper"), "columns": _COLUMNS, "rows": rows}
 
 
+def _succession(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [f"{each.name}（{each.member_no}）", f"{each.percent} %"] for each in shares_of(proposal)
+    ]
+    columns = [{"label": _("Successor")}, {"label": _("Share")}]
+    return {"title": _("Successors and shares"), "columns": columns, "rows": rows}
+
+
+def _class_rule(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [title, gettext("Yes") if name in proposal["rights"] else gettext("No")]
+        for name, title in RIGHTS.items()
+    ]
+    named = CLASSES.get(proposal["class"], proposal["class"])
+    return {"title": gettext("Rights of %(class)s", **{"class": named}), "columns": _COLUMNS,
+            "rows": rows}  # fmt: skip
+
+
+def _instrument(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [_("Instrument code"), proposal["code"]],
+        [_("Instrument name"), proposal.get("instrument_name", "")],
+    ]
+    return {"title": _("Instrument"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
+    AccountSuccession.code: _succession,
+    ClassRuleChange.code: _class_rule,
+    InstrumentRetirement.code: _instrument,
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
     TradeSettlement.code: _settlement,
