@@ -67,6 +67,10 @@ APPEND_ONLY = (
     "daily_quote",
     "calendar_run",
     "plan",
+    "class_rule",
+    "notice_succession",
+    "bankruptcy",
+    "group_consent",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

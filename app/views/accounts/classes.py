@@ -18,7 +18,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Application, ClassRule
 from app.operations.records import clock
-from app.security.roles import ADMINISTRATORS, READERS
+from app.security.roles import AUDITOR, READERS
 from app.views.applications.form import (
     DATE_INPUT,
     PLEASE_CHOOSE,
@@ -45,9 +45,12 @@ class ClassRuleView(ListPage):
 
     route_base = "/account-classes"
     title = _("Classes of accounts")
-    menu = MenuEntry(ACCOUNTS, 17)
-    guide = dict.fromkeys(("enterprise", "province", "registry", "administration"), "账户类别")
-    grants = {f"{READERS} {ADMINISTRATORS}": "list export"}
+    menu = MenuEntry(ACCOUNTS, 20)
+    guide = {
+        **dict.fromkeys(("enterprise", "province", "registry"), "账户类别"),
+        "administration": "账户的查询",
+    }
+    grants = {f"{READERS} {AUDITOR}": "list export"}
     account_column = None  # They are of classes, not of accounts.
     columns = (
         Column("holder_class", _("Class of the account"), choices=CLASSES),
@@ -106,7 +109,7 @@ class ClassRuleChangeView(OfficerDesk):
     route_base = "/account-class-changes"
     kind = ClassRuleChange.code
     title = _("Rights of classes")
-    menu = MenuEntry(ACCOUNTS, 18)
+    menu = MenuEntry(ACCOUNTS, 21)
     guide = {"registry": "账户类别"}
     form_title = _("Rights of a class")
     form = ClassRuleForm

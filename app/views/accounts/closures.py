@@ -22,7 +22,7 @@ from app.domain.regions import PROVINCES
 from app.extensions import db
 from app.models import Account, Application, Instrument
 from app.operations.accounts import life
-from app.security.roles import AUDITOR, AUTHORITIES, PROVINCE, READERS, REPRESENTATIVE
+from app.security.roles import APPLICANTS, AUDITOR, AUTHORITIES, PROVINCE, READERS, REGISTRY_MAKER
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.form import (
     PLEASE_CHOOSE,
@@ -76,9 +76,9 @@ class AccountClosureView(_ClosureList, ApplicationDesk):
     route_base = "/account-closures"
     kind = AccountClosure.code
     title = _("Account closures")
-    menu = MenuEntry(ACCOUNTS, 11)
+    menu = MenuEntry(ACCOUNTS, 14)
     guide = GUIDE
-    grants = {READERS: "list export show", REPRESENTATIVE: "write"}
+    grants = {READERS: "list export show", APPLICANTS: "write"}
     form_title = _("Close the account")
     form = ApplicationForm
     new_label = _("Close the account")
@@ -117,9 +117,9 @@ class ClosureByOfficeView(_EndingDesk):
     route_base = "/closures-by-authority"
     kind = ClosureByOffice.code
     title = _("Closures at the authority's request")
-    menu = MenuEntry(ACCOUNTS, 12)
+    menu = MenuEntry(ACCOUNTS, 15)
     guide = {"province": "销户", "registry": "销户与停用"}
-    grants = {AUTHORITIES: "list export show", PROVINCE: "write"}
+    grants = {AUTHORITIES: "list export show", f"{PROVINCE} {REGISTRY_MAKER}": "write"}
     form_title = _("Close an enterprise's account")
     form = _DocumentForm
     help = CONDITIONS
@@ -134,7 +134,7 @@ class AccountRetirementView(_EndingDesk):
     route_base = "/account-retirements"
     kind = AccountRetirement.code
     title = _("Retirements of accounts")
-    menu = MenuEntry(ACCOUNTS, 13)
+    menu = MenuEntry(ACCOUNTS, 16)
     guide = {"registry": "销户与停用"}
     form_title = _("Retire an account")
     form = ApplicationForm
@@ -156,7 +156,7 @@ class InstrumentRetirementView(OfficerDesk):
     route_base = "/instrument-retirements"
     kind = InstrumentRetirement.code
     title = _("Retirements of instruments")
-    menu = MenuEntry(ISSUANCE, 8)
+    menu = MenuEntry(ISSUANCE, 3)
     guide = {"registry": "销户与停用"}
     form_title = _("Retire an instrument")
     form = InstrumentForm
@@ -230,8 +230,8 @@ class ClosedAccountView(ListPage):
 
     route_base = "/closed-accounts"
     title = _("Closed accounts")
-    menu = MenuEntry(ACCOUNTS, 14)
-    guide = {"province": "销户", "registry": "销户与停用", "administration": "系统日志"}
+    menu = MenuEntry(ACCOUNTS, 17)
+    guide = {"province": "销户", "registry": "销户与停用", "administration": "账户的查询"}
     grants = {f"{AUTHORITIES} {AUDITOR}": "list export"}
     account_column = "id"
     columns = (

@@ -42,7 +42,7 @@ class GroupConsentView(SwitchPage):
 
     route_base = "/group-consents"
     title = _("Consent to the group's view")
-    menu = MenuEntry(ACCOUNTS, 8)
+    menu = MenuEntry(ACCOUNTS, 11)
     guide = {"enterprise": "集团查看"}
     grants = {REPRESENTATIVE: "list export switch"}
     act = "account.group_consent"
@@ -133,7 +133,7 @@ class GroupHoldingView(_GroupPage):
 
     route_base = "/group-holdings"
     title = _("Holdings of the group")
-    menu = MenuEntry(ACCOUNTS, 9)
+    menu = MenuEntry(ACCOUNTS, 12)
     key = ("account_id", "instrument_id")
     columns = (
         *_OF_WHOM,
@@ -165,7 +165,7 @@ class GroupNoticeView(_GroupPage):
 
     route_base = "/group-notices"
     title = _("Compliance of the group")
-    menu = MenuEntry(ACCOUNTS, 10)
+    menu = MenuEntry(ACCOUNTS, 13)
     columns = (
         *_OF_WHOM,
         Column("year", _("Compliance year"), kind="code"),

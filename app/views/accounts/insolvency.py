@@ -52,7 +52,7 @@ class BankruptcyView(RevealingDesk, OfficerDesk):
     route_base = "/bankruptcies"
     kind = BankruptcyAdministrator.code
     title = _("Bankruptcy administrators")
-    menu = MenuEntry(ACCOUNTS, 16)
+    menu = MenuEntry(ACCOUNTS, 19)
     guide = {"registry": "破产管理人"}
     grants = {OFFICERS: "list export show reveal", REGISTRY_MAKER: "write"}
     form_title = _("New bankruptcy administrator")

@@ -54,7 +54,7 @@ class SuccessionView(OfficerDesk):
     route_base = "/successions"
     kind = AccountSuccession.code
     title = _("Successions")
-    menu = MenuEntry(ACCOUNTS, 15)
+    menu = MenuEntry(ACCOUNTS, 18)
     guide = {"registry": "承继"}
     form_title = _("New succession")
     form = SuccessionForm

@@ -382,7 +382,7 @@ PERSON = {
 
 def declared(of, maker, checker):
     made = entered("bankruptcy", of, maker, submits=False, proposal=details.propose({}, PERSON))
-    courts._attach(made, of, maker)
+    courts.attach(made, of, maker)
     with transaction():
         engine.submit([made], Actor.of(maker), now=clock.now()).one()
     approve(made, checker)

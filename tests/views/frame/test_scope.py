@@ -49,6 +49,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("AttachmentView", "id"): lambda of: of.attachments,
     ("StatementView", "id"): lambda of: of.statements,
     ("SettlementObjectionView", "id"): lambda of: of.objections,
+    ("AccountClosureView", "id"): lambda of: of.by_officers["account_closure"],
+    ("ClosureByOfficeView", "id"): lambda of: of.by_officers["closure_by_office"],
     ("CredentialView", "credential"): lambda of: [of.credential],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
@@ -72,6 +74,11 @@ OF_OFFICERS = {
     ("DefaultCoverView", "id"),
     ("ReserveProvisionView", "id"),
     ("CompanyGroupView", "id"),
+    ("AccountRetirementView", "id"),
+    ("InstrumentRetirementView", "id"),
+    ("SuccessionView", "id"),
+    ("BankruptcyView", "id"),
+    ("ClassRuleChangeView", "id"),
     ("CourtFreezeView", "id"),
     ("CourtRenewalView", "id"),
     ("CourtReleaseView", "id"),
@@ -131,6 +138,7 @@ OF_ONESELF |= {"CertificateView.issue_renewal"}
 WORDS = {
     ("TransferPermissionView", "to"),
     ("ColleagueReviewView", "to"),
+    ("GroupConsentView", "to"),
     ("NoticeDecisionView", "form"),
     ("HelpView", "page"),  # The guides, which everybody may read.
     ("HelpView", "name"),
