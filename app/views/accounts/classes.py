@@ -9,6 +9,7 @@ from flask import request, url_for
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, literal, select
 from wtforms import SelectField, SelectMultipleField
+from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.accounts import CLASSES, RIGHTS
@@ -94,7 +95,7 @@ class ClassRuleForm(ApplicationForm):
         validate_choice=False,
     )  # fmt: skip
     rights = SelectMultipleField(
-        _("Rights"), choices=[*RIGHTS.items()], validate_choice=False,
+        _("Rights"), choices=[SelectChoice(*each) for each in RIGHTS.items()], validate_choice=False,
         widget=ListWidget(prefix_label=False), option_widget=CheckboxInput(),
     )  # fmt: skip
     document_no = StringField(

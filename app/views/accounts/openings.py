@@ -13,6 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
 from wtforms import BooleanField, SelectField
+from wtforms.fields.choices import SelectChoice
 
 from app.domain.accounts import CLASSES, EMITTER, OPENED
 from app.domain.errors import RuleError
@@ -76,7 +77,7 @@ _FIELDS: dict[str, Any] = {
     "holder_class": SelectField(
         _("Class of the account"),
         [Required()],
-        choices=[(code, CLASSES[code]) for code in OPENED],
+        choices=[SelectChoice(code, CLASSES[code]) for code in OPENED],
         default=EMITTER,
         validate_choice=False,
         description=_("Sectors are of emitting enterprises alone"),
