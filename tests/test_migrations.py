@@ -222,6 +222,13 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
+    "sql/0032/bankruptcy.sql": "35a9256ee9f6194d",
+    "sql/0032/classes.sql": "b823de10bd3069e8",
+    "sql/0032/closure.sql": "884b9f3067645bbf",
+    "sql/0032/down.sql": "5e65a91e0569efbe",
+    "sql/0032/group_view.sql": "e3ae8f37ecb53498",
+    "sql/0032/succession.sql": "4a074762b6dd46fb",
+    "versions/2026_12_01_account_life.py": "1a53686686031f64",
 }
 
 

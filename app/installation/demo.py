@@ -18,7 +18,13 @@ from sqlalchemy import func, select
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.installation import demo_announcements, demo_courts, demo_custody, demo_people
+from app.installation import (
+    demo_accounts,
+    demo_announcements,
+    demo_courts,
+    demo_custody,
+    demo_people,
+)
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
     Account,
@@ -171,6 +177,7 @@ def _seed() -> None:
     evening = morning - timedelta(hours=16)  # after the last day-end
     comply(CURRENT, enterprises, instruments, ccer, members, maker, checker, evening)
     hubei = [each for each in enterprises if each.province == "42"]  # The manual's comes first.
+    demo_accounts.open_institution(maker, checker, evening)
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)

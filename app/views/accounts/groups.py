@@ -83,8 +83,11 @@ class GroupConsentView(SwitchPage):
         group_view.change(actor, gives=is_on, now=clock.now())
 
     def _is_on(self) -> bool:
-        head = group_view.head_of(g.user.account_id, _today())
-        return head is not None and group_view.is_given(g.user.account_id, head.id)
+        if "group_consent" not in g:  # Both the state and the button ask.
+            head = group_view.head_of(g.user.account_id, _today())
+            is_given = head is not None and group_view.is_given(g.user.account_id, head.id)
+            g.group_consent = is_given
+        return bool(g.group_consent)
 
 
 class _GroupPage(ListPage):

@@ -14,7 +14,7 @@ from app.domain.kinds.accounts.succession import lines_of
 from app.domain.moves import CARE_ACCOUNT_ID, Bucket
 from app.extensions import db, transaction
 from app.models import Account, Certificate, Instrument, LoginSession, Member, Notice
-from app.operations.accounts import details
+from app.operations.accounts import details, sectors
 from app.operations.applications import engine
 from app.operations.compliance import attestations
 from app.operations.ledger.verification import verify_ledger
@@ -323,6 +323,17 @@ def test_a_certificate_of_the_successor_s_year_lapses(plant, owing, maker, check
     approve(succession(plant, maker, [(heir, "100")], {cea: 100_000}), checker)
     db.session.expire_all()
     assert attestations.of_notice(own) is None
+
+
+def test_n120_who_leaves_the_list_owes_what_it_owed(plant, province):
+    cea = issued_to(plant, 10)
+    owed = notice(plant, 300, [cea], by=province)
+    with transaction():
+        sectors.change(plant.id, [], date(2026, 11, 20))
+    assert owes(owed) == (plant.id, 300)
+    with pytest.raises(RuleError) as error:
+        notice(plant, 10, [cea], by=province, year=2027, sector="power")
+    assert error.value.code == "not_of_the_sector"
 
 
 # Classes ----------------------------------------------------------------------------------------

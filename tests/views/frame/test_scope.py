@@ -50,7 +50,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("StatementView", "id"): lambda of: of.statements,
     ("SettlementObjectionView", "id"): lambda of: of.objections,
     ("AccountClosureView", "id"): lambda of: of.by_officers["account_closure"],
-    ("ClosureByOfficeView", "id"): lambda of: of.by_officers["closure_by_office"],
+    ("ClosureByOfficeView", "id"): lambda of: [of.by_officers["closure_by_office"][0]],
     ("CredentialView", "credential"): lambda of: [of.credential],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
