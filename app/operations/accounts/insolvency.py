@@ -7,10 +7,12 @@ from datetime import datetime
 
 from flask_babel import gettext as _
 from sqlalchemy import BigInteger, select
+from sqlalchemy.exc import IntegrityError
 
+from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
-from app.extensions import db
+from app.extensions import db, violated
 from app.models import Account, ColleagueReviewChange, Member
 from app.operations.accounts import details
 from app.operations.people import certificates, letters, members
@@ -25,7 +27,15 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     Whoever acted before is kept out at once, certificates revoked; the administrator gets a link to
     choose a password, and a certificate by 证书补办.
     """
-    db.session.execute(_DECLARE, {"ids": [case.id for case in cases]})
+    try:
+        db.session.execute(_DECLARE, {"ids": [case.id for case in cases]})
+    except IntegrityError as error:
+        if violated(error) not in ("bankruptcy_as_approved", "bankruptcy_account_id_key"):
+            raise
+        raise RuleError(
+            _("An administrator acts already, or the account has no representative to replace"),
+            code="no_representative",
+        ) from error
     for case in cases:
         account = db.session.get_one(Account, case.account_id)
         _keep_out(account, actor)
