@@ -54,6 +54,13 @@ LABELS = {
     "notices": "履约通知书合计",
     "terms": "通知书内容",
     "also_for": "所用配额也可用于的履约年度",
+    "class": "账户类别",
+    "rights": "权限",
+    "shares": "承继主体及比例",
+    "percent": "比例（%）",
+    "account_name": "承继主体",
+    "instrument_name": "标的名称",
+    "is_given": "是否授权",
     "court": "法院文书",
     "order_number": "原冻结编号",
     "original_case_no": "原冻结案号",
@@ -63,7 +70,6 @@ LABELS = {
     "contact": "法院联系人及电话",
     "served_at": "送达时间",
     "instrument_code": "标的编码（空白为整户）",
-    "instrument_name": "标的名称",
     "machine": "接入密钥",
     "client": "接入方代码",
     "credential": "接入凭证",
@@ -179,6 +185,22 @@ PEOPLE = {
     "security_admin": "安全管理员",
     "auditor": "审计员",
 }
+CLASSES = {
+    "emitter": "重点排放单位",
+    "institution": "金融机构",
+    "other": "其他非履约主体",
+    "person": "自然人",
+    "province": "省级主管部门",
+    "state": "国家",
+}
+RIGHTS = {
+    "hold": "可持有配额",
+    "issue": "可获发放",
+    "comply": "可清缴履约",
+    "trade": "可交易",
+    "cancel": "可自愿注销",
+    "pledge": "可质押",
+}
 VALUES = {
     "decision": DECISIONS,
     "action": DECISIONS | {"submit": "提交", "withdraw": "撤回", "login": "登录"},
@@ -190,6 +212,7 @@ VALUES = {
         "operator.role": "修改操作员职责",
         "account.transfer_permission": "划转权限",
         "account.colleague_review": "操作复核",
+        "account.group_consent": "集团查看授权",
         "member.disable": "停用用户",
         "member.enable": "启用用户",
         "operator.disable": "停用操作员",
@@ -201,6 +224,9 @@ VALUES = {
     "is_trading": YES_NO,
     "is_allowed": YES_NO,
     "is_on": YES_NO,
+    "is_given": YES_NO,
+    "class": CLASSES,
+    "rights": RIGHTS,
     "roles": ROLES,
 }
 PLACES = {key: place for place, key in enumerate(LABELS)}

@@ -134,6 +134,11 @@ BUSINESSES = {
     # 准备金: fees become the reserve, which covers what a buyer lacks.
     "reserve_provision": _OUT_OF_RESERVED,
     "default_cover": _OUT_OF_RESERVED,
+    # 承继: everything of an enterprise goes to its successors, or to the registry's care.
+    "account_succession": _business(
+        (AVAILABLE, RESERVED), (RESERVED, AVAILABLE),
+        parties=frozenset({Parties.OWN, Parties.OTHERS}),
+    ),
 }  # fmt: skip
 
 _ROUTES = """

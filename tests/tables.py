@@ -52,6 +52,7 @@ class Tables:
         kept = {  # What was installed stays.
             "public.plan": f" WHERE id > {self._installed_plans()}",
             "public.account": " WHERE kind <> 'province'",
+            "public.class_rule": " WHERE application_id IS NOT NULL",
         }
         deletes = "".join(
             f"IF EXISTS (SELECT FROM {rows}) THEN DELETE FROM {rows}; END IF;"
@@ -67,10 +68,11 @@ class Tables:
             DECLARE edited boolean;
             BEGIN
               {deletes}
-              INSERT INTO account (id, member_no, name, kind)
-                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry'),
-                          (2, '00000000002', '结算费用账户', 'registry'),
-                          (3, '00000000003', '结算风险准备金账户', 'registry');
+              INSERT INTO account (id, member_no, name, kind, holder_class)
+                   VALUES (1, '00000000001', '全国碳排放权配额发放账户', 'registry', 'state'),
+                          (2, '00000000002', '结算费用账户', 'registry', 'state'),
+                          (3, '00000000003', '结算风险准备金账户', 'registry', 'state'),
+                          (9, '00000000009', '无承继主体配额代管账户', 'registry', 'state');
               DELETE FROM trading_day WHERE changed_by IS NOT NULL;
               edited := found;
               {changed}

@@ -253,6 +253,13 @@ FROZEN = {
     "sql/0031/surrender.sql": "21ba71f036e44a56",
     "sql/0031/surrender_down.sql": "1a8d83f5cc1fab55",
     "versions/2026_12_01_surrender.py": "288de0566326c623",
+    "sql/0032/bankruptcy.sql": "35a9256ee9f6194d",
+    "sql/0032/classes.sql": "b823de10bd3069e8",
+    "sql/0032/closure.sql": "884b9f3067645bbf",
+    "sql/0032/down.sql": "5e65a91e0569efbe",
+    "sql/0032/group_view.sql": "e3ae8f37ecb53498",
+    "sql/0032/succession.sql": "4a074762b6dd46fb",
+    "versions/2026_12_01_account_life.py": "1a53686686031f64",
 }
 
 

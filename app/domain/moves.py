@@ -16,6 +16,7 @@ ISSUANCE_ACCOUNT_ID = (
 )
 FEES_ACCOUNT_ID = 2  # 结算费用
 RESERVE_ACCOUNT_ID = 3  # 结算风险准备金 (结算管理规则 13)
+CARE_ACCOUNT_ID = 9  # 代管账户: what is left of enterprises without a successor (rules-2026 N118)
 LARGEST_REQUEST = 10**12  # Tonnes in one line: above the sum of all allowances ever issued.
 
 

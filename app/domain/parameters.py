@@ -96,6 +96,8 @@ _PROVISIONAL = _("Decision record 0077: limits of our own")
 
 _COURTS = _("Decision record 0085: judicial freezes")
 
+_ACCOUNTS = _("Decision record 0092: persons are not admitted until the rules say so")
+
 _CREDENTIALS = _("Decision record 0081: limits of our own")
 
 _CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
@@ -139,6 +141,8 @@ _CATALOGUE = (
                   _("years"), 1, 10),
     ParameterSpec("court_reminder_days", _("Reminder before a judicial freeze ends"), NUMBER, 30,
                   _COURTS, _("days"), 1, 180),
+    ParameterSpec("persons_admitted", _("Accounts of natural persons can be opened"), SWITCH, False,
+                  _ACCOUNTS),
     ParameterSpec("calendar_reminder_first", _("First reminder before a date of the calendar (0: none)"),
                   NUMBER, 30, _CALENDAR, _("days"), 0, 365),
     ParameterSpec("calendar_reminder_second", _("Second reminder before a date of the calendar (0: none)"),

@@ -19,6 +19,7 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.installation import (
+    demo_accounts,
     demo_announcements,
     demo_chain,
     demo_claims,
@@ -181,6 +182,7 @@ def _seed() -> None:
     demo_claims.true_up(
         hubei, instruments[-1], members, demo_claims.Officers(maker, checker, evening)
     )
+    demo_accounts.open_institution(maker, checker, evening)
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)

@@ -33,6 +33,11 @@ CATEGORIES = {
         "carry_over": ("结转", "Carry-over"),
         "paid": ("有偿", "Paid allocation"),
     },
+    "account_succession": {
+        "merger": ("合并", "Merger"),
+        "division": ("分立", "Division"),
+        "dissolution": ("解散无承继主体", "Dissolution without successor"),
+    },
     "custody_deposit": {
         "merger": ("合并", "Merger"),
         "split": ("分立", "Split"),

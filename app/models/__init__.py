@@ -10,6 +10,7 @@ from app.models.account import (
     Venue,
     VenueInstrument,
 )
+from app.models.accounts.life import Bankruptcy, ClassRule, GroupConsent, NoticeSuccession
 from app.models.announcement import Announcement, AnnouncementReading
 from app.models.application import (
     Application,
@@ -153,6 +154,7 @@ __all__ = [
     "BankLineEvent",
     "BankOrder",
     "BankOrderChange",
+    "Bankruptcy",
     "BusinessClock",
     "CalendarRun",
     "Captcha",
@@ -166,6 +168,7 @@ __all__ = [
     "Challenge",
     "City",
     "ClaimNetting",
+    "ClassRule",
     "ColleagueReviewChange",
     "CompanyGroupMember",
     "CourtEffect",
@@ -179,6 +182,7 @@ __all__ = [
     "DifferenceResolution",
     "Differentiation",
     "Entry",
+    "GroupConsent",
     "Holding",
     "HoldingLimit",
     "ImportFile",
@@ -208,6 +212,7 @@ __all__ = [
     "Movement",
     "Notice",
     "NoticeChange",
+    "NoticeSuccession",
     "OffsetBinding",
     "OffsetComparison",
     "OffsetDifference",

@@ -30,6 +30,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relatio
 from sqlalchemy.sql import coercions, roles
 from sqlalchemy.sql.elements import Label
 
+from app.domain.accounts import CLASSES
 from app.domain.texts import FOLDS_FROM, FOLDS_TO, folded
 from app.models.encrypted import Encrypted
 from app.models.instrument import Instrument
@@ -66,6 +67,11 @@ def has_part(
     return func.translate(folds, FOLDS_FROM, FOLDS_TO).contains(sought, autoescape=True)
 
 
+def of_classes() -> str:
+    named = ", ".join(f"'{each}'" for each in CLASSES)
+    return f"holder_class IN ({named})"
+
+
 class Account(Model):
     """A registry account (登记账户): one per subject, real name (登记管理规则 6-9)."""
 
@@ -77,6 +83,11 @@ class Account(Model):
         CheckConstraint(
             "(kind <> 'registry') = (province IS NOT NULL)", name="account_has_province"
         ),
+        CheckConstraint(
+            "(closed_at IS NULL) = (closed_as IS NULL) AND closed_as IN ('closed', 'retired')",
+            name="account_closed_once",
+        ),
+        CheckConstraint(of_classes(), name="account_class_known"),
         Index("account_province", "province", "id"),
         Index(
             "account_of_province",
@@ -84,6 +95,7 @@ class Account(Model):
             unique=True,
             postgresql_where=text("kind = 'province'"),
         ),
+        Index("account_closed", "id", postgresql_where=text("closed_at IS NOT NULL")),
         {"extend_existing": True},
     )
 
@@ -106,6 +118,10 @@ class Account(Model):
     # 操作复核: a submission needs the approval of another operator of the enterprise.
     needs_colleague: Mapped[bool] = mapped_column(Boolean, server_default="false")
     opened_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
+    holder_class: Mapped[str] = mapped_column(String(20), server_default="emitter")  # 账户类别
+    # 销户, or 停用 of an account opened by mistake; written by `carry_out_closures` alone.
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    closed_as: Mapped[str | None] = mapped_column(String(10))
 
     # The enterprises that may receive its custody (CustodyLink).
     receivers: Mapped[list[Account]] = relationship(
@@ -115,6 +131,11 @@ class Account(Model):
         order_by="Account.member_no",
         viewonly=True,
     )
+
+    @classmethod
+    def is_open(cls) -> ColumnElement[bool]:
+        """Return the condition for enterprises whose account has not ended, which can be chosen."""
+        return (cls.kind == "enterprise") & cls.closed_at.is_(None)
 
 
 class AccountSector(Model):

@@ -196,6 +196,18 @@ class Application(Model):
             postgresql_where=text("kind = 'commission' AND status IN ('in_review', 'approved')"),
         ),
         Index(
+            "one_class_rule",
+            text("(proposal ->> 'class'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'class_rule' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_succession",
+            "account_id",
+            unique=True,
+            postgresql_where=text("kind = 'account_succession' AND status = 'in_review'"),
+        ),
+        Index(
             "application_of_notice",
             "notice_id",
             "status",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flask_appbuilder import Model
-from sqlalchemy import CheckConstraint, ColumnElement, Integer, SmallInteger, String
+from sqlalchemy import CheckConstraint, ColumnElement, DateTime, Integer, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -21,6 +23,8 @@ class Instrument(Model):
     name: Mapped[str] = mapped_column(String(100))  # 标的名称
     vintage: Mapped[int] = mapped_column(SmallInteger)  # 配额年度; 2020 = the merged 2019-2020
     kind: Mapped[str] = mapped_column(String(20), server_default="allowance")
+    # 停用: created by mistake and never used; written by `carry_out_closures` alone.
+    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     @classmethod
     def is_of_tonnes(cls) -> ColumnElement[bool]:

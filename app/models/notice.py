@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     String,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -37,7 +38,7 @@ class Notice(Model):
             "year",
             "sector",
             unique=True,
-            postgresql_where=text("withdrawn_at IS NULL"),
+            postgresql_where=text("withdrawn_at IS NULL AND succeeded_from IS NULL"),
         ),
         Index("notice_of_year", "year", "sector", "id"),
         {"extend_existing": True},
@@ -56,8 +57,10 @@ class Notice(Model):
     withdrawn_at: Mapped[datetime | None] = mapped_column(
         DateTime(timezone=True)
     )  # asks for nothing
+    # The enterprise that it was issued to, where another one has succeeded to it (rules-2026 N116).
+    succeeded_from: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
 
-    account: Mapped[Account] = relationship()
+    account: Mapped[Account] = relationship(foreign_keys=[account_id])
 
 
 class NoticeChange(Model):
@@ -70,13 +73,14 @@ class NoticeChange(Model):
     __tablename__ = "notice_change"
     __table_args__ = (
         Index("notice_change_of", "notice_id", "id"),
+        UniqueConstraint("application_id", "notice_id", name="notice_change_once"),
         CheckConstraint("application_id IS NOT NULL", name="change_by_application"),
         {"extend_existing": True},
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"))
-    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+    application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
     before: Mapped[int | None] = mapped_column(BigInteger)  # None: it was issued
     after: Mapped[int] = mapped_column(BigInteger)
     terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

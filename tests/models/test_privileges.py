@@ -76,6 +76,10 @@ APPEND_ONLY = (
     "carry_over_notice",
     "carry_over_grant",
     "carry_over_refusal",
+    "class_rule",
+    "notice_succession",
+    "bankruptcy",
+    "group_consent",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

@@ -54,13 +54,13 @@ def entered(
     with transaction():
         made = engine.start([draft], Actor.of(by), now=clock.now())
         if paper:
-            _attach(made[0], about, by)
+            attach(made[0], about, by)
         if submits:
             engine.submit(made, Actor.of(by), now=clock.now()).one()
     return made[0]
 
 
-def _attach(application_id: int, about: Account, by: Member) -> None:
+def attach(application_id: int, about: Account, by: Member) -> None:
     db.session.add(
         Attachment(
             application_id=application_id, account_id=about.id, name="裁定书.pdf",

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import func, insert, inspect, select
 
+from app.domain.accounts import Share
 from app.domain.banks import OrderState, Said
 from app.domain.moves import ISSUANCE_ACCOUNT_ID, Bucket
 from app.domain.trading_day import BEIJING
@@ -25,6 +27,7 @@ from app.models import (
     Attestation,
     BankLineEvent,
     Certificate,
+    CompanyGroupMember,
     HoldingLimit,
     Instrument,
     Job,
@@ -34,7 +37,7 @@ from app.models import (
     TradeDefault,
 )
 from app.models.figures import true_up
-from app.operations.accounts import accounts, bindings
+from app.operations.accounts import accounts, bindings, details, group_view
 from app.operations.applications import attachments, engine
 from app.operations.exchange import trading
 from app.operations.imports import (
@@ -65,6 +68,12 @@ from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
 PASSWORD = "Correct-Horse-1"
+ADMINISTRATOR = {
+    "representative": "赵管理人",
+    "representative_phone": "13800138009",
+    "representative_email": "administrator@example.com",
+    "representative_identity_no": "11010519491231002X",
+}
 TRANSFER = "registry_to_trading"
 CANCELLATION = "voluntary_cancellation"
 TITLES = {
@@ -219,12 +228,14 @@ def make_world(tables: Tables) -> World:
         _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
         _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
         _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _lives(enterprise, officers["registry_maker"], officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     _carry_over((a, b), officers["registry_maker"], officers["registry_checker"])
     _assist((a, b), officers["registry_maker"])
     for of, province in ((a, "province"), (b, "province:31")):
         _comply(of, officers["registry_maker"], officers[province])
         _chain(of, officers["registry_maker"], officers["registry_checker"], officers[province])
+        _closures(of, officers[province])
     for of in (a, b):
         _mirror(of)
     _differ_from_ccer()
@@ -258,6 +269,7 @@ def make_world(tables: Tables) -> World:
             date(2026, 11, 19), SYSTEM, now=factories.at("15:30", day=19).astimezone(BEIJING)
         )
     _large(a)
+    _consents((a, b), tables)
     return World(a, b, officers, *_announce(officers))
 
 
@@ -525,6 +537,84 @@ def _groups(of: Enterprise, maker: Member, checker: Member) -> None:
     factories.confirmed(shown, checker)
     draft = factories.entered("company_group", of.account, maker, submits=False, **about)
     of.by_officers["company_group"] = (draft, shown)
+
+
+def _lives(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Retire an account that was opened by mistake; enter each other step of an account's life twice."""
+    home = of.account.province
+    mistaken = factories.account("误开有限公司", home)
+    retired = factories.entered("account_retirement", mistaken, maker)
+    factories.confirmed(retired, checker)
+    merged, failed = (factories.account(f"{name}有限公司", home) for name in ("被并", "资不抵债"))
+    factories.member(of=failed)
+    share = Share(of.account.id, Decimal(100), of.account.member_no, of.account.name)
+    national = db.session.get_one(Account, ISSUANCE_ACCOUNT_ID)
+    with transaction():
+        wrong = Instrument(code=f"PEX{of.account.id}", name="误建标的", vintage=2099)
+        db.session.add(wrong)
+    entered: dict[str, tuple[Account, dict[str, Any]]] = {
+        "account_retirement": (factories.account("再误开有限公司", home), {}),
+        "account_succession": (
+            merged, {"category": "merger", "proposal": {"shares": [share.stored()]}},
+        ),
+        "bankruptcy": (failed, {"proposal": details.propose({}, ADMINISTRATOR)}),
+        "class_rule": (
+            national, {"proposal": {"class": "other", "rights": ["hold", "trade", "cancel"]}},
+        ),
+        "instrument_retirement": (
+            national,
+            {"proposal": {"instrument": wrong.id, "code": wrong.code, "instrument_name": "误建"}},
+        ),
+    }  # fmt: skip
+    for kind, (about, content) in entered.items():
+        draft = factories.entered(kind, about, maker, submits=False, **content)
+        of.by_officers[kind] = (draft, retired)
+        if kind != "account_retirement":
+            shown = factories.entered(kind, about, maker, submits=False, **content)
+            if kind == "bankruptcy":
+                courts.attach(shown, about, maker)
+            with transaction():
+                engine.submit([shown], Actor.of(maker), now=clock.now()).one()
+            if kind in ("class_rule", "instrument_retirement"):
+                factories.confirmed(shown, checker)
+            of.by_officers[kind] = (draft, shown)
+
+
+def _closures(of: Enterprise, officer: Member) -> None:
+    """Draft closures of the account, and withdraw one of each kind: it is not empty."""
+    for kind, by in (("account_closure", of.member), ("closure_by_office", officer)):
+        drafts = [
+            engine.Draft(
+                kind, of.account.id, (), str(uuid4()), "停产", document_no="鄂环〔2026〕9号"
+            )
+            for _each in range(2)
+        ]
+        with transaction():
+            made = engine.start(drafts, Actor.of(by), now=clock.now())
+            engine.withdraw([made[1]], Actor.of(by), now=clock.now()).one()
+        of.by_officers[kind] = (made[0], made[1])
+
+
+def _consents(enterprises: Sequence[Enterprise], tables: Tables) -> None:
+    """Let a company of each group consent to its head, and each enterprise have consented before."""
+    for of in enterprises:
+        (company,) = db.session.scalars(
+            select(CompanyGroupMember.account_id).where(
+                CompanyGroupMember.head_id == of.account.id,
+                CompanyGroupMember.account_id != of.account.id,
+            )
+        )
+        account = db.session.get_one(Account, company)
+        factories.give(account, of.instrument, 3)
+        factories.notice(account, 7, by=factories.member("province", province=account.province))
+        by = factories.member(of=account)
+        with transaction():
+            group_view.change(Actor.of(by), gives=True, now=clock.now())
+        tables.connection.execute(
+            "INSERT INTO group_consent (account_id, head_id, is_given, changed_by, changed_at)"
+            " VALUES (%s, %s, true, %s, now())",
+            [of.account.id, company, of.member.id],
+        )
 
 
 def _plans(of: Enterprise, maker: Member, checker: Member) -> None:

@@ -1,6 +1,16 @@
 """The catalogue of kinds: one life cycle for all applications, each kind is data."""
 
-from app.domain.kinds.account import AccountChange, AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.account import AccountChange, AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.bankruptcy import BankruptcyAdministrator
+from app.domain.kinds.accounts.class_rule import ClassRuleChange
+from app.domain.kinds.accounts.closure import (
+    AccountClosure,
+    AccountRetirement,
+    ClosureByOffice,
+    InstrumentRetirement,
+)
+from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocation
+from app.domain.kinds.accounts.succession import AccountSuccession
 from app.domain.kinds.base import Kind
 from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.carry_over import (
@@ -19,7 +29,6 @@ from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
-from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.rules import Facts
@@ -56,6 +65,13 @@ KINDS: dict[str, Kind] = {
         AccountOpening,
         AccountChange,
         CertificateReplacement,
+        AccountSuccession,
+        BankruptcyAdministrator,
+        AccountClosure,
+        ClosureByOffice,
+        AccountRetirement,
+        InstrumentRetirement,
+        ClassRuleChange,
         MachineKey,
         MachineKeyRevocation,
         Issuance,

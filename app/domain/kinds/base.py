@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from app.domain.kinds.rules import (
+    ACCOUNT_STANDS,
     HAS_CATEGORY,
     HAS_LINES,
     IS_RECONCILED,
@@ -14,6 +15,7 @@ from app.domain.kinds.rules import (
     Facts,
     Rule,
     draws_on,
+    has_right,
     measured,
     takes,
 )
@@ -62,6 +64,7 @@ class Kind:
     settles_at_day_end: ClassVar[bool] = False
     # Lines of tonnes (False), of money in fen (True), or of either (None).
     in_money: ClassVar[bool | None] = False
+    right: ClassVar[str] = ""  # of the account's class that it takes (rules-2026 N125)
     debits: ClassVar[bool] = True  # refused to a restricted account (domain.md 11.7)
     draws_on: ClassVar[str] = ""  # code of the kind whose approved lines its lines draw on
     # Tonnes leave the account that the line drawn on brought them to, not the applicant's.
@@ -73,6 +76,8 @@ class Kind:
     def guards(self) -> tuple[Rule, ...]:
         """Every rule of this kind, in the order of checking."""
         return (
+            ACCOUNT_STANDS,
+            *((has_right(self.right),) if self.right else ()),
             *((HAS_LINES,) if self.has_lines else ()),
             *((measured(self.in_money),) if self.has_lines and self.in_money is not None else ()),
             *((HAS_CATEGORY,) if self.has_category else ()),

@@ -82,6 +82,7 @@ class Issuance(Kind):
     """The only kind that creates tonnes; its lines name the province's account where they wait there."""
 
     code = "issuance"
+    right = "issue"
     title = _("Issuance")
     prefix = "FF"
     started_by = Party.REGISTRY

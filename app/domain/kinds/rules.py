@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.accounts import CLASSES, RIGHTS, Life
 from app.domain.banks import Banking
 from app.domain.compliance.carry_over import CarryOvers
 from app.domain.compliance.figures import AllocationFacts
@@ -166,9 +167,10 @@ class Facts:
     issued: dict[tuple[int, int, str], str] = field(default_factory=dict)
     chain: Chain = field(default_factory=Chain)
     categories: frozenset[tuple[str, str]] = frozenset()  # (kind, category) in force today
-    # About decisions on notices: those in force, and who decides already, by (account, year, sector);
-    # years and sectors with a plan in force; the sectors an account was in since a year began.
-    standing: Mapping[tuple[int, int, str], Standing] = field(default_factory=dict)
+    # About decisions on notices: those in force, and who decides already, by (account, year, sector), those
+    # in force also by the notice named, or 0; years and sectors with a plan in force; the sectors an
+    # account was in since a year began.
+    standing: Mapping[tuple[int, int, str, int], Standing] = field(default_factory=dict)
     notices_under_review: dict[tuple[int, int, str], str] = field(default_factory=dict)
     planned: frozenset[tuple[int, str]] = frozenset()
     account_sectors: frozenset[tuple[int, int, str]] = frozenset()
@@ -193,6 +195,7 @@ class Facts:
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
     defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id
     memberships: Mapping[int, Sequence[Membership]] = field(default_factory=dict)  # by account
+    life: Life = field(default_factory=Life)
 
     def name(self, instrument_id: int) -> str:
         """Return an instrument's name as people know it."""
@@ -239,6 +242,33 @@ def _when(condition: bool, field: str = "", **values: Any) -> Violation | None:
 
 
 # Every application -------------------------------------------------------------------------
+
+ACCOUNT_STANDS = Rule(
+    "account_closed",
+    _("The account is closed; nothing can be applied for any more"),
+    lambda case, facts: _when(case.account_id in facts.life.closed),
+    at=BOTH,
+    error=NotAllowed,
+)
+
+
+def has_right(right: str) -> Rule:
+    """Return the rule that the account's class has a right on the day of submission (rules-2026 N125)."""
+
+    def lacks(case: Case, facts: Facts) -> Violation | None:
+        rights = facts.life.rights.get(case.account_id)
+        if rights is None or right in rights:
+            return None
+        named = CLASSES[facts.life.classes[case.account_id]]
+        return Violation("", {"class": str(named), "right": str(RIGHTS[right])})
+
+    return Rule(
+        "class_lacks_right",
+        _("Accounts of the class %(class)s do not have the right: %(right)s"),
+        lacks,
+        error=NotAllowed,
+    )
+
 
 HAS_LINES = Rule(
     "no_lines",

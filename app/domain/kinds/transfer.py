@@ -56,6 +56,7 @@ class RegistryToTrading(Kind):
     """登记发起登记转交易: in transit from submission, in trading after the day-end (manual 四-一)."""
 
     code = "registry_to_trading"
+    right = "trade"
     title = _("Registry to trading, started by the registry side")
     prefix = "DJ"
     reserves = (Bucket.AVAILABLE, Bucket.PENDING_TO_TRADING)
@@ -67,6 +68,7 @@ class ExchangeRegistryToTrading(RegistryToTrading):
     """交易发起登记转交易: allowed while 划转权限 is on (manual 四-二, 四-四)."""
 
     code = "exchange_registry_to_trading"
+    right = "trade"
     title = _("Registry to trading, started by the trading side")
     prefix = "JD"
     started_by = Party.EXCHANGE

@@ -62,10 +62,11 @@ GRANT INSERT (key_id, token_hash, ip) ON machine_use TO {app};
 GRANT EXECUTE ON FUNCTION issuer_stands(integer, bigint), note_machine_call(bytea, text) TO {app};
 
 -- Mutable business tables; only parts of drafts can be deleted.
-GRANT INSERT, UPDATE ON account_detail, invitation, instrument, venue, venue_instrument,
+GRANT INSERT, UPDATE ON account_detail, invitation, venue, venue_instrument,
                         business_clock, preference TO {app};
-GRANT INSERT ON account, application, application_line, application_party,
+GRANT INSERT ON account, instrument, application, application_line, application_party,
                 attachment, trading_day, ab_user TO {app};
+GRANT UPDATE (code, name, vintage, kind) ON instrument TO {app};
 -- Of these only what the program changes: never whose they are.
 GRANT UPDATE (name, uscc, is_restricted, allows_exchange_transfer, lacks_documents,
               needs_colleague) ON account TO {app};
@@ -137,6 +138,14 @@ GRANT EXECUTE ON FUNCTION carry_out_company_groups(bigint[]),
                           find_large_holdings(date, timestamptz) TO {app};
 GRANT EXECUTE ON FUNCTION deliver_trades(bigint[], bigint[], timestamptz, integer),
                           release_proceeds(date, timestamptz), approved_by_two(bigint) TO {app};
+
+-- How accounts end, are succeeded and classed follows from approved applications, by functions alone.
+GRANT EXECUTE ON FUNCTION account_obstacles(integer, bigint), account_uses(integer, bigint),
+                          instrument_uses(integer), carry_out_closures(bigint[]),
+                          class_rights_on(text, date), right_of_kind(text), carry_out_class_rules(bigint[]),
+                          carry_out_successions(bigint[]), split_by_shares(bigint, numeric[]),
+                          declare_bankruptcies(bigint[]), readable_companies(integer, date) TO {app};
+GRANT INSERT (account_id, head_id, is_given, changed_by, changed_at, ip) ON group_consent TO {app};
 
 -- Courts' orders follow from applications and movements; what ended by itself is written by a function.
 GRANT INSERT ON court_reminder TO {app};

@@ -13,6 +13,7 @@ from datetime import datetime
 from flask_babel import gettext
 from sqlalchemy import insert, select, text, update
 
+from app.domain.accounts import EMITTER
 from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Case
@@ -61,7 +62,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
             for id_, values in details.items()
         ],
     )
-    chosen = {accounts[id_]: sectors.split(each["sector"]) for id_, each in details.items()}
+    chosen = {accounts[id_]: sectors.split(each.get("sector", "")) for id_, each in details.items()}
     sectors.begin(chosen, now.astimezone(BEIJING).date())
     members = _register(details, numbers, accounts)
     db.session.execute(
@@ -80,7 +81,8 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
 
 def _details(case: Case) -> dict[str, str]:
     after = {name: pair[1] for name, pair in account_details.proposed(case.proposal).items()}
-    return after | {"province": case.proposal["province"][1]}
+    of_class = case.proposal.get("holder_class", ["", EMITTER])[1]
+    return after | {"province": case.proposal["province"][1], "holder_class": of_class}
 
 
 def _columns(values: Mapping[str, str], *, of_account: bool) -> dict[str, str]:
@@ -111,6 +113,8 @@ def _insert_accounts(
             "opened_on": now.astimezone(BEIJING).date(),
             "opening_id": id_,
             **_columns(values, of_account=True),
+            "uscc": values.get("uscc") or None,
+            "holder_class": values["holder_class"],
         }
         for id_, values in details.items()
     ]

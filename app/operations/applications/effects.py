@@ -6,8 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.domain.workflow import Case
-from app.operations.accounts import accounts, bindings, defaults, details, differences, openings
-from app.operations.compliance import attestations, carry_over, chain, notices, plans
+from app.operations.accounts import (
+    accounts,
+    bindings,
+    defaults,
+    details,
+    differences,
+    insolvency,
+    life,
+    openings,
+)
+from app.operations.compliance import attestations, carry_over, chain, notices, plans, successions
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -16,10 +25,16 @@ Effect = Callable[[Sequence[Case], Actor, datetime], None]
 EFFECTS: dict[str, Effect] = {
     "account_opening": openings.carry_out,
     "account_change": details.carry_out,
+    "account_closure": life.carry_out,
+    "account_retirement": life.carry_out,
+    "account_succession": successions.carry_out,
     "bank_difference": differences.resolve_with_bank,
     "bank_binding": bindings.carry_out,
     "carry_over_notices": carry_over.carry_out_notices,
     "carry_over_round": carry_over.carry_out_rounds,
+    "bankruptcy": insolvency.carry_out,
+    "class_rule": life.change_rights,
+    "closure_by_office": life.carry_out,
     "company_group": accounts.group,
     "commission": attestations.certify_compliance,
     "custody_link": accounts.link,
@@ -27,6 +42,7 @@ EFFECTS: dict[str, Effect] = {
     "differentiation": chain.carry_out,
     "differentiation_removal": chain.carry_out,
     "difference_resolution": differences.resolve,
+    "instrument_retirement": life.end,
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,

@@ -565,7 +565,8 @@ _CONTENTS = typed(
              'notice', (SELECT n.number FROM notice n WHERE n.id = a.notice_id),
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
                                             'difference_resolution', 'bank_difference',
-                                            'default_cover', 'reserve_provision')
+                                            'default_cover', 'reserve_provision', 'class_rule',
+                                            'account_succession', 'instrument_retirement')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender')

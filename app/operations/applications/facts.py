@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
 from app.models import Plan
+from app.operations.accounts import life
 from app.operations.applications import banking
 from app.operations.compliance import allocations, carry_over, chain, plans
 from app.operations.offsets import facts as offset_facts
@@ -48,7 +49,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
     reviewed = [case for case in cases if case.status is Status.IN_REVIEW or not case.lines]
     submitted = [case for case in cases if case.status is not Status.IN_REVIEW]
     rows = _holdings(submitted, moment.day)
-    accounts = [*rows, *_account_flags({case.account_id for case in reviewed})]
+    accounts = [*rows, *_account_flags({case.account_id for case in reviewed}, moment.day)]
     named = [*rows, *_instruments({line.instrument_id for case in reviewed for line in case.lines})]
     return Facts(
         moment=moment,
@@ -76,6 +77,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         issued=_issued(submitted),
         categories=_categories(submitted, moment.day),
         memberships=_memberships(cases),
+        life=life.gather(cases, accounts, moment.day),
         **_about_trades(cases),
         **_about_subjects(cases, moment.day),
     )
@@ -116,10 +118,10 @@ def _categories(cases: Sequence[Case], today: date) -> frozenset[tuple[str, str]
     return catalogue().offered(today)
 
 
-def _account_flags(accounts: Collection[int]) -> Sequence[Any]:
+def _account_flags(accounts: Collection[int], today: date) -> Sequence[Any]:
     if not accounts:
         return ()
-    return db.session.execute(_ACCOUNT_FLAGS, {"accounts": list(accounts)}).all()
+    return db.session.execute(_ACCOUNT_FLAGS, {"accounts": list(accounts), "today": today}).all()
 
 
 def _instruments(ids: Collection[int]) -> Sequence[Any]:
@@ -274,17 +276,9 @@ def _about_notices(cases: Sequence[Case], today: date) -> dict[str, Any]:
         "years": [each.year for each in read],
         "sectors": [each.sector for each in read],
     }
+    notices = [case.notice_id or 0 for case in decisions]
     return {
-        "standing": {
-            (row.account_id, row.year, row.sector): Standing(
-                row.id,
-                row.number,
-                Terms(row.obligation),
-                row.surrendered,
-                row.surrenders,
-            )
-            for row in db.session.execute(_STANDING, asked)
-        },
+        "standing": _standing({**asked, "notices": notices}),
         "notices_under_review": {
             (row.account_id, row.year, row.sector): row.number
             for row in db.session.execute(_NOTICES_UNDER_REVIEW, asked)
@@ -293,6 +287,22 @@ def _about_notices(cases: Sequence[Case], today: date) -> dict[str, Any]:
         "account_sectors": frozenset(db.session.execute(_ACCOUNT_SECTORS, asked).all()),
         "sectors": SECTORS,
     }
+
+
+def _standing(asked: Mapping[str, Any]) -> dict[tuple[int, int, str, int], Standing]:
+    """Return notices by what was asked for, and by their own ids."""
+    found = {}
+    for row in db.session.execute(_STANDING, asked):
+        standing = Standing(
+            row.id,
+            row.number,
+            Terms(row.obligation),
+            row.surrendered,
+            row.surrenders,
+        )
+        for notice_id in (row.asked, row.id):
+            found[row.account_id, row.year, row.sector, notice_id] = standing
+    return found
 
 
 def _about_plans(cases: Sequence[Case]) -> dict[str, Any]:
@@ -359,12 +369,18 @@ def _matching(statement: Any, cases: Sequence[Case], *kinds: str) -> frozenset[i
     return frozenset(db.session.scalars(statement, {"ids": ids})) if ids else frozenset()
 
 
+# Of an account ``a``: whether it has ended, and what its class may do on the day.
+_STANDS = "a.closed_at IS NOT NULL AS is_closed, a.holder_class, c.rights"
+_RIGHTS = """LEFT JOIN (SELECT DISTINCT ON (holder_class) holder_class, rights FROM class_rule
+                   WHERE starts_on <= :today ORDER BY holder_class, id DESC) AS c
+             ON c.holder_class = a.holder_class"""
+
 _HOLDINGS = typed(
     f"""
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind,
            a.is_restricted, EXISTS (SELECT FROM open_difference d WHERE d.account_id = a.id) AS is_differing,
-           a.allows_exchange_transfer, a.needs_colleague,
+           a.allows_exchange_transfer, a.needs_colleague, {_STANDS},
            v.venues, {", ".join(f"coalesce(h.{b.column}, 0) AS {b.column}" for b in _SPENDABLE)}
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
@@ -375,6 +391,7 @@ _HOLDINGS = typed(
                   WHERE greatest(t.valid_from, e.valid_from) <= :today
                     AND coalesce(least(t.disabled_from, e.disabled_from) > :today, true)
                   GROUP BY t.instrument_id) AS v ON v.instrument_id = i.id
+      {_RIGHTS}
     """,  # noqa: S608 - our own column names
     accounts=Integer,
     instruments=Integer,
@@ -389,11 +406,11 @@ _INSTRUMENTS = typed(
 )
 
 _ACCOUNT_FLAGS = typed(
-    """
-    SELECT a.id AS account_id, a.needs_colleague, a.is_restricted,
+    f"""
+    SELECT a.id AS account_id, a.needs_colleague, a.is_restricted, {_STANDS},
            EXISTS (SELECT FROM open_difference d WHERE d.account_id = a.id) AS is_differing
-      FROM account a WHERE a.id = ANY(:accounts)
-    """,
+      FROM account a {_RIGHTS} WHERE a.id = ANY(:accounts)
+    """,  # noqa: S608 - our own column names
     accounts=Integer,
 )
 
@@ -490,16 +507,19 @@ _NOTICES = typed(
     ids=Integer,
 ).bindparams(bindparam("market_start", MARKET_START, type_=Date))
 
-# Notices in force, and what was surrendered for them.
+# Notices in force, and what was surrendered for them: those named, else the enterprise's own one, which
+# it did not succeed to.
 _STANDING = typed(
     """
     WITH asked AS MATERIALIZED (
-           SELECT n AS notice FROM unnest(:accounts, :years, :sectors) AS k (account_id, year, sector)
+           SELECT n AS notice, k.notice_id AS asked
+             FROM unnest(:accounts, :years, :sectors, :notices) AS k (account_id, year, sector, notice_id)
              JOIN notice n ON n.account_id = k.account_id AND n.year = k.year
                           AND (n.sector = k.sector OR k.sector = '')
-            WHERE n.withdrawn_at IS NULL),
+            WHERE n.withdrawn_at IS NULL
+              AND CASE k.notice_id WHEN 0 THEN n.succeeded_from IS NULL ELSE n.id = k.notice_id END),
          ids AS MATERIALIZED (SELECT array_agg((notice).id) AS found FROM asked)
-    SELECT (notice).id, (notice).number, (notice).account_id, (notice).year, (notice).sector,
+    SELECT asked, (notice).id, (notice).number, (notice).account_id, (notice).year, (notice).sector,
            (notice).obligation,
            -- CCER whose cancellation is not confirmed yet will count, whatever happens.
            coalesce(s.surrendered, 0) + coalesce(w.quantity, 0) AS surrendered,
@@ -516,6 +536,7 @@ _STANDING = typed(
     accounts=Integer,
     years=Integer,
     sectors=String,
+    notices=Integer,
 )
 
 _NOTICES_UNDER_REVIEW = typed(

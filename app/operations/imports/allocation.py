@@ -258,7 +258,7 @@ def _known(rows: Iterable[Row]) -> _Known:
     numbers = {folded(row["member_no"]) for row in rows}
     codes = {folded(row["code"]) for row in rows}
     accounts = db.session.scalars(
-        select(Account).where(Account.kind == "enterprise", Account.member_no.in_(numbers))
+        select(Account).where(Account.is_open(), Account.member_no.in_(numbers))
     )
     by_number = {account.member_no: account for account in accounts}
     instruments = db.session.execute(

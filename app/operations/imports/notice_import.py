@@ -237,7 +237,7 @@ def _decided(
         unreadable.add("obligation")
     if not year or not sector:
         return None
-    standing = facts.standing.get((account_id, year, sector))
+    standing = facts.standing.get((account_id, year, sector, 0))
     before = standing.terms if standing else None
     if before == terms and not unreadable:
         return None
@@ -271,7 +271,7 @@ def tonnes(text: str) -> int:
 def _accounts(rows: Sequence[Row], actor: Actor) -> dict[str, int]:
     """Return the enterprises in scope by member number; others look like unknown ones."""
     wanted = select(Account.member_no, Account.id).where(
-        Account.kind == "enterprise",
+        Account.is_open(),
         Account.member_no.in_({folded(row["member_no"]) for row in rows}),
     )
     if actor.province is not None:

@@ -11,7 +11,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import func, select
 
-from app.domain.kinds.account import AccountOpening
+from app.domain.accounts import EMITTER, is_asked
+from app.domain.kinds.accounts.account import AccountOpening
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import offered, province_of
 from app.domain.texts import folded
@@ -61,7 +62,9 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     told = dict(typed)
     told["sector"] = _sectors_of(told.get("sector", ""))
-    values, wrong = details.read({each.name: told.get(each.name, "") for each in FIELDS})
+    of_class = told.get("holder_class") or EMITTER
+    asked = [each.name for each in FIELDS if is_asked(each.name, of_class)]
+    values, wrong = details.read({name: told.get(name, "") for name in asked})
     typed_province = told.get("province", "").strip()
     province = province_of(typed_province)
     if not typed_province:
@@ -75,7 +78,10 @@ def judge(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     for channel, name in (("mail", "representative_email"), ("sms", "representative_phone")):
         if name in values and not outbox.is_deliverable(channel, values[name]):
             wrong[name] = details.wrong_value(BY_NAME[name], values[name])
-    return details.propose({}, values) | {"province": ["", province]}, wrong
+    proposal = details.propose({}, values) | {"province": ["", province]}
+    if of_class != EMITTER:
+        proposal |= {"holder_class": ["", of_class], "declared": ["", told.get("declared", "")]}
+    return proposal, wrong
 
 
 def _sectors_of(typed: str) -> str:

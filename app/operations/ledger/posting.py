@@ -289,6 +289,21 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "offset_binding_as_answered": _done,
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
+    "one_succession": _resolved,
+    "one_class_rule": _resolved,
+    "account_is_closed": lambda: NotAllowed(
+        _("An account that is closed gets nothing and applies for nothing"), code="account_closed"
+    ),
+    "instrument_is_retired": lambda: NotAllowed(
+        _("The instrument is retired; nothing of it is issued or moved"), code="instrument_retired"
+    ),
+    "class_has_the_right": lambda: NotAllowed(
+        _("Accounts of this class do not have the right to this"), code="class_lacks_right"
+    ),
+    "administrator_acts": lambda: NotAllowed(
+        _("The enterprise is insolvent: its bankruptcy administrator alone submits"),
+        code="not_the_administrator",
+    ),
     "posting_request_key_key": _done,
     "posting_reverses_id_key": _done,
 }

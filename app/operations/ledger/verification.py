@@ -356,8 +356,10 @@ _LIMITS = """
 _NOTICES = """
     WITH step AS (
            SELECT c.*, row_number() OVER mine AS place, lag(c.terms) OVER mine AS said_before,
-                  lead(c.id) OVER mine IS NULL AS is_last
+                  lead(c.id) OVER mine IS NULL AS is_last, u.id IS NOT NULL AS is_succession
              FROM notice_change c
+             LEFT JOIN notice_succession u ON u.application_id = c.application_id
+                                          AND u.notice_id = c.notice_id
             WHERE c.terms IS NOT NULL OR c.application_id IS NOT NULL
            WINDOW mine AS (PARTITION BY c.notice_id ORDER BY c.id)),
          decided AS (
@@ -388,7 +390,8 @@ _NOTICES = """
     SELECT 'notice_chain', concat('notice ', n.number, ': step ', s.place,
                                   ' does not continue the one before it')
       FROM step s JOIN notice n ON n.id = s.notice_id LEFT JOIN decided d ON d.id = s.application_id
-     WHERE (s.place > 1 AND d.proposal -> 'before' ->> 'obligation'
+     WHERE (s.place > 1 AND CASE WHEN s.is_succession THEN s.before::text
+                                 ELSE d.proposal -> 'before' ->> 'obligation' END
                              IS DISTINCT FROM s.said_before ->> 'obligation')
         OR (s.place = 1 AND d.proposal ? 'before')
         OR (s.application_id IS NULL AND s.place > 1)
@@ -396,12 +399,25 @@ _NOTICES = """
     SELECT 'notice_decision', concat('notice ', n.number, ': step ', s.place,
                                      ' is not what application ', s.application_id, ' decided')
       FROM step s JOIN notice n ON n.id = s.notice_id LEFT JOIN decided d ON d.id = s.application_id
-     WHERE s.application_id IS NOT NULL
+     WHERE s.application_id IS NOT NULL AND NOT s.is_succession
        AND (d.id IS NULL OR d.proposal -> 'after' IS DISTINCT FROM s.terms
-            OR d.account_id <> n.account_id OR (d.proposal ->> 'year')::int <> n.year
+            OR (d.account_id <> n.account_id
+                AND NOT EXISTS (SELECT FROM notice_succession u
+                                 WHERE u.notice_id = n.id AND u.from_account_id = d.account_id))
+            OR (d.proposal ->> 'year')::int <> n.year
             OR d.proposal ->> 'sector' <> n.sector
             OR d.notice_id <> n.id OR s.after <> coalesce((s.terms ->> 'obligation')::bigint, 0)
             OR d.is_by_two IS NOT TRUE)
+    UNION ALL
+    SELECT 'notice_succession', concat('application ', u.application_id, ': what notice ', u.of_notice_id,
+                                       ' asked for is not what its successors owe')
+      FROM notice_succession u
+      JOIN notice_change c ON c.application_id = u.application_id AND c.notice_id = u.notice_id
+      LEFT JOIN application a ON a.id = u.application_id AND a.kind = 'account_succession'
+                             AND a.account_id = u.from_account_id
+     GROUP BY u.application_id, u.of_notice_id
+    HAVING sum(c.after) IS DISTINCT FROM sum(c.before) OR bool_or(a.id IS NULL)
+        OR NOT bool_and(approved_by_two(u.application_id))
     UNION ALL
     SELECT 'notice_signed', concat('application ', number, ': decides something else than was signed')
       FROM decided WHERE signed IS NOT NULL AND signed <> proposal

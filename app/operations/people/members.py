@@ -25,7 +25,7 @@ from sqlalchemy import delete, func, insert, select
 from app.domain.errors import NotFound, RuleError
 from app.domain.roles import require_compatible
 from app.extensions import db
-from app.models import LoginFailure, Member
+from app.models import Account, LoginFailure, Member
 from app.models.member import NO_ADDRESS, lock_numbers, require_free_address
 from app.operations.people import certificates, letters, passwords, sessions
 from app.operations.records import log
@@ -117,8 +117,12 @@ def disable(member_id: int, actor: Actor) -> Member:
 
 
 def enable(member_id: int, actor: Actor) -> Member:
-    """启用: enable a member; the certificates stay suspended until they are resumed."""
+    """启用: enable a member; the certificates stay suspended until they are resumed.
+
+    Raises RuleError where the member's account is closed.
+    """
     member = _other(member_id, actor)
+    _require_account(member.account_id)
     member.active = True
     db.session.flush()
     _record(actor, "member.enable", member)
@@ -228,6 +232,13 @@ def _other(member_id: int, actor: Actor) -> Member:
 def _clear_failures(member_no: str) -> None:
     """Clear all counters of a member, after the act was logged."""
     db.session.execute(select(func.clear_failures(member_no, None)))
+
+
+def _require_account(account_id: int | None) -> None:
+    """Raise RuleError where an account is closed: nobody signs in for it any more."""
+    ended = select(Account.id).where(Account.id == account_id, Account.closed_at.is_not(None))
+    if account_id is not None and db.session.scalar(ended) is not None:
+        raise RuleError(gettext("The account of this member is closed"), code="account_closed")
 
 
 def _record(actor: Actor, action: str, member: Member, **detail: Any) -> None:

@@ -100,6 +100,7 @@ def sectors_after(every: Any) -> Mapping[str, Any]:
 
 ISSUANCE_TYPES = Titles("issuance")
 FREEZE_REASONS = Titles("freeze")
+SUCCESSIONS = Titles("account_succession")
 CONFISCATION_REASONS = Titles("confiscation")
 DEDUCTION_REASONS = Titles("deduction")
 CLAIM_REASONS = Titles("allowance_claim")

@@ -85,7 +85,13 @@ _WITHOUT_PAPER = typed(
     ids=BigInteger,
 )
 # The one class of accounts that may hold allowances so far.
+# Accounts of a class that may hold (N103, N125), which have not ended.
 _ADMITTED = typed(
-    "SELECT id FROM account WHERE id = ANY(:accounts) AND kind = 'enterprise'", accounts=Integer
+    """
+    SELECT id FROM account
+     WHERE id = ANY(:accounts) AND kind = 'enterprise' AND closed_at IS NULL
+       AND 'hold' = ANY (class_rights_on(holder_class, (now() AT TIME ZONE 'Asia/Shanghai')::date))
+    """,
+    accounts=Integer,
 )
 _KNOWN = typed("SELECT id FROM instrument WHERE id = ANY(:instruments)", instruments=Integer)

@@ -8,8 +8,9 @@ from flask import request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from app.domain.accounts import is_asked
 from app.domain.errors import RuleError
-from app.domain.kinds.account import AccountChange
+from app.domain.kinds.accounts.account import AccountChange
 from app.domain.masking import mask_of
 from app.extensions import db
 from app.models import Account, Application
@@ -91,7 +92,7 @@ class AccountChangeView(RevealingDesk):
     def new_form(self, account_id: int) -> Any:
         """Return the form filled in with the current details."""
         known = account_details.current(account_id)
-        return _prepared(self.form(data=_shown(known)), known)
+        return _prepared(self.form(data=_shown(known)), known, account_id)
 
     def edit_form(self, application: Application) -> Any:
         """Return the form filled in with the proposal."""
@@ -99,7 +100,7 @@ class AccountChangeView(RevealingDesk):
         after = account_details.proposed(application.proposal)
         known |= {name: pair[1] for name, pair in after.items()}
         data = _shown(known) | {"reason": application.reason}
-        return _prepared(self.form(data=data), known)
+        return _prepared(self.form(data=data), known, application.account_id)
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return the changed values.  Raises RuleError for an invalid field.
@@ -108,11 +109,12 @@ class AccountChangeView(RevealingDesk):
         submission requires.
         """
         known = filled.form.known
-        typed = {each.name: (filled.form[each.name].data or "").strip() for each in FIELDS}
+        asked = [each.name for each in FIELDS if each.name in filled.form]
+        typed = {name: (filled.form[name].data or "").strip() for name in asked}
         typed |= {
             each.name: known[each.name]
             for each in FIELDS
-            if each.is_personal and not typed[each.name]
+            if each.is_personal and not typed.get(each.name)
         }
         if "save" in request.form:
             typed = {name: text for name, text in typed.items() if text}
@@ -137,12 +139,15 @@ def _shown(details: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _prepared(form: Any, known: dict[str, str]) -> Any:
-    """Show the stored value beneath each personal field, masked."""
+def _prepared(form: Any, known: dict[str, str], account_id: int) -> Any:
+    """Show the stored value beneath each personal field, masked; ask for what the class has."""
     form.known = known
+    of_class = db.session.get_one(Account, account_id).holder_class
+    for name in [each.name for each in FIELDS if not is_asked(each.name, of_class)]:
+        del form[name]
     for name, value in known.items():
         mask = mask_of(name)
-        if value and mask and account_details.BY_NAME[name].is_personal:
+        if name in form and value and mask and account_details.BY_NAME[name].is_personal:
             form[name].description = gettext(
                 "Now %(value)s; leave empty to keep it", value=mask(value)
             )

@@ -12,10 +12,12 @@ from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, func, select
-from wtforms import SelectField
+from wtforms import BooleanField, SelectField
+from wtforms.fields.choices import SelectChoice
 
+from app.domain.accounts import CLASSES, EMITTER, OPENED
 from app.domain.errors import RuleError
-from app.domain.kinds.account import AccountOpening
+from app.domain.kinds.accounts.account import AccountOpening
 from app.domain.masking import mask_of
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.regions import PROVINCES
@@ -65,13 +67,26 @@ _STATE = case(
 def _field(field: DetailField) -> Any:
     marks = [Required()] if field.is_required else []
     if field.name == "sector":
-        return SectorsField(field.title, [Required()])
+        return SectorsField(field.title)  # Institutions are in none.
     return StringField(
         field.title, marks, render_kw={"maxlength": field.longest, "autocomplete": "off"}
     )
 
 
-_FIELDS: dict[str, Any] = {}
+_FIELDS: dict[str, Any] = {
+    "holder_class": SelectField(
+        _("Class of the account"),
+        [Required()],
+        choices=[SelectChoice(code, CLASSES[code]) for code in OPENED],
+        default=EMITTER,
+        validate_choice=False,
+        description=_("Sectors are of emitting enterprises alone"),
+    ),
+    "declared": BooleanField(
+        _("Declared: no authority, registry, exchange or verifier, nor their staff"),
+        description=_("Needed of all but emitting enterprises (Regulation, article 7)"),
+    ),
+}
 for _each in FIELDS:
     _FIELDS[_each.name] = _field(_each)
     if _each.name == "sector":
@@ -201,13 +216,21 @@ class AccountOpeningView(RevealingDesk, ImportDesk):
         known = {name: pair[1] for name, pair in details.proposed(application.proposal).items()}
         shown = {name: value for name, value in known.items() if not BY_NAME[name].is_personal}
         province = application.proposal.get("province", ["", ""])[1]
-        form = self.form(data=shown | {"province": province, "reason": application.reason})
+        of_class = application.proposal.get("holder_class", ["", EMITTER])[1]
+        is_declared = application.proposal.get("declared", ["", ""])[1] == "yes"
+        form = self.form(
+            data=shown
+            | {"province": province, "reason": application.reason}
+            | {"holder_class": of_class, "declared": is_declared}
+        )
         return _prepared(form, known)
 
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return the proposal.  Raises RuleError for an invalid field."""
         form = filled.form
-        typed = {name: (form[name].data or "").strip() for name in (*BY_NAME, "province")}
+        names = (*BY_NAME, "province", "holder_class")
+        typed = {name: (form[name].data or "").strip() for name in names}
+        typed["declared"] = "yes" if form.declared.data else ""
         kept = {name: form.known.get(name, "") for name in BY_NAME if BY_NAME[name].is_personal}
         typed |= {name: value for name, value in kept.items() if value and not typed[name]}
         proposal, wrong = opening_import.judge(typed)

@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app.domain.kinds import KINDS
-from app.domain.kinds.account import AccountOpening
+from app.domain.kinds.accounts.account import AccountOpening
 from app.domain.money import written
 from app.extensions import db
 from app.models import Account, Application, Instrument, Venue

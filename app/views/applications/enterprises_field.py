@@ -54,7 +54,7 @@ class EnterprisesField(Field):
             db.session.scalars(
                 select(Account.id)
                 .where(
-                    Account.kind == "enterprise",
+                    Account.is_open(),
                     or_(Account.id.in_(ids), Account.member_no.in_(named)),
                 )
                 .order_by(Account.member_no)
@@ -78,7 +78,7 @@ class EnterprisesField(Field):
             ]
             others = (
                 select(Account)
-                .where(Account.kind == "enterprise", Account.id.not_in(self.data), or_(*fits))
+                .where(Account.is_open(), Account.id.not_in(self.data), or_(*fits))
                 .order_by(Account.member_no)
                 .limit(MOST_FOUND)
             )

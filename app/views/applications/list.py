@@ -15,12 +15,13 @@ from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, lite
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
+from app.domain.accounts import CLASSES, EMITTER
 from app.domain.kinds import KINDS
-from app.domain.kinds.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.account import AccountOpening, CertificateReplacement
+from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.compliance.claim import AllowanceClaim
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.issuance import Issuance
-from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -322,10 +323,13 @@ class ApplicationList(ListPage):
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
         """Return the table of lines, without empty columns."""
-        if not (KINDS[application.kind].has_lines or application.lines):
+        of_kind = KINDS[application.kind]
+        if not (of_kind.has_lines or of_kind.routes or application.lines):
             return None
         quantity_title = self.quantity_title
         lines = receivers.lines_of(application)
+        if not of_kind.has_lines and not lines:
+            return None
         columns: list[tuple[Any, str, Any]] = [
             (_("Instrument code"), "code", lambda line: line.instrument.code),
             (_("Instrument name"), "text", lambda line: line.instrument.name),
@@ -455,10 +459,15 @@ def comparison(
         rows.append([field.title, *(mask(each) if mask else each for each in (before, after))])
     if is_new:
         province = PROVINCES.get(proposal.get("province", ["", ""])[1], "")
+        of_class = proposal.get("holder_class", ["", EMITTER])[1]
         return {
             "title": _("Account details"),
             "columns": [{"label": _("Field")}, {"label": _("Value")}],
-            "rows": [*([title, after] for title, _old, after in rows), [_("Province"), province]],
+            "rows": [
+                [_("Class of the account"), CLASSES.get(of_class, of_class)],
+                *([title, after] for title, _old, after in rows),
+                [_("Province"), province],
+            ],
         }
     return {
         "title": _("Old and new details"),

@@ -93,7 +93,12 @@ MOST_ACCOUNTS = 20
 def chosen_account() -> Account:
     """Return the enterprise that the address names, or abort with 404 where it is not in scope."""
     account = db.session.get(Account, named_in_address("account"))
-    if account is None or account.kind != "enterprise" or not in_scope(account.id, g.user):
+    if (
+        account is None
+        or account.kind != "enterprise"
+        or account.closed_at
+        or not in_scope(account.id, g.user)
+    ):
         abort(404)
     return account
 
@@ -101,7 +106,7 @@ def chosen_account() -> Account:
 def choose_account(page: Any, title: Any) -> Any:
     """Search for an enterprise in scope by prefix of its number or part of its name."""
     asked = (request.args.get("q") or "").strip().replace("\x00", "")[:100]
-    statement = scoped(select(Account).where(Account.kind == "enterprise"), Account.id, g.user)
+    statement = scoped(select(Account).where(Account.is_open()), Account.id, g.user)
     if asked:
         statement = statement.where(
             Account.member_no.startswith(folded(asked), autoescape=True)

@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from app.domain.accounts import CLASSES, RIGHTS, shares_of
 from app.domain.banks import DIRECTIONS
 from app.domain.compliance.carry_over import FIELDS as ROUND_FIELDS
 from app.domain.compliance.carry_over import RoundDecision
@@ -16,6 +17,9 @@ from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.offsets import ANSWERS
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision, PlanField
+from app.domain.kinds.accounts.class_rule import ClassRuleChange
+from app.domain.kinds.accounts.closure import InstrumentRetirement
+from app.domain.kinds.accounts.succession import AccountSuccession
 from app.domain.kinds.compliance.assistance import AssistedSurrender
 from app.domain.kinds.compliance.carry_over import (
     CarryOver,
@@ -334,8 +338,37 @@ def _offset_binding(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Binding of a CCER account"), "columns": _COLUMNS, "rows": rows}
 
 
+def _succession(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [f"{each.name}（{each.member_no}）", f"{each.percent} %"] for each in shares_of(proposal)
+    ]
+    columns = [{"label": _("Successor")}, {"label": _("Share")}]
+    return {"title": _("Successors and shares"), "columns": columns, "rows": rows}
+
+
+def _class_rule(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [title, gettext("Yes") if name in proposal["rights"] else gettext("No")]
+        for name, title in RIGHTS.items()
+    ]
+    named = CLASSES.get(proposal["class"], proposal["class"])
+    return {"title": gettext("Rights of %(class)s", **{"class": named}), "columns": _COLUMNS,
+            "rows": rows}  # fmt: skip
+
+
+def _instrument(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [_("Instrument code"), proposal["code"]],
+        [_("Instrument name"), proposal.get("instrument_name", "")],
+    ]
+    return {"title": _("Instrument"), "columns": _COLUMNS, "rows": rows}
+
+
 _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(KINDS_OF_MONEY, bank_table),
+    AccountSuccession.code: _succession,
+    ClassRuleChange.code: _class_rule,
+    InstrumentRetirement.code: _instrument,
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
     AllowanceDeduction.code: _deduction,

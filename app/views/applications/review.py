@@ -39,7 +39,11 @@ REVIEWED_KINDS = {
     for code, kind in KINDS.items()
     if kind.reviews or kind.started_by is Party.APPLICANT
 }
-REVEALING = {"account_change": "AccountChangeView", "account_opening": "AccountOpeningView"}
+REVEALING = {
+    "account_change": "AccountChangeView",
+    "account_opening": "AccountOpeningView",
+    "bankruptcy": "BankruptcyView",
+}
 _DECISIONS = (Action.APPROVE, Action.SEND_BACK, Action.WITHDRAW)
 KIND_COLUMN = Column("kind", _("Business"), choices=REVIEWED_KINDS)
 KIND_FILTER = Filter("kind", _("Business"), kind="choice", choices=REVIEWED_KINDS)

@@ -13,7 +13,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.domain.errors import RuleError
-from app.domain.kinds.machine_key import MachineKey, MachineKeyRevocation
+from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.machines import (
     CLIENT_CODE,
     CREDENTIAL_CODE,

@@ -8,7 +8,7 @@ from flask import abort, request
 from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
-from app.domain.kinds.account import CertificateReplacement
+from app.domain.kinds.accounts.account import CertificateReplacement
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db
 from app.models import Account, Certificate, Member

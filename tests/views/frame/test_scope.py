@@ -64,6 +64,8 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("OffsetView", "id"): lambda of: of.offsets,
     ("OffsetBindingView", "id"): lambda of: of.offset_bindings,
     ("OffsetUnitView", "id"): lambda of: of.offset_units,
+    ("AccountClosureView", "id"): lambda of: of.by_officers["account_closure"],
+    ("ClosureByOfficeView", "id"): lambda of: [of.by_officers["closure_by_office"][0]],
     ("CredentialView", "credential"): lambda of: [of.credential],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
@@ -89,6 +91,11 @@ OF_OFFICERS = {
     ("DefaultCoverView", "id"),
     ("ReserveProvisionView", "id"),
     ("CompanyGroupView", "id"),
+    ("AccountRetirementView", "id"),
+    ("InstrumentRetirementView", "id"),
+    ("SuccessionView", "id"),
+    ("BankruptcyView", "id"),
+    ("ClassRuleChangeView", "id"),
     ("CourtFreezeView", "id"),
     ("CourtRenewalView", "id"),
     ("CourtReleaseView", "id"),
@@ -153,6 +160,7 @@ OF_ONESELF |= {"CertificateView.issue_renewal"}
 WORDS = {
     ("TransferPermissionView", "to"),
     ("ColleagueReviewView", "to"),
+    ("GroupConsentView", "to"),
     ("NoticeDecisionView", "form"),
     ("ProvinceIssueView", "form"),
     ("HelpView", "page"),  # The guides, which everybody may read.

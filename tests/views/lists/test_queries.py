@@ -31,6 +31,8 @@ MOST = 8
 MOST_OF_ONE = 10
 # That of a court's order tells what it holds, what came and went, and what followed.
 MOST_OF_ORDER = 12
+# What a head reads of its group is put on record.
+MOST_ON_RECORD = 11
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
     "CertificateReplacementView": "certificate_replacement",
@@ -45,6 +47,13 @@ OF_OFFICERS = {
     "NoticeDecisionView": "notice",
     "CustodyLinkView": "custody_link",
     "CompanyGroupView": "company_group",
+    "AccountClosureView": "account_closure",
+    "ClosureByOfficeView": "closure_by_office",
+    "AccountRetirementView": "account_retirement",
+    "InstrumentRetirementView": "instrument_retirement",
+    "SuccessionView": "account_succession",
+    "BankruptcyView": "bankruptcy",
+    "ClassRuleChangeView": "class_rule",
     "CourtFreezeView": "court_freeze",
     "CourtRenewalView": "court_renewal",
     "CourtReleaseView": "court_release",
@@ -173,6 +182,8 @@ def _asked(endpoint: str) -> dict[str, int | None]:
 def _most(address: str) -> int:
     if re.fullmatch(r"/court-freezes/\d+", address):
         return MOST_OF_ORDER
+    if address in ("/group-holdings/", "/group-notices/"):
+        return MOST_ON_RECORD
     return MOST_OF_ONE if re.search(r"/\d", address) or "order=" in address else MOST
 
 

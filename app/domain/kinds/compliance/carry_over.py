@@ -434,6 +434,7 @@ class CarryOver(Kind):
     """
 
     code = "carry_over"
+    right = "comply"
     title = _("Carry-over")
     prefix = "JS"
     reviews = (Party.BATCH,)

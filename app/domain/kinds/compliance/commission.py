@@ -50,6 +50,7 @@ class Commission(Kind):
     """Asked for by the province, carried out by two officers of the registry; for one notice each."""
 
     code = "commission"
+    right = "comply"
     title = _("Surrender by commission of the authority")
     prefix = "ST"
     started_by = Party.AUTHORITY

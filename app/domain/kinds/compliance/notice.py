@@ -18,7 +18,9 @@ Check = Callable[[Case, Facts], Violation | None]
 
 
 def _standing(case: Case, facts: Facts, decision: Decision) -> Standing | None:
-    return facts.standing.get((case.account_id, decision.year, decision.sector))
+    return facts.standing.get(
+        (case.account_id, decision.year, decision.sector, case.notice_id or 0)
+    )
 
 
 def _year_and_sector(decision: Decision, facts: Facts) -> dict[str, Any]:
@@ -225,6 +227,7 @@ class NoticeDecision(Kind):
     """Its proposal is a `Decision`; it takes effect by `carry_out_notices` in the database."""
 
     code = "notice"
+    right = "comply"
     title = _("Compliance notice decision")
     prefix = "TZ"
     started_by = Party.OFFICE

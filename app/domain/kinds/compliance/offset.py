@@ -198,6 +198,7 @@ class OffsetApplication(Kind):
     """
 
     code = "offset"
+    right = "comply"
     title = _("Offset by CCER")
     prefix = "DX"
     reviews = (Party.AUTHORITY,)

@@ -120,6 +120,7 @@ class Surrender(Kind):
     """Allowances: reserved while the provincial authority reviews it, surrendered on approval."""
 
     code = "surrender"
+    right = "comply"
     title = _("Surrender")
     prefix = "LQ"
     reviews = (Party.AUTHORITY,)
@@ -147,6 +148,7 @@ class VoluntaryCancellation(Kind):
     """自愿注销 (manual 六-二, 管理办法 19): reserved while the registry reviews it; final on approval."""
 
     code = "voluntary_cancellation"
+    right = "cancel"
     title = _("Voluntary cancellation")
     prefix = "ZX"
     reviews = (Party.REGISTRY,)

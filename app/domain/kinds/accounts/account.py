@@ -4,17 +4,59 @@ from __future__ import annotations
 
 from flask_babel import lazy_gettext as _
 
+from app.domain.accounts import CLASSES, EMITTER, OPENED, PERSON, is_asked
 from app.domain.kinds.base import Kind
-from app.domain.kinds.rules import BOTH, HAS_REASON, Rule, Violation
-from app.domain.workflow import Party
+from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
+from app.domain.workflow import Case, Party
 
 # Needed to identify the account's holder and to reach its representative.
 NEEDED = ("name", "uscc", "province", "representative_phone", "representative_email")
 
+
+def _class_of(case: Case) -> str:
+    return str(case.proposal.get("holder_class", ["", EMITTER])[1])
+
+
+def _incomplete(case: Case, facts: Facts) -> Violation | None:
+    of_class = _class_of(case)
+    needed = [name for name in NEEDED if is_asked(name, of_class)]
+    needed += ["representative_identity_no"] if of_class == PERSON else []
+    return None if all(name in case.proposal for name in needed) else Violation()
+
+
+def _not_admitted(case: Case, facts: Facts) -> Violation | None:
+    of_class = _class_of(case)
+    if of_class in OPENED and (of_class != PERSON or facts.life.persons_admitted):
+        return None
+    return Violation("holder_class", {"class": str(CLASSES.get(of_class, of_class))})
+
+
+def _undeclared(case: Case, facts: Facts) -> Violation | None:
+    is_declared = case.proposal.get("declared", ["", ""])[1] == "yes"
+    return None if is_declared or _class_of(case) == EMITTER else Violation("declared")
+
+
 HAS_DETAILS = Rule(
     "details_missing",
     _("The details of the enterprise are not complete"),
-    lambda case, facts: None if all(name in case.proposal for name in NEEDED) else Violation(),
+    _incomplete,
+    at=BOTH,
+)
+# C11: REG21-4 would allow persons; they are off by a parameter.
+CLASS_IS_ADMITTED = Rule(
+    "class_not_admitted",
+    _("Accounts of the class %(class)s are not opened"),
+    _not_admitted,
+    at=BOTH,
+)
+# 条例 7: staff of regulators, registry, exchange and verifiers hold and trade no allowances.
+IS_DECLARED = Rule(
+    "declaration_missing",
+    _(
+        "It has to be declared that the holder is no authority, registry, exchange or verifier, nor"
+        " anybody of their staff"
+    ),
+    _undeclared,
     at=BOTH,
 )
 HAS_PROPOSAL = Rule(
@@ -60,7 +102,7 @@ class AccountOpening(Kind):
     has_lines = False
     certifies = True
     debits = False
-    rules = (HAS_DETAILS, CODE_IS_FREE)
+    rules = (HAS_DETAILS, CLASS_IS_ADMITTED, IS_DECLARED, CODE_IS_FREE)
 
 
 class AccountChange(Kind):

@@ -1,0 +1,1 @@
+"""Accounts: classes, succession, bankruptcy, consents within groups."""
