@@ -109,7 +109,6 @@ class CommissionView(OfNotice, OfficerDesk):
             sums[title] = sums.get(title, 0) + line.quantity
         gap = found.gaps.get(notice.id, 0) - sum(sums.values())
         return [
-            *super().form_facts(account_id),
             *notice_facts(row),
             *waiting_facts(account_id),
             *((title, tonnes, "number", _("tonnes")) for title, tonnes in sums.items()),
