@@ -28,7 +28,8 @@ MOST = 8
 # A page about one application reads its lines, files and events, what its form offers, and of a notice
 # what it says.
 MOST_OF_ONE = 10
-# That of a court's order tells what it holds, what came and went, and what followed.
+# That of a court's order tells what it holds, what came and went, and what followed; a commission's
+# form what is due, what waits and what the plan's order takes of it.
 MOST_OF_ORDER = 12
 OF_OFFICERS = {
     "AccountOpeningView": "account_opening",
@@ -155,7 +156,7 @@ def _asked(endpoint: str) -> dict[str, int | None]:
 
 
 def _most(address: str) -> int:
-    if re.fullmatch(r"/court-freezes/\d+", address):
+    if re.fullmatch(r"/court-freezes/\d+|/commissions/\d+/edit", address):
         return MOST_OF_ORDER
     return MOST_OF_ONE if re.search(r"/\d", address) or "order=" in address else MOST
 
