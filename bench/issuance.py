@@ -46,7 +46,7 @@ def chain(world: World, report: Report) -> None:
 
 def _instrument() -> str:
     with transaction():
-        row = Instrument(code="PE2026999925", name="2026年度碳排放配额", vintage=VINTAGE)
+        row = Instrument(id=9001, code="PE2026999925", name="2026年度碳排放配额", vintage=VINTAGE)
         db.session.add(row)
     return str(row.code)
 

@@ -8,12 +8,11 @@ from typing import Any
 from flask import abort, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
 
 from app.domain.errors import RuleError
 from app.domain.trading_day import BEIJING
 from app.extensions import db
-from app.models import Application, Instrument, Notice
+from app.models import Application, Notice
 from app.operations.applications import engine
 from app.operations.compliance import chain
 from app.operations.records import clock
@@ -24,7 +23,7 @@ from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import StringField
 from app.views.chapters import COMPLIANCE, MenuEntry
-from app.views.compliance.differentiation import waiting_facts
+from app.views.compliance.differentiation import summed, waiting_rows
 from app.views.compliance.obligations import notice_facts, notices
 from app.views.compliance.surrenders import MOST_NOTICES, OF_NOTICE, OfNotice
 from app.views.lists.columns import Column
@@ -101,18 +100,16 @@ class CommissionView(OfNotice, OfficerDesk):
         notice = self._notice(account_id)
         row = db.session.execute(notices().where(Notice.id == notice.id)).one()
         found = self._commissioned(account_id)
-        lines = chain.lines_of(found.lines.get(notice.id, {}))
-        names = _names({line.instrument_id for line in lines})
-        sums: dict[str, int] = {}
-        for line in lines:
-            title = gettext("To be surrendered: %(name)s", name=names[line.instrument_id])
-            sums[title] = sums.get(title, 0) + line.quantity
-        gap = found.gaps.get(notice.id, 0) - sum(sums.values())
+        lines, waits = found.lines.get(notice.id, {}), waiting_rows(account_id)
+        gap = found.gaps.get(notice.id, 0) - sum(lines.values())
         return [
-            *super().form_facts(account_id),
             *notice_facts(row),
-            *waiting_facts(account_id),
-            *((title, tonnes, "number", _("tonnes")) for title, tonnes in sums.items()),
+            *summed(
+                _("Waiting: %(code)s %(name)s"),
+                waits,
+                {each.line_id: each.remaining for each in waits},
+            ),
+            *summed(_("To be surrendered: %(code)s %(name)s"), waits, lines),
             (_("Gap that stays"), gap, "number", _("tonnes")),
         ]
 
@@ -149,9 +146,3 @@ class CommissionView(OfNotice, OfficerDesk):
         if notice is None or notice.account_id != account_id or notice.withdrawn_at:
             abort(404)
         return notice
-
-
-def _names(instruments: set[int]) -> dict[int, str]:
-    rows = select(Instrument.id, Instrument.code, Instrument.name)
-    found = db.session.execute(rows.where(Instrument.id.in_(instruments)))
-    return {row.id: f"{row.code} {row.name}" for row in found}

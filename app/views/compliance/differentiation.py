@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from flask import request, url_for
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, literal, select
 
@@ -167,14 +166,28 @@ class DifferentiationRemovalView(_ListDesk):
 
 def waiting_facts(account_id: int) -> list[tuple[Any, ...]]:
     """Return what waits for an enterprise at its province, by instrument, as facts of a form."""
-    rows = db.session.execute(
-        select(Instrument.code, Instrument.name, waiting_line.c.remaining)
+    rows = waiting_rows(account_id)
+    return summed(
+        _("Waiting: %(code)s %(name)s"), rows, {row.line_id: row.remaining for row in rows}
+    )
+
+
+def waiting_rows(account_id: int) -> Sequence[Any]:
+    """Return the lines that wait for an enterprise, with their instrument."""
+    rows = (
+        select(waiting_line.c.line_id, waiting_line.c.remaining, Instrument.code, Instrument.name)
         .join(Instrument, Instrument.id == waiting_line.c.instrument_id)
         .where(waiting_line.c.account_id == account_id, waiting_line.c.remaining > 0)
         .order_by(waiting_line.c.line_id)
     )
+    return db.session.execute(rows).all()
+
+
+def summed(title: Any, rows: Sequence[Any], tonnes: Mapping[int, int]) -> list[tuple[Any, ...]]:
+    """Return facts of these tonnes, by line, summed by instrument; ``title`` names the instrument."""
     sums: dict[str, int] = {}
     for row in rows:
-        title = gettext("Waiting: %(code)s %(name)s", code=row.code, name=row.name)
-        sums[title] = sums.get(title, 0) + row.remaining
-    return [(title, tonnes, "number", _("tonnes")) for title, tonnes in sums.items()]
+        if tonnes.get(row.line_id):
+            name = str(title) % {"code": row.code, "name": row.name}
+            sums[name] = sums.get(name, 0) + tonnes[row.line_id]
+    return [(name, quantity, "number", _("tonnes")) for name, quantity in sums.items()]

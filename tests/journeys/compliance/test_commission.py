@@ -58,13 +58,14 @@ def test_a_compelled_surrender_with_its_remainder_released(site, member, album):
     confirm(maker, MEMBER, "鄂环函〔2026〕62号")
     confirm(checker, MEMBER, "鄂环函〔2026〕62号")
     open_from_menu(enterprise, "履约清缴")
-    assert row_with(enterprise, "LT2025")["状态"] == "已足额"
+    row = row_with(enterprise, "2025")
+    assert row["已履约量"] == row["应履约量"] == "600"
 
     open_from_menu(province, "待发放配额")
     province.locator("#list-table tbody tr").filter(has_text=MEMBER).get_by_role("checkbox").check()
     album.take(province, "waiting", everyway=True)
     province.get_by_role("button", name="全部发放").click()
-    province.get_by_role("button", name="全部发放").last.click()
+    province.get_by_role("button", name="确定").last.click()
     expect(province.locator("main")).to_contain_text("成功")
     confirm(second, MEMBER, CODE)
     open_from_menu(enterprise, "持仓查询")

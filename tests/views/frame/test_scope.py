@@ -39,11 +39,11 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("NoticeDecisionView", "id"): lambda of: [of.by_officers["notice"][0]],
     ("NoticeDecisionView", "import_id"): lambda of: [of.batch],
     ("WaitingView", "id"): lambda of: of.waiting,
-    ("ProvinceIssueView", "id"): lambda of: [*of.by_officers["province_issue"]],
+    ("ProvinceIssueView", "id"): lambda of: [of.by_officers["province_issue"][0]],
     ("ProvinceIssueView", "import_id"): lambda of: [of.province_batch],
-    ("DifferentiationView", "id"): lambda of: [*of.by_officers["differentiation"]],
-    ("DifferentiationRemovalView", "id"): lambda of: [*of.by_officers["differentiation_removal"]],
-    ("CommissionView", "id"): lambda of: [*of.by_officers["commission"]],
+    ("DifferentiationView", "id"): lambda of: [of.by_officers["differentiation"][0]],
+    ("DifferentiationRemovalView", "id"): lambda of: [of.by_officers["differentiation_removal"][0]],
+    ("CommissionView", "id"): lambda of: [of.by_officers["commission"][0]],
     ("SurrenderView", "id"): lambda of: [
         of.surrenders[s] for s in ("draft", "in_review", "approved")
     ],

@@ -173,7 +173,7 @@ def test_the_list_is_entered_and_left_in_pages(sign_in, plant, cea, maker, check
     confirmed(latest("differentiation").id, office[1])
     shown = text_of(page.get("/differentiations/"))
     assert "已列入" in shown
-    assert "差异化，暂不发放" in text_of(page.get("/waiting-allowances/"))
+    assert "暂不发放" in text_of(page.get("/waiting-allowances/"))
     address = f"/differentiation-removals/new?account={plant.id}&year=2025"
     form = text_of(page.get(address))
     assert "120" in form

@@ -29,7 +29,8 @@ MOST = 8
 # A page about one application reads its lines, files and events, what its form offers, and of a notice
 # what it says.
 MOST_OF_ONE = 10
-# That of a court's order tells what it holds, what came and went, and what followed.
+# That of a court's order tells what it holds, what came and went, and what followed; a commission's
+# form what is due, what waits and what the plan's order takes of it.
 MOST_OF_ORDER = 12
 # What a head reads of its group is put on record.
 MOST_ON_RECORD = 11
@@ -180,7 +181,7 @@ def _asked(endpoint: str) -> dict[str, int | None]:
 
 
 def _most(address: str) -> int:
-    if re.fullmatch(r"/court-freezes/\d+", address):
+    if re.fullmatch(r"/court-freezes/\d+|/commissions/\d+/edit", address):
         return MOST_OF_ORDER
     if address in ("/group-holdings/", "/group-notices/"):
         return MOST_ON_RECORD
