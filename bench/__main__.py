@@ -22,7 +22,7 @@ CASES = (
     "day_end.roll",
     "settlement.day",
     "review.bulk",
-    "figures.recomputing",
+    "review.recomputing",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

@@ -68,10 +68,10 @@ ROOMS = {
         "accounts": ("lists", "applications", "people"),
         "transfers": ("lists", "applications"),
         "interfaces": ("lists", "applications"),
-        "compliance": ("lists", "applications"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
+        "compliance": ("lists", "applications", "enquiries"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
         # Statements are drawn with the fonts of attestations.
@@ -225,7 +225,7 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
     }
     known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel",
              "functools"}  # fmt: skip
-    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "unicodedata"}
+    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "fractions", "unicodedata"}
     assert set(re.findall(r"from flask_babel import (.*)", text)) <= {"lazy_gettext as _"}
 
 

@@ -7,7 +7,14 @@ from app.domain.moves import Bucket
 from audit import names
 from audit.businesses import BUSINESSES
 
-WITHOUT_APPLICATION = {"day_end", "proceeds_release", "bank_correction", "receivable", "court_hold"}
+WITHOUT_APPLICATION = {
+    "day_end",
+    "proceeds_release",
+    "bank_correction",
+    "receivable",
+    "court_hold",
+    "claim_netting",
+}
 
 
 def test_every_kind_that_moves_something_moves_what_the_second_book_expects():
