@@ -24,7 +24,7 @@ CASES = (
     "settlement.day",
     "review.bulk",
     "issuance.chain",
-    "figures.recomputing",
+    "review.recomputing",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

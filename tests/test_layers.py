@@ -71,13 +71,13 @@ ROOMS = {
         "accounts": ("lists", "applications", "people"),
         "transfers": ("lists", "applications"),
         "interfaces": ("lists", "applications"),
-        "compliance": ("lists", "applications"),
         # Rounds are said in fields like a plan's.
         "carry_over": ("lists", "applications", "compliance"),
         "offsets": ("lists", "applications", "compliance"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
+        "compliance": ("lists", "applications", "enquiries"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
         # Statements are drawn with the fonts of attestations.
@@ -231,6 +231,7 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
     }
     known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel",
              "functools"}  # fmt: skip
+<<<<<<< ours
     assert foreign <= known | {
         "re",
         "typing",
@@ -241,6 +242,11 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
         "math",
         "unicodedata",
     }
+||||||| base
+    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "unicodedata"}
+=======
+    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "fractions", "unicodedata"}
+>>>>>>> theirs
     assert set(re.findall(r"from flask_babel import (.*)", text)) <= {"lazy_gettext as _"}
 
 

@@ -152,9 +152,7 @@ def take(table: Table, actor: Actor, *, now: datetime) -> Imported:
     rows = _stored(read, import_id, now, today)
     db.session.execute(insert(AllocationFigure), rows)
     differing = sum(row["quantity"] != row["expected"] for row in rows)
-    log.record(
-        actor, "figures.import", subject=str(import_id), count=len(rows), differing=differing
-    )
+    log.record(actor, "figures.import", subject=str(import_id), rows=len(rows), differing=differing)
     return Imported(import_id, len(rows), differing)
 
 
