@@ -217,7 +217,7 @@ def test_everybody_reads_the_plans_of_their_sectors(sign_in, maker, plant, opera
     with registry.get("/plans/export.csv?year=2025&sector=power") as answer:
         heading, row = csv.reader(io.StringIO(answer.get_data(as_text=True).lstrip("\ufeff")))
     found = {name: value.strip() for name, value in zip(heading, row, strict=True)}
-    assert (found["清缴截止"][:10], found["配额年度"]) == ("2026-12-31", "2025、2026")
+    assert (found["清缴截止"][:10], found["可用配额年度"]) == ("2026-12-31", "2025、2026")
 
 
 def test_c10_one_page_shows_the_notices_of_a_company_s_year(sign_in, operator, plant, maker, hubei):
