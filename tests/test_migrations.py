@@ -222,7 +222,7 @@ FROZEN = {
     "sql/0023/use.sql": "dc301e337e2e1e3e",
     "versions/2026_12_01_plans.py": "0f4099a198eb5b4b",
     "sql/0030/down.sql": "b05da40c992bb995",
-    "sql/0030/follow.sql": "32e66fa235a31eda",
+    "sql/0030/follow.sql": "bda152502f345d44",
     "sql/0030/instruments.sql": "852e19942abddb78",
     "sql/0030/mirror.sql": "6dce6459c5e92fa0",
     "sql/0030/views.sql": "c5693055f920d20c",
