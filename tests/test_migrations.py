@@ -224,7 +224,7 @@ FROZEN = {
     "sql/0030/down.sql": "b05da40c992bb995",
     "sql/0030/follow.sql": "bda152502f345d44",
     "sql/0030/instruments.sql": "852e19942abddb78",
-    "sql/0030/mirror.sql": "6dce6459c5e92fa0",
+    "sql/0030/mirror.sql": "11385dcfdadc7edf",
     "sql/0030/views.sql": "c5693055f920d20c",
     "versions/2026_12_01_ccer_mirror.py": "03eb15cf49354019",
     "versions/2026_12_01_recalled.py": "3af9bb3262f9bb5d",
