@@ -522,13 +522,14 @@ _STANDING = typed(
     SELECT asked, (notice).id, (notice).number, (notice).account_id, (notice).year, (notice).sector,
            (notice).obligation,
            -- CCER whose cancellation is not confirmed yet will count, whatever happens.
-           coalesce(s.surrendered, 0) + coalesce(w.quantity, 0) AS surrendered,
+           coalesce(s.surrendered, 0)
+             + coalesce((SELECT w.quantity FROM offset_under_way w WHERE w.notice_id = (notice).id), 0)
+             AS surrendered,
            (SELECT count(*) FROM application a
              WHERE a.notice_id = (notice).id
                AND a.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
-      LEFT JOIN offset_under_way w ON w.notice_id = (notice).id
       LEFT JOIN (SELECT * FROM notice_surrender
                   WHERE notice_id = ANY((SELECT found FROM ids)::integer[])) AS s
              ON s.notice_id = (notice).id

@@ -136,7 +136,6 @@ def test_the_system_gives_the_code(maker):
         ({"name": "配" * 101}, "name"),
         ({"vintage": 2018}, "vintage"),
         ({"vintage": 2028}, "vintage"),
-        ({"kind": "gold"}, "kind"),
         ({"trade_code": "CEA26"}, "trade_code"),
         ({"venue_id": 1}, "trade_code"),
         ({"venue_id": 1, "trade_code": "碳"}, "trade_code"),

@@ -110,7 +110,8 @@ BEGIN
   PERFORM FROM notice WHERE id IN (SELECT notice_id FROM application WHERE id = ANY(asked))
     ORDER BY id FOR NO KEY UPDATE;
   SELECT n.id INTO wrong
-    FROM notice n JOIN offset_under_way w ON w.notice_id = n.id
+    FROM notice n
+   CROSS JOIN LATERAL (SELECT quantity FROM offset_under_way WHERE notice_id = n.id) w
    WHERE n.id IN (SELECT notice_id FROM application WHERE id = ANY(asked))
      AND w.quantity + coalesce((SELECT surrendered FROM notice_surrender WHERE notice_id = n.id), 0)
          > n.obligation;
@@ -141,7 +142,7 @@ BEGIN
     FROM application a
     LEFT JOIN notice n ON n.id = a.notice_id AND n.account_id = a.account_id AND n.withdrawn_at IS NULL
     LEFT JOIN notice_surrender s ON s.notice_id = a.notice_id AND s.notice_id = ANY(notices)
-    LEFT JOIN offset_under_way w ON w.notice_id = a.notice_id
+    LEFT JOIN offset_under_way w ON w.notice_id = a.notice_id AND w.notice_id = ANY(notices)
    CROSS JOIN LATERAL (SELECT (offset_acted(a.id) AT TIME ZONE 'Asia/Shanghai')::date AS day) AS acted
     LEFT JOIN LATERAL plan_on(n.year, n.sector, acted.day) p ON true
    CROSS JOIN LATERAL (

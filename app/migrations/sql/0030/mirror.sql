@@ -161,9 +161,11 @@ BEGIN
         USING ERRCODE = 'check_violation', CONSTRAINT = 'offset_unit_moves';
     END IF;
     PERFORM pg_advisory_xact_lock(7260091);  -- Of two overlapping blocks the second sees the first.
-    IF EXISTS (SELECT FROM offset_unit u
-                WHERE u.project_no = NEW.project_no AND u.state <> 'released' AND u.id <> NEW.id
-                  AND u.first_serial <= NEW.last_serial AND u.last_serial >= NEW.first_serial) THEN
+    -- Live blocks do not overlap, so that the last one that begins before this one ends tells.
+    IF NEW.first_serial <= (SELECT u.last_serial FROM offset_unit u
+                             WHERE u.project_no = NEW.project_no AND u.state <> 'released'
+                               AND u.id <> NEW.id AND u.first_serial <= NEW.last_serial
+                             ORDER BY u.first_serial DESC LIMIT 1) THEN
       RAISE EXCEPTION 'serials of % are mirrored already', NEW.project_no
         USING ERRCODE = 'check_violation', CONSTRAINT = 'offset_serials_once';
     END IF;
