@@ -231,7 +231,6 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
     }
     known = {"__future__", "app", "collections", "dataclasses", "datetime", "enum", "flask_babel",
              "functools"}  # fmt: skip
-<<<<<<< ours
     assert foreign <= known | {
         "re",
         "typing",
@@ -242,11 +241,6 @@ def test_the_domain_knows_no_web_no_database_and_no_io(path):
         "math",
         "unicodedata",
     }
-||||||| base
-    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "unicodedata"}
-=======
-    assert foreign <= known | {"re", "typing", "zoneinfo", "decimal", "fractions", "unicodedata"}
->>>>>>> theirs
     assert set(re.findall(r"from flask_babel import (.*)", text)) <= {"lazy_gettext as _"}
 
 

@@ -7,7 +7,6 @@ from app.domain.moves import Bucket
 from audit import names
 from audit.businesses import BUSINESSES
 
-<<<<<<< ours
 WITHOUT_APPLICATION = {
     "day_end",
     "proceeds_release",
@@ -15,19 +14,8 @@ WITHOUT_APPLICATION = {
     "receivable",
     "court_hold",
     "carry_over_grant",
-}
-||||||| base
-WITHOUT_APPLICATION = {"day_end", "proceeds_release", "bank_correction", "receivable", "court_hold"}
-=======
-WITHOUT_APPLICATION = {
-    "day_end",
-    "proceeds_release",
-    "bank_correction",
-    "receivable",
-    "court_hold",
     "claim_netting",
 }
->>>>>>> theirs
 
 
 def test_every_kind_that_moves_something_moves_what_the_second_book_expects():
