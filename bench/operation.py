@@ -21,12 +21,12 @@ from app.operations.applications import engine
 from app.operations.ledger import posting
 from app.operations.people import machine_keys, machine_sign_in
 from app.operations.records.actor import Actor
-from bench import hordak
 from bench.clients import waiting
 from bench.measure import Report, interleaved
 from bench.pages import served
 from bench.posting import ACROSS, LIMIT, LIMIT_BATCH
 from bench.world import FIRST_ACCOUNT, MORNING, UNTIED, World
+from bench.yardsticks import hordak
 
 MOST = 8
 LENGTH = 1_000

@@ -180,7 +180,7 @@ def settings(app_url: str, owner_url: str) -> config.Settings:
 
 def _fill(world: World) -> None:
     """Open accounts, issue every instrument to each, and fill the yardsticks' tables alike."""
-    script = (Path(__file__).parent / "yardsticks.sql").read_text(encoding="utf-8")
+    script = (Path(__file__).parent / "yardsticks" / "yardsticks.sql").read_text(encoding="utf-8")
     sizes = {
         "first": FIRST_ACCOUNT,
         "last": world.last_account,

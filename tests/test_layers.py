@@ -71,13 +71,13 @@ ROOMS = {
         "accounts": ("lists", "applications", "people"),
         "transfers": ("lists", "applications"),
         "interfaces": ("lists", "applications"),
-        # Rounds are said in fields like a plan's.
-        "carry_over": ("lists", "applications", "compliance"),
-        "offsets": ("lists", "applications", "compliance"),
         "custody": ("lists", "applications"),
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
         "compliance": ("lists", "applications", "enquiries"),
+        # Rounds are said in fields like a plan's.
+        "carry_over": ("lists", "applications", "compliance"),
+        "offsets": ("lists", "applications", "compliance"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
         # Statements are drawn with the fonts of attestations.

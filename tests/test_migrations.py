@@ -468,7 +468,7 @@ def test_installing_twice_at_once_and_once_more(empty):
         before = _counts(connection)
         assert before["trading_day"] > 2000
         assert before["ab_role"] == 9
-        assert before["account"] == 3 + 32  # the provinces'
+        assert before["account"] == 3 + 32 + 1  # the provinces', and 代管账户
         installation.install()
         assert _counts(connection) == before
 

@@ -138,7 +138,7 @@ class AccountSuccession(Kind):
 
     code = "account_succession"
     title = _("Succession")
-    prefix = "CB"
+    prefix = "CK"
     started_by = Party.REGISTRY
     reviews = (Party.REGISTRY,)
     has_lines = False  # It may be of notices alone.

@@ -1,0 +1,1 @@
+"""What our figures stand beside: django-hordak, and the minimal cost of a durable transfer."""
