@@ -22,7 +22,7 @@ CASES = (
     "day_end.roll",
     "settlement.day",
     "review.bulk",
-    "issuance.chain",
+    "review.chain",
     "pages.lists",
     "pages.as_of",
     "exports.csv",

@@ -7,9 +7,9 @@ from flask_babel import force_locale
 
 from app.domain.moves import Bucket
 from tests.factories import quantity
-from tests.races.conftest import together
+from tests.races.conftest import together, without_account_lock
 
-__all__ = ["together"]  # a fixture, shared
+__all__ = ["together", "without_account_lock"]  # fixtures, shared
 
 
 @pytest.fixture(autouse=True)
