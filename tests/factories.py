@@ -280,7 +280,11 @@ def mirrored(by: Member, quantity: int, **facts: object) -> OffsetUnit:
         with transaction():
             account.uscc = f"91420100{account.id:010d}"
     if bindings.of_account(account.id) is None:
-        told(Incoming(str(uuid4()), "binding", ccer_account, account.uscc, account.name, "{}"))
+        told(
+            Incoming(
+                f"{next(_number):016d}", "binding", ccer_account, account.uscc, account.name, "{}"
+            )
+        )
         _answer_binding(by)
     first = next(_number) * 1_000_000
     usual = {
@@ -290,7 +294,11 @@ def mirrored(by: Member, quantity: int, **facts: object) -> OffsetUnit:
         "first_serial": first, "last_serial": first + quantity - 1, "quantity": quantity,
     }  # fmt: skip
     unit = UnitFacts(**usual | facts)  # type: ignore[arg-type]
-    told(Incoming(str(uuid4()), "freeze", ccer_account, account.uscc, account.name, "{}", unit))
+    told(
+        Incoming(
+            f"{next(_number):016d}", "freeze", ccer_account, account.uscc, account.name, "{}", unit
+        )
+    )
     last = db.select(OffsetUnit).order_by(OffsetUnit.id.desc()).limit(1)
     return db.session.scalars(last).one()
 

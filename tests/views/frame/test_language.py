@@ -96,9 +96,10 @@ def english(page: str, stored: Collection[str] = ()) -> list[str]:
     """Return words that are neither Chinese nor allowed nor stored, with context."""
     reader = Reader()
     reader.feed(page)
-    # Serial numbers of certificates are no words, nor are addresses the numbers of standards and a setting.
+    # Serial numbers of certificates are no words, nor are addresses the numbers of standards and messages,
+    # nor settings.
     plain = re.compile(
-        r"\b[0-9A-Fa-f]{24,}\b|\b[0-9A-Z]{18}\b|\S+@[\w.]+|@[\w.]+|GB/T|BANK_LINES|\S+\.(?:pdf|png|csv|xlsx)\b"
+        r"\b[0-9A-Fa-f]{24,}\b|\b[0-9A-Z]{18}\b|\S+@[\w.]+|@[\w.]+|GB/T|BANK_LINES|CCER_LINE|\bCC[0-9]{8}\b|\bETS-[BCR][0-9-]+|\S+\.(?:pdf|png|csv|xlsx)\b"
     )
     # Thumbprints of keys are random, and public keys themselves are JSON.
     texts = [

@@ -32,7 +32,6 @@ def test_an_instrument_is_created_and_logged(desk):
     typed = {
         "name": "2026年度配额",
         "vintage": "2026",
-        "kind": "allowance",
         "venue": where,
         "trade_code": "cea26",
     }
@@ -43,7 +42,7 @@ def test_an_instrument_is_created_and_logged(desk):
     page = desk.get("/instruments/").text
     assert "已新增标的PE2026000001" in page
     (row,) = table(page)
-    assert {"PE2026000001", "2026年度配额", "2026", "配额", "CEA26"} <= set(row)
+    assert {"PE2026000001", "2026年度配额", "2026", "CEA26"} <= set(row)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,10 @@ def test_an_instrument_is_created_and_logged(desk):
         ({"vintage": "1999"}, "年度应为"),
         ({"trade_code": "CEA26"}, "应同时填写"),
         ({"venue": "77", "trade_code": "CEA26"}, "交易端"),
-        ({"kind": "gold"}, "请选择类型"),
     ],
 )
 def test_a_bad_instrument_is_refused(desk, typed, message):
-    given = {"name": "2026年度配额", "vintage": "2026", "kind": "allowance", "venue": ""} | typed
+    given = {"name": "2026年度配额", "vintage": "2026", "venue": ""} | typed
     answer = desk.post("/instruments/new", data=given)
     assert (answer.status_code, db.session.query(Instrument).count()) == (400, 0)
     assert message in answer.text
