@@ -258,8 +258,15 @@ SELECT id, prefix || extract(year FROM entered) || lpad(id::text, 8, '0'), kind,
        CASE kind WHEN 'issuance' THEN '分配方案' ELSE '' END,
        CASE kind WHEN 'issuance' THEN (entered AT TIME ZONE 'Asia/Shanghai')::date END
   FROM paper JOIN prefix USING (kind) ORDER BY id;
-INSERT INTO application_line (application_id, instrument_id, quantity, venue_id)
-SELECT paper_id, instrument_id, quantity, venue_id FROM paper_line JOIN paper ON id = paper_id
+-- What is still to be issued goes to the province, where the plan says so.
+INSERT INTO application_line (application_id, instrument_id, quantity, venue_id, account_id)
+SELECT paper_id, instrument_id, quantity, venue_id,
+       CASE WHEN p.kind = 'issuance' AND p.status <> 'approved'
+             AND issue_stop(p.account_id, instrument_id, p.category,
+                            (p.entered AT TIME ZONE 'Asia/Shanghai')::date) = 'province'
+            THEN (SELECT h.id FROM account e JOIN account h ON h.province = e.province AND h.kind = 'province'
+                   WHERE e.id = p.account_id) END
+  FROM paper_line JOIN paper p ON p.id = paper_id
  ORDER BY paper_id, instrument_id;
 INSERT INTO application_event (application_id, action, status, at, member_id, member_name, comment)
 SELECT p.id, action,

@@ -160,14 +160,23 @@ class Application(Model):
             unique=True,
             postgresql_where=text("kind = 'default_cover' AND status = 'in_review'"),
         ),
-        *(
-            Index(
-                f"one_{kind}",
-                text("(proposal ->> 'year'::text)"),
-                unique=True,
-                postgresql_where=text(f"kind = '{kind}' AND status = 'in_review'"),
-            )
-            for kind in ("carry_over_round", "carry_over_notices", "carry_over_batch")
+        Index(
+            "one_carry_over_round",
+            text("(proposal ->> 'year'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'carry_over_round' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_carry_over_notices",
+            text("(proposal ->> 'year'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'carry_over_notices' AND status = 'in_review'"),
+        ),
+        Index(
+            "one_carry_over_batch",
+            text("(proposal ->> 'year'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'carry_over_batch' AND status = 'in_review'"),
         ),
         Index(
             "application_of_carry_over",

@@ -101,7 +101,7 @@ def taken(application_id):
 
 def _sent(kind, plant, officer, lines, *, submits=True, **more):
     key = str(uuid4())
-    content = {"reason": "依据文书办理", "document_no": f"鄂环函〔2026〕{key[:8]}号"}
+    content = {"reason": "依据文书办理", "document_no": f"鄂环函〔2026〕{int(key[:8], 16)}号"}
     made = engine.Draft(kind, plant.id, tuple(lines), key, **content | more)
     with transaction():
         (id_,) = engine.start([made], Actor.of(officer), now=clock.now())

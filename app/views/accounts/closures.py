@@ -156,7 +156,7 @@ class InstrumentRetirementView(OfficerDesk):
     route_base = "/instrument-retirements"
     kind = InstrumentRetirement.code
     title = _("Retirements of instruments")
-    menu = MenuEntry(ISSUANCE, 3)
+    menu = MenuEntry(ISSUANCE, 14)
     guide = {"registry": "销户与停用"}
     form_title = _("Retire an instrument")
     form = InstrumentForm

@@ -45,7 +45,7 @@ from app.views.applications.form import (
 from app.views.applications.list import of_line_draw, usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import StringField
-from app.views.chapters import COMPLIANCE, MenuEntry
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.compliance.deductions import GUIDE, REASON
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines
 from app.views.lists.columns import Column
@@ -99,7 +99,7 @@ class ClaimView(OfficerDesk):
     route_base = "/adjustment-notice-decisions"
     kind = AllowanceClaim.code
     title = _("Adjustment notice decisions")
-    menu = MenuEntry(COMPLIANCE, 14)
+    menu = MenuEntry(ISSUANCE, 10)
     guide = {"registry": GUIDE["registry"]}
     form_title = _("New adjustment notice")
     form = ClaimForm
@@ -179,7 +179,7 @@ class ClaimEnquiryView(ApprovedLines):
 
     route_base = "/adjustment-notices"
     title = _("Adjustment notices")
-    menu = MenuEntry(COMPLIANCE, 13)
+    menu = MenuEntry(ISSUANCE, 9)
     guide = GUIDE
     kind = AllowanceClaim.code
     columns = (
@@ -255,7 +255,7 @@ class AllowanceReturnView(DrawsOnDocuments, ApplicationDesk):
     kind = AllowanceReturn.code
     draws_on = AllowanceClaim.code
     title = _("Allowance returns")
-    menu = MenuEntry(COMPLIANCE, 15)
+    menu = MenuEntry(ISSUANCE, 11)
     guide = GUIDE
     form_title = _("Allowance return application")
     form = LinesForm

@@ -44,7 +44,7 @@ class CommissionView(OfNotice, OfficerDesk):
     route_base = "/commissions"
     kind = "commission"
     title = _("Surrenders by commission")
-    menu = MenuEntry(COMPLIANCE, 12)
+    menu = MenuEntry(COMPLIANCE, 11)
     guide = {
         "enterprise": "二清缴履约",
         "province": "差异化名录与受托清缴",

@@ -34,7 +34,7 @@ from app.views.applications.form import (
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import StringField, TextAreaField
-from app.views.chapters import COMPLIANCE, MenuEntry
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
@@ -76,7 +76,7 @@ class DeductionView(OfficerDesk):
     route_base = "/allowance-deductions"
     kind = AllowanceDeduction.code
     title = _("Allowance deductions")
-    menu = MenuEntry(COMPLIANCE, 10)
+    menu = MenuEntry(ISSUANCE, 8)
     guide = OF_OFFICERS
     grants = {AUTHORITIES: "list export show", f"{PROVINCE} {REGISTRY_MAKER}": "write"}
     form_title = _("New allowance deduction")

@@ -27,7 +27,7 @@ from app.views.applications.form import (
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk, OfOffices
 from app.views.applications.texts import StringField, TextAreaField
-from app.views.chapters import COMPLIANCE, MenuEntry
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
@@ -85,7 +85,7 @@ class DifferentiationView(_ListDesk):
     route_base = "/differentiations"
     kind = "differentiation"
     title = _("List of the differentiated")
-    menu = MenuEntry(COMPLIANCE, 10)
+    menu = MenuEntry(ISSUANCE, 12)
     form_title = _("New entry in the list of the differentiated")
     form = EntryForm
     columns = (
@@ -135,7 +135,7 @@ class DifferentiationRemovalView(_ListDesk):
     route_base = "/differentiation-removals"
     kind = "differentiation_removal"
     title = _("Removals from the list of the differentiated")
-    menu = MenuEntry(COMPLIANCE, 11)
+    menu = MenuEntry(ISSUANCE, 13)
     form_title = _("New removal from the list of the differentiated")
     form = RemovalForm
     quantity_title = _("Goes to the enterprise")

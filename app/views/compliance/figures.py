@@ -29,7 +29,7 @@ from app.operations.records.catalogue import SECTORS
 from app.security.roles import READERS, REGISTRY_MAKER
 from app.security.scope import scoped
 from app.views.applications.imports import chosen_table, template_file
-from app.views.chapters import COMPLIANCE, MenuEntry
+from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.compliance.deductions import GUIDE
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -63,7 +63,7 @@ class AllocationFigureView(ListPage):
 
     route_base = "/allocation-figures"
     title = _("Approved figures")
-    menu = MenuEntry(COMPLIANCE, 11)
+    menu = MenuEntry(ISSUANCE, 6)
     guide = GUIDE
     grants = {READERS: "list export", REGISTRY_MAKER: "write"}
     account_column = "account_id"
@@ -188,7 +188,7 @@ class TrueUpView(ListPage):
 
     route_base = "/true-ups"
     title = _("True-up and deductions")
-    menu = MenuEntry(COMPLIANCE, 12)
+    menu = MenuEntry(ISSUANCE, 7)
     guide = GUIDE
     grants = {READERS: "list export show"}
     account_column = "account_id"

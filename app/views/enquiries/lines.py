@@ -22,6 +22,7 @@ BUSINESS_TITLES = {
     "issuance": _("Issuance"),
     "day_end": _("Day-end settlement"),
     "court_hold": _("Judicial freeze"),
+    "carry_over_grant": _("Issue by carry-over"),
     "claim_netting": _("Netting of an issue by a claim"),
     "trade": _("Delivery of a trade"),
     "proceeds_release": _("Release of proceeds"),
