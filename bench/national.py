@@ -145,8 +145,9 @@ def _open(connection: psycopg.Connection, all_: Sequence[Enterprise]) -> None:
     people = [
         *((e.member_no, e.name, FIRST_ACCOUNT + e.number, None, "enterprise") for e in all_),
         *(
-            (f"P{code}", f"{name}主管部门", None, code, "province")
+            (f"P{code}{number}", f"{name}主管部门", None, code, "province")
             for code, name in PROVINCES.items()
+            for number in ("", "02")
         ),
         *((each.member_no, each.name, None, None, each.role) for each in OFFICERS),
     ]
@@ -168,6 +169,7 @@ def _live(connection: psycopg.Connection, count: int, days: Sequence[date]) -> N
             _run(connection, "analyze")
         due = sorted(each for each in occasions if past < each <= day) if day in days else [day]
         _write(connection, "issue", due)
+        _write(connection, "pass_on", due)
         if CALLED_ON in due:
             _write(connection, "call_for", [CALLED_ON], year=RUNNING)
             _run(connection, "carry_out")

@@ -30,15 +30,18 @@ RETURNS jsonb LANGUAGE sql STABLE AS $$
     'year', year::text, 'sector', (SELECT e.sector FROM enterprise e WHERE e.id = account),
     'after', jsonb_build_object('obligation', obligation::bigint::text))
 $$;
-CREATE TEMP TABLE paper_line (paper_id bigint, instrument_id int, quantity bigint) ON COMMIT DROP;
+CREATE TEMP TABLE paper_line (
+  paper_id bigint, instrument_id int, quantity bigint, receiver_id int, giver_id int, source_line_id bigint)
+  ON COMMIT DROP;
 CREATE TEMP TABLE prefix (kind text, prefix text) ON COMMIT DROP;
-INSERT INTO prefix VALUES ('issuance', 'FF'), ('notice', 'TZ'), ('surrender', 'LQ'), ('registry_to_trading', 'DJ'),
+INSERT INTO prefix VALUES ('issuance', 'FF'), ('province_issue', 'SF'), ('notice', 'TZ'), ('surrender', 'LQ'), ('registry_to_trading', 'DJ'),
   ('exchange_registry_to_trading', 'JD'), ('trading_to_registry', 'JJ');
 CREATE TEMP TABLE route (
   kind text, status text, stage text, from_bucket int, to_bucket int, is_decided boolean,
   reverses boolean) ON COMMIT DROP;
 INSERT INTO route VALUES
   ('issuance', 'approved', 'approval', 12, 1, true, false),
+  ('province_issue', 'approved', 'approval', 1, 1, true, false),
   ('surrender', 'in_review', 'submission', 1, 2, false, false),
   ('surrender', 'approved', 'submission', 1, 2, false, false),
   ('surrender', 'approved', 'approval', 2, 9, true, false),
@@ -117,6 +120,26 @@ SELECT p.id, i.vintage_id, floor(a.quantity * i.share)
   FROM paper p JOIN issue i ON p.category = i.category || ':' || i.vintage_id AND i.day = %(day)s
   JOIN allotment a USING (account_id, vintage_id);
 UPDATE paper SET category = split_part(category, ':', 1);
+-- To the province, where the plan says so.
+UPDATE paper_line l SET receiver_id = h.id
+  FROM paper p JOIN account e ON e.id = p.account_id
+  JOIN account h ON h.province = e.province AND h.kind = 'province'
+ WHERE p.id = l.paper_id AND issue_stop(p.account_id, l.instrument_id, p.category, %(day)s) = 'province';
+
+-- pass_on: what waits at the provinces, issued by two of their officers
+INSERT INTO paper (kind, account_id, status, reason, category, entered, decided, by_id, by_name,
+                   reviewer_id, reviewer_name)
+SELECT 'province_issue', w.account_id, 'approved', '按分配方案发放', w.line_id,
+       %(day)s::date + time '09:05', %(day)s::date + time '09:10', maker.id, maker.first_name,
+       checker.id, checker.first_name
+  FROM waiting_line w JOIN account e ON e.id = w.account_id
+  JOIN ab_user maker ON maker.username = 'P' || e.province
+  JOIN ab_user checker ON checker.username = 'P' || e.province || '02'
+ WHERE w.remaining > 0 ORDER BY w.line_id;
+INSERT INTO paper_line
+SELECT p.id, l.instrument_id, l.quantity, NULL, l.account_id, l.id
+  FROM paper p JOIN application_line l ON l.id = p.category::bigint;
+UPDATE paper SET category = '';
 
 -- call_for: decisions on the current year's notices
 INSERT INTO paper (kind, account_id, status, reason, entered, decided, by_id, by_name, reviewer_id,
@@ -151,7 +174,7 @@ INSERT INTO paper (kind, account_id, status, reason, notice_id, entered, decided
 SELECT 'surrender', e.id, c.status, '年度履约', c.notice_id, %(day)s::date + time '16:00',
        %(day)s::date + time '16:30', e.member_id, e.name, u.id, u.first_name
   FROM course c JOIN enterprise e ON e.id = c.account_id
-  JOIN ab_user u ON u.province = e.province
+  JOIN ab_user u ON u.username = 'P' || e.province
  WHERE c.day > %(past)s AND c.day <= %(day)s ORDER BY e.id;
 INSERT INTO paper_line
 SELECT id, instrument_id, least(available, wanted - before)
@@ -192,7 +215,7 @@ WITH made AS (
        SELECT 'surrender', e.id, 'approved', '年度履约', n.id, %(day)s::date + time '16:00',
               %(day)s::date + time '16:30', e.member_id, e.name, u.id, u.first_name
          FROM owed JOIN notice n USING (account_id, year) JOIN enterprise e ON e.id = n.account_id
-         JOIN ab_user u ON u.province = e.province
+         JOIN ab_user u ON u.username = 'P' || e.province
         WHERE tonnes > 0 ORDER BY e.id, n.year
        RETURNING id, notice_id)
 INSERT INTO paper_line
@@ -258,20 +281,14 @@ SELECT id, prefix || extract(year FROM entered) || lpad(id::text, 8, '0'), kind,
        CASE kind WHEN 'issuance' THEN '分配方案' ELSE '' END,
        CASE kind WHEN 'issuance' THEN (entered AT TIME ZONE 'Asia/Shanghai')::date END
   FROM paper JOIN prefix USING (kind) ORDER BY id;
--- What is still to be issued goes to the province, where the plan says so.
-INSERT INTO application_line (application_id, instrument_id, quantity, venue_id, account_id)
-SELECT paper_id, instrument_id, quantity, venue_id,
-       CASE WHEN p.kind = 'issuance' AND p.status <> 'approved'
-             AND issue_stop(p.account_id, instrument_id, p.category,
-                            (p.entered AT TIME ZONE 'Asia/Shanghai')::date) = 'province'
-            THEN (SELECT h.id FROM account e JOIN account h ON h.province = e.province AND h.kind = 'province'
-                   WHERE e.id = p.account_id) END
-  FROM paper_line JOIN paper p ON p.id = paper_id
+INSERT INTO application_line (application_id, instrument_id, quantity, venue_id, account_id, source_line_id)
+SELECT paper_id, instrument_id, quantity, venue_id, receiver_id, source_line_id
+  FROM paper_line JOIN paper ON id = paper_id
  ORDER BY paper_id, instrument_id;
 INSERT INTO application_event (application_id, action, status, at, member_id, member_name, comment)
 SELECT p.id, action,
        CASE action WHEN 'save' THEN 'draft'
-                   WHEN 'submit' THEN CASE WHEN kind IN ('issuance', 'surrender') THEN 'in_review'
+                   WHEN 'submit' THEN CASE WHEN kind IN ('issuance', 'province_issue', 'surrender') THEN 'in_review'
                                            ELSE 'pending_settlement' END
                    ELSE status END,
        CASE place WHEN 3 THEN decided ELSE entered END,
@@ -297,8 +314,9 @@ SELECT s.posting_id, s.kind, s.stage,
  ORDER BY s.posting_id;
 INSERT INTO movement (posting_id, at, instrument_id, quantity, from_account, from_bucket, to_account,
                       to_bucket)
-SELECT posting_id, at, instrument_id, quantity, CASE from_bucket WHEN 12 THEN 1 ELSE account_id END,
-       from_bucket, account_id, to_bucket
+SELECT posting_id, at, instrument_id, quantity,
+       CASE from_bucket WHEN 12 THEN 1 ELSE coalesce(giver_id, account_id) END, from_bucket,
+       coalesce(receiver_id, account_id), to_bucket
   FROM step JOIN paper_line ON paper_id = step.id ORDER BY at, posting_id, instrument_id;
 UPDATE application a
    SET status = p.status, version = (SELECT count(*) - 1 FROM event e WHERE e.status = p.status),

@@ -230,14 +230,21 @@ def member(
     **more: object,
 ) -> Member:
     """Register a person; an enterprise's operator signs in with its 会员编号."""
-    number = of.member_no if of is not None else f"{role}{next(_number)}"
+    named = {"province": "P"}.get(role, role)  # Pages of members are read for words that are not Chinese.
+    number = of.member_no if of is not None else f"{named}{next(_number)}"
     if db.session.query(Member).filter_by(username=number).first():
         number = f"{number}-{next(_number)}"
     with transaction():
-        name, account_id = (of.name, of.id) if of is not None else (role, None)
+        name, account_id = (of.name, of.id) if of is not None else (named, None)
         newcomer = NewMember(number, name, role, account_id, province, **more)
         member_id = register_member(newcomer, PASSWORD, must_change=False)
     return db.session.get_one(Member, member_id)
+
+
+def officer_of(province: str | None) -> Member:
+    """Return an officer of the province's authority, registered where there is none."""
+    known = db.session.query(Member).filter_by(province=province).order_by(Member.id).first()
+    return known or member("province", province=province)
 
 
 def give(

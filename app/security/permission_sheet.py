@@ -44,6 +44,7 @@ WORDS = {
     "certify": _("Have certificates' codes sent, ask for replacements"),
     "confirm": _("Confirm replacements"),
     "query": _("Query the bank"),
+    "compare": _("Compare with the CCER registry"),
 }
 
 

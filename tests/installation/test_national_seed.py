@@ -54,7 +54,7 @@ def test_the_ledger_of_a_nation_verifies(morning: datetime) -> None:
 def test_a_nation_has_instruments_members_and_valid_codes(morning: datetime) -> None:
     assert db.session.scalar(select(func.count()).select_from(Instrument)) == 7
     members = db.session.scalar(select(func.count()).select_from(Member))
-    assert members == 50 + len(PROVINCES) + len(OFFICERS)
+    assert members == 50 + 2 * len(PROVINCES) + len(OFFICERS)
     codes = db.session.scalars(select(Account.uscc).where(Account.uscc.is_not(None))).all()
     assert len(set(codes)) == 50
     assert all(_is_unified_code(code) for code in codes)
@@ -135,7 +135,7 @@ def test_the_running_year_has_applications_in_every_status(app: Flask) -> None:
     of_2025 = _whole(2025)
 
     assert report.is_sound
-    assert report.movements == 14_996
+    assert report.movements == 15_067
     assert {"approved", "in_review", "returned", "draft"} == set(
         dict(db.session.execute(found).all())
     )

@@ -93,7 +93,7 @@ def fulfilled(
     content = engine.Draft(
         "surrender", account.id, (Line(old.id, 100),), str(uuid4()), notice_id=notice
     )
-    office = factories.member("province", province=account.province)
+    office = factories.officer_of(account.province)
     with transaction():
         made = engine.start([content], Actor.of(by), now=at)
         engine.submit(made, Actor.of(by), now=at).one()

@@ -606,7 +606,7 @@ def _consents(enterprises: Sequence[Enterprise], tables: Tables) -> None:
         )
         account = db.session.get_one(Account, company)
         factories.give(account, of.instrument, 3)
-        factories.notice(account, 7, by=factories.member("province", province=account.province))
+        factories.notice(account, 7, by=factories.officer_of(account.province))
         by = factories.member(of=account)
         with transaction():
             group_view.change(Actor.of(by), gives=True, now=clock.now())

@@ -19,7 +19,7 @@ from app.domain.trading_day import BEIJING
 from app.extensions import db
 from app.models import Application, ClassRule
 from app.operations.records import clock
-from app.security.roles import AUDITOR, READERS
+from app.security.roles import READERS
 from app.views.applications.form import (
     DATE_INPUT,
     PLEASE_CHOOSE,
@@ -51,7 +51,7 @@ class ClassRuleView(ListPage):
         **dict.fromkeys(("enterprise", "province", "registry"), "账户类别"),
         "administration": "账户的查询",
     }
-    grants = {f"{READERS} {AUDITOR}": "list export"}
+    grants = {READERS: "list export"}
     account_column = None  # They are of classes, not of accounts.
     columns = (
         Column("holder_class", _("Class of the account"), choices=CLASSES),

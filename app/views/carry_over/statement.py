@@ -34,7 +34,7 @@ class CarryOverStatementView(ListPage):
     title = _("Carried over, by enterprise")
     menu = MenuEntry(CARRY_OVERS, 7)
     guide = GUIDE | {"administration": "结转的查询"}
-    grants = {f"{READERS} {AUDITOR}": "list export"}
+    grants = {READERS: "list export"}
     account_column = "account_id"
     columns = (
         Column("year", _("Carried over into"), kind="code"),

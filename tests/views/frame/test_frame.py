@@ -224,7 +224,7 @@ def test_an_own_password_raises_the_index(browser):
 
 
 def test_a_page_asks_few_questions_of_the_database(browser):
-    """Session, member and account; permissions; the demonstration's clock; and the page's own."""
+    """The session with all that pages read of its member, what its roles grant once, and the page's own."""
     browser.sign_in()
     asked: list[str] = []
 
@@ -234,11 +234,11 @@ def test_a_page_asks_few_questions_of_the_database(browser):
     event.listen(db.engine, "before_cursor_execute", note)
     try:
         browser.get("/password/")
-        assert len(asked) == 3, asked
+        assert len(asked) == 1, asked
         asked.clear()
         browser.get("/")
         # The holdings, the notices, the latest applications and the announcements.
-        assert len(asked) == 7, asked
+        assert len(asked) == 5, asked
         asked.clear()
         browser.get("/static/css/app.css").close()
         assert not asked
