@@ -230,7 +230,9 @@ def member(
     **more: object,
 ) -> Member:
     """Register a person; an enterprise's operator signs in with its 会员编号."""
-    named = {"province": "P"}.get(role, role)  # Pages of members are read for words that are not Chinese.
+    named = {"province": "P"}.get(
+        role, role
+    )  # Pages of members are read for words that are not Chinese.
     number = of.member_no if of is not None else f"{named}{next(_number)}"
     if db.session.query(Member).filter_by(username=number).first():
         number = f"{number}-{next(_number)}"
