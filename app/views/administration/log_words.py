@@ -63,6 +63,8 @@ ACTIONS = {
     "offset.query": _("Queried a message to the CCER registry"),
     "offset.compare": _("Asked for a comparison with the CCER registry"),
     "offset.compared": _("Compared with the CCER registry"),
+    "carry_over.notices": _("Made carry-over notices"),
+    "carry_over.batch": _("Carried out a batch of carry-overs"),
     "package.receive": _("Received a day package"),
     "package.refuse": _("Refused a day package"),
     "settlement.confirm": _("Confirmed the result of a day's trades"),
@@ -133,6 +135,10 @@ ACTIONS = {
 }
 # Titles of details, in the order in which they are shown.
 DETAILS = {
+    "done": _("Carried out"),
+    "refused": _("Refused ones"),
+    "shares": _("Shares of the successors"),
+    "administrator": _("Bankruptcy administrator"),
     "account_ending": _("Last digits of the account"),
     "bank": _("Settlement bank"),
     "differences": _("Differences"),
