@@ -18,7 +18,7 @@ CLASSES: Mapping[str, Any] = {
     "other": _("Other holder without obligation"),
     "person": _("Natural person"),
     "province": _("Provincial authority"),
-    "state": _("State"),
+    "state": _("The state"),
 }
 EMITTER, PERSON = "emitter", "person"
 OPENED = ("emitter", "institution", "other", "person")  # by an application for an account

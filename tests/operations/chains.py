@@ -14,7 +14,7 @@ from app.operations.applications import engine
 from app.operations.compliance import chain
 from app.operations.records import clock
 from app.operations.records.actor import Actor
-from tests.factories import colleague, confirmed, entered
+from tests.factories import colleague, confirmed, entered, officer_of
 
 
 def of_province(code="42"):
@@ -42,6 +42,19 @@ def lines_waiting(plant):
     """Return the lines that the province received for an enterprise."""
     rows = select(waiting_line.c.line_id).where(waiting_line.c.account_id == plant.id)
     return list(db.session.scalars(rows.order_by(waiting_line.c.line_id)))
+
+
+def passed_on(plant):
+    """Let two officers of the province issue what waits for an enterprise."""
+    officer = officer_of(plant.province)
+    rows = db.session.execute(
+        select(
+            waiting_line.c.line_id, waiting_line.c.instrument_id, waiting_line.c.remaining
+        ).where(waiting_line.c.account_id == plant.id, waiting_line.c.remaining > 0)
+    ).all()
+    lines = [engine.Line(what, tonnes, source_line_id=line) for line, what, tonnes in rows]
+    if lines:
+        confirmed(_sent("province_issue", plant, officer, lines), colleague(officer))
 
 
 def reversal(issue, plant, maker, tonnes=None, *, submits=True):

@@ -14,6 +14,7 @@ from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.factories import colleague, confirmed, entered
+from tests.operations import chains
 
 LAST = date(2026, 12, 4)  # ten working days after the tests' Friday
 DOCUMENT = {"document_no": "鄂环函〔2026〕31号", "starts_on": date(2026, 11, 18)}
@@ -22,9 +23,13 @@ DOCUMENT = {"document_no": "鄂环函〔2026〕31号", "starts_on": date(2026, 1
 def issued(
     to: Account, what: Instrument, tonnes: int, *, by: Member, category: str = "supplementary"
 ) -> int:
-    """Issue an instrument to an enterprise, approved by a colleague; return the application's id."""
+    """Issue an instrument to an enterprise, through its province where the plan says so.
+
+    Each step is approved by a colleague; return the registry's application's id.
+    """
     made = entered("issuance", to, by, lines={what: tonnes}, category=category)
     confirmed(made, colleague(by))
+    chains.passed_on(to)
     return made
 
 

@@ -44,7 +44,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         _stop_colleague_review(account, actor, now)
         _let_in(account, actor, now)
         log.record(
-            actor, "bankruptcy.carry_out", subject=case.number, account_id=account.id,
+            actor, "carry_out.bankruptcy", subject=case.number, account_id=account.id,
             administrator=values["representative"],
         )  # fmt: skip
     db.session.flush()

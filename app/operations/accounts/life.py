@@ -93,7 +93,7 @@ def end(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
         db.session.execute(_CLOSE, {"ids": [case.id for case in cases]})
     for case in cases:
         log.record(
-            actor, f"{case.kind}.carry_out", subject=case.number, account_id=case.account_id,
+            actor, f"carry_out.{case.kind}", subject=case.number, account_id=case.account_id,
             **{name: case.proposal[name] for name in ("code",) if name in case.proposal},
         )  # fmt: skip
     db.session.expire_all()
@@ -103,7 +103,7 @@ def change_rights(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Write versions of classes' rights as two officers approved them."""
     db.session.execute(_CHANGE_RIGHTS, {"ids": [case.id for case in cases]})
     for case in cases:
-        log.record(actor, "class_rule.change", subject=case.number, **case.proposal)
+        log.record(actor, "account_class.change", subject=case.number, **case.proposal)
 
 
 @contextmanager

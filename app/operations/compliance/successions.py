@@ -24,7 +24,7 @@ def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     attestations.lapse(moved, actor, now)
     for case in cases:
         log.record(
-            actor, "account_succession.carry_out", subject=case.number, account_id=case.account_id,
+            actor, "carry_out.account_succession", subject=case.number, account_id=case.account_id,
             shares=case.proposal["shares"],
         )  # fmt: skip
     db.session.expire_all()
