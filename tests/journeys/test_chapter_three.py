@@ -26,14 +26,14 @@ def test_an_instrument_is_created_and_issued_by_two_officers(site, member, album
     ]
     assert amounts[0] == sum(amounts[1:])
     maker.get_by_role("link", name="新增标的").click()
-    maker.get_by_label("标的名称").fill("2026年度碳排放配额（核定）")
-    maker.get_by_label("年度").fill("2026")
+    maker.get_by_label("标的名称").fill("2027年度碳排放配额（核定）")
+    maker.get_by_label("年度").fill("2027")
     maker.get_by_label("交易代码").fill("CEA26")
     maker.get_by_label("划转交易端").select_option(label="中股网")
     album.take(maker, "instrument-form", everyway=True)
     maker.get_by_role("button", name="新增").click()
     expect(maker.locator("main .message-success")).to_contain_text("已新增标的PE2026")
-    code = row_with(maker, "2026年度碳排放配额（核定）")["标的编码"]
+    code = row_with(maker, "2027年度碳排放配额（核定）")["标的编码"]
 
     begin(maker, "配额发放", MEMBER)
     pick(maker, code)

@@ -38,7 +38,7 @@ def read_mailbox(page: Page) -> Letters:
     bodies = []
     for recipient in ("rep1@plant.example", "13800000001"):
         page.goto(f"/demo/mailbox/?recipient={recipient}")
-        links = page.get_by_role("link", name="查看")
+        links = page.get_by_role("link", name="查看", exact=True)
         until_shown(page, links.count)
         links.first.click()
         bodies.append(page.locator("main .message-body").last.inner_text())

@@ -22,7 +22,7 @@ PASSWORD = "Bright-Morning-7"
 def letter(page: Page, recipient: str, number: int = 1) -> str:
     """Read the latest letter to a recipient, once this many were delivered."""
     page.goto(f"/demo/mailbox/?recipient={recipient}")
-    links = page.get_by_role("link", name="查看")
+    links = page.get_by_role("link", name="查看", exact=True)
     until_shown(page, lambda: links.count() >= number)
     links.first.click()
     return page.locator("main .message-body").last.inner_text()

@@ -288,7 +288,7 @@ def test_without_the_engines_lock_the_database_refuses_the_second_allocation(
 
 
 def create(n, actor):
-    new = instruments.NewInstrument(f"标的{n}", 2026)
+    new = instruments.NewInstrument(f"标的{n}", 2022 + n)
     with transaction():
         return instruments.create(new, actor, now=clock.now()).code
 

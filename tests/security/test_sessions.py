@@ -227,7 +227,7 @@ def test_the_header_shows_the_sign_in_before_this_one(browser, new_browser, app)
         assert login.failures_since == 2
 
 
-def test_a_page_asks_who_it_is_in_two_queries(app, browser):
+def test_a_page_asks_who_it_is_in_one_query(app, browser):
     browser.sign_in()
     asked: list[str] = []
 
@@ -241,7 +241,7 @@ def test_a_page_asks_who_it_is_in_two_queries(app, browser):
         event.remove(db.engine, "before_cursor_execute", note)
 
     about_people = [query for query in asked if "ab_" in query or "login_session" in query]
-    assert len(about_people) == 2, about_people
+    assert len(about_people) == 1, about_people
 
 
 # 修改密码

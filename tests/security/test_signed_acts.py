@@ -480,7 +480,10 @@ def test_each_submission_is_kept_as_it_was_signed_then(
 
 @pytest.mark.parametrize(
     ("changed", "code"),
-    [("application SET reason = '其他'", 1), ("account SET name = '新\\\"名' WHERE id > 3", 0)],
+    [
+        ("application SET reason = '其他'", 1),
+        ("account SET name = '新\\\"名' WHERE kind = 'enterprise'", 0),
+    ],
     ids=["reason", "name"],
 )
 def test_a_reviewer_s_yes_to_what_nobody_submitted_is_seen(

@@ -82,7 +82,7 @@ def reference(new: New) -> list[str]:
 
 def kind(new: New) -> list[str]:
     """Generate a kind reviewed by a second officer: kind, page, texts, guide, tests."""
-    kinds = "\n".join(map(_read, (ROOT / "app" / "domain" / "kinds").glob("*.py")))
+    kinds = "\n".join(map(_read, (ROOT / "app" / "domain" / "kinds").rglob("*.py")))
     if not re.fullmatch("[A-Z]{2}", new.prefix) or f'prefix = "{new.prefix}"' in kinds:
         raise NotPossible("--prefix 须为未使用的两个大写字母 / two capital letters of its own")
     words = new.words | {"place": str(_places("SANCTIONS") + 1)}

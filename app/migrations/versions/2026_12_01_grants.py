@@ -5,7 +5,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0033"
-down_revision = "0026"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 

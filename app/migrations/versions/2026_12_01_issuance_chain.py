@@ -9,7 +9,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0027"
-down_revision = "0033"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

@@ -578,7 +578,7 @@ def _reserve(cases: Sequence[Case], stage: Stage, actor: Actor, now: datetime) -
     requests = [
         _posting(case, KINDS[case.kind].reserving(case), stage, actor)
         for case in cases
-        if KINDS[case.kind].reserves
+        if KINDS[case.kind].reserves and case.lines
     ]
     posted = posting.post(requests, at=now) if requests else {}
     for case in cases:

@@ -1,4 +1,4 @@
-"""履约规划: from the home page by one click to the application, and on to the certificate."""
+"""履约规划: from the home page by one click to the application, and to that for CCER."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 MEMBER, PROVINCE = "21042300007", "P42"
 
 
-def test_from_the_home_page_by_the_plan_to_the_certificate(site, member, album):
+def test_from_the_home_page_by_the_plan_to_both_applications(site, member, album):
     page = member(MEMBER)
     page.get_by_role("link", name="履约规划").click()
     page.get_by_role("heading", level=1, name="履约规划").wait_for()
@@ -34,7 +34,8 @@ def test_from_the_home_page_by_the_plan_to_the_certificate(site, member, album):
     expect(officer.get_by_text("成功 1 条")).to_be_visible()
 
     open_from_menu(page, "履约清缴")
-    assert row_with(page, number)["状态"] == "逾期后足额"
-    with page.expect_download() as waiting:
-        line_of(page, number).locator("a, button").filter(has_text="履约证明").click()
-    assert waiting.value.suggested_filename.endswith(".pdf")
+    row = row_with(page, number)
+    assert row["状态"] == "逾期未足额"  # What CCER covers is applied for apart.
+    page.get_by_role("link", name="履约规划").click()
+    page.get_by_role("link", name="填写 CCER 抵销申请").first.click()
+    expect(page.locator("input[name=units]:checked")).to_have_count(1)

@@ -70,10 +70,10 @@ def test_an_attestations_number_has_six_digits_or_more(reached, operator, cea, l
 def test_an_instruments_code_goes_on_after_the_last_of_six_digits(app):
     codes = []
     with transaction():
-        db.session.add(Instrument(code="PE2026999999", name="标的", vintage=2026))
+        db.session.add(Instrument(code="PE2026999999", name="标的", vintage=2020))
     for n in range(2):
         with transaction():
-            new = instruments.NewInstrument(f"标的{n}", 2026, "allowance", None, "")
+            new = instruments.NewInstrument(f"标的{n}", 2026 + n)
             actor = Actor.of(member("registry_maker"))
             codes.append(instruments.create(new, actor, now=clock.now()).code)
 

@@ -333,6 +333,7 @@ def test_nothing_else_submits():
         "operations/applications/jobs.py",  # By the function before.
         "views/applications/imports.py",
         "views/compliance/decisions.py",
+        "views/issuance/waiting.py",
         "views/applications/signing.py",
         "operations/applications/engine.py",  # The 提交 itself.
         "operations/imports/batches.py",
