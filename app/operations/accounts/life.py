@@ -38,7 +38,12 @@ def gather(cases: Sequence[Case], rows: Sequence[Any], today: date) -> Life:
     return Life(
         closed=frozenset(row.account_id for row in rows if row.is_closed),
         classes={row.account_id: row.holder_class for row in rows},
-        rights={row.account_id: frozenset(row.rights or ()) for row in rows},
+        # The state's own accounts apply for nothing; each kind says itself what concerns them.
+        rights={
+            row.account_id: frozenset(row.rights or ())
+            for row in rows
+            if row.holder_class != "state"
+        },
         obstacles={case.id: obstacles(case) for case in cases if case.kind in _LEAVING},
         uses={case.id: uses(case) for case in cases if case.kind in _UNUSED},
         successors=_successors(cases, today),

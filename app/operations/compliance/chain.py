@@ -48,14 +48,15 @@ def gather(cases: Sequence[Case], today: date) -> dict[str, Any]:
         for line in case.lines
     )
     accounts = {case.account_id for case in listed}
+    leaving = {case.account_id for case in of[DifferentiationRemoval.code]}
     surrendered = commissioned({case.account_id for case in of[Commission.code]}, today)
     return {
         "chain": Chain(
             stops=stops(issued, today),
             withheld=withheld(waits),
-            listed=_listed(accounts),
-            under_review=_under_review(accounts),
-            waiting=_waiting({case.account_id for case in of[DifferentiationRemoval.code]}),
+            listed=_listed(accounts) if accounts else frozenset(),
+            under_review=_under_review(accounts) if accounts else {},
+            waiting=_waiting(leaving) if leaving else {},
             years=surrendered.years,
             commissioned=surrendered.lines,
         )
