@@ -99,7 +99,7 @@ def take(
     today = now.astimezone(BEIJING).date()
 
     def drafts_of(import_id: int) -> list[engine.Draft]:
-        groups = _read(table, declared)
+        groups = _read(table, declared, today)
         found = chain.stops(
             (
                 (account, line.instrument_id, category)
@@ -134,10 +134,10 @@ def take(
     )
 
 
-def _read(table: Table, declared: int | None) -> dict[tuple[int, str], list[Line]]:
+def _read(table: Table, declared: int | None, today: date) -> dict[tuple[int, str], list[Line]]:
     """Check every row, and group lines by enterprise and type."""
     known = _known(table.rows)
-    types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.offered().items()}
+    types = {folded(str(title)): code for code, title in ISSUANCE_TYPES.offered(today).items()}
     seen: dict[tuple[int, int, str], int] = {}
     groups: dict[tuple[int, str], list[Line]] = defaultdict(list)
     for row in table.rows:

@@ -81,9 +81,9 @@ class Titles(Mapping[str, Value]):
     def __len__(self) -> int:
         return len(self._values())
 
-    def offered(self) -> dict[str, Value]:
-        """Return the values in force today."""
-        today = clock.now().date()
+    def offered(self, today: date | None = None) -> dict[str, Value]:
+        """Return the values in force today, which a caller may know already."""
+        today = today or clock.now().date()
         return {code: each for code, each in self._values().items() if each.is_offered(today)}
 
     def _values(self) -> Mapping[str, Value]:
