@@ -177,7 +177,7 @@ def test_every_refusal_of_the_program_is_in_the_table():
     """Each place that makes a RuleError, or a class of it: its message is found, and listed."""
     sources = Sources()
     assert sources.not_understood() == [], "tools/refusals.py finds no message there"
-    found = [*sources.refusals()]
+    found = sources.refusals
     made = sum(
         len(re.findall(r"\b(?:RuleError|NotAllowed|NotFound)\(", path.read_text(encoding="utf-8")))
         for path in (ROOT / "app").rglob("*.py")

@@ -84,8 +84,22 @@ class Sources:
         found = map(Source, sorted((ROOT / "app").rglob("*.py")))
         self.modules = {source.name: source for source in found}
 
-    def refusals(self) -> Iterator[Refusal]:
-        """Yield every call of RuleError or of a class derived from it, and every problem of a table."""
+    @cached_property
+    def refusals(self) -> list[Refusal]:
+        """Every call of RuleError or of a class derived from it, and every problem of a table."""
+        return [*self._refusals()]
+
+    @cached_property
+    def _functions(self) -> dict[str, list[tuple[Source, ast.FunctionDef]]]:
+        """All functions and methods by their name."""
+        found: dict[str, list[tuple[Source, ast.FunctionDef]]] = {}
+        for source in self.modules.values():
+            for node in ast.walk(source.tree):
+                if isinstance(node, ast.FunctionDef):
+                    found.setdefault(node.name, []).append((source, node))
+        return found
+
+    def _refusals(self) -> Iterator[Refusal]:
         for source in self.modules.values():
             for node in ast.walk(source.tree):
                 if not isinstance(node, ast.Call):
@@ -99,7 +113,7 @@ class Sources:
         """Return the places whose message was not found."""
         return [
             f"{each.module}:{each.line}"
-            for each in self.refusals()
+            for each in self.refusals
             if not each.messages and each.module not in PASSING_ON
         ]
 
@@ -169,9 +183,7 @@ class Sources:
             return self._translated(where, found, depth)
         return _unique(
             text
-            for other in self.modules.values()
-            for each in ast.walk(other.tree)
-            if isinstance(each, ast.FunctionDef) and each.name == node.attr
+            for other, each in self._functions.get(node.attr, [])
             for text in self._translated(other, each, depth)
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,11 @@ PARTS = {
     "app.pki": "密钥、证书与签名进程",
     "app": "命令及其他",
 }
+
+
+@cache
+def _sources() -> Sources:
+    return Sources()
 
 
 def main() -> None:
@@ -126,13 +132,13 @@ def guards(chinese: Chinese) -> Iterator[str]:
     yield ""
     yield "| 规则代码 | 提示 |"
     yield "|---|---|"
-    found = [each for each in Sources().refusals() if each.module in ENGINE]
+    found = [each for each in _sources().refusals if each.module in ENGINE]
     yield from rows(sorted(found, key=lambda each: ENGINE.index(each.module)), chinese)
 
 
 def others(chinese: Chinese) -> Iterator[str]:
     """Yield a table for each part of the program, of what is refused besides."""
-    found = [each for each in Sources().refusals() if each.module not in ENGINE]
+    found = [each for each in _sources().refusals if each.module not in ENGINE]
     yield ""
     yield "## 其余的拒绝"
     yield ""

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from sqlalchemy import func, select
 
@@ -19,7 +13,8 @@ from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import clearing, delivery, packages
 from app.pki.canonical import canonical
-from tests.faults.test_kills import ROOT, SECRET
+from tests.faults.settling import Delivering
+from tests.faults.test_kills import SECRET
 from tests.markets import EVENING, Market
 
 TRADES = 90  # five chunks of twenty
@@ -55,19 +50,15 @@ def day(app, tables, maker, checker) -> tuple[Market, int]:
 )
 def test_a_delivery_killed_at_any_step_is_finished_by_the_next_one(day, cluster, last):
     market, package_id = day
-    process = _deliver(cluster, package_id)
-    for line in process.stdout:
-        if line.strip() == last and (last != "posted" or _is_underway()):
+    first = _delivering(cluster, package_id)
+    for step in first.steps():
+        if step == last and (last != "posted" or _is_underway()):
             break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    first.kill()
     _wait_for_its_transaction(cluster)
 
     for _attempt in range(2):  # The second finds nothing to do.
-        again = _deliver(cluster, package_id)
-        again.communicate(timeout=60)
-        assert again.returncode == 0
+        assert _delivering(cluster, package_id).finish() == 0
 
     db.session.rollback()
     held = {each.name: (market.tonnes(each), *market.money(each)) for each in market.participants}
@@ -92,25 +83,15 @@ def _is_underway() -> bool:
     return bool(found)
 
 
-def _deliver(cluster, package_id: int) -> subprocess.Popen:
+def _delivering(cluster, package_id: int) -> Delivering:
     urls = cluster.urls()
     environment = {
-        **os.environ,
         "APP_PROFILE": "test",
         "DATABASE_URL": urls.app,
         "DATABASE_OWNER_URL": urls.owner,
         "SECRET_KEY": SECRET,
-        "PYTHONPATH": str(ROOT),
     }
-    script = Path(__file__).with_name("settling.py")
-    return subprocess.Popen(
-        [sys.executable, str(script), str(package_id)],
-        env=environment,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    return Delivering(package_id, environment)
 
 
 def _wait_for_its_transaction(cluster) -> None:

@@ -1,11 +1,7 @@
-"""Commands in processes of their own, forked from one that has imported the program.
-
-A command takes half a second instead of four; what it is given and says is the same.
-"""
+"""Commands in processes of their own; what they are given and say is as at a terminal."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import config
+from tests.processes import FORKED
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["app.web", "app.installation.demo", "app.worker"])
 PATIENCE = 120  # seconds
 
 
@@ -26,7 +21,7 @@ def run(
     """Run `flask` with arguments and environment, and wait for it."""
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = _CONTEXT.Process(
+        process = FORKED.Process(
             target=_main, args=(list(arguments), dict(environment), *map(str, said))
         )
         process.start()

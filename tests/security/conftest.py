@@ -55,7 +55,7 @@ class Browser:
         return self.submit("/login/", member_no=member_no, password=password, **more)
 
     def is_signed_in(self) -> bool:
-        return self.get("/").status_code == 200
+        return self.get("/password/").status_code == 200
 
     def captcha(self) -> tuple[str, str]:
         """Return id and answer of the current 验证码."""

@@ -23,6 +23,7 @@ from app.security.roles import ROLES
 from app.views.reference.base import ReferenceView
 from tests import factories
 from tests.views.toys import counting
+from tests.views.walk import EVERY_ROLE, Seen, look, walk
 from tests.views.world import World, fill, list_pages
 
 MOST = 8
@@ -195,18 +196,18 @@ def _first(kind: str) -> int | None:
 
 def costs(app, browser: FlaskClient, addresses: list[str]) -> dict[str, int]:
     """Return the number of statements of each address, with warm caches."""
-    found = {}
-    for address in addresses:
-        browser.get(address)
-        with counting(app) as statements:
-            assert browser.get(address).status_code == 200, address
-        found[address] = len([each for each in statements if not each.startswith("SAVEPOINT")])
-    return found
+    return _statements({address: look(app, browser, address) for address in addresses})
 
 
-@pytest.mark.parametrize("role", ROLES)
+def _statements(pages: dict[str, Seen]) -> dict[str, int]:
+    assert {address: page.status for address, page in pages.items() if page.status != 200} == {}
+    return {address: page.statements for address, page in pages.items()}
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
 def test_every_page_takes_few_statements(app, world, sign_in, role):
-    found = costs(app, sign_in(world.member_of(role)), pages_of(app, role, world))
+    browser = sign_in(world.member_of(role))
+    found = _statements(walk(app, browser, role, pages_of(app, role, world)))
     assert found
     assert {address: cost for address, cost in found.items() if cost > _most(address)} == {}
 

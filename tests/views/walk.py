@@ -1,0 +1,48 @@
+"""One walk over the pages of a role, for every test that looks at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.security.roles import ROLES
+from tests.views.toys import counting
+
+# The tests of a role run in one process, so that its pages are drawn once.
+EVERY_ROLE = [pytest.param(role, marks=pytest.mark.xdist_group(f"walk-{role}")) for role in ROLES]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A page as it was answered; statements with warm caches."""
+
+    status: int
+    headers: Mapping[str, str]
+    mimetype: str
+    text: str
+    statements: int
+
+
+_walks: dict[str, dict[str, Seen]] = {}
+
+
+def walk(app: Flask, browser: FlaskClient, role: str, addresses: Iterable[str]) -> dict[str, Seen]:
+    """Return the pages at the addresses, as a member with the role sees them in a fresh world."""
+    if role not in _walks:
+        _walks[role] = {address: look(app, browser, address) for address in addresses}
+    return _walks[role]
+
+
+def look(app: Flask, browser: FlaskClient, address: str) -> Seen:
+    """Open a page twice, the second time counting its statements."""
+    with browser.get(address) as first:
+        text = first.text if first.mimetype == "text/html" else ""
+        headers = dict(first.headers)
+    with counting(app) as statements, browser.get(address) as again:
+        status = again.status_code
+    number = len([each for each in statements if not each.startswith("SAVEPOINT")])
+    return Seen(status, headers, first.mimetype, text, number)
