@@ -24,6 +24,7 @@ CASES = (
     "settlement.day",
     "review.bulk",
     "issuance.chain",
+    "carry_over.batch",
     "review.recomputing",
     "pages.lists",
     "pages.as_of",

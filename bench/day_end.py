@@ -149,5 +149,6 @@ INSERT INTO offset_unit (account_id, project_no, project_name, project_type, per
 SELECT {first} + n, 'P', 'p', 't', '2022-01-01', '2023-12-31', '2025-03-06',
        (n * 5 + k) * 1000 + 1, (n * 5 + k) * 1000 + 1000, 1000, false, now(), now()
   FROM generate_series(0, {enterprises} - 1) AS n, generate_series(0, 4) AS k;
+INSERT INTO offset_event (unit_id, state, at) SELECT id, state, received_at FROM offset_unit;
 ANALYZE offset_unit
 """

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from flask_babel import force_locale
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from app.extensions import db, transaction
 from app.models import Account, Instrument
 from app.models.figures import waiting_line
 from app.operations.applications import engine
-from app.operations.imports import allocation, province_issues
-from app.operations.imports.tables import Row, Table
+from app.operations.imports import allocation, province_issues, tables
 from app.operations.people.members import NewMember, register_members
 from app.operations.records.actor import Actor
 from bench.measure import Report, seconds
@@ -28,7 +28,7 @@ def chain(world: World, report: Report) -> None:
     took: dict[str, float] = {}
     with world.app.app_context(), force_locale("zh"):
         code, parties = _instrument(), _parties(min(world.accounts, ENTERPRISES))
-        maker, checker = _officers("CHAIN", "registry_maker", "registry_checker")
+        maker, checker = officers("CHAIN", "registry_maker", "registry_checker")
         table = _table(parties, code)
         made: list[int] = []
         took["import"] = seconds(lambda: made.extend(_import(table, maker)))
@@ -51,12 +51,15 @@ def _instrument() -> str:
     return str(row.code)
 
 
-def _parties(count: int) -> Sequence[Account]:
-    wanted = select(Account).where(Account.id.between(FIRST_ACCOUNT, FIRST_ACCOUNT + count - 1))
-    return db.session.scalars(wanted).all()
+def _parties(count: int) -> Sequence[Row[Any]]:
+    """Return number, name and province of enterprises, as values: no row is read again."""
+    wanted = select(Account.member_no, Account.name, Account.province)
+    some = wanted.where(Account.id.between(FIRST_ACCOUNT, FIRST_ACCOUNT + count - 1))
+    return db.session.execute(some).all()
 
 
-def _officers(prefix: str, *roles: str, province: str | None = None) -> list[Actor]:
+def officers(prefix: str, *roles: str, province: str | None = None) -> list[Actor]:
+    """Register officers, and return who they are as those that act."""
     newcomers = [
         NewMember(f"{prefix}-{place}", f"{prefix}-{place}", role, province=province)
         for place, role in enumerate(roles, start=1)
@@ -69,18 +72,18 @@ def _officers(prefix: str, *roles: str, province: str | None = None) -> list[Act
     ]
 
 
-def _table(parties: Sequence[Account], code: str) -> Table:
+def _table(parties: Sequence[Row[Any]], code: str) -> tables.Table:
     rows = [
-        Row(place, dict.fromkeys((each.key for each in allocation.COLUMNS), "") | {
+        tables.Row(place, dict.fromkeys((each.key for each in allocation.COLUMNS), "") | {
             "member_no": party.member_no, "name": party.name, "code": code, "category": "核定",
             "quantity": "100000",
         })
         for place, party in enumerate(parties, start=2)
     ]  # fmt: skip
-    return Table("分配表.csv", "bench-chain", allocation.COLUMNS, rows)
+    return tables.Table("分配表.csv", "bench-chain", allocation.COLUMNS, rows)
 
 
-def _import(table: Table, maker: Actor) -> list[int]:
+def _import(table: tables.Table, maker: Actor) -> list[int]:
     with transaction():
         return allocation.take(
             table,
@@ -100,7 +103,7 @@ def _approve(ids: list[int], by: Actor) -> None:
 def _issue_all(provinces: set[str]) -> None:
     """Issue all that waits of the vintage, by two officers of each province."""
     for province in sorted(provinces):
-        maker, checker = _officers(f"P{province}", "province", "province", province=province)
+        maker, checker = officers(f"P{province}", "province", "province", province=province)
         lines = db.session.scalars(
             select(waiting_line.c.line_id)
             .join(Account, Account.id == waiting_line.c.account_id)

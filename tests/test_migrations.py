@@ -260,6 +260,9 @@ FROZEN = {
     "sql/0032/group_view.sql": "e3ae8f37ecb53498",
     "sql/0032/succession.sql": "4a074762b6dd46fb",
     "versions/2026_12_01_account_life.py": "a71585ae40d1d371",
+    "sql/0036/carry_over.sql": "63d80040d649afbe",
+    "sql/0036/down.sql": "2386337d55fef02a",
+    "versions/2026_12_01_carry_over_keys.py": "32e37b49c4b59bac",
 }
 
 

@@ -263,51 +263,67 @@ _FULFILLED = typed(
            SELECT DISTINCT account_id, year FROM notice WHERE id = ANY(:ids)),
          owed AS MATERIALIZED (
            SELECT n.* FROM notice n JOIN asked USING (account_id, year) WHERE n.withdrawn_at IS NULL),
-         ids AS MATERIALIZED (SELECT array_agg(id) AS found FROM owed),
          line AS MATERIALIZED (
-           SELECT notice_id, instrument_id, sum(surrendered)::bigint AS quantity
-             FROM notice_surrender_line WHERE notice_id = ANY((SELECT found FROM ids)::integer[])
-            GROUP BY notice_id, instrument_id),
-         done AS MATERIALIZED (
-           SELECT o.*, coalesce((SELECT sum(l.quantity) FROM line l WHERE l.notice_id = o.id), 0)::bigint
-                         AS surrendered
-             FROM owed o),
+           SELECT o.account_id, o.year, o.id, l.instrument_id, l.quantity
+             FROM owed o
+            CROSS JOIN LATERAL (SELECT instrument_id, sum(surrendered)::bigint AS quantity
+                                  FROM notice_surrender_line WHERE notice_id = o.id
+                                 GROUP BY instrument_id) l),
+         done AS (
+           SELECT w.account_id, w.year, w.id, min(w.number) AS number, min(w.sector) AS sector,
+                  sum(w.obligation)::bigint AS obligation, sum(w.surrendered)::bigint AS surrendered
+             FROM (SELECT account_id, year, id, number, sector, obligation, 0::bigint AS surrendered
+                     FROM owed
+                   UNION ALL
+                   SELECT account_id, year, id, NULL, NULL, 0, quantity FROM line) w
+            GROUP BY w.account_id, w.year, w.id),
          given AS (
-           SELECT o.account_id, o.year, l.instrument_id, sum(l.quantity)::bigint AS quantity
-             FROM line l JOIN owed o ON o.id = l.notice_id WHERE l.quantity > 0
-            GROUP BY o.account_id, o.year, l.instrument_id)
-    SELECT d.account_id, d.year, c.member_no, c.name AS account, c.uscc,
-           sum(d.obligation)::bigint AS obligation, sum(d.surrendered)::bigint AS total,
-           json_agg(json_build_object('number', d.number, 'sector', d.sector,
-                                      'obligation', d.obligation, 'surrendered', d.surrendered)
-                    ORDER BY d.id) AS notices,
+           SELECT account_id, year, instrument_id, sum(quantity)::bigint AS quantity
+             FROM line WHERE quantity > 0 GROUP BY account_id, year, instrument_id),
+         -- Grouped once: joins of these would cost the square of their number where the statistics
+         -- of a bulk approval's own rows are missing.
+         part AS (
+           SELECT account_id, year, obligation, surrendered, false AS is_offset, NULL AS code,
+                  NULL AS name, id AS place,
+                  json_build_object('number', number, 'sector', sector, 'obligation', obligation,
+                                    'surrendered', surrendered) AS notice,
+                  NULL::json AS line, NULL::json AS commission
+             FROM done
+           UNION ALL
+           SELECT g.account_id, g.year, 0, 0, false, i.code, i.name, 0, NULL,
+                  json_build_object('code', i.code, 'name', i.name, 'vintage', i.vintage,
+                                    'quantity', g.quantity), NULL
+             FROM given g JOIN instrument i ON i.id = g.instrument_id
+           UNION ALL
            -- Of CCER each unit, so that a reader finds it in the CCER registry (rules-2026 N91).
-           (SELECT json_agg(json_build_object('code', x.code, 'name', x.name, 'vintage', x.vintage,
-                                              'quantity', x.quantity) ORDER BY x.is_offset, x.code, x.name)
-              FROM (SELECT i.code, i.name, i.vintage, g.quantity, false AS is_offset
-                      FROM given g JOIN instrument i ON i.id = g.instrument_id
-                     WHERE g.account_id = d.account_id AND g.year = d.year
-                    UNION ALL
-                    SELECT u.project_no, 'CCER：' || u.project_name || '（序列号段' || u.serial || '）',
-                           extract(year FROM u.period_to)::integer, u.quantity, true
-                      FROM owed o JOIN application a ON a.notice_id = o.id AND a.kind = 'offset'
-                      JOIN offset_unit u ON u.application_id = a.id AND u.state = 'registered'
-                     WHERE o.account_id = d.account_id AND o.year = d.year) AS x) AS lines,
+           SELECT o.account_id, o.year, 0, 0, true, u.project_no, named.name, 0, NULL,
+                  json_build_object('code', u.project_no, 'name', named.name,
+                                    'vintage', extract(year FROM u.period_to)::integer,
+                                    'quantity', u.quantity), NULL
+             FROM owed o JOIN application a ON a.notice_id = o.id AND a.kind = 'offset'
+             JOIN offset_unit u ON u.application_id = a.id AND u.state = 'registered'
+            CROSS JOIN LATERAL (SELECT 'CCER：' || u.project_name || '（序列号段' || u.serial || '）'
+                                       AS name) named
+           UNION ALL
            -- What the registry surrendered at the province's request (N44), as its year calls it.
-           (SELECT json_agg(json_build_object('number', m.number, 'document_no', m.document_no,
-                                              'title', p.commission_title,
-                                              'quantity', (SELECT sum(l.quantity) FROM application_line l
-                                                            WHERE l.application_id = m.id))
-                            ORDER BY m.id)
-              FROM owed o
-              JOIN application m ON m.notice_id = o.id AND m.kind = 'commission' AND m.status = 'approved'
-              LEFT JOIN LATERAL plan_on(o.year, o.sector,
-                                        (m.submitted_at AT TIME ZONE 'Asia/Shanghai')::date) p ON true
-             WHERE o.account_id = d.account_id AND o.year = d.year) AS commissions
-      FROM done d JOIN account c ON c.id = d.account_id
-     GROUP BY d.account_id, d.year, c.id
-    HAVING bool_and(d.surrendered >= d.obligation) AND sum(d.surrendered) > 0
-     ORDER BY d.account_id, d.year
+           SELECT o.account_id, o.year, 0, 0, false, NULL, NULL, m.id, NULL, NULL,
+                  json_build_object('number', m.number, 'document_no', m.document_no,
+                                    'title', p.commission_title,
+                                    'quantity', (SELECT sum(l.quantity) FROM application_line l
+                                                  WHERE l.application_id = m.id))
+             FROM owed o
+             JOIN application m ON m.notice_id = o.id AND m.kind = 'commission' AND m.status = 'approved'
+             LEFT JOIN LATERAL plan_on(o.year, o.sector,
+                                       (m.submitted_at AT TIME ZONE 'Asia/Shanghai')::date) p ON true)
+    SELECT p.account_id, p.year, c.member_no, c.name AS account, c.uscc,
+           sum(p.obligation)::bigint AS obligation, sum(p.surrendered)::bigint AS total,
+           json_agg(p.notice ORDER BY p.place) FILTER (WHERE p.notice IS NOT NULL) AS notices,
+           json_agg(p.line ORDER BY p.is_offset, p.code, p.name) FILTER (WHERE p.line IS NOT NULL) AS lines,
+           json_agg(p.commission ORDER BY p.place) FILTER (WHERE p.commission IS NOT NULL) AS commissions
+      FROM part p JOIN account c ON c.id = p.account_id
+     GROUP BY p.account_id, p.year, c.id
+    HAVING bool_and(p.surrendered >= p.obligation) AND sum(p.surrendered) > 0
+     ORDER BY p.account_id, p.year
     """,
     ids=Integer,
 )

@@ -17,7 +17,7 @@ from app.domain.moves import LARGEST_REQUEST, Bucket
 from app.domain.workflow import Line, Status
 from app.extensions import db, transaction
 from app.models import Application, OperationLog
-from app.operations.applications import engine
+from app.operations.applications import engine, rows
 from app.operations.ledger import settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
@@ -33,6 +33,7 @@ from tests.factories import (
     submitted,
     venue,
 )
+from tests.views.toys import counting
 
 KIND = "registry_to_trading"
 
@@ -476,3 +477,16 @@ def test_submitted_lines_stay_as_they_are(operator, cea):
     ):
         with pytest.raises(DBAPIError, match=refusal), transaction():
             db.session.execute(text(statement), {"id": case.id})
+
+
+def test_a_bulk_act_after_a_single_one_is_planned_anew(app, operator, cea, monkeypatch):
+    """Saving a draft is a single act; such acts in a row cost no statement more (ADR 0096)."""
+    monkeypatch.setattr(rows, "BULK", 3)
+
+    def forgets(number: int) -> bool:
+        drafts = [draft(KIND, operator, {cea: 1}) for _ in range(number)]
+        with counting(app) as statements:
+            submit(*drafts, by=operator)
+        return "DISCARD PLANS" in statements
+
+    assert [forgets(number) for number in (1, 2, 3, 4, 1)] == [False, False, True, True, False]
