@@ -173,11 +173,11 @@ class Year(RuleBasedStateMachine):
         self.waiting.append((returning(claim, tonnes % 20 + 1, by=owner), owner, self.maker))
 
     def order(self, tonnes):
-        """For an instrument, or now and then for the whole account."""
+        """For an instrument, or now and then for the whole account; often for more than there is."""
         served = f"{self.day}T09:00:{len(self.orders) % 60:02d}+08:00"
         of = None if self.which % 4 == 0 else self.of
         ends = self.day + timedelta(days=1 + self.which % 40)
-        about = self.party, self.maker, tonnes, of
+        about = self.party, self.maker, 3 * tonnes, of
         self.orders.append(courts.freeze(*about, served=served, ends_on=ends))
 
     def release(self, tonnes):
