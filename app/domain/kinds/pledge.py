@@ -75,7 +75,9 @@ _TELLS = tuple(
         ("contract_no", _("Enter the number of the pledge contract, at most %(most)s characters")),
         (
             "filing_no",
-            _("Enter the number of the filing in the movables registry, at most %(most)s characters"),
+            _(
+                "Enter the number of the filing in the movables registry, at most %(most)s characters"
+            ),
         ),
     )
 )

@@ -13,9 +13,7 @@ class PledgeReminder(Model):
     """What the holder and the pledgee of a pledge were told, once."""
 
     __tablename__ = "pledge_reminder"
-    __table_args__ = (
-        CheckConstraint("what IN ('deadline', 'use')", name="pledge_reminder_what"),
-    )
+    __table_args__ = (CheckConstraint("what IN ('deadline', 'use')", name="pledge_reminder_what"),)
 
     application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), primary_key=True)
     what: Mapped[str] = mapped_column(String(10), primary_key=True)

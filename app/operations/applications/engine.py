@@ -454,7 +454,11 @@ def _advance(case: Case) -> None:
     """
     kind = KINDS[case.kind]
     asks_nobody = not (case.receivers or case.named_receivers)
-    if case.step >= 0 and kind.reviews[case.step : case.step + 1] == (Party.RECEIVER,) and asks_nobody:
+    if (
+        case.step >= 0
+        and kind.reviews[case.step : case.step + 1] == (Party.RECEIVER,)
+        and asks_nobody
+    ):
         case.step += 1
     if case.step < len(kind.reviews):
         case.status = Status.IN_REVIEW

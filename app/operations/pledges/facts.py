@@ -21,7 +21,9 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
     concerned = [case for case in cases if case.kind.startswith(PREFIX)]
     if not concerned:
         return {}
-    lines = [line.source_line_id for case in concerned for line in case.lines if line.source_line_id]
+    lines = [
+        line.source_line_id for case in concerned for line in case.lines if line.source_line_id
+    ]
     pledgees = dict(db.session.execute(_PLEDGEES, {"lines": lines}).all()) if lines else {}
     named = {str(case.proposal.get("uscc", "")) for case in concerned} | set(pledgees.values())
     ids = [case.id for case in concerned]
