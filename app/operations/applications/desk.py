@@ -14,7 +14,6 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import NotAllowed, NotFound, OutsideTradingHours, RuleError
-from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationEvent

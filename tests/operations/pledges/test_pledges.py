@@ -12,7 +12,7 @@ from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import Account, Application, OutboxMessage
+from app.models import Application, OutboxMessage
 from app.operations.accounts import life
 from app.operations.applications import engine
 from app.operations.ledger.verification import verify_ledger
@@ -25,7 +25,6 @@ from tests.factories import (
     draft,
     give,
     instrument,
-    issued_to,
     member,
     nothing_moves,
     notice,
@@ -36,7 +35,6 @@ from tests.factories import (
 from tests.operations.compliance.test_compliance import figures
 from tests.operations.courts import freeze, stands
 from tests.operations.pledging import (
-    BANK,
     approved,
     drawing,
     known_here,
