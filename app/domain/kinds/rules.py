@@ -126,6 +126,7 @@ class Pledges:
     """What the rules of pledges read."""
 
     mode: int = 0  # of the day, as the parameter says
+    valid: frozenset[str] = frozenset()  # credit codes that pass their own check (GB 32100-2015)
     accounts: Mapping[str, int] = field(default_factory=dict)  # credit code -> open account here
     pledgees: Mapping[int, str] = field(default_factory=dict)  # line -> credit code of its pledgee
     without_paper: frozenset[int] = frozenset()  # cases without a document of the pledgee

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, String
+from stdnum.cn import uscc
 
 from app.domain.kinds.rules import Pledges
 from app.domain.workflow import Case
@@ -29,6 +30,7 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
     ids = [case.id for case in concerned]
     found = Pledges(
         mode=int(parameter.setting(db.session, "pledge_mode")),
+        valid=frozenset(code for code in named if uscc.is_valid(code)),
         accounts=accounts_of(named),
         pledgees=pledgees,
         without_paper=frozenset(db.session.scalars(_WITHOUT_PAPER, {"ids": ids})),
@@ -49,8 +51,8 @@ def pledgee_of(line_ids: Sequence[int]) -> set[str]:
 
 _ACCOUNTS = typed(
     """
-    SELECT DISTINCT ON (uscc) uscc, id FROM account
-     WHERE uscc = ANY(:codes) AND kind = 'enterprise' AND closed_at IS NULL ORDER BY uscc, id
+    SELECT uscc, id FROM account
+     WHERE uscc = ANY(:codes) AND kind = 'enterprise' AND closed_at IS NULL
     """,
     codes=String,
 )

@@ -169,23 +169,28 @@ class HoldingView(ListPage):
             .join(Instrument, Instrument.id == Holding.instrument_id)
             .where(Account.kind == "enterprise", Instrument.is_of_tonnes())
         )
-        if as_of is not None:
-            # The first entry decides whether a holding was there; the sums, over all entries, are
-            # for the rows that are shown: a count drops this join.
-            first = and_(
-                Entry.account_id == Holding.account_id,
-                Entry.instrument_id == Holding.instrument_id,
-                Entry.seq == 1,
-                Entry.at <= as_of,
-            )
-            statement = statement.outerjoin(source, true()).where(exists().where(first))
-        return statement
+        return statement if as_of is None else _as_of(statement, source, as_of)
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         """Each holding leads to its entries on either side."""
         ids = {"account": row.account_id, "instrument": row.instrument_id}
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+
+
+def _as_of(statement: Select[Any], standing: Any, moment: Any) -> Select[Any]:
+    """Restrict holdings to those that were there at a moment, and add how they stood.
+
+    The first entry decides whether a holding was there; the sums, over all entries, are for the rows
+    that are shown: a count drops this join.
+    """
+    first = and_(
+        Entry.account_id == Holding.account_id,
+        Entry.instrument_id == Holding.instrument_id,
+        Entry.seq == 1,
+        Entry.at <= moment,
+    )
+    return statement.outerjoin(standing, true()).where(exists().where(first))
 
 
 def _pledged(kind: str, moment: Any) -> ColumnElement[Any]:

@@ -13,7 +13,7 @@ from app.domain.kinds import KINDS
 from app.domain.kinds.pledge import PLEDGES, Pledge, PledgeNote
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db
-from app.models import Account, Application, ApplicationLine, CourtOrder, Instrument
+from app.models import Application, ApplicationLine, CourtOrder, Instrument
 from app.models.figures import line_draw
 from app.security.roles import READERS
 from app.security.scope import scoped_applications
@@ -181,41 +181,7 @@ def standing_table(application: Application) -> dict[str, Any]:
 
 def followed_table(application: Application) -> dict[str, Any]:
     """Return the releases and surrenders that draw on a pledge, and the courts' orders behind it."""
-    source = select(ApplicationLine.id).where(ApplicationLine.application_id == application.id)
-    drawing = (
-        select(
-            func.coalesce(Application.submitted_at, Application.created_at).label("at"),
-            Application.kind,
-            Application.number,
-            ApplicationLine.quantity,
-            Application.status,
-        )
-        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
-        .where(
-            ApplicationLine.source_line_id.in_(source),
-            Application.status.not_in([Status.DRAFT, Status.DISCARDED]),
-        )
-    )
-    waiting = (
-        select(
-            CourtOrder.served_at.label("at"),
-            Application.kind,
-            Application.document_no,
-            CourtOrder.queued,
-            literal(""),
-        )
-        .join(CourtOrder, CourtOrder.application_id == Application.id)
-        .join(Account, Account.id == CourtOrder.account_id)
-        .where(
-            Account.id == application.account_id,
-            CourtOrder.queued > 0,
-            or_(
-                CourtOrder.instrument_id.is_(None),
-                CourtOrder.instrument_id.in_([each.instrument_id for each in application.lines]),
-            ),
-        )
-    )
-    both = drawing.union_all(waiting).subquery("followed")
+    both = _drawing(application).union_all(_waiting(application)).subquery("followed")
     rows = db.session.execute(select(both).order_by(both.c.at, both.c.number).limit(MOST))
     return {
         "title": _("Releases, surrenders and courts' orders queued"),
@@ -231,6 +197,39 @@ def followed_table(application: Application) -> dict[str, Any]:
             for row in rows
         ],
     }
+
+
+def _drawing(application: Application) -> Select[Any]:
+    """Return the applications that draw on a pledge, drafts aside."""
+    source = select(ApplicationLine.id).where(ApplicationLine.application_id == application.id)
+    return (
+        select(
+            func.coalesce(Application.submitted_at, Application.created_at).label("at"),
+            Application.kind,
+            Application.number,
+            ApplicationLine.quantity,
+            Application.status,
+        )
+        .join(ApplicationLine, ApplicationLine.application_id == Application.id)
+        .where(
+            ApplicationLine.source_line_id.in_(source),
+            Application.status.not_in([Status.DRAFT, Status.DISCARDED]),
+        )
+    )
+
+
+def _waiting(application: Application) -> Select[Any]:
+    """Return the courts' orders that wait for the same allowances, by their ruling."""
+    instruments = [each.instrument_id for each in application.lines]
+    of_these = CourtOrder.instrument_id.is_(None) | CourtOrder.instrument_id.in_(instruments)
+    return (
+        select(
+            CourtOrder.served_at, Application.kind, Application.document_no, CourtOrder.queued,
+            literal(""),
+        )
+        .join(CourtOrder, CourtOrder.application_id == Application.id)
+        .where(CourtOrder.account_id == application.account_id, CourtOrder.queued > 0, of_these)
+    )  # fmt: skip
 
 
 def _status(status: str) -> dict[str, Any]:
