@@ -199,7 +199,7 @@ def followed_table(application: Application) -> dict[str, Any]:
     }
 
 
-def _drawing(application: Application) -> Select[Any]:
+def _drawing(application: Application) -> Any:
     """Return the applications that draw on a pledge, drafts aside."""
     source = select(ApplicationLine.id).where(ApplicationLine.application_id == application.id)
     return (
@@ -218,7 +218,7 @@ def _drawing(application: Application) -> Select[Any]:
     )
 
 
-def _waiting(application: Application) -> Select[Any]:
+def _waiting(application: Application) -> Any:
     """Return the courts' orders that wait for the same allowances, by their ruling."""
     instruments = [each.instrument_id for each in application.lines]
     of_these = CourtOrder.instrument_id.is_(None) | CourtOrder.instrument_id.in_(instruments)

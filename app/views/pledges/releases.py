@@ -8,7 +8,6 @@ from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
 
 from app.domain.kinds.pledge import (
     Pledge,
@@ -20,8 +19,7 @@ from app.domain.kinds.pledge import (
 )
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
-from app.extensions import db
-from app.models import Application, ApplicationLine
+from app.models import Application
 from app.operations.compliance import plans
 from app.operations.pledges import facts
 from app.operations.records import clock
@@ -35,7 +33,7 @@ from app.views.chapters import PLEDGES, MenuEntry
 from app.views.compliance.surrenders import SurrenderView
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.pledges.register import GUIDE, said
+from app.views.pledges.register import GUIDE
 
 COLUMNS: tuple[dict[str, Any], ...] = (
     {"label": _("Application number"), "kind": "code"},
@@ -46,25 +44,7 @@ COLUMNS: tuple[dict[str, Any], ...] = (
     {"label": _("Quantity left"), "kind": "number", "unit": _("tonnes")},
 )
 RELEASED = _("Released quantity")
-
-
-def with_pledgees(lines: Sequence[Choosable]) -> list[Choosable]:
-    """Show the pledgee of each line where other documents show their number."""
-    ids = [each.source_line_id for each in lines]
-    rows = db.session.execute(
-        select(ApplicationLine.id, said("pledgee"))
-        .join(Application, Application.id == ApplicationLine.application_id)
-        .where(ApplicationLine.id.in_(ids))
-    )
-    names = dict(rows.all())
-    found = []
-    for each in lines:
-        values = list(each.picked_cells)
-        values[1] = names[each.source_line_id]
-        kinds = [column["kind"] for column in COLUMNS]
-        cells = tuple(zip(values, kinds, strict=True))
-        found.append(replace(each, cells=cells, picked_cells=tuple(values)))
-    return found
+PLEDGEE = Application.proposal["pledgee"].astext
 
 
 def _asked(lines: Iterable[Line], account_id: int) -> tuple[int, ...]:
@@ -79,10 +59,7 @@ class _DrawsOnPledges(DrawsOnDocuments):
     picker_title = _("Choose pledges")
     picker_columns: Sequence[dict[str, Any]] = COLUMNS
     quantity_title = RELEASED
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """Return what is left of pledges, each with its pledgee."""
-        return with_pledgees(super().offered(account_id))
+    told = PLEDGEE
 
 
 class PledgeJointReleaseView(_DrawsOnPledges, ApplicationDesk):
@@ -213,7 +190,7 @@ class PledgeSurrenderView(SurrenderView):
             each
             if each.instrument_id in accepted
             else replace(each, refusal=_("Not within the scope of this notice"))
-            for each in with_pledgees(lines_left(account_id, Pledge.code))
+            for each in lines_left(account_id, Pledge.code, told=PLEDGEE)
         ]
 
     def new_form(self, account_id: int) -> Any:
