@@ -27,7 +27,6 @@ from app.installation import (
     demo_custody,
     demo_offsets,
     demo_people,
-    demo_pledges,
 )
 from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
 from app.models import (
@@ -189,10 +188,7 @@ def _seed() -> None:
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
-    pledger = next(each for each in enterprises if each.province == "31")
-    by = Actor.of(members[pledger.id], "192.0.2.13")
-    pledges = demo_pledges.Pledges(by, maker, checker, evening)
-    demo_pledges.register(pledger, instruments[5], pledges)
+    demo_accounts.pledge(enterprises, instruments[5], members, (maker, checker), evening)
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:

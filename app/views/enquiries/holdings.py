@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from app.domain.errors import NotFound
 from app.domain.kinds import KINDS
-from app.domain.kinds.pledge import AS_HOLD, AS_NOTE, Pledge, PledgeNote
+from app.domain.kinds.pledge import AS_NOTE, Pledge, PledgeNote
 from app.domain.moves import HELD_BUCKETS, Bucket
 from app.domain.workflow import Status
 from app.extensions import db
@@ -46,8 +46,6 @@ from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
-
-MODES = {"pledged": AS_HOLD, "noted": AS_NOTE}  # of columns
 
 
 def what_is_pledged(row: Any) -> str:
@@ -132,9 +130,9 @@ class HoldingView(ListPage):
     )
 
     def is_usual(self, column: Column) -> bool:
-        """Show what is pledged while pledges are registered that way."""
-        if column.key in MODES:
-            return bool(setting(db.session, "pledge_mode") == MODES[column.key])
+        """Show what is noted as pledged while pledges are notes: nothing else would tell of them."""
+        if column.key == "noted":
+            return bool(setting(db.session, "pledge_mode") == AS_NOTE)
         return super().is_usual(column)
 
     def rows(self, conditions: Conditions) -> Select[Any]:

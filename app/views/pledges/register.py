@@ -28,7 +28,7 @@ from app.views.lists.listing import Conditions, ListPage, RowAction
 GUIDE = {"enterprise": "质押登记", "province": "查询", "registry": "质押登记"}
 MODES = {Pledge.code: (_("Frozen"), "blue"), PledgeNote.code: (_("Noted"), "grey")}
 IN_FORCE, ENDED = "in_force", "ended"
-STATES = {IN_FORCE: (_("In force"), "green"), ENDED: (_("Released in full"), "grey")}
+STATES = {IN_FORCE: (_("Pledge stands"), "green"), ENDED: (_("Released in full"), "grey")}
 DESKS = {Pledge.code: "PledgeView", PledgeNote.code: "PledgeNoteView"}
 MOST = 100  # rows of a table on a page
 

@@ -30,6 +30,7 @@ from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
 from app.views.applications.texts import StringField
 from app.views.chapters import PLEDGES, MenuEntry
+from app.views.compliance.deductions import REASON
 from app.views.compliance.surrenders import SurrenderView
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
@@ -103,6 +104,7 @@ class ReleaseForm(LinesForm):
     document_no = StringField(
         _("Number of the pledgee's document"), [Required()], render_kw={"maxlength": 100}
     )
+    reason = REASON
 
 
 class _ReleaseDesk(_DrawsOnPledges, OfficerDesk):
