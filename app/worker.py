@@ -33,6 +33,7 @@ from app.operations.applications import jobs, unsubmitted
 from app.operations.carry_over import batches
 from app.operations.compliance import calendar
 from app.operations.people import certificates
+from app.operations.pledges import notices as pledge_notices
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.operations.sanctions import lapses
@@ -143,6 +144,14 @@ def remind_of_dates(_settings: Settings) -> None:
         calendar.remind_if_due(SYSTEM, now=clock.now())
 
 
+def tell_of_pledges(_settings: Settings) -> None:
+    """Tell holders and pledgees of deadlines and of lost use, some in each transaction."""
+    told = pledge_notices.AT_ONCE
+    while told == pledge_notices.AT_ONCE:
+        with transaction():
+            told = pledge_notices.tell(SYSTEM, now=clock.now())
+
+
 def _deliver(package_id: int) -> None:
     step = None
     while step is None or not step.is_over:
@@ -161,6 +170,7 @@ PERIODIC = (
     Periodic("remind_of_dates", "* * * * * */20", remind_of_dates),
     Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
     Periodic("end_court_orders", "* * * * * */20", end_court_orders),
+    Periodic("tell_of_pledges", "* * * * *", tell_of_pledges),
     Periodic("carry_out_batches", "* * * * * */5", carry_out_batches),
     Periodic("exchange_with_banks", "* * * * * */5", banks.exchange),
     Periodic("exchange_with_ccer_registry", "* * * * * */5", ccer.exchange),

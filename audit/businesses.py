@@ -105,6 +105,11 @@ BUSINESSES = {
     "voluntary_cancellation": _business((AVAILABLE, RESERVED), (RESERVED, CANCELLED)),
     "freeze": _business((AVAILABLE, FROZEN), units=_BOTH),
     "unfreeze": _business((FROZEN, AVAILABLE), units=_BOTH),
+    # 质押: frozen for a pledgee once it is registered, released or surrendered with its consent.
+    "pledge": _business((AVAILABLE, RESERVED), (RESERVED, FROZEN)),
+    "pledge_release": _business((FROZEN, AVAILABLE)),
+    "pledge_joint_release": _business((FROZEN, AVAILABLE)),
+    "pledge_surrender": _business((FROZEN, SURRENDERED)),
     # Courts: what an order freezes and lets go, and what a court assigns to another one.
     "court_hold": _business((AVAILABLE, FROZEN), (FROZEN, AVAILABLE), units=_BOTH, has_application=False),
     "court_assignment": _business(

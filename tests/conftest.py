@@ -178,7 +178,7 @@ def tables(_installed: Flask, cluster: embedded.Cluster) -> Iterator[Tables]:
 # "unsound" or are not listed.
 VERIFIED = re.compile(
     r"tests\.(operations|races|views)\.(\w+\.)?test_(account|applications|authority|colleague|compliance"
-    r"|custody|issuance|openings|operators|races|reviews?|settlement|surrender|trading|transfer)"
+    r"|custody|issuance|openings|operators|pledges|races|reviews?|settlement|surrender|trading|transfer)"
 )
 
 

@@ -52,10 +52,12 @@ ROOMS = {
         "people": ("records",),
         "compliance": ("records",),
         "sanctions": ("records",),
+        "pledges": ("records",),
         "accounts": ("records", "ledger", "people"),
         # CCER in the other registry: messages with it, and the mirror that they make.
         "offsets": ("records", "compliance"),
-        "applications": ("records", "ledger", "people", "compliance", "sanctions", "accounts", "offsets"),
+        "applications": ("records", "ledger", "people", "compliance", "sanctions", "pledges", "accounts",
+                         "offsets"),
         "imports": ("records", "compliance", "accounts", "applications"),
         "exchange": ("records", "ledger", "applications"),
         "settlement": ("records", "ledger", "applications"),
@@ -79,6 +81,7 @@ ROOMS = {
         "carry_over": ("lists", "applications", "compliance"),
         "offsets": ("lists", "applications", "compliance"),
         "sanctions": ("lists", "applications", "enquiries"),
+        "pledges": ("lists", "applications", "enquiries", "compliance"),
         "issuance": ("lists", "applications"),
         # Statements are drawn with the fonts of attestations.
         "settlement": ("lists", "applications", "attestations"),

@@ -53,6 +53,7 @@ OBSTACLES: Mapping[str, Any] = {
     "claim": _("returns %(quantity)s tonnes by notice of adjustment %(name)s"),
     "waiting": _("%(name)s: %(quantity)s tonnes wait at the authority"),
     "offset": _("CCER %(name)s mirrored: %(quantity)s tonnes"),
+    "pledge": _("pledge %(name)s in force: %(quantity)s tonnes"),
     "receivable": _("owes the registry at %(name)s: %(quantity)s yuan"),
     "difference": _("difference %(name)s with the exchange not resolved"),
     "member": _("%(name)s has signed in"),

@@ -102,6 +102,8 @@ _CREDENTIALS = _("Decision record 0081: limits of our own")
 
 _CALENDAR = _("Rules of 2026: 30, 7 and 1 days before each date")
 
+_PLEDGES = _("Decision record 0095: pledges, off until the rules say so")
+
 _ALLOCATION = _("Decision record 0088: deductions and claims")
 
 _FINES = _("Rules of 2026: fine for what is not surrendered in time")
@@ -143,6 +145,10 @@ _CATALOGUE = (
                   _COURTS, _("days"), 1, 180),
     ParameterSpec("persons_admitted", _("Accounts of natural persons can be opened"), SWITCH, False,
                   _ACCOUNTS),
+    ParameterSpec("pledge_mode", _("Registration of pledges (0: none; 1: as a note; 2: as a freeze)"),
+                  NUMBER, 0, _PLEDGES, "", 0, 2),
+    ParameterSpec("pledge_warning_days", _("Warning before a deadline that pledged allowances endanger"),
+                  NUMBER, 60, _PLEDGES, _("days"), 1, 365),
     ParameterSpec("calendar_reminder_first", _("First reminder before a date of the calendar (0: none)"),
                   NUMBER, 30, _CALENDAR, _("days"), 0, 365),
     ParameterSpec("calendar_reminder_second", _("Second reminder before a date of the calendar (0: none)"),

@@ -11,6 +11,17 @@ from flask_babel import lazy_gettext as _
 
 from app.domain.errors import RuleError
 
+# Addresses -----------------------------------------------------------------------------------------
+
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+LONGEST_ADDRESS = 254
+
+
+def is_mail_address(text: str) -> bool:
+    """Tell whether a text is a mail address that we write to."""
+    return len(text) <= LONGEST_ADDRESS and _MAIL.fullmatch(text) is not None
+
+
 # Refused characters --------------------------------------------------------------------------------
 
 # Controls, invisible formatting (bidirectional overrides, joiners, byte order marks),

@@ -188,6 +188,7 @@ def _seed() -> None:
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
+    demo_accounts.pledge(enterprises, instruments[5], members, (maker, checker), evening)
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:

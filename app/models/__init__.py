@@ -74,6 +74,7 @@ from app.models.offsets.mirror import (
 )
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
+from app.models.pledges.pledge import PledgeReminder
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.carry_over import (
     CarryOverGrant,
@@ -228,6 +229,7 @@ __all__ = [
     "Parameter",
     "PasswordRecord",
     "Plan",
+    "PledgeReminder",
     "Posting",
     "PostingRoute",
     "Preference",

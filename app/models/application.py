@@ -61,8 +61,16 @@ class Application(Model):
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
             " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender',"
-            " 'surrender_refund', 'commission', 'offset'))",
+            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender'))",
             name="surrender_has_a_notice",
+        ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'discarded', 'withdrawn')"
+            " OR kind NOT IN ('pledge', 'pledge_note')"
+            " OR coalesce(proposal ->> 'pledgee' <> '' AND proposal ->> 'uscc' ~ '^[0-9A-Z]{18}$'"
+            " AND proposal ->> 'contract_no' <> '' AND proposal ->> 'filing_no' <> ''"
+            " AND proposal ->> 'email' <> '' AND ends_on IS NOT NULL, false)",
+            name="pledge_says_all",
         ),
         CheckConstraint(
             f"status IN ('draft', 'returned', 'discarded') OR kind NOT IN ({_BY_DOCUMENT})"
@@ -101,6 +109,11 @@ class Application(Model):
             "application_claims",
             "account_id",
             postgresql_where=text("kind = 'allowance_claim' AND status = 'approved'"),
+        ),
+        Index(
+            "application_pledges",
+            "account_id",
+            postgresql_where=text("kind IN ('pledge', 'pledge_note') AND status = 'approved'"),
         ),
         Index("application_deductions", "account_id", postgresql_where=text("kind = 'deduction'")),
         Index(

@@ -48,6 +48,17 @@ claimable = _view("claimable", "account_id instrument_id", "claimable")
 line_draw = _view(
     "line_draw", "line_id application_id instrument_id", "quantity drawn pending remaining"
 )
+pledge_line = table(
+    "pledge_line",
+    column("line_id", BigInteger),
+    column("application_id", BigInteger),
+    column("kind", String),
+    column("number", String),
+    column("account_id", Integer),
+    column("instrument_id", Integer),
+    *(column(each, BigInteger) for each in "quantity drawn pending remaining".split()),
+    column("uscc", String),
+)
 waiting_line = _view(
     "waiting_line",
     "line_id application_id instrument_id holder_id account_id vintage",

@@ -37,6 +37,7 @@ CARRY_OVERS = Chapter(_("Carry-over management"), "ti-repeat")
 OFFSETS = Chapter(_("CCER offset"), "ti-plant-2")
 CUSTODY = Chapter(_("Custody and returns"), "ti-building-warehouse")
 CANCELLATIONS = Chapter(_("Voluntary cancellation management"), "ti-leaf")
+PLEDGES = Chapter(_("Pledge management"), "ti-shield-lock")
 MONEY = Chapter(_("Money management"), "ti-cash")
 ENQUIRIES = Chapter(_("Enquiries"), "ti-search")
 REVIEWS = Chapter(_("Reviews"), "ti-gavel")
@@ -55,6 +56,7 @@ CHAPTERS = (
     OFFSETS,
     CUSTODY,
     CANCELLATIONS,
+    PLEDGES,
     MONEY,
     ENQUIRIES,
     REVIEWS,

@@ -47,6 +47,7 @@ APPEND_ONLY = (
     "court_effect",
     "court_lapse",
     "court_reminder",
+    "pledge_reminder",
     "offset_event",
     "offset_message_event",
     "offset_difference",

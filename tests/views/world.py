@@ -63,7 +63,7 @@ from tests import custody, factories
 from tests.files import pdf
 from tests.markets import Market
 from tests.openings import enterprise as to_open
-from tests.operations import carrying, chains, claims, courts, machines
+from tests.operations import carrying, chains, claims, courts, machines, pledging
 from tests.security.certified import issue, make_authority, register
 from tests.tables import Tables
 
@@ -225,6 +225,7 @@ def make_world(tables: Tables) -> World:
     for enterprise in (a, b):
         _by_officers(enterprise, officers["registry_maker"], officers["registry_checker"])
         _courts(enterprise, officers["registry_maker"], officers["registry_checker"])
+        _pledges(enterprise, officers["registry_maker"], officers["registry_checker"])
         _groups(enterprise, officers["registry_maker"], officers["registry_checker"])
         _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
         _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
@@ -484,6 +485,39 @@ def _courts(of: Enterprise, maker: Member, checker: Member) -> None:
         shown = enter(confirms=False)
         factories.confirmed(shown, checker)
         of.by_officers[kind] = (enter(confirms=False, submits=False), shown)
+
+
+def _pledges(of: Enterprise, maker: Member, checker: Member) -> None:
+    """Pledge as a note and with a freeze, draw on both, and leave a draft of each kind."""
+    what = factories.instrument(trade_code=None, vintage=2025)
+    factories.give(of.account, what, 500)
+    notice = factories.notice(of.account, 40, [what], by=maker, year=2027)
+    pledgee = factories.member(
+        of=factories.account(
+            "商业银行", of.account.province, sector=None, holder_class="institution"
+        )
+    )
+    code = pledging.known_here(pledgee.account)
+    about: dict[str, Any] = {"code": code}
+    for kind, mode in (("pledge_note", 1), ("pledge", 2)):
+        pledging.switched(mode)
+        shown = pledging.pledging(of.member, {what: 100}, kind=kind, **about)
+        pledging.approved(shown, pledgee, maker, checker)
+        draft = pledging.pledging(of.member, {what: 9}, kind=kind, submits=False, **about)
+        of.by_officers[kind] = (draft, shown)
+    drawing: dict[str, tuple[str, Member, dict[str, Any], list[Member]]] = {
+        "pledge_note_release": ("pledge_note", maker, {}, [checker]),
+        "pledge_release": ("pledge", maker, {}, [checker]),
+        "pledge_joint_release": ("pledge", of.member, {}, [pledgee, maker]),
+        "pledge_surrender": ("pledge", of.member, {"notice_id": notice}, [pledgee]),
+    }
+    for kind, (source, by, more, agreeing) in drawing.items():
+        made = [
+            pledging.drawing(kind, of.by_officers[source][1], 5, by, submits=submits, **more)
+            for submits in (False, True)
+        ]
+        pledging.approved(made[1], *agreeing)
+        of.by_officers[kind] = (made[0], made[1])
 
 
 def _chain(of: Enterprise, maker: Member, checker: Member, province: Member) -> None:

@@ -31,6 +31,14 @@ from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
 from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
+from app.domain.kinds.pledge import (
+    Pledge,
+    PledgeJointRelease,
+    PledgeNote,
+    PledgeNoteRelease,
+    PledgeRelease,
+    PledgeSurrender,
+)
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.sanctions.authority import (
     Confiscation,
@@ -111,6 +119,12 @@ KINDS: dict[str, Kind] = {
         CustodyLink,
         CustodyReturn,
         VoluntaryCancellation,
+        Pledge,
+        PledgeNote,
+        PledgeJointRelease,
+        PledgeRelease,
+        PledgeNoteRelease,
+        PledgeSurrender,
         Freeze,
         Unfreeze,
         CourtFreeze,

@@ -121,6 +121,17 @@ class Courts:
     waited_for: frozenset[int] = frozenset()  # transfers of tonnes that a court's order waits for
 
 
+@dataclass(frozen=True, slots=True)
+class Pledges:
+    """What the rules of pledges read."""
+
+    mode: int = 0  # of the day, as the parameter says
+    valid: frozenset[str] = frozenset()  # credit codes that pass their own check (GB 32100-2015)
+    accounts: Mapping[str, int] = field(default_factory=dict)  # credit code -> open account here
+    pledgees: Mapping[int, str] = field(default_factory=dict)  # line -> credit code of its pledgee
+    without_paper: frozenset[int] = frozenset()  # cases without a document of the pledgee
+
+
 class Stop(NamedTuple):
     """Where an issue goes by the plan: to the enterprise, its province's account, or nowhere."""
 
@@ -190,6 +201,7 @@ class Facts:
     machine_venues: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
     courts: Courts = field(default_factory=Courts)
+    pledges: Pledges = field(default_factory=Pledges)
     allocation: AllocationFacts = field(default_factory=AllocationFacts)
     offset: Offsets = field(default_factory=Offsets)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event

@@ -147,6 +147,9 @@ GRANT EXECUTE ON FUNCTION account_obstacles(integer, bigint), account_uses(integ
                           declare_bankruptcies(bigint[]), readable_companies(integer, date) TO {app};
 GRANT INSERT (account_id, head_id, is_given, changed_by, changed_at, ip) ON group_consent TO {app};
 
+-- Pledges are applications; whom we told about them is appended.
+GRANT INSERT ON pledge_reminder TO {app};
+
 -- Courts' orders follow from applications and movements; what ended by itself is written by a function.
 GRANT INSERT ON court_reminder TO {app};
 GRANT EXECUTE ON FUNCTION lapse_court_orders(integer, date, timestamptz) TO {app};

@@ -14,7 +14,6 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.domain.errors import NotAllowed, NotFound, OutsideTradingHours, RuleError
-from app.domain.kinds import KINDS
 from app.domain.workflow import EDITABLE, Action, Case, Status
 from app.extensions import db, undone
 from app.models import Application, ApplicationEvent
@@ -172,7 +171,7 @@ def _has_content_of(case: Case, draft: engine.Draft) -> bool:
     """Tell whether an application has a draft's content, files aside."""
     lines = {line._replace(id=0, source_account_id=None) for line in case.lines}
     # Receivers named by lines are stored on submission.
-    named = frozenset() if KINDS[case.kind].has_lines else case.receivers
+    named = frozenset() if case.named_receivers else case.receivers
     return (
         lines == set(draft.lines)
         and named == frozenset(draft.receivers)

@@ -48,6 +48,7 @@ EFFECTS: dict[str, Effect] = {
     "notice": notices.carry_out,
     "offset": attestations.certify_compliance,  # Old stock counts at once.
     "plan": plans.carry_out,
+    "pledge_surrender": attestations.certify_compliance,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,

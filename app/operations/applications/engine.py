@@ -448,8 +448,18 @@ def _record_approval(
 
 
 def _advance(case: Case) -> None:
-    """Set the status for the case's step: in review, pending settlement, or approved."""
+    """Set the status for the case's step: in review, pending settlement, or approved.
+
+    A step of receivers is passed over where the application names none.
+    """
     kind = KINDS[case.kind]
+    asks_nobody = not (case.receivers or case.named_receivers)
+    if (
+        case.step >= 0
+        and kind.reviews[case.step : case.step + 1] == (Party.RECEIVER,)
+        and asks_nobody
+    ):
+        case.step += 1
     if case.step < len(kind.reviews):
         case.status = Status.IN_REVIEW
     elif kind.settles_at_day_end:

@@ -569,7 +569,7 @@ _CONTENTS = typed(
                                             'account_succession', 'instrument_retirement')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
-             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender')
+             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender')
                               THEN a.proposal ->> 'also_for' END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'carry_over', CASE WHEN starts_with(a.kind, 'carry_over') THEN a.proposal END,
@@ -582,6 +582,7 @@ _CONTENTS = typed(
                                 - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
              'offset', CASE WHEN a.kind IN ('offset', 'offset_binding')
                             THEN a.proposal - 'binding' END,
+             'pledge', CASE WHEN a.kind IN ('pledge', 'pledge_note') THEN a.proposal END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'
                             THEN a.proposal ->> 'member_no' END,
              'receivers', (SELECT json_agg(r.member_no ORDER BY r.member_no)

@@ -32,6 +32,7 @@ from app.operations.accounts import life
 from app.operations.applications import banking
 from app.operations.compliance import allocations, carry_over, chain, plans
 from app.operations.offsets import facts as offset_facts
+from app.operations.pledges import facts as pledges
 from app.operations.records.catalogue import SECTORS, catalogue
 from app.operations.records.columns import typed
 from app.operations.sanctions import courts
@@ -88,6 +89,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
     return {
         **banking.gather(cases, today),
         **courts.gather(cases),
+        **pledges.gather(cases),
         **allocations.gather(cases),
         **offset_facts.gather(cases),
         **_about_notices(cases, today),
@@ -527,7 +529,8 @@ _STANDING = typed(
              AS surrendered,
            (SELECT count(*) FROM application a
              WHERE a.notice_id = (notice).id
-               AND a.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset')
+               AND a.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset',
+                              'pledge_surrender')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN (SELECT * FROM notice_surrender

@@ -112,12 +112,15 @@ def _case(row: Any) -> Case:
 
 
 def reset_agreements(cases: Iterable[Case]) -> None:
-    """Reset the receivers' agreements, which hold for one submission (manual 六-一-3)."""
+    """Reset the receivers' agreements, which hold for one submission (manual 六-一-3).
+
+    The receivers are those of the lines, else those that the application names.
+    """
     asked = [
         (case.id, account)
         for case in cases
         if Party.RECEIVER in KINDS[case.kind].reviews
-        for account in sorted(case.named_receivers)
+        for account in sorted(case.named_receivers or case.receivers)
     ]
     if asked:
         db.session.execute(

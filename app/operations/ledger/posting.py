@@ -236,6 +236,12 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "court_order_adds_up": _ended_by_court,
     "court_order_stands": _ended_by_court,
     "court_assignment_stays_within": _ended_by_court,
+    "pledges_keep_within": lambda: RuleError(
+        _(
+            "The pledge, or who has to agree to this, is another one by now; send it back and enter it anew"
+        ),
+        code="pledge_changed",
+    ),
     "issues_keep_to_the_chain": lambda: RuleError(
         _(
             "Where an issue goes, or what waits at the province, has changed meanwhile; send it back and"

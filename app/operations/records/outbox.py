@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, insert, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.domain.errors import RuleError
+from app.domain.texts import is_mail_address
 from app.extensions import db
 from app.models import MailboxMessage, OutboxAttempt, OutboxMessage
 
@@ -26,7 +27,6 @@ LONGEST_WAIT = timedelta(hours=2)
 # Far above the time-outs of a delivery; then the worker is presumed dead.
 CLAIM = timedelta(minutes=10)
 
-_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PHONE = re.compile(r"\+?[0-9]{5,20}")
 _LONGEST_SUBJECT = 200
 _AT_ONCE = 1000  # PostgreSQL takes 65,535 values a statement.
@@ -92,8 +92,9 @@ def send(*messages: Message) -> int:
 
 def is_deliverable(channel: str, address: str) -> bool:
     """Tell whether an address is well-formed."""
-    shape = {"mail": _MAIL, "sms": _PHONE}[channel]
-    return len(address) <= 254 and shape.fullmatch(address) is not None
+    if channel == "mail":
+        return is_mail_address(address)
+    return _PHONE.fullmatch(address) is not None
 
 
 def claim(channel: str) -> Claimed | None:

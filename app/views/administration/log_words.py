@@ -76,6 +76,7 @@ ACTIONS = {
     "default.cover": _("Covered a default out of the reserve"),
     "bank_difference.resolve": _("Resolved a difference with a bank"),
     "court_order.lapse": _("Ended a judicial freeze"),
+    "pledge.tell": _("Told holder and pledgee of a pledge"),
     "court_order.remind": _("Reminded of the end of a judicial freeze"),
     "large_holding.find": _("Looked for holdings above their limits"),
     "linked_companies.change": _("Changed a group of linked companies"),

@@ -34,17 +34,18 @@ def holdings_of(account_id: int) -> list[Choosable]:
     ]
 
 
-def lines_left(account_id: int, kind: str, *conditions: Any) -> list[Choosable]:
+def lines_left(account_id: int, kind: str, *conditions: Any, told: Any = None) -> list[Choosable]:
     """Return the approved lines of a kind that are not drawn completely.
 
-    Each shows the number and document of its application beside the instrument.
+    Each shows the number of its application, and what is ``told`` of it (usually its document's number),
+    beside the instrument.
     """
     rows = db.session.execute(
         select(
             ApplicationLine.id,
             ApplicationLine.instrument_id,
             Application.number,
-            Application.document_no,
+            (Application.document_no if told is None else told).label("told"),
             Instrument.code,
             Instrument.name,
             ApplicationLine.quantity,
@@ -103,4 +104,4 @@ def form_columns(
 
 
 def _source_cells(row: Any) -> tuple[Any, ...]:
-    return (row.number, row.document_no, row.code, row.name, row.quantity, row.remaining)
+    return (row.number, row.told, row.code, row.name, row.quantity, row.remaining)

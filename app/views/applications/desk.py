@@ -446,6 +446,7 @@ class DrawsOnDocuments:
 
     draws_on: str
     draws_whole = False  # The form begins with all that is left.
+    told: Any = None  # of each document, beside its number; None: the number of the authority's
     picker_columns: Sequence[dict[str, Any]] = SOURCE_COLUMNS
 
     def drawable(self) -> Sequence[ColumnElement[bool]]:
@@ -456,7 +457,7 @@ class DrawsOnDocuments:
         """Return what is left of the earlier documents, or of the one that the address names."""
         source = request.args.get("source", type=int)
         named = (Application.id == source,) if source else ()
-        return lines_left(account_id, self.draws_on, *named, *self.drawable())
+        return lines_left(account_id, self.draws_on, *named, *self.drawable(), told=self.told)
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Begin with the lines of the document that the address names."""

@@ -22,6 +22,7 @@ from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocati
 from app.domain.kinds.compliance.claim import AllowanceClaim
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.pledge import PLEDGES
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -57,6 +58,11 @@ from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 # Kinds whose first date is their document's.
 _DATED = (Issuance.code, AllowanceDeduction.code, AllowanceClaim.code)
+# What the last date of some kinds is.
+_ENDS = {
+    AllowanceClaim.code: _("Return by"),
+    **dict.fromkeys((each.code for each in PLEDGES), _("Filing holds until")),
+}
 MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 # Shown instead of "draft": an imported issuance without the document it rests on (N05).
@@ -318,7 +324,8 @@ class ApplicationList(ListPage):
             table = comparison(application.proposal, is_clear=is_clear, is_new=is_new)
             found += [table] if table["rows"] else []
         if Party.RECEIVER in KINDS[application.kind].reviews:
-            found.append(receivers.agreements(application, self.quantity_title))
+            table = receivers.agreements(application, self.quantity_title)
+            found += [table] if table["rows"] else []
         return found
 
     def detail_lines(self, application: Application) -> dict[str, Any] | None:
@@ -497,7 +504,7 @@ def _kind_facts(application: Application) -> list[tuple[Any, Any, str]]:
             "date",
         ),
         (
-            _("Return by") if application.kind == AllowanceClaim.code else _("In force until"),
+            _ENDS.get(application.kind, _("In force until")),
             application.ends_on,
             "date",
         ),

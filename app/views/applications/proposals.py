@@ -34,6 +34,8 @@ from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingA
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
+from app.domain.kinds.pledge import PLEDGES, PledgeSurrender
+from app.domain.kinds.pledge import TEXTS as PLEDGE_TEXTS
 from app.domain.kinds.sanctions.court import COURTS
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -262,6 +264,12 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("The court's paper"), "columns": _COLUMNS, "rows": rows}
 
 
+def _pledge(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a pledge says besides its lines."""
+    rows = [[title, proposal[name]] for name, (title, _longest) in PLEDGE_TEXTS.items()]
+    return {"title": _("The pledge"), "columns": _COLUMNS, "rows": rows}
+
+
 def _listing(proposal: Mapping[str, Any]) -> dict[str, Any]:
     rows = [[_("Compliance year"), proposal["year"]]]
     return {"title": _("List of the differentiated"), "columns": _COLUMNS, "rows": rows}
@@ -387,5 +395,6 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     OffsetBindingAnswer.code: _offset_binding,
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
-    **dict.fromkeys((Surrender.code, AssistedSurrender.code), _later_use),
+    **dict.fromkeys((each.code for each in PLEDGES), _pledge),
+    **dict.fromkeys((Surrender.code, AssistedSurrender.code, PledgeSurrender.code), _later_use),
 }

@@ -63,9 +63,11 @@ def agreements(application: Application, quantity_title: Any) -> dict[str, Any]:
     parties = {party.account_id: party for party in application.parties}
     shown = {line.id for line in lines_of(application)}
     accounts = {line.account_id: line.account for line in application.lines if line.account}
+    # Receivers that no line names are asked about all of them.
+    accounts = accounts or {id_: party.account for id_, party in parties.items()}
     rows = []
     for id_, account in accounts.items():
-        lines = [line for line in application.lines if line.account_id == id_]
+        lines = [line for line in application.lines if line.account_id in (None, id_)]
         agreed_at = parties[id_].agreed_at if id_ in parties else None
         rows.append(
             [

@@ -148,7 +148,7 @@ class SurrenderView(NoticeForms, OfNotice, ApplicationDesk):
     )
     form_columns = form_columns(_("Submitted quantity"))
     confirm = _("What is surrendered cannot be taken back once it is approved. Submit it?")
-    help = (
+    help: tuple[Any, ...] = (
         _("No more can be submitted than obligation - surrendered - pending review"),
         _(
             "Only the instruments of the notice's scope count; CCER is applied for apart, as an offset"

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, literal, or_, select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Hold
+from app.domain.kinds.pledge import Pledge
 from app.domain.moves import Bucket
 from app.domain.workflow import Status
 from app.models import Account, Application, ApplicationLine, CourtHold, CourtOrder, Instrument
@@ -50,6 +51,7 @@ class FrozenPartView(OfHolding):
                 "reserved": _("Held by an application"),
                 "frozen": _("Frozen by an authority"),
                 "court": _("Frozen by a court"),
+                "pledge": _("Pledged"),
             },
         ),
         Column("kind", _("Business"), choices=BUSINESS_TITLES),
@@ -72,6 +74,7 @@ class FrozenPartView(OfHolding):
             "An application holds its quantity while it is under review; returned or withdrawn it frees it"
         ),
         _("A freeze holds what is left of it until it is lifted by a document"),
+        _("What is pledged is released on the pledgee's word"),
     )
 
     def rows(self, conditions: Conditions) -> Select[Any]:
@@ -80,7 +83,11 @@ class FrozenPartView(OfHolding):
         reserved = _holding(Bucket.RESERVED, is_approved=False)
         asked = _holding(Bucket.FROZEN, is_approved=False)
         kept = and_(_holding(Bucket.FROZEN, is_approved=True), held > 0)
-        part = case((or_(asked, kept), literal("frozen")), else_=literal("reserved"))
+        part = case(
+            (and_(kept, Application.kind == Pledge.code), literal("pledge")),
+            (or_(asked, kept), literal("frozen")),
+            else_=literal("reserved"),
+        )
         found = lines(held.label("held"), part.label("part")).where(or_(reserved, asked, kept))
         both = found.union_all(_by_courts(found)).subquery("part_of_holding")
         return select(*both.c)

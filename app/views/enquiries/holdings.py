@@ -7,18 +7,51 @@ from typing import Any
 
 from flask import abort, g, url_for
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, func, literal, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+)
 
 from app.domain.errors import NotFound
+from app.domain.kinds import KINDS
+from app.domain.kinds.pledge import AS_NOTE, Pledge, PledgeNote
 from app.domain.moves import HELD_BUCKETS, Bucket
-from app.models import Account, CourtEffect, CourtHold, CourtOrder, Entry, Holding, Instrument
+from app.domain.workflow import Status
+from app.extensions import db
+from app.models import (
+    Account,
+    Application,
+    ApplicationLine,
+    CourtEffect,
+    CourtHold,
+    CourtOrder,
+    Entry,
+    Holding,
+    Instrument,
+)
+from app.models.parameter import setting
 from app.security.roles import READERS
 from app.security.scope import require_scope
+from app.views.applications.list import approved_at
 from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
+
+
+def what_is_pledged(row: Any) -> str:
+    """Return the address of the pledges of a holding."""
+    about = {"account": row.account_id, "instrument": row.instrument_id}
+    return url_for("PledgeRegisterView.list", **about)
 
 
 def what_holds(row: Any) -> str:
@@ -51,6 +84,20 @@ class HoldingView(ListPage):
         Column("reserved", _("Frozen: held by applications"), kind="quantity", is_shown=False),
         Column("frozen", _("Frozen: by authority"), kind="quantity", is_shown=False),
         Column("judicial", _("Of which frozen by courts"), kind="quantity", is_shown=False),
+        Column(
+            "pledged",
+            _("Of which pledged"),
+            kind="quantity",
+            is_shown=False,
+            link=lambda row: what_is_pledged(row) if row.pledged else None,
+        ),
+        Column(
+            "noted",
+            _("Pledge noted"),
+            kind="quantity",
+            is_shown=False,
+            link=lambda row: what_is_pledged(row) if row.noted else None,
+        ),
         Column("pending_to_trading", _("In transit from registry"), kind="quantity"),
         Column("trading", _("Held in trading"), kind="quantity"),
         Column("pending_to_registry", _("In transit from trading"), kind="quantity"),
@@ -77,7 +124,16 @@ class HoldingView(ListPage):
             " + held in trading + in transit from trading"
         ),
         _("What is frozen leads to the applications and documents that hold it"),
+        _(
+            "What is noted as pledged is part of the holding and can be used; what is pledged is frozen"
+        ),
     )
+
+    def is_usual(self, column: Column) -> bool:
+        """Show what is noted as pledged while pledges are notes: nothing else would tell of them."""
+        if column.key == "noted":
+            return bool(setting(db.session, "pledge_mode") == AS_NOTE)
+        return super().is_usual(column)
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return the holdings now, or summed up from the entries until a moment."""
@@ -101,6 +157,8 @@ class HoldingView(ListPage):
                 *(amount.label(bucket.column) for bucket, amount in amounts.items()),
                 (amounts[Bucket.RESERVED] + amounts[Bucket.FROZEN]).label("frozen_all"),
                 _judicial(as_of).label("judicial"),
+                _pledged(Pledge.code, as_of).label("pledged"),
+                _pledged(PledgeNote.code, as_of).label("noted"),
                 amounts[Bucket.PENDING_TO_TRADING].label("waiting_for_trading"),
                 sum(amounts.values(), start=literal(0)).label("total"),
             )
@@ -109,23 +167,48 @@ class HoldingView(ListPage):
             .join(Instrument, Instrument.id == Holding.instrument_id)
             .where(Account.kind == "enterprise", Instrument.is_of_tonnes())
         )
-        if as_of is not None:
-            # The first entry decides whether a holding was there; the sums, over all entries, are
-            # for the rows that are shown: a count drops this join.
-            first = and_(
-                Entry.account_id == Holding.account_id,
-                Entry.instrument_id == Holding.instrument_id,
-                Entry.seq == 1,
-                Entry.at <= as_of,
-            )
-            statement = statement.outerjoin(source, true()).where(exists().where(first))
-        return statement
+        return statement if as_of is None else _as_of(statement, source, as_of)
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         """Each holding leads to its entries on either side."""
         ids = {"account": row.account_id, "instrument": row.instrument_id}
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+
+
+def _as_of(statement: Select[Any], standing: Any, moment: Any) -> Select[Any]:
+    """Restrict holdings to those that were there at a moment, and add how they stood.
+
+    The first entry decides whether a holding was there; the sums, over all entries, are for the rows
+    that are shown: a count drops this join.
+    """
+    first = and_(
+        Entry.account_id == Holding.account_id,
+        Entry.instrument_id == Holding.instrument_id,
+        Entry.seq == 1,
+        Entry.at <= moment,
+    )
+    return statement.outerjoin(standing, true()).where(exists().where(first))
+
+
+def _pledged(kind: str, moment: Any) -> ColumnElement[Any]:
+    """Return what of a holding is pledged in a way, now or at a moment; for the rows shown alone."""
+    drawing = [code for code, each in KINDS.items() if each.draws_on == kind]
+    sign = case((Application.kind == kind, 1), else_=-1)
+    found = (
+        select(func.coalesce(func.sum(ApplicationLine.quantity * sign), 0).cast(BigInteger))
+        .join(Application, Application.id == ApplicationLine.application_id)
+        .where(
+            Application.account_id == Holding.account_id,
+            Application.kind.in_([kind, *drawing]),
+            Application.status == Status.APPROVED,
+            ApplicationLine.instrument_id == Holding.instrument_id,
+        )
+        .correlate(Holding)
+    )
+    if moment is not None:
+        found = found.where(approved_at() <= moment)
+    return found.scalar_subquery()
 
 
 def _judicial(moment: Any) -> ColumnElement[Any]:

@@ -222,6 +222,10 @@ class ListPage(Page):
         """Return the left of the tool bar, 新增 first."""
         return ()
 
+    def is_usual(self, column: Column) -> bool:
+        """Tell whether a column is shown to who has chosen none."""
+        return column.is_shown
+
     def state(self) -> tuple[Any, str] | None:
         """Return label and tone of a switch's state, where the page has one."""
         return None
@@ -529,7 +533,7 @@ class ListPage(Page):
         """Return the columns that the member sees; a column added since the choice has its default."""
         is_alone = scope_of(g.user) == "account"
         usual = {
-            each.key: each.is_shown and not (each.is_of_others and is_alone)
+            each.key: self.is_usual(each) and not (each.is_of_others and is_alone)
             for each in self.columns
         }
         kept = g.preferences.get(self._preference_name)

@@ -358,11 +358,11 @@ def test_a_line_changed_after_submission_is_found(ledger):
 # A kind that is not in the catalogue today ------------------------------------------------------
 
 
-class Pledge(Kind):
-    """质押: tonnes are frozen for a creditor until they are released, in parts."""
+class Lien(Kind):
+    """留置: tonnes are frozen for a creditor until they are released, in parts."""
 
-    code = "pledge"
-    title = "Pledge"
+    code = "lien"
+    title = "Lien"
     prefix = "ZY"
     reviews = (Party.REGISTRY,)
     reserves = (Bucket.AVAILABLE, Bucket.RESERVED)
@@ -375,18 +375,18 @@ class Release(Kind):
     prefix = "JZ"
     reviews = (Party.REGISTRY,)
     settles = (Bucket.FROZEN, Bucket.AVAILABLE)
-    draws_on = "pledge"
+    draws_on = "lien"
 
 
 @pytest.fixture
-def pledged(ledger, monkeypatch):
-    """A pledge of 200 tonnes of which 50 were released."""
-    known(monkeypatch, Pledge, Release)
+def kept(ledger, monkeypatch):
+    """A lien of 200 tonnes of which 50 were released."""
+    known(monkeypatch, Lien, Release)
     officer, cea = member("registry_checker"), db.session.get_one(Instrument, ledger.cea)
-    pledge = submitted("pledge", ledger.operator, {cea: 200})
+    lien = submitted("lien", ledger.operator, {cea: 200})
     assert verify_ledger().is_sound  # It waits for its review, reserved.
-    confirmed(pledge.id, officer)
-    line = ledger.last("application_line", f"application_id = {pledge.id}")
+    confirmed(lien.id, officer)
+    line = ledger.last("application_line", f"application_id = {lien.id}")
     made = engine.Draft(
         "release", ledger.plant, (Line(ledger.cea, 50, source_line_id=line),), "release"
     )
@@ -398,19 +398,19 @@ def pledged(ledger, monkeypatch):
     return line
 
 
-def test_what_a_new_kind_holds_is_proved_by_its_data_alone(ledger, pledged):
+def test_what_a_new_kind_holds_is_proved_by_its_data_alone(ledger, kept):
     assert verify_ledger().is_sound
 
-    ledger.tamper(f"UPDATE application_line SET quantity = 199 WHERE id = {pledged}")
+    ledger.tamper(f"UPDATE application_line SET quantity = 199 WHERE id = {kept}")
 
     faults = found()
     assert faults["document_hold"] == [f"{ledger.holding()} bucket 3: holds 150, documents say 149"]
 
 
-def test_more_drawn_from_a_line_than_it_holds_is_found(ledger, pledged):
-    ledger.tamper(f"UPDATE application_line SET quantity = 49 WHERE id = {pledged}")
+def test_more_drawn_from_a_line_than_it_holds_is_found(ledger, kept):
+    ledger.tamper(f"UPDATE application_line SET quantity = 49 WHERE id = {kept}")
 
-    assert found()["line_draw"] == [f"line {pledged}: holds 49, drawn 50"]
+    assert found()["line_draw"] == [f"line {kept}: holds 49, drawn 50"]
 
 
 def test_keys_are_capped_but_counted(ledger):

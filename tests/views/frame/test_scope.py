@@ -67,6 +67,10 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("AccountClosureView", "id"): lambda of: of.by_officers["account_closure"],
     ("ClosureByOfficeView", "id"): lambda of: [of.by_officers["closure_by_office"][0]],
     ("CredentialView", "credential"): lambda of: [of.credential],
+    ("PledgeView", "id"): lambda of: of.by_officers["pledge"],
+    ("PledgeNoteView", "id"): lambda of: of.by_officers["pledge_note"],
+    ("PledgeJointReleaseView", "id"): lambda of: of.by_officers["pledge_joint_release"],
+    ("PledgeSurrenderView", "id"): lambda of: of.by_officers["pledge_surrender"],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
 OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
@@ -96,6 +100,8 @@ OF_OFFICERS = {
     ("SuccessionView", "id"),
     ("BankruptcyView", "id"),
     ("ClassRuleChangeView", "id"),
+    ("PledgeReleaseView", "id"),
+    ("PledgeNoteReleaseView", "id"),
     ("CourtFreezeView", "id"),
     ("CourtRenewalView", "id"),
     ("CourtReleaseView", "id"),

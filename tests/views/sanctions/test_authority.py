@@ -28,7 +28,7 @@ from tests.factories import (
     quantity,
     submitted,
 )
-from tests.operations.ledger.test_verification import Pledge
+from tests.operations.ledger.test_verification import Lien
 from tests.views.toys import table
 
 
@@ -291,8 +291,8 @@ def test_what_a_new_kind_freezes_is_among_what_holds_it(
     plant, cea, checker, enterprise, monkeypatch
 ):
     """Derived from the kind's own data, before and after its approval."""
-    known(monkeypatch, Pledge)
-    case = submitted(Pledge.code, member(of=plant), {cea: 200})
+    known(monkeypatch, Lien)
+    case = submitted(Lien.code, member(of=plant), {cea: 200})
     address = f"/holdings/frozen/?account={plant.id}&instrument={cea.id}"
 
     (row,) = table(enterprise.get(address).text)

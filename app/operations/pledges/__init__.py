@@ -1,0 +1,1 @@
+"""Pledges: what their rules read, and what holder and pledgee are told."""
