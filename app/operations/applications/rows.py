@@ -89,7 +89,7 @@ def _plan_for(number: int) -> None:
     """Have the triggers' statements planned anew where the last act was single and this is in bulk.
 
     PL/pgSQL keeps the plan of a statement's first run: joining old and new rows by one made for a
-    single row takes the square of their number (ADR 0096).  And the other way round.
+    single row takes the square of their number (ADR 0097).  And the other way round.
     """
     kept = db.session.connection().info
     is_bulk = number >= BULK

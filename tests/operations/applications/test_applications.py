@@ -480,7 +480,7 @@ def test_submitted_lines_stay_as_they_are(operator, cea):
 
 
 def test_a_bulk_act_after_a_single_one_is_planned_anew(app, operator, cea, monkeypatch):
-    """And the other way round, on one connection; others in a row cost no statement more (ADR 0096)."""
+    """And the other way round, on one connection; others in a row cost no statement more (ADR 0097)."""
     monkeypatch.setattr(rows, "BULK", 3)
     drafts = [draft(KIND, operator, {cea: 1}) for _ in range(12)]
 

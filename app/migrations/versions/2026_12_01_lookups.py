@@ -4,8 +4,8 @@ from alembic import op
 
 from app.migrations.buckets import SQL, run
 
-revision = "0036"
-down_revision = "0033"
+revision = "0037"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 

@@ -1,5 +1,5 @@
 -- Notices are found by their key: compared as texts, each was compared with each where the statistics of a
--- batch's own rows were missing (ADR 0096).
+-- batch's own rows were missing (ADR 0097).
 CREATE FUNCTION carry_over_named(said text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN said ~ '^[0-9]{1,9}$' THEN said::integer END
