@@ -85,6 +85,14 @@ CATEGORIES = {
         "wrong_issue": ("发放更正", "Wrong issue"),
         "other": ("其他", "Other"),
     },
+    # 条例 21-24.
+    "penalty": {
+        "shortfall": ("未按规定清缴配额", "Allowances not surrendered"),
+        "report": ("未按规定报告或公开排放信息", "Emissions not reported or published"),
+        "fraud": ("数据弄虚作假", "Data fraud"),
+        "trading": ("违反交易规定", "Breach of trading rules"),
+        "other": ("其他", "Other"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),

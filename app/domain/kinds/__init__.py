@@ -46,6 +46,7 @@ from app.domain.kinds.sanctions.court import (
     CourtRelease,
     CourtRenewal,
 )
+from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
     CompanyGroup,
@@ -121,6 +122,7 @@ KINDS: dict[str, Kind] = {
         ConfiscationRefund,
         Restriction,
         RestrictionLifting,
+        AdministrativePenalty,
     )
 }
 

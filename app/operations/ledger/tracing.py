@@ -159,19 +159,24 @@ def _recalled(grants: Sequence[Step]) -> list[_Wanted]:
     taken: dict[int, list[Any]] = defaultdict(list)
     for row in db.session.execute(_RECALLED, values):
         taken[row.posting_id].append(row)
-    found = []
-    for step in grants:
-        for row in taken[step.posting_id]:
-            first = max(step.skip, row.begins)
-            last = min(step.skip + step.tonnes, row.begins + row.quantity)
-            if first < last:
-                found.append(
-                    _Wanted(
-                        row.from_account, row.instrument_id, Bucket.AVAILABLE, 0, row.id,
-                        first - row.begins, last - first,
-                    )  # fmt: skip
-                )
-    return found
+    return [
+        _part(row, step)
+        for step in grants
+        for row in taken[step.posting_id]
+        if _overlap(row, step) > 0
+    ]
+
+
+def _overlap(row: Any, step: Step) -> int:
+    """Return how many of a step's tonnes are of one recalled instrument; none where it is not above 0."""
+    last = min(step.skip + step.tonnes, row.begins + row.quantity)
+    return int(last - max(step.skip, row.begins))
+
+
+def _part(row: Any, step: Step) -> _Wanted:
+    skip = max(step.skip - row.begins, 0)
+    pool = Bucket.AVAILABLE
+    return _Wanted(row.from_account, row.instrument_id, pool, 0, row.id, skip, _overlap(row, step))
 
 
 def _pool(bucket: int) -> int:

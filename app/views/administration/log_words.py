@@ -78,6 +78,7 @@ ACTIONS = {
     "court_order.lapse": _("Ended a judicial freeze"),
     "court_order.remind": _("Reminded of the end of a judicial freeze"),
     "large_holding.find": _("Looked for holdings above their limits"),
+    "publication.publish": _("Published the public information"),
     "linked_companies.change": _("Changed a group of linked companies"),
     "carry_out.account_closure": _("Closed an account"),
     "carry_out.closure_by_office": _("Closed an account at the authority's request"),

@@ -22,6 +22,7 @@ from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocati
 from app.domain.kinds.compliance.claim import AllowanceClaim
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.issuance import Issuance
+from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -56,7 +57,12 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 # Kinds whose first date is their document's.
-_DATED = (Issuance.code, AllowanceDeduction.code, AllowanceClaim.code)
+_DATED = (
+    Issuance.code,
+    AllowanceDeduction.code,
+    AllowanceClaim.code,
+    AdministrativePenalty.code,
+)
 MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 # Shown instead of "draft": an imported issuance without the document it rests on (N05).

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-
 from app.domain.moves import Bucket, Move, Pocket, PostingRequest, Stage
 from app.extensions import transaction
 from app.operations.ledger import posting, tracing
