@@ -59,7 +59,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """What a holding's tonnes came from; the steps that have an end add up to ``tonnes``."""
+    """What a holding's tonnes came from; the steps that have an end, and ``rest``, add up to them."""
 
     tonnes: int
     steps: Sequence[Step]
@@ -68,6 +68,11 @@ class Trail:
     def ends(self) -> list[Step]:
         """Return the steps behind which nothing is followed."""
         return [each for each in self.steps if each.end]
+
+    @property
+    def rest(self) -> int:
+        """Tonnes of which nothing is said: of a holding with more credits than are read."""
+        return self.tonnes - sum(each.tonnes for each in self.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,15 @@ def trace(
     for level in range(1, DEEPEST + 1):
         if not wanted or not tonnes:
             break
-        found = _behind(wanted, level, most - len(steps))
-        if found is None:  # too many: the last ones are as far as it goes
+        room = most - len(steps) - len(last)
+        found = _behind(wanted, level, room)
+        is_cut = len(found) > room
+        if is_cut and level > 1:  # The level before is as far as it goes.
             break
         steps += last
-        last = [_with_end(each, may_follow) for each in found]
+        last = [_with_end(each, may_follow) for each in found[:room]]
+        if is_cut:
+            break
         wanted = _next(last)
     return Trail(tonnes, [*steps, *(_unfollowed(each) if wanted else each for each in last)])
 
@@ -117,8 +126,8 @@ def _unfollowed(step: Step) -> Step:
     return step if step.end else replace(step, end=LIMIT)
 
 
-def _behind(wanted: Sequence[_Wanted], level: int, room: int) -> list[Step] | None:
-    """Return the credits that the wanted tonnes came from, or None where they are more than ``room``."""
+def _behind(wanted: Sequence[_Wanted], level: int, room: int) -> list[Step]:
+    """Return the credits that the wanted tonnes came from, one more than ``room`` at most."""
     values = {
         "accounts": [each.account for each in wanted],
         "instruments": [each.instrument for each in wanted],
@@ -130,8 +139,6 @@ def _behind(wanted: Sequence[_Wanted], level: int, room: int) -> list[Step] | No
         "most": max(room, 0) + 1,
     }
     rows = db.session.execute(_BEHIND, values).mappings().all()
-    if len(rows) > room:
-        return None
     return [Step(level=level, **row) for row in rows]
 
 

@@ -126,6 +126,8 @@ class HoldingView(ListPage):
         ids = {"account": row.account_id, "instrument": row.instrument_id}
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+        if row.total and self.may("show", "TrailView"):
+            yield RowAction(_("Trail"), url_for("TrailView.show", **ids))
 
 
 def _judicial(moment: Any) -> ColumnElement[Any]:

@@ -9,10 +9,11 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.compliance.disclosure import ALL, LEAST, OTHERS
-from app.domain.money import plain_yuan, yuan
+from app.domain.money import plain_yuan
 from app.domain.regions import PROVINCES
 from app.operations.records.catalogue import PENALTIES, SECTORS, SUCCESSIONS
-from app.views.lists.columns import TONNES, YUAN, spreadsheet_text
+from app.views.lists.columns import TONNES, YUAN
+from app.views.lists.sheets import plain_value, shown_value
 
 PLACES = {ALL: _("The whole country"), OTHERS: _("Other provinces, together"), **PROVINCES}
 SURRENDERED = {"fulfilled": _("In full"), "short": _("Not in full"), "": "-"}
@@ -32,19 +33,13 @@ class SetColumn:
         """Return a value as the page shows it."""
         if self.choices is not None:
             return str(self.choices.get(value, value))
-        return yuan(value) if self.kind == "money" and value is not None else value
+        return shown_value(value, self.kind)
 
     def in_file(self, value: Any) -> str:
         """Return a value as a CSV file has it: words, plain numbers, no formula."""
-        if value is None:
-            return ""
         if self.choices is not None:
             return str(self.choices.get(value, value))
-        if self.kind == "money":
-            return plain_yuan(value)
-        if self.kind in ("text", "code"):
-            return spreadsheet_text(value, is_code=self.kind == "code")
-        return str(value)
+        return plain_value(value, self.kind)
 
     def in_json(self, value: Any) -> Any:
         """Return a value as JSON has it: codes, money as a text in yuan, exact to the fen."""

@@ -96,6 +96,10 @@ def test_a_trail_is_bounded_and_says_so(plant, others):
     found = tracing.trace(second.id, what.id, anywhere, most=3)
     assert ends(found) == [(tracing.LIMIT, plant.name, second.name, 5)]
     assert len(tracing.trace(second.id, what.id, anywhere, most=6).steps) == 6
+    factories.give(plant, what, 9)
+    factories.give(plant, what, 7)
+    cut = tracing.trace(plant.id, what.id, anywhere, most=1)
+    assert (cut.tonnes, [each.tonnes for each in cut.steps], cut.rest) == (16, [9], 7)
 
 
 def test_what_waits_at_a_province_is_that_enterprise_s_own(plant, others, hubei, maker, checker):
