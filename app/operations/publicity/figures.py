@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
@@ -94,7 +94,7 @@ def read(connection: Connection, year: int, *, now: datetime) -> Figures:
 _LEVELS = {3: YEAR, 1: PROVINCE, 2: SECTOR}  # GROUPING(province, sector): a bit each
 
 
-def _add(found: Figures, row: Mapping[str, Any]) -> None:
+def _add(found: Figures, row: RowMapping) -> None:
     rows_by = _LEVELS[row["level"]]
     if rows_by != YEAR and row["year"] != found.year:
         return

@@ -56,11 +56,11 @@ def _store(run_id: int, now: datetime) -> int:
     found = {
         (name, part): rows
         for name, parts in sources.read(now).items()
-        for part, rows in {"": [], **parts}.items()
-        if part or name != "emitters"
+        for part, rows in parts.items()
     }
     versions = []
-    for (name, part), rows in ({key: [] for key in known} | found).items():
+    gone: dict[tuple[str, str], sources.Rows] = {key: [] for key in known if key not in found}
+    for (name, part), rows in (found | gone).items():
         digest = digest_of(rows)
         if known.get((name, part)) != digest:
             versions.append(

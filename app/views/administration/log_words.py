@@ -79,6 +79,7 @@ ACTIONS = {
     "court_order.remind": _("Reminded of the end of a judicial freeze"),
     "large_holding.find": _("Looked for holdings above their limits"),
     "trail.download": _("Downloaded the trail of a holding"),
+    "yearly_statement.download": _("Downloaded a yearly statement"),
     "publication.publish": _("Published the public information"),
     "linked_companies.change": _("Changed a group of linked companies"),
     "carry_out.account_closure": _("Closed an account"),

@@ -84,7 +84,7 @@ SETS: Mapping[str, DataSet] = {
             " provinces with fewer than %(least)s enterprises are one line",
             least=LEAST,
         ),
-        _("Measures for trading, article 32"),
+        _("Order 775, article 27"),
         (
             YEAR,
             SetColumn("province", _("Province"), choices=PLACES),
@@ -112,7 +112,7 @@ SETS: Mapping[str, DataSet] = {
     "emitters": DataSet(
         _("List of emitting enterprises"),
         _("By year and sector; whether they surrendered in full, once it was due"),
-        _("Order 775, articles 8 and 27; measures for trading, articles 8 and 32"),
+        _("Order 775: lists of emitting enterprises, and surrender by article 27"),
         (
             YEAR,
             SetColumn("province", _("Province"), choices=PROVINCES),
