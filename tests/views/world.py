@@ -647,6 +647,17 @@ def _allocate(of: Enterprise, maker: Member, checker: Member) -> None:
             "allowance_claim",
             lambda **more: claims.claiming(account, of.instrument, 2, by=maker, **more),
         ),
+        (
+            "penalty",
+            lambda **more: factories.entered(
+                "penalty",
+                account,
+                maker,
+                category="shortfall",
+                proposal={"year": "2025", "fen": 2_000_000},
+                **more,
+            ),
+        ),
     ):
         shown = enter()
         factories.confirmed(shown, checker)

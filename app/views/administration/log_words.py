@@ -196,6 +196,8 @@ DETAILS = {
     "valid_from": _("Valid from"),
     "disabled_from": _("Disabled from"),
     "vintage": _("Vintage"),
+    "changed": _("Versions written"),
+    "steps": _("Steps"),
     "trade_code": _("Trade code"),
     "venue_id": _("Trading venue"),
     "instrument_id": _("Instrument"),

@@ -36,7 +36,15 @@ from app.views.attestations.paper import (
 WIDTH, HEIGHT = landscape(A4)
 MARGIN, FOOT, HEAD = 40, 44, 78  # points
 _NUMBERS = ("number", "money")
-_WEIGHTS = {"code": 1.5, "text": 1.1, "datetime": 1.6, "date": 1.0, "number": 1.0, "money": 1.25, "status": 0.9}
+_WEIGHTS = {
+    "code": 1.5,
+    "text": 1.1,
+    "datetime": 1.6,
+    "date": 1.0,
+    "number": 1.0,
+    "money": 1.25,
+    "status": 0.9,
+}
 _LINE = HexColor("#bcd3cc")
 _Facts = Sequence[tuple[Any, ...]]
 _Tables = Sequence[Mapping[str, Any]]

@@ -127,7 +127,8 @@ class HoldingView(ListPage):
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
         if row.total and self.may("show", "TrailView"):
-            yield RowAction(_("Trail"), url_for("TrailView.show", **ids))
+            number = f"{row.member_no}-{row.code}"
+            yield RowAction(_("Trail"), url_for("TrailView.show", number=number))
 
 
 def _judicial(moment: Any) -> ColumnElement[Any]:

@@ -49,7 +49,7 @@ class TrailView(ListPage):
 
     route_base = "/holding-trails"
     title = _("Trail of holdings")
-    menu = MenuEntry(ENQUIRIES, 9)
+    menu = MenuEntry(ENQUIRIES, 8)
     guide = {
         "enterprise": "来源追溯",
         "province": "来源追溯",
@@ -93,17 +93,17 @@ class TrailView(ListPage):
         return found
 
     def actions(self, row: Any) -> Iterable[RowAction]:
-        url = self.url("show", account=row.account_id, instrument=row.instrument_id)
+        url = self.url("show", number=f"{row.member_no}-{row.code}")
         yield RowAction(_("Trail"), url)
 
-    @expose("/<int:account>/<int:instrument>")
+    @expose("/<number>")
     @has_access
     @permission_name("show")
-    def show(self, account: int, instrument: int) -> Any:
+    def show(self, number: str) -> Any:
         """Show what a holding came from, and the steps in between."""
-        holder, what, found = _found(account, instrument)
+        holder, what, found = _found(number)
         tables = [_origins(found), _steps(found, SHOWN)]
-        url = self.url("csv_file", account=account, instrument=instrument)
+        url = self.url("csv_file", number=number)
         detail = {
             "title": gettext("Trail of a holding"),
             "number": what.code,
@@ -117,12 +117,12 @@ class TrailView(ListPage):
         }
         return self.render_template("parts/detail.html", detail=detail, crumb=what.code)
 
-    @expose("/<int:account>/<int:instrument>/trail.csv")
+    @expose("/<number>/trail.csv")
     @has_access
     @permission_name("download")
-    def csv_file(self, account: int, instrument: int) -> Response:
+    def csv_file(self, number: str) -> Response:
         """Send all steps."""
-        holder, what, found = _found(account, instrument)
+        holder, what, found = _found(number)
         with force_locale(_LANGUAGE):
             facts = _facts(holder, what, found)
             lines = [[str(label), str(value)] for label, value, *_kind in facts]
@@ -139,14 +139,22 @@ class TrailView(ListPage):
         return Response(csv_content(lines), mimetype="text/csv", headers=headers)
 
 
-def _found(account_id: int, instrument_id: int) -> tuple[Account, Instrument, Trail]:
+def _found(number: str) -> tuple[Account, Instrument, Trail]:
     """Return the trail of a holding in the member's scope; another one does not exist."""
-    require_scope(account_id, g.user)
-    holder = db.session.get(Account, account_id)
-    what = db.session.get(Instrument, instrument_id)
-    if holder is None or what is None or holder.kind != "enterprise" or what.kind == "money":
+    member_no, _dash, code = number.partition("-")
+    held = (
+        select(Account, Instrument)
+        .join(Holding, Holding.account_id == Account.id)
+        .join(Instrument, Instrument.id == Holding.instrument_id)
+        .where(Account.member_no == member_no, Account.kind == "enterprise")
+        .where(Instrument.code == code, Instrument.is_of_tonnes())
+    )
+    found = db.session.execute(held).one_or_none()
+    if found is None:
         raise NotFound(_("There is no such record"))
-    return holder, what, tracing.trace(account_id, instrument_id, _may_look_into)
+    holder, what = found
+    require_scope(holder.id, g.user)
+    return holder, what, tracing.trace(holder.id, what.id, _may_look_into)
 
 
 def _may_look_into(step: Step) -> bool:

@@ -81,7 +81,7 @@ class DisclosureView(Page):
         if is_known(etag):
             return kept(Response(status=304), etag)
         with force_locale(_LANGUAGE):
-            lines = [[str(_("As of")), found.as_of.isoformat() if found else ""], []]
+            lines = [[str(_("As of the day")), found.as_of.isoformat() if found else ""], []]
             lines.append([each.heading for each in data.columns])
             lines += [
                 [each.in_file(row.get(each.key)) for each in data.columns]

@@ -43,7 +43,7 @@ class YearlyReportView(Page):
     route_base = "/yearly-report"
     default_view = "show"
     title = _("Yearly report")
-    menu = MenuEntry(ENQUIRIES, 11)
+    menu = MenuEntry(ENQUIRIES, 10)
     guide = {"registry": "年度报告", "administration": "年度报告"}
     grants = {f"{OFFICERS} {AUDITOR}": "show download"}
 

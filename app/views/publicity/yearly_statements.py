@@ -46,7 +46,7 @@ class YearlyStatementView(ListPage):
 
     route_base = "/yearly-statements"
     title = _("Yearly statements")
-    menu = MenuEntry(ENQUIRIES, 10)
+    menu = MenuEntry(ENQUIRIES, 9)
     guide = {
         "enterprise": "年度对账单",
         "province": "年度对账单",
@@ -135,7 +135,8 @@ class YearlyStatementView(ListPage):
         account, found = _found(number)
         with force_locale(_LANGUAGE):
             tables = [each.shown() for each in _tables(found) if each.rows]
-            content = sheets.draw(TITLE, number, _facts(number, account, found), tables, _notes())
+            facts = [(*each, "") for each in _facts(number, account, found)]
+            content = sheets.draw(TITLE, number, facts, tables, _notes())
         return _file(number, account, content, "pdf", "application/pdf")
 
     @expose("/<number>/statement.csv")
@@ -168,7 +169,7 @@ def _found(number: str) -> tuple[Account, YearStatement]:
 
 def _facts(number: str, account: Account, found: YearStatement) -> list[tuple[str, str, str]]:
     return [
-        (gettext("Statement number"), number, "code"),
+        (gettext("Number of the statement"), number, "code"),
         (gettext("Member number"), account.member_no, "code"),
         (gettext("Member name"), account.name, "text"),
         (gettext("Year"), str(found.year), "text"),
@@ -185,7 +186,7 @@ def _notes() -> list[str]:
 
 def _tables(found: YearStatement) -> list[Sheet]:
     return [
-        _sheet(_("Holdings"), _HOLDINGS, found.holdings),
+        _sheet(_("Holdings of the year"), _HOLDINGS, found.holdings),
         _sheet(_("Movements by business"), _movements("number", TONNES), found.movements),
         _sheet(_("Compliance notices"), _NOTICES, found.notices),
         _sheet(_("CCER offset in the year"), _OFFSETS, found.offsets),

@@ -56,7 +56,7 @@ class PenaltyView(OfOffices, OfficerDesk):
     route_base = "/penalties"
     kind = AdministrativePenalty.code
     title = _("Administrative penalties")
-    menu = MenuEntry(SANCTIONS, 12)
+    menu = MenuEntry(SANCTIONS, 11)
     guide = dict.fromkeys(("province", "registry"), "信息公开")
     grants = {AUTHORITIES: "list export show", f"{PROVINCE} {REGISTRY_MAKER}": "write"}
     form_title = _("New administrative penalty")

@@ -61,6 +61,7 @@ OF_OFFICERS = {
     "CourtAssignmentView": "court_assignment",
     "PlanDecisionView": "plan",
     "DeductionView": "deduction",
+    "PenaltyView": "penalty",
     "ClaimView": "allowance_claim",
     "CarryOverRoundDecisionView": "carry_over_round",
     "CarryOverNoticesView": "carry_over_notices",
