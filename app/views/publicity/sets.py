@@ -119,7 +119,7 @@ SETS: Mapping[str, DataSet] = {
             SetColumn("sector", _("Sector"), choices=SECTORS),
             NAME,
             SetColumn("uscc", _("Unified social credit code"), "code"),
-            SetColumn("surrender", _("Surrender"), choices=SURRENDERED),
+            SetColumn("surrender", _("Whether surrendered"), choices=SURRENDERED),
         ),
         names_by="O775-27",
         is_by_year=True,

@@ -77,7 +77,9 @@ class YearlyStatementView(ListPage):
         """Return one row a year and enterprise."""
         latest = clock.now().astimezone(BEIJING).year
         years = (
-            func.generate_series(FIRST_YEAR, latest, type_=Integer).table_valued("year").alias("y")
+            func.generate_series(FIRST_YEAR, latest, type_=Integer)
+            .table_valued("year")
+            .render_derived(name="y")
         )
         ends = func.make_timestamptz(years.c.year + 1, 1, 1, 0, 0, 0, BEIJING.key)
         begun = exists().where(

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from flask_babel import force_locale
 
 from app.extensions import db, transaction
 from app.models import ReportColumn, ReportSheet
@@ -126,8 +127,11 @@ def test_the_layout_is_data(year):
             ]
         )
     mine = report.layout(day)[0]
-    assert mine.headings == ["省份", "罚款（元）", "发放（万吨）"]
-    assert report.rows(mine, read()) == [
+    with force_locale("zh"):
+        assert mine.headings == ["省份", "罚款（元）", "发放（万吨）"]
+    with force_locale("zh"):
+        shown = report.rows(mine, read())
+    assert shown == [
         ["上海", Decimal("0.00"), Decimal("0.06")],
         ["湖北", Decimal("50000.50"), Decimal("0.10")],
         ["合计", Decimal("50000.50"), Decimal("0.16")],

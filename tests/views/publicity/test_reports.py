@@ -145,7 +145,7 @@ def test_a_year_in_figures(of_2026, plant, operator, sign_in):
     moved = {(row[0], row[2]): row[4:] for row in block(rows, "变动按业务汇总")[1:]}
     assert {key[1]: value for key, value in moved.items() if key[0] == what.code} == {
         "主管部门发放": ["1000", "0"],
-        "履约清缴": ["0", "300"],
+        "清缴履约": ["0", "300"],
         "自愿注销": ["0", "30"],
         "配额缴回": ["0", "25"],
     }
