@@ -21,7 +21,7 @@ SURRENDERED = {"fulfilled": _("In full"), "short": _("Not in full"), "": "-"}
 
 @dataclass(frozen=True, slots=True)
 class SetColumn:
-    """A column; ``kind`` is text, code, number, money (fen), date, year; choices are words of codes."""
+    """A column; ``kind`` is text, lines, code, number, money (fen), date, year; choices are words of codes."""
 
     key: str
     title: Any
@@ -33,13 +33,13 @@ class SetColumn:
         """Return a value as the page shows it."""
         if self.choices is not None:
             return str(self.choices.get(value, value))
-        return shown_value(value, self.kind)
+        return value.splitlines() if self.kind == "lines" else shown_value(value, self.kind)
 
     def in_file(self, value: Any) -> str:
         """Return a value as a CSV file has it: words, plain numbers, no formula."""
         if self.choices is not None:
             return str(self.choices.get(value, value))
-        return plain_value(value, self.kind)
+        return plain_value(value, "text" if self.kind == "lines" else self.kind)
 
     def in_json(self, value: Any) -> Any:
         """Return a value as JSON has it: codes, money as a text in yuan, exact to the fen."""
@@ -114,12 +114,12 @@ SETS: Mapping[str, DataSet] = {
         _("By year and sector; whether they surrendered in full, once it was due"),
         _("Order 775: lists of emitting enterprises, and surrender by article 27"),
         (
-            YEAR,
+            NAME,
             SetColumn("province", _("Province"), choices=PROVINCES),
             SetColumn("sector", _("Sector"), choices=SECTORS),
-            NAME,
-            SetColumn("uscc", _("Unified social credit code"), "code"),
             SetColumn("surrender", _("Whether surrendered"), choices=SURRENDERED),
+            SetColumn("uscc", _("Unified social credit code"), "code"),
+            YEAR,
         ),
         names_by="O775-27",
         is_by_year=True,
@@ -174,7 +174,7 @@ SETS: Mapping[str, DataSet] = {
         names_by="REG21-22",
     ),
     "fees": DataSet(
-        _("Fees"),
+        _("Charges and rates"),
         _("What registration, trading and settlement cost"),
         _("Order 775, article 5"),
         (
@@ -189,6 +189,6 @@ SETS: Mapping[str, DataSet] = {
         _("Public announcements"),
         _("What the registry announces to everybody"),
         _("Order 775, article 5"),
-        (DAY, SetColumn("title", _("Title")), SetColumn("text", _("Text"))),
+        (DAY, SetColumn("title", _("Title")), SetColumn("text", _("Text"), "lines")),
     ),
 }

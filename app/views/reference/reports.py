@@ -74,7 +74,7 @@ class FeeRateView(ReferenceView):
     """收费标准."""
 
     route_base = "/fee-rates"
-    title = _("Fees")
+    title = _("Charges and rates")
     about = _("What is charged, from whom and by which document; it is published")
     datamodel = SQLAInterface(FeeRate)
     account_column = None  # Fees belong to no account.

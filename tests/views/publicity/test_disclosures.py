@@ -110,8 +110,8 @@ def test_files_have_their_day_and_are_kept(client, plant):
     assert (again.status_code, again.data) == (304, b"")
     rows = csv_of(client, "/disclosures/emitters.csv?year=2026")
     assert rows[0] == ["截至日期", "2026-11-20"]
-    assert rows[2] == ["履约年度", "省份", "行业", "单位名称", "统一社会信用代码", "清缴情况"]
-    assert rows[3][:4] == ["2026", "湖北", "发电", plant.name]
+    assert rows[2] == ["单位名称", "省份", "行业", "清缴情况", "统一社会信用代码", "履约年度"]
+    assert rows[3][:3] == [plant.name, "湖北", "发电"]
 
 
 def test_an_earlier_day_reads_as_it_was_published(client, plant):
