@@ -174,15 +174,18 @@ def _may_look_into(step: Step) -> bool:
 
 def _facts(holder: Account, what: Instrument, found: Trail) -> list[tuple[Any, ...]]:
     issued = sum(each.tonnes for each in found.ends if each.end == tracing.ISSUED)
-    return [
+    facts: list[tuple[Any, ...]] = [
         (gettext("Member number"), holder.member_no, "code"),
         (gettext("Member name"), holder.name, "text"),
         (gettext("Instrument code"), what.code, "code"),
         (gettext("Instrument name"), what.name, "text"),
         (gettext("Total holding"), found.tonnes, "number", str(TONNES)),
         (gettext("Followed to an issue"), issued, "number", str(TONNES)),
-        (gettext("Not followed: more than is read"), found.rest, "number", str(TONNES)),
     ]
+    if found.rest:
+        rest = gettext("Not followed: more than is read")
+        facts.append((rest, found.rest, "number", str(TONNES)))
+    return facts
 
 
 def _notes(found: Trail) -> list[str]:

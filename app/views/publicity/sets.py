@@ -21,7 +21,7 @@ SURRENDERED = {"fulfilled": _("In full"), "short": _("Not in full"), "": "-"}
 
 @dataclass(frozen=True, slots=True)
 class SetColumn:
-    """A column; ``kind`` is text, lines, code, number, money (fen), date, year; choices are words of codes."""
+    """A column; ``kind`` is text, lines, code, number, money (fen), date or year."""
 
     key: str
     title: Any

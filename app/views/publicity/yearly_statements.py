@@ -123,7 +123,7 @@ class YearlyStatementView(ListPage):
             "number": number,
             "actions": actions,
             "sections": [{"title": "", "items": _facts(number, account, found)}],
-            "tables": [each.shown() for each in _tables(found)],
+            "tables": [each.shown() for each in _filled(found)],
             "help": _notes(),
             "back_url": back_url(self.url("list")),
         }
@@ -136,7 +136,7 @@ class YearlyStatementView(ListPage):
         """Send the PDF, of a year that is over the same bytes each time."""
         account, found = _found(number)
         with force_locale(_LANGUAGE):
-            tables = [each.shown() for each in _tables(found) if each.rows]
+            tables = [each.shown() for each in _filled(found)]
             facts = [(*each, "") for each in _facts(number, account, found)]
             content = sheets.draw(TITLE, number, facts, tables, _notes())
         return _file(number, account, content, "pdf", "application/pdf")
@@ -198,6 +198,12 @@ def _tables(found: YearStatement) -> list[Sheet]:
     ]
 
 
+def _filled(found: YearStatement) -> list[Sheet]:
+    """Return what page and PDF show: the holdings, and the tables that have rows."""
+    first, *others = _tables(found)
+    return [first, *(each for each in others if each.rows)]
+
+
 _Columns = Sequence[tuple[str, Any, str, Any]]  # key, title, kind, unit
 _INSTRUMENT: _Columns = (
     ("code", _("Instrument code"), "code", ""),
@@ -211,7 +217,7 @@ _HOLDINGS: _Columns = (
     ("frozen", _("Frozen in registry"), "number", TONNES),
     ("in_transit", _("In transit"), "number", TONNES),
     ("trading", _("Held in trading"), "number", TONNES),
-    ("custody", _("Besides: in custody"), "number", TONNES),
+    ("custody", _("In custody"), "number", TONNES),
 )
 _NOTICES: _Columns = (
     ("number", _("Notice number"), "code", ""),
@@ -238,12 +244,12 @@ _CLAIMS: _Columns = (
     ("ends_on", _("Return by"), "date", ""),
     ("claimed", _("Claimed"), "number", TONNES),
     ("returned", _("Returned or netted"), "number", TONNES),
-    ("open", _("Open"), "number", TONNES),
+    ("open", _("Still to be returned"), "number", TONNES),
 )
 _MONEY: _Columns = (
     ("name", _("Money account"), "text", ""),
-    ("opening", _("Opening balance"), "money", ""),
-    ("closing", _("Closing balance"), "money", ""),
+    ("opening", _("Opening amount"), "money", ""),
+    ("closing", _("Closing amount"), "money", ""),
 )
 
 

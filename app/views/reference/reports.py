@@ -61,6 +61,7 @@ class ReportColumnView(ReferenceView):
     }
     search_columns = ["sheet.name", "name", "figure"]
     order_columns = ["place"]
+    base_order = ("place", "asc")
     add_columns = ["sheet", "place", "name", "figure", "unit", "valid_from"]
     edit_columns = ["place", "name", "figure", "unit", "disabled_from"]
     validators_columns = {"place": [_PLACE]}
