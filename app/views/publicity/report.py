@@ -67,13 +67,13 @@ class YearlyReportView(Page):
     @expose("/report.csv")
     @has_access
     @permission_name("download")
-    def csv_file(self) -> Any:
+    def export_csv(self) -> Any:
         return self._file("csv", "text/csv", _csv)
 
     @expose("/report.xlsx")
     @has_access
     @permission_name("download")
-    def xlsx_file(self) -> Any:
+    def export_xlsx(self) -> Any:
         return self._file("xlsx", workbook.MEDIA_TYPE, _xlsx)
 
     def _file(self, ending: str, media_type: str, write: Any) -> Answer:
