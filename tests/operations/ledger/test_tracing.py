@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from app.domain.moves import Bucket, Move, Pocket, PostingRequest, Stage
-from app.extensions import transaction
+from app.extensions import db, transaction
+from app.models import Application
 from app.operations.ledger import posting, tracing
 from tests import factories
 from tests.operations import carrying, chains
@@ -113,6 +114,19 @@ def test_what_waits_at_a_province_is_that_enterprise_s_own(plant, others, hubei,
     assert [(each.level, each.business, each.tonnes) for each in found.steps] == [
         (1, "province_issue", 120), (2, "issuance", 120),
     ]  # fmt: skip
+
+
+def test_an_issue_that_was_reversed_is_no_source(plant, maker, checker):
+    """N16: 50 issued, then 70 by mistake, which are reversed: what is held came of the 50."""
+    what = factories.instrument("2025年度配额", trade_code=None, vintage=2025)
+    usual = {"category": "supplementary"}
+    right = chains.issued_to_province(plant, {what: 50}, maker, checker, **usual)
+    wrong = chains.issued_to_province(plant, {what: 70}, maker, checker, **usual)
+    factories.confirmed(chains.reversal(wrong, plant, maker), checker)
+    chains.passed_on(plant)
+    found = tracing.trace(plant.id, what.id, anywhere)
+    number = db.session.get_one(Application, right).number
+    assert [(each.document, each.tonnes) for each in found.ends] == [(number, 50)]
 
 
 def test_carried_over_tonnes_lead_to_the_older_ones(plant, operator, maker, checker):
