@@ -188,8 +188,7 @@ def _seed() -> None:
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
-    shanghai = next(each for each in enterprises if each.province == "31")
-    demo_announcements.disclose(shanghai, maker, checker, morning)
+    demo_announcements.disclose(enterprises, maker, checker, morning)
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from app.domain.compliance.penalties import Penalty
@@ -77,8 +78,9 @@ FEES = (
 )
 
 
-def disclose(penalised: Account, maker: Actor, checker: Actor, at: datetime) -> None:
+def disclose(enterprises: Sequence[Account], maker: Actor, checker: Actor, at: datetime) -> None:
     """Enter fees, and a penalty by two officers, and publish everything as of now."""
+    penalised = next(each for each in enterprises if each.province == "31")
     db.session.add_all(
         FeeRate(code=code, name=name, payer=payer, rate=rate, basis=basis)
         for code, name, payer, rate, basis in FEES
