@@ -34,6 +34,7 @@ from app.operations.carry_over import batches
 from app.operations.compliance import calendar
 from app.operations.people import certificates
 from app.operations.pledges import notices as pledge_notices
+from app.operations.publicity import publishing
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.operations.sanctions import lapses
@@ -152,6 +153,12 @@ def tell_of_pledges(_settings: Settings) -> None:
             told = pledge_notices.tell(SYSTEM, now=clock.now())
 
 
+def publish_information(_settings: Settings) -> None:
+    """Publish 信息公开 once a business day."""
+    with transaction():
+        publishing.publish_if_due(SYSTEM, now=clock.now())
+
+
 def _deliver(package_id: int) -> None:
     step = None
     while step is None or not step.is_over:
@@ -168,6 +175,7 @@ PERIODIC = (
     ),
     Periodic("settle_trades", "* * * * * */5", settle_trades),
     Periodic("remind_of_dates", "* * * * * */20", remind_of_dates),
+    Periodic("publish_information", "* * * * * */20", publish_information),
     Periodic("find_large_holdings", "* * * * * */20", find_large_holdings),
     Periodic("end_court_orders", "* * * * * */20", end_court_orders),
     Periodic("tell_of_pledges", "* * * * *", tell_of_pledges),

@@ -66,6 +66,7 @@ KINDS = {
     "confiscation_refund": "收缴退还",
     "restriction": "账户限制",
     "restriction_lifting": "解除账户限制",
+    "penalty": "行政处罚",
 }
 CATEGORIES = {
     "issuance": {
@@ -126,6 +127,13 @@ CATEGORIES = {
         "true_up": "多退少补",
         "verification": "核查结果变更",
         "wrong_issue": "发放更正",
+        "other": "其他",
+    },
+    "penalty": {
+        "shortfall": "未按规定清缴配额",
+        "report": "未按规定报告或公开排放信息",
+        "fraud": "数据弄虚作假",
+        "trading": "违反交易规定",
         "other": "其他",
     },
     "confiscation": {

@@ -18,6 +18,8 @@ INSTALLED = {
     "category",
     "city",
     "ministry_date",
+    "report_sheet",
+    "report_column",
     "reference_version",
     "posting_route",
     "untied_business",
@@ -61,7 +63,14 @@ class Tables:
         )
         changed = "".join(
             f"DELETE FROM {name} WHERE version > 0; edited := edited OR found;"
-            for name in ("sector", "category", "city", "ministry_date")
+            for name in (
+                "report_column",
+                "report_sheet",
+                "sector",
+                "category",
+                "city",
+                "ministry_date",
+            )
         )
         connection.execute(
             f"""

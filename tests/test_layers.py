@@ -63,6 +63,7 @@ ROOMS = {
         "settlement": ("records", "ledger", "applications"),
         "carry_over": ("records", "ledger", "compliance", "applications"),
         "money": ("records", "ledger", "accounts", "applications"),
+        "publicity": ("records",),
     },
     "views": {
         "lists": (),
@@ -86,6 +87,8 @@ ROOMS = {
         # Statements are drawn with the fonts of attestations.
         "settlement": ("lists", "applications", "attestations"),
         "money": ("lists", "applications", "enquiries"),
+        # Yearly statements are drawn as settlement statements are.
+        "publicity": ("lists", "applications", "attestations", "enquiries"),
         # What a member's own system reads is what its people see on these pages.
         "member_interface": ("applications", "interfaces", "compliance", "enquiries", "settlement"),
         "administration": ("lists", "applications"),

@@ -189,6 +189,7 @@ def _seed() -> None:
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
     demo_accounts.pledge(enterprises, instruments[5], members, (maker, checker), evening)
+    demo_announcements.disclose(enterprises, maker, checker, morning)
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:

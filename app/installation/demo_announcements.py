@@ -1,11 +1,17 @@
-"""The demonstration's announcements: three published, and a draft for the second officer."""
+"""The demonstration's announcements, fees and a penalty, and what is published of all for everybody."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from app.domain.compliance.penalties import Penalty
+from app.extensions import db
+from app.models import Account, FeeRate
+from app.operations.applications import engine
+from app.operations.publicity import publishing
 from app.operations.records import announcements
-from app.operations.records.actor import Actor
+from app.operations.records.actor import SYSTEM, Actor
 from app.operations.records.announcements import Content
 
 # (days before the demonstration begins, announcement)
@@ -20,7 +26,7 @@ PUBLISHED = (
             "二、请预留省级主管部门审核的时间，尽早提交履约申请；逾期仍有缺口的，履约通知书的状态为“逾期”。\n"
             "三、足额清缴后，可在履约通知书右端下载履约证明，任何人可凭校验码查验。\n"
             "咨询电话：400-991-1188 转 1。",
-            "everybody",
+            "public",
             is_pinned=True,
         ),
     ),
@@ -62,3 +68,36 @@ def announce(maker: Actor, checker: Actor, morning: datetime) -> None:
         made = announcements.write(content, maker, now=at - timedelta(hours=1))
         announcements.publish(made, checker, version=1, now=at)
     announcements.write(WAITING, maker, now=morning - timedelta(hours=18))
+
+
+# Made up, as everything here is: no rate of the real institutions.
+FEES = (
+    ("registration", "登记服务费", "登记账户持有人", "免收", "演示文件〔2026〕1号"),
+    ("trading", "交易手续费", "交易双方", "成交金额的0.6‰（演示）", "演示文件〔2026〕2号"),
+    ("settlement", "结算手续费", "交易双方", "成交金额的0.03‰（演示）", "演示文件〔2026〕2号"),
+)
+
+
+def disclose(enterprises: Sequence[Account], maker: Actor, checker: Actor, at: datetime) -> None:
+    """Enter fees, and a penalty by two officers, and publish everything as of now."""
+    penalised = next(each for each in enterprises if each.province == "31")
+    db.session.add_all(
+        FeeRate(code=code, name=name, payer=payer, rate=rate, basis=basis)
+        for code, name, payer, rate, basis in FEES
+    )
+    draft = engine.Draft(
+        "penalty",
+        penalised.id,
+        (),
+        "demo:penalty",
+        "未按规定报送年度温室气体排放报告",
+        category="report",
+        document_no="沪环罚〔2026〕18号",
+        authority="上海市生态环境局",
+        starts_on=at.date() - timedelta(days=20),
+        proposal=Penalty(at.year - 1, 5_000_000).stored(),
+    )
+    made = engine.start([draft], maker, now=at)
+    assert engine.submit(made, maker, now=at).refused == []
+    assert engine.approve(made, checker, now=at, comment="与处罚决定书一致").refused == []
+    publishing.publish_if_due(SYSTEM, now=at)

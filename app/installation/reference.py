@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from stdnum import numdb
 
 from app.domain.regions import PROVINCES
 from app.extensions import db
-from app.models import Category, City, MinistryDate, Sector
+from app.models import Category, City, MinistryDate, ReportColumn, ReportSheet, Sector
 from app.models.reference.dated import BEGINNING
 
 AS_INSTALLED = 0  # version of an unchanged row
@@ -85,6 +86,14 @@ CATEGORIES = {
         "wrong_issue": ("发放更正", "Wrong issue"),
         "other": ("其他", "Other"),
     },
+    # 条例 21-24.
+    "penalty": {
+        "shortfall": ("未按规定清缴配额", "Allowances not surrendered"),
+        "report": ("未按规定报告或公开排放信息", "Emissions not reported or published"),
+        "fraud": ("数据弄虚作假", "Data fraud"),
+        "trading": ("违反交易规定", "Breach of trading rules"),
+        "other": ("其他", "Other"),
+    },
     "confiscation": {
         "true_up": ("多退少补收回", "True-up claw-back"),
         "judicial": ("司法决定", "Judicial decision"),
@@ -101,6 +110,42 @@ MINISTRY_DATES = (
     (2024, "结转申请截止", date(2026, 6, 10), "enterprise"),
     (2024, "第二批结转收回", date(2026, 6, 26), "registry"),
 )
+# 年度报告版式: code, title, rows; columns as (title, figure, unit).  No format of the ministry is public.
+_COMPLIANCE = (
+    ("应履约单位数", "enterprises", "one"),
+    ("足额清缴单位数", "fulfilled", "one"),
+    ("逾期未足额单位数", "overdue", "one"),
+    ("应清缴量", "obligation", "ten_thousand"),
+    ("已清缴量", "surrendered", "ten_thousand"),
+    ("其中CCER抵销量", "offset", "ten_thousand"),
+    ("缺口", "gap", "one"),
+)
+_LEDGER = (
+    ("发放量", "issued", "one"),
+    ("发放冲正量", "reversed", "one"),
+    ("结转发放量", "granted", "one"),
+    ("结转收回量", "carried", "one"),
+    ("缴回量", "returned", "one"),
+    ("清缴配额量", "posted", "one"),
+    ("自愿注销量", "cancelled", "one"),
+    ("收缴量", "confiscated", "one"),
+)
+_MARKET = (
+    ("卖出量", "sold", "one"),
+    ("买入量", "bought", "one"),
+    ("卖出成交额", "sold_for", "ten_thousand"),
+    ("买入成交额", "bought_for", "ten_thousand"),
+    ("行政处罚件数", "penalties", "one"),
+    ("罚款金额", "fines", "one"),
+)
+REPORT_SHEETS = (
+    ("compliance_province", "履约_分省", "province", _COMPLIANCE),
+    ("compliance_sector", "履约_分行业", "sector", _COMPLIANCE),
+    ("ledger_province", "登记_分省", "province", _LEDGER),
+    ("ledger_sector", "登记_分行业", "sector", _LEDGER),
+    ("market_province", "交易与处罚_分省", "province", _MARKET),
+    ("years", "历年汇总", "year", (*_COMPLIANCE, *_LEDGER, *_MARKET)),
+)
 CARRY_OVER = "国环规气候〔2024〕1号附件5"
 _NO_CITY = re.compile("^(市辖区|县|市|林区)$")
 
@@ -115,7 +160,24 @@ def seed() -> None:
     ]
     _add(Category, categories)
     _add(MinistryDate, [_ministry_date(*each) for each in MINISTRY_DATES])
+    _add_report()
     _add(City, [city for province in PROVINCES for city in cities(province)])
+
+
+def _add_report() -> None:
+    """Add the layout of the yearly report."""
+    sheets = [
+        {"code": code, "name": name, "rows_by": rows_by, "place": 10 * place}
+        for place, (code, name, rows_by, _columns) in enumerate(REPORT_SHEETS, 1)
+    ]
+    _add(ReportSheet, sheets)
+    ids = dict(db.session.execute(select(ReportSheet.code, ReportSheet.id)).all())
+    columns = [
+        {"sheet_id": ids[code], "name": name, "figure": figure, "unit": unit, "place": 10 * place}
+        for code, _name, _rows_by, found in REPORT_SHEETS
+        for place, (name, figure, unit) in enumerate(found, 1)
+    ]
+    _add(ReportColumn, columns)
 
 
 def _ministry_date(year: int, title: str, due_on: date, party: str) -> dict[str, Any]:
@@ -154,7 +216,8 @@ def _names(names: tuple[str, str]) -> dict[str, str]:
 
 
 def _add(
-    model: type[Sector | Category | City | MinistryDate], rows: Sequence[Mapping[str, Any]]
+    model: type[Sector | Category | City | MinistryDate | ReportSheet | ReportColumn],
+    rows: Sequence[Mapping[str, Any]],
 ) -> None:
     statement = insert(model).values([dict(row) | {"version": AS_INSTALLED} for row in rows])
     db.session.execute(statement.on_conflict_do_nothing())

@@ -75,6 +75,7 @@ from app.models.offsets.mirror import (
 from app.models.operation_log import LogBlock, LogSeal, OperationLog
 from app.models.parameter import OperatingMode, Parameter
 from app.models.pledges.pledge import PledgeReminder
+from app.models.publicity.publication import Publication, PublicationRun
 from app.models.queue import Job, JobFailure, MailboxMessage, OutboxAttempt, OutboxMessage
 from app.models.reference.carry_over import (
     CarryOverGrant,
@@ -84,6 +85,7 @@ from app.models.reference.carry_over import (
 )
 from app.models.reference.ministry_date import CalendarRun, MinistryDate
 from app.models.reference.plan import Plan, plans_on
+from app.models.reference.report import FeeRate, ReportColumn, ReportSheet
 from app.models.reference.values import Category, City, Sector
 from app.models.reference.version import ReferenceVersion
 from app.models.sanctions.court import (
@@ -183,6 +185,7 @@ __all__ = [
     "DifferenceResolution",
     "Differentiation",
     "Entry",
+    "FeeRate",
     "GroupConsent",
     "Holding",
     "HoldingLimit",
@@ -234,9 +237,13 @@ __all__ = [
     "PostingRoute",
     "Preference",
     "ProceedsRelease",
+    "Publication",
+    "PublicationRun",
     "Receivable",
     "ReceivablePayment",
     "ReferenceVersion",
+    "ReportColumn",
+    "ReportSheet",
     "ReportedFund",
     "ReportedPosition",
     "ReportedTransfer",

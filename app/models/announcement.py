@@ -33,6 +33,7 @@ from app.models.member import Member
 LONGEST_TITLE = 100
 LONGEST_TEXT = 5000
 EVERYBODY, ENTERPRISES, AUTHORITIES = "everybody", "enterprises", "authorities"
+PUBLIC = "public"  # members, and whoever reads the public pages
 
 
 class Announcement(Model):
@@ -46,7 +47,8 @@ class Announcement(Model):
         CheckConstraint("btrim(title) <> '' AND btrim(text) <> ''", name="announcement_says_it"),
         CheckConstraint(f"char_length(text) <= {LONGEST_TEXT}", name="announcement_length"),
         CheckConstraint(
-            "audience IN ('everybody', 'enterprises', 'authorities')", name="audience_known"
+            "audience IN ('everybody', 'enterprises', 'authorities', 'public')",
+            name="audience_known",
         ),
         CheckConstraint(
             "(published_at IS NULL) = (published_by IS NULL)", name="announcement_published"
@@ -101,7 +103,7 @@ def is_addressed_to(person: Any = Member) -> ColumnElement[bool]:
     home = select(Account.province).where(Account.id == person.account_id).correlate(person)
     return and_(
         or_(
-            Announcement.audience == EVERYBODY,
+            Announcement.audience.in_((EVERYBODY, PUBLIC)),
             and_(Announcement.audience == ENTERPRISES, person.account_id.is_not(None)),
             and_(Announcement.audience == AUTHORITIES, person.province.is_not(None)),
         ),

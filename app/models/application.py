@@ -104,6 +104,12 @@ class Application(Model):
             " OR document_no <> ''",
             name="chain_acts_by_document",
         ),
+        CheckConstraint(
+            "status IN ('draft', 'returned', 'discarded', 'withdrawn') OR kind <> 'penalty'"
+            " OR coalesce(document_no <> '' AND authority <> '' AND starts_on IS NOT NULL"
+            " AND (proposal ->> 'fen')::bigint >= 0, false)",
+            name="penalty_by_document",
+        ),
         Index("application_of_account", "kind", "account_id", "id"),
         Index(
             "application_claims",
@@ -216,6 +222,13 @@ class Application(Model):
             "document_no",
             unique=True,
             postgresql_where=text("kind = 'commission' AND status IN ('in_review', 'approved')"),
+        ),
+        Index(
+            "penalty_document",
+            "account_id",
+            "document_no",
+            unique=True,
+            postgresql_where=text("kind = 'penalty' AND status IN ('in_review', 'approved')"),
         ),
         Index(
             "one_class_rule",

@@ -163,6 +163,7 @@ class Movement(Model):
         ),
         Index("movement_posting", "posting_id"),
         Index("movement_recorded", "recorded_xid"),
+        Index("movement_at", "at", postgresql_using="brin"),
         {"extend_existing": True},
     )
 

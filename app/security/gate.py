@@ -36,8 +36,11 @@ PUBLIC = frozenset(
         "MarketView.show",
         "MarketView.csv_file",
         "MarketView.json_file",
-        "DeductionNoticeView.show",
-        "DeductionNoticeView.csv_file",
+        # 信息公开 is for everybody (rules-2026 N160, N161).
+        "DisclosureView.index",
+        "DisclosureView.show",
+        "DisclosureView.csv_file",
+        "DisclosureView.json_file",
         # For new members, who have no password yet: protected by the link and the two codes.
         "FirstSignInView.choose",
         "EnrolmentView.ask",

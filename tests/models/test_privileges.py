@@ -81,6 +81,8 @@ APPEND_ONLY = (
     "notice_succession",
     "bankruptcy",
     "group_consent",
+    "publication",
+    "publication_run",
 )
 MOVEMENT = (
     "INSERT INTO movement (posting_id, at, instrument_id, quantity,"

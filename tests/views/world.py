@@ -28,6 +28,7 @@ from app.models import (
     BankLineEvent,
     Certificate,
     CompanyGroupMember,
+    FeeRate,
     HoldingLimit,
     Instrument,
     Job,
@@ -681,6 +682,17 @@ def _allocate(of: Enterprise, maker: Member, checker: Member) -> None:
             "allowance_claim",
             lambda **more: claims.claiming(account, of.instrument, 2, by=maker, **more),
         ),
+        (
+            "penalty",
+            lambda **more: factories.entered(
+                "penalty",
+                account,
+                maker,
+                category="shortfall",
+                proposal={"year": "2025", "fen": 2_000_000},
+                **more,
+            ),
+        ),
     ):
         shown = enter()
         factories.confirmed(shown, checker)
@@ -730,6 +742,7 @@ def _large(a: Enterprise) -> None:
         db.session.add(
             HoldingLimit(sector="all", vintage=a.instrument.vintage, quantity=100, basis="规则")
         )
+        db.session.add(FeeRate(code="fee", name="手续费", payer="双方", rate="免收", basis="公告"))
     with transaction():
         assert large_holdings.find(date(2026, 11, 19), SYSTEM, now=clock.now())
 

@@ -54,6 +54,7 @@ from app.domain.kinds.sanctions.court import (
     CourtRelease,
     CourtRenewal,
 )
+from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
     CompanyGroup,
@@ -135,6 +136,7 @@ KINDS: dict[str, Kind] = {
         ConfiscationRefund,
         Restriction,
         RestrictionLifting,
+        AdministrativePenalty,
     )
 }
 

@@ -83,8 +83,11 @@ GRANT INSERT, UPDATE, DELETE ON unfinished_form TO {app};
 GRANT DELETE ON application_line, application_party, attachment TO {app};
 
 -- Reference data are disabled, never deleted; a trigger sets the catalogue's version.
-GRANT INSERT, UPDATE ON sector, category, city, holding_limit, ministry_date TO {app};
+GRANT INSERT, UPDATE ON sector, category, city, holding_limit, ministry_date, report_sheet,
+                        report_column, fee_rate TO {app};
 GRANT INSERT ON calendar_run TO {app};
+-- What was published stays.
+GRANT INSERT ON publication, publication_run TO {app};
 
 -- Signing in.
 GRANT INSERT, UPDATE ON login_session TO {app};

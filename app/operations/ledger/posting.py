@@ -296,6 +296,11 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
     "one_succession": _resolved,
+    "penalty_document": lambda: RuleError(
+        _("A penalty by this document is entered for the enterprise already"),
+        field="document_no",
+        code="penalty_entered",
+    ),
     "one_class_rule": _resolved,
     "account_is_closed": lambda: NotAllowed(
         _("An account that is closed gets nothing and applies for nothing"), code="account_closed"

@@ -25,13 +25,14 @@ from app.models.announcement import (
     EVERYBODY,
     LONGEST_TEXT,
     LONGEST_TITLE,
+    PUBLIC,
     is_addressed_to,
     is_out,
 )
 from app.operations.records import log
 from app.operations.records.actor import Actor
 
-AUDIENCES = (EVERYBODY, ENTERPRISES, AUTHORITIES)
+AUDIENCES = (EVERYBODY, ENTERPRISES, AUTHORITIES, PUBLIC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ SUCCESSIONS = Titles("account_succession")
 CONFISCATION_REASONS = Titles("confiscation")
 DEDUCTION_REASONS = Titles("deduction")
 CLAIM_REASONS = Titles("allowance_claim")
+PENALTIES = Titles("penalty")
 CUSTODY_TYPES = Titles("custody_deposit")
 
 

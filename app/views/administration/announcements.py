@@ -25,6 +25,7 @@ from app.models.announcement import (
     EVERYBODY,
     LONGEST_TEXT,
     LONGEST_TITLE,
+    PUBLIC,
     is_addressed_to,
     is_out,
 )
@@ -43,6 +44,7 @@ AUDIENCES = {
     EVERYBODY: _("Everybody"),
     ENTERPRISES: _("Emitting enterprises"),
     AUTHORITIES: _("Provincial authorities"),
+    PUBLIC: _("Everybody, and the public without sign-in"),
 }
 EVERYWHERE = "all"
 PLACES = {EVERYWHERE: _("The whole country"), **PROVINCES}

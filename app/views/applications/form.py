@@ -146,6 +146,15 @@ class ApplicationForm(PageForm):
         }
 
 
+def typed_year(typed: str | None, *, field: str = "year") -> int:
+    """Read a year of four plain digits.  Raises RuleError for anything else."""
+    text = (typed or "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) == 4):
+        message = _("Enter the year in four digits, not %(typed)s", typed=text[:30] or "–")
+        raise RuleError(message, field=field)
+    return int(text)
+
+
 class ProposalForm(ApplicationForm):
     """An application about something that its page names: ``proposal`` says what, and nobody types it."""
 

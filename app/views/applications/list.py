@@ -23,6 +23,7 @@ from app.domain.kinds.compliance.claim import AllowanceClaim
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.pledge import PLEDGES
+from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.masking import mask_of
 from app.domain.regions import PROVINCES
 from app.domain.workflow import (
@@ -57,7 +58,12 @@ from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 
 # Kinds whose first date is their document's.
-_DATED = (Issuance.code, AllowanceDeduction.code, AllowanceClaim.code)
+_DATED = (
+    Issuance.code,
+    AllowanceDeduction.code,
+    AllowanceClaim.code,
+    AdministrativePenalty.code,
+)
 # What the last date of some kinds is.
 _ENDS = {
     AllowanceClaim.code: _("Return by"),

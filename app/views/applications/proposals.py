@@ -15,6 +15,7 @@ from app.domain.compliance.carry_over import RoundDecision
 from app.domain.compliance.deductions import Deduction
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.offsets import ANSWERS
+from app.domain.compliance.penalties import Penalty
 from app.domain.compliance.plans import FIELDS as PLAN_FIELDS
 from app.domain.compliance.plans import PlanDecision, PlanField
 from app.domain.kinds.accounts.class_rule import ClassRuleChange
@@ -37,6 +38,7 @@ from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.pledge import PLEDGES, PledgeSurrender
 from app.domain.kinds.pledge import TEXTS as PLEDGE_TEXTS
 from app.domain.kinds.sanctions.court import COURTS
+from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
     DifferenceResolution,
@@ -287,6 +289,12 @@ def _deduction(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Deduction"), "columns": _COLUMNS, "rows": rows}
 
 
+def _penalty(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    said = Penalty.read(proposal)
+    rows = [[_("Compliance year"), str(said.year)], [_("Fine (yuan)"), yuan(said.fen)]]
+    return {"title": _("Administrative penalty"), "columns": _COLUMNS, "rows": rows}
+
+
 def _round(proposal: Mapping[str, Any]) -> dict[str, Any]:
     decision = RoundDecision.read(proposal)
     title = gettext("Carry-over into %(year)s", year=decision.year)
@@ -380,6 +388,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
     AllowanceDeduction.code: _deduction,
+    AdministrativePenalty.code: _penalty,
     CarryOverRound.code: _round,
     **dict.fromkeys(
         (each.code for each in (CarryOverNotices, CarryOver, CarryOverBatch)), _carry_over

@@ -12,7 +12,6 @@ from sqlalchemy import BigInteger, Select, cast, select
 from wtforms import SelectField
 
 from app.domain.compliance.deductions import Deduction
-from app.domain.errors import RuleError
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.moves import whole_tonnes
 from app.extensions import db
@@ -30,6 +29,7 @@ from app.views.applications.form import (
     OfferedField,
     Required,
     choices_of,
+    typed_year,
 )
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
@@ -157,12 +157,8 @@ class DeductionView(OfficerDesk):
     def content(self, filled: Filled) -> dict[str, Any]:
         """Return the decision.  Raises RuleError where a figure cannot be read."""
         form = filled.form
-        typed = (form.year.data or "").strip()
-        if not (typed.isascii() and typed.isdigit() and len(typed) == 4):
-            message = _("Enter the year in four digits, not %(typed)s", typed=typed[:30] or "–")
-            raise RuleError(message, field="year")
         decision = Deduction(
-            int(typed),
+            typed_year(form.year.data),
             form.sector.data or "",
             whole_tonnes(form.tonnes.data, field="tonnes"),
             whole_tonnes(form.allowance.data, field="allowance")

@@ -174,6 +174,9 @@ class HoldingView(ListPage):
         ids = {"account": row.account_id, "instrument": row.instrument_id}
         yield RowAction(_("Registry entries"), url_for("RegistryEntryView.list", **ids))
         yield RowAction(_("Trading entries"), url_for("TradingEntryView.list", **ids))
+        if row.total and self.may("show", "TrailView"):
+            number = f"{row.member_no}-{row.code}"
+            yield RowAction(_("Trail"), url_for("TrailView.show", number=number))
 
 
 def _as_of(statement: Select[Any], standing: Any, moment: Any) -> Select[Any]:

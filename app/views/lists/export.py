@@ -92,9 +92,9 @@ def stream(export: Export) -> Answer:
     """
     actor = current_actor()
     with ExitStack() as resources:
-        connection = _begin(resources, export, actor, "csv")
+        connection = begin(resources, actor, export.subject, export.conditions)
         if isinstance(connection, Busy):
-            return _busy(export, connection)
+            return busy_page(connection, export.back)
         copy = resources.enter_context(_copy(connection, export.statement))
         header = [column.heading for column in export.columns]
         app = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -110,21 +110,21 @@ def write(export: Export) -> Answer:
     """
     actor = current_actor()
     with ExitStack() as resources:
-        connection = _begin(resources, export, actor, "xlsx")
+        connection = begin(resources, actor, export.subject, export.conditions, format="xlsx")
         if isinstance(connection, Busy):
-            return _busy(export, connection)
+            return busy_page(connection, export.back)
         rows = connection.scalar(_count(export.statement))
         if rows > workbook.MOST_ROWS:
-            _finish(actor, export.subject, "refused", 0)
+            finish(actor, export.subject, "refused", 0)
             most = workbook.MOST_ROWS
             return render_template("lists/export_large.html", most=most, back=export.back), 413
         found = _typed_rows(resources, connection, export)
         try:
             file = workbook.write(export.title, export.columns, found)
         except BaseException:
-            _finish(actor, export.subject, "aborted", 0)
+            finish(actor, export.subject, "aborted", 0)
             raise
-    _finish(actor, export.subject, "done", rows)
+    finish(actor, export.subject, "done", rows)
     size = os.fstat(file.fileno()).st_size
     pieces = iter(partial(file.read, CHUNK), b"")
     return _file(
@@ -132,13 +132,21 @@ def write(export: Export) -> Answer:
     )
 
 
-def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Connection | Busy:
+def begin(
+    resources: ExitStack,
+    actor: Actor,
+    subject: str,
+    conditions: Mapping[str, str],
+    *,
+    isolation: Any = "READ COMMITTED",
+    **more: Any,
+) -> Connection | Busy:
     """Return a read-only connection, with the export on record, where a slot is free.
 
     Member's lock and slot are held until the connection's transaction ends.
     """
     connection = resources.enter_context(db.engine.connect())
-    connection = connection.execution_options(postgresql_readonly=True)
+    connection = connection.execution_options(postgresql_readonly=True, isolation_level=isolation)
     busy = _own_limit(connection, actor)
     if busy is not None:
         return busy
@@ -151,14 +159,13 @@ def _begin(resources: ExitStack, export: Export, actor: Actor, form: str) -> Con
                 slots=SLOTS,
             )
         )
-    more: dict[str, Any] = {} if form == "csv" else {"format": form}
     with transaction():
         record(
             actor,
             "list.export",
-            subject=export.subject,
+            subject=subject,
             result="started",
-            conditions=dict(export.conditions),
+            conditions=dict(conditions),
             **more,
         )
     return connection
@@ -193,12 +200,14 @@ def _own_limit(connection: Connection, actor: Actor) -> Busy | None:
     )
 
 
-def _busy(export: Export, busy: Busy) -> Answer:
-    page = render_template("lists/export_busy.html", message=busy.message, back=export.back)
+def busy_page(busy: Busy, back: str) -> Answer:
+    """Return the page that refuses an export for now."""
+    page = render_template("lists/export_busy.html", message=busy.message, back=back)
     return page, 429, {"Retry-After": str(busy.seconds)}
 
 
-def _finish(actor: Actor, subject: str, result: str, rows: int) -> None:
+def finish(actor: Actor, subject: str, result: str, rows: int) -> None:
+    """Record how an export ended."""
     with transaction():
         record(actor, "list.export", subject=subject, result=result, rows=rows)
 
@@ -265,7 +274,7 @@ class Download:
         # Given an exception, psycopg cancels the COPY instead of reading it to its end.
         self._resources.__exit__(type(reason) if reason else None, reason, None)
         with self._app.app_context():
-            _finish(self._actor, self._subject, self._result, self._rows)
+            finish(self._actor, self._subject, self._result, self._rows)
 
     def __del__(self) -> None:
         """Close a response that was replaced by an error before it was sent."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import IO, Any
 
-from rustpy_xlsxwriter import Format, write_worksheet
+from rustpy_xlsxwriter import Format, write_worksheet, write_worksheets
 
 from app.views.lists.columns import Column
 
@@ -43,13 +44,11 @@ def write(title: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]
         write_worksheet(
             _records(keys, columns, rows),
             file.name,
-            sheet_name=_NOT_IN_A_NAME.sub(" ", title)[:31].strip("' ") or "1",
+            sheet_name=_sheet_name(title),
             freeze_row=1,
             bold_headers=True,
             column_widths=[_width(column) for column in columns],
-            column_formats=[
-                Format().set_num_format(_FORMATS.get(each.kind, _TEXT)) for each in columns
-            ],
+            column_formats=_formats(columns),
             # No "number stored as text" warnings on codes.
             ignore_errors=[
                 key for key, each in zip(keys, columns, strict=True) if each.kind not in NUMBERS
@@ -59,6 +58,34 @@ def write(title: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]
         file.close()
         raise
     return file
+
+
+Table = tuple[str, Sequence[Column], Sequence[tuple[Any, ...]]]  # title, columns, rows
+
+
+def write_sheets(tables: Sequence[Table]) -> bytes:
+    """Return a small file with a sheet a table; titles are all different."""
+    named = [(_sheet_name(title), columns, rows) for title, columns, rows in tables]
+    file = io.BytesIO()
+    write_worksheets(
+        [
+            (name, list(_records(_distinct([each.heading for each in columns]), columns, rows)))
+            for name, columns, rows in named
+        ],
+        file,
+        bold_headers=True,
+        column_widths={name: [_width(each) for each in columns] for name, columns, _rows in named},
+        column_formats={name: _formats(columns) for name, columns, _rows in named},
+    )
+    return file.getvalue()
+
+
+def _sheet_name(title: str) -> str:
+    return _NOT_IN_A_NAME.sub(" ", title)[:31].strip("' ") or "1"
+
+
+def _formats(columns: Sequence[Column]) -> list[Format]:
+    return [Format().set_num_format(_FORMATS.get(each.kind, _TEXT)) for each in columns]
 
 
 def _records(

@@ -33,10 +33,10 @@ from app.views.chapters import ADMINISTRATION, MenuEntry
 from app.views.page import Page
 from app.views.reference.base import ReferenceView, SQLAInterface
 
-_CODE = Regexp(
+CODE = Regexp(
     "^[a-z][a-z0-9_]+$", message=_("A code begins with a letter: a to z, digits and _ alone")
 )
-_STAYS = _("A code stays as it is; what is in use is disabled, and keeps its name in history")
+STAYS = _("A code stays as it is; what is in use is disabled, and keeps its name in history")
 
 
 class SectorView(ReferenceView):
@@ -52,8 +52,8 @@ class SectorView(ReferenceView):
     order_columns = ["code", "name", "valid_from"]
     add_columns = ["code", "name", "name_en", "valid_from"]
     edit_columns = ["name", "name_en", "disabled_from"]
-    validators_columns = {"code": [_CODE]}
-    help = (_STAYS,)
+    validators_columns = {"code": [CODE]}
+    help = (STAYS,)
 
 
 class CategoryView(ReferenceView):
@@ -73,8 +73,8 @@ class CategoryView(ReferenceView):
     order_columns = ["kind", "name", "valid_from"]
     add_columns = ["kind", "code", "name", "name_en", "valid_from"]
     edit_columns = ["name", "name_en", "disabled_from"]
-    validators_columns = {"code": [_CODE]}
-    help = (_STAYS, _("What was submitted before a value was disabled is still reviewed"))
+    validators_columns = {"code": [CODE]}
+    help = (STAYS, _("What was submitted before a value was disabled is still reviewed"))
 
 
 class VenueView(ReferenceView):
@@ -93,7 +93,7 @@ class VenueView(ReferenceView):
     validators_columns = {
         "code": [Regexp("^[A-Z][A-Z0-9]+$", message=_("Capital letters and digits, such as ZGW"))]
     }
-    help = (_STAYS, _("From the day on which a venue is disabled no transfer to it is accepted"))
+    help = (STAYS, _("From the day on which a venue is disabled no transfer to it is accepted"))
 
 
 class TradeCodeView(ReferenceView):
@@ -223,7 +223,7 @@ class CityView(ReferenceView):
         "code": [Regexp("^[0-9]{6}$", message=_("Six digits, the province's two first"))]
     }
     description_columns = {"code": _("Six digits, the province's two first")}
-    help = (_STAYS,)
+    help = (STAYS,)
 
 
 class DictionaryView(Page):

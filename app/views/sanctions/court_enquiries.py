@@ -1,30 +1,20 @@
-"""司法冻结查询 for holders and authorities, and 司法扣划公告 for everybody (rules-2026 N97, N106)."""
+"""司法冻结查询, for holders and authorities (rules-2026 N97)."""
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
-from flask import Response, abort, request
-from flask_appbuilder import expose
-from flask_babel import force_locale
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, Select, cast, func, literal, select, text
+from sqlalchemy import BigInteger, Select, cast, func, literal, select
 
 from app.domain.kinds.sanctions.court import CourtFreeze
-from app.domain.money import plain_yuan, yuan
-from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
-from app.extensions import db
 from app.models import Account, Application, CourtLapse, CourtOrder
-from app.security.gate import RateLimit
 from app.security.roles import READERS
 from app.views.chapters import ENQUIRIES, MenuEntry
-from app.views.lists.columns import Column, spreadsheet_text
+from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage
-from app.views.page import Page
 from app.views.sanctions.court_orders import EXPIRY
 from app.views.sanctions.courts import ANY, MEASURES, expiry_of, of_measure, place_of
 
@@ -103,97 +93,3 @@ class CourtFreezeEnquiryView(ListPage):
             .outerjoin(CourtLapse, CourtLapse.order_id == CourtOrder.application_id)
             .where(Application.status == Status.APPROVED)
         )
-
-
-MOST = 200  # deductions on a page, the latest; the file has all of a year
-_DEDUCTIONS = text("""
-    SELECT e.at, c.name, i.code, i.name AS instrument, i.kind, l.quantity, a.document_no
-      FROM application a
-      JOIN LATERAL (SELECT max(v.at) AS at FROM application_event v
-                     WHERE v.application_id = a.id AND v.action = 'approve') e ON true
-      JOIN account c ON c.id = a.account_id
-      JOIN application_line l ON l.application_id = a.id
-      JOIN instrument i ON i.id = l.instrument_id
-     WHERE a.kind = 'court_assignment' AND a.status = 'approved'
-     ORDER BY a.id DESC, l.id LIMIT :most
-""")
-# Key, title and kind: nothing of the case (N106).
-COLUMNS: tuple[tuple[str, Any, str], ...] = (
-    ("at", _("Date"), "date"),
-    ("name", _("Enterprise"), "text"),
-    ("code", _("Instrument code"), "code"),
-    ("instrument", _("Instrument"), "text"),
-    ("quantity", _("Quantity (tonnes)"), "number"),
-    ("amount", _("Amount (yuan)"), "money"),
-    ("document_no", _("Document"), "code"),
-)
-
-
-class DeductionNoticeView(Page):
-    """司法扣划公告, without signing in."""
-
-    route_base = "/deductions"
-    default_view = "show"
-    title = _("Public notice of judicial deductions")
-
-    @expose("/")
-    def show(self) -> Any:
-        """Show the latest deductions."""
-        rows = [
-            [
-                yuan(row[key]) if key == "amount" and row[key] else row[key]
-                for key, *_rest in COLUMNS
-            ]
-            for row in _read(MOST)
-        ]
-        return self.render_template(
-            "sanctions/deductions.html",
-            columns=[{"label": str(title), "kind": kind} for _key, title, kind in COLUMNS],
-            rows=rows,
-            most=MOST,
-            url=self.url,
-        )
-
-    @expose("/deductions.csv")
-    def csv_file(self) -> Response:
-        """Send them as a file that anybody may keep for some minutes."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\r\n")
-        with force_locale("zh"):
-            writer.writerow([str(title) for _key, title, _kind in COLUMNS])
-        for row in _read(MOST_IN_FILE):
-            writer.writerow([_plain(row[key], kind) for key, _title, kind in COLUMNS])
-        response = Response(("\ufeff" + file.getvalue()).encode(), mimetype="text/csv")
-        response.headers["Content-Disposition"] = 'attachment; filename="deductions.csv"'
-        response.cache_control.public = True
-        response.cache_control.max_age = CACHED
-        return response
-
-
-MOST_IN_FILE, CACHED = 10_000, 300
-
-
-def _read(most: int) -> list[dict[str, Any]]:
-    """Return the deductions, tonnes and money apart.  Aborts where too much was asked."""
-    if not _limit.allows(request.remote_addr or ""):
-        abort(429)
-    found = []
-    for row in db.session.execute(_DEDUCTIONS, {"most": most}).mappings():
-        is_money = row["kind"] == "money"
-        tonnes, fen = (None, row["quantity"]) if is_money else (row["quantity"], None)
-        day = row["at"].astimezone(BEIJING).date()
-        found.append({**row, "at": day, "quantity": tonnes, "amount": fen})
-    return found
-
-
-def _plain(value: Any, kind: str) -> str:
-    if value is None:
-        return ""
-    if kind == "money":
-        return plain_yuan(value)
-    if kind in ("text", "code"):
-        return spreadsheet_text(value, is_code=kind == "code")
-    return str(value)
-
-
-_limit = RateLimit(most=60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ from app.domain.money import plain_yuan, yuan
 from app.extensions import db
 from app.security.gate import RateLimit
 from app.views.lists.columns import TONNES, YUAN, spreadsheet_text
+from app.views.lists.public_file import csv_content, public_file
 from app.views.page import Page
 from app.views.settlement.trades import A_TONNE
 
-CACHED = 300  # seconds; a day's quotes never change, but the latest day does
 _LANGUAGE = "zh"  # of the CSV file, so that all get the same
 # By the instruments of the venues, so that each quote is found by its key.
 _DAYS = text("""
@@ -113,21 +111,19 @@ class MarketView(Page):
     @expose("/quotes.csv")
     def csv_file(self) -> Response:
         found = _asked()
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\r\n")
         with force_locale(_LANGUAGE):
-            writer.writerow(
+            lines = [
                 [gettext("Trading venue"), gettext("Instrument code")]
                 + [
                     f"{title}（{unit}）" if unit else str(title)
                     for _key, title, _k, unit in COLUMNS
                 ]
-            )
+            ]
         for row in found.quotes:
             first = [spreadsheet_text(row["venue"]), spreadsheet_text(row["code"], is_code=True)]
             cells = [_plain(row[key], kind) for key, _title, kind, _unit in COLUMNS]
-            writer.writerow([*first, *cells])
-        return _public(found, ("\ufeff" + file.getvalue()).encode(), "csv", "text/csv")
+            lines.append([*first, *cells])
+        return public_file(csv_content(lines), _name(found, "csv"), "text/csv")
 
     @expose("/quotes.json")
     def json_file(self) -> Response:
@@ -147,7 +143,7 @@ class MarketView(Page):
             ],
         }
         text_ = json.dumps(content, ensure_ascii=False)
-        return _public(found, text_.encode(), "json", "application/json")
+        return public_file(text_.encode(), _name(found, "json"), "application/json")
 
 
 def _asked() -> MarketDay:
@@ -190,17 +186,8 @@ def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-def _public(found: MarketDay, content: bytes, ending: str, media_type: str) -> Response:
-    """Return a file that anybody may keep for some minutes; 304 where they have it."""
-    response = Response(content, mimetype=media_type)
-    name = f"quotes_{_iso(found.day) or 'none'}.{ending}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.cache_control.public = True
-    response.cache_control.max_age = CACHED
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+def _name(found: MarketDay, ending: str) -> str:
+    return f"quotes_{_iso(found.day) or 'none'}.{ending}"
 
 
 _limit = RateLimit(most=60)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,19 +13,21 @@ from flask_babel import force_locale, gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, case, exists
 
-from app.domain.money import plain_yuan, yuan
 from app.domain.trading_day import BEIJING
 from app.extensions import transaction
 from app.models import ReportedFund, Trade, TradeDefault
 from app.operations.records.log import record
 from app.security.roles import AUDITOR, READERS
 from app.security.scope import require_scope
+from app.views.attestations import sheets
 from app.views.chapters import SETTLEMENT, MenuEntry
-from app.views.lists.columns import TONNES, YUAN, Column, spreadsheet_text
+from app.views.lists.columns import TONNES, YUAN, Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
+from app.views.lists.public_file import csv_content
+from app.views.lists.sheets import Sheet, plain_value, shown_value
 from app.views.page import current_actor
-from app.views.settlement import drawing, figures
+from app.views.settlement import figures
 from app.views.settlement.figures import Statement
 from app.views.settlement.trades import A_TONNE, METHODS, SIDES, STATES, market_link
 
@@ -37,6 +36,7 @@ DRAWN = 5_000  # trades in the PDF; the CSV has all
 WHOLE, SHORT = "whole", "short"
 OUTCOMES = {WHOLE: (_("All delivered"), "green"), SHORT: (_("With defaults"), "red")}
 _LANGUAGE = "zh"  # of the files, whatever that of the pages
+TITLE = "结算单"
 ACCEPTED = _("A statement without an objection by the time named is accepted")
 
 
@@ -129,8 +129,8 @@ class StatementView(ListPage):
         if found.trades > DRAWN:
             abort(413)
         with force_locale(_LANGUAGE):
-            content = drawing.draw(
-                found.number, _facts(found), [each.shown() for each in _tables(found)],
+            content = sheets.draw(
+                TITLE, found.number, _facts(found), [each.shown() for each in _tables(found)],
                 _notes(found),
             )  # fmt: skip
         return _file(found, content, "pdf", "application/pdf")
@@ -140,42 +140,13 @@ class StatementView(ListPage):
     @permission_name("download")
     def csv_file(self, id: str) -> Response:
         found = _found(id)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\r\n")
         with force_locale(_LANGUAGE):
-            for label, value, kind in _raw_facts(found):
-                writer.writerow([str(label), _plain(value, kind)])
+            lines = [
+                [str(label), plain_value(value, kind)] for label, value, kind in _raw_facts(found)
+            ]
             for table in _tables(found):
-                writer.writerows([[], [str(table.title)], *table.lines()])
-        return _file(found, ("\ufeff" + text.getvalue()).encode(), "csv", "text/csv")
-
-
-@dataclass(frozen=True, slots=True)
-class StatementTable:
-    """A table of a statement, for page and files; columns are (label, kind, unit)."""
-
-    title: Any
-    columns: Sequence[tuple[Any, str, Any]]
-    rows: Sequence[Sequence[Any]]
-
-    def shown(self) -> dict[str, Any]:
-        """Return it as a page shows it (parts/cells.html)."""
-        columns = [
-            {"label": str(label), "kind": kind, "unit": str(unit)}
-            for label, kind, unit in self.columns
-        ]
-        kinds = [kind for _label, kind, _unit in self.columns]
-        rows = [[_shown(*each) for each in zip(row, kinds, strict=True)] for row in self.rows]
-        return {"title": str(self.title), "columns": columns, "rows": rows}
-
-    def lines(self) -> list[list[str]]:
-        """Return it as a file has it, headings first."""
-        headings = [
-            f"{label}（{unit}）" if unit else str(label) for label, _k, unit in self.columns
-        ]
-        kinds = [kind for _label, kind, _unit in self.columns]
-        rows = [[_plain(*each) for each in zip(row, kinds, strict=True)] for row in self.rows]
-        return [headings, *rows]
+                lines += [[], [str(table.title)], *table.lines()]
+        return _file(found, csv_content(lines), "csv", "text/csv")
 
 
 def _found(number: str) -> Statement:
@@ -204,7 +175,7 @@ def _raw_facts(found: Statement) -> list[tuple[Any, Any, str]]:
 
 def _facts(found: Statement) -> list[tuple[Any, ...]]:
     return [
-        (str(label), _shown(value, kind), kind, str(YUAN) if kind == "money" else "")
+        (str(label), shown_value(value, kind), kind, str(YUAN) if kind == "money" else "")
         for label, value, kind in _raw_facts(found)
     ]
 
@@ -230,11 +201,11 @@ def _notes(found: Statement) -> list[str]:
     return notes
 
 
-def _tables(found: Statement, most: int | None = None) -> list[StatementTable]:
+def _tables(found: Statement, most: int | None = None) -> list[Sheet]:
     return [_positions(found), _money(found), _trades(found, most)]
 
 
-def _positions(found: Statement) -> StatementTable:
+def _positions(found: Statement) -> Sheet:
     columns = (
         (_("Instrument code"), "code", ""),
         (_("Instrument name"), "text", ""),
@@ -248,10 +219,10 @@ def _positions(found: Statement) -> StatementTable:
         (each.code, each.name, each.opening, each.bought, each.sold, each.other, each.closing)
         for each in found.positions
     ]
-    return StatementTable(_("Held in trading"), columns, rows)
+    return Sheet(_("Held in trading"), columns, rows)
 
 
-def _money(found: Statement) -> StatementTable:
+def _money(found: Statement) -> Sheet:
     columns = (
         (_("Money account"), "text", ""),
         (_("Opening: available"), "money", ""),
@@ -269,10 +240,10 @@ def _money(found: Statement) -> StatementTable:
          each.fees, each.other, each.available, each.proceeds, each.usable)
         for each in found.money
     ]  # fmt: skip
-    return StatementTable(_("Money (yuan)"), columns, rows)
+    return Sheet(_("Money (yuan)"), columns, rows)
 
 
-def _trades(found: Statement, most: int | None) -> StatementTable:
+def _trades(found: Statement, most: int | None) -> Sheet:
     columns = (
         (_("Trade number"), "code", ""),
         (_("Time of the trade"), "datetime", ""),
@@ -290,27 +261,7 @@ def _trades(found: Statement, most: int | None) -> StatementTable:
          each.quantity, each.price, each.amount, each.fee, STATES[each.state])
         for each in figures.trades(found, most)
     ]  # fmt: skip
-    return StatementTable(_("Trades of the day"), columns, rows)
-
-
-def _shown(value: Any, kind: str) -> Any:
-    if kind == "money":
-        return yuan(value)
-    if kind == "status":
-        title, tone = value
-        return {"label": str(title), "tone": tone}
-    if kind == "datetime":
-        return f"{value.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
-    return value if kind in ("number", "date") else str(value)
-
-
-def _plain(value: Any, kind: str) -> str:
-    if kind == "money":
-        return plain_yuan(value)
-    if kind == "status":
-        return str(value[0])
-    shown = str(_shown(value, kind))
-    return spreadsheet_text(shown, is_code=kind == "code") if kind in ("text", "code") else shown
+    return Sheet(_("Trades of the day"), columns, rows)
 
 
 def _file(found: Statement, content: bytes, ending: str, media_type: str) -> Response:
@@ -322,7 +273,7 @@ def _file(found: Statement, content: bytes, ending: str, media_type: str) -> Res
             account_id=found.account_id,
             format=ending,
         )
-    name = quote(f"结算单_{found.number}.{ending}")
+    name = quote(f"{TITLE}_{found.number}.{ending}")
     headers = {
         "Content-Disposition": f"attachment; filename=\"statement.{ending}\"; filename*=UTF-8''{name}"
     }

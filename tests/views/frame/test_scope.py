@@ -33,6 +33,9 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("CustodyReturnView", "id"): lambda of: of.custody["custody_return"],
     ("ComplianceView", "id"): lambda of: of.notices,
     ("DeductionView", "id"): lambda of: [of.by_officers["deduction"][0]],
+    ("PenaltyView", "id"): lambda of: [of.by_officers["penalty"][0]],
+    ("TrailView", "number"): lambda of: [f"{of.account.member_no}-{of.instrument.code}"],
+    ("YearlyStatementView", "number"): lambda of: [f"2026-{of.account.member_no}"],
     ("TrueUpView", "id"): lambda of: of.true_ups,
     ("AllowanceReturnView", "id"): lambda of: of.custody["allowance_return"],
     ("NoticeView", "id"): lambda of: of.notices,
@@ -142,6 +145,9 @@ OF_ADMINISTRATORS = {
             "TradeCodeView",
             "HoldingLimitView",
             "MinistryDateView",
+            "ReportSheetView",
+            "ReportColumnView",
+            "FeeRateView",
         )
     ),
 }
@@ -157,6 +163,8 @@ OF_MEMBERS = {
         "certificate_id",
     ),  # tests/views/people/test_renewal.py, test_certificate_pages.py
 }
+# A data set, for everybody: tests/views/publicity/test_disclosures.py.
+OF_EVERYBODY = {("DisclosureView", "code")}
 # Random codes, which are known to whom they were given: test_signed_acts.py, test_attestation_pages.py.
 OF_HOLDERS = {("SigningView", "challenge"), ("VerifyView", "code")}
 # Renewing one's own certificate, on a page whose other addresses are the officers'.
@@ -207,7 +215,7 @@ def holds(role: str, app: Flask, endpoint: str) -> bool:
 
 def test_every_address_with_a_parameter_is_known_here(app):
     known = OBJECTS.keys() | OF_REVIEWERS | OF_OFFICERS | OF_ADMINISTRATORS | OF_MEMBERS | WORDS
-    known |= OF_REPRESENTATIVES | OF_HOLDERS | OF_AUDIENCES
+    known |= OF_REPRESENTATIVES | OF_HOLDERS | OF_AUDIENCES | OF_EVERYBODY
     assert {(view, argument) for _rule, view, argument in with_parameters(app)} - known == set()
 
 

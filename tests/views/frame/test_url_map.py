@@ -259,11 +259,12 @@ def test_every_permission_has_words(app):
 
 
 # Everybody's own: home, notices, guides, password, jobs, certificate, signing what one does, and what a
-# demonstration sent; and statements, defaults and net sales, which an auditor and an enterprise only read.
+# demonstration sent; and statements, defaults, trails and net sales, which an auditor and an enterprise
+# only read.
 # Credentials are kept as certificates are: 安全管理员 revokes, and does nothing by them.
 OWN = {"HomeView", "AnnouncementView", "HelpView", "SignInView", "JobView", "JobFailureView",
        "CertificateView", "SigningView", "MailboxView", "StatementView", "NetView", "DefaultView",
-       "CredentialView", "CredentialUseView"}  # fmt: skip
+       "CredentialView", "CredentialUseView", "TrailView", "YearlyStatementView"}  # fmt: skip
 
 
 def test_administrators_do_no_business(app):

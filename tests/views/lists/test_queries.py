@@ -68,6 +68,7 @@ OF_OFFICERS = {
     "PledgeSurrenderView": "pledge_surrender",
     "PlanDecisionView": "plan",
     "DeductionView": "deduction",
+    "PenaltyView": "penalty",
     "ClaimView": "allowance_claim",
     "CarryOverRoundDecisionView": "carry_over_round",
     "CarryOverNoticesView": "carry_over_notices",

@@ -13,6 +13,8 @@ from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.models import Application, CourtLapse, CourtOrder
+from app.operations.publicity import publishing
+from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.operations.sanctions import lapses
 from tests.factories import account, confirmed, entered, give, issued_to, member, quantity
@@ -219,20 +221,21 @@ def test_a_deduction_is_entered_and_published_without_the_case(
 
     made = db.session.query(Application).filter_by(kind="court_assignment").one()
     assert "450" in desk.get(f"/court-assignments/{made.id}").text
-    assert "尚无司法扣划" in client.get("/deductions/").text
     confirmed(made.id, checker)
     assert (stands(a), quantity(receiver, cea)) == ((150, 0), 450)
-    page = client.get("/deductions/").text
+    with transaction():
+        publishing.publish_if_due(SYSTEM, now=clock.now())
+    page = client.get("/disclosures/deductions").text
     for text in (plant.name, cea.code, "450", "（2026）鄂01执保118号", "2026-11-20"):
         assert text in page
-    file = client.get("/deductions/deductions.csv")
+    file = client.get("/disclosures/deductions.csv")
     rows = list(csv.reader(io.StringIO(file.get_data().decode("utf-8-sig"))))
-    assert [plant.name, "450"] == [rows[1][1], rows[1][4]]
+    assert [plant.name, "450"] == [rows[3][1], rows[3][4]]
     for text in (page, file.text):
         assert "（2026）鄂01执118号" not in text
         assert "王法官" not in text
         assert receiver.name not in text
-    assert 'href="/deductions/"' in client.get("/login/").text
+    assert 'href="/disclosures/"' in client.get("/login/").text
 
 
 def test_the_holder_sees_its_own_orders_alone(plant, cea, enterprise, maker):

@@ -1,0 +1,1 @@
+"""信息公开, for everybody; and reports of a year."""
