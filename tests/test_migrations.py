@@ -241,7 +241,7 @@ FROZEN = {
     "sql/0034/pledges.sql": "c6feeff88189275f",
     "sql/0034/renewed.sql": "60e684639fbae151",
     "sql/0034/down.sql": "e1925c40934dfac3",
-    "versions/2026_12_01_publicity.py": "f53189ff0dfa4a3d",
+    "versions/2026_12_01_publicity.py": "aadea4309b56ac92",
     "sql/0035/publicity.sql": "f8e9c1fcec46a9a4",
     "sql/0035/reference.sql": "32a2e9bb6041b258",
     "sql/0035/down.sql": "d7668baef91f9a5b",
@@ -268,9 +268,9 @@ FROZEN = {
     "sql/0032/group_view.sql": "e3ae8f37ecb53498",
     "sql/0032/succession.sql": "4a074762b6dd46fb",
     "versions/2026_12_01_account_life.py": "a71585ae40d1d371",
-    "sql/0036/carry_over.sql": "63d80040d649afbe",
-    "sql/0036/down.sql": "2386337d55fef02a",
-    "versions/2026_12_01_carry_over_keys.py": "32e37b49c4b59bac",
+    "sql/0037/carry_over.sql": "dac3d4cc1220e36a",
+    "sql/0037/down.sql": "2386337d55fef02a",
+    "versions/2026_12_01_lookups.py": "7a884665b376962c",
 }
 
 
