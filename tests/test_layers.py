@@ -75,12 +75,12 @@ ROOMS = {
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
         "compliance": ("lists", "applications", "enquiries"),
-        # Rounds are said in fields like a plan's.
-        "carry_over": ("lists", "applications", "compliance"),
+        # Rounds are said in fields like a plan's; statements are drawn as those of settlement are.
+        "carry_over": ("lists", "applications", "attestations", "compliance"),
         "offsets": ("lists", "applications", "compliance"),
         "sanctions": ("lists", "applications", "enquiries"),
         "issuance": ("lists", "applications"),
-        # Statements are drawn with the fonts of attestations.
+        # Statements are drawn in the look of attestations.
         "settlement": ("lists", "applications", "attestations"),
         "money": ("lists", "applications", "enquiries"),
         # What a member's own system reads is what its people see on these pages.

@@ -23,12 +23,13 @@ from app.models import ReportedFund, Trade, TradeDefault
 from app.operations.records.log import record
 from app.security.roles import AUDITOR, READERS
 from app.security.scope import require_scope
+from app.views.attestations import statement
 from app.views.chapters import SETTLEMENT, MenuEntry
 from app.views.lists.columns import TONNES, YUAN, Column, spreadsheet_text
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, ListPage, RowAction, back_url
 from app.views.page import current_actor
-from app.views.settlement import drawing, figures
+from app.views.settlement import figures
 from app.views.settlement.figures import Statement
 from app.views.settlement.trades import A_TONNE, METHODS, SIDES, STATES, market_link
 
@@ -36,6 +37,7 @@ SHOWN = 200  # trades on the page; the files have more
 DRAWN = 5_000  # trades in the PDF; the CSV has all
 WHOLE, SHORT = "whole", "short"
 OUTCOMES = {WHOLE: (_("All delivered"), "green"), SHORT: (_("With defaults"), "red")}
+TITLE = "结算单"
 _LANGUAGE = "zh"  # of the files, whatever that of the pages
 ACCEPTED = _("A statement without an objection by the time named is accepted")
 
@@ -129,8 +131,8 @@ class StatementView(ListPage):
         if found.trades > DRAWN:
             abort(413)
         with force_locale(_LANGUAGE):
-            content = drawing.draw(
-                found.number, _facts(found), [each.shown() for each in _tables(found)],
+            content = statement.draw(
+                TITLE, found.number, _facts(found), [each.shown() for each in _tables(found)],
                 _notes(found),
             )  # fmt: skip
         return _file(found, content, "pdf", "application/pdf")
@@ -322,7 +324,7 @@ def _file(found: Statement, content: bytes, ending: str, media_type: str) -> Res
             account_id=found.account_id,
             format=ending,
         )
-    name = quote(f"结算单_{found.number}.{ending}")
+    name = quote(f"{TITLE}_{found.number}.{ending}")
     headers = {
         "Content-Disposition": f"attachment; filename=\"statement.{ending}\"; filename*=UTF-8''{name}"
     }

@@ -1,4 +1,4 @@
-"""结算单 as PDF: facts and tables on A4 across, in the look of the registry's other papers."""
+"""Statements (结算单, 结转单) as PDF: facts and tables on A4 across, in the look of the registry's papers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from app.views.attestations.paper import (
     with_rare_font,
 )
 
-TITLE = "结算单"
 WIDTH, HEIGHT = landscape(A4)
 MARGIN, FOOT, HEAD = 40, 44, 78  # points
 _NUMBERS = ("number", "money")
@@ -43,42 +42,42 @@ _Facts = Sequence[tuple[Any, ...]]
 _Tables = Sequence[Mapping[str, Any]]
 
 
-def draw(number: str, facts: _Facts, tables: _Tables, notes: Sequence[str]) -> bytes:
+def draw(title: str, number: str, facts: _Facts, tables: _Tables, notes: Sequence[str]) -> bytes:
     """Return the PDF; facts are (label, text, kind, unit), tables as parts/cells.html has them."""
     names = [str(fact[1]) for fact in facts]
     cells = [str(cell) for table in tables for row in table["rows"] for cell in row]
-    prepare([*names, *cells], TITLE)
-    pages = _build(number, facts, tables, notes, pages=0)[1]
-    return _build(number, facts, tables, notes, pages=pages)[0]
+    prepare([*names, *cells], title)
+    pages = _build(title, number, facts, tables, notes, pages=0)[1]
+    return _build(title, number, facts, tables, notes, pages=pages)[0]
 
 
 def _build(
-    number: str, facts: _Facts, tables: _Tables, notes: Sequence[str], *, pages: int
+    title: str, number: str, facts: _Facts, tables: _Tables, notes: Sequence[str], *, pages: int
 ) -> tuple[bytes, int]:
     buffer = io.BytesIO()
     document = BaseDocTemplate(
         buffer,
         pagesize=(WIDTH, HEIGHT),
         invariant=1,
-        title=f"{TITLE} {number}",
+        title=f"{title} {number}",
         author=ISSUER,
         subject=SYSTEM,
         creator=SYSTEM,
     )
     frame = Frame(MARGIN, FOOT, WIDTH - 2 * MARGIN, HEIGHT - FOOT - HEAD, 0, 0, 0, 0)
-    paint = partial(_paint, number=number, pages=pages)
+    paint = partial(_paint, title=title, number=number, pages=pages)
     document.addPageTemplates(PageTemplate(frames=[frame], onPage=paint))
     document.build(_story(facts, tables, notes))
     return buffer.getvalue(), document.page
 
 
-def _paint(canvas: Any, document: Any, *, number: str, pages: int) -> None:
+def _paint(canvas: Any, document: Any, *, title: str, number: str, pages: int) -> None:
     canvas.saveState()
     canvas.setFillColor(GREEN)
     canvas.setFont(REGULAR, 10)
     canvas.drawString(MARGIN, HEIGHT - 40, SYSTEM)
     canvas.setFont(BOLD, 20)
-    canvas.drawCentredString(WIDTH / 2, HEIGHT - 46, TITLE, charSpace=8)
+    canvas.drawCentredString(WIDTH / 2, HEIGHT - 46, title, charSpace=8)
     canvas.setFillColor(SOFT)
     canvas.setFont(REGULAR, 10)
     canvas.drawRightString(WIDTH - MARGIN, HEIGHT - 40, f"编号：{number}")
