@@ -207,7 +207,7 @@ def _about(notice: CarryOverNotice) -> list[tuple[Any, ...]]:
         _tonnes(_("May be carried over"), notice.quota),
         _tonnes(_("Carried over"), done),
         _tonnes(_("Applied for, not recalled yet"), pending),
-        _tonnes(_("Left"), notice.quota - done - pending),
+        _tonnes(_("Left to be carried over"), notice.quota - done - pending),
     ]
 
 

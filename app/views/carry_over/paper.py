@@ -98,7 +98,7 @@ def _facts_of_notice(notice: CarryOverNotice) -> list[tuple[Any, ...]]:
         _fact(_("Holding counted"), f"{notice.holding:,}", TONNES),
         _fact(_("May be carried over"), f"{notice.quota:,}", TONNES),
         _fact(_("Carried over"), f"{done:,}", TONNES),
-        _fact(_("Left"), f"{notice.quota - done - pending:,}", TONNES),
+        _fact(_("Left to be carried over"), f"{notice.quota - done - pending:,}", TONNES),
     ]
 
 

@@ -104,14 +104,16 @@ class IssuanceEnquiryView(ListPage):
 
 
 def _issues() -> CompoundSelect[int, int, int, int, int, bool]:
-    """Return lines of approved issues, and grants by carry-over; those are numbered below zero."""
+    """Return lines of approved issues, and carry-overs, each as its application's first line."""
     line, grant = ApplicationLine, CarryOverGrant
+    of_grant = line.application_id == grant.application_id
+    first = select(func.min(line.id)).where(of_grant).correlate(grant).scalar_subquery()
     issued = (
         select(line.id, line.application_id, Application.account_id, line.instrument_id,
                line.quantity, false().label("is_granted"))
         .join(Application, Application.id == line.application_id)
         .where(Application.kind == Issuance.code, Application.status == Status.APPROVED)
     )  # fmt: skip
-    granted = select(-grant.application_id, grant.application_id, grant.account_id,
+    granted = select(first, grant.application_id, grant.account_id,
                      grant.instrument_id, grant.quantity, true())  # fmt: skip
     return issued.union_all(granted)

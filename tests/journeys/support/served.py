@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from unittest.mock import patch
@@ -25,9 +25,12 @@ from sqlalchemy import select
 
 import config
 from app import embedded, installation
+from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
 from app.installation import demo, demo_keys
 from app.models import Member, encrypted
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM
 from app.pki import suites
 from app.pki.ceremony import establish, make_bootstrap
 from app.pki.signer import wait_until_ready
@@ -70,6 +73,12 @@ class Site:
         app.config["OWN_KEYS"] = encrypted.keys()
         return app
 
+    @property
+    def settings(self) -> config.Settings:
+        """The settings of its processes."""
+        settings: config.Settings = self._app.config["SETTINGS"]
+        return settings
+
     @contextmanager
     def registry(self) -> Iterator[None]:
         """Act by the registry's operations on its database, beside the server."""
@@ -82,6 +91,11 @@ class Site:
                 db.session.remove()
                 for engine in db.engines.values():
                     engine.dispose()
+
+    def on(self, day: date, hour: int = 10) -> None:
+        """Set the business clock to a full hour of a day."""
+        with self.registry(), transaction():
+            clock.set_to(datetime(day.year, day.month, day.day, hour, tzinfo=BEIJING), SYSTEM)
 
     def cookie_of(self, login: str) -> dict[str, str]:
         """Begin a member's session, and return its cookie; test_chapter_two signs in by the page."""
