@@ -1,4 +1,4 @@
-"""Fulfilled in time for a carry-over counts CCER, assistance and commissions, too."""
+"""All that counts for a notice counts as fulfilled in time for a carry-over; settled transfers are over."""
 
 from alembic import op
 
@@ -12,7 +12,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
-    run(op, (SQL / revision / "fulfilment.sql").read_text(encoding="utf-8"))
+    for name in ("fulfilment.sql", "obstacles.sql"):
+        run(op, (SQL / revision / name).read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""An enterprise's year: pre-allocation, claim and return, carry-over, CCER, surrender by the plan, certificate."""
+"""A year of an enterprise: pre-allocation, claim, carry-over, CCER, surrender by the plan, certificate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app import worker
-from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Instrument
 from app.operations.applications import engine
 from app.operations.compliance import chain
-from app.operations.records import clock
 from tests.journeys.support.acting import account_of, carry_out, instrument_of
 from tests.journeys.support.officers import CHECKER, MAKER, confirm, pick, submit
 from tests.journeys.support.reading import certificate_code, line_of, open_from_menu, row_with
@@ -33,8 +31,8 @@ CARRIED_INTO = "PE2026000002"
 def test_from_pre_allocation_to_the_certificate(site, member, album):
     page, maker, checker = member(MEMBER), member(MAKER), member(CHECKER)
     province, second = member(PROVINCE), member(SECOND)
+    today = site.today()
     with site.registry():
-        today = clock.now().astimezone(BEIJING).date()
         _pre_allocate(today)
     province_issues(province, second, page, album)
     with site.registry():

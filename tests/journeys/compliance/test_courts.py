@@ -65,8 +65,7 @@ def held(page: Page) -> tuple[str, str]:
 
 
 def test_the_first_court_ends_by_itself_and_the_second_takes_effect(site, member, album):
-    with site.registry():
-        today = clock.now().date()
+    today = site.today()
     maker, checker, page = member(MAKER), member(CHECKER), member(MEMBER)
     order(maker, today, today)
     album.take(maker, "court-freeze-form", keep=True, everyway=True)

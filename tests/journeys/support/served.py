@@ -92,6 +92,11 @@ class Site:
                 for engine in db.engines.values():
                     engine.dispose()
 
+    def today(self) -> date:
+        """Return the day of the business clock."""
+        with self.registry():
+            return clock.now().astimezone(BEIJING).date()
+
     def on(self, day: date, hour: int = 10) -> None:
         """Set the business clock to a full hour of a day."""
         with self.registry(), transaction():
