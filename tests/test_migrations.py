@@ -260,6 +260,10 @@ FROZEN = {
     "sql/0032/group_view.sql": "e3ae8f37ecb53498",
     "sql/0032/succession.sql": "4a074762b6dd46fb",
     "versions/2026_12_01_account_life.py": "a71585ae40d1d371",
+    "sql/0036/down.sql": "a00005abe066bc1d",
+    "sql/0036/fulfilment.sql": "fbc5346827d577c0",
+    "sql/0036/obstacles.sql": "e69212ced7624540",
+    "versions/2026_12_01_fulfilment.py": "49e49bfbd97335ca",
 }
 
 

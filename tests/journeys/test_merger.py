@@ -253,7 +253,7 @@ def test_what_a_owes_goes_to_b_who_fulfils_it(site, member, album):
     confirm(checker, OWING, "粤环函〔2026〕34号")
 
     open_from_menu(successor, "履约清缴")
-    album.take(successor, "inherited-notice", keep=True, everyway=True)
+    album.take(successor, "inherited-notice", everyway=True)
     inherited = line_of(successor, "钢铁").filter(has_text="2025")
     owed = rows(successor)[0]
     inherited.get_by_role("link", name="履约申请", exact=True).click()

@@ -64,7 +64,7 @@ def province_issues(province: Page, second: Page, page: Page, album) -> None:
     expect(line_of(page, "51,000").first).to_contain_text("在主管部门账户")
     open_from_menu(province, "待发放配额")
     line_of(province, MEMBER).filter(has_text="51,000").get_by_role("checkbox").check()
-    album.take(province, "waiting-allowances", keep=True)
+    album.take(province, "waiting-allowances")
     province.get_by_role("button", name="全部发放").click()
     province.get_by_role("button", name="确定").last.click()
     expect(province.locator("main")).to_contain_text("成功")
