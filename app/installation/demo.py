@@ -161,16 +161,7 @@ def _seed() -> None:
     chance = random.Random(2021)  # noqa: S311 - the same demonstration every time
     morning = first_morning()
     clock.start_at(morning)
-    venue = Venue(code="ZGW", name="中股网")
-    instruments = [
-        Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
-    ]
-    db.session.add_all([venue, *instruments])
-    db.session.flush()
-    db.session.add_all(
-        VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
-        for each, instrument in zip(VINTAGES, instruments, strict=True)
-    )
+    venue, instruments = _list_instruments()
     trades = list(_enterprises(chance))
     enterprises = [each for each, _codes in trades]
     db.session.add_all(enterprises)
@@ -201,6 +192,21 @@ def _seed() -> None:
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
+
+
+def _list_instruments() -> tuple[Venue, list[Instrument]]:
+    """Add the venue, and the vintages with their trade codes there."""
+    venue = Venue(code="ZGW", name="中股网")
+    instruments = [
+        Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
+    ]
+    db.session.add_all([venue, *instruments])
+    db.session.flush()
+    db.session.add_all(
+        VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
+        for each, instrument in zip(VINTAGES, instruments, strict=True)
+    )
+    return venue, instruments
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:
