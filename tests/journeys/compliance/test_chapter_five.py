@@ -177,7 +177,7 @@ def test_officers_issue_adjust_remind_and_refund(site, member, album):
     province.get_by_role("button", name="查询").click()
     line_of(province, OTHER).get_by_role("link", name="详情").click()
     expect(province.get_by_text("鄂环函〔2026〕88号")).to_be_visible()
-    album.take(province, "compliance-notice-history", keep=True, everyway=True, whole=True)
+    album.take(province, "compliance-notice-history", everyway=True, whole=True)
 
     page.goto(f"/verify/{code}")
     expect(page.get_by_role("alert")).to_contain_text("该证明已失效")
