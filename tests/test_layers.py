@@ -78,13 +78,13 @@ ROOMS = {
         "cancellations": ("lists", "applications"),
         "enquiries": ("lists", "applications"),
         "compliance": ("lists", "applications", "enquiries"),
-        # Rounds are said in fields like a plan's.
-        "carry_over": ("lists", "applications", "compliance"),
+        # Rounds are said in fields like a plan's; statements are drawn as those of settlement are.
+        "carry_over": ("lists", "applications", "attestations", "compliance"),
         "offsets": ("lists", "applications", "compliance"),
         "sanctions": ("lists", "applications", "enquiries"),
         "pledges": ("lists", "applications", "enquiries", "compliance"),
         "issuance": ("lists", "applications"),
-        # Statements are drawn with the fonts of attestations.
+        # Statements are drawn in the look of attestations.
         "settlement": ("lists", "applications", "attestations"),
         "money": ("lists", "applications", "enquiries"),
         # Yearly statements are drawn as settlement statements are.

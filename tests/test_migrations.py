@@ -270,7 +270,11 @@ FROZEN = {
     "versions/2026_12_01_account_life.py": "a71585ae40d1d371",
     "sql/0037/carry_over.sql": "dac3d4cc1220e36a",
     "sql/0037/down.sql": "2386337d55fef02a",
-    "versions/2026_12_01_lookups.py": "7a884665b376962c",
+    "versions/2026_12_01_lookups.py": "2288a761d1dc0518",
+    "sql/0036/down.sql": "4e2ed7f45cae0ac7",
+    "sql/0036/fulfilment.sql": "fbc5346827d577c0",
+    "sql/0036/obstacles.sql": "6e1f1138b97dcdce",
+    "versions/2026_12_01_fulfilment.py": "dec3fab9ff9f6527",
 }
 
 

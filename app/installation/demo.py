@@ -19,8 +19,8 @@ from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.installation import (
-    demo_accounts,
     demo_announcements,
+    demo_carry_over,
     demo_chain,
     demo_claims,
     demo_courts,
@@ -28,7 +28,15 @@ from app.installation import (
     demo_offsets,
     demo_people,
 )
-from app.installation.demo_compliance import CURRENT, PASSED, PASSED_AT, comply
+from app.installation.demo_compliance import (
+    BEFORE,
+    CURRENT,
+    OWED_BEFORE,
+    PASSED,
+    PASSED_AT,
+    comply,
+    fulfil_before,
+)
 from app.models import (
     Account,
     ApplicationLine,
@@ -51,6 +59,7 @@ from app.operations.records.actor import SYSTEM, Actor
 DEMO_PASSWORD = "Demo-2026-carbon"  # noqa: S105 - known to everybody, refused in production
 MANUAL_MEMBER_NO = "21042300007"
 OPENED_ON = date(2021, 4, 23)
+MANUALS_ISSUES = {2020: 700, BEFORE: OWED_BEFORE}  # tonnes by vintage; the manual's 700 stay
 NEWCOMER_NO = "21042300011"  # holds tonnes at the exchange, and has no bank account bound yet
 
 
@@ -152,16 +161,7 @@ def _seed() -> None:
     chance = random.Random(2021)  # noqa: S311 - the same demonstration every time
     morning = first_morning()
     clock.start_at(morning)
-    venue = Venue(code="ZGW", name="中股网")
-    instruments = [
-        Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
-    ]
-    db.session.add_all([venue, *instruments])
-    db.session.flush()
-    db.session.add_all(
-        VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
-        for each, instrument in zip(VINTAGES, instruments, strict=True)
-    )
+    venue, instruments = _list_instruments()
     trades = list(_enterprises(chance))
     enterprises = [each for each, _codes in trades]
     db.session.add_all(enterprises)
@@ -173,7 +173,10 @@ def _seed() -> None:
     mirror = demo_offsets.bind(enterprises[::3], members, CCER_AT)
     for tonnes in demo_offsets.MANUALS_UNITS:
         mirror.freeze(enterprises[0], tonnes, CCER_AT)
+    in_time = [enterprises[0], enterprises[-len(SECTORS)]]  # of power, as that year's plan
+    fulfil_before(in_time, instruments, mirror, members, maker, checker)
     comply(PASSED, enterprises, instruments, mirror, members, maker, checker, PASSED_AT)
+    demo_carry_over.complete(instruments, members, maker, checker)
     _live_some_days(enterprises, instruments, venue, members, chance, morning.date())
     _act_by_documents(enterprises, instruments, morning, maker, checker)
     evening = morning - timedelta(hours=16)  # after the last day-end
@@ -182,14 +185,30 @@ def _seed() -> None:
     demo_claims.true_up(
         hubei, instruments[-1], members, demo_claims.Officers(maker, checker, evening)
     )
-    demo_accounts.open_institution(maker, checker, evening)
+    demo_carry_over.open_one(instruments[-1], maker, checker, evening)
+    demo_people.open_institution(maker, checker, evening)
     demo_announcements.announce(maker, checker, morning)
     parties = (hubei[1], hubei[0], hubei[2])
     demo_people.tell(enterprises, members, DEMO_PASSWORD, morning)
     demo_chain.leave_waiting(hubei, instruments[5], maker, checker, evening)
     demo_custody.split(parties, instruments[4], members, (maker, checker), morning)
-    demo_accounts.pledge(enterprises, instruments[5], members, (maker, checker), evening)
+    demo_custody.pledge(enterprises, instruments[5], members, (maker, checker), evening)
     demo_announcements.disclose(enterprises, maker, checker, morning)
+
+
+def _list_instruments() -> tuple[Venue, list[Instrument]]:
+    """Add the venue, and the vintages with their trade codes there."""
+    venue = Venue(code="ZGW", name="中股网")
+    instruments = [
+        Instrument(code=each.code, name=each.name, vintage=each.year) for each in VINTAGES
+    ]
+    db.session.add_all([venue, *instruments])
+    db.session.flush()
+    db.session.add_all(
+        VenueInstrument(venue_id=venue.id, instrument_id=instrument.id, trade_code=each.trade_code)
+        for each, instrument in zip(VINTAGES, instruments, strict=True)
+    )
+    return venue, instruments
 
 
 def _enterprises(chance: random.Random) -> Iterator[tuple[Account, list[str]]]:
@@ -249,7 +268,7 @@ def _issue(
     maker: Actor,
     checker: Actor,
 ) -> None:
-    """Issue every vintage on its day; the manual's enterprise gets the manual's 700 tonnes."""
+    """Issue every vintage on its day; the manual's enterprise gets 700 tonnes, and what it surrendered."""
     for each, instrument in zip(VINTAGES, instruments, strict=True):
         issued_on = date(2021, 5, 17) if each.year == 2020 else date(each.year + 1, 9, 18)
         at = datetime.combine(
@@ -258,9 +277,11 @@ def _issue(
         drafts = []
         for enterprise in enterprises:
             is_manuals = enterprise.member_no == MANUAL_MEMBER_NO
-            if is_manuals and each.year != 2020:
+            if is_manuals and each.year not in MANUALS_ISSUES:
                 continue
-            quantity = 700 if is_manuals else chance.randrange(120_000, 3_500_000)
+            quantity = (
+                MANUALS_ISSUES[each.year] if is_manuals else chance.randrange(120_000, 3_500_000)
+            )
             drafts.append(
                 engine.Draft(
                     "issuance",

@@ -1,4 +1,4 @@
-"""The demonstration's 履约: two years' notices, surrendered, pending, returned and missing."""
+"""The demonstration's 履约: notices in every state, of two years for all, and of one before in time."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from app.operations.imports import notice_import
 from app.operations.records.actor import Actor
 
 MANUALS_OBLIGATION = 600  # tonnes; the manual's enterprise holds 700 of the oldest vintage
+# Two were in time a year before; the manual's with all that it had of that vintage.
+BEFORE, BEFORE_AT = 2023, datetime(2024, 11, 20, 10, 30, tzinfo=BEIJING)
+OWED_BEFORE = 500  # tonnes
 PASSED, PASSED_AT = 2024, datetime(2025, 12, 18, 10, 30, tzinfo=BEIJING)
 CURRENT = 2025
 OWED = (0.8, 0.1)  # of the year's vintage held, in the first and the second sector
@@ -88,6 +91,29 @@ def comply(
                 _surrender(found, (enterprise, sector), by, share, course)
     if year == CURRENT:
         _assist(found, others, members, shares)
+
+
+def fulfil_before(
+    enterprises: Sequence[Account],
+    instruments: Sequence[Instrument],
+    mirror: Mirror,
+    members: dict[int, Member],
+    maker: Actor,
+    checker: Actor,
+) -> None:
+    """Let enterprises of one sector fulfil a notice of the year before the passed one, in time."""
+    (vintage,) = [each for each in instruments if each.vintage == BEFORE]
+    trades = sectors.of_accounts([each.id for each in enterprises])
+    owed = {(each.id, trades[each.id][0]): OWED_BEFORE for each in enterprises}
+    decisions = [
+        (account, Decision(BEFORE, sector, None, Terms(tonnes)))
+        for (account, sector), tonnes in owed.items()
+    ]
+    notices = _issue(decisions, maker, checker, BEFORE_AT)
+    found = _Year(BEFORE, BEFORE_AT + timedelta(minutes=5), vintage, mirror, owed, notices)
+    for each in enterprises:
+        by = Actor.of(members[each.id])
+        _surrender(found, (each, trades[each.id][0]), by, 100, "approved")
 
 
 def _assist(

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import secrets
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,9 @@ def issue(folder: Path) -> int:
     lacking = sorted((each for each in members if each.id not in keyed), key=_place)
     # A new authority has not published its list yet.
     _publish(must=bool(lacking))
-    made = sum(_issue(folder, member) for member in lacking)
+    with ExitStack() as stack:
+        signers = _Signers(folder, stack)
+        made = sum(_issue(folder, member, signers) for member in lacking)
     _publish(must=bool(made))
     return made
 
@@ -95,12 +98,12 @@ def _is_usable(der: bytes) -> bool:
     return True
 
 
-def _issue(folder: Path, member: Member) -> bool:
+def _issue(folder: Path, member: Member, signers: _Signers) -> bool:
     """Give a login its key; where nobody can sign for it any more, say so and go on."""
     token = _token(folder / member.username)
     try:
         with transaction():
-            codes = _codes(folder, member)
+            codes = _codes(signers, member)
     except NotAllowed as error:
         logger.warning("%s: %s; `make reset` begins anew", member.username, error)
         return False
@@ -118,7 +121,7 @@ def _issue(folder: Path, member: Member) -> bool:
     return True
 
 
-def _codes(folder: Path, member: Member) -> Codes:
+def _codes(signers: _Signers, member: Member) -> Codes:
     """Open the enrolment: by the bootstrap, or by the signatures of the two whom it takes."""
     now, kind = datetime.now(UTC), deeds.person_of(member)["kind"]
     if kind in FOUNDERS and not letters.has_had_certificate(member.id):
@@ -131,9 +134,9 @@ def _codes(folder: Path, member: Member) -> Codes:
     first, second = (
         db.session.scalars(select(Member).where(Member.username == number)).one() for number in pair
     )
-    asked = sign(folder, first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
+    asked = signers.sign(first, deeds.payload(ASK, Actor.of(first), deeds.values(member)))
     told = deeds.values(member, asked=asked)
-    confirmed = sign(folder, second, deeds.payload(CONFIRM, Actor.of(second), told))
+    confirmed = signers.sign(second, deeds.payload(CONFIRM, Actor.of(second), told))
     return certificates.open_enrolment(
         member.id,
         Actor.of(first),
@@ -155,6 +158,22 @@ class _Held:
         return self.token.sign(self.key_id, data)
 
 
+class _Signers:
+    """The tokens of those who sign for others, opened once each: a PIN takes a tenth of a second."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.tokens: dict[int, SoftwareToken] = {}
+
+    def sign(self, member: Member, payload: dict[str, Any]) -> Signature:
+        """Sign an act.  Raises as `sign` does."""
+        row, held = _held(self.folder, member)
+        if member.id not in self.tokens:
+            self.stack.enter_context(unlocked(held.token, PIN))
+            self.tokens[member.id] = held.token
+        return _signed(row, _Held(self.tokens[member.id], held.key_id), payload, "act")
+
+
 def sign(
     folder: Path, member: Member, payload: dict[str, Any], *, purpose: str = "act"
 ) -> Signature:
@@ -163,13 +182,25 @@ def sign(
     ``purpose`` is what the payload is for: act, submit or review.  Raises NotAllowed where the login
     has no valid key, PkiError where its PIN is no longer the factory's.
     """
+    row, held = _held(folder, member)
+    with unlocked(held.token, PIN):
+        return _signed(row, held, payload, purpose)
+
+
+def _held(folder: Path, member: Member) -> tuple[Certificate, _Held]:
+    """Return the valid certificate of a login, and its key.  Raises NotAllowed without one."""
     row = db.session.scalars(
         select(Certificate).where(Certificate.member_id == member.id, Certificate.state == "active")
     ).first()
-    token, now = _token(folder / member.username), datetime.now(UTC)
-    held = next((each for each in token.certificates() if row and each.der == row.der), None)
-    if row is None or held is None:
+    token = _token(folder / member.username)
+    found = next((each for each in token.certificates() if row and each.der == row.der), None)
+    if row is None or found is None:
         raise NotAllowed(gettext("%(name)s has no key to sign with", name=member.username))
+    return row, _Held(token, found.key_id)
+
+
+def _signed(row: Certificate, held: _Held, payload: dict[str, Any], purpose: str) -> Signature:
+    now = datetime.now(UTC)
     content = canonical(
         {
             "v": 1,
@@ -180,8 +211,7 @@ def sign(
             "at": now.isoformat(timespec="seconds"),
         }
     )
-    with unlocked(token, PIN):
-        signature = cms.sign(content, _Held(token, held.key_id), held.der, signed_at=now)
+    signature = cms.sign(content, held, row.der, signed_at=now)
     return certificates.keep_signature(row, content, signature, purpose=purpose, signed_at=now)
 
 

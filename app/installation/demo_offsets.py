@@ -90,7 +90,7 @@ def bind(enterprises: Iterable[Account], members: Mapping[int, Member], at: date
 
 def _tell(account: Account, kind: str, at: datetime, unit: UnitFacts | None = None) -> None:
     serial = unit.first_serial if unit else 0
-    number = f"DEMO-{kind}-{account.member_no}-{serial}"
+    number = f"CCER-DEMO-{serial or account.member_no}"
     content = json.dumps({"number": number, "note": "演示数据"}, ensure_ascii=False)
     name = account.name
     item = Incoming(number, kind, _ccer_account(account), account.uscc or "", name, content, unit)

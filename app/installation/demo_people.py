@@ -1,4 +1,4 @@
-"""The demonstration's 账户管理: fictitious valid details, two operators, and a pending change."""
+"""The demonstration's 账户管理: fictitious valid details, two operators, a pending change, an institution."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.extensions import db
 from app.models import Account, Member
 from app.operations.accounts import details, sectors
 from app.operations.applications import engine
+from app.operations.imports import opening_import
 from app.operations.people.members import NewMember, register_members
 from app.operations.records.actor import Actor
 
@@ -26,6 +27,19 @@ PLACES = {
 }
 FAMILY, GIVEN = "王李张刘陈杨黄周吴徐", ("芳", "敏", "强", "军", "洋", "艳", "杰", "涛", "明", "慧")
 BANKS = ("中国银行", "中国工商银行", "中国建设银行", "中国农业银行", "交通银行")
+INSTITUTION = {
+    "holder_class": "institution",
+    "declared": "yes",
+    "name": "江城证券股份有限公司",
+    "uscc": "91420100MA4K9Y3T5J",
+    "province": "42",
+    "registered_address": "湖北省武汉市江汉区新华路88号",
+    "legal_representative": "孙志远",
+    "representative": "钱思明",
+    "representative_phone": "13800150088",
+    "representative_email": "qiansiming@securities.example.cn",
+    "representative_identity_no": "11010519491231002X",
+}
 
 
 def tell(
@@ -112,3 +126,13 @@ def _propose(enterprise: Account, members: Mapping[int, Member], at: datetime) -
     made = engine.start([draft], actor, now=at)
     engine.submit(made, actor, now=at).one()
     db.session.flush()
+
+
+def open_institution(maker: Actor, checker: Actor, at: datetime) -> None:
+    """Open the account by two officers; it trades and cancels, and has no notices."""
+    proposal, wrong = opening_import.judge(INSTITUTION)
+    assert not wrong, wrong
+    draft = opening_import.draft(proposal, "demo:opening:institution", reason="非履约主体开户")
+    (made,) = engine.start([draft], maker, now=at)
+    engine.submit([made], maker, now=at).one()
+    engine.approve([made], checker, now=at, comment="材料齐全").one()

@@ -1,11 +1,20 @@
-"""六（一）存管返还: A goes into B, and another A' is split into B and C, with one refusal on the way."""
+"""六（一）存管返还: A goes into B, and another A' is split into B and C; 承继: what A owes goes to B, too."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.journeys.support.reading import line_of, open_from_menu, row_with
+from app.domain.workflow import Line
+from app.extensions import db
+from app.models import Application
+from app.operations.applications import engine
+from app.operations.records import clock
+from tests.journeys.support.acting import account_of, carry_out, instrument_of
+from tests.journeys.support.officers import begin, confirm, fill_document, pick, submit
+from tests.journeys.support.reading import line_of, open_from_menu, row_with, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journeys-two")]
 
@@ -196,4 +205,65 @@ def test_a_is_split_into_b_and_c_which_refuses_once(site, member, album):
     open_from_menu(of_b, "已办")
     line_of(of_b, SPLIT).get_by_role("link", name="详情").first.click()
     expect(of_b.locator("main")).not_to_contain_text("1,200")  # What C gets is C's.
+    assert site.flask("verify-ledger")
+
+
+# 承继 ----------------------------------------------------------------------------------------------
+
+OWING, SUCCESSOR, PROVINCE = "21042300033", "21042300032", "P44"
+CLAIMED, USED = "PE2026000002", "PE2026000001"
+
+
+def claim(tonnes: int) -> tuple[int, str]:
+    """Claim some of what A was issued; return the line and the number of the claim."""
+    account, what, today = account_of(OWING), instrument_of(CLAIMED), clock.now().date()
+    draft = engine.Draft(
+        "allowance_claim", account.id, (Line(what.id, tonnes),), "journey:claim", "核定结果变更",
+        category="true_up", document_no="粤环函〔2026〕33号", starts_on=today,
+        ends_on=today + timedelta(days=14),
+    )  # fmt: skip
+    made = db.session.get_one(Application, carry_out(draft, MAKER, CHECKER))
+    return made.lines[0].id, made.number
+
+
+def return_it(line: int, tonnes: int) -> None:
+    account, what = account_of(OWING), instrument_of(CLAIMED)
+    lines = (Line(what.id, tonnes, source_line_id=line),)
+    draft = engine.Draft("allowance_return", account.id, lines, "journey:return", "缴回")
+    carry_out(draft, OWING, CHECKER)
+
+
+def test_what_a_owes_goes_to_b_who_fulfils_it(site, member, album):
+    """An open claim is returned first; the open notice goes along under its number (N116)."""
+    maker, checker, successor = member(MAKER), member(CHECKER), member(SUCCESSOR)
+    with site.registry():
+        line, number = claim(1_000)
+    begin(maker, "承继", OWING)
+    maker.get_by_label("类型").select_option(label="合并")
+    maker.get_by_label("承继主体及比例").fill(SUCCESSOR)
+    fill_document(maker, "粤环函〔2026〕34号", "广东省生态环境厅", f"{site.today()}")
+    maker.get_by_label("申请原因").fill("吸收合并")
+    maker.get_by_role("button", name="提交").click()
+    maker.get_by_role("dialog").get_by_role("button", name="提交").click()
+    expect(maker.locator("[data-error-summary]")).to_contain_text(number)
+    with site.registry():
+        return_it(line, 1_000)
+    album.take(maker, "succession-form", keep=True, everyway=True)
+    submit(maker)
+    confirm(checker, OWING, "粤环函〔2026〕34号")
+
+    open_from_menu(successor, "履约清缴")
+    album.take(successor, "inherited-notice", everyway=True)
+    inherited = line_of(successor, "钢铁").filter(has_text="2025")
+    owed = rows(successor)[0]
+    inherited.get_by_role("link", name="履约申请", exact=True).click()
+    pick(successor, USED, "添加履约标的")
+    successor.get_by_label(f"申请提交量 {USED}").fill(owed["剩余应履约量"].replace(",", ""))
+    submit(successor)
+    review(member(PROVINCE), SUCCESSOR, "经核对，同意")
+    open_from_menu(successor, "履约清缴")
+    assert row_with(successor, owed["通知书编号"])["状态"] == "已足额"
+    left = member(OWING)
+    open_from_menu(left, "履约清缴")
+    expect(left.locator("#list-table")).not_to_contain_text(owed["通知书编号"])
     assert site.flask("verify-ledger")

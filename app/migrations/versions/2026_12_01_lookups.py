@@ -5,7 +5,7 @@ from alembic import op
 from app.migrations.buckets import SQL, run
 
 revision = "0037"
-down_revision = "0035"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 

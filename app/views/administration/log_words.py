@@ -103,6 +103,7 @@ ACTIONS = {
     "receivable.pay": _("Paid a receivable out of what came in"),
     "bank.contradiction": _("A bank contradicted itself"),
     "statement.download": _("Downloaded a settlement statement"),
+    "carry_over.download": _("Downloaded a carry-over statement"),
     "attestation.lapse": _("A certificate of compliance lapsed"),
     "notice.issued": _("Issued a compliance notice"),
     "notice.changed": _("Changed a compliance notice"),

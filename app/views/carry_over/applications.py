@@ -134,7 +134,7 @@ class CarryOverView(ApplicationDesk):
             (_("Notice number"), notice.number, "code"),
             (_("Carried over into"), f"{found.target.code} {found.target.name}", "text"),
             (_("May be carried over"), notice.quota, "number", _("tonnes")),
-            (_("Left"), notice.quota - done - pending, "number", _("tonnes")),
+            (_("Left to be carried over"), notice.quota - done - pending, "number", _("tonnes")),
             (_("Applications until"), found.apply_until, "date"),
         ]
 

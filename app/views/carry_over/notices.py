@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import Response, abort, flash, g, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -32,6 +32,7 @@ from app.views.applications import form as application_form
 from app.views.applications.form import ApplicationForm, Filled
 from app.views.applications.list import usual_columns, usual_filters
 from app.views.applications.officer_desk import OfficerDesk
+from app.views.carry_over import paper
 from app.views.carry_over.rounds import GUIDE
 from app.views.chapters import CARRY_OVERS, MenuEntry
 from app.views.lists.columns import Column
@@ -70,7 +71,7 @@ class CarryOverNoticeView(ListPage):
     title = _("Carry-over notices")
     menu = MenuEntry(CARRY_OVERS, 3)
     guide = GUIDE
-    grants = {READERS: "list export show"}
+    grants = {READERS: "list export show download"}
     account_column = "account_id"
     columns = (
         Column("year", _("Carried over into"), kind="code"),
@@ -138,6 +139,8 @@ class CarryOverNoticeView(ListPage):
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         yield RowAction(_("Details"), self.url("show", id=row.id))
+        if row.taken and self.may("download"):
+            yield RowAction("PDF", self.url("pdf", id=row.id), keeps_place=False)
         if row.state != USED and self.may("write", "CarryOverView"):
             yield RowAction(_("Apply for carry-over"), url_for("CarryOverView.new", year=row.year))
 
@@ -150,11 +153,10 @@ class CarryOverNoticeView(ListPage):
     @permission_name("show")
     def show(self, id: int) -> Any:
         """Show the figures that a notice follows from, and what selling more would have meant."""
-        about = (joinedload(CarryOverNotice.account), joinedload(CarryOverNotice.round))
-        wanted = select(CarryOverNotice).where(CarryOverNotice.id == id).options(*about)
-        owner = CarryOverNotice.__table__.c.account_id
-        notice = db.session.scalars(scoped(wanted, owner, g.user)).one_or_none() or abort(404)
-        actions = []
+        notice = _in_scope(id)
+        actions: list[dict[str, Any]] = []
+        if self.may("download"):
+            actions.append({"label": "PDF", "url": self.url("pdf", id=id), "icon": "download"})
         if self.may("write", "CarryOverView"):
             address = url_for("CarryOverView.new", year=notice.year)
             actions.append({"label": gettext("Apply for carry-over"), "url": address})
@@ -173,6 +175,21 @@ class CarryOverNoticeView(ListPage):
         }
         return self.render_template("parts/detail.html", detail=detail)
 
+    @expose("/<int:id>/statement.pdf")
+    @has_access
+    @permission_name("download")
+    def pdf(self, id: int) -> Response:
+        """Send the 结转单: what the notice allows, and what was recalled and granted."""
+        return paper.of_notice(_in_scope(id))
+
+
+def _in_scope(id: int) -> CarryOverNotice:
+    """Return a notice in the member's scope; another one does not exist."""
+    about = (joinedload(CarryOverNotice.account), joinedload(CarryOverNotice.round))
+    wanted = select(CarryOverNotice).where(CarryOverNotice.id == id).options(*about)
+    owner = CarryOverNotice.__table__.c.account_id
+    return db.session.scalars(scoped(wanted, owner, g.user)).one_or_none() or abort(404)
+
 
 def _tonnes(title: Any, quantity: int) -> tuple[Any, ...]:
     return (title, quantity, "number", _("tonnes"))
@@ -190,7 +207,7 @@ def _about(notice: CarryOverNotice) -> list[tuple[Any, ...]]:
         _tonnes(_("May be carried over"), notice.quota),
         _tonnes(_("Carried over"), done),
         _tonnes(_("Applied for, not recalled yet"), pending),
-        _tonnes(_("Left"), notice.quota - done - pending),
+        _tonnes(_("Left to be carried over"), notice.quota - done - pending),
     ]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from flask import Response, abort
+from flask_appbuilder import expose
+from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import lazy_gettext as _
 from sqlalchemy import BigInteger, Select, case, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from app.domain.regions import PROVINCES
+from app.extensions import db
 from app.models import (
     Account,
     Application,
@@ -17,12 +22,14 @@ from app.models import (
     CarryOverNotice,
     Instrument,
 )
+from app.operations.compliance import carry_over
 from app.security.roles import AUDITOR, OFFICERS, READERS
+from app.views.carry_over import paper
 from app.views.carry_over.rounds import GUIDE
 from app.views.chapters import CARRY_OVERS, MenuEntry
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
-from app.views.lists.listing import Conditions, ListPage
+from app.views.lists.listing import Conditions, ListPage, RowAction
 
 AGREES = {"yes": (_("Equal"), "green"), "no": (_("Different"), "red")}
 
@@ -95,7 +102,7 @@ class CarryOverTotalsView(ListPage):
     title = _("Carried over, by vintage")
     menu = MenuEntry(CARRY_OVERS, 8)
     guide = {"registry": "结转", "administration": "结转的查询"}
-    grants = {f"{OFFICERS} {AUDITOR}": "list export"}
+    grants = {f"{OFFICERS} {AUDITOR}": "list export download"}
     account_column = None
     key = ("year", "vintage")
     columns = (
@@ -156,3 +163,19 @@ class CarryOverTotalsView(ListPage):
             .subquery("total")
         )
         return select(found)
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        if self.may("download"):
+            yield RowAction("PDF", self.url("pdf", year=row.year), keeps_place=False)
+
+    @expose("/<int:year>/statement.pdf")
+    @has_access
+    @permission_name("download")
+    def pdf(self, year: int) -> Response:
+        """Send the 结转报表 of a year, for the ministry."""
+        totals = self.rows(Conditions(())).subquery("total")
+        asked = select(totals).where(totals.c.year == year).order_by(totals.c.vintage)
+        found, round_ = db.session.execute(asked).all(), carry_over.latest(year)
+        if not found or round_ is None:
+            abort(404)
+        return paper.of_year(round_, found)

@@ -51,7 +51,7 @@ class OffsetMessageView(ListPage):
         Column("direction", _("Direction"), choices=DIRECTIONS),
         Column("number", _("Message number"), kind="code"),
         Column("kind", _("Kind of message"), choices=KIND_TITLES),
-        Column("member_no", _("Member number"), kind="code"),
+        Column("member_no", _("Member number"), kind="code", is_shown=False),
         Column("account", _("Member name")),
         Column("subject", _("Unit or CCER account"), kind="code"),
         Column("quantity", _("Quantity"), kind="quantity"),

@@ -45,7 +45,7 @@ class OffsetUnitView(ListPage):
         Column("quantity", _("Quantity"), kind="quantity"),
         Column("state", _("Status"), kind="status", choices=UNIT_TITLES),
         Column("number", _("Application number"), kind="code"),
-        Column("changed_at", _("Changed at"), kind="datetime"),
+        Column("changed_at", _("Changed at"), kind="datetime", is_shown=False),
     )
     filters = (
         Filter("state", _("Status"), kind="choice", choices=UNIT_TITLES),

@@ -310,7 +310,7 @@ class CourtFreezeView(_CourtDesk):
         Column("target", _("Instrument code"), kind="text", choices={ANY: _("Whole account")}),
         Column("category", _("Measure"), choices=MEASURES[CourtFreeze.code], is_shown=False),
         *PAPER_COLUMNS,
-        Column("served_at", _("Time of service"), kind="datetime"),
+        Column("served_at", _("Time of service"), kind="datetime", is_shown=False),
         Column("place", _("Place in the queue"), kind="number"),
         Column("asked", _("Ordered"), kind="quantity"),
         Column("effective", _("Effective"), kind="quantity"),

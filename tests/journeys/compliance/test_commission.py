@@ -52,7 +52,7 @@ def test_a_compelled_surrender_with_its_remainder_released(site, member, album):
     begin(province, "受托清缴", MEMBER)
     province.get_by_role("row").filter(has_text="LT2025").get_by_role("link").click()
     expect(province.locator("main")).to_contain_text("拟清缴")
-    album.take(province, "commission-form", everyway=True)
+    album.take(province, "commission-form", keep=True, everyway=True)
     province.get_by_label("文号").fill("鄂环函〔2026〕62号")
     submit(province)
     confirm(maker, MEMBER, "鄂环函〔2026〕62号")

@@ -7,6 +7,7 @@ import io
 import re
 from pathlib import Path
 
+import pypdf
 from playwright.sync_api import Locator, Page
 
 BOM = b"\xef\xbb\xbf"
@@ -71,6 +72,16 @@ def download(page: Page, folder: Path) -> list[dict[str, str]]:
     content = file.read_bytes()
     assert content.startswith(BOM)
     return list(csv.DictReader(io.StringIO(content[len(BOM) :].decode())))
+
+
+def certificate_code(page: Page, number: str) -> str:
+    """Download a notice's 履约证明, and read from it the code by which anybody checks it."""
+    with page.expect_download() as waiting:
+        line_of(page, number).locator("a, button").filter(has_text="履约证明").click()
+    assert waiting.value.suggested_filename.endswith(".pdf")
+    (sheet,) = pypdf.PdfReader(waiting.value.path()).pages
+    (code,) = re.findall(r"\b[2-9A-Z]{4}(?:-[2-9A-Z]{4}){3}\b", sheet.extract_text())
+    return code
 
 
 def _bare(heading: str) -> str:

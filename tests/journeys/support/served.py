@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -11,19 +12,29 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
+from unittest.mock import patch
 from urllib.error import URLError
+
+from flask import Flask
+from sqlalchemy import select
 
 import config
 from app import embedded, installation
-from app.extensions import db
+from app.domain.trading_day import BEIJING
+from app.extensions import db, transaction
 from app.installation import demo, demo_keys
+from app.models import Member, encrypted
+from app.operations.records import clock
+from app.operations.records.actor import SYSTEM
+from app.pki import suites
 from app.pki.ceremony import establish, make_bootstrap
 from app.pki.signer import wait_until_ready
-from app.security import captcha
+from app.security import captcha, lost_forms, sessions
 from app.web import create_app
 from tests.installation import commands
 
@@ -55,6 +66,52 @@ class Site:
         done = commands.run(arguments, self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    @cached_property
+    def _app(self) -> Flask:
+        app = create_app(config.load(self.environment))
+        app.config["OWN_KEYS"] = encrypted.keys()
+        return app
+
+    @property
+    def settings(self) -> config.Settings:
+        """The settings of its processes."""
+        settings: config.Settings = self._app.config["SETTINGS"]
+        return settings
+
+    @contextmanager
+    def registry(self) -> Iterator[None]:
+        """Act by the registry's operations on its database, beside the server."""
+        app = self._app
+        encrypted.set_keys(lambda: app.config["OWN_KEYS"])  # Another test has set its own.
+        with app.app_context():
+            try:
+                yield
+            finally:
+                db.session.remove()
+                for engine in db.engines.values():
+                    engine.dispose()
+
+    def today(self) -> date:
+        """Return the day of the business clock."""
+        with self.registry():
+            return clock.now().astimezone(BEIJING).date()
+
+    def on(self, day: date, hour: int = 10) -> None:
+        """Set the business clock to a full hour of a day."""
+        with self.registry(), transaction():
+            clock.set_to(datetime(day.year, day.month, day.day, hour, tzinfo=BEIJING), SYSTEM)
+
+    def cookie_of(self, login: str) -> dict[str, str]:
+        """Begin a member's session, and return its cookie; test_chapter_two signs in by the page."""
+        with self.registry():
+            with transaction():
+                member = db.session.scalars(select(Member).where(Member.username == login)).one()
+                token = sessions.begin(member.id, ip="127.0.0.1")
+            said = {"token": token, "csrf_token": lost_forms.token_seed(member.id)}
+        interface = self._app.session_interface
+        value = interface.get_signing_serializer(self._app).dumps(said)
+        return {"name": interface.get_cookie_name(self._app), "value": value, "url": self.url}
 
     def reset(self) -> None:
         """Restore the seeded registry and the members' keys; the server's pool reconnects.
@@ -126,7 +183,7 @@ def make_template(cluster: embedded.Cluster) -> None:
             }
         )
     )
-    with app.app_context(), signing(Path(app.config["CA_FOLDER"])):
+    with app.app_context(), signing(Path(app.config["CA_FOLDER"])), _quick_codes():
         installation.install()
         assert demo.seed_once()
         keys = Path(secrets_of(cluster)["DEMO_KEYS"])
@@ -135,6 +192,15 @@ def make_template(cluster: embedded.Cluster) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
+
+
+def _quick_codes() -> AbstractContextManager[object]:
+    """Derive from enrolment codes without delay: those of the template are used up at once."""
+    return patch.object(
+        suites.International,
+        "derive",
+        lambda _suite, secret, salt: hashlib.sha256(salt + secret).digest(),
+    )
 
 
 def _unused(keys: Path) -> Path:

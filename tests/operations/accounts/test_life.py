@@ -14,15 +14,17 @@ from app.domain.kinds.accounts.succession import lines_of
 from app.domain.moves import CARE_ACCOUNT_ID, Bucket
 from app.extensions import db, transaction
 from app.models import Account, Certificate, Instrument, LoginSession, Member, Notice
-from app.operations.accounts import details, sectors
+from app.operations.accounts import details, life, sectors
 from app.operations.applications import engine
 from app.operations.compliance import attestations
+from app.operations.ledger import settlement
 from app.operations.ledger.verification import verify_ledger
 from app.operations.people import members
 from app.operations.records import clock
-from app.operations.records.actor import Actor
+from app.operations.records.actor import SYSTEM, Actor
 from tests.factories import (
     account,
+    at,
     changed,
     colleague,
     confirmed,
@@ -100,6 +102,15 @@ def test_n117_a_refusal_names_all_that_is_left(plant, operator, maker, checker, 
     for part in (f"{cea.code}: 1,000 tonnes", "under way", "open by 600 tonnes", "court order"):
         assert part in told
     assert order
+
+
+def test_a_transfer_is_under_way_until_its_day_is_settled(plant, operator, checker, second):
+    cea = issued_to(plant, 100)
+    submitted("registry_to_trading", operator, {cea: 100})
+    assert "application" in {each.what for each in life.obstacles_of(plant.id)}
+    with transaction():
+        settlement.settle_day(at("15:00").date(), SYSTEM, now=at("15:30"))
+    assert [each.what for each in life.obstacles_of(plant.id)] == ["tonnes"]
 
 
 def test_what_came_after_the_submission_refuses_the_approval(plant, operator, checker, second):

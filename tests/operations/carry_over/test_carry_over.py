@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from app.domain.errors import InsufficientQuantity, NotAllowed, RuleError
 from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING
+from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Application, CarryOverGrant, CarryOverRefusal, Member, Notice
 from app.operations.applications import engine
@@ -27,6 +28,7 @@ from tests.factories import (
     instrument,
     member,
     nothing_moves,
+    notice,
     plan,
     quantity,
 )
@@ -194,6 +196,28 @@ def test_n66_who_fulfilled_in_time_gets_one_and_the_others_the_reason(
     assert carry_over.outlook(carry_over.latest(2025), TODAY)[1] == {
         "no_base": 1, "unfulfilled": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [carrying.IN_TIME, datetime(2026, 1, 5, 10, tzinfo=BEIJING)])
+def test_n66_what_another_enterprise_supplied_counts_by_its_submission(
+    plan_of_59_999, plant, operator, hubei, maker, checker, cea21, cea25, at
+):
+    helper = account("丙发电有限公司")
+    give(helper, cea21, 100, at=carrying.BEFORE)
+    notice_id = notice(plant, 100, by=maker, year=2024)
+    content = engine.Draft(
+        "assisted_surrender", helper.id, (Line(cea21.id, 100, account_id=plant.id),), "assist",
+        "该单位银行账户被冻结", notice_id=notice_id,
+    )  # fmt: skip
+    with transaction():
+        made = engine.start([content], Actor.of(member(of=helper)), now=at)
+        engine.submit(made, Actor.of(member(of=helper)), now=at).one()
+        engine.approve(made, Actor.of(operator), now=at).one()
+        engine.approve(made, Actor.of(hubei), now=at).one()
+    carrying.decided_round(maker, checker)
+    found = carry_over.refusal_of(carry_over.latest(2025), plant.id, TODAY)
+    number = db.session.get_one(Notice, notice_id).number
+    assert found == (("", "") if at == carrying.IN_TIME else ("unfulfilled", number))
 
 
 def test_of_several_sectors_the_largest_base_counts_once_or_their_sum(app, maker, checker, cea25):

@@ -115,6 +115,7 @@ OF_OFFICERS = {
     ("CarryOverRoundDecisionView", "id"),
     ("CarryOverNoticesView", "id"),
     ("CarryOverBatchView", "id"),
+    ("CarryOverTotalsView", "year"),
     ("FreezeView", "id"),
     ("UnfreezeView", "id"),
     ("ConfiscationView", "id"),
