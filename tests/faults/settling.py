@@ -13,7 +13,7 @@ from app.operations.records import clock
 from app.operations.records.actor import SYSTEM
 from app.operations.settlement import delivery
 from app.web import create_app
-from tests.processes import FORKED
+from tests.installation.commands import FORKED
 
 
 class Delivering:
