@@ -93,7 +93,7 @@ ROOMS = {
         "member_interface": ("applications", "interfaces", "compliance", "enquiries", "settlement"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
-        "home": ("lists", "frame", "applications", "compliance", "administration"),
+        "home": ("lists", "frame", "applications", "compliance", "carry_over", "administration"),
     },
 }  # fmt: skip
 # What stands beside the rooms of a layer and belongs to all of them.

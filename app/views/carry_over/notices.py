@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from flask import Response, abort, flash, g, redirect, request, url_for
@@ -10,7 +11,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, Select, String, case, cast, func, literal, select
+from sqlalchemy import BigInteger, ScalarSelect, Select, String, case, cast, func, literal, select
 from sqlalchemy.orm import joinedload
 
 from app.domain.compliance.carry_over import REFUSALS, tonnes_to_sell
@@ -181,6 +182,38 @@ class CarryOverNoticeView(ListPage):
     def pdf(self, id: int) -> Response:
         """Send the 结转单: what the notice allows, and what was recalled and granted."""
         return paper.of_notice(_in_scope(id))
+
+
+def open_notices(account_id: int | None) -> ScalarSelect[Any]:
+    """Return what an enterprise may still apply for as JSON, as a column for any statement."""
+    every = CarryOverNoticeView().rows(Conditions()).subquery("every")
+    left = (every.c.quota - every.c.taken).label("left")
+    found = (
+        select(every.c.id, every.c.year, every.c.number, left, every.c.apply_until)
+        .where(every.c.account_id == account_id, every.c.state == OPEN)
+        .order_by(every.c.year)
+        .subquery("notice")
+    )
+    return select(func.jsonb_agg(func.to_jsonb(found.table_valued()))).scalar_subquery()
+
+
+def notices_due(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `open_notices` found as the home page shows what is due."""
+    return [
+        {
+            "text": gettext(
+                "Carry-over notice %(number)s: %(left)s tonnes may still be carried over into %(year)s",
+                number=row["number"],
+                left=f"{row['left']:,}",
+                year=row["year"],
+            ),
+            "by": gettext("Applications until"),
+            "day": date.fromisoformat(row["apply_until"]),
+            "about": (gettext("Carry-over notice"), url_for("CarryOverNoticeView.show", id=row["id"])),
+            "act": (gettext("Apply for carry-over"), url_for("CarryOverView.new", year=row["year"])),
+        }
+        for row in found
+    ]  # fmt: skip
 
 
 def _in_scope(id: int) -> CarryOverNotice:

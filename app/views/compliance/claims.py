@@ -311,17 +311,22 @@ def open_claims(account_id: int | None) -> ScalarSelect[Any]:
     return select(func.jsonb_agg(row)).scalar_subquery()
 
 
-def shown_claims(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what `open_claims` found as the home page shows it."""
-    today = clock.now().astimezone(BEIJING).date()
+def claims_due(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `open_claims` found as the home page shows what is due."""
     return [
         {
-            **row,
-            "days": (date.fromisoformat(row["ends_on"]) - today).days,
-            "url": url_for("ClaimEnquiryView.list", number=row["number"]),
-            "return_url": url_for("AllowanceReturnView.new", source=row["id"])
+            "text": gettext(
+                "Adjustment notice %(number)s: %(left)s tonnes of %(instrument)s are to be returned",
+                number=row["number"],
+                left=f"{row['left']:,}",
+                instrument=row["name"],
+            ),
+            "by": gettext("Return by"),
+            "day": date.fromisoformat(row["ends_on"]),
+            "about": (gettext("Adjustment notice"), url_for("ClaimEnquiryView.list", number=row["number"])),
+            "act": (gettext("Return"), url_for("AllowanceReturnView.new", source=row["id"]))
             if row["remaining"] > 0
-            else "",
+            else None,
         }
         for row in found
-    ]
+    ]  # fmt: skip

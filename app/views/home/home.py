@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from flask import current_app, g, url_for
@@ -22,8 +23,9 @@ from app.security.scope import scoped
 from app.views.administration import announcements
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import SHOWN_STATUSES, ApplicationList
+from app.views.carry_over.notices import notices_due, open_notices
 from app.views.chapters import FIRST, MenuEntry
-from app.views.compliance.claims import open_claims, shown_claims
+from app.views.compliance.claims import claims_due, open_claims
 from app.views.compliance.obligations import MET, STATES, notices
 from app.views.compliance.statistics import percent, shares
 from app.views.frame.frame import current_frame
@@ -76,9 +78,9 @@ class HomeView(Page):
             "announcements": _announcements(),
             "restriction": _restriction(g.user.account),
         }
-        claims: list[dict[str, Any]] = []
+        due: list[dict[str, Any]] = []
         if self.may("list", "HoldingView"):
-            home["cards"], claims = _cards_and_claims()
+            home["cards"], due = _cards_and_due()
             home["formula"] = gettext(
                 "Total holding = available in registry + frozen in registry + in transit from"
                 " registry + held in trading + in transit from trading"
@@ -86,7 +88,7 @@ class HomeView(Page):
         if self.may("list", "ComplianceView"):
             home["own"] = {
                 "compliance": self._compliance(),
-                "claims": claims,
+                "due": due,
                 "applications": self._applications(),
             }
         if self.may("show", "ComplianceStatisticsView"):
@@ -213,14 +215,22 @@ def _restriction(account: Account | None) -> str:
     )
 
 
-def _cards_and_claims() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the sums of holdings in the member's row scope, in tonnes, and an enterprise's claims."""
+def _cards_and_due() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the sums of holdings in the member's row scope, in tonnes, and what an enterprise is to do.
+
+    That is what is claimed back and what it may still carry over, the earliest day first.
+    """
     sums = [func.coalesce(func.sum(amount), 0) for _title, amount, _tone in FIGURES]
     held = select(*sums).join(Account, Account.id == Holding.account_id)
     held = held.join(Instrument, Instrument.id == Holding.instrument_id)
     held = held.where(Account.kind == "enterprise", Instrument.is_of_tonnes())
-    held = scoped(held, Holding.account_id, g.user).add_columns(open_claims(g.user.account_id))
-    *amounts, claims = db.session.execute(held).one()
+    mine = g.user.account_id
+    held = scoped(held, Holding.account_id, g.user).add_columns(
+        open_claims(mine), open_notices(mine)
+    )
+    *amounts, claims, notices = db.session.execute(held).one()
+    today = clock.now().astimezone(BEIJING).date()
+    due = sorted([*claims_due(claims or ()), *notices_due(notices or ())], key=itemgetter("day"))
     url = url_for("HoldingView.list")
     cards: list[dict[str, Any]] = [
         {"label": str(title), "value": int(amount), "tone": tone}
@@ -228,4 +238,4 @@ def _cards_and_claims() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     ]
     cards.append({"label": gettext("Total holding"), "value": int(sum(amounts)), "tone": "primary"})
     shown = [card | {"unit": gettext("tonnes"), "url": url} for card in cards]
-    return shown, shown_claims(claims or ())
+    return shown, [each | {"days": (each["day"] - today).days} for each in due]

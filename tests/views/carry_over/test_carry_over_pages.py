@@ -42,6 +42,23 @@ def text_of(answer) -> str:
     return "".join(sheet.extract_text() for sheet in sheets).replace("\n", "")
 
 
+def test_n69_the_home_page_says_what_may_still_be_carried_over(
+    app, plant, operator, maker, checker, sign_in
+):
+    what = factories.instrument("2023年度配额", vintage=2023)
+    factories.give(plant, what, 700, at=carrying.BEFORE)
+    carrying.decided_round(maker, checker)
+    carrying.fulfilled(plant, operator, maker)
+    carrying.noticed(maker, checker)
+    carrying.applied(operator, {what: 200})
+    home = sign_in(operator).get("/").text
+    assert "还可结转500吨至2025年度配额" in home
+    assert "2026-11-20" in home
+    assert "/carry-overs/new?year=2025" in home
+    carrying.on(TOMORROW)
+    assert "还可结转" not in sign_in(operator).get("/").text
+
+
 def test_n71_what_was_granted_is_among_what_was_issued(carried, sign_in, operator, maker):
     for browser in (sign_in(operator), sign_in(maker)):
         (row,) = table(browser.get("/enquiries/issuances/?type=carry_over").text)
