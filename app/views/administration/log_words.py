@@ -140,6 +140,8 @@ ACTIONS = {
 }
 # Titles of details, in the order in which they are shown.
 DETAILS = {
+    "what": _("Told of"),
+    "about": _("Of what it was told"),
     "done": _("Carried out"),
     "refused": _("Refused ones"),
     "shares": _("Shares of the successors"),
