@@ -250,6 +250,7 @@ VALUES: dict[str, Mapping[Any, Any]] = {
         "authorities": _("Authorities"),
     },
     "scopes": MEMBER_SCOPES,
+    "what": {"deadline": _("Deadline of surrender"), "use": _("Lost use")},
     "assurance": {"hard": _("USBKey"), "soft": _("Soft certificate")},
     "kind": {
         "allowance": _("Allowance"),
