@@ -178,9 +178,7 @@ class World:
         return self.a.member if role == "enterprise" else self.officers[role]
 
 
-MAX_AGE = (
-    300.0  # Seconds; what is made, certificates and guesses at a password, is then still young.
-)
+MAX_AGE = 1500.0  # Seconds; what is made, certificates and letters, is then still young.
 AFTER_WORLD = 3000  # What a test adds to the world is numbered from here on.
 _kept: list[tuple[float, World, Callable[[], None]]] = []
 
