@@ -178,7 +178,7 @@ class World:
         return self.a.member if role == "enterprise" else self.officers[role]
 
 
-MAX_AGE = 1500.0  # Seconds; what is made, certificates and letters, is then still young.
+MAX_AGE = 720.0  # Seconds; guesses at a password count for 15 minutes (`lock_minutes`).
 AFTER_WORLD = 3000  # What a test adds to the world is numbered from here on.
 _kept: list[tuple[float, World, Callable[[], None]]] = []
 
