@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import Date, DateTime, bindparam, text
+from sqlalchemy import BindParameter, Date, DateTime, TextClause, bindparam, text
 
 from app.domain.trading_day import BEIJING
 from app.extensions import db
@@ -97,21 +97,29 @@ def _tell(actor: Actor, row: Any, what: str, subject: str, body: str) -> None:
 # What is written down is told; of two runs at once one writes the row, and only it goes on.
 _NOTED = """noted AS (
     INSERT INTO pledge_reminder (application_id, what, about, at)
-    SELECT f.application_id, '{what}', f.about, :now FROM found f
+    SELECT f.application_id, CAST(:what AS text), f.about, :now FROM found f
      WHERE NOT EXISTS (SELECT FROM pledge_reminder r
-                        WHERE (r.application_id, r.what, r.about) = (f.application_id, '{what}', f.about))
+                        WHERE (r.application_id, r.about) = (f.application_id, f.about)
+                          AND r.what = CAST(:what AS text))
      ORDER BY f.application_id, f.about LIMIT :most
     ON CONFLICT DO NOTHING RETURNING application_id, about)
     SELECT f.*, a.number, a.proposal, c.name, c.member_no
       FROM noted JOIN found f USING (application_id, about)
       JOIN application a ON a.id = f.application_id JOIN account c ON c.id = f.account_id
      ORDER BY f.application_id, f.about"""
+
+
+def _telling_once(found: str, what: str, *more: BindParameter[Any]) -> TextClause:
+    """Complete one of the two statements below by writing down what it finds."""
+    return text(found + _NOTED).bindparams(*_BOUND, bindparam("what", what), *more)
+
+
 _BOUND = (
     bindparam("today", type_=Date),
     bindparam("now", type_=DateTime(timezone=True)),
 )
 # Notices of one enterprise are due together: the earlier ones use what is free first.
-_ENDANGERED = text(f"""
+_ENDANGERED_FOUND = """
     WITH pledged AS MATERIALIZED (
            SELECT DISTINCT application_id, account_id FROM pledge_line
             WHERE kind = 'pledge' AND remaining > 0),
@@ -138,11 +146,13 @@ _ENDANGERED = text(f"""
                    WHERE h.account_id = g.account_id AND i.kind = 'allowance'
                      AND i.vintage = ANY(d.vintages)) f
             WHERE d.rest > f.free),
-         {_NOTED.format(what="deadline")}
-""").bindparams(*_BOUND, bindparam("until", type_=DateTime(timezone=True)))  # noqa: S608 - our own words
+"""
+_ENDANGERED = _telling_once(
+    _ENDANGERED_FOUND, "deadline", bindparam("until", type_=DateTime(timezone=True))
+)
 # A vintage serves until the last deadline of a plan in force that accepts it, or the last day on which
 # it can be carried over (N73).
-_USELESS = text(f"""
+_USELESS_FOUND = """
     WITH pledged AS MATERIALIZED (
            SELECT application_id, account_id, instrument_id, sum(remaining)::bigint AS remaining
              FROM pledge_line WHERE remaining > 0 GROUP BY 1, 2, 3),
@@ -163,5 +173,5 @@ _USELESS = text(f"""
              JOIN serving s ON s.vintage = i.vintage
              LEFT JOIN carried c ON c.vintage = i.vintage
             WHERE i.kind = 'allowance' AND greatest(s.until, c.until) < :today),
-         {_NOTED.format(what="use")}
-""").bindparams(*_BOUND)  # noqa: S608 - our own words
+"""
+_USELESS = _telling_once(_USELESS_FOUND, "use")
