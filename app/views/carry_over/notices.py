@@ -65,6 +65,42 @@ def taken() -> Any:
     )
 
 
+def _each_notice() -> Select[Any]:
+    """Return one row a notice; the newest version of its round says until when."""
+    newest = (
+        select(CarryOverRound.year, func.max(CarryOverRound.id).label("id"))
+        .group_by(CarryOverRound.year)
+        .subquery("newest")
+    )
+    used, today = taken(), clock.now().astimezone(BEIJING).date()
+    statement: Select = (
+        select(
+            CarryOverNotice.id,
+            CarryOverNotice.account_id,
+            CarryOverNotice.year,
+            CarryOverNotice.number,
+            Account.member_no,
+            Account.name.label("account"),
+            Account.province,
+            CarryOverNotice.base,
+            (CarryOverNotice.sold - CarryOverNotice.bought).label("net_sold"),
+            CarryOverNotice.holding,
+            CarryOverNotice.quota,
+            used.label("taken"),
+            CarryOverRound.apply_until,
+            case(
+                (used >= CarryOverNotice.quota, literal(USED)),
+                (CarryOverRound.apply_until < today, literal(CLOSED)),
+                else_=literal(OPEN),
+            ).label("state"),
+        )
+        .join(Account, Account.id == CarryOverNotice.account_id)
+        .join(newest, newest.c.year == CarryOverNotice.year)
+        .join(CarryOverRound, CarryOverRound.id == newest.c.id)
+    )
+    return statement
+
+
 class CarryOverNoticeView(ListPage):
     """Notices with their figures, what was applied for, and the way to the application."""
 
@@ -104,39 +140,8 @@ class CarryOverNoticeView(ListPage):
     empty_hint = _("Notices are made by the registry once the holding's day has passed")
 
     def rows(self, conditions: Conditions) -> Select[Any]:
-        """Return one row a notice; the newest version of its round says until when."""
-        newest = (
-            select(CarryOverRound.year, func.max(CarryOverRound.id).label("id"))
-            .group_by(CarryOverRound.year)
-            .subquery("newest")
-        )
-        used, today = taken(), clock.now().astimezone(BEIJING).date()
-        statement: Select = (
-            select(
-                CarryOverNotice.id,
-                CarryOverNotice.account_id,
-                CarryOverNotice.year,
-                CarryOverNotice.number,
-                Account.member_no,
-                Account.name.label("account"),
-                Account.province,
-                CarryOverNotice.base,
-                (CarryOverNotice.sold - CarryOverNotice.bought).label("net_sold"),
-                CarryOverNotice.holding,
-                CarryOverNotice.quota,
-                used.label("taken"),
-                CarryOverRound.apply_until,
-                case(
-                    (used >= CarryOverNotice.quota, literal(USED)),
-                    (CarryOverRound.apply_until < today, literal(CLOSED)),
-                    else_=literal(OPEN),
-                ).label("state"),
-            )
-            .join(Account, Account.id == CarryOverNotice.account_id)
-            .join(newest, newest.c.year == CarryOverNotice.year)
-            .join(CarryOverRound, CarryOverRound.id == newest.c.id)
-        )
-        return statement
+        """Return one row a notice."""
+        return _each_notice()
 
     def actions(self, row: Any) -> Iterable[RowAction]:
         yield RowAction(_("Details"), self.url("show", id=row.id))
@@ -186,7 +191,7 @@ class CarryOverNoticeView(ListPage):
 
 def open_notices(account_id: int | None) -> ScalarSelect[Any]:
     """Return what an enterprise may still apply for as JSON, as a column for any statement."""
-    every = CarryOverNoticeView().rows(Conditions()).subquery("every")
+    every = _each_notice().subquery("every")
     left = (every.c.quota - every.c.taken).label("left")
     found = (
         select(every.c.id, every.c.year, every.c.number, left, every.c.apply_until)

@@ -170,7 +170,7 @@ def _fact(label: Any, value: Any, unit: Any = "") -> tuple[Any, ...]:
 
 
 def _table(title: Any, columns: _Columns, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Return a table as `statement.draw` takes it; columns are (label, kind, unit)."""
+    """Return a table as `sheets.draw` takes it; columns are (label, kind, unit)."""
     shown = [
         {"label": str(label), "kind": kind, "unit": str(unit)} for label, kind, unit in columns
     ]
