@@ -356,7 +356,7 @@ _LOCK_APPLICATIONS = typed(
            (SELECT array_agg(r.province) FROM application_party p JOIN account r ON r.id = p.account_id
              WHERE p.application_id = a.id) AS provinces
       FROM application a
-     WHERE id = ANY(:ids) AND account_id IN (SELECT unnest(:accounts))
+     WHERE id = ANY(:ids) AND account_id + 0 = ANY(:accounts)  -- found by their ids alone
        AND (CAST(:account AS integer) IS NULL OR account_id = :account
             OR (status <> 'draft' AND step >= 0 AND EXISTS (
                   SELECT FROM application_party p
