@@ -1,13 +1,15 @@
 """The database session, migrations, and transactions; imports nothing else of the application."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
+from flask import request
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_babel.speaklater import LazyString
 from flask_migrate import Migrate
 from markupsafe import escape
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 db = SQLA()
 migrate = Migrate(directory="app/migrations")
@@ -26,6 +28,18 @@ def transaction() -> Iterator[None]:
     except BaseException:
         db.session.rollback()
         raise
+
+
+def end_reading(error: BaseException | None) -> None:
+    """Commit, at the end of a request that only reads, what would be rolled back; flush nothing.
+
+    psycopg forgets its prepared statements at a rollback, so every page would plan all of its own anew
+    (ADR 0101).  A connection that was lost is left to the rollback.
+    """
+    session = db.session()
+    if error is None and request.method in ("GET", "HEAD") and session.in_transaction():
+        with suppress(SQLAlchemyError, psycopg.Error):
+            session.connection().connection.commit()
 
 
 def violated(error: IntegrityError) -> str:

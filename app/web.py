@@ -12,7 +12,7 @@ from werkzeug.routing import IntegerConverter
 
 import config
 from app import cli, views
-from app.extensions import db, migrate
+from app.extensions import db, end_reading, migrate
 from app.installation import schema
 from app.installation.demo import DEMO_PASSWORD
 from app.models import encrypted
@@ -38,6 +38,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     _set_keys(settings)
     db.init_app(app)
     migrate.init_app(app, db)
+    app.teardown_request(end_reading)
     headers.init_app(app)
     lost_forms.init_app(app)  # before the gate
     gate.init_app(app)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
+from app.extensions import db
 from app.security.roles import ROLES
 from tests.views.toys import counting
 
@@ -25,6 +28,7 @@ class Seen:
     mimetype: str
     text: str
     statements: int
+    wrote: bool  # something that no transaction() of the page committed
 
 
 _walks: dict[str, dict[str, Seen]] = {}
@@ -39,10 +43,26 @@ def walk(app: Flask, browser: FlaskClient, role: str, addresses: Iterable[str]) 
 
 def look(app: Flask, browser: FlaskClient, address: str) -> Seen:
     """Open a page twice, the second time counting its statements."""
-    with browser.get(address) as first:
-        text = first.text if first.mimetype == "text/html" else ""
+    with unfinished(app) as wrote, browser.get(address) as first:
+        page = first.text if first.mimetype == "text/html" else ""
         headers = dict(first.headers)
     with counting(app) as statements, browser.get(address) as again:
         status = again.status_code
     number = len([each for each in statements if not each.startswith("SAVEPOINT")])
-    return Seen(status, headers, first.mimetype, text, number)
+    return Seen(status, headers, first.mimetype, page, number, any(wrote))
+
+
+@contextmanager
+def unfinished(app: Flask) -> Iterator[list[bool]]:
+    """Collect, at the end of each request, whether its transaction has written something."""
+    found: list[bool] = []
+
+    def ask(_error: BaseException | None) -> None:
+        found.append(db.session.scalar(text("SELECT pg_current_xact_id_if_assigned()")) is not None)
+
+    ends = app.teardown_request_funcs.setdefault(None, [])
+    ends.append(ask)  # The last one runs first.
+    try:
+        yield found
+    finally:
+        ends.remove(ask)

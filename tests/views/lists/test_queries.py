@@ -6,7 +6,7 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, inspect, select, text
 
 from app.extensions import db
 from app.models import (
@@ -217,6 +217,22 @@ def test_every_page_takes_few_statements(app, world, sign_in, role):
     found = _statements(walk(app, browser, role, pages_of(app, role, world)))
     assert found
     assert {address: cost for address, cost in found.items() if cost > _most(address)} == {}
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_no_page_leaves_what_it_wrote_to_the_end_of_the_request(app, world, sign_in, role):
+    browser = sign_in(world.member_of(role))
+    pages = walk(app, browser, role, pages_of(app, role, world))
+    assert [address for address, page in pages.items() if page.wrote] == []
+
+
+def test_a_page_keeps_what_its_connection_has_prepared(app, world, sign_in):
+    browser = sign_in(world.a.member)
+    db.session.remove()
+    for _time in range(8):  # psycopg prepares what it is given for the sixth time.
+        browser.get("/holdings/")
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%holding%'"
+    assert db.session.scalar(text(prepared)) >= 1
 
 
 @pytest.mark.parametrize("role", ["enterprise", "registry_maker"])
