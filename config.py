@@ -520,6 +520,7 @@ class Settings:
                 "max_overflow": 10,
                 "pool_timeout": 10,
                 "pool_recycle": 1800,
+                "pool_use_lifo": True,  # the same few connections, which have prepared more
                 "pool_pre_ping": True,  # survive a restart of the database
                 "connect_args": {
                     "options": options,

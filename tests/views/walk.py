@@ -21,7 +21,7 @@ EVERY_ROLE = [pytest.param(role, marks=pytest.mark.xdist_group(f"walk-{role}")) 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A page as it was answered; statements with warm caches."""
+    """A page as it was answered."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,6 +31,7 @@ class Seen:
     wrote: bool  # something that no transaction() of the page committed
 
 
+ASKING = "SELECT pg_current_xact_id_if_assigned()"
 _walks: dict[str, dict[str, Seen]] = {}
 
 
@@ -42,14 +43,12 @@ def walk(app: Flask, browser: FlaskClient, role: str, addresses: Iterable[str]) 
 
 
 def look(app: Flask, browser: FlaskClient, address: str) -> Seen:
-    """Open a page twice, the second time counting its statements."""
-    with unfinished(app) as wrote, browser.get(address) as first:
-        page = first.text if first.mimetype == "text/html" else ""
-        headers = dict(first.headers)
-    with counting(app) as statements, browser.get(address) as again:
-        status = again.status_code
-    number = len([each for each in statements if not each.startswith("SAVEPOINT")])
-    return Seen(status, headers, first.mimetype, page, number, any(wrote))
+    """Open a page, counting its statements: a first one may read what is kept from then on."""
+    with unfinished(app) as wrote, counting(app) as statements, browser.get(address) as page:
+        body = page.text if page.mimetype == "text/html" else ""
+        headers = dict(page.headers)
+    number = len([each for each in statements if not each.startswith(("SAVEPOINT", ASKING))])
+    return Seen(page.status_code, headers, page.mimetype, body, number, any(wrote))
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def unfinished(app: Flask) -> Iterator[list[bool]]:
     found: list[bool] = []
 
     def ask(_error: BaseException | None) -> None:
-        found.append(db.session.scalar(text("SELECT pg_current_xact_id_if_assigned()")) is not None)
+        found.append(db.session.scalar(text(ASKING)) is not None)
 
     ends = app.teardown_request_funcs.setdefault(None, [])
     ends.append(ask)  # The last one runs first.
