@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
@@ -85,6 +85,7 @@ def _add_pages(app: Flask) -> None:
     builder.init_app(app, db.session)
     frame.init_app(app)
     errors.init_app(app)
+    app.extensions["schema_head"] = cache(schema.head)
     views.register(builder)
     # Where Flask-AppBuilder's decorators redirect anonymous users.
     builder.sm.auth_view = next(v for v in builder.baseviews if v.endpoint == "SignInView")

@@ -16,10 +16,11 @@ from app.operations.people import passwords
 from app.operations.people.sessions import ENDINGS
 from app.security.problems import is_asked_by_machine
 
+# They ask for nobody, and answer without the database; the last two this machine alone.
+NOBODYS = frozenset({"static", "HealthView.live", "HealthView.ready"})
 # Every endpoint here needs a reason to be reachable without signing in.
 PUBLIC = frozenset(
     {
-        "static",
         "SignInView.login",
         "SignInView.captcha_image",
         "SignInView.captcha_audio",
@@ -48,6 +49,7 @@ PUBLIC = frozenset(
         "EnrolmentView.issue",
         "EnrolmentView.done",
         "AppearanceView.choose",  # theme and language, in cookies
+        *NOBODYS,
     }
 )
 # Open to a member who has to change the password first.
@@ -82,8 +84,8 @@ def came_from() -> str:
 
 
 def _guard() -> Response | None:
-    if request.endpoint is None or request.endpoint == "static":
-        return None  # leads to the 404
+    if request.endpoint is None or request.endpoint in NOBODYS:
+        return None  # None leads to the 404.
     if is_asked_by_machine():
         return None  # A token opens it, or nothing: app/views/interfaces/bearer.py.
     g.user = current_user._get_current_object()

@@ -6,7 +6,7 @@ import logging
 import secrets
 from typing import Any
 
-from flask import Flask, flash, g, redirect, render_template, request
+from flask import Flask, flash, redirect, render_template, request
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
@@ -20,6 +20,8 @@ from app.operations.records import log
 from app.security import lost_forms, problems
 from app.security.gate import came_from
 from app.security.sign_in import printable
+from app.views.frame import outage
+from app.views.frame.outage import be_independent
 from app.views.page import current_actor
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ CSRF = (
 
 
 def init_app(app: Flask) -> None:
+    outage.init_app(app)
     app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(RuleError, _rule)
@@ -153,18 +156,14 @@ def _record_refusal(code: str) -> None:
 
 def _missing_key(error: PersonalDataUnreadable) -> tuple[str, int]:
     """Answer that personal data cannot be decrypted; the log names the key."""
-    g.is_broken = True
-    g.pop("frame", None)
-    db.session.rollback()
+    be_independent()
     logger.error("personal data unreadable at %s: %s", request.path, error)
     return _page(503, PAGES[503]), 503
 
 
 def _internal_error(error: HTTPException) -> tuple[str, int] | Response:
     """Answer an unexpected error; Flask has logged the traceback."""
-    g.is_broken = True
-    g.pop("frame", None)
-    db.session.rollback()
+    be_independent()
     if problems.is_asked_by_machine():
         return problems.of_error(error)
     error_id = secrets.token_hex(4)
