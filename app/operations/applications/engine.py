@@ -19,7 +19,16 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.kinds import KINDS, Facts
 from app.domain.moves import PostingRequest, Stage
 from app.domain.texts import require_showable
-from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
+from app.domain.workflow import (
+    COLLEAGUE_STEP,
+    MACHINES,
+    Action,
+    Case,
+    Line,
+    Party,
+    Status,
+    require,
+)
 from app.extensions import db
 from app.models import Account, Application, Member
 from app.operations.applications import effects, evidence, rows
@@ -358,6 +367,8 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
         )
     if started_by is Party.OFFICE and actor.account_id is not None:
         raise NotAllowed(_("Only an authority or the registry may do this"), code="no_authority")
+    if started_by is Party.PLATFORM and actor.member_id is not None:
+        raise NotAllowed(_("Only the reporting platform may do this"), code="not_the_platform")
 
 
 def _require_in_province(accounts: set[int], actor: Actor) -> None:
@@ -512,10 +523,8 @@ def _require_withdrawable(
             ),
             code="already_settled",
         )
-    if KINDS[case.kind].started_by is Party.EXCHANGE:
-        raise NotAllowed(
-            _("A transfer started by the trading side cannot be withdrawn here"), code="not_yours"
-        )
+    if KINDS[case.kind].started_by in MACHINES:
+        raise NotAllowed(_("What a machine started cannot be withdrawn here"), code="not_yours")
 
 
 def party(actor: Actor) -> Party:
