@@ -13,7 +13,7 @@ from uuid import uuid4
 from flask import Flask
 from joserfc import jwk, jwt
 
-from app.domain.machines import MEMBER_SCOPES, SCOPES
+from app.domain.machines import MEMBER_SCOPES, PLATFORM_SCOPES, SCOPES
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
 from app.models import Account, Member
@@ -24,6 +24,7 @@ from tests import factories
 
 BASE = "/api/exchange/v1"
 MEMBER_BASE = "/api/member/v1"
+PLATFORM_BASE = "/api/platform/v1"
 REGISTRATION, REVOCATION = "machine_key", "machine_key_revocation"
 ENDS_ON = date(2027, 11, 1)
 _kids = itertools.count(1)
@@ -124,6 +125,14 @@ def registered(app: Flask, code: str = "SHEX01", algorithm: str = "ES256", **mor
     key = new_key(algorithm)
     factories.confirmed(asked(proposed(key, code, **more), maker), checker)
     return Machine(app, code, key, algorithm)
+
+
+def of_platform(app: Flask, code: str = "MEEPT", **more: Any) -> Machine:
+    """Register the reporting platform's client, as a venue's is."""
+    known = {"name": "管理平台", "venue": "", "is_platform": True, "scopes": list(PLATFORM_SCOPES)}
+    machine = registered(app, code, **known | more)
+    machine.base = PLATFORM_BASE
+    return machine
 
 
 def wanted(key: Any, **more: Any) -> dict[str, Any]:
