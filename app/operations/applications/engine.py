@@ -494,7 +494,9 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
             _("Nobody reviews what they entered, submitted or approved before"),
             code="own_application",
         )
-    is_asked = party(actor) is awaited
+    # A machine reviews what its own party is asked alone: it is no officer of the registry.
+    is_machine = actor.member_id is None and awaited not in (Party.BANK, Party.BATCH)
+    is_asked = party(actor) is awaited and not is_machine
     if awaited is Party.RECEIVER:
         is_asked = actor.account_id in case.receivers - case.agreed
     if awaited is Party.COLLEAGUE:

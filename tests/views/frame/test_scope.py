@@ -89,6 +89,7 @@ OF_OFFICERS = {
     ("AccountOpeningView", "import_id"),
     ("CertificateReplacementView", "id"),
     ("MachineKeyView", "id"),
+    ("FigureTableView", "id"),
     ("MachineKeyRevocationView", "id"),
     ("DayPackageView", "id"),
     ("OffsetMessageView", "id"),
