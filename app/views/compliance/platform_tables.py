@@ -106,7 +106,7 @@ class PushedFigureView(ListPage):
     grants = {OFFICERS: "list export"}
     account_column = "account_id"
     columns = (
-        Column("table", _("Table"), kind="code"),
+        Column("table", _("Table number"), kind="code"),
         Column("member_no", _("Member number"), kind="code", is_shown=False),
         Column("account", _("Member name")),
         _YEAR,
@@ -123,7 +123,7 @@ class PushedFigureView(ListPage):
         Column("recorded_at", _("Received at"), kind="datetime", is_shown=False),
     )
     filters = (
-        Filter("table", _("Table"), kind="prefix"),
+        Filter("table", _("Table number"), kind="prefix"),
         Filter("member", _("Member"), on=("member_no", "account")),
         *_ASKED,
         Filter(
