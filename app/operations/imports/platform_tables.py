@@ -149,7 +149,7 @@ def _proposal(pushed: Pushed, table: Table, done: Imported, actor: Actor) -> dic
             {
                 "member_no": row["member_no"],
                 "name": row["name"],
-                "unit": row["unit"],
+                "unit_code": row["unit"],
                 "quantity": stored["quantity"],
                 "expected": stored["expected"],
             }

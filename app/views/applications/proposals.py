@@ -157,14 +157,14 @@ def _figures(proposal: Mapping[str, Any]) -> dict[str, Any]:
         [_("Allocated to enterprises (tonnes)"), f"{proposal['tonnes']:,}"],
         [_("Rows that differ"), f"{proposal['differing']:,}"],
         [_("Enterprises with a row that differs"), f"{proposal['differing_enterprises']:,}"],
-        *([_pushed_row(each), _otherwise(each)] for each in proposal["differences"]),
+        *([_pushed_row(each), _otherwise(each)] for each in proposal.get("differences", ())),
         [_("Digest of the table"), proposal["table"]],
     ]
     return {"title": gettext("Table of verified data"), "columns": _COLUMNS, "rows": rows}
 
 
 def _pushed_row(each: Mapping[str, Any]) -> str:
-    unit = each["unit"] or gettext("Enterprise as a whole")
+    unit = each.get("unit_code") or gettext("Enterprise as a whole")
     return f"{each['name']}（{each['member_no']}），{unit}"
 
 

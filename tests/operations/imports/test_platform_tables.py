@@ -111,9 +111,7 @@ def test_the_database_keeps_owners_apart(app, plant, tables, change, constraint)
     of_platform(app)
     db.session.rollback()
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        tables.connection.execute(
-            f"UPDATE machine_client SET {change.format(plant=plant.id)}"
-        )
+        tables.connection.execute(f"UPDATE machine_client SET {change.format(plant=plant.id)}")
     assert refused.value.diag.constraint_name in (constraint, "credential_scopes")
 
 
