@@ -541,6 +541,7 @@ FLASK_CONFIG: dict[str, Any] = {
     "MACHINE_BODY_BYTES": 1024 * 1024,
     "MACHINE_REQUESTS_PER_MINUTE": 600,  # of a client
     "MACHINE_SIGN_INS_PER_MINUTE": 60,  # from an address
+    "MACHINE_TABLES_PER_MINUTE": 20,  # of verified data, that a client pushes
     "SEND_FILE_MAX_AGE_DEFAULT": timedelta(hours=1),
     # Tokens live as long as the session, so that a form left open can still be sent.
     "WTF_CSRF_TIME_LIMIT": None,

@@ -20,8 +20,9 @@ from app.security import appbuilder, gate, headers, lost_forms, production
 from app.views.frame import errors, frame
 from app.views.interfaces import exchange, interface
 from app.views.member_interface import member
+from app.views.platform_interface import platform
 
-INTERFACES = (exchange.interface, member.interface)
+INTERFACES = (exchange.interface, member.interface, platform.interface)
 LARGEST_ID = 2**31 - 1  # of integer keys; larger ids in a URL are a 404
 
 

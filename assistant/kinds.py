@@ -30,6 +30,7 @@ KINDS = {
     "reserve_provision": "计提结算风险准备金",
     "default_cover": "违约垫付",
     "plan": "年度方案办理",
+    "figure_table": "核定数据表推送",
     "deduction": "配额核减",
     "allowance_claim": "配额调整通知书",
     "allowance_return": "配额缴回",

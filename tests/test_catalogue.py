@@ -12,7 +12,7 @@ from flask_babel import force_locale
 
 from app.domain.kinds import KINDS
 from app.domain.moves import Bucket
-from app.domain.workflow import Party
+from app.domain.workflow import MACHINES, Party
 from app.security.roles import ROLES
 from app.views.applications.desk import ApplicationDesk
 from app.views.applications.list import ApplicationList
@@ -105,8 +105,8 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
         if isinstance(view, ApplicationList) and getattr(view, "kind", "") == code
     ]
     desks = [page for page in pages if isinstance(page, ApplicationDesk)]
-    # What the exchange starts is looked at alone; everything else is started at one desk.
-    assert len(desks) == (kind.started_by is not Party.EXCHANGE)
+    # What a machine starts is looked at alone; everything else is started at one desk.
+    assert len(desks) == (kind.started_by not in MACHINES)
     assert pages
     for page in pages:
         with force_locale("zh"):
@@ -115,9 +115,9 @@ def test_a_kind_has_title_page_menu_and_roles(app, code):
         assert page.menu.chapter.title
     readers = holders(pages, "list")
     assert readers >= {"registry_maker", "registry_checker"}
-    if kind.started_by is not Party.REGISTRY:
+    if kind.started_by not in (Party.REGISTRY, Party.PLATFORM):
         assert readers >= {"province"}
-    if kind.started_by not in (Party.REGISTRY, Party.OFFICE, Party.AUTHORITY):
+    if kind.started_by not in (Party.REGISTRY, Party.PLATFORM, Party.OFFICE, Party.AUTHORITY):
         assert readers >= {"enterprise"}
     writers = holders(pages, "write")
     starters = {

@@ -91,6 +91,7 @@ ROOMS = {
         "publicity": ("lists", "applications", "attestations", "enquiries"),
         # What a member's own system reads is what its people see on these pages.
         "member_interface": ("applications", "interfaces", "compliance", "enquiries", "settlement"),
+        "platform_interface": ("interfaces",),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "carry_over", "administration"),

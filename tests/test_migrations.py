@@ -275,6 +275,11 @@ FROZEN = {
     "sql/0036/fulfilment.sql": "fbc5346827d577c0",
     "sql/0036/obstacles.sql": "6e1f1138b97dcdce",
     "versions/2026_12_01_fulfilment.py": "dec3fab9ff9f6527",
+    "sql/0038/clients.sql": "24abe31f2e972b90",
+    "sql/0038/down.sql": "5c998b8dee6d85f7",
+    "sql/0038/signed.sql": "2c4c7c4018e74085",
+    "sql/0038/tables.sql": "f3e9b028be6ac65d",
+    "versions/2026_12_01_platform.py": "52bba7f904e9a2e9",
 }
 
 

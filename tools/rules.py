@@ -30,6 +30,7 @@ PARTIES = {
     Party.RECEIVER: "全部接收单位",
     Party.RECEIVER_AUTHORITY: "接收单位的省级主管部门",
     Party.EXCHANGE: "交易系统",
+    Party.PLATFORM: "全国碳市场管理平台",
     Party.BANK: "结算银行",
     Party.BATCH: "结转批次",
     Party.OFFICE: "省级主管部门或管理部门，各自的两人",

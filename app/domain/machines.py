@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 
@@ -36,9 +38,25 @@ MEMBER_SCOPES = {
     "notices:read": _("Read compliance notices"),
     "applications:read": _("Read applications"),
 }
+# The same of 全国碳市场管理平台, which pushes its tables (rules-2026 N03).
+PLATFORM_SCOPES = {
+    "figures:write": _("Push tables of verified data"),
+    "figures:read": _("Read own tables and their differences"),
+}
 # The interfaces by name, which is that of their addresses and of their tokens' realm.
-EXCHANGE, MEMBER = "exchange", "member"
-INTERFACES = {EXCHANGE: SCOPES, MEMBER: MEMBER_SCOPES}
-ALL_SCOPES = SCOPES | MEMBER_SCOPES
+EXCHANGE, MEMBER, PLATFORM = "exchange", "member", "platform"
+INTERFACES = {EXCHANGE: SCOPES, MEMBER: MEMBER_SCOPES, PLATFORM: PLATFORM_SCOPES}
+ALL_SCOPES = SCOPES | MEMBER_SCOPES | PLATFORM_SCOPES
+PLATFORM_TITLE = _("National carbon market management platform")
 # How a client may sign (RFC 7518, RFC 9864), by type of its key; EdDSA is the older name of Ed25519.
 ALGORITHMS = {"EC": ("ES256",), "OKP": ("Ed25519", "EdDSA"), "RSA": ("PS256",)}
+
+
+def owner_of(proposal: Mapping[str, Any]) -> str:
+    """Return whose client an application proposes: `PLATFORM`, or the code of a venue."""
+    return PLATFORM if proposal.get("is_platform") else proposal.get("venue", "")
+
+
+def scopes_of(owner: str) -> Mapping[str, Any]:
+    """Return the scopes, with their titles, that a client of this owner may have."""
+    return PLATFORM_SCOPES if owner == PLATFORM else SCOPES

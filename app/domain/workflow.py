@@ -47,10 +47,14 @@ class Party(StrEnum):
     RECEIVER_AUTHORITY = "receiver_authority"  # the receiving enterprise's provincial authority
     COLLEAGUE = "colleague"  # another operator of the applicant, 操作复核
     EXCHANGE = "exchange"  # the exchange's machine
+    PLATFORM = "platform"  # 全国碳市场管理平台, a machine
     BANK = "bank"  # the settlement bank's machine
     BATCH = "batch"  # a batch that two officers signed, carried out by the worker
     OFFICE = "office"  # the authority that enters it: a province's, or the registry
 
+
+# Who starts by machine alone: no person enters, submits or withdraws its applications.
+MACHINES = (Party.EXCHANGE, Party.PLATFORM)
 
 STATUS_TITLES = {
     Status.DRAFT: _("Draft"),

@@ -1,26 +1,34 @@
-"""The demonstration's 多退少补: pushed figures, one of them wrong, a deduction, and a claim."""
+"""The demonstration's 多退少补: pushed figures, one of them wrong and pushed anew, a deduction, a claim."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask_babel import force_locale
+from joserfc import jwk
+from sqlalchemy import select
 
 from app.domain.compliance.deductions import Deduction
+from app.domain.machines import PLATFORM_SCOPES
+from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.workflow import Line
 from app.extensions import db
-from app.models import Account, ApplicationLine, Instrument, Member
+from app.models import Account, ApplicationLine, Instrument, MachineClient, Member
 from app.operations.accounts import sectors
 from app.operations.applications import engine
-from app.operations.imports import figure_import, tables
+from app.operations.imports import figure_import, platform_tables, tables
+from app.operations.imports.platform_tables import Pushed
+from app.operations.people import machine_keys
 from app.operations.records.actor import Actor
 from app.operations.records.catalogue import SECTORS
 
 VERIFIED = 612_345  # tonnes, of the first enterprise; the next ones have more
+PLATFORM_CLIENT = "MEE01"
 CLAIMED, RETURNED = 17_000, 10_000  # tonnes
 _PUSHED = ("member_no", "name", "year", "sector", "stage", "unit", "verified", "quantity")
 
@@ -50,6 +58,7 @@ def true_up(
     """Push the pre-allocations of a province, deduct from one, and claim from another."""
     _manuals, first, second, *_others = enterprises
     _push(enterprises[1:], vintage.vintage or 0, officers)
+    _push_by_machine(enterprises[-1], len(enterprises) - 2, vintage.vintage or 0, officers)
     about = {"starts_on": officers.at.date() - timedelta(days=6), "reason": "2025年度核查结果变更"}
     officers.carry_out(
         engine.Draft(
@@ -94,6 +103,39 @@ def _push(enterprises: Sequence[Account], year: int, officers: Officers) -> None
         file = io.BytesIO(content.getvalue().encode())
         table = tables.read(file, "湖北省预分配配额数据表.csv", figure_import.COLUMNS)
         figure_import.take(table, officers.maker, now=officers.at)
+
+
+def _push_by_machine(of: Account, number: int, year: int, officers: Officers) -> None:
+    """Register the platform's client, which pushes what the last enterprise's table had wrong; it waits."""
+    key = jwk.ECKey.generate_key("P-256", {"kid": f"{year}-1"}).as_dict(private=False)
+    said = {"client": PLATFORM_CLIENT, "name": "全国碳市场管理平台（演示）", "is_platform": True}
+    day = officers.at.date()
+    officers.carry_out(
+        engine.Draft(
+            "machine_key", ISSUANCE_ACCOUNT_ID, (), f"demo:client:{PLATFORM_CLIENT}", "管理平台接入",
+            starts_on=day, ends_on=day + timedelta(days=365),
+            proposal={
+                **said, "scopes": list(PLATFORM_SCOPES), **machine_keys.read_key(json.dumps(key)),
+            },
+        )
+    )  # fmt: skip
+    verified = (VERIFIED + 1_357 * number, VERIFIED + 2_468 * number)
+    figures = [
+        *((f"{unit}号", tonnes, tonnes // 2) for unit, tonnes in enumerate(verified, start=1)),
+        ("", sum(verified), sum(tonnes // 2 for tonnes in verified)),
+    ]
+    rows = [
+        {"member_no": of.member_no, "name": of.name, "unit": unit, "verified": str(tonnes),
+         "quantity": quantity}
+        for unit, tonnes, quantity in figures
+    ]  # fmt: skip
+    client = select(MachineClient.id).where(MachineClient.code == PLATFORM_CLIENT)
+    with force_locale("zh"):
+        table = Pushed(year, _sector(of), "pre_allocation", "鄂环函〔2026〕55号", day, rows)
+        platform_tables.receive(
+            table, Actor(None, PLATFORM_CLIENT, said["name"]), db.session.scalars(client).one(),
+            now=officers.at,
+        )  # fmt: skip
 
 
 def _sector(account: Account) -> str:

@@ -110,7 +110,18 @@ class Application(Model):
             " AND (proposal ->> 'fen')::bigint >= 0, false)",
             name="penalty_by_document",
         ),
+        CheckConstraint(
+            "kind <> 'figure_table' OR status = 'discarded'"
+            " OR (import_id IS NOT NULL AND document_no <> '' AND starts_on IS NOT NULL)",
+            name="figure_table_says_all",
+        ),
         Index("application_of_account", "kind", "account_id", "id"),
+        Index(
+            "figure_table_import",
+            "import_id",
+            unique=True,
+            postgresql_where=text("kind = 'figure_table'"),
+        ),
         Index(
             "application_claims",
             "account_id",

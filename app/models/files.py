@@ -63,14 +63,19 @@ class Attachment(Model):
 
 
 class ImportFile(Model):
-    """An imported file; append-only.
+    """An imported file, or a table that the reporting platform's machine pushed; append-only.
 
-    ``attempt`` counts imports of the same content, allowed once all drafts of the last are withdrawn.
+    ``attempt`` counts imports of the same content, allowed once all drafts of the last are withdrawn, or
+    the pushed table was sent back.
     """
 
     __tablename__ = "import_file"
     __table_args__ = (
         CheckConstraint("rows > 0", name="import_file_has_rows"),
+        CheckConstraint(
+            "client_id IS NULL OR (kind = 'figures' AND imported_by IS NULL)",
+            name="import_file_by_machine",
+        ),
         UniqueConstraint("kind", "sha256", "attempt", name="import_file_once"),
         {"extend_existing": True},
     )
@@ -82,4 +87,5 @@ class ImportFile(Model):
     rows: Mapped[int] = mapped_column(Integer)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     imported_by: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey("machine_client.id"))
     imported_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

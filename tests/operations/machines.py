@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from uuid import uuid4
 
 from flask import Flask
+from flask_babel import force_locale
 from joserfc import jwk, jwt
 
-from app.domain.machines import MEMBER_SCOPES, SCOPES
+from app.domain.machines import MEMBER_SCOPES, PLATFORM_SCOPES, SCOPES
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.extensions import db, transaction
-from app.models import Account, Member
+from app.models import Account, Application, MachineClient, Member
+from app.operations.imports import platform_tables
 from app.operations.people import credentials, machine_keys
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -24,6 +27,7 @@ from tests import factories
 
 BASE = "/api/exchange/v1"
 MEMBER_BASE = "/api/member/v1"
+PLATFORM_BASE = "/api/platform/v1"
 REGISTRATION, REVOCATION = "machine_key", "machine_key_revocation"
 ENDS_ON = date(2027, 11, 1)
 _kids = itertools.count(1)
@@ -124,6 +128,36 @@ def registered(app: Flask, code: str = "SHEX01", algorithm: str = "ES256", **mor
     key = new_key(algorithm)
     factories.confirmed(asked(proposed(key, code, **more), maker), checker)
     return Machine(app, code, key, algorithm)
+
+
+OF_PLATFORM = {
+    "name": "管理平台",
+    "venue": "",
+    "is_platform": True,
+    "scopes": list(PLATFORM_SCOPES),
+}
+
+
+def of_platform(app: Flask, code: str = "MEEPT", **more: Any) -> Machine:
+    """Register the reporting platform's client, as a venue's is."""
+    machine = registered(app, code, **OF_PLATFORM | more)
+    machine.base = PLATFORM_BASE
+    return machine
+
+
+def pushed(*rows: Mapping[str, Any], code: str = "MEEPT", **more: Any) -> int:
+    """Push a pre-allocation as the platform's client, registered where missing; return its application."""
+    usual = {"year": 2025, "sector": "power", "stage": "pre_allocation",
+             "document_no": "鄂环函〔2026〕1号", "documented_on": date(2026, 11, 19)}  # fmt: skip
+    known = db.select(MachineClient.id).where(MachineClient.code == code)
+    if db.session.scalar(known) is None:
+        maker, checker = officers()
+        factories.confirmed(asked(proposed(new_key(), code, **OF_PLATFORM), maker), checker)
+    client_id, actor = db.session.scalars(known).one(), Actor(None, code, "管理平台")
+    table = platform_tables.Pushed(**{**usual, "rows": rows, **more})
+    with transaction(), force_locale("zh"):
+        number = platform_tables.receive(table, actor, client_id, now=clock.now())
+    return db.session.scalars(db.select(Application.id).where(Application.number == number)).one()
 
 
 def wanted(key: Any, **more: Any) -> dict[str, Any]:

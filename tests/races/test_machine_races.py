@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
@@ -10,13 +11,15 @@ from sqlalchemy import text
 from app.domain.errors import RuleError
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.models import Application, MachineAnswer, MachineAssertion, MachineKey
+from app.models import Application, ImportFile, MachineAnswer, MachineAssertion, MachineKey
 from app.operations.accounts import accounts
 from app.operations.people import credentials
 from app.operations.records import clock
 from app.operations.records.actor import Actor
+from tests import factories
 from tests.factories import quantity
-from tests.operations.machines import new_key, registered, wanted
+from tests.operations.machines import new_key, of_platform, registered, wanted
+from tests.views.platform_interface.pushing import push, row, sent
 
 TOGETHER = 4
 CREDENTIALS = 8  # asked for at once, of which five may stand
@@ -127,3 +130,39 @@ def test_without_the_lock_more_are_issued(issue_together, monkeypatch):
     monkeypatch.setattr(credentials, "_ONE_AFTER_ANOTHER", text("SELECT 1"))
     issue_together()
     assert db.session.query(MachineKey).count() > 5
+
+
+def pushing(app, plant):
+    """Return a function that pushes the same table, under a key of its own each time."""
+    factories.plan(pre_allocation_share=Decimal(50), share_cap=Decimal(50))
+    platform = of_platform(app).sign_in()
+    table = sent(row(plant, 1789))
+    return lambda: push(platform, table)
+
+
+def test_one_table_at_once_is_taken_once(app, plant, together):
+    act = pushing(app, plant)
+
+    results = together(*[act] * TOGETHER)
+
+    assert results.failed == []
+    statuses = sorted(answer.status_code for answer in results.returned)
+    assert statuses == [200, *[409] * (TOGETHER - 1)]
+    assert db.session.query(ImportFile).count() == 1
+    assert db.session.query(Application).filter_by(kind="figure_table").count() == 1
+
+
+def test_without_the_constraint_it_is_taken_several_times(app, plant, together, tables):
+    """What the test above rests on: the import's content is unique."""
+    act, owner = pushing(app, plant), tables.connection
+    owner.execute("ALTER TABLE import_file DROP CONSTRAINT import_file_once")
+    try:
+        together(*[act] * TOGETHER)
+        taken = db.session.query(ImportFile).count()
+        db.session.rollback()
+    finally:
+        owner.execute("DELETE FROM import_file")
+        owner.execute(
+            "ALTER TABLE import_file ADD CONSTRAINT import_file_once UNIQUE (kind, sha256, attempt)"
+        )
+    assert taken > 1

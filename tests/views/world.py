@@ -229,6 +229,7 @@ def make_world(tables: Tables) -> World:
         _plans(enterprise, officers["registry_maker"], officers["registry_checker"])
         _allocate(enterprise, officers["registry_maker"], officers["registry_checker"])
         _lives(enterprise, officers["registry_maker"], officers["registry_checker"])
+    _push((a, b), officers["registry_checker"])
     _merge((a, b), officers["registry_maker"], officers["registry_checker"])
     _carry_over((a, b), officers["registry_maker"], officers["registry_checker"])
     _assist((a, b), officers["registry_maker"])
@@ -698,6 +699,16 @@ def _allocate(of: Enterprise, maker: Member, checker: Member) -> None:
     claim = of.by_officers["allowance_claim"][1]
     made = [claims.returning(claim, 1, by=of.member, submits=False) for _each in range(2)]
     of.custody["allowance_return"] = (made[0], made[1])
+
+
+def _push(both: Sequence[Enterprise], checker: Member) -> None:
+    """Push what was imported of both once more by the platform's machine, and approve it."""
+    rows = [
+        {"member_no": of.account.member_no, "name": of.account.name, "verified": "1000",
+         "quantity": 500}
+        for of in both
+    ]  # fmt: skip
+    factories.confirmed(machines.pushed(*rows), checker)
 
 
 def _carry_over(both: Sequence[Enterprise], maker: Member, checker: Member) -> None:

@@ -23,6 +23,7 @@ from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
 from app.domain.kinds.compliance.commission import Commission
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
+from app.domain.kinds.compliance.figure_table import FigureTable
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
@@ -100,6 +101,7 @@ KINDS: dict[str, Kind] = {
         ReserveProvision,
         DefaultCover,
         PlanApplication,
+        FigureTable,
         AllowanceDeduction,
         AllowanceClaim,
         AllowanceReturn,

@@ -94,11 +94,11 @@ class Kind:
 
     @cached_property
     def machine_acts(self) -> frozenset[Action]:
-        """What a machine does to it, unsigned; the database allows the same (sql/0029/signed.sql)."""
+        """What a machine does to it, unsigned; the database allows the same (sql/0038/signed.sql)."""
         found: set[Action] = set()
         if self.started_by is Party.EXCHANGE:
             found |= {Action.SAVE, Action.SUBMIT, Action.REFUSE}
-        if self.also_started_by is Party.BANK:
+        if self.started_by is Party.PLATFORM or self.also_started_by is Party.BANK:
             found |= {Action.SAVE, Action.SUBMIT}
         if Party.BANK in self.reviews:
             found |= {Action.APPROVE, Action.SEND_BACK}

@@ -195,10 +195,10 @@ class Facts:
     objectionable: Mapping[tuple[int, int], datetime] = field(default_factory=dict)
     packages: Mapping[int, Package] = field(default_factory=dict)  # of trades to be settled, by id
     # About machine clients: the client of each key, by thumbprint; whether the key of a (client, kid)
-    # stands; the code of each client's venue.
+    # stands; whose each client is, a venue by its code (`machines.owner_of`).
     machine_keys: Mapping[str, str] = field(default_factory=dict)
     machine_key_ids: Mapping[tuple[str, str], bool] = field(default_factory=dict)
-    machine_venues: Mapping[str, str] = field(default_factory=dict)
+    machine_owners: Mapping[str, str] = field(default_factory=dict)
     banking: Banking = field(default_factory=Banking)
     courts: Courts = field(default_factory=Courts)
     pledges: Pledges = field(default_factory=Pledges)

@@ -9,6 +9,7 @@ from flask_appbuilder import Model
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Date,
     DateTime,
@@ -31,22 +32,33 @@ from app.models.account import Venue
 
 
 class MachineClient(Model):
-    """A program of a venue, as the application approved last describes it, or a member's own system.
+    """A program of a venue or of the reporting platform, as the application approved last describes it, or a
+    member's own system.
 
-    Of a venue it is written by `carry_out_machine_keys` alone.  Of a member (系统接入凭证) it belongs to an
+    The first two are written by `carry_out_machine_keys` alone.  Of a member (系统接入凭证) it belongs to an
     enterprise's account or to a province, has one key and stays as it was issued; the database numbers it.
     """
 
     __tablename__ = "machine_client"
     __table_args__ = (
         CheckConstraint(
-            "num_nonnulls(venue_id, account_id, province) = 1", name="machine_client_of_one"
+            "num_nonnulls(venue_id, account_id, province) = CASE WHEN is_platform THEN 0 ELSE 1 END",
+            name="machine_client_of_one",
         ),
-        CheckConstraint("(venue_id IS NULL) = (code ~ '^M[0-9]{8}$')", name="machine_client_code"),
         CheckConstraint(
-            "venue_id IS NOT NULL OR (cardinality(scopes) > 0 AND scopes <@ "
+            "(venue_id IS NULL AND NOT is_platform) = (code ~ '^M[0-9]{8}$')",
+            name="machine_client_code",
+        ),
+        CheckConstraint(
+            "venue_id IS NOT NULL OR is_platform OR (cardinality(scopes) > 0 AND scopes <@ "
             "'{holdings:read,statements:read,notices:read,applications:read}'::text[])",
             name="credential_scopes",
+        ),
+        CheckConstraint(
+            "CASE WHEN is_platform THEN cardinality(scopes) > 0"
+            " AND scopes <@ '{figures:write,figures:read}'::text[]"
+            " ELSE NOT scopes && '{figures:write,figures:read}'::text[] END",
+            name="platform_scopes",
         ),
         Index(
             "machine_client_account", "account_id", postgresql_where=text("account_id IS NOT NULL")
@@ -68,6 +80,7 @@ class MachineClient(Model):
     venue_id: Mapped[int | None] = mapped_column(ForeignKey("venue.id"))
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     province: Mapped[str | None] = mapped_column(String(2))
+    is_platform: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     # SHA-256 of the client certificate that its tokens are bound to, in base64url; "" without mTLS.
     certificate: Mapped[str] = mapped_column(String(43), server_default="")

@@ -19,7 +19,16 @@ from app.domain.errors import NotAllowed, NotFound, RuleError
 from app.domain.kinds import KINDS, Facts
 from app.domain.moves import PostingRequest, Stage
 from app.domain.texts import require_showable
-from app.domain.workflow import COLLEAGUE_STEP, Action, Case, Line, Party, Status, require
+from app.domain.workflow import (
+    COLLEAGUE_STEP,
+    MACHINES,
+    Action,
+    Case,
+    Line,
+    Party,
+    Status,
+    require,
+)
 from app.extensions import db
 from app.models import Account, Application, Member
 from app.operations.applications import effects, evidence, rows
@@ -358,6 +367,8 @@ def _require_starter(kind: str, account_id: int, actor: Actor) -> None:
         )
     if started_by is Party.OFFICE and actor.account_id is not None:
         raise NotAllowed(_("Only an authority or the registry may do this"), code="no_authority")
+    if started_by is Party.PLATFORM and actor.member_id is not None:
+        raise NotAllowed(_("Only the reporting platform may do this"), code="not_the_platform")
 
 
 def _require_in_province(accounts: set[int], actor: Actor) -> None:
@@ -483,7 +494,9 @@ def _require_reviewer(case: Case, actor: Actor, action: Action) -> None:
             _("Nobody reviews what they entered, submitted or approved before"),
             code="own_application",
         )
-    is_asked = party(actor) is awaited
+    # A machine reviews what its own party is asked alone: it is no officer of the registry.
+    is_machine = actor.member_id is None and awaited not in (Party.BANK, Party.BATCH)
+    is_asked = party(actor) is awaited and not is_machine
     if awaited is Party.RECEIVER:
         is_asked = actor.account_id in case.receivers - case.agreed
     if awaited is Party.COLLEAGUE:
@@ -512,10 +525,8 @@ def _require_withdrawable(
             ),
             code="already_settled",
         )
-    if KINDS[case.kind].started_by is Party.EXCHANGE:
-        raise NotAllowed(
-            _("A transfer started by the trading side cannot be withdrawn here"), code="not_yours"
-        )
+    if KINDS[case.kind].started_by in MACHINES:
+        raise NotAllowed(_("What a machine started cannot be withdrawn here"), code="not_yours")
 
 
 def party(actor: Actor) -> Party:

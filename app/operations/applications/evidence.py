@@ -42,7 +42,7 @@ from app.pki.errors import PkiError
 
 SUBMISSION, SUBMISSIONS, REVIEW = "submission/1", "submissions/1", "review/1"
 WITHDRAWAL = "withdrawal/1"
-# What machines do, unsigned; the database has the same (sql/0029/signed.sql).
+# What machines do, unsigned; the database has the same (sql/0038/signed.sql).
 MACHINE_ACTS = [f"{kind.code}:{act}" for kind in KINDS.values() for act in kind.machine_acts]
 
 
@@ -566,7 +566,8 @@ _CONTENTS = typed(
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
                                             'difference_resolution', 'bank_difference',
                                             'default_cover', 'reserve_provision', 'class_rule',
-                                            'account_succession', 'instrument_retirement')
+                                            'account_succession', 'instrument_retirement',
+                                            'figure_table')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender')

@@ -361,7 +361,7 @@ def _about_machines(cases: Sequence[Case]) -> dict[str, Any]:
     return {
         "machine_keys": {row.thumbprint: row.code for row in keys},
         "machine_key_ids": {(row.code, row.kid): row.stands for row in keys},
-        "machine_venues": {row.code: row.venue for row in clients},
+        "machine_owners": {row.code: row.owner for row in clients},
     }
 
 
@@ -600,7 +600,9 @@ _MACHINE_KEYS = text(
     "  FROM machine_key k JOIN machine_client c ON c.id = k.client_id"
 )
 _MACHINE_CLIENTS = text(
-    "SELECT c.code, v.code AS venue FROM machine_client c JOIN venue v ON v.id = c.venue_id"
+    "SELECT c.code, CASE WHEN c.is_platform THEN 'platform' ELSE v.code END AS owner"
+    "  FROM machine_client c LEFT JOIN venue v ON v.id = c.venue_id"
+    " WHERE c.is_platform OR c.venue_id IS NOT NULL"
 )
 
 _SOURCES = typed(

@@ -1,8 +1,8 @@
 """核定数据表: what the reporting platform pushed of units and enterprises, recomputed row by row (N03, N04).
 
-A file replaces the earlier tables of every enterprise, sector, year and stage in it.  A row that differs
-from our own computing is kept with the difference; a row that cannot be read, or is above the cap, is
-refused with the whole file.
+It comes as a file, or by the platform's interface (platform_tables.py).  A table replaces the earlier ones
+of every enterprise, sector, year and stage in it.  A row that differs from our own computing is kept with
+the difference; a row that cannot be read, or is above the cap, is refused with the whole table.
 """
 
 from __future__ import annotations
@@ -132,15 +132,19 @@ class Imported:
     import_id: int
     rows: int
     differing: int
+    stored: Sequence[Mapping[str, Any]] = ()  # as in `AllocationFigure`
 
 
-def take(table: Table, actor: Actor, *, now: datetime) -> Imported:
-    """Store a table's rows, each with our own figure.
+def take(table: Table, actor: Actor, *, now: datetime, client_id: int | None = None) -> Imported:
+    """Store a table's rows, each with our own figure; those of a file count at once.
 
-    Raises RuleError where the file was imported before, or for rows that cannot be taken
+    ``client_id`` is that of the platform's machine, whose table counts once an officer approved it.
+    Raises RuleError where the table was imported before, or for rows that cannot be taken
     (``table.problems``); nothing is stored then.
     """
-    if engine.party(actor) is not Party.REGISTRY:
+    if engine.party(actor) is not Party.REGISTRY or (actor.member_id is None) is not bool(
+        client_id
+    ):
         raise NotAllowed(_("Only the registry may do this"), code="not_the_registry")
     today = now.astimezone(BEIJING).date()
     read = _read(table, today)
@@ -148,12 +152,12 @@ def take(table: Table, actor: Actor, *, now: datetime) -> Imported:
         table.problems.sort(key=lambda each: each.row)
         raise RuleError(_("One bad row, and nothing is imported"), code="rows_refused")
     db.session.execute(select(func.pg_advisory_xact_lock(batches.LOCKS[FILE_KIND])))
-    import_id = tables.remember(FILE_KIND, table, actor, now)
+    import_id = tables.remember(FILE_KIND, table, actor, now, client_id)
     rows = _stored(read, import_id, now, today)
     db.session.execute(insert(AllocationFigure), rows)
     differing = sum(row["quantity"] != row["expected"] for row in rows)
     log.record(actor, "figures.import", subject=str(import_id), rows=len(rows), differing=differing)
-    return Imported(import_id, len(rows), differing)
+    return Imported(import_id, len(rows), differing, rows)
 
 
 def computed(read: Iterable[tuple[Key, Figure]]) -> list[int | None]:
@@ -214,14 +218,14 @@ def _read(table: Table, today: date) -> list[_Read]:
         place = (each.key, folded(each.figure.unit))
         if place in seen:
             message = _("The same unit stands in row %(number)d", number=seen[place])
-            table.refuse(each.row.number, "unit", message)
+            table.refuse(each.row.number, "unit", message, "unit_twice")
         seen.setdefault(place, each.row.number)
     wholes = {each.key for each in read if not each.figure.unit}
     units = {each.key for each in read if each.figure.unit}
     for each in read:
         if each.key not in wholes:
             message = _("The row of the enterprise as a whole (without a unit) is missing")
-            table.refuse(each.row.number, "unit", message)
+            table.refuse(each.row.number, "unit", message, "whole_missing")
             wholes.add(each.key)
         elif not each.figure.unit and (each.figure.basis == UNITS) is not (
             each.key in units and each.figure.stage == APPROVED
@@ -230,7 +234,7 @@ def _read(table: Table, today: date) -> list[_Read]:
                 "The sum of its units is approved for an enterprise whose units are in this file"
             )
             if each.figure.stage == APPROVED:
-                table.refuse(each.row.number, "basis", message)
+                table.refuse(each.row.number, "basis", message, "sum_of_units")
     return read
 
 
@@ -245,10 +249,12 @@ def _row(table: Table, row: Row, known: _Known, today: date) -> _Read | None:
     if account is None or year is None or stage is None or sector is None:
         return None
     if sector not in known.sectors.get(account.id, ()):
-        table.refuse(row.number, "sector", _("The enterprise has never been in this sector"))
+        message = _("The enterprise has never been in this sector")
+        table.refuse(row.number, "sector", message, "sector_not_theirs")
     plan = known.plans.get((year, sector))
     if plan is None:
-        table.refuse(row.number, "year", _("There is no plan of this year and sector in force"))
+        message = _("There is no plan of this year and sector in force")
+        table.refuse(row.number, "year", message, "no_plan")
     basis = _basis(table, row, stage)
     verified = _exact(table, row, "verified")
     numbers = {name: _exact(table, row, name) for name in NEEDS.get(basis, ())}
@@ -258,7 +264,8 @@ def _row(table: Table, row: Row, known: _Known, today: date) -> _Read | None:
         _require_change(table, row, known, (account.id, year, sector), verified)
     for name, most in (("unit", LONGEST_UNIT), ("remark", LONGEST_REMARK)):
         if len(row[name]) > most:
-            table.refuse(row.number, name, _("This is longer than %(most)d characters", most=most))
+            message = _("This is longer than %(most)d characters", most=most)
+            table.refuse(row.number, name, message, "too_long")
     if len(table.problems) > earlier or verified is None:
         return None
     figure = Figure(year, sector, stage, row["unit"], verified, share, basis, **numbers)
@@ -269,14 +276,14 @@ def _account(table: Table, row: Row, known: _Known) -> Account | None:
     account = known.accounts.get(folded(row["member_no"]))
     if account is None:
         message = _("There is no enterprise %(number)s", number=row["member_no"])
-        table.refuse(row.number, "member_no", message)
+        table.refuse(row.number, "member_no", message, "member_unknown")
     elif folded(row["name"]) != folded(account.name):
         message = _(
             "The enterprise is registered as %(name)s, not %(typed)s",
             name=account.name,
             typed=row["name"],
         )
-        table.refuse(row.number, "name", message)
+        table.refuse(row.number, "name", message, "name_differs")
     return account
 
 
@@ -286,7 +293,7 @@ def _year(table: Table, row: Row, today: date) -> int | None:
     if is_year and 2000 <= int(typed) <= today.year + 1:
         return int(typed)
     message = _("Enter the year in four digits, not %(typed)s", typed=typed[:30])
-    table.refuse(row.number, "year", message)
+    table.refuse(row.number, "year", message, "wrong_year")
     return None
 
 
@@ -298,7 +305,7 @@ def _choice(table: Table, row: Row, key: str, offered: Mapping[str, str]) -> str
             typed=row[key][:30],
             offered="、".join(offered),
         )
-        table.refuse(row.number, key, message)
+        table.refuse(row.number, key, message, "unknown_value")
     return found
 
 
@@ -308,7 +315,8 @@ def _basis(table: Table, row: Row, stage: str) -> str:
     offered = {folded(str(title)): code for code, title in BASES.items()}
     basis = _choice(table, row, "basis", offered) or ""
     if basis == UNITS and row["unit"]:
-        table.refuse(row.number, "basis", _("A unit is not the sum of units"))
+        message = _("A unit is not the sum of units")
+        table.refuse(row.number, "basis", message, "sum_of_units")
     return basis
 
 
@@ -316,10 +324,11 @@ def _exact(table: Table, row: Row, key: str) -> Fraction | None:
     try:
         value = exact(row[key])
     except RuleError as error:
-        table.refuse(row.number, key, error.message)
+        table.refuse(row.number, key, error.message, error.code)
         return None
     if key == "balance" and not value:
-        table.refuse(row.number, key, _("The balance of a sector is above zero"))
+        message = _("The balance of a sector is above zero")
+        table.refuse(row.number, key, message, "balance_zero")
         return None
     return value
 
@@ -328,9 +337,8 @@ def _share(table: Table, row: Row, plan: Any) -> Fraction | None:
     """Return the share; above the plan's it is refused, below it wants a remark (N21)."""
     usual = plan.pre_allocation_share
     if usual is None:
-        table.refuse(
-            row.number, "stage", _("The plan of this year and sector has no pre-allocation")
-        )
+        message = _("The plan of this year and sector has no pre-allocation")
+        table.refuse(row.number, "stage", message, "no_pre_allocation")
         return None
     share = _exact(table, row, "share") if row["share"] else Fraction(usual)
     most = Fraction(usual if plan.share_cap is None else plan.share_cap)
@@ -342,13 +350,13 @@ def _share(table: Table, row: Row, plan: Any) -> Fraction | None:
             share=_number(share),
             cap=_number(most),
         )
-        table.refuse(row.number, "share", message)
+        table.refuse(row.number, "share", message, "share_above_cap")
     elif share < usual and not row["remark"]:
         message = _(
             "The share is lower than the plan's %(usual)s %%: say why",
             usual=_number(Fraction(usual)),
         )
-        table.refuse(row.number, "remark", message)
+        table.refuse(row.number, "remark", message, "remark_missing")
     return share
 
 
@@ -362,7 +370,7 @@ def _quantity(table: Table, row: Row) -> int | None:
         limit=f"{LARGEST_REQUEST:,}",
         typed=typed[:30] or "–",
     )
-    table.refuse(row.number, "quantity", message)
+    table.refuse(row.number, "quantity", message, "wrong_quantity")
     return None
 
 
@@ -372,15 +380,16 @@ def _require_change(
     """Refuse a change of the verification that changes nothing, or before anything was approved (N32)."""
     before = known.approved.get(key)
     if row["unit"]:
-        table.refuse(row.number, "unit", _("A verification changes for an enterprise as a whole"))
+        message = _("A verification changes for an enterprise as a whole")
+        table.refuse(row.number, "unit", message, "unit_of_a_change")
     if row["quantity"]:
         message = _("A change of verification has no quantity; the approval that follows has it")
-        table.refuse(row.number, "quantity", message)
+        table.refuse(row.number, "quantity", message, "quantity_of_a_change")
     if before is None:
         message = _("Nothing was approved for this year and sector that could change")
-        table.refuse(row.number, "stage", message)
+        table.refuse(row.number, "stage", message, "nothing_approved")
     elif before == verified:
-        table.refuse(row.number, "verified", _("This is what was verified before"))
+        table.refuse(row.number, "verified", _("This is what was verified before"), "unchanged")
 
 
 def _known(rows: Sequence[Row], today: date) -> _Known:

@@ -80,11 +80,16 @@ class ImportColumn:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error and its place: the row as in the spreadsheet (0: the whole file)."""
+    """An error and its place: the row as in the spreadsheet (0: the whole file).
+
+    ``column`` is the heading for people; ``key`` and ``code`` are for machines.
+    """
 
     row: int
     column: str
     message: Any
+    key: str = field(default="", compare=False)
+    code: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +121,14 @@ class Table:
         """Tell whether there are no problems."""
         return not self.problems
 
-    def refuse(self, row: int, key: str, message: Any) -> None:
+    def refuse(self, row: int, key: str, message: Any, code: str = "row_refused") -> None:
         """Add a problem at a row and column; ``key`` "" is the whole row.
 
         Of a cell that is empty or unreadable it is enough that it is.
         """
         if len(self.problems) < MOST_PROBLEMS and (row, key) not in self.told:
             title = next((str(each.title) for each in self.columns if each.key == key), key)
-            self.problems.append(Problem(row, title, message))
+            self.problems.append(Problem(row, title, message, key, code))
 
 
 def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> Table:
@@ -143,11 +148,14 @@ def read(stream: IO[bytes], filename: str, columns: Sequence[ImportColumn]) -> T
     return table
 
 
-def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
-    """Record an import, in the transaction of its rows; return its id.
+def remember(
+    kind: str, table: Table, actor: Actor, now: datetime, client_id: int | None = None
+) -> int:
+    """Record an import, by ``client_id`` where a machine pushed it, in the transaction of its rows; return
+    its id.
 
     Raises RuleError when a file of the same content was imported before and not all its drafts
-    were withdrawn.
+    were withdrawn, nor the pushed table sent back.
     """
     assert table.is_clear, "a table with problems is not imported"
     earlier = _last_import(kind, table)
@@ -159,6 +167,7 @@ def remember(kind: str, table: Table, actor: Actor, now: datetime) -> int:
         "attempt": earlier.attempt + 1 if earlier and is_taken_back else 1,
         "rows": len(table.rows),
         "imported_by": actor.member_id,
+        "client_id": client_id,
         "imported_at": now,
     }
     statement = insert(ImportFile).values(values).on_conflict_do_nothing().returning(ImportFile.id)
@@ -189,8 +198,11 @@ def taken_back(import_id: int) -> str:
 
 
 def _was_withdrawn(file: ImportFile) -> bool:
-    """Tell whether all applications of an import were withdrawn, or those that take it back approved."""
-    if _statuses(file.id) == [Status.WITHDRAWN]:
+    """Tell whether all applications of an import were withdrawn, or those that take it back approved.
+
+    A pushed table is taken back as it is sent back: nobody submits it again.
+    """
+    if _statuses(file.id) == [Status.RETURNED if file.client_id else Status.WITHDRAWN]:
         return True
     opposite = db.session.scalars(
         select(ImportFile.id)

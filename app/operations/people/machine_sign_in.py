@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, or_, select
 from sqlalchemy.dialects import postgresql
 
-from app.domain.machines import EXCHANGE, MEMBER
+from app.domain.machines import EXCHANGE, MEMBER, PLATFORM
 from app.extensions import db
 from app.models import (
     MachineAssertion,
@@ -43,10 +43,13 @@ class Client:
     # Of a member's own system, whose row scope is that of the member's people (app/security/scope.py).
     account_id: int | None = None
     province: str | None = None
+    is_platform: bool = False  # 全国碳市场管理平台
 
     @property
     def interface(self) -> str:
         """Return the name of the interface that it may call."""
+        if self.is_platform:
+            return PLATFORM
         return EXCHANGE if self.venue_id else MEMBER
 
 
@@ -65,12 +68,13 @@ _CLIENT = (
     MachineClient.venue_id,
     MachineClient.account_id,
     MachineClient.province,
+    MachineClient.is_platform,
     Venue.code.label("venue_code"),
 )
 
 
 def find_client(code: str, today: date) -> Client | None:
-    """Return the client of a code: a member's, or one whose venue is in force."""
+    """Return the client of a code: a member's, the platform's, or one whose venue is in force."""
     row = db.session.execute(
         select(*_CLIENT, MachineClient.scopes, MachineClient.certificate)
         .outerjoin(Venue, Venue.id == MachineClient.venue_id)
@@ -88,7 +92,7 @@ def _belongs_to_somebody(today: date) -> ColumnElement[bool]:
 def _client(row: Any, scopes: tuple[str, ...], certificate: str) -> Client:
     return Client(
         row.id, row.code, row.name, scopes, certificate, row.venue_id or 0, row.venue_code or "",
-        row.account_id, row.province,
+        row.account_id, row.province, row.is_platform,
     )  # fmt: skip
 
 

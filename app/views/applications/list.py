@@ -21,6 +21,7 @@ from app.domain.kinds.accounts.account import AccountOpening, CertificateReplace
 from app.domain.kinds.accounts.machine_key import MachineKey, MachineKeyRevocation
 from app.domain.kinds.compliance.claim import AllowanceClaim
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
+from app.domain.kinds.compliance.figure_table import FigureTable
 from app.domain.kinds.issuance import Issuance
 from app.domain.kinds.pledge import PLEDGES
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
@@ -63,6 +64,7 @@ _DATED = (
     AllowanceDeduction.code,
     AllowanceClaim.code,
     AdministrativePenalty.code,
+    FigureTable.code,
 )
 # What the last date of some kinds is.
 _ENDS = {

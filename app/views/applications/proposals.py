@@ -13,6 +13,7 @@ from app.domain.banks import DIRECTIONS
 from app.domain.compliance.carry_over import FIELDS as ROUND_FIELDS
 from app.domain.compliance.carry_over import RoundDecision
 from app.domain.compliance.deductions import Deduction
+from app.domain.compliance.figures import STAGES
 from app.domain.compliance.notices import Decision, Terms
 from app.domain.compliance.offsets import ANSWERS
 from app.domain.compliance.penalties import Penalty
@@ -30,6 +31,7 @@ from app.domain.kinds.compliance.carry_over import (
 )
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
+from app.domain.kinds.compliance.figure_table import FigureTable
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
@@ -45,7 +47,7 @@ from app.domain.kinds.settlement import (
     SettlementObjection,
     TradeSettlement,
 )
-from app.domain.machines import SCOPES
+from app.domain.machines import ALL_SCOPES, PLATFORM_TITLE
 from app.domain.money import yuan
 from app.operations.records.catalogue import SECTORS
 from app.views.applications.money import KINDS_OF_MONEY, bank_table
@@ -126,11 +128,13 @@ def proposal_table(kind: str, proposal: Mapping[str, Any]) -> dict[str, Any] | N
 def key_facts(proposal: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
     """Return client and key of a proposal as facts."""
     key = proposal.get("jwk", {})
-    scopes = "、".join(str(SCOPES.get(each, each)) for each in proposal.get("scopes", ()))
+    scopes = "、".join(str(ALL_SCOPES.get(each, each)) for each in proposal.get("scopes", ()))
+    owner = PLATFORM_TITLE if proposal.get("is_platform") else ""
     shown = (
         (_("Client code"), proposal.get("client"), "code"),
         (_("Client name"), proposal.get("name"), "text"),
         (_("Trading venue"), proposal.get("venue"), "code"),
+        (_("Belongs to"), owner, "text"),
         (_("Scopes"), scopes, "text"),
         (_("Key id"), proposal.get("kid"), "code"),
         (_("Key type"), " ".join(key[name] for name in ("kty", "crv") if name in key), "text"),
@@ -138,6 +142,38 @@ def key_facts(proposal: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
         (_("Client certificate (SHA-256, base64url)"), proposal.get("certificate"), "code"),
     )
     return [fact for fact in shown if fact[1]]
+
+
+def _figures(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a table of verified data comes to, and the first rows that we compute otherwise."""
+    sector = SECTORS.get(proposal["sector"], proposal["sector"])
+    rows = [
+        [_("Client code"), proposal["client"]],
+        [_("Compliance year"), str(proposal["year"])],
+        [_("Sector"), sector],
+        [_("Stage"), STAGES[proposal["stage"]]],
+        [_("Rows"), f"{proposal['rows']:,}"],
+        [_("Number of enterprises"), f"{proposal['enterprises']:,}"],
+        [_("Allocated to enterprises (tonnes)"), f"{proposal['tonnes']:,}"],
+        [_("Rows that differ"), f"{proposal['differing']:,}"],
+        [_("Enterprises with a row that differs"), f"{proposal['differing_enterprises']:,}"],
+        *([_pushed_row(each), _otherwise(each)] for each in proposal.get("differences", ())),
+        [_("Digest of the table"), proposal["table"]],
+    ]
+    return {"title": gettext("Table of verified data"), "columns": _COLUMNS, "rows": rows}
+
+
+def _pushed_row(each: Mapping[str, Any]) -> str:
+    unit = each.get("unit_code") or gettext("Enterprise as a whole")
+    return f"{each['name']}（{each['member_no']}），{unit}"
+
+
+def _otherwise(each: Mapping[str, Any]) -> str:
+    return gettext(
+        "%(quantity)s pushed, %(expected)s computed here",
+        quantity=f"{each['quantity']:,}",
+        expected=f"{each['expected']:,}",
+    )
 
 
 def _settlement(proposal: Mapping[str, Any]) -> dict[str, Any]:
@@ -387,6 +423,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     InstrumentRetirement.code: _instrument,
     NoticeDecision.code: terms_table,
     PlanApplication.code: plan_table,
+    FigureTable.code: _figures,
     AllowanceDeduction.code: _deduction,
     AdministrativePenalty.code: _penalty,
     CarryOverRound.code: _round,

@@ -20,7 +20,7 @@ from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.extensions import db, transaction
-from app.models import Account, AllocationFigure, Application
+from app.models import Account, Application, ImportFile
 from app.models.figures import current_figure
 from app.models.figures import true_up as true_ups
 from app.operations.imports import figure_import
@@ -44,6 +44,8 @@ STATES = {
     OVERDUE: (_("Approval overdue"), "red"),
     REPLACED: (_("Approved anew"), "grey"),
 }
+FILE, MACHINE = "file", "machine"
+SOURCES = {FILE: _("File import"), MACHINE: _("Platform interface")}
 WHOLE = "*"  # instead of a unit: the row of an enterprise and sector
 _NAMED = (
     Column("member_no", _("Member number"), is_of_others=True, kind="code", is_shown=False),
@@ -79,6 +81,7 @@ class AllocationFigureView(ListPage):
         Column("difference", _("Difference"), kind="change"),
         Column("state", _("Status"), kind="status", choices=STATES),
         Column("due_on", _("Approve by"), kind="date", is_shown=False),
+        Column("source", _("Came by"), choices=SOURCES),
         Column("remark", _("Remarks"), is_shown=False),
         Column("recorded_at", _("Imported at"), kind="datetime", is_shown=False),
     )
@@ -117,7 +120,10 @@ class AllocationFigureView(ListPage):
                 (each.due_on < today, literal(OVERDUE)),
                 else_=literal(AWAITED),
             ).label("state"),
-        ).join(Account, Account.id == each.account_id)  # fmt: skip
+            case((ImportFile.client_id.is_(None), literal(FILE)), else_=literal(MACHINE))
+            .label("source"),
+        ).join(Account, Account.id == each.account_id
+        ).join(ImportFile, ImportFile.id == each.import_id)  # fmt: skip
 
     def tools(self) -> Iterable[RowAction]:
         if self.may("write"):
@@ -173,7 +179,7 @@ class AllocationFigureView(ListPage):
 
 def _is_followed() -> Any:
     """Return the condition that an approval came after a change of the verification."""
-    each, later = current_figure.c, AllocationFigure
+    each, later = current_figure.c, current_figure.alias("later").c
     return exists().where(
         later.account_id == each.account_id,
         later.year == each.year,

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_smorest import Blueprint
 
-from app.domain.machines import ALL_SCOPES, EXCHANGE, MEMBER
+from app.domain.machines import ALL_SCOPES, EXCHANGE, MEMBER, PLATFORM
 from app.extensions import transaction
 from app.operations.exchange.trading import Asker
 from app.operations.people import machine_sign_in
@@ -27,7 +27,11 @@ from app.security.certificates import tls_certificate
 from app.security.problems import Fault, Problem
 
 MOST_TOKEN = 200  # characters
-TITLES = {EXCHANGE: _l("the exchange interface"), MEMBER: _l("the member interface")}
+TITLES = {
+    EXCHANGE: _l("the exchange interface"),
+    MEMBER: _l("the member interface"),
+    PLATFORM: _l("the platform interface"),
+}
 
 
 class _Tokens(BearerTokenValidator):
@@ -69,8 +73,13 @@ def asker() -> Asker:
     return Asker(actor, who.id, who.code)
 
 
-def needs(scope: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Open a route to its interface's tokens of a scope, of any without one; it is described as that, too."""
+def needs(
+    scope: str = "", *, limit: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Open a route to its interface's tokens of a scope, of any without one; it is described as that, too.
+
+    ``limit`` names the setting of a client's calls of this route a minute, besides the one of all.
+    """
     assert not scope or scope in ALL_SCOPES
 
     def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,6 +92,11 @@ def needs(scope: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]
                 )
             require_within(taken, current_app.config["MACHINE_REQUESTS_PER_MINUTE"])
             _require_open(g.machine, scope)
+            if limit:
+                with transaction():
+                    counter = f"{request.endpoint}:{g.machine.id}"
+                    taken = machine_sign_in.count_request(counter, datetime.now(UTC))
+                require_within(taken, current_app.config[limit])
             return function(*arguments, **more)
 
         opened_to = [{"oauth2": [scope] if scope else []}]

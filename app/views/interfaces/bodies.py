@@ -24,8 +24,8 @@ class Parser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": ma.RAISE, "headers": ma.EXCLUDE}
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the body's JSON."""
-        return read_json(req)
+        """Return the body's JSON, within the schema's own limit where it has one."""
+        return read_json(req, most=getattr(schema, "largest", 0))
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
         """Return the query as it is; a parameter twice is a fault."""
@@ -65,14 +65,14 @@ class Parser(FlaskParser):
         raise Problem(status, list(faults_of(messages)))
 
 
-def read_json(req: Request) -> Any:
-    """Return the JSON of a request's body.  Raises Problem 400, 413 or 415."""
+def read_json(req: Request, most: int = 0) -> Any:
+    """Return the JSON of a request's body within ``most`` bytes.  Raises Problem 400, 413 or 415."""
     if req.mimetype != "application/json":
         detail = _(
             "Content-Type is application/json; %(typed)s was read", typed=clean(req.mimetype)
         )
         raise Problem(415, [Fault("wrong_type", detail, "Content-Type")])
-    body = read_body(req)
+    body = read_body(req, most)
     try:
         text = body.decode("utf-8")
         found = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)

@@ -18,8 +18,12 @@ from app.domain.machines import (
     CLIENT_CODE,
     CREDENTIAL_CODE,
     LONGEST_CLIENT_NAME,
+    PLATFORM,
+    PLATFORM_SCOPES,
+    PLATFORM_TITLE,
     SCOPES,
     THUMBPRINT,
+    owner_of,
 )
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.texts import require_showable
@@ -50,6 +54,7 @@ from app.views.page import named_in_address
 
 _CODE = {"maxlength": 10, "autocomplete": "off", "placeholder": "SHEX01"}
 _GUIDE = {"registry": "交易系统接入"}
+_OFFERED = SCOPES | PLATFORM_SCOPES
 
 
 class KeyForm(ApplicationForm):
@@ -62,11 +67,11 @@ class KeyForm(ApplicationForm):
     client_name = StringField(
         _("Client name"), [Required()], render_kw={"maxlength": LONGEST_CLIENT_NAME}
     )
-    venue = SelectField(_("Trading venue"), [Required()], validate_choice=False)
+    venue = SelectField(_("Belongs to"), [Required()], validate_choice=False)
     scopes = SelectMultipleField(
         _("Scopes"),
         [Required()],
-        choices=[SelectChoice(*each) for each in SCOPES.items()],
+        choices=[SelectChoice(*each) for each in _OFFERED.items()],
         validate_choice=False,
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
@@ -87,7 +92,8 @@ class KeyForm(ApplicationForm):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.venue.choices = choices_of(_venues(), PLEASE_CHOOSE)
+        owners = {**_venues(), PLATFORM: str(PLATFORM_TITLE)}
+        self.venue.choices = choices_of(owners, PLEASE_CHOOSE)
 
     def proposal(self) -> dict[str, Any]:
         """Return client and key as the application proposes them.  Raises RuleError at a field."""
@@ -102,15 +108,17 @@ class KeyForm(ApplicationForm):
             message = _("Enter a name of at most %(most)d characters", most=LONGEST_CLIENT_NAME)
             raise RuleError(message, field="client_name")
         require_showable(name, _("Client name"), field="client_name")
-        if self.venue.data not in _venues():
+        owner = self.venue.data
+        if owner != PLATFORM and owner not in _venues():
             raise RuleError(_("This is not one of the venues"), field="venue")
-        scopes = [each for each in SCOPES if each in (self.scopes.data or ())]
+        scopes = [each for each in _OFFERED if each in (self.scopes.data or ())]
         if not scopes or len(scopes) != len(set(self.scopes.data or ())):
             raise RuleError(_("Choose at least one of the scopes offered"), field="scopes")
         if certificate and not THUMBPRINT.fullmatch(certificate):
             message = _("A certificate's SHA-256 has 43 characters in base64url")
             raise RuleError(message, field="certificate")
-        said = {"client": code, "name": name, "venue": self.venue.data, "scopes": scopes}
+        whose = {"is_platform": True} if owner == PLATFORM else {"venue": owner}
+        said = {"client": code, "name": name, **whose, "scopes": scopes}
         bound = {"certificate": certificate} if certificate else {}
         return {**said, **bound, **machine_keys.read_key(self.jwk.data or "")}
 
@@ -187,7 +195,8 @@ class MachineKeyView(_KeyDesk):
         key = {**said.get("jwk", {}), "kid": said.get("kid", "")}
         return {
             **super().typed_before(application),
-            **{name: said.get(name, "") for name in ("client", "venue", "certificate")},
+            **{name: said.get(name, "") for name in ("client", "certificate")},
+            "venue": owner_of(said),
             "client_name": said.get("name", ""),
             "scopes": said.get("scopes", []),
             "jwk": machine_keys.shown_key(key),
@@ -252,7 +261,7 @@ class MachineKeyRevocationView(_KeyDesk):
 
 
 def _standing() -> Select[tuple[Key]]:
-    """Return the keys of venues' clients; a member revokes its credentials itself."""
+    """Return the keys of venues' clients and the platform's; a member revokes its credentials itself."""
     standing = select(Key).join(Key.client).options(contains_eager(Key.client))
     return standing.where(Key.revoked_at.is_(None), Key.issued_by.is_(None))
 
@@ -284,7 +293,7 @@ class MachineClientView(ListPage):
     columns = (
         Column("client", _("Client code"), kind="code"),
         Column("name", _("Client name")),
-        Column("venue", _("Trading venue")),
+        Column("venue", _("Belongs to")),
         Column("scopes", _("Scopes")),
         Column("kid", _("Key id"), kind="code"),
         Column("thumbprint", _("Key thumbprint"), kind="code"),
@@ -314,7 +323,9 @@ class MachineClientView(ListPage):
                 Key.id,
                 MachineClient.code.label("client"),
                 MachineClient.name,
-                Venue.name.label("venue"),
+                case(
+                    (MachineClient.is_platform, literal(str(PLATFORM_TITLE))), else_=Venue.name
+                ).label("venue"),
                 func.array_to_string(MachineClient.scopes, " ").label("scopes"),
                 Key.kid,
                 Key.thumbprint,
@@ -325,5 +336,6 @@ class MachineClientView(ListPage):
                 status.label("status"),
             )
             .join(MachineClient, MachineClient.id == Key.client_id)
-            .join(Venue, Venue.id == MachineClient.venue_id)
+            .outerjoin(Venue, Venue.id == MachineClient.venue_id)
+            .where(MachineClient.is_platform | MachineClient.venue_id.is_not(None))
         )

@@ -141,7 +141,7 @@ def _query(code: str) -> _Client | None:
         else None
     )
     if known and known.interface != request.blueprint:
-        raise InvalidClientError(description="This client signs in at the other interface")
+        raise InvalidClientError(description="This client signs in at another interface")
     return _Client(known) if known else None
 
 

@@ -94,7 +94,7 @@ def test_without_a_key_nothing_is_registered(maker):
 
 def test_a_client_stays_at_its_venue(app, maker):
     registered(app)
-    with pytest.raises(RuleError, match="belongs to venue ZGW"):
+    with pytest.raises(RuleError, match="belongs to ZGW"):
         asked(proposed(new_key(), venue="OTHER"), maker)
 
 

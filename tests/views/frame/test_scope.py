@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
+from app.domain.machines import INTERFACES
 from app.extensions import db
 from app.models import Application, Member
 from app.security.roles import ROLES
@@ -89,6 +90,7 @@ OF_OFFICERS = {
     ("AccountOpeningView", "import_id"),
     ("CertificateReplacementView", "id"),
     ("MachineKeyView", "id"),
+    ("FigureTableView", "id"),
     ("MachineKeyRevocationView", "id"),
     ("DayPackageView", "id"),
     ("OffsetMessageView", "id"),
@@ -191,7 +193,7 @@ def with_parameters(app: Flask) -> list[tuple[Rule, str, str]]:
     for rule in app.url_map.iter_rules():
         view = rule.endpoint.partition(".")[0]
         # Machines have no row scope: tests/views/interfaces.
-        is_a_page = view not in ("static", "exchange", "member")
+        is_a_page = view not in ("static", *INTERFACES)
         found += [(rule, view, argument) for argument in rule.arguments if is_a_page]
     return found
 

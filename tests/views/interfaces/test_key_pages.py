@@ -109,3 +109,22 @@ def test_what_is_over_is_cleared(app, tables):
     assert db.session.query(MachineToken).count() == 0
     for table in ("machine_assertion", "machine_rate"):
         assert db.session.scalar(db.text(f"SELECT count(*) FROM {table}")) == 0
+
+
+def test_the_platform_s_client_is_entered_there_as_well(desk, sign_in, checker):
+    of_platform = {"client": "MEE01", "venue": "platform", "client_name": "管理平台"}
+    wrong = form(new_key(), **of_platform, scopes=["figures:write", "transfers:write"])
+    answer = desk.post("/machine-keys/new", data=wrong)
+    assert answer.status_code == 400
+    assert "transfers:write 不是该类接入方所用接口的权限范围" in answer.text
+
+    asked = form(new_key(), **of_platform, scopes=["figures:write"], request_key="form-0000003")
+    assert desk.post("/machine-keys/new", data=asked).status_code == 302
+    made = db.session.query(Application).filter_by(status="in_review").one().id
+    shown = sign_in(checker).get(f"/reviews/{made}").text
+    for text in ("全国碳市场管理平台", "推送核定数据表"):
+        assert text in shown
+    factories.confirmed(made, checker)
+    listed = desk.get("/machine-clients/").text
+    assert "MEE01" in listed
+    assert "全国碳市场管理平台" in listed

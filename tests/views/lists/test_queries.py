@@ -141,6 +141,7 @@ def pages_of(app, role: str, world: World) -> list[str]:
                 "SettlementObjectionView": world.a.objections[name != "edit"],
                 "DayPackageView": db.session.scalar(select(func.min(DayPackage.id))),
                 "TradeSettlementView": _first("trade_settlement"),
+                "FigureTableView": _first("figure_table"),
                 "DifferenceResolutionView": _first("difference_resolution"),
                 "BankDifferenceResolutionView": _first("bank_difference"),
                 "DefaultCoverView": _first("default_cover"),

@@ -82,7 +82,7 @@ def test_each_signs_in_at_its_own_interface_alone(app, operator):
     for each in (system, machine):
         answer = each.ask_token()
         assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
-        assert answer.json["error_description"] == "This client signs in at the other interface"
+        assert answer.json["error_description"] == "This client signs in at another interface"
     # An assertion for one interface is none for the other.
     system.base, machine.base = machine.base, system.base
     assertion = system.assertion()

@@ -9,7 +9,13 @@ from flask_babel import lazy_gettext as _
 from app.domain.errors import NotAllowed
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import BOTH, HAS_REASON, Facts, Rule, Violation
-from app.domain.machines import LONGEST_KEY_YEARS
+from app.domain.machines import (
+    LONGEST_KEY_YEARS,
+    PLATFORM,
+    PLATFORM_TITLE,
+    owner_of,
+    scopes_of,
+)
 from app.domain.workflow import Case, Party
 
 
@@ -29,12 +35,22 @@ def _kid_known(case: Case, facts: Facts) -> Violation | None:
     return Violation("jwk", {"client": named[0], "kid": named[1]})
 
 
-def _other_venue(case: Case, facts: Facts) -> Violation | None:
-    client, venue = case.proposal.get("client", ""), case.proposal.get("venue", "")
-    known = facts.machine_venues.get(client, venue)
-    if known == venue:
+def _other_owner(case: Case, facts: Facts) -> Violation | None:
+    client, owner = case.proposal.get("client", ""), owner_of(case.proposal)
+    known = facts.machine_owners.get(client, owner)
+    if known == owner:
         return None
-    return Violation("venue", {"client": client, "known": known, "typed": venue})
+    return Violation("venue", {"client": client, "known": _named(known), "typed": _named(owner)})
+
+
+def _named(owner: str) -> str:
+    return str(PLATFORM_TITLE) if owner == PLATFORM else owner
+
+
+def _foreign_scope(case: Case, facts: Facts) -> Violation | None:
+    offered = scopes_of(owner_of(case.proposal))
+    foreign = [each for each in case.proposal.get("scopes", ()) if each not in offered]
+    return Violation("scopes", {"scopes": "、".join(foreign)}) if foreign else None
 
 
 def _term_wrong(case: Case, facts: Facts) -> Violation | None:
@@ -66,10 +82,16 @@ KID_IS_NEW = Rule(
     _kid_known,
     at=BOTH,
 )
-KEEPS_VENUE = Rule(
+KEEPS_OWNER = Rule(
     "venue_differs",
-    _("Client %(client)s belongs to venue %(known)s and cannot move to %(typed)s"),
-    _other_venue,
+    _("Client %(client)s belongs to %(known)s and cannot move to %(typed)s"),
+    _other_owner,
+    at=BOTH,
+)
+OF_ITS_INTERFACE = Rule(
+    "scope_of_another_interface",
+    _("%(scopes)s are no scopes of the interface that such a client calls"),
+    _foreign_scope,
     at=BOTH,
 )
 TERM_IS_BOUNDED = Rule(
@@ -99,7 +121,9 @@ class MachineKey(Kind):
     reviews = (Party.REGISTRY,)
     has_lines = False
     debits = False
-    rules = (HAS_KEY, TERM_IS_BOUNDED, KEEPS_VENUE, KEY_IS_NEW, KID_IS_NEW, HAS_REASON)
+    rules = (
+        HAS_KEY, TERM_IS_BOUNDED, KEEPS_OWNER, OF_ITS_INTERFACE, KEY_IS_NEW, KID_IS_NEW, HAS_REASON,
+    )  # fmt: skip
 
 
 class MachineKeyRevocation(Kind):
