@@ -3,7 +3,8 @@
 Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed; what
 several venues report of a member is added up.  What
 was not delivered is counted as if it had been, and what the reserve paid for a buyer as if it had not.
-The day-end's transfers may stand on either side.  A difference that two officers resolved is accepted with
+The day-end's transfers may stand on either side; what a court lets sell is told to
+the venues for the next day.  A difference that two officers resolved is accepted with
 exactly the figures that they resolved (ADR 0083).
 """
 
@@ -35,6 +36,9 @@ _LATER = """
             WHERE m.recorded_xid >= %(first)s::xid8
               AND CASE p.business WHEN 'trade' THEN d.day > %(day)s
                                   WHEN 'day_end' THEN p.document >= %(day)s::text
+                                  WHEN 'court_sale' THEN (m.at AT TIME ZONE 'Asia/Shanghai')::date >= %(day)s
+                                  WHEN 'court_sale_end' THEN
+                                    (m.at AT TIME ZONE 'Asia/Shanghai')::date >= %(day)s
                                   ELSE (m.at AT TIME ZONE 'Asia/Shanghai')::date > %(day)s END)
     SELECT v.account_id, m.instrument_id, v.bucket, m.is_day_end, sum(v.delta)::bigint
       FROM later m CROSS JOIN LATERAL (

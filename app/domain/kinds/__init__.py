@@ -54,6 +54,11 @@ from app.domain.kinds.sanctions.court import (
     CourtRelease,
     CourtRenewal,
 )
+from app.domain.kinds.sanctions.court_disposal import (
+    CourtSale,
+    CourtSaleEnd,
+    CourtSurrender,
+)
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -132,6 +137,9 @@ KINDS: dict[str, Kind] = {
         CourtRenewal,
         CourtRelease,
         CourtAssignment,
+        CourtSale,
+        CourtSaleEnd,
+        CourtSurrender,
         Confiscation,
         ConfiscationRefund,
         Restriction,
