@@ -275,6 +275,10 @@ FROZEN = {
     "sql/0036/fulfilment.sql": "fbc5346827d577c0",
     "sql/0036/obstacles.sql": "6e1f1138b97dcdce",
     "versions/2026_12_01_fulfilment.py": "dec3fab9ff9f6527",
+    "sql/0039/surrender.sql": "e410447096784a7f",
+    "sql/0039/sales.sql": "f695e2f209b682a1",
+    "sql/0039/down.sql": "7296e2b5c8c37de1",
+    "versions/2026_12_01_court_disposals.py": "bad50b1b81274b7a",
 }
 
 

@@ -36,19 +36,7 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
     receivers = [line.account_id for case in concerned for line in case.lines if line.account_id]
     instruments = [case.proposal.get("instrument") or 0 for case in concerned]
     courts = Courts(
-        orders={
-            row.application_id: CourtOrder(
-                row.account_id,
-                row.status == Status.APPROVED,
-                row.left,
-                row.queued,
-                row.ends_on,
-                {int(key): held for key, held in (row.held or {}).items()},
-                {int(key): asked for key, asked in (row.promised or {}).items()},
-                row.on_sale,
-            )
-            for row in db.session.execute(_ORDERS, {"orders": orders})
-        },
+        orders=_orders(orders),
         sales={
             row.application_id: OnSale(row.account_id, row.order_id, row.instrument_id, row.unsold)
             for row in db.session.execute(
@@ -62,6 +50,22 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
         known=frozenset(db.session.scalars(_KNOWN, {"instruments": instruments})),
     )
     return {"courts": courts}
+
+
+def _orders(ids: Sequence[int]) -> dict[int, CourtOrder]:
+    return {
+        row.application_id: CourtOrder(
+            row.account_id,
+            row.status == Status.APPROVED,
+            row.left,
+            row.queued,
+            row.ends_on,
+            {int(key): held for key, held in (row.held or {}).items()},
+            {int(key): asked for key, asked in (row.promised or {}).items()},
+            row.on_sale,
+        )
+        for row in db.session.execute(_ORDERS, {"orders": list(ids)})
+    }
 
 
 _ORDERS = typed(

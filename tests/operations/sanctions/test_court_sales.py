@@ -6,15 +6,17 @@ from datetime import date
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.domain.errors import InsufficientQuantity, RuleError
-from app.domain.moves import Bucket
+from app.domain.moves import Bucket, within
+from app.domain.workflow import Line
 from app.extensions import db, transaction
 from app.models import Application, CourtEffect, CourtSale, SettlementDifference, TradeDefault
+from app.operations.applications import engine
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
-from app.operations.records.actor import SYSTEM
+from app.operations.records.actor import EXCHANGE, SYSTEM
 from app.operations.sanctions import lapses
 from tests.factories import account, at, confirmed, give, instrument, nothing_moves, quantity
 from tests.markets.market import Market
@@ -193,6 +195,26 @@ def test_n103_the_database_keeps_bound_what_is_sold(
     asked = text("SELECT deliver_trades(ARRAY[:id]::bigint[], ARRAY[0]::bigint[], now(), NULL)")
     with pytest.raises(DBAPIError, match="taken by something else"), transaction():
         db.session.execute(asked, {"id": db.session.scalar(trade, {"id": package})})
+    assert places() == (400, 150, 450)
+
+
+def _ask_back(debtor, market, tonnes):
+    lines = (Line(market.cea.id, tonnes, venue_id=market.venue_id),)
+    with transaction():
+        asked = engine.Draft("trading_to_registry", debtor.id, lines, f"back {tonnes}")
+        (made,) = engine.start([asked], EXCHANGE, now=clock.now())
+        engine.submit([made], EXCHANGE, now=clock.now()).one()
+
+
+def test_n103_no_transfer_takes_what_is_sold_for_the_court(market, debtor, sale, places):
+    """Nor by Python: what the exchange may ask back to the registry is without it."""
+    give(debtor, market.cea, 50, Bucket.TRADING)
+    route = Bucket.TRADING, Bucket.PENDING_TO_REGISTRY
+    with nothing_moves(), pytest.raises(IntegrityError, match="taken by something else"):
+        market.post("51 back", within(debtor.id, market.cea.id, *route, 51))
+    with nothing_moves(), pytest.raises(InsufficientQuantity, match="50"):
+        _ask_back(debtor, market, 51)
+    _ask_back(debtor, market, 50)
     assert places() == (400, 150, 450)
 
 

@@ -44,6 +44,7 @@ def served_at(case: Case) -> datetime | None:
 
 
 def order_of(case: Case, facts: Facts) -> CourtOrder | None:
+    """Return the order that a measure names, where it is this account's."""
     found = facts.courts.orders.get(case.proposal.get("order") or 0)
     return found if found and found.account_id == case.account_id else None
 
