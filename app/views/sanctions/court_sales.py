@@ -57,6 +57,7 @@ class CourtSaleView(DrawingDesk):
     form_title = _("Sell out of a judicial freeze")
     quantity_title = _("To be sold")
     form = DrawingForm
+    stacks_actions = True
     columns = (
         *_HEAD,
         Column("quantity", _("To be sold"), kind="quantity"),
