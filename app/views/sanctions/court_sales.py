@@ -56,7 +56,6 @@ class CourtSaleView(DrawingDesk):
     menu = MenuEntry(SANCTIONS, 12)
     form_title = _("Sell out of a judicial freeze")
     quantity_title = _("To be sold")
-    quantity_title = _("To be sold")
     form = DrawingForm
     stacks_actions = True
     columns = (
