@@ -111,10 +111,16 @@ BUSINESSES = {
     "pledge_joint_release": _business((FROZEN, AVAILABLE)),
     "pledge_surrender": _business((FROZEN, SURRENDERED)),
     # Courts: what an order freezes and lets go, and what a court assigns to another one.
-    "court_hold": _business((AVAILABLE, FROZEN), (FROZEN, AVAILABLE), units=_BOTH, has_application=False),
+    # What a sale for a court brings is frozen for it as it is paid; there is no such way for tonnes.
+    "court_hold": _business(
+        (AVAILABLE, FROZEN), (FROZEN, AVAILABLE), (PROCEEDS, FROZEN), units=_BOTH, has_application=False
+    ),
     "court_assignment": _business(
         (FROZEN, AVAILABLE), parties=frozenset({Parties.OTHERS}), units=_BOTH
     ),
+    "court_sale": _business((FROZEN, TRADING)),
+    "court_sale_end": _business((TRADING, FROZEN)),
+    "court_surrender": _business((FROZEN, SURRENDERED)),
     "confiscation": _business((AVAILABLE, RESERVED), (RESERVED, CONFISCATED), units=_BOTH),
     "confiscation_refund": _business((CONFISCATED, AVAILABLE), units=_BOTH),
     "proceeds_release": _business((PROCEEDS, AVAILABLE), units=_MONEY, has_application=False),

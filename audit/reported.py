@@ -3,8 +3,9 @@
 Tonnes in trading, and all fen that a member has at its banks, as they stood when the day closed; what
 several venues report of a member is added up.  What
 was not delivered is counted as if it had been, and what the reserve paid for a buyer as if it had not.
-The day-end's transfers may stand on either side.  A difference that two officers resolved is accepted with
-exactly the figures that they resolved (ADR 0083).
+The day-end's transfers may stand on either side, and so may what a court's sale brought to trading or took
+from there on the day.  A difference that two officers resolved is accepted with exactly the figures that
+they resolved (ADR 0083).
 """
 
 from __future__ import annotations
@@ -43,6 +44,16 @@ _LATER = """
      GROUP BY 1, 2, 3, 4
 """
 
+# By account and instrument: what sales for courts added to trading on the day.
+_SOLD_FOR_COURTS = """
+    SELECT m.from_account, m.instrument_id,
+           sum(CASE p.business WHEN 'court_sale' THEN m.quantity ELSE -m.quantity END)::bigint
+      FROM posting p JOIN movement m ON m.posting_id = p.id
+     WHERE p.business IN ('court_sale', 'court_sale_end') AND m.recorded_xid >= %(first)s::xid8
+       AND (m.at AT TIME ZONE 'Asia/Shanghai')::date = %(day)s
+     GROUP BY 1, 2
+"""
+
 _LENT = """
     SELECT CASE WHEN m.from_account = %(reserve)s THEN m.to_account ELSE m.from_account END,
            sum(CASE WHEN m.from_account = %(reserve)s THEN m.quantity ELSE -m.quantity END)::bigint
@@ -69,7 +80,13 @@ def check(
         pocket: current.get(pocket, 0) - later.get(pocket, 0)
         for pocket in current.keys() | later.keys()
     }
-    _compare_positions(connection, day, closing, rolled, resolved, names, findings)
+    sold = {
+        (account, instrument): tonnes
+        for account, instrument, tonnes in connection.execute(
+            _SOLD_FOR_COURTS, {"first": str(first), "day": on}
+        )
+    }
+    _compare_positions(connection, day, closing, (rolled, sold), resolved, names, findings)
     asked = {"reserve": RESERVE, "day": on}
     lent: dict[int, int] = dict(connection.execute(_LENT, asked).fetchall())
     _compare_funds(day, closing, lent, resolved, names, findings)
@@ -90,9 +107,11 @@ def _later(connection: Connection, first: int, day: date) -> tuple[Totals, Total
 
 
 def _compare_positions(
-    connection: Connection, day: Sequence[Checked], closing: Totals, rolled: Totals,
-    resolved: Resolutions, names: Names, findings: Findings,
+    connection: Connection, day: Sequence[Checked], closing: Totals,
+    either_side: tuple[Totals, Mapping[tuple[int, int], int]], resolved: Resolutions, names: Names,
+    findings: Findings,
 ) -> None:  # fmt: skip
+    rolled, sold = either_side
     pending: dict[tuple[int, int], int] = defaultdict(int)
     reported: dict[tuple[int, int], _Reported] = defaultdict(_Reported)
     traded: set[int] = set()
@@ -117,7 +136,11 @@ def _compare_positions(
     for (account, instrument), theirs in sorted(reported.items()):
         own = closing.get((account, instrument, TRADING), 0) + pending[account, instrument]
         code = names.instrument(instrument)
-        either = own, own + rolled.get((account, instrument, TRADING), 0)
+        day_end, sale = (
+            rolled.get((account, instrument, TRADING), 0),
+            sold.get((account, instrument), 0),
+        )
+        either = own, own + day_end, own - sale, own + day_end - sale
         if theirs.closing not in either and not any(
             resolved.accepts(account, code, figure, theirs.closing) for figure in either
         ):

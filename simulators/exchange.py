@@ -317,6 +317,7 @@ class Exchange:
         as_of = self._line.get("/funds", limit=1)["as_of"]
         tradable = [each["trade_code"] for each in self._line.pages("/tradable", "instruments")]
         positions = list(self._line.pages("/positions", "positions"))
+        sales = list(self._line.pages("/court-sales", "sales"))
         funds = {each["member_no"]: each for each in self._line.pages("/funds", "funds")}
         members = {number: self._line.get(f"/members/{number}") for number in sorted(funds)}
         return {
@@ -325,6 +326,10 @@ class Exchange:
             "tradable": sorted(set(tradable)),
             "positions": {
                 f"{each['member_no']}/{each['trade_code']}": each["trading"] for each in positions
+            },
+            "sales": {
+                each["number"]: [each["member_no"], each["trade_code"], each["unsold"]]
+                for each in sales
             },
             "funds": {
                 number: sum(_fen(each[name]) for name in ("available", "proceeds", "frozen"))
@@ -452,6 +457,15 @@ class Matching:
             and member not in self._restricted
             and code in books["tradable"]
         }
+        # What courts let sell is in the positions, and sold under its own number alone.
+        self._sales = {
+            sale: found
+            for sale, found in books.get("sales", {}).items()
+            if found[0] in self._money and found[1] in books["tradable"]
+        }
+        for member, code, unsold in books.get("sales", {}).values():
+            if (member, code) in self._stock:
+                self._stock[member, code] -= unsold
 
     def deals(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of DEAL: a block deal where somebody has the tonnes, then listed ones.
@@ -461,21 +475,23 @@ class Matching:
         sellers = self._mixed({member for (member, _), held in self._stock.items() if held >= LOT})
         buyers = self._mixed(set(self._money) - self._restricted)
         turns = [(10, *pair) for pair in self._pairs(sellers, buyers)][:MOST_DEALS]
-        planned = (*self._blocks(buyers), *turns)
+        planned = (*self._sold_for_courts(buyers), *self._blocks(buyers), *turns)
         number, apart = 0, min(1_000, SESSION // (len(planned) + 2))
         for method, seller, buyer in planned:
-            found = self._match(method, seller, buyer)
+            sale = seller if seller in self._sales else ""
+            found = self._match_sale(sale, buyer) if sale else self._match(method, seller, buyer)
             if found is None:
                 continue
             number += 1
             code, price, quantity = found
+            seller = self._sales[sale][0] if sale else seller
             at = _at(self._day, clock.time(9, 41)) + timedelta(
                 seconds=apart * number + self._chance.randrange(apart)
             )
             yield (
                 f"{self._day:%Y%m%d}{number:06d}", at.isoformat(), method, code, buyer, seller,
                 _yuan(price), quantity, _yuan(price * quantity), "0.00", "0.00",
-                f"B{number:04d}", f"S{number:04d}",
+                f"B{number:04d}", sale or f"S{number:04d}",
             )  # fmt: skip
 
     def _mixed(self, members: set[str]) -> list[str]:
@@ -501,6 +517,24 @@ class Matching:
         if not large or not rich:
             return []
         return [(20, self._chance.choice(large), self._chance.choice(rich))]
+
+    def _sold_for_courts(self, buyers: Sequence[str]) -> list[tuple[int, str, str]]:
+        """Return one listed deal a sale, whose number stands for the seller."""
+        planned = []
+        for n, (sale, (member, _code, _unsold)) in enumerate(sorted(self._sales.items())):
+            if others := [each for each in buyers if each != member]:
+                planned.append((10, sale, others[n % len(others)]))
+        return planned
+
+    def _match_sale(self, sale: str, buyer: str) -> tuple[str, int, int] | None:
+        """Return code, price and tonnes of what a buyer takes of a sale; None where it lacks the money."""
+        _member, code, unsold = self._sales[sale]
+        price = self._price(code, 10)
+        quantity = min(unsold, self._money[buyer] // price, MOST_LISTED)
+        if not quantity:
+            return None
+        self._money[buyer] -= price * quantity
+        return code, price, quantity
 
     def _match(self, method: int, seller: str, buyer: str) -> tuple[str, int, int] | None:
         """Return code, price and tonnes of a deal, None where one side lacks what it takes."""

@@ -280,6 +280,10 @@ FROZEN = {
     "sql/0038/signed.sql": "2c4c7c4018e74085",
     "sql/0038/tables.sql": "f3e9b028be6ac65d",
     "versions/2026_12_01_platform.py": "52bba7f904e9a2e9",
+    "sql/0039/surrender.sql": "e410447096784a7f",
+    "sql/0039/sales.sql": "f695e2f209b682a1",
+    "sql/0039/down.sql": "7296e2b5c8c37de1",
+    "versions/2026_12_01_court_disposals.py": "83ecbfab3a2d4dad",
 }
 
 

@@ -69,6 +69,13 @@ class Deal:
     seller_money: int
     buy_fee: int = 0
     sell_fee: int = 0
+    sale: int = 0  # 司法变卖 that it carries out
+
+    @property
+    def stock(self) -> tuple[int, ...]:
+        """What it sells of: the seller's units, or those of a court's sale."""
+        own = (self.seller, self.instrument)
+        return (*own, self.sale) if self.sale else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Clearing:
 
 def clear(
     deals: Iterable[Deal],
-    sellable: Mapping[tuple[int, int], int],
+    sellable: Mapping[tuple[int, ...], int],
     available: Mapping[tuple[int, int], int],
     proceeds: Mapping[tuple[int, int], int],
 ) -> Clearing:
@@ -99,12 +106,14 @@ def clear(
 
     ``sellable`` is by (account, instrument), without what was bought on the day (交易管理规则 14);
     ``available`` and ``proceeds`` are by (account, money).  Proceeds of earlier trades pay for later
-    ones, and are used first: what is left of ``available`` can be withdrawn.
+    ones, and are used first: what is left of ``available`` can be withdrawn.  Deals of a court's sale
+    sell what is ``sellable`` by (account, instrument, sale), and what they bring pays for nothing: it is
+    frozen (rules-2026 N103).
     """
     tonnes, money, sales = dict(sellable), dict(available), dict(proceeds)
     found = Clearing()
     for deal in deals:
-        stock, purse = (deal.seller, deal.instrument), (deal.buyer, deal.buyer_money)
+        stock, purse = deal.stock, (deal.buyer, deal.buyer_money)
         missing_tonnes = deal.quantity - tonnes.get(stock, 0)
         cost = deal.amount + deal.buy_fee
         missing_fen = cost - money.get(purse, 0) - sales.get(purse, 0)
@@ -117,7 +126,8 @@ def clear(
             tonnes[stock] -= deal.quantity
             sales[purse] = sales.get(purse, 0) - paid
             money[purse] = money.get(purse, 0) - (cost - paid)
-            income = (deal.seller, deal.seller_money)
-            sales[income] = sales.get(income, 0) + deal.amount - deal.sell_fee
+            if not deal.sale:
+                income = (deal.seller, deal.seller_money)
+                sales[income] = sales.get(income, 0) + deal.amount - deal.sell_fee
             found.covered[deal.id] = paid
     return found

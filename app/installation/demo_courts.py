@@ -1,4 +1,4 @@
-"""The demonstration's 司法冻结: two courts in a queue, the first about to end, and a deduction."""
+"""The demonstration's 司法冻结: two courts in a queue, the first about to end, a deduction and a sale."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Courts:
 
 
 def order_freezes(account: Account, what: Instrument, receiver: Account, courts: Courts) -> None:
-    """Let one court freeze half, another one more than the rest; the first assigns a part."""
+    """Let one court freeze half, another one more than the rest; the first assigns and sells a part."""
     held = db.session.get_one(Holding, (account.id, what.id)).available
     target = {"instrument": what.id, "instrument_code": what.code, "instrument_name": what.name}
     first = courts.carry_out(
@@ -88,19 +88,33 @@ def order_freezes(account: Account, what: Instrument, receiver: Account, courts:
         ends_on=courts.day(700),
         **SECOND,
     )
+    _deduct_and_sell(account, what, receiver, courts, first)
+
+
+def _deduct_and_sell(
+    account: Account, what: Instrument, receiver: Account, courts: Courts, first: int
+) -> None:
+    """Let the first court assign a part of what it froze, and have another part sold."""
     original = db.session.get_one(Application, first)
     about = {
         "order": first,
         "order_number": original.number,
         "original_case_no": original.proposal["case_no"],
         "original_request_no": original.proposal["request_no"],
-        "receiver_name": receiver.name,
     }
     courts.carry_out(
         "court_assignment",
         account,
-        courts.paper("000119", courts.at) | about,
+        courts.paper("000119", courts.at) | about | {"receiver_name": receiver.name},
         Line(what.id, 5_000, account_id=receiver.id),
         category="06",
         **(FIRST | {"document_no": "（2026）鄂01执1180号"}),
+    )
+    courts.carry_out(
+        "court_sale",
+        account,
+        courts.paper("000120", courts.at)
+        | {k: v for k, v in about.items() if k != "receiver_name"},
+        Line(what.id, 3_000),
+        **(FIRST | {"document_no": "（2026）鄂01执1180号之二"}),
     )

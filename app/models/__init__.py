@@ -94,6 +94,7 @@ from app.models.sanctions.court import (
     CourtLapse,
     CourtOrder,
     CourtReminder,
+    CourtSale,
 )
 from app.models.settlement.audit import AuditDay, AuditTotal
 from app.models.settlement.bank_order import (
@@ -179,6 +180,7 @@ __all__ = [
     "CourtLapse",
     "CourtOrder",
     "CourtReminder",
+    "CourtSale",
     "CustodyLink",
     "DailyQuote",
     "DayPackage",

@@ -61,7 +61,7 @@ class Application(Model):
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
             " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender',"
-            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender'))",
+            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender', 'court_surrender'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(
@@ -79,7 +79,8 @@ class Application(Model):
         ),
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind NOT LIKE 'court\\_%'"
-            " OR (document_no <> '' AND authority <> '' AND proposal ? 'served_at')",
+            " OR (document_no <> '' AND authority <> ''"
+            " AND (proposal ? 'served_at' OR kind = 'court_surrender'))",
             name="court_acts_by_document",
         ),
         CheckConstraint(

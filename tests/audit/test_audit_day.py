@@ -13,11 +13,12 @@ from app.audit_command import is_signed
 from app.domain.moves import ISSUANCE_ACCOUNT_ID
 from app.domain.trading_day import BEIJING
 from app.extensions import db, transaction
-from app.models import SettlementDifference, TradeDefault
+from app.models import Application, SettlementDifference, TradeDefault
 from app.models.figures import bank_difference
 from app.operations.applications import engine
 from app.operations.ledger import settlement as day_end
 from app.operations.money import banks, files, reserve
+from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
 from app.operations.settlement import defaults, delivery, proceeds
 from audit import seal, totals
@@ -25,7 +26,9 @@ from audit.day import NotAuditable, audit_day
 from audit.trades import Deal, expected_legs
 from config import ROOT
 from tests.audit.conftest import OPENING
+from tests.factories import give
 from tests.markets import DAY, EVENING, MORNING, Market
+from tests.operations.courts import freeze, sell
 
 MONDAY = date(2026, 11, 23)
 PRIVILEGES = ROOT / "app" / "migrations" / "sql" / "privileges.sql"
@@ -60,6 +63,31 @@ def test_what_two_venues_report_of_a_member_is_added_up(books, tables, at_second
     second.settle(books.maker, books.checker, content=second.package(POS=held))
     named = books.check().findings.named
     assert [(each.code, each.expected, each.found) for each in named] == found
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_n103_a_day_with_a_sale_for_a_court_agrees(books, is_counted):
+    """450 sold under the sale's number; 100 of the day itself, counted by the exchange or not yet."""
+    market, seller = books.market, books.seller
+    give(seller, market.cea, 1_000)
+    served = "2026-11-18T09:00:00+08:00"
+    with transaction():
+        clock.set_to(datetime(2026, 11, 19, 10, tzinfo=BEIJING), SYSTEM)
+    order = freeze(seller, books.maker, 600, market.cea, served=served)
+    sale = sell(order, books.maker, 450, market.cea, proposal={"served_at": served})
+    with transaction():
+        clock.set_to(EVENING, SYSTEM)
+    number = db.session.get_one(Application, sale).number
+    books.open()
+    sell(order, books.maker, 100, market.cea)
+    market.deal(seller, books.buyer, 450, "80.00", cells={"sell_order_no": number})
+    held = 10_100 if is_counted else 10_000
+    rows = [(seller.member_no, "CEA", held + 450, 0, 0, 0, 450, held),
+            (books.buyer.member_no, "CEA", 0, 0, 0, 450, 0, 450)]  # fmt: skip
+    books.settle(content=market.package(POS=rows))
+    assert db.session.scalars(select(SettlementDifference)).all() == []
+    report = books.check()
+    assert (report.agrees, report.findings.named, report.delivered) == (True, [], 1)
 
 
 def test_the_sealed_totals_are_the_holdings(settled):

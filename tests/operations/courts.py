@@ -10,7 +10,7 @@ from uuid import uuid4
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db, transaction
-from app.models import Account, Attachment, CourtOrder, Instrument, Member
+from app.models import Account, Attachment, CourtOrder, CourtSale, Instrument, Member
 from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.actor import Actor
@@ -46,7 +46,8 @@ def entered(
     if kind in ("court_freeze", "court_renewal"):
         content |= {"starts_on": date(2026, 11, 20), "ends_on": date(2027, 11, 19)}
     content.setdefault("category", {"court_freeze": "01", "court_renewal": "02",
-                                    "court_release": "04", "court_assignment": "06"}[kind])  # fmt: skip
+                                    "court_release": "04", "court_assignment": "06"}
+                       .get(kind, ""))  # fmt: skip
     draft = engine.Draft(
         kind=kind, account_id=about.id, lines=lines, request_key=str(uuid4()),
         proposal=said, **content | more,
@@ -128,6 +129,59 @@ def assign(
     about = db.session.get_one(CourtOrder, order).account
     lines = (Line(what.id, quantity, account_id=to.id),)
     made = entered("court_assignment", about, by, proposal={"order": order}, lines=lines, **more)
+    if confirms:
+        confirmed(made, colleague(by))
+    return made
+
+
+def surrender(
+    order: int, by: Member, quantity: int, what: Instrument, notice: int, *, submits: bool = True,
+    paper: bool = True, **more: object,
+) -> int:  # fmt: skip
+    """Apply, as the holder, for a surrender out of what an order has frozen; return the application's id."""
+    content = {
+        "document_no": "（2026）鄂01执保118号复函",
+        "authority": "湖北省武汉市中级人民法院",
+    } | more
+    draft = engine.Draft(
+        kind="court_surrender", account_id=by.account_id, lines=(Line(what.id, quantity),),
+        request_key=str(uuid4()), proposal={"order": order}, notice_id=notice, **content,
+    )  # fmt: skip
+    with transaction():
+        made = engine.start([draft], Actor.of(by), now=clock.now())
+        if paper:
+            attach(made[0], db.session.get_one(Account, by.account_id), by)
+        if submits:
+            engine.submit(made, Actor.of(by), now=clock.now()).one()
+    return made[0]
+
+
+def sell(
+    order: int,
+    by: Member,
+    quantity: int,
+    what: Instrument,
+    *,
+    confirms: bool = True,
+    **more: object,
+) -> int:
+    """Enter and confirm a sale of what an order has frozen."""
+    about = db.session.get_one(CourtOrder, order).account
+    lines = (Line(what.id, quantity),)
+    said = {"order": order} | more.pop("proposal", {})
+    made = entered("court_sale", about, by, proposal=said, lines=lines, **more)
+    if confirms:
+        confirmed(made, colleague(by))
+    return made
+
+
+def end_sale(sale: int, by: Member, quantity: int, *, confirms: bool = True, **more: object) -> int:
+    """Enter and confirm that what a sale has left is frozen again."""
+    found = db.session.get_one(CourtSale, sale)
+    about = db.session.get_one(Account, found.account_id)
+    said = {"sale": sale, "order": found.order_id}
+    lines = (Line(found.instrument_id, quantity),)
+    made = entered("court_sale_end", about, by, proposal=said, lines=lines, **more)
     if confirms:
         confirmed(made, colleague(by))
     return made

@@ -54,6 +54,21 @@ def test_many_days_are_covered_and_within_the_limits():
     assert methods == {10, 20}
 
 
+def test_n103_what_courts_let_sell_is_sold_under_its_number_alone():
+    """450 for a court of the 20,000 that a member has: at most the rest is sold otherwise."""
+    sales = {
+        "SM202600000390": ["21042300004", "CEA", 450],
+        "SM202600000391": ["21042300099", "CEA", 9],
+    }
+    for n in range(20):
+        rows = matched(DAY + timedelta(days=n), books(sales=sales))
+        marked = [(row[3], row[5], row[7]) for row in rows if row[12] == "SM202600000390"]
+        assert marked == [("CEA", "21042300004", 450)]
+        own = sum(row[7] for row in rows if row[5] == "21042300004" and row[3] == "CEA") - 450
+        assert own <= 20_000 - 450
+        assert "SM202600000391" not in {row[12] for row in rows}  # It has no money account.
+
+
 def test_a_day_is_the_same_every_time_and_another_day_is_not():
     assert matched() == matched()
     assert matched() != matched(DAY + timedelta(days=1))

@@ -476,15 +476,27 @@ def _courts(of: Enterprise, maker: Member, checker: Member) -> None:
         "court_renewal": lambda **more: courts.renew(order(), maker, date(2028, 1, 1), **more),
         "court_release": lambda **more: courts.release(order(), maker, 2, **more),
         "court_assignment": lambda **more: courts.assign(order(), maker, 3, what, receiver, **more),
+        "court_sale": lambda **more: courts.sell(order(), maker, 2, what, **more),
+        "court_sale_end": lambda **more: courts.end_sale(
+            of.by_officers["court_sale"][1], maker, 2, **more
+        ),
     }
 
     def order() -> int:
         return of.by_officers["court_freeze"][1]
 
     for kind, enter in measures.items():
+        # Of what an end brings back nothing is left for a draft.
+        draft = enter(confirms=False, submits=False)
         shown = enter(confirms=False)
         factories.confirmed(shown, checker)
-        of.by_officers[kind] = (enter(confirms=False, submits=False), shown)
+        of.by_officers[kind] = (draft, shown)
+    owed = factories.notice(of.account, 40, [what], by=maker, year=2028)
+    asked = [
+        courts.surrender(order(), of.member, 1, what, owed, submits=submits)
+        for submits in (False, True)
+    ]
+    of.by_officers["court_surrender"] = (asked[0], asked[1])
 
 
 def _pledges(of: Enterprise, maker: Member, checker: Member) -> None:

@@ -55,6 +55,11 @@ from app.domain.kinds.sanctions.court import (
     CourtRelease,
     CourtRenewal,
 )
+from app.domain.kinds.sanctions.court_disposal import (
+    CourtSale,
+    CourtSaleEnd,
+    CourtSurrender,
+)
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -134,6 +139,9 @@ KINDS: dict[str, Kind] = {
         CourtRenewal,
         CourtRelease,
         CourtAssignment,
+        CourtSale,
+        CourtSaleEnd,
+        CourtSurrender,
         Confiscation,
         ConfiscationRefund,
         Restriction,

@@ -107,6 +107,17 @@ class CourtOrder:
     queued: int
     ends_on: date
     held: dict[int, int] = field(default_factory=dict)  # instrument -> effective
+    promised: Mapping[int, int] = field(default_factory=dict)  # to surrenders under review
+    on_sale: int = 0  # tonnes at the exchange, unsold
+
+
+class OnSale(NamedTuple):
+    """Units that a court lets sell at the exchange."""
+
+    account_id: int
+    order: int
+    instrument_id: int
+    unsold: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,9 @@ class Courts:
 
     orders: Mapping[int, CourtOrder] = field(default_factory=dict)
     longest_years: int = 3
+    sales: Mapping[int, OnSale] = field(default_factory=dict)
     without_paper: frozenset[int] = frozenset()  # cases without the court's paper
+    at_bank: frozenset[tuple[int, int]] = frozenset()  # (account, money of the bank that it bound)
     admitted: frozenset[int] = frozenset()  # accounts that may receive what a court assigns
     known: frozenset[int] = frozenset()  # instruments
     waited_for: frozenset[int] = frozenset()  # transfers of tonnes that a court's order waits for

@@ -29,7 +29,10 @@ from app.models.instrument import Instrument
 
 
 class CourtOrder(Model):
-    """A court's order to freeze; without an instrument it is for the whole account."""
+    """A court's order to freeze; without an instrument it is for the whole account.
+
+    What a sale brought is an order, too: of money, with the sale's application and ``sale_of``.
+    """
 
     __tablename__ = "court_order"
     __table_args__ = (
@@ -41,6 +44,7 @@ class CourtOrder(Model):
         Index("court_order_of_account", "account_id", "served_at", "application_id"),
         Index("court_order_waiting", "account_id", postgresql_where=text("queued > 0")),
         Index("court_order_ending", "ends_on", postgresql_where=text("ended < quantity")),
+        Index("court_order_sale_of", "sale_of", postgresql_where=text("sale_of IS NOT NULL")),
     )
 
     application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), primary_key=True)
@@ -55,10 +59,16 @@ class CourtOrder(Model):
     served_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ends_on: Mapped[date] = mapped_column(Date)
     version: Mapped[int] = mapped_column(Integer, server_default="0")
+    sale_of: Mapped[int | None] = mapped_column(ForeignKey("court_order.application_id"))
 
     application: Mapped[Application] = relationship()
     account: Mapped[Account] = relationship()
     instrument: Mapped[Instrument | None] = relationship()
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is of a bank's money."""
+        return self.instrument is not None and self.instrument.kind == "money"
 
 
 class CourtHold(Model):
@@ -84,7 +94,8 @@ class CourtEffect(Model):
     __table_args__ = (
         CheckConstraint("quantity <> 0", name="court_effect_changes"),
         CheckConstraint(
-            "cause IN ('order', 'taken_back', 'release', 'assignment', 'lapse', 'credit')",
+            "cause IN ('order', 'taken_back', 'release', 'assignment', 'lapse', 'credit',"
+            " 'surrender', 'sale', 'sale_return', 'proceeds')",
             name="court_effect_cause",
         ),
         Index("court_effect_of", "order_id", "id"),
@@ -98,6 +109,36 @@ class CourtEffect(Model):
     cause: Mapped[str] = mapped_column(String(20))
     posting_id: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class CourtSale(Model):
+    """司法变卖: units of an order that are in trading for deals with the sale's number alone."""
+
+    __tablename__ = "court_sale"
+    __table_args__ = (
+        CheckConstraint(
+            "quantity > 0 AND sold >= 0 AND returned >= 0 AND freed >= 0"
+            " AND sold + returned + freed <= quantity",
+            name="court_sale_adds_up",
+        ),
+        Index("court_sale_of_holding", "account_id", "instrument_id"),
+        Index("court_sale_of_order", "order_id"),
+    )
+
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"), primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("court_order.application_id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    sold: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    returned: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    freed: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    unsold: Mapped[int] = mapped_column(
+        BigInteger, Computed("quantity - sold - returned - freed", persisted=True)
+    )
+
+    application: Mapped[Application] = relationship()
+    instrument: Mapped[Instrument] = relationship()
 
 
 class CourtLapse(Model):

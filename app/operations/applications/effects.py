@@ -38,6 +38,7 @@ EFFECTS: dict[str, Effect] = {
     "company_group": accounts.group,
     "commission": attestations.certify_compliance,
     "custody_link": accounts.link,
+    "court_surrender": attestations.certify_compliance,
     "default_cover": defaults.cover,
     "differentiation": chain.carry_out,
     "differentiation_removal": chain.carry_out,

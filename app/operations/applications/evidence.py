@@ -570,7 +570,8 @@ _CONTENTS = typed(
                                             'figure_table')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
-             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender')
+             'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender',
+                                              'court_surrender')
                               THEN a.proposal ->> 'also_for' END,
              'plan', CASE WHEN a.kind = 'plan' THEN a.proposal END,
              'carry_over', CASE WHEN starts_with(a.kind, 'carry_over') THEN a.proposal END,
@@ -579,7 +580,7 @@ _CONTENTS = typed(
              'bank', CASE WHEN a.kind IN ('deposit', 'withdrawal', 'bank_binding')
                           THEN a.proposal - 'account_no' - 'binding' END,
              'court', CASE WHEN starts_with(a.kind, 'court_')
-                           THEN a.proposal - 'instrument' - 'order'
+                           THEN a.proposal - 'instrument' - 'order' - 'sale'
                                 - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
              'offset', CASE WHEN a.kind IN ('offset', 'offset_binding')
                             THEN a.proposal - 'binding' END,

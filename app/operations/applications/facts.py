@@ -24,6 +24,7 @@ from app.domain.kinds.settlement import (
     SettlementObjection,
     TradeSettlement,
 )
+from app.domain.moves import Bucket
 from app.domain.trading_day import BEIJING, OPENING, TradingMoment
 from app.domain.workflow import Case, Status
 from app.extensions import db
@@ -377,13 +378,23 @@ _RIGHTS = """LEFT JOIN (SELECT DISTINCT ON (holder_class) holder_class, rights F
                    WHERE starts_on <= :today ORDER BY holder_class, id DESC) AS c
              ON c.holder_class = a.holder_class"""
 
+
+def _spendable(bucket: Bucket) -> str:
+    """Return what of a bucket applications may take: what a court lets sell is bound to its deals."""
+    held = f"coalesce(h.{bucket.column}, 0)"
+    if bucket is not Bucket.TRADING:
+        return held
+    bound = "SELECT sum(s.unsold) FROM court_sale s WHERE s.account_id = a.id AND s.instrument_id = i.id"
+    return f"({held} - coalesce(({bound}), 0)::bigint)"
+
+
 _HOLDINGS = typed(
     f"""
     SELECT a.id AS account_id, i.id AS instrument_id, i.name AS instrument,
            i.kind AS instrument_kind,
            a.is_restricted, EXISTS (SELECT FROM open_difference d WHERE d.account_id = a.id) AS is_differing,
            a.allows_exchange_transfer, a.needs_colleague, {_STANDS},
-           v.venues, {", ".join(f"coalesce(h.{b.column}, 0) AS {b.column}" for b in _SPENDABLE)}
+           v.venues, {", ".join(f"{_spendable(b)} AS {b.column}" for b in _SPENDABLE)}
       FROM unnest(:accounts, :instruments) AS p (account_id, instrument_id)
       JOIN account a ON a.id = p.account_id
       JOIN instrument i ON i.id = p.instrument_id
@@ -530,7 +541,7 @@ _STANDING = typed(
            (SELECT count(*) FROM application a
              WHERE a.notice_id = (notice).id
                AND a.kind IN ('surrender', 'assisted_surrender', 'commission', 'offset',
-                              'pledge_surrender')
+                              'pledge_surrender', 'court_surrender')
                AND a.status IN ('in_review', 'approved')) AS surrenders
       FROM asked
       LEFT JOIN (SELECT * FROM notice_surrender

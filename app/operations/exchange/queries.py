@@ -16,6 +16,7 @@ from app.models import (
     Application,
     ApplicationLine,
     BankBinding,
+    CourtSale,
     Holding,
     Instrument,
     MachineRequest,
@@ -223,6 +224,31 @@ def funds(after: str, limit: int) -> Page:
         .order_by(Account.member_no)
     )
     return page_of(money, limit)
+
+
+def court_sales(venue_id: int, day: date, after: int, limit: int) -> Page:
+    """Return what courts let sell and is unsold, of instruments that a venue trades on a day, by sale.
+
+    Tonnes; deals that sell them carry the number as the seller's order number (rules-2026 N103).
+    """
+    traded = _tradable(venue_id, day).subquery("traded")
+    sales: Any = (
+        select(
+            CourtSale.application_id.label("id"),
+            Application.number,
+            Account.member_no,
+            Instrument.code.label("instrument_code"),
+            traded.c.trade_code,
+            CourtSale.unsold,
+        )
+        .join(Application, Application.id == CourtSale.application_id)
+        .join(Account, Account.id == CourtSale.account_id)
+        .join(Instrument, Instrument.id == CourtSale.instrument_id)
+        .join(traded, traded.c.instrument_code == Instrument.code)
+        .where(CourtSale.unsold > 0, CourtSale.application_id > after)
+        .order_by(CourtSale.application_id)
+    )
+    return page_of(sales, limit)
 
 
 # Positions -----------------------------------------------------------------------------------------

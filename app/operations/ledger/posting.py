@@ -236,6 +236,9 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "court_order_adds_up": _ended_by_court,
     "court_order_stands": _ended_by_court,
     "court_assignment_stays_within": _ended_by_court,
+    "court_surrenders_keep_within": _ended_by_court,
+    "court_sale_adds_up": _taken,
+    "court_sale_is_bound": _taken,
     "pledges_keep_within": lambda: RuleError(
         _(
             "The pledge, or who has to agree to this, is another one by now; send it back and enter it anew"

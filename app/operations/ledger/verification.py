@@ -313,14 +313,14 @@ _APPLICATIONS = f"""
                OR (a.status = 'pending_settlement'
                    AND a.settles_on > coalesce((SELECT max(day) FROM settlement_run), '-infinity'))
             GROUP BY 1, 2, 3),
-         -- What courts' orders froze and let go; assignments are lines.
+         -- What courts' orders froze and let go; what was assigned, surrendered and sold are lines.
          claimed AS (
            SELECT account_id, instrument_id, bucket, sum(quantity) AS quantity
              FROM (SELECT * FROM by_line
                    UNION ALL
                    SELECT c.account_id, e.instrument_id, {int(Bucket.FROZEN)}, e.quantity
                      FROM court_effect e JOIN court_order c ON c.application_id = e.order_id
-                    WHERE e.cause <> 'assignment') AS said
+                    WHERE e.cause NOT IN ('assignment', 'surrender', 'sale', 'sale_return')) AS said
             GROUP BY 1, 2, 3 HAVING sum(quantity) <> 0 OR bucket <> {int(Bucket.FROZEN)}),
          held AS (
            SELECT h.account_id, h.instrument_id, b.bucket, b.quantity
@@ -468,7 +468,7 @@ _COURTS = """
     SELECT 'court_effect', concat('posting ', posting_id, ': moves ', coalesce(m.quantity, 0), ', effect ',
                                   coalesce(e.quantity, 0))
       FROM (SELECT posting_id, instrument_id, sum(quantity) AS quantity FROM court_effect
-             WHERE cause <> 'assignment' GROUP BY 1, 2) e
+             WHERE cause NOT IN ('assignment', 'surrender', 'sale', 'sale_return') GROUP BY 1, 2) e
       FULL JOIN (SELECT m.posting_id, m.instrument_id,
                         sum(CASE WHEN m.to_bucket = 3 THEN m.quantity ELSE -m.quantity END) AS quantity
                    FROM movement m JOIN posting p ON p.id = m.posting_id
@@ -486,12 +486,40 @@ _COURTS = """
                                AND r.proposal ->> 'order' = c.application_id::text), 0)
                   + coalesce((SELECT sum(l.quantity) FROM application r
                                 JOIN application_line l ON l.application_id = r.id
-                               WHERE r.kind = 'court_assignment' AND r.status = 'approved'
-                                 AND r.account_id = c.account_id
+                               WHERE r.kind IN ('court_assignment', 'court_surrender')
+                                 AND r.status = 'approved' AND r.account_id = c.account_id
                                  AND r.proposal ->> 'order' = c.application_id::text), 0)
+                  + coalesce((SELECT sum(s.quantity - s.returned) FROM court_sale s
+                               WHERE s.order_id = c.application_id), 0)
                   + coalesce((SELECT x.effective + x.queued FROM court_lapse x
                                WHERE x.order_id = c.application_id), 0) END AS ended) said
      WHERE c.ended <> said.ended
+    UNION ALL
+    SELECT 'court_sale', concat('sale ', s.application_id, ': is of ', s.quantity, ', sold ', s.sold,
+                                ', its documents and deals say ', said.quantity, ' and ', said.sold)
+      FROM court_sale s JOIN application a ON a.id = s.application_id
+     CROSS JOIN LATERAL (
+           SELECT (SELECT sum(l.quantity) FROM application_line l
+                    WHERE l.application_id = a.id AND l.instrument_id = s.instrument_id
+                      AND a.status = 'approved' AND a.account_id = s.account_id) AS quantity,
+                  coalesce((SELECT sum(t.quantity) FROM trade t JOIN trade_delivery d ON d.trade_id = t.id
+                             WHERE t.seller_id = s.account_id AND t.instrument_id = s.instrument_id
+                               AND t.sell_order_no = a.number), 0) AS sold) said
+     WHERE (s.quantity, s.sold) IS DISTINCT FROM (said.quantity, said.sold)
+    UNION ALL
+    SELECT 'court_sale', concat('holding ', h.account_id, '/', h.instrument_id, ': ', h.trading,
+                                ' in trading, courts let sell ', s.unsold)
+      FROM (SELECT account_id, instrument_id, sum(unsold) AS unsold FROM court_sale GROUP BY 1, 2) s
+      JOIN holding h USING (account_id, instrument_id)
+     WHERE h.trading < s.unsold
+    UNION ALL
+    SELECT 'court_proceeds', concat('sale ', c.application_id, ': froze ', c.quantity, ', its deals brought ',
+                                    said.fen)
+      FROM court_order c
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(e.quantity), 0) AS fen FROM court_effect e
+            WHERE e.order_id = c.application_id AND e.cause = 'proceeds') said
+     WHERE c.sale_of IS NOT NULL AND c.quantity <> said.fen
 """
 
 # Units waiting at provinces are those of enterprises, line by line, and provinces hold nothing else.

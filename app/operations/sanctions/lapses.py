@@ -42,9 +42,10 @@ _LAPSE = text("SELECT * FROM lapse_court_orders(:account, :today, :at)").bindpar
 _ABOUT = text("""
     SELECT c.application_id, c.account_id, c.effective, c.queued, c.ends_on, a.number, a.authority,
            a.document_no, a.proposal ->> 'contact' AS contact, a.proposal ->> 'case_no' AS case_no,
-           a.proposal ? 'currency' AS is_money, n.name, n.member_no
+           coalesce(i.kind = 'money', false) AS is_money, n.name, n.member_no
       FROM court_order c JOIN application a ON a.id = c.application_id
       JOIN account n ON n.id = c.account_id
+      LEFT JOIN instrument i ON i.id = c.instrument_id
      WHERE c.application_id = ANY(:orders) ORDER BY c.application_id
 """)
 # Of two runs at once one writes the row, and only it goes on.

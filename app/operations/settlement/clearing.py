@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from asn1crypto import x509
 from flask_babel import gettext as _
-from sqlalchemy import Integer, insert, select, text
+from sqlalchemy import Integer, func, insert, select, text
 
 from app.domain.errors import NotFound, RuleError
 from app.domain.kinds.settlement import TradeSettlement
@@ -21,6 +21,7 @@ from app.extensions import db
 from app.models import (
     Account,
     Application,
+    CourtSale,
     DayPackage,
     SettlementConfirmation,
     Trade,
@@ -207,12 +208,20 @@ def _result(package: DayPackage) -> dict[str, Any]:
 
 def undelivered(package_id: int, *, after: int = 0, most: int | None = None) -> list[Deal]:
     """Return a package's trades that were not delivered, in the order of the deals."""
+    sale = _SALES.subquery("sale")
     statement = (
         select(
             Trade.id, Trade.instrument_id, Trade.buyer_id, Trade.seller_id, Trade.quantity,
             Trade.amount, Trade.buyer_money_id, Trade.seller_money_id, Trade.buy_fee, Trade.sell_fee,
+            func.coalesce(sale.c.id, 0),
         )
         .outerjoin(TradeDelivery, TradeDelivery.trade_id == Trade.id)
+        .outerjoin(
+            sale,
+            (sale.c.account_id == Trade.seller_id)
+            & (sale.c.instrument_id == Trade.instrument_id)
+            & (sale.c.number == Trade.sell_order_no),
+        )
         .where(Trade.package_id == package_id, Trade.id > after, TradeDelivery.trade_id.is_(None))
         .order_by(Trade.id)
         .limit(most)
@@ -220,9 +229,20 @@ def undelivered(package_id: int, *, after: int = 0, most: int | None = None) -> 
     return [Deal(*row) for row in db.session.execute(statement)]
 
 
+# Sales for courts, whose number their deals carry as the seller's order number (rules-2026 N103).
+_SALES = select(
+    CourtSale.application_id.label("id"),
+    CourtSale.account_id,
+    CourtSale.instrument_id,
+    CourtSale.unsold,
+    Application.number,
+).join(Application, Application.id == CourtSale.application_id)
 _HELD = typed(
     """
-    SELECT h.account_id, h.instrument_id, h.available, h.trading, h.proceeds
+    SELECT h.account_id, h.instrument_id, h.available, h.proceeds,
+           h.trading - coalesce((SELECT sum(s.unsold) FROM court_sale s
+                                  WHERE s.account_id = h.account_id
+                                    AND s.instrument_id = h.instrument_id), 0)::bigint AS trading
       FROM holding h
       JOIN (SELECT DISTINCT * FROM unnest(:accounts, :instruments)) AS k (account_id, instrument_id)
         ON (k.account_id, k.instrument_id) = (h.account_id, h.instrument_id)
@@ -254,9 +274,15 @@ def clear_now(deals: Sequence[Deal], package: DayPackage) -> Clearing:
         for account, instrument, tonnes in db.session.execute(_BOUGHT, {"day": package.day})
     }
     held = {(row.account_id, row.instrument_id): row for row in rows}
+    sellable: dict[tuple[int, ...], int] = {
+        key: row.trading - bought.get(key, 0) for key, row in held.items()
+    }
+    sales = _SALES.where(CourtSale.application_id.in_({deal.sale for deal in deals}))
+    for row in db.session.execute(sales):
+        sellable[row.account_id, row.instrument_id, row.id] = row.unsold
     return clear(
         deals,
-        {key: row.trading - bought.get(key, 0) for key, row in held.items()},
+        sellable,
         {key: row.available for key, row in held.items()},
         {key: row.proceeds for key, row in held.items()},
     )

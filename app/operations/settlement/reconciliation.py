@@ -17,8 +17,9 @@ from app.operations.settlement import stages
 # Closing figures are those before what is in transit is settled.  A member that the exchange does not
 # name holds nothing there.  A trade in default counts as the exchange counts it: its other party, who did
 # what it owed, differs by nothing; nor does a buyer by what it owes the reserve, of which the exchange
-# knows nothing.  What several venues trade is compared with the sum of their figures, once the last of
-# them is delivered; so is money, whichever venues members paid at.
+# knows nothing; nor anybody by what a court's sale brought to trading or took from there on the day, on
+# whichever side of its close the exchange counts it.  What several venues trade is compared with the sum of
+# their figures, once the last of them is delivered; so is money, whichever venues members paid at.
 _FIND = text("""
     WITH awaited AS (
            SELECT v.id FROM venue v
@@ -45,10 +46,18 @@ _FIND = text("""
              FROM undelivered
            UNION ALL
            SELECT seller_id, instrument_id, -quantity, amount - sell_fee FROM undelivered),
+         sold_for_courts AS (
+           SELECT o.account_id, e.instrument_id, sum(e.quantity)::bigint AS moved
+             FROM court_effect e JOIN court_order o ON o.application_id = e.order_id
+            WHERE e.cause IN ('sale', 'sale_return')
+              AND (e.at AT TIME ZONE 'Asia/Shanghai')::date >= :day
+            GROUP BY 1, 2),
          tonnes AS (
-           SELECT h.account_id, h.instrument_id, h.trading AS ours
+           SELECT h.account_id, h.instrument_id, h.trading AS ours, coalesce(c.moved, 0) AS moved
              FROM holding h JOIN account a ON a.id = h.account_id AND a.kind = 'enterprise'
-            WHERE h.instrument_id IN (SELECT instrument_id FROM listed) AND h.trading > 0),
+             LEFT JOIN sold_for_courts c USING (account_id, instrument_id)
+            WHERE h.instrument_id IN (SELECT instrument_id FROM listed)
+              AND (h.trading > 0 OR c.moved IS NOT NULL)),
          positions AS (
            SELECT account_id, instrument_id, sum(closing)::bigint AS closing FROM reported_position
             WHERE package_id IN (SELECT id FROM packages)
@@ -79,17 +88,17 @@ _FIND = text("""
                       WHERE s.account_id = coalesce(t.account_id, r.account_id)
                         AND s.instrument_id = coalesce(t.instrument_id, r.instrument_id)), 0)::bigint
                     AS ours,
-                  coalesce(r.closing, 0) AS theirs
+                  coalesce(r.closing, 0) AS theirs, coalesce(t.moved, 0) AS moved
              FROM tonnes t FULL JOIN positions r USING (account_id, instrument_id)
            UNION ALL
            SELECT r.account_id, NULL,
                   coalesce(m.ours, 0) + coalesce(
                     (SELECT sum(s.fen) FROM side s WHERE s.account_id = r.account_id), 0)::bigint,
-                  r.closing
+                  r.closing, 0
              FROM funds r LEFT JOIN money m USING (account_id))
     INSERT INTO settlement_difference (package_id, account_id, instrument_id, ours, theirs, found_at)
     SELECT :package, account_id, instrument_id, ours, theirs, :at FROM compared
-     WHERE ours <> theirs
+     WHERE theirs NOT IN (ours, ours + moved)
     ON CONFLICT DO NOTHING
     RETURNING account_id
 """)

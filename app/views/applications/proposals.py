@@ -39,7 +39,7 @@ from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.pledge import PLEDGES, PledgeSurrender
 from app.domain.kinds.pledge import TEXTS as PLEDGE_TEXTS
-from app.domain.kinds.sanctions.court import COURTS
+from app.domain.kinds.sanctions.court_disposal import MEASURES, CourtSurrender
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
     BankDifference,
@@ -287,6 +287,7 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     served = proposal.get("served_at") or ""
     rows = [
         [_("Order concerned"), proposal.get("order_number")],
+        [_("Sale concerned"), proposal.get("sale_number")],
         [_("Case number of the order"), proposal.get("original_case_no")],
         [_("Request number of the order"), proposal.get("original_request_no")],
         [_("Number of the request"), proposal.get("request_no")],
@@ -300,6 +301,16 @@ def _court(proposal: Mapping[str, Any]) -> dict[str, Any]:
     ]
     rows = [row for row in rows if row[1]]
     return {"title": _("The court's paper"), "columns": _COLUMNS, "rows": rows}
+
+
+def _court_surrender(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the freeze that it draws on, and what was confirmed about newer allowances."""
+    rows = [
+        [_("Order concerned"), proposal.get("order_number", "")],
+        [_("Case number of the order"), proposal.get("original_case_no", "")],
+        *_later_use(proposal)["rows"],
+    ]
+    return {"title": _("The court's freeze"), "columns": _COLUMNS, "rows": rows}
 
 
 def _pledge(proposal: Mapping[str, Any]) -> dict[str, Any]:
@@ -440,7 +451,8 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     OffsetApplication.code: _offset,
     OffsetBindingAnswer.code: _offset_binding,
     ReserveProvision.code: _provision,
-    **dict.fromkeys((each.code for each in COURTS), _court),
+    **dict.fromkeys((each.code for each in MEASURES), _court),
+    CourtSurrender.code: _court_surrender,
     **dict.fromkeys((each.code for each in PLEDGES), _pledge),
     **dict.fromkeys((Surrender.code, AssistedSurrender.code, PledgeSurrender.code), _later_use),
 }

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, literal, or_, select
 from app.domain.kinds import KINDS
 from app.domain.kinds.base import Hold
 from app.domain.kinds.pledge import Pledge
+from app.domain.kinds.sanctions.court_disposal import CourtSaleEnd
 from app.domain.moves import Bucket
 from app.domain.workflow import Status
 from app.models import Account, Application, ApplicationLine, CourtHold, CourtOrder, Instrument
@@ -33,6 +34,7 @@ def _holding(bucket: Bucket, *, is_approved: bool) -> ColumnElement[bool]:
         or Hold(is_approved, bucket, 1, at_receiver=True) in kind.holds
         or (bucket is Bucket.RESERVED and kind.settles_at_day_end)
     ]
+    codes = [code for code in codes if code != CourtSaleEnd.code]  # Its order says it.
     status = Status.APPROVED if is_approved else Status.IN_REVIEW
     return and_(Application.kind.in_(codes), Application.status == status)
 

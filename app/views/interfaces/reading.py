@@ -20,6 +20,7 @@ from app.views.interfaces.exchange import blueprint
 from app.views.interfaces.interface import answers, in_chinese, instant
 from app.views.interfaces.schemas import (
     CalendarQuery,
+    CourtSalePage,
     DayPage,
     FundPage,
     MemberSchema,
@@ -105,6 +106,25 @@ def read_funds(query: Query) -> dict[str, Any]:
     ]
     cursor = cursors.write("funds", page.rows[-1].member_no) if page.has_more else None
     return {"funds": found, "as_of": instant(clock.now()), "next_cursor": cursor}
+
+
+@blueprint.route("/court-sales", methods=["GET"])
+@in_chinese
+@bearer.needs("positions:read")
+@answers(422)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, CourtSalePage)
+def read_court_sales(query: Query) -> dict[str, Any]:
+    """查询为法院变卖的配额
+
+    未售出的各一行。只能由卖方委托编号（sell_order_no）为变卖编号的成交卖出，其他成交和划转不能动用。
+    """
+    place = cursors.read("court_sales", query.get("cursor"))
+    day = calendar.next_trading_day(clock.now().date())
+    venue_id = bearer.client().venue_id
+    page = queries.court_sales(venue_id, day, place[0] if place else 0, query["limit"])
+    cursor = cursors.write("court_sales", page.rows[-1].id) if page.has_more else None
+    return {"sales": page.rows, "as_of": instant(clock.now()), "next_cursor": cursor}
 
 
 @blueprint.route("/calendar", methods=["GET"])

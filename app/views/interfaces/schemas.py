@@ -321,6 +321,27 @@ class FundPage(Paged):
     as_of = fields.String(required=True, metadata={"format": "date-time"})
 
 
+class CourtSaleSchema(ma.Schema):
+    """What a court lets sell of a member's, in tonnes."""
+
+    number = fields.String(
+        required=True, metadata={"description": "变卖编号，成交的 sell_order_no 填写此编号"}
+    )
+    member_no = fields.String(required=True)
+    instrument_code = fields.String(required=True)
+    trade_code = fields.String(required=True)
+    unsold = fields.Integer(
+        required=True, metadata={"description": "未售出量，已计入持仓的 trading"}
+    )
+
+
+class CourtSalePage(Paged):
+    """A page of sales for courts."""
+
+    sales = fields.List(fields.Nested(CourtSaleSchema), required=True)
+    as_of = fields.String(required=True, metadata={"format": "date-time"})
+
+
 class DaySchema(ma.Schema):
     """A day of the trading calendar."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import BigInteger, Select, cast, func, literal, select
+from sqlalchemy import Select, func, literal, select
 
 from app.domain.kinds.sanctions.court import CourtFreeze
 from app.domain.workflow import Status
-from app.models import Account, Application, CourtLapse, CourtOrder
+from app.models import Account, Application, CourtLapse, CourtOrder, Instrument
 from app.security.roles import READERS
 from app.views.chapters import ENQUIRIES, MenuEntry
 from app.views.lists.columns import Column
@@ -65,23 +65,22 @@ class CourtFreezeEnquiryView(ListPage):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Return one row an order that two officers confirmed."""
-        said = Application.proposal
-        code = func.nullif(func.jsonb_extract_path_text(said, "instrument_code"), "")
+        is_money = func.coalesce(Instrument.kind == "money", False)
         return (
             select(
                 CourtOrder.application_id.label("id"),
                 CourtOrder.account_id,
                 Account.member_no,
                 Account.name.label("account"),
-                func.coalesce(code, literal(ANY)).label("target"),
+                func.coalesce(Instrument.code, literal(ANY)).label("target"),
                 Application.document_no,
                 Application.authority,
                 CourtOrder.served_at,
                 place_of(CourtOrder).label("place"),
-                of_measure(cast(CourtOrder.quantity, BigInteger), said).label("ordered"),
-                of_measure(CourtOrder.effective, said).label("effective"),
-                of_measure(CourtOrder.queued, said).label("queued"),
-                of_measure(CourtOrder.effective, said, of_money=True).label("money"),
+                of_measure(CourtOrder.quantity, is_money).label("ordered"),
+                of_measure(CourtOrder.effective, is_money).label("effective"),
+                of_measure(CourtOrder.queued, is_money).label("queued"),
+                of_measure(CourtOrder.effective, is_money, of_money=True).label("money"),
                 CourtOrder.ends_on.label("until"),
                 expiry_of(CourtOrder).label("expiry"),
                 CourtLapse.number.label("lapse"),
@@ -90,6 +89,7 @@ class CourtFreezeEnquiryView(ListPage):
             )
             .join(Application, Application.id == CourtOrder.application_id)
             .join(Account, Account.id == CourtOrder.account_id)
+            .outerjoin(Instrument, Instrument.id == CourtOrder.instrument_id)
             .outerjoin(CourtLapse, CourtLapse.order_id == CourtOrder.application_id)
             .where(Application.status == Status.APPROVED)
         )

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 
 from app.domain.kinds import KINDS
 from app.domain.kinds.sanctions.court import CourtAssignment, CourtRelease, CourtRenewal
+from app.domain.kinds.sanctions.court_disposal import CourtSale, CourtSaleEnd, CourtSurrender
 from app.domain.money import yuan
 from app.domain.workflow import STATUS_TITLES, STATUS_TONES, Status
 from app.extensions import db
@@ -34,13 +35,21 @@ CAUSES = {
     "release": _("Released by the court"),
     "assignment": _("Deducted by the court"),
     "lapse": _("Ended by itself"),
+    "surrender": _("Surrendered with the court's consent"),
+    "sale": _("Released to be sold"),
+    "sale_return": _("Unsold, frozen again"),
+    "proceeds": _("Proceeds of the sale"),
 }
+FOLLOWED = (
+    CourtRenewal.code, CourtRelease.code, CourtAssignment.code, CourtSale.code, CourtSaleEnd.code,
+    CourtSurrender.code,
+)  # fmt: skip
 MOST = 100  # rows of a history on a page
 
 
 def _measure(order: CourtOrder) -> tuple[str, str, Callable[[int], Any]]:
     """Return kind, unit and reader of an order's quantities."""
-    if "currency" in order.application.proposal:
+    if order.is_money:
         return "money", _("yuan"), yuan
     return "number", _("tonnes"), int
 
@@ -62,7 +71,7 @@ def holds_table(order: CourtOrder, place_of: ColumnElement[Any]) -> dict[str, An
         {"label": _("In force until"), "kind": "date"},
         {"label": _("Effective"), "kind": kind, "unit": unit},
         {"label": _("Queued"), "kind": kind, "unit": unit},
-        {"label": _("Released or deducted"), "kind": kind, "unit": unit},
+        {"label": _("Released or used up"), "kind": kind, "unit": unit},
         {"label": _("Frozen now")},
     ]
     written = yuan if kind == "money" else "{:,}".format
@@ -120,13 +129,12 @@ def history_table(order: CourtOrder) -> dict[str, Any]:
 
 def measures_table(order: CourtOrder) -> dict[str, Any]:
     """Return the measures that followed, and the entry of an end by itself."""
-    followed = (CourtRenewal.code, CourtRelease.code, CourtAssignment.code)
     found = db.session.execute(
         select(Application, CourtLapse)
         .outerjoin(CourtLapse, CourtLapse.order_id == order.application_id)
         .where(
             (
-                Application.kind.in_(followed)
+                Application.kind.in_(FOLLOWED)
                 & (Application.account_id == order.account_id)
                 & Application.status.not_in([Status.DRAFT, Status.DISCARDED])
                 & (Application.proposal["order"].astext == str(order.application_id))

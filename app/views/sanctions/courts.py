@@ -25,7 +25,7 @@ from app.domain.moves import whole_tonnes
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line, Status
 from app.extensions import db
-from app.models import Account, Application, CourtHold, CourtOrder, Instrument, parameter
+from app.models import Account, Application, CourtHold, CourtOrder, CourtSale, Instrument, parameter
 from app.operations.applications import engine
 from app.operations.records import clock
 from app.operations.records.catalogue import Titles
@@ -192,15 +192,11 @@ class CourtReleaseForm(CourtForm):
         return super().content()
 
 
-class CourtAssignmentForm(CourtForm):
-    """扣划."""
+class DrawingForm(CourtForm):
+    """A measure that draws on what its order has frozen."""
 
-    category = OfferedField(_("Measure"), MEASURES[CourtAssignment.code], PLEASE_CHOOSE)
     instrument = SelectField(_("Instrument"), [Required()], validate_choice=False)
-    quantity = StringField(_("Quantity deducted"), [Required()], render_kw=QUANTITY)
-    receiver = StringField(
-        _("Member number of the receiver"), [Required()], render_kw={"maxlength": 20}
-    )
+    quantity = StringField(_("Quantity"), [Required()], render_kw=QUANTITY)
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -222,13 +218,29 @@ class CourtAssignmentForm(CourtForm):
         self.instrument.choices = choices_of(titles, PLEASE_CHOOSE)
 
     def lines(self) -> tuple[Line, ...]:
-        """Return the line that is deducted, none in a draft that lacks it.  Raises RuleError."""
+        """Return the line that is drawn.  Raises RuleError where none, or no quantity, is entered."""
         found = self.held.get(self.instrument.data or "")
         if found is None:
-            raise RuleError(_("Choose what is to be deducted"), field="instrument")
+            message = _("Choose one of the instruments that the order has frozen")
+            raise RuleError(message, field="instrument")
         quantity = _measured(self.quantity.data, is_money=found[0].kind == "money")
         if not quantity:
             raise RuleError(_("Enter a quantity in whole tonnes"), field="quantity")
+        return (Line(found[0].id, quantity),)
+
+
+class CourtAssignmentForm(DrawingForm):
+    """扣划."""
+
+    category = OfferedField(_("Measure"), MEASURES[CourtAssignment.code], PLEASE_CHOOSE)
+    quantity = StringField(_("Quantity deducted"), [Required()], render_kw=QUANTITY)
+    receiver = StringField(
+        _("Member number of the receiver"), [Required()], render_kw={"maxlength": 20}
+    )
+
+    def lines(self) -> tuple[Line, ...]:
+        """Add the receiver.  Raises RuleError where it has no account."""
+        (line,) = super().lines()
         number = (self.receiver.data or "").strip()
         receiver = db.session.scalar(select(Account.id).where(Account.member_no == number))
         if receiver is None:
@@ -237,7 +249,7 @@ class CourtAssignmentForm(CourtForm):
                 number=number[:20],
             )
             raise RuleError(message, field="receiver", code="sale_needed")
-        return (Line(found[0].id, quantity, account_id=receiver),)
+        return (Line(line.instrument_id, line.quantity, account_id=receiver),)
 
 
 PAPER_COLUMNS = (
@@ -254,7 +266,7 @@ PAPER_FILTERS = (
 )
 
 
-class _CourtDesk(OfficerDesk):
+class CourtDesk(OfficerDesk):
     """A court's measure: entered with its paper, confirmed by another officer."""
 
     guide = {"registry": "司法冻结与扣划"}
@@ -274,7 +286,9 @@ class _CourtDesk(OfficerDesk):
                 said["request_no"].astext.label("request_no"),
                 said["order_number"].astext.label("order_number"),
                 cast(func.jsonb_extract_path_text(said, "served_at"), _MOMENT).label("served_at"),
-                of_measure(cast(said["quantity"].astext, BigInteger), said).label("asked"),
+                of_measure(
+                    cast(said["quantity"].astext, BigInteger), said.has_key("currency")
+                ).label("asked"),
             )
         )
 
@@ -289,13 +303,12 @@ class _CourtDesk(OfficerDesk):
 _MOMENT = CourtOrder.served_at.type
 
 
-def of_measure(figure: Any, said: Any, *, of_money: bool = False) -> ColumnElement[Any]:
+def of_measure(figure: Any, is_money: Any, *, of_money: bool = False) -> ColumnElement[Any]:
     """Return a figure where it is of tonnes, or, asked for, where it is of money."""
-    is_money = said.has_key("currency")
     return case((is_money if of_money else ~is_money, figure))
 
 
-class CourtFreezeView(_CourtDesk):
+class CourtFreezeView(CourtDesk):
     """司法冻结: orders by their service, what is effective and what is queued, and 新增."""
 
     route_base = "/court-freezes"
@@ -360,9 +373,9 @@ class CourtFreezeView(_CourtDesk):
             ("effective_amount", CourtOrder.effective),
             ("queued_amount", CourtOrder.queued),
         ):
-            columns.append(of_measure(figure, said, of_money=True).label(name))
+            columns.append(of_measure(figure, said.has_key("currency"), of_money=True).label(name))
         for name, figure in (("effective", CourtOrder.effective), ("queued", CourtOrder.queued)):
-            columns.append(of_measure(figure, said).label(name))
+            columns.append(of_measure(figure, said.has_key("currency")).label(name))
         return found.add_columns(*columns)
 
     def actions(self, row: Any) -> Iterable[RowAction]:
@@ -375,19 +388,18 @@ class CourtFreezeView(_CourtDesk):
         order = db.session.get(CourtOrder, application.id)
         if application.status == Status.APPROVED and order and order.ended < order.quantity:
             yield from self._measures(application.account_id, application.id)
+        elif application.status == Status.APPROVED and order and _is_on_sale(order):
+            yield from following(self, application.account_id, application.id, ["CourtRenewalView"])
 
     def _measures(self, account_id: int, order: int) -> Iterable[RowAction]:
-        for page, label in _FOLLOWING:
-            if self.may("write", page):
-                yield RowAction(label, url_for(f"{page}.new", account=account_id, order=order))
+        return following(self, account_id, order, (page for page, _label in FOLLOWING))
 
     def detail(self, application: Application, *arguments: Any, **how: Any) -> dict[str, Any]:
         """Keep the order in the session while its parts are drawn, so that it is read once."""
-        order = db.session.get(CourtOrder, application.id)
+        order = find_order(application.id)
         found = super().detail(application, *arguments, **how)
         if order is not None:
-            tables = (holds_table(order, place_of(CourtOrder)), history_table(order))
-            found["tables"] += [*tables, measures_table(order)]
+            found["tables"] += order_tables(order)
         return found
 
     def new_form(self, account_id: int) -> Any:
@@ -401,11 +413,33 @@ class CourtFreezeView(_CourtDesk):
         return {**super().typed_before(application), "instrument": chosen}
 
 
-_FOLLOWING: Sequence[tuple[str, Any]] = (
+FOLLOWING: Sequence[tuple[str, Any]] = (
     ("CourtRenewalView", _("Renew the freeze")),
     ("CourtReleaseView", _("Release")),
     ("CourtAssignmentView", _("Deduct")),
+    ("CourtSaleView", _("Sell at the exchange")),
 )
+
+
+def _is_on_sale(order: CourtOrder) -> bool:
+    unsold = select(CourtSale.application_id).where(
+        CourtSale.order_id == order.application_id, CourtSale.unsold > 0
+    )
+    return db.session.scalar(unsold.limit(1)) is not None
+
+
+def following(page: Any, account_id: int, order: int, pages: Iterable[str]) -> Iterable[RowAction]:
+    """Yield the actions that enter what follows an order, as far as the member may."""
+    titles = dict(FOLLOWING)
+    for name in pages:
+        if page.may("write", name):
+            address = url_for(f"{name}.new", account=account_id, order=order)
+            yield RowAction(titles[name], address)
+
+
+def order_tables(order: CourtOrder) -> list[dict[str, Any]]:
+    """Return what pages show of an order: where it stands, its history, and what followed."""
+    return [holds_table(order, place_of(CourtOrder)), history_table(order), measures_table(order)]
 
 
 def place_of(order: Any) -> ColumnElement[Any]:
@@ -417,6 +451,7 @@ def place_of(order: Any) -> ColumnElement[Any]:
         .where(
             other.account_id == order.account_id,
             other.ended < other.quantity,
+            other.sale_of.is_(None),
             or_(
                 other.served_at < order.served_at,
                 (other.served_at == order.served_at)
@@ -431,7 +466,7 @@ def place_of(order: Any) -> ColumnElement[Any]:
         .correlate(order)
         .scalar_subquery()
     )
-    return case((order.ended < order.quantity, before + 1))
+    return case((order.sale_of.is_(None) & (order.ended < order.quantity), before + 1))
 
 
 def expiry_of(order: Any) -> ColumnElement[Any]:
@@ -445,7 +480,7 @@ def expiry_of(order: Any) -> ColumnElement[Any]:
     )
 
 
-class _FollowingDesk(_CourtDesk):
+class FollowingDesk(CourtDesk):
     """A measure about an earlier order, which its address names."""
 
     new_label = _("Choose a judicial freeze")
@@ -468,17 +503,21 @@ class _FollowingDesk(_CourtDesk):
         return None if "order" in request.args else redirect(url_for("CourtFreezeView.list"))
 
     def account_id(self) -> int:
-        return _named_order().account_id
+        return self.named_order().account_id
+
+    def named_order(self) -> CourtOrder:
+        """Return the order that the address names, or abort with 404."""
+        return _named_order()
 
     def new_form(self, account_id: int) -> Any:
         """Begin with the court of the order, which mostly is the same."""
-        order = _named_order()
+        order = self.named_order()
         original = order.application
         begins = {"authority": original.authority, "contact": original.proposal.get("contact", "")}
         return self._about(self.form(data=begins), order)
 
     def edit_form(self, application: Application) -> Any:
-        order = _find_order(application.proposal["order"])
+        order = find_order(application.proposal["order"])
         return self._about(super().edit_form(application), order)
 
     def _about(self, form: Any, order: Any) -> Any:
@@ -490,7 +529,7 @@ class _FollowingDesk(_CourtDesk):
             "order_number": original.number,
             "original_case_no": original.proposal.get("case_no", ""),
             "original_request_no": original.proposal.get("request_no", ""),
-            **({"currency": "CNY"} if "currency" in original.proposal else {}),
+            **({"currency": "CNY"} if order.is_money else {}),
         }
         return form
 
@@ -501,7 +540,7 @@ class _FollowingDesk(_CourtDesk):
         """Add what the order has and until when."""
         found = super().form_facts(account_id)
         order = self._order_of_page()
-        is_money = "currency" in order.application.proposal
+        is_money = order.is_money
         return [
             *found,
             (_("Case number of the order"), order.application.proposal.get("case_no", ""), "text"),
@@ -514,25 +553,25 @@ class _FollowingDesk(_CourtDesk):
         if id_ := (request.view_args or {}).get("id"):
             application = db.session.get_one(Application, id_)
             return db.session.get_one(CourtOrder, application.proposal["order"])
-        return _named_order()
+        return self.named_order()
 
 
 def _named_order() -> CourtOrder:
-    order = _find_order(named_in_address("order", digits=18))
+    order = find_order(named_in_address("order", digits=18))
     if order is None or not in_scope(order.account_id, g.user):
         abort(404)
     return order
 
 
-def _find_order(id_: int) -> CourtOrder | None:
-    """Return an order with its application and account."""
-    with_both = (joinedload(CourtOrder.application), joinedload(CourtOrder.account))
-    return db.session.get(CourtOrder, id_, options=with_both)
+def find_order(id_: int) -> CourtOrder | None:
+    """Return an order with its application, account and instrument."""
+    related = (CourtOrder.application, CourtOrder.account, CourtOrder.instrument)
+    return db.session.get(CourtOrder, id_, options=[joinedload(each) for each in related])
 
 
 def _with_measure(code: str, *more: Column) -> tuple[Column, ...]:
     found = []
-    for each in _FollowingDesk.columns:
+    for each in FollowingDesk.columns:
         if each.key == "category":
             found += [Column("category", _("Measure"), choices=MEASURES[code]), *more]
         else:
@@ -540,7 +579,7 @@ def _with_measure(code: str, *more: Column) -> tuple[Column, ...]:
     return tuple(found)
 
 
-class CourtRenewalView(_FollowingDesk):
+class CourtRenewalView(FollowingDesk):
     """续行冻结: served before the end, it keeps the place in the queue."""
 
     route_base = "/court-renewals"
@@ -556,7 +595,7 @@ class CourtRenewalView(_FollowingDesk):
     )
 
 
-class CourtReleaseView(_FollowingDesk):
+class CourtReleaseView(FollowingDesk):
     """解除冻结, 解除轮候."""
 
     route_base = "/court-releases"
@@ -575,7 +614,41 @@ class CourtReleaseView(_FollowingDesk):
     )
 
 
-class CourtAssignmentView(_FollowingDesk):
+class DrawingDesk(FollowingDesk):
+    """A measure that draws on what its order has frozen: one line."""
+
+    def _about(self, form: Any, order: Any) -> Any:
+        form = super()._about(form, order)
+        form.offer(order)
+        return form
+
+    def typed_before(self, application: Application) -> dict[str, Any]:
+        found = super().typed_before(application)
+        found.pop("lines")
+        for line in application.lines:
+            found |= {
+                "instrument": str(line.instrument_id),
+                "quantity": _written(line.quantity, is_money=line.instrument.kind == "money"),
+            }
+        return found
+
+    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
+        lines, content = filled.form.lines(), filled.form.content()
+        content["proposal"] |= self.said_of(lines)
+        return engine.Draft(
+            kind=self.kind,
+            account_id=account_id,
+            lines=lines,
+            request_key=application_form.request_key(),
+            **content,
+        )
+
+    def said_of(self, lines: Sequence[Line]) -> dict[str, str]:
+        """Return what the proposal says of the lines."""
+        return {}
+
+
+class CourtAssignmentView(DrawingDesk):
     """司法扣划: what an order has frozen goes to the receiver; it is published."""
 
     route_base = "/court-assignments"
@@ -604,30 +677,11 @@ class CourtAssignmentView(_FollowingDesk):
         name = func.jsonb_extract_path_text(Application.proposal, "receiver_name")
         return super().rows(conditions).add_columns(name.label("receiver"))
 
-    def _about(self, form: Any, order: Any) -> Any:
-        form = super()._about(form, order)
-        form.offer(order)
-        return form
-
     def typed_before(self, application: Application) -> dict[str, Any]:
-        found = super().typed_before(application)
-        found.pop("lines")
-        for line in application.lines:
-            found |= {
-                "instrument": str(line.instrument_id),
-                "quantity": _written(line.quantity, is_money=line.instrument.kind == "money"),
-                "receiver": line.account.member_no if line.account else "",
-            }
-        return found
+        """Add the receiver."""
+        receivers = [line.account.member_no for line in application.lines if line.account]
+        return {**super().typed_before(application), "receiver": "".join(receivers)}
 
-    def draft(self, filled: Filled, account_id: int) -> engine.Draft:
-        lines, content = filled.form.lines(), filled.form.content()
-        receiver = db.session.get_one(Account, lines[0].account_id)
-        content["proposal"]["receiver_name"] = receiver.name
-        return engine.Draft(
-            kind=self.kind,
-            account_id=account_id,
-            lines=lines,
-            request_key=application_form.request_key(),
-            **content,
-        )
+    def said_of(self, lines: Sequence[Line]) -> dict[str, str]:
+        """Return the receiver's name."""
+        return {"receiver_name": db.session.get_one(Account, lines[0].account_id).name}

@@ -9,31 +9,38 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import BigInteger, String
 
+from app.domain.errors import InsufficientQuantity, RuleError
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
 from app.migrations import buckets
 from app.models import CourtLapse
-from app.operations.applications import engine
+from app.operations.applications import engine, rows
 from app.operations.ledger.verification import verify_ledger
 from app.operations.records import clock
 from app.operations.records.actor import SYSTEM, Actor
+from app.operations.records.columns import typed
 from app.operations.sanctions import lapses
-from tests.factories import account, give, instrument, issued_to, quantity
+from tests.factories import account, confirmed, give, instrument, issued_to, notice, quantity
 from tests.operations import courts
 from tests.operations.courts import freeze, midnight, release, stands
 
 HOLDINGS = "FOR NO KEY UPDATE"
 TRIES = 10
+_UNLOCKED = typed(
+    rows._LOCK_ACCOUNTS.text.replace("FOR NO KEY UPDATE", ""), ids=BigInteger, for_receivers=String
+)
 
 
 @pytest.fixture
 def court_function(cluster):
     """Return a function that removes words from a function of the courts' for the rest of the test."""
-    whole = (buckets.SQL / "0024" / "court_orders.sql").read_text(encoding="utf-8")
+    whole = (buckets.SQL / "0039" / "sales.sql").read_text(encoding="utf-8")
 
     def take_out(name: str, words: str) -> None:
-        found = re.search(rf"CREATE FUNCTION {name}\(.*?\nEND \$\$;", whole, re.DOTALL)
+        pattern = rf"CREATE (?:OR REPLACE )?FUNCTION {name}\(.*?\nEND \$\$;"
+        found = re.search(pattern, whole, re.DOTALL)
         assert found
         assert words in found[0]
         install(found[0].replace(words, ""))
@@ -173,4 +180,72 @@ def test_two_jobs_at_once_end_an_order_once(together, plant, maker):
     assert [stands(each) for each in orders] == [(0, 0)] * 3
     assert quantity(plant, what) == 1000
     assert db.session.scalar(db.select(db.func.count()).select_from(CourtLapse)) == 3
+    assert verify_ledger().is_sound
+
+
+# A surrender with consent beside the court's own measures (N105) --------------------------------
+
+
+@pytest.fixture
+def consented(plant, operator, maker, checker):
+    """Return a function that freezes 600 until a day and lets a surrender of 450 await the province."""
+    what = instrument("2025年度配额", vintage=2025)
+    give(plant, what, 600)
+    owed = notice(plant, 500, by=maker)
+
+    def made():
+        order = freeze(plant, maker, 600, what, ends_on=date(2026, 12, 1))
+        asked = courts.surrender(order, operator, 450, what, owed)
+        for each in (maker, checker):
+            confirmed(asked, each)
+        return order, asked, what
+
+    return made
+
+
+def approval(application_id, member):
+    actor = Actor.of(member)
+
+    def run():
+        with transaction():
+            engine.approve([application_id], actor, now=clock.now()).one()
+
+    return run
+
+
+def lapsing():
+    with transaction():
+        lapses.lapse_next(SYSTEM, now=midnight(date(2026, 12, 2)))
+
+
+@pytest.mark.parametrize("measure", ["release", "assignment", "renewal", "lapse"])
+@pytest.mark.parametrize("locks", [True, False])
+def test_n105_a_surrender_beside_a_measure_of_the_court(
+    together, plant, maker, checker, hubei, consented, measure, locks, monkeypatch
+):
+    """One of two that want the same tonnes gets them, by the database alone as well."""
+    order, asked, what = consented()
+    other = lapsing
+    if measure == "release":
+        other = approval(release(order, maker, 500, confirms=False), checker)
+    elif measure == "assignment":
+        receiver = account("申请执行人有限公司")
+        other = approval(courts.assign(order, maker, 500, what, receiver, confirms=False), checker)
+    elif measure == "renewal":
+        other = approval(courts.renew(order, maker, date(2028, 1, 1), confirms=False), checker)
+    if not locks:
+        monkeypatch.setattr(rows, "_LOCK_ACCOUNTS", _UNLOCKED)
+
+    results = together(approval(asked, hubei), other)
+
+    surrendered = quantity(plant, what, Bucket.SURRENDERED)
+    assert [type(each) for each in results.failed] in ([], [InsufficientQuantity], [RuleError])
+    if measure in ("release", "assignment"):
+        assert len(results.failed) == 1
+        assert stands(order) == ((150, 0) if surrendered else (100, 0))
+    elif measure == "renewal":
+        assert (results.failed, stands(order), surrendered) == ([], (150, 0), 450)
+    else:
+        assert stands(order) == (0, 0)
+        assert quantity(plant, what) == 600 - surrendered
     assert verify_ledger().is_sound

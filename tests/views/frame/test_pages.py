@@ -73,10 +73,12 @@ def test_a_form_has_lines_where_its_kind_has(app):
     wrong = {
         page.__name__: page.kind
         for page in desks
-        # Of money, of a deduction, and of a commission, the lines are typed as an amount or follow from
+        # Of money, of courts' measures and of a commission, the lines are typed as an amount or follow from
         # what the form is about.
         if not (
-            KINDS[page.kind].in_money or hasattr(page.form, "receiver") or page.kind == "commission"
+            KINDS[page.kind].in_money
+            or hasattr(page.form, "receiver")
+            or page.kind in ("commission", "court_sale", "court_sale_end")
         )
         and KINDS[page.kind].has_lines != bool(page.form_columns)
     }

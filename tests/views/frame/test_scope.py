@@ -75,6 +75,7 @@ OBJECTS: dict[tuple[str, str], Callable[[Enterprise], Sequence[int | str]]] = {
     ("PledgeNoteView", "id"): lambda of: of.by_officers["pledge_note"],
     ("PledgeJointReleaseView", "id"): lambda of: of.by_officers["pledge_joint_release"],
     ("PledgeSurrenderView", "id"): lambda of: of.by_officers["pledge_surrender"],
+    ("CourtSurrenderView", "id"): lambda of: of.by_officers["court_surrender"],
 }
 # What a reviewer is asked to decide on, or has decided: test_review.py asks for others' there.
 OF_REVIEWERS = {("ReviewView", "id"), ("ReviewedView", "id")}
@@ -111,6 +112,8 @@ OF_OFFICERS = {
     ("CourtRenewalView", "id"),
     ("CourtReleaseView", "id"),
     ("CourtAssignmentView", "id"),
+    ("CourtSaleView", "id"),
+    ("CourtSaleEndView", "id"),
     ("PlanDecisionView", "id"),
     ("ClaimView", "id"),
     ("AllocationFigureView", "form"),

@@ -16,6 +16,7 @@ ROUTES = [
     ("GET", "/members/{member_no}"),
     ("GET", "/positions"),
     ("GET", "/funds"),
+    ("GET", "/court-sales"),
     ("GET", "/calendar"),
     ("GET", "/tradable"),
     ("PUT", "/days/{day}"),

@@ -6,9 +6,10 @@ import pytest
 
 from app.domain.moves import Bucket
 from app.extensions import db, transaction
-from app.models import Account, Venue, VenueInstrument
+from app.models import Account, Application, Venue, VenueInstrument
 from tests.factories import account, give, instrument
 from tests.markets import Market
+from tests.operations import courts
 from tests.operations.machines import registered
 
 
@@ -152,3 +153,20 @@ def test_money_is_read_with_its_own_scope(app):
     machine = registered(app, scopes=["positions:read"]).sign_in()
     assert machine.call("GET", "/funds").status_code == 403
     assert machine.call("GET", "/positions").status_code == 200
+
+
+def test_n103_what_courts_let_sell_in_pages(app, machine, tables, maker, checker):
+    market = Market(tables)
+    seller = market.participant("甲")
+    give(seller, market.cea, 1000)
+    order = courts.freeze(seller, maker, 600, market.cea)
+    one, two = (courts.sell(order, maker, tonnes, market.cea) for tonnes in (450, 50))
+    first = machine.call("GET", "/court-sales?limit=1").json
+    assert first["sales"] == [
+        {"number": db.session.get_one(Application, one).number, "member_no": seller.member_no,
+         "instrument_code": market.cea.code, "trade_code": "CEA", "unsold": 450},
+    ]  # fmt: skip
+    more = machine.call("GET", f"/court-sales?limit=1&cursor={first['next_cursor']}").json
+    assert ([each["unsold"] for each in more["sales"]], more["next_cursor"]) == ([50], None)
+    courts.end_sale(two, maker, 50)
+    assert len(machine.call("GET", "/court-sales").json["sales"]) == 1

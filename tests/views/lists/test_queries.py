@@ -13,6 +13,7 @@ from app.models import (
     Application,
     BankLineEvent,
     CourtOrder,
+    CourtSale,
     DayPackage,
     OffsetMessage,
     SettlementDifference,
@@ -60,6 +61,9 @@ OF_OFFICERS = {
     "CourtRenewalView": "court_renewal",
     "CourtReleaseView": "court_release",
     "CourtAssignmentView": "court_assignment",
+    "CourtSaleView": "court_sale",
+    "CourtSaleEndView": "court_sale_end",
+    "CourtSurrenderView": "court_surrender",
     "PledgeView": "pledge",
     "PledgeNoteView": "pledge_note",
     "PledgeJointReleaseView": "pledge_joint_release",
@@ -181,6 +185,8 @@ def _asked(endpoint: str) -> dict[str, int | None]:
         "CourtRenewalView.new": ("order", CourtOrder),
         "CourtReleaseView.new": ("order", CourtOrder),
         "CourtAssignmentView.new": ("order", CourtOrder),
+        "CourtSaleView.new": ("order", CourtOrder),
+        "CourtSaleEndView.new": ("sale", CourtSale),
     }
     if endpoint not in named:
         return {}
@@ -190,11 +196,15 @@ def _asked(endpoint: str) -> dict[str, int | None]:
 
 
 def _most(address: str) -> int:
-    if re.fullmatch(r"/court-freezes/\d+|/commissions/\d+/edit", address):
+    if re.fullmatch(
+        r"/court-(freezes|sales)/\d+|/(commissions|court-surrenders)/\d+/edit", address
+    ):
         return MOST_OF_ORDER
     if address in ("/group-holdings/", "/group-notices/"):
         return MOST_ON_RECORD
-    return MOST_OF_ONE if re.search(r"/\d", address) or "order=" in address else MOST
+    return (
+        MOST_OF_ONE if re.search(r"/\d", address) or re.search("(order|sale)=", address) else MOST
+    )
 
 
 def _first(kind: str) -> int | None:

@@ -210,7 +210,7 @@ def test_a_deduction_is_entered_and_published_without_the_case(
         ({"quantity": "601"}, "实际冻结的只有600"),
         ({"receiver": "99999999999"}, "须变卖"),
         ({"receiver": plant.member_no}, "须变卖"),
-        ({"instrument": ""}, "请选择要扣划的标的"),
+        ({"instrument": ""}, "请选择该冻结项下的标的"),
     ):
         form["attachments"] = (io.BytesIO(pdf()), "裁定书.pdf")
         refused = send(desk, address, form | changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -43,7 +43,8 @@ def served_at(case: Case) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def _order(case: Case, facts: Facts) -> CourtOrder | None:
+def order_of(case: Case, facts: Facts) -> CourtOrder | None:
+    """Return the order that a measure names, where it is this account's."""
     found = facts.courts.orders.get(case.proposal.get("order") or 0)
     return found if found and found.account_id == case.account_id else None
 
@@ -135,7 +136,9 @@ OF_AN_ORDER = Rule(
     _("This account has no such order of a court in force"),
     lambda case, facts: (
         None
-        if (found := _order(case, facts)) and found.is_confirmed and found.left > 0
+        if (found := order_of(case, facts))
+        and found.is_confirmed
+        and found.left + found.on_sale > 0
         else Violation("order")
     ),
     at=BOTH,
@@ -143,14 +146,14 @@ OF_AN_ORDER = Rule(
 
 
 def _served_too_late(case: Case, facts: Facts) -> Violation | None:
-    found, served = _order(case, facts), served_at(case)
+    found, served = order_of(case, facts), served_at(case)
     if found is None or served is None or served.astimezone(BEIJING).date() <= found.ends_on:
         return None
     return Violation("served_at", {"day": found.ends_on.isoformat()})
 
 
 def _not_longer(case: Case, facts: Facts) -> Violation | None:
-    found = _order(case, facts)
+    found = order_of(case, facts)
     if found is None or case.ends_on is None or case.ends_on > found.ends_on:
         return None
     return Violation("ends_on", {"day": found.ends_on.isoformat()})
@@ -171,7 +174,7 @@ IS_LONGER = Rule(
 
 
 def _releases_too_much(case: Case, facts: Facts) -> Violation | None:
-    found, asked = _order(case, facts), _quantity(case)
+    found, asked = order_of(case, facts), _quantity(case)
     if found is None:
         return None
     most = found.queued if case.category == QUEUED_ONLY else found.left
@@ -194,27 +197,46 @@ RELEASES_WITHIN = Rule(
 def _not_admitted(case: Case, facts: Facts) -> Violation | None:
     for line in case.lines:
         is_other = line.account_id not in (None, case.account_id)
-        if not is_other or line.account_id not in facts.courts.admitted:
+        is_admitted = line.instrument_id in facts.money or line.account_id in facts.courts.admitted
+        if not is_other or not is_admitted:
             return Violation("receiver")
     return None
 
 
-def _assigns_too_much(case: Case, facts: Facts) -> Violation | None:
-    found = _order(case, facts)
+def _not_at_bank(case: Case, facts: Facts) -> Violation | None:
+    for line in case.lines:
+        pair = (line.account_id, line.instrument_id)
+        if line.instrument_id in facts.money and pair not in facts.courts.at_bank:
+            return Violation("receiver", {"bank": facts.name(line.instrument_id)})
+    return None
+
+
+def draws_too_much(case: Case, facts: Facts) -> Violation | None:
+    """Deduct the lines from what the order named has frozen, or say of which it has not as much."""
+    found = order_of(case, facts)
     if found is None:
         return None
-    for line in case.lines:
-        held = found.held.get(line.instrument_id, 0)
-        if line.quantity > held:
-            figures = {
-                "instrument": facts.name(line.instrument_id),
-                "asked": facts.amount(line.instrument_id, line.quantity),
-                "held": facts.amount(line.instrument_id, held),
-            }
-            return Violation("quantity", figures)
+    if beyond := above_hold(case, facts, found.held):
+        return beyond
     for line in case.lines:
         found.held[line.instrument_id] -= line.quantity
         found.left -= line.quantity
+    return None
+
+
+def above_hold(case: Case, facts: Facts, held: Mapping[int, int]) -> Violation | None:
+    """Say of which instrument the lines ask for more than is held."""
+    left = dict(held)
+    for line in case.lines:
+        most = max(left.get(line.instrument_id, 0), 0)
+        left[line.instrument_id] = most - line.quantity
+        if line.quantity > most:
+            figures = {
+                "instrument": facts.name(line.instrument_id),
+                "asked": facts.amount(line.instrument_id, line.quantity),
+                "held": facts.amount(line.instrument_id, most),
+            }
+            return Violation("quantity", figures)
     return None
 
 
@@ -225,17 +247,24 @@ RECEIVER_ADMITTED = Rule(
     _not_admitted,
     at=BOTH,
 )
+# What a sale brought is paid within its bank; the receiver withdraws it (N103).
+RECEIVER_AT_BANK = Rule(
+    "receiver_not_at_bank",
+    _("The receiver has bound no bank account where this money is: %(bank)s"),
+    _not_at_bank,
+    at=BOTH,
+)
 # N104: an assignment draws on its own freeze alone.
 ASSIGNS_WITHIN = Rule(
     "assignment_above_hold",
     _("%(instrument)s: %(asked)s to be assigned, but this order has frozen only %(held)s"),
-    _assigns_too_much,
+    draws_too_much,
     at=BOTH,
     error=InsufficientQuantity,
 )
 
 
-class _Measure(Kind):
+class CourtMeasure(Kind):
     """A court's measure, entered and confirmed by two officers on its paper (N96)."""
 
     started_by = Party.REGISTRY
@@ -248,7 +277,7 @@ class _Measure(Kind):
     )  # fmt: skip
 
 
-class CourtFreeze(_Measure):
+class CourtFreeze(CourtMeasure):
     """司法冻结 (01, 03): effective as far as there is something, queued for the rest, by time of service.
 
     The database freezes and queues from the first officer's submission on (sql/0024); the category is
@@ -258,30 +287,30 @@ class CourtFreeze(_Measure):
     code = "court_freeze"
     title = _("Judicial freeze")
     prefix = "SD"
-    rules = (*_Measure.rules, HAS_START, HAS_TERM, COURT_TERM, NOT_OVER, ORDERS_SOMETHING)
+    rules = (*CourtMeasure.rules, HAS_START, HAS_TERM, COURT_TERM, NOT_OVER, ORDERS_SOMETHING)
 
 
-class CourtRenewal(_Measure):
+class CourtRenewal(CourtMeasure):
     """续行冻结 (02): served before the end it keeps the rank (N98)."""
 
     code = "court_renewal"
     title = _("Renewal of a judicial freeze")
     prefix = "SX"
     rules = (
-        *_Measure.rules, HAS_START, HAS_TERM, COURT_TERM, OF_AN_ORDER, SERVED_IN_TIME, IS_LONGER,
+        *CourtMeasure.rules, HAS_START, HAS_TERM, COURT_TERM, OF_AN_ORDER, SERVED_IN_TIME, IS_LONGER,
     )  # fmt: skip
 
 
-class CourtRelease(_Measure):
+class CourtRelease(CourtMeasure):
     """解除冻结 (04), 解除轮候 (05): an order ends in part or whole, and the next takes effect."""
 
     code = "court_release"
     title = _("Release of a judicial freeze")
     prefix = "SC"
-    rules = (*_Measure.rules, OF_AN_ORDER, RELEASES_WITHIN)
+    rules = (*CourtMeasure.rules, OF_AN_ORDER, RELEASES_WITHIN)
 
 
-class CourtAssignment(_Measure):
+class CourtAssignment(CourtMeasure):
     """司法扣划 (06, 08): what the order has frozen goes to the receiver that the court names."""
 
     code = "court_assignment"
@@ -289,7 +318,5 @@ class CourtAssignment(_Measure):
     prefix = "SK"
     has_lines = True
     settles = (Bucket.FROZEN, Bucket.AVAILABLE)
-    rules = (*_Measure.rules, OF_AN_ORDER, RECEIVER_ADMITTED, ASSIGNS_WITHIN)
-
-
-COURTS: tuple[type[Kind], ...] = (CourtFreeze, CourtRenewal, CourtRelease, CourtAssignment)
+    in_money = None
+    rules = (*CourtMeasure.rules, OF_AN_ORDER, RECEIVER_ADMITTED, RECEIVER_AT_BANK, ASSIGNS_WITHIN)
