@@ -70,9 +70,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         linked=_linked(cases),
         notices=_notices({case.notice_id for case in cases if case.notice_id}, moment),
-        sources=_sources(
-            {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
-        ),
+        sources=_sources(cases),
         lacking_documents=_matching(_LACKING_DOCUMENTS, cases, "account_change"),
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
@@ -169,10 +167,11 @@ def _notices(ids: Iterable[int], moment: TradingMoment) -> dict[int, Notice]:
     return found
 
 
-def _sources(ids: Iterable[int]) -> dict[int, Source]:
-    wanted = list(ids)
+def _sources(cases: Sequence[Case]) -> dict[int, Source]:
+    wanted = {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
     if not wanted:
         return {}
+    asked = {"ids": list(wanted), "accounts": list({case.account_id for case in cases})}
     return {
         row.line_id: Source(
             row.account_id,
@@ -184,7 +183,7 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
             row.quantity,
             row.approved_at,
         )
-        for row in db.session.execute(_SOURCES, {"ids": wanted})
+        for row in db.session.execute(_SOURCES, asked)
     }
 
 
@@ -603,15 +602,18 @@ _MACHINE_CLIENTS = text(
     "SELECT c.code, v.code AS venue FROM machine_client c JOIN venue v ON v.id = c.venue_id"
 )
 
+# Of a claim the part that the applicant owes (claim_part); who submits in one batch is one applicant.
 _SOURCES = typed(
     """
-    SELECT d.line_id, a.account_id, d.instrument_id, a.kind, a.status, a.notice_id, d.remaining,
-           d.quantity, (SELECT max(e.at) FROM application_event e
+    SELECT d.line_id, coalesce(p.account_id, a.account_id) AS account_id, d.instrument_id, a.kind, a.status,
+           a.notice_id, coalesce(p.remaining, d.remaining) AS remaining, d.quantity, (SELECT max(e.at) FROM application_event e
                          WHERE e.application_id = a.id AND e.action = 'approve') AS approved_at
       FROM line_draw d JOIN application a ON a.id = d.application_id
+      LEFT JOIN claim_part p ON p.line_id = d.line_id AND p.account_id = ANY(:accounts)
      WHERE d.line_id = ANY(:ids)
     """,
     ids=BigInteger,
+    accounts=Integer,
 )
 
 _ISSUED = typed(
