@@ -61,7 +61,8 @@ class Application(Model):
         CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
             " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender',"
-            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender'))",
+            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender', 'refund_of_commission',"
+            " 'refund_to_helper', 'refund_to_pledge'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(

@@ -26,7 +26,8 @@ from app.domain.kinds.compliance.differentiation import Differentiation, Differe
 from app.domain.kinds.compliance.notice import NoticeDecision
 from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
-from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
+from app.domain.kinds.compliance.refund import REFUNDS
+from app.domain.kinds.compliance.surrender import Surrender, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
 from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
@@ -106,7 +107,7 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         AssistedSurrender,
-        SurrenderRefund,
+        *REFUNDS,
         Differentiation,
         DifferentiationRemoval,
         Commission,

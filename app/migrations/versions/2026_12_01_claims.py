@@ -11,13 +11,16 @@ down_revision = "0037"
 branch_labels = None
 depends_on = None
 
-STEPS = ("claims",)
+STEPS = ("refunds", "claims")
 # What this renews, and where it stood before.
 RENEWED = (
     ("0028/claims", "FUNCTION recall_claims"),
     ("0027/guards", "FUNCTION applications_keep_within"),
     ("0036/obstacles", "FUNCTION account_obstacles"),
     ("0032/succession", "FUNCTION carry_out_successions"),
+    ("0034/renewed", "VIEW notice_surrender_line"),
+    ("0028/claims", "VIEW line_draw"),
+    ("0034/pledges", "FUNCTION pledges_keep_within"),
 )
 
 

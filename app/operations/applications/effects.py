@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from app.domain.kinds.compliance.refund import REFUNDS
 from app.domain.workflow import Case
 from app.operations.accounts import (
     accounts,
@@ -52,7 +53,7 @@ EFFECTS: dict[str, Effect] = {
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,
-    "surrender_refund": attestations.refunded,
+    **dict.fromkeys((each.code for each in REFUNDS), attestations.refunded),
     "voluntary_cancellation": attestations.certify_cancellations,
 }
 # What needs the signature of the approval, which is bound to its event after the above.

@@ -101,7 +101,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- As in 0027; a claim is drawn on by whoever owes a part of it, within that part.
+-- As in 0027; a claim is drawn on by whoever owes a part of it, within that part, and a refund on what it refunds.
 CREATE OR REPLACE FUNCTION applications_keep_within() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -140,7 +140,8 @@ BEGIN
                         NOT EXISTS (SELECT FROM claim_part c
                                      WHERE c.line_id = s.id AND c.account_id = a.account_id AND c.remaining >= 0)
                         ELSE a.account_id <> sa.account_id END
-                OR (a.kind = 'surrender_refund' AND a.notice_id IS DISTINCT FROM sa.notice_id)) AS w;
+                OR (is_refund(a.kind) AND (a.notice_id IS DISTINCT FROM sa.notice_id
+                                           OR refunds(a.kind) IS DISTINCT FROM sa.kind))) AS w;
     IF FOUND THEN
       RAISE EXCEPTION 'more is drawn than line % holds', wrong
         USING ERRCODE = 'check_violation', CONSTRAINT = 'draws_stay_within';

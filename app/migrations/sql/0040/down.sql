@@ -5,6 +5,13 @@ BEGIN
     RAISE EXCEPTION 'claims have gone to successors';
   END IF;
 END $$;
+DROP FUNCTION is_refund(text), refunds(text);
+ALTER TABLE application
+  DROP CONSTRAINT surrender_has_a_notice,
+  ADD CONSTRAINT surrender_has_a_notice CHECK (
+    status IN ('draft', 'returned', 'discarded') OR kind = 'notice'
+    OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender', 'surrender_refund', 'commission',
+                                         'offset', 'pledge_surrender')));
 DROP VIEW claim_part, claim_owner;
 DROP TABLE claim_succession;
 ALTER TABLE claim_netting DROP COLUMN account_id;
