@@ -40,6 +40,7 @@ from app.domain.kinds.pledge import (
     PledgeRelease,
     PledgeSurrender,
 )
+from app.domain.kinds.revocation import Revocation
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.sanctions.authority import (
     Confiscation,
@@ -138,6 +139,7 @@ KINDS: dict[str, Kind] = {
         Restriction,
         RestrictionLifting,
         AdministrativePenalty,
+        Revocation,
     )
 }
 

@@ -11,7 +11,7 @@ down_revision = "0037"
 branch_labels = None
 depends_on = None
 
-STEPS = ("refunds", "claims")
+STEPS = ("columns", "refunds", "claims", "revocations")
 # What this renews, and where it stood before.
 RENEWED = (
     ("0028/claims", "FUNCTION recall_claims"),
@@ -20,6 +20,8 @@ RENEWED = (
     ("0032/succession", "FUNCTION carry_out_successions"),
     ("0034/renewed", "VIEW notice_surrender_line"),
     ("0028/claims", "VIEW line_draw"),
+    ("0028/figures", "VIEW true_up"),
+    ("0028/claims", "VIEW claimable"),
     ("0034/pledges", "FUNCTION pledges_keep_within"),
 )
 

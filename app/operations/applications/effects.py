@@ -17,7 +17,15 @@ from app.operations.accounts import (
     life,
     openings,
 )
-from app.operations.compliance import attestations, carry_over, chain, notices, plans, successions
+from app.operations.compliance import (
+    attestations,
+    carry_over,
+    chain,
+    notices,
+    plans,
+    revocations,
+    successions,
+)
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -50,6 +58,7 @@ EFFECTS: dict[str, Effect] = {
     "offset": attestations.certify_compliance,  # Old stock counts at once.
     "plan": plans.carry_out,
     "pledge_surrender": attestations.certify_compliance,
+    "revocation": revocations.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,

@@ -566,7 +566,7 @@ _CONTENTS = typed(
              'terms', CASE WHEN a.kind IN ('notice', 'trade_settlement', 'settlement_objection',
                                             'difference_resolution', 'bank_difference',
                                             'default_cover', 'reserve_provision', 'class_rule',
-                                            'account_succession', 'instrument_retirement')
+                                            'account_succession', 'instrument_retirement', 'revocation')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender')

@@ -30,7 +30,7 @@ from app.extensions import db
 from app.models import Plan
 from app.operations.accounts import life
 from app.operations.applications import banking
-from app.operations.compliance import allocations, carry_over, chain, plans
+from app.operations.compliance import allocations, carry_over, chain, plans, revocations
 from app.operations.offsets import facts as offset_facts
 from app.operations.pledges import facts as pledges
 from app.operations.records.catalogue import SECTORS, catalogue
@@ -89,6 +89,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **courts.gather(cases),
         **pledges.gather(cases),
         **allocations.gather(cases),
+        **revocations.gather(cases),
         **offset_facts.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),

@@ -302,6 +302,11 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
         code="penalty_entered",
     ),
     "one_class_rule": _resolved,
+    "one_revocation": _resolved,
+    "revocation_as_approved": lambda: RuleError(
+        _("What is to be revoked has changed meanwhile; look at it and enter the revocation anew"),
+        code="revocable_changed",
+    ),
     "account_is_closed": lambda: NotAllowed(
         _("An account that is closed gets nothing and applies for nothing"), code="account_closed"
     ),

@@ -428,7 +428,7 @@ _NOTICES = """
 """
 
 # What an issue was netted by is what its posting recalled, of the same account and instrument, and never
-# more than was issued; successors owe what two officers approved.
+# more than was issued; successors owe, and is revoked, what two officers approved.
 _NETTINGS = """
     SELECT 'claim_netting', concat('posting ', coalesce(n.posting_id, p.id), ': recalls ',
                                    coalesce(m.quantity, 0), ', noted ', coalesce(n.quantity, 0))
@@ -464,6 +464,12 @@ _NETTINGS = """
       LEFT JOIN application a ON a.id = s.application_id AND a.kind = 'account_succession'
                              AND a.account_id = s.from_account_id
      WHERE a.id IS NULL OR NOT approved_by_two(a.id)
+    UNION ALL
+    SELECT 'revocation', concat('application ', r.number, ': what it revokes, ', r.proposal ->> 'number',
+                                ', is revoked by ', coalesce(a.revoked_by_id::text, 'nothing'))
+      FROM (SELECT * FROM application WHERE kind = 'revocation' AND status = 'approved') r
+      FULL JOIN (SELECT * FROM application WHERE revoked_by_id IS NOT NULL) a ON a.revoked_by_id = r.id
+     WHERE (a.number = r.proposal ->> 'number' AND approved_by_two(r.id)) IS NOT TRUE
 """
 
 # Courts' orders: what each holds is what its effects add up to, each of which its posting moved; what

@@ -37,6 +37,7 @@ from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.pledge import PLEDGES, PledgeSurrender
 from app.domain.kinds.pledge import TEXTS as PLEDGE_TEXTS
+from app.domain.kinds.revocation import REVOCABLE, Revocation
 from app.domain.kinds.sanctions.court import COURTS
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
@@ -289,6 +290,12 @@ def _deduction(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Deduction"), "columns": _COLUMNS, "rows": rows}
 
 
+def _revocation(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    kind = next((each.title for each in REVOCABLE if each.code == proposal["kind"]), "")
+    rows = [[_("Number of what is revoked"), proposal["number"]], [_("What is revoked"), kind]]
+    return {"title": _("Revocation of a decision"), "columns": _COLUMNS, "rows": rows}
+
+
 def _penalty(proposal: Mapping[str, Any]) -> dict[str, Any]:
     said = Penalty.read(proposal)
     rows = [[_("Compliance year"), str(said.year)], [_("Fine (yuan)"), yuan(said.fen)]]
@@ -389,6 +396,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     PlanApplication.code: plan_table,
     AllowanceDeduction.code: _deduction,
     AdministrativePenalty.code: _penalty,
+    Revocation.code: _revocation,
     CarryOverRound.code: _round,
     **dict.fromkeys(
         (each.code for each in (CarryOverNotices, CarryOver, CarryOverBatch)), _carry_over

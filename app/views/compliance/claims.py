@@ -43,7 +43,7 @@ from app.views.applications.form import (
     Required,
 )
 from app.views.applications.list import approved_at, of_line_draw, usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk
+from app.views.applications.officer_desk import OfficerDesk, Revocable
 from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.compliance.deductions import GUIDE, REASON
@@ -52,11 +52,12 @@ from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 
-OPEN, OVERDUE, CLOSED, UNDECIDED = "open", "overdue", "closed", ""
+OPEN, OVERDUE, CLOSED, ENDED, UNDECIDED = "open", "overdue", "closed", "revoked", ""
 STATES = {
     OPEN: (_("To be returned"), "amber"),
     OVERDUE: (_("Overdue"), "red"),
     CLOSED: (_("Returned in full"), "green"),
+    ENDED: (_("Revoked"), "grey"),
 }
 STATE_COLUMN = Column("state", _("Returning"), kind="status", choices=STATES)
 STATE_FILTER = Filter("state", _("Returning"), kind="choice", choices=STATES)
@@ -75,6 +76,7 @@ def state_of(left: ColumnElement[Any]) -> ColumnElement[Any]:
     today = clock.now().astimezone(BEIJING).date()
     return case(
         (Application.status != Status.APPROVED, literal(UNDECIDED)),
+        (Application.revoked_by_id.is_not(None), literal(ENDED)),
         (left <= 0, literal(CLOSED)),
         (Application.ends_on < today, literal(OVERDUE)),
         else_=literal(OPEN),
@@ -93,7 +95,7 @@ class ClaimForm(LinesForm):
     reason = REASON
 
 
-class ClaimView(OfficerDesk):
+class ClaimView(Revocable, OfficerDesk):
     """配额调整通知书办理: what was issued too much is claimed; nothing is taken."""
 
     route_base = "/adjustment-notice-decisions"
@@ -134,7 +136,7 @@ class ClaimView(OfficerDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what came back of it."""
-        left = of_line_draw(line_draw.c.quantity - line_draw.c.drawn)
+        left = of_line_draw(line_draw.c.remaining + line_draw.c.pending)
         return (
             super()
             .rows(conditions)

@@ -318,6 +318,7 @@ def _items(row: Any) -> list[true_up.Item]:
         select(Application.number, Application.starts_on, said["tonnes"].as_integer()).where(
             Application.kind == AllowanceDeduction.code,
             Application.status == Status.APPROVED,
+            Application.revoked_by_id.is_(None),
             Application.account_id == row.account_id,
             said["year"].astext == str(row.year),
             said["sector"].astext == row.sector,

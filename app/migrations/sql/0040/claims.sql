@@ -33,10 +33,11 @@ SELECT a.account_id, l.id AS line_id
 SELECT to_account_id, claim_line_id FROM claim_succession;
 
 -- What each of them owes of it: what it was claimed or took over less what others took over from it, what it
--- returned, what it was netted by and what waits for its review.  The parts add up to the line.
+-- returned, what it was netted by and what waits for its review.  The parts add up to the line; of a revoked
+-- claim they are what came back.
 CREATE VIEW claim_part AS
-SELECT o.line_id, l.application_id, o.account_id, l.instrument_id, q.quantity, d.drawn + n.netted AS drawn,
-       d.pending, q.quantity - d.drawn - n.netted - d.pending AS remaining
+SELECT o.line_id, l.application_id, o.account_id, l.instrument_id, w.quantity, d.drawn + n.netted AS drawn,
+       d.pending, w.quantity - d.drawn - n.netted - d.pending AS remaining
   FROM claim_owner o
   JOIN application_line l ON l.id = o.line_id
   JOIN application a ON a.id = l.application_id
@@ -54,7 +55,9 @@ SELECT o.line_id, l.application_id, o.account_id, l.instrument_id, q.quantity, d
           AND t.status IN ('in_review', 'pending_settlement', 'approved')) AS d
  CROSS JOIN LATERAL (
        SELECT coalesce(sum(c.quantity), 0)::bigint AS netted FROM claim_netting c
-        WHERE c.claim_line_id = o.line_id AND c.account_id = o.account_id) AS n;
+        WHERE c.claim_line_id = o.line_id AND c.account_id = o.account_id) AS n
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN a.revoked_by_id IS NULL THEN q.quantity ELSE d.drawn + n.netted END AS quantity) AS w;
 
 -- As in 0028; an issue to a successor is netted by what it took over, too.
 CREATE OR REPLACE FUNCTION recall_claims() RETURNS trigger

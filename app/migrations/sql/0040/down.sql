@@ -4,6 +4,9 @@ BEGIN
   IF EXISTS (SELECT FROM claim_succession) THEN
     RAISE EXCEPTION 'claims have gone to successors';
   END IF;
+  IF EXISTS (SELECT FROM application WHERE revoked_by_id IS NOT NULL) THEN
+    RAISE EXCEPTION 'decisions were revoked';
+  END IF;
 END $$;
 DROP FUNCTION is_refund(text), refunds(text);
 ALTER TABLE application
@@ -12,6 +15,11 @@ ALTER TABLE application
     status IN ('draft', 'returned', 'discarded') OR kind = 'notice'
     OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender', 'surrender_refund', 'commission',
                                          'offset', 'pledge_surrender')));
+DROP FUNCTION carry_out_revocations(bigint[]);
+DROP INDEX one_revocation, penalty_document;
+CREATE UNIQUE INDEX penalty_document ON application (account_id, document_no)
+  WHERE kind = 'penalty' AND status IN ('in_review', 'approved');
+ALTER TABLE application DROP CONSTRAINT revoked_was_approved, DROP COLUMN revoked_by_id;
 DROP VIEW claim_part, claim_owner;
 DROP TABLE claim_succession;
 ALTER TABLE claim_netting DROP COLUMN account_id;

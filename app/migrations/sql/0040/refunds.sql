@@ -48,11 +48,14 @@ ALTER TABLE application
                                          'offset', 'pledge_surrender', 'refund_of_commission', 'refund_to_helper',
                                          'refund_to_pledge')));
 
--- As in 0028; what was surrendered out of a pledge and refunded is pledged again.
+-- As in 0028; what was surrendered out of a pledge and refunded is pledged again, and nothing is left of what was
+-- revoked.
 CREATE OR REPLACE VIEW line_draw AS
 SELECT s.id AS line_id, s.application_id, s.instrument_id, s.quantity, d.drawn + n.netted - g.given AS drawn, d.pending,
-       s.quantity - d.drawn - n.netted + g.given - d.pending AS remaining
-  FROM application_line s
+       CASE WHEN s.revoked THEN d.drawn + n.netted ELSE s.quantity END
+       - d.drawn - n.netted + g.given - d.pending AS remaining
+  FROM (SELECT l.*, (SELECT a.revoked_by_id IS NOT NULL FROM application a WHERE a.id = l.application_id) AS revoked
+          FROM application_line l) AS s
  CROSS JOIN LATERAL (
        SELECT coalesce(sum(l.quantity) FILTER (WHERE a.status = 'approved'), 0)::bigint AS drawn,
               coalesce(sum(l.quantity) FILTER (WHERE a.status <> 'approved'), 0)::bigint AS pending
