@@ -24,7 +24,7 @@ from app.domain.kinds.compliance.commission import Commission
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
-from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
+from app.domain.kinds.compliance.offset import BINDING_ENDS, OffsetApplication, OffsetBindingAnswer
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.refund import REFUNDS
 from app.domain.kinds.compliance.surrender import Surrender, VoluntaryCancellation
@@ -117,6 +117,7 @@ KINDS: dict[str, Kind] = {
         CarryOver,
         CarryOverBatch,
         OffsetBindingAnswer,
+        *BINDING_ENDS,
         OffsetApplication,
         CustodyDeposit,
         CustodyLink,

@@ -11,7 +11,7 @@ down_revision = "0037"
 branch_labels = None
 depends_on = None
 
-STEPS = ("columns", "refunds", "claims", "revocations")
+STEPS = ("columns", "refunds", "claims", "revocations", "bindings")
 # What this renews, and where it stood before.
 RENEWED = (
     ("0028/claims", "FUNCTION recall_claims"),
@@ -22,6 +22,7 @@ RENEWED = (
     ("0028/claims", "VIEW line_draw"),
     ("0028/figures", "VIEW true_up"),
     ("0028/claims", "VIEW claimable"),
+    ("0030/mirror", "FUNCTION offset_binding_stays"),
     ("0034/pledges", "FUNCTION pledges_keep_within"),
 )
 

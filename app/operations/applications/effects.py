@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from app.domain.kinds.compliance.offset import BINDING_ENDS
 from app.domain.kinds.compliance.refund import REFUNDS
 from app.domain.workflow import Case
 from app.operations.accounts import (
@@ -26,6 +27,7 @@ from app.operations.compliance import (
     revocations,
     successions,
 )
+from app.operations.offsets import bindings as offset_bindings
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -55,6 +57,7 @@ EFFECTS: dict[str, Effect] = {
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
+    **dict.fromkeys((each.code for each in BINDING_ENDS), offset_bindings.end),
     "offset": attestations.certify_compliance,  # Old stock counts at once.
     "plan": plans.carry_out,
     "pledge_surrender": attestations.certify_compliance,

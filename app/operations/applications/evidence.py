@@ -580,7 +580,7 @@ _CONTENTS = typed(
              'court', CASE WHEN starts_with(a.kind, 'court_')
                            THEN a.proposal - 'instrument' - 'order'
                                 - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
-             'offset', CASE WHEN a.kind IN ('offset', 'offset_binding')
+             'offset', CASE WHEN a.kind = 'offset' OR starts_with(a.kind, 'offset_binding')
                             THEN a.proposal - 'binding' END,
              'pledge', CASE WHEN a.kind IN ('pledge', 'pledge_note') THEN a.proposal END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'

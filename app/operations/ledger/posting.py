@@ -293,6 +293,10 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "one_carry_over_notices": _resolved,
     "one_carry_over_batch": _resolved,
     "offset_binding_as_answered": _done,
+    "offset_binding_as_ended": lambda: RuleError(
+        _("The binding, or what is under way of it, has changed meanwhile; look at it again"),
+        code="binding_changed",
+    ),
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
     "one_succession": _resolved,

@@ -31,7 +31,11 @@ from app.domain.kinds.compliance.carry_over import (
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
-from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
+from app.domain.kinds.compliance.offset import (
+    BINDING_ENDS,
+    OffsetApplication,
+    OffsetBindingAnswer,
+)
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
@@ -356,8 +360,9 @@ def _offset_binding(proposal: Mapping[str, Any]) -> dict[str, Any]:
         [_("CCER account"), proposal["ccer_account"]],
         [_("Account holder there"), proposal["holder"]],
         [_("Unified social credit code"), proposal["uscc"]],
-        [_("Answer"), ANSWERS.get(proposal["answer"], "-")],
     ]
+    if "answer" in proposal:
+        rows.append([_("Answer"), ANSWERS.get(proposal["answer"], "-")])
     return {"title": _("Binding of a CCER account"), "columns": _COLUMNS, "rows": rows}
 
 
@@ -409,7 +414,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     Differentiation.code: _listing,
     DifferentiationRemoval.code: _listing,
     OffsetApplication.code: _offset,
-    OffsetBindingAnswer.code: _offset_binding,
+    **dict.fromkeys((each.code for each in (OffsetBindingAnswer, *BINDING_ENDS)), _offset_binding),
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in COURTS), _court),
     **dict.fromkeys((each.code for each in PLEDGES), _pledge),

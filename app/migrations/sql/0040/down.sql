@@ -8,6 +8,16 @@ BEGIN
     RAISE EXCEPTION 'decisions were revoked';
   END IF;
 END $$;
+DROP TRIGGER offset_unit_is_bound ON offset_unit;
+DROP FUNCTION offset_unit_is_bound(), end_offset_bindings(bigint[]);
+DROP VIEW offset_busy;
+DROP INDEX one_binding_an_account, one_binding_a_ccer_account;
+CREATE UNIQUE INDEX one_binding_an_account ON offset_binding (account_id) WHERE state <> 'declined';
+CREATE UNIQUE INDEX one_binding_a_ccer_account ON offset_binding (ccer_account) WHERE state <> 'declined';
+ALTER TABLE offset_binding
+  DROP CONSTRAINT offset_binding_state, DROP CONSTRAINT offset_binding_ended,
+  ADD CONSTRAINT offset_binding_state CHECK (state IN ('asked', 'confirmed', 'declined')),
+  DROP COLUMN ended_by_id, DROP COLUMN ended_at;
 DROP FUNCTION is_refund(text), refunds(text);
 ALTER TABLE application
   DROP CONSTRAINT surrender_has_a_notice,
