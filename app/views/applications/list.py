@@ -78,7 +78,7 @@ SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
     AWAITING_DOCUMENT: (_("Awaiting document"), "amber"),
-    REVOKED: (_("Revoked"), "grey"),
+    REVOKED: (_("Decision revoked"), "grey"),
 }
 # What an application that is reviewed, and settles at once, goes through.
 REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")

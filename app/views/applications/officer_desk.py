@@ -95,7 +95,7 @@ class Revocable:
         """Add the way to the revocation."""
         yield from super().actions(row)  # type: ignore[misc]
         if row.status == Status.APPROVED and self.may("write", "RevocationView"):  # type: ignore[attr-defined]
-            yield RowAction(_("Revoke"), url_for("RevocationView.new", of=row.number))
+            yield RowAction(_("Revoke the decision"), url_for("RevocationView.new", of=row.number))
 
 
 MOST_ACCOUNTS = 20

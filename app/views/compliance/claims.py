@@ -57,7 +57,7 @@ STATES = {
     OPEN: (_("To be returned"), "amber"),
     OVERDUE: (_("Overdue"), "red"),
     CLOSED: (_("Returned in full"), "green"),
-    ENDED: (_("Revoked"), "grey"),
+    ENDED: (_("Decision revoked"), "grey"),
 }
 STATE_COLUMN = Column("state", _("Returning"), kind="status", choices=STATES)
 STATE_FILTER = Filter("state", _("Returning"), kind="choice", choices=STATES)

@@ -232,7 +232,7 @@ class TrueUpView(ListPage):
         Column("total", _("Issued in total"), kind="quantity"),
         Column("remaining", _("Deduction remaining"), kind="quantity"),
         Column("claimed", _("Still to be returned"), kind="quantity"),
-        Column("owed_by", _("To be returned by"), is_shown=False),
+        Column("owed_by", _("Owed by"), is_shown=False),
         Column("is_differing", _("Differs"), kind="boolean", is_shown=False),
     )
     filters = _FILTERS

@@ -68,7 +68,10 @@ def _number(key: str, title: Any, unit: Any = "") -> SetColumn:
 
 
 DAY = SetColumn("day", _("Date"), "date")
-PENALTY_STATES = {"in_force": _("In force"), "withdrawn": _("Withdrawn")}
+PENALTY_STATES = {
+    "in_force": _("Penalty in force"),
+    "withdrawn": _("Withdrawn by the authority"),
+}
 NAME = SetColumn("name", _("Enterprise"))
 YEAR = SetColumn("year", _("Compliance year"), "year")
 DOCUMENT = SetColumn("document_no", _("Document"), "code")
