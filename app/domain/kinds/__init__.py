@@ -24,9 +24,19 @@ from app.domain.kinds.compliance.commission import Commission
 from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.notice import NoticeDecision
-from app.domain.kinds.compliance.offset import BINDING_ENDS, OffsetApplication, OffsetBindingAnswer
+from app.domain.kinds.compliance.offset import (
+    OffsetApplication,
+    OffsetBindingAnswer,
+    OffsetBindingEnd,
+    OffsetBindingEndByRegistry,
+)
 from app.domain.kinds.compliance.plan import PlanApplication
-from app.domain.kinds.compliance.refund import REFUNDS
+from app.domain.kinds.compliance.refund import (
+    CommissionRefund,
+    HelperRefund,
+    PledgeRefund,
+    SurrenderRefund,
+)
 from app.domain.kinds.compliance.surrender import Surrender, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
@@ -108,7 +118,10 @@ KINDS: dict[str, Kind] = {
         NoticeDecision,
         Surrender,
         AssistedSurrender,
-        *REFUNDS,
+        SurrenderRefund,
+        CommissionRefund,
+        HelperRefund,
+        PledgeRefund,
         Differentiation,
         DifferentiationRemoval,
         Commission,
@@ -117,7 +130,8 @@ KINDS: dict[str, Kind] = {
         CarryOver,
         CarryOverBatch,
         OffsetBindingAnswer,
-        *BINDING_ENDS,
+        OffsetBindingEnd,
+        OffsetBindingEndByRegistry,
         OffsetApplication,
         CustodyDeposit,
         CustodyLink,

@@ -107,7 +107,7 @@ STILL_OPEN = Rule(
 
 
 class Revocation(Kind):
-    """Its proposal is the number and the kind of what it revokes; two officers of the authority that decided."""
+    """Its proposal is the number and the kind of what it revokes; two officers of who decided approve it."""
 
     code = "revocation"
     title = _("Revocation of a decision")

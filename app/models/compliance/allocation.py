@@ -104,7 +104,7 @@ class ClaimNetting(Model):
 
 
 class ClaimSuccession(Model):
-    """What of a claim's line a successor took over, in tonnes; written by `carry_out_successions`, append-only."""
+    """What of a claim's line a successor took over; written by `carry_out_successions`, append-only."""
 
     __tablename__ = "claim_succession"
     __table_args__ = (

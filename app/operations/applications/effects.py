@@ -27,6 +27,7 @@ from app.operations.compliance import (
     revocations,
     successions,
 )
+from app.operations.ledger import posting
 from app.operations.offsets import bindings as offset_bindings
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
@@ -87,6 +88,7 @@ def carry_out_once_signed(cases: Sequence[Case], actor: Actor, now: datetime) ->
 def _carry_out(
     effects: Mapping[str, Effect], cases: Sequence[Case], actor: Actor, now: datetime
 ) -> None:
-    for code in dict.fromkeys(case.kind for case in cases):
-        if code in effects:
-            effects[code]([case for case in cases if case.kind == code], actor, now)
+    with posting.ledger_errors():
+        for code in dict.fromkeys(case.kind for case in cases):
+            if code in effects:
+                effects[code]([case for case in cases if case.kind == code], actor, now)

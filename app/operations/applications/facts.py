@@ -607,7 +607,8 @@ _MACHINE_CLIENTS = text(
 _SOURCES = typed(
     """
     SELECT d.line_id, coalesce(p.account_id, a.account_id) AS account_id, d.instrument_id, a.kind, a.status,
-           a.notice_id, coalesce(p.remaining, d.remaining) AS remaining, d.quantity, (SELECT max(e.at) FROM application_event e
+           a.notice_id, coalesce(p.remaining, d.remaining) AS remaining, d.quantity,
+           (SELECT max(e.at) FROM application_event e
                          WHERE e.application_id = a.id AND e.action = 'approve') AS approved_at
       FROM line_draw d JOIN application a ON a.id = d.application_id
       LEFT JOIN claim_part p ON p.line_id = d.line_id AND p.account_id = ANY(:accounts)

@@ -11,7 +11,6 @@ from sqlalchemy import BigInteger
 from app.domain.kinds.revocation import Revocable, Revocation
 from app.domain.workflow import Case, Status
 from app.extensions import db
-from app.operations.ledger import posting
 from app.operations.records import log
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
@@ -41,8 +40,7 @@ def gather(cases: Sequence[Case]) -> dict[str, Any]:
 
 def carry_out(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """Have what is revoked count no longer, in the approval's transaction."""
-    with posting.ledger_errors():
-        db.session.execute(_CARRY_OUT, {"ids": [case.id for case in cases]})
+    db.session.execute(_CARRY_OUT, {"ids": [case.id for case in cases]})
     for case in cases:
         log.record(
             actor, "carry_out.revocation", subject=case.number, account_id=case.account_id,
@@ -56,7 +54,8 @@ _REVOCABLE = typed(
     SELECT a.number, a.kind, a.status, b.number AS revoked_by,
            asking.province IS NOT DISTINCT FROM deciding.province AS is_of_the_office,
            CASE a.kind WHEN 'allowance_claim' THEN
-                (SELECT array_agg(o.account_id) FROM claim_owner o JOIN application_line l ON l.id = o.line_id
+                (SELECT array_agg(o.account_id) FROM claim_owner o
+                  JOIN application_line l ON l.id = o.line_id
                   WHERE l.application_id = a.id) END || a.account_id AS accounts,
            d.open, d.pending, d.drawn
       FROM application r

@@ -14,7 +14,6 @@ from app.domain.compliance.offsets import CONFIRMED
 from app.domain.workflow import Case
 from app.extensions import db
 from app.models import OffsetBinding
-from app.operations.ledger import posting
 from app.operations.records import log
 from app.operations.records.actor import Actor
 from app.operations.records.columns import typed
@@ -30,8 +29,7 @@ def of_account(account_id: int) -> OffsetBinding | None:
 
 def end(cases: Sequence[Case], actor: Actor, now: datetime) -> None:
     """End bindings as approved, in the approval's transaction; the CCER registry is told."""
-    with posting.ledger_errors():
-        db.session.execute(_END, {"ids": [case.id for case in cases]})
+    db.session.execute(_END, {"ids": [case.id for case in cases]})
     for case in cases:
         log.record(
             actor, "carry_out.offset_binding_end", subject=case.number, account_id=case.account_id,

@@ -126,7 +126,7 @@ _OFFSETS = """
       LEFT JOIN application a ON a.id = u.application_id LEFT JOIN notice n ON n.id = a.notice_id
      WHERE u.account_id = :account ORDER BY v.at, u.id
 """
-# 配额调整通知书, or what was taken over of them, up to the year's end, with what was returned or netted by then.
+# 配额调整通知书, or what was taken over of them, up to the year's end, with what came back by then.
 _CLAIMS = """
     SELECT a.number, a.document_no, i.code, q.tonnes AS claimed, a.ends_on,
            (coalesce(r.tonnes, 0) + coalesce(k.tonnes, 0))::bigint AS returned,
@@ -148,7 +148,8 @@ _CLAIMS = """
               AND EXISTS (SELECT FROM application_event v
                            WHERE v.application_id = t.id AND v.status = 'approved' AND v.at < :end)) r ON true
       LEFT JOIN LATERAL (SELECT sum(quantity) AS tonnes FROM claim_netting g
-                          WHERE g.claim_line_id = l.id AND g.account_id = o.account_id AND g.at < :end) k ON true
+                          WHERE g.claim_line_id = l.id AND g.account_id = o.account_id
+                            AND g.at < :end) k ON true
      WHERE o.account_id = :account AND q.tonnes > 0
        AND EXISTS (SELECT FROM application_event v
                     WHERE v.application_id = a.id AND v.status = 'approved' AND v.at < :end)

@@ -39,7 +39,7 @@ class SurrenderRefundView(OfNotice, OfficerDesk):
     kind = SurrenderRefund.code
     draws_on = Surrender.code
     title = _("Surrender refunds")
-    menu: MenuEntry | None = MenuEntry(COMPLIANCE, 6)
+    menu = MenuEntry(COMPLIANCE, 6)
     guide = {"registry": "清缴退还"}
     form_title = _("New surrender refund")
     form = DocumentLinesForm
@@ -60,14 +60,15 @@ class SurrenderRefundView(OfNotice, OfficerDesk):
     )
     form_columns = form_columns(_("Refunded quantity"), picker_columns)
     confirm = _("The quantity returns to the enterprise once another officer confirms. Submit it?")
-    help = (
+    help: tuple[Any, ...] = (
         _(
             "A refund draws on approved surrenders of one notice; the obligation is adjusted after it"
         ),
         _("What is refunded is available to the enterprise again"),
         LATEST_FIRST,
         _(
-            "What was supplied, commissioned or pledged is refunded on pages of its own; cancelled CCER is not"
+            "What was supplied, commissioned or pledged is refunded on pages of its own; cancelled CCER"
+            " is not"
         ),
     )
 

@@ -89,7 +89,9 @@ def test_what_is_open_of_a_claim_ends_and_what_came_back_stays(
     with pytest.raises(RuleError) as refusal:
         returning(claim, 1, by=operator)
     assert refusal.value.code == "more_than_left"
-    assert open_of(claimed(plant, cea, 45_000, by=maker)) == 45_000  # 55,000 issued, 10,000 returned
+    assert (
+        open_of(claimed(plant, cea, 45_000, by=maker)) == 45_000
+    )  # 55,000 issued, 10,000 returned
     assert verify_ledger().is_sound
 
 

@@ -135,8 +135,8 @@ MOVES_EVERYTHING = Rule(
 class AccountSuccession(Kind):
     """承继: two officers, on the document of the merger, the division or the dissolution.
 
-    Open notices and claims go to the successors on approval (`carry_out_successions`); of a dissolution without
-    successor the tonnes alone go, to the registry's care (N118).
+    Open notices and claims go to the successors on approval (`carry_out_successions`); of a dissolution
+    without successor the tonnes alone go, to the registry's care (N118).
     """
 
     code = "account_succession"
