@@ -64,8 +64,8 @@ _REVOCABLE = typed(
       JOIN ab_user asking ON asking.id = r.created_by
       JOIN ab_user deciding ON deciding.id = a.created_by
      CROSS JOIN LATERAL (
-           SELECT coalesce(sum(l.remaining), 0)::bigint AS open, coalesce(sum(l.pending), 0)::bigint AS pending,
-                  coalesce(sum(l.drawn), 0)::bigint AS drawn
+           SELECT coalesce(sum(l.remaining), 0)::bigint AS open,
+                  coalesce(sum(l.pending), 0)::bigint AS pending, coalesce(sum(l.drawn), 0)::bigint AS drawn
              FROM line_draw l WHERE l.application_id = a.id) AS d
      WHERE r.id = ANY(:ids)
     """,

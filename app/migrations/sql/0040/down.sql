@@ -8,6 +8,7 @@ BEGIN
     RAISE EXCEPTION 'decisions were revoked';
   END IF;
 END $$;
+DROP VIEW claim_part, claim_owner;
 DROP TRIGGER offset_unit_is_bound ON offset_unit;
 DROP FUNCTION offset_unit_is_bound(), end_offset_bindings(bigint[]);
 DROP VIEW offset_busy;
@@ -30,6 +31,5 @@ DROP INDEX one_revocation, penalty_document;
 CREATE UNIQUE INDEX penalty_document ON application (account_id, document_no)
   WHERE kind = 'penalty' AND status IN ('in_review', 'approved');
 ALTER TABLE application DROP CONSTRAINT revoked_was_approved, DROP COLUMN revoked_by_id;
-DROP VIEW claim_part, claim_owner;
 DROP TABLE claim_succession;
 ALTER TABLE claim_netting DROP COLUMN account_id;
