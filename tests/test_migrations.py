@@ -275,6 +275,13 @@ FROZEN = {
     "sql/0036/fulfilment.sql": "fbc5346827d577c0",
     "sql/0036/obstacles.sql": "6e1f1138b97dcdce",
     "versions/2026_12_01_fulfilment.py": "dec3fab9ff9f6527",
+    "sql/0040/bindings.sql": "57ff1398b5e716b1",
+    "sql/0040/claims.sql": "056b2bf36d769d07",
+    "sql/0040/columns.sql": "cf418aaeb1077556",
+    "sql/0040/down.sql": "3e4654770494e77a",
+    "sql/0040/refunds.sql": "bf4486db0e990ba4",
+    "sql/0040/revocations.sql": "1194f43274a1422a",
+    "versions/2026_12_01_claims.py": "abb7d845240677ab",
 }
 
 

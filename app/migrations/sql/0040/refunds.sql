@@ -52,10 +52,10 @@ ALTER TABLE application
 -- revoked.
 CREATE OR REPLACE VIEW line_draw AS
 SELECT s.id AS line_id, s.application_id, s.instrument_id, s.quantity, d.drawn + n.netted - g.given AS drawn, d.pending,
-       CASE WHEN s.revoked THEN d.drawn + n.netted ELSE s.quantity END
+       CASE WHEN o.revoked_by_id IS NOT NULL THEN d.drawn + n.netted ELSE s.quantity END
        - d.drawn - n.netted + g.given - d.pending AS remaining
-  FROM (SELECT l.*, (SELECT a.revoked_by_id IS NOT NULL FROM application a WHERE a.id = l.application_id) AS revoked
-          FROM application_line l) AS s
+  FROM application_line s
+  JOIN application o ON o.id = s.application_id
  CROSS JOIN LATERAL (
        SELECT coalesce(sum(l.quantity) FILTER (WHERE a.status = 'approved'), 0)::bigint AS drawn,
               coalesce(sum(l.quantity) FILTER (WHERE a.status <> 'approved'), 0)::bigint AS pending
