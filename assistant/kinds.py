@@ -38,6 +38,9 @@ KINDS = {
     "surrender": "清缴履约",
     "assisted_surrender": "协助清缴",
     "surrender_refund": "清缴退还",
+    "refund_of_commission": "受托清缴退还",
+    "refund_to_helper": "协助清缴退还",
+    "refund_to_pledge": "质押清缴退还",
     "differentiation": "列入差异化名录",
     "differentiation_removal": "移出差异化名录",
     "commission": "受托清缴",
@@ -46,6 +49,8 @@ KINDS = {
     "carry_over": "结转",
     "carry_over_batch": "结转批次",
     "offset_binding": "CCER账户绑定确认",
+    "offset_binding_end": "CCER账户解绑",
+    "offset_binding_end_by_registry": "CCER账户解绑办理",
     "offset": "CCER抵销",
     "custody_deposit": "存管",
     "custody_link": "关联对方重点排放单位",
@@ -71,6 +76,7 @@ KINDS = {
     "restriction": "账户限制",
     "restriction_lifting": "解除账户限制",
     "penalty": "行政处罚",
+    "revocation": "撤销决定",
 }
 CATEGORIES = {
     "issuance": {

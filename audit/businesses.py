@@ -94,6 +94,9 @@ BUSINESSES = {
         parties=frozenset({Parties.OWN, Parties.OTHERS}),
     ),
     "surrender_refund": _business((SURRENDERED, AVAILABLE)),
+    "refund_of_commission": _business((SURRENDERED, AVAILABLE)),
+    "refund_to_helper": _business((SURRENDERED, AVAILABLE), parties=frozenset({Parties.OTHERS})),
+    "refund_to_pledge": _business((SURRENDERED, FROZEN)),
     # 结转: per document, as much of the newer vintage is granted as was recalled of older ones.
     "carry_over": _business((AVAILABLE, RESERVED), (RESERVED, RECALLED)),
     "carry_over_grant": _business((ISSUED, AVAILABLE), parties=_ISSUER, has_application=False),

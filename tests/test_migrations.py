@@ -284,6 +284,13 @@ FROZEN = {
     "sql/0039/sales.sql": "f695e2f209b682a1",
     "sql/0039/down.sql": "7296e2b5c8c37de1",
     "versions/2026_12_01_court_disposals.py": "83ecbfab3a2d4dad",
+    "sql/0040/bindings.sql": "57ff1398b5e716b1",
+    "sql/0040/claims.sql": "056b2bf36d769d07",
+    "sql/0040/columns.sql": "cf418aaeb1077556",
+    "sql/0040/down.sql": "b4f08c7f31c3f168",
+    "sql/0040/refunds.sql": "720466d3a6eaea51",
+    "sql/0040/revocations.sql": "1194f43274a1422a",
+    "versions/2026_12_01_claims.py": "84eb3971d046448f",
 }
 
 

@@ -29,7 +29,7 @@ from app.models.certificate import (
     Signature,
     SignatureEvent,
 )
-from app.models.compliance.allocation import AllocationFigure, ClaimNetting
+from app.models.compliance.allocation import AllocationFigure, ClaimNetting, ClaimSuccession
 from app.models.exchange.machine import (
     MachineAnswer,
     MachineAssertion,
@@ -172,6 +172,7 @@ __all__ = [
     "Challenge",
     "City",
     "ClaimNetting",
+    "ClaimSuccession",
     "ClassRule",
     "ColleagueReviewChange",
     "CompanyGroupMember",

@@ -59,9 +59,15 @@ class Application(Model):
             "status <> 'discarded' OR submitted_at IS NULL", name="discarded_was_never_submitted"
         ),
         CheckConstraint(
+            "revoked_by_id IS NULL OR (status = 'approved'"
+            " AND kind IN ('deduction', 'allowance_claim', 'penalty'))",
+            name="revoked_was_approved",
+        ),
+        CheckConstraint(
             "status IN ('draft', 'returned', 'discarded') OR kind = 'notice'"
             " OR (notice_id IS NOT NULL) = (kind IN ('surrender', 'assisted_surrender',"
-            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender', 'court_surrender'))",
+            " 'surrender_refund', 'commission', 'offset', 'pledge_surrender', 'court_surrender',"
+            " 'refund_of_commission', 'refund_to_helper', 'refund_to_pledge'))",
             name="surrender_has_a_notice",
         ),
         CheckConstraint(
@@ -240,7 +246,15 @@ class Application(Model):
             "account_id",
             "document_no",
             unique=True,
-            postgresql_where=text("kind = 'penalty' AND status IN ('in_review', 'approved')"),
+            postgresql_where=text(
+                "kind = 'penalty' AND status IN ('in_review', 'approved') AND revoked_by_id IS NULL"
+            ),
+        ),
+        Index(
+            "one_revocation",
+            text("(proposal ->> 'number'::text)"),
+            unique=True,
+            postgresql_where=text("kind = 'revocation' AND status IN ('in_review', 'approved')"),
         ),
         Index(
             "one_class_rule",
@@ -301,6 +315,8 @@ class Application(Model):
         Date
     )  # the trading day whose day-end settles it
     posting_id: Mapped[int | None] = mapped_column(BigInteger)  # of the last submission, to reverse
+    # 撤销决定: the application that took it back; written by `carry_out_revocations`.
+    revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"))
 
     # Used by some kinds only (domain/kinds).
     category: Mapped[str] = mapped_column(String(30), server_default="")

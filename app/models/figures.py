@@ -45,6 +45,11 @@ notice_surrender = table(
 offset_under_way = _view("offset_under_way", "notice_id", "quantity")
 open_offset_difference = _view("open_offset_difference", "id account_id", "ours theirs")
 claimable = _view("claimable", "account_id instrument_id", "claimable")
+claim_part = _view(
+    "claim_part",
+    "line_id application_id account_id instrument_id",
+    "quantity drawn pending remaining",
+)
 line_draw = _view(
     "line_draw", "line_id application_id instrument_id", "quantity drawn pending remaining"
 )

@@ -73,6 +73,7 @@ APPEND_ONLY = (
     "plan",
     "allocation_figure",
     "claim_netting",
+    "claim_succession",
     "carry_over_round",
     "carry_over_notice",
     "carry_over_grant",

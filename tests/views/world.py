@@ -239,6 +239,7 @@ def make_world(tables: Tables) -> World:
         _closures(of, officers[province])
     for of in (a, b):
         _mirror(of)
+        _take_back(of, officers["registry_maker"])
     _differ_from_ccer()
     bank = _bank(officers["registry_maker"])
     for of in (a, b):
@@ -854,6 +855,39 @@ def _mirror(of: Enterprise) -> None:
         Application.id != drafted,
     )
     of.offset_bindings = (drafted, db.session.scalars(answered).one())
+
+
+def _take_back(of: Enterprise, maker: Member) -> None:
+    """Draft refunds of every sort, a revocation, and the ends of the CCER account's binding."""
+    sources = {
+        "refund_of_commission": of.by_officers["commission"][1],
+        "refund_to_helper": of.assisted[1],
+        "refund_to_pledge": of.by_officers["pledge_surrender"][1],
+    }
+    for kind, source in sources.items():
+        line = db.session.get_one(Application, source).lines[0]
+        about = {"notice_id": line.application.notice_id, "source": source, "submits": False}
+        made = [
+            factories.entered(kind, of.account, maker, lines={line.instrument: 1}, **about)
+            for _each in range(2)
+        ]
+        of.by_officers[kind] = (made[0], made[1])
+    claim = db.session.get_one(Application, of.by_officers["allowance_claim"][1])
+    ending = mirror.end_proposal(of.account.id)
+    for kind, proposal in (
+        ("revocation", {"number": claim.number, "kind": claim.kind}),
+        ("offset_binding_end_by_registry", ending),
+    ):
+        made = [
+            factories.entered(kind, of.account, maker, submits=False, proposal=proposal)
+            for _each in range(2)
+        ]
+        of.by_officers[kind] = (made[0], made[1])
+    made = [
+        factories.draft("offset_binding_end", of.member, {}, proposal=ending, reason="账户调整")
+        for _each in range(2)
+    ]
+    of.by_officers["offset_binding_end"] = (made[0], made[1])
 
 
 def _differ_from_ccer() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -82,11 +82,12 @@ SOURCES = {
     "answer": _("Answer to the message"),
     "query": _("Answer to a query"),
 }
-CONFIRMED, DECLINED = "confirmed", "declined"
+CONFIRMED, DECLINED, ENDED = "confirmed", "declined", "ended"
 BINDING_STATES = {
     "asked": (_("Waits for the enterprise"), "amber"),
     CONFIRMED: (_("Confirmed"), "green"),
     DECLINED: (_("Declined"), "red"),
+    ENDED: (_("Binding ended"), "grey"),
 }
 ANSWERS = {CONFIRMED: _("Confirm the binding"), DECLINED: _("Decline the binding")}
 
@@ -113,7 +114,7 @@ class Unit:
         return is_old_stock and year <= OLD_STOCK_LAST_YEAR and today <= OLD_STOCK_UNTIL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Offsets:
     """The facts of applications for CCER and of bindings.
 
@@ -123,4 +124,6 @@ class Offsets:
     units: Mapping[int, Unit] = field(default_factory=dict)
     differing: frozenset[int] = frozenset()  # accounts of the last comparison's differences
     asked: Mapping[int, tuple[int, str]] = field(default_factory=dict)  # binding -> account, CCER's
+    bound: Mapping[int, tuple[int, str]] = field(default_factory=dict)  # the same, confirmed
+    busy: Mapping[int, Sequence[str]] = field(default_factory=dict)  # account -> serials, messages
     taken: set[int] = field(default_factory=set)

@@ -25,9 +25,20 @@ from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.figure_table import FigureTable
 from app.domain.kinds.compliance.notice import NoticeDecision
-from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
+from app.domain.kinds.compliance.offset import (
+    OffsetApplication,
+    OffsetBindingAnswer,
+    OffsetBindingEnd,
+    OffsetBindingEndByRegistry,
+)
 from app.domain.kinds.compliance.plan import PlanApplication
-from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund, VoluntaryCancellation
+from app.domain.kinds.compliance.refund import (
+    CommissionRefund,
+    HelperRefund,
+    PledgeRefund,
+    SurrenderRefund,
+)
+from app.domain.kinds.compliance.surrender import Surrender, VoluntaryCancellation
 from app.domain.kinds.custody import CustodyDeposit, CustodyLink, CustodyReturn
 from app.domain.kinds.issuance import Issuance, IssuanceReversal, ProvinceIssue
 from app.domain.kinds.money.bank_transfers import BankBindingApplication, Deposit, Withdrawal
@@ -40,6 +51,7 @@ from app.domain.kinds.pledge import (
     PledgeRelease,
     PledgeSurrender,
 )
+from app.domain.kinds.revocation import Revocation
 from app.domain.kinds.rules import Facts
 from app.domain.kinds.sanctions.authority import (
     Confiscation,
@@ -114,6 +126,9 @@ KINDS: dict[str, Kind] = {
         Surrender,
         AssistedSurrender,
         SurrenderRefund,
+        CommissionRefund,
+        HelperRefund,
+        PledgeRefund,
         Differentiation,
         DifferentiationRemoval,
         Commission,
@@ -122,6 +137,8 @@ KINDS: dict[str, Kind] = {
         CarryOver,
         CarryOverBatch,
         OffsetBindingAnswer,
+        OffsetBindingEnd,
+        OffsetBindingEndByRegistry,
         OffsetApplication,
         CustodyDeposit,
         CustodyLink,
@@ -147,6 +164,7 @@ KINDS: dict[str, Kind] = {
         Restriction,
         RestrictionLifting,
         AdministrativePenalty,
+        Revocation,
     )
 }
 

@@ -216,6 +216,7 @@ class Facts:
     courts: Courts = field(default_factory=Courts)
     pledges: Pledges = field(default_factory=Pledges)
     allocation: AllocationFacts = field(default_factory=AllocationFacts)
+    revocable: Mapping[str, Any] = field(default_factory=dict)  # number -> Revocable
     offset: Offsets = field(default_factory=Offsets)
     bank_differences: frozenset[int] = frozenset()  # open ones, by event
     defaults: Mapping[int, Default] = field(default_factory=dict)  # of buyers, open ones, by id

@@ -34,7 +34,8 @@ GRANT EXECUTE ON FUNCTION carry_out_notices(bigint[]), plan_on(integer, text, da
                           notice_state(bigint, bigint, timestamptz, timestamptz, timestamptz, timestamptz)
   TO {app};
 -- So are plans, by carry_out_plans; the sectors of an account end, and keep their beginning.
-GRANT EXECUTE ON FUNCTION carry_out_plans(bigint[]) TO {app};
+GRANT EXECUTE ON FUNCTION carry_out_plans(bigint[]), refunds(text), is_refund(text),
+      carry_out_revocations(bigint[]), end_offset_bindings(bigint[]) TO {app};
 -- Who is issued to differently is written by carry_out_differentiations alone.
 GRANT EXECUTE ON FUNCTION carry_out_differentiations(bigint[], timestamptz), is_reversed(bigint),
                           is_withheld(integer, integer), issue_stop(integer, integer, text, date) TO {app};

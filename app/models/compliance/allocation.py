@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     Numeric,
     SmallInteger,
     String,
@@ -97,5 +98,31 @@ class ClaimNetting(Model):
     )
     issue_posting_id: Mapped[int] = mapped_column(ForeignKey("posting.id"))
     claim_line_id: Mapped[int] = mapped_column(ForeignKey("application_line.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class ClaimSuccession(Model):
+    """What of a claim's line a successor took over; written by `carry_out_successions`, append-only."""
+
+    __tablename__ = "claim_succession"
+    __table_args__ = (
+        UniqueConstraint(
+            "application_id", "claim_line_id", "to_account_id", name="claim_succession_once"
+        ),
+        CheckConstraint(
+            "from_account_id <> to_account_id AND quantity > 0", name="claim_succession_moves"
+        ),
+        Index("claim_succession_of", "claim_line_id"),
+        Index("claim_succession_to", "to_account_id"),
+        {"extend_existing": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    application_id: Mapped[int] = mapped_column(ForeignKey("application.id"))
+    claim_line_id: Mapped[int] = mapped_column(ForeignKey("application_line.id"))
+    from_account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    to_account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     quantity: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

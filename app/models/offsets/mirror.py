@@ -45,7 +45,14 @@ class OffsetBinding(Model):
 
     __tablename__ = "offset_binding"
     __table_args__ = (
-        CheckConstraint("state IN ('asked', 'confirmed', 'declined')", name="offset_binding_state"),
+        CheckConstraint(
+            "state IN ('asked', 'confirmed', 'declined', 'ended')", name="offset_binding_state"
+        ),
+        CheckConstraint(
+            "(state = 'ended') = (ended_at IS NOT NULL)"
+            " AND (ended_at IS NULL) = (ended_by_id IS NULL)",
+            name="offset_binding_ended",
+        ),
         CheckConstraint(
             "(state = 'asked') = (answered_at IS NULL)"
             " AND (answered_at IS NULL) = (application_id IS NULL)",
@@ -55,13 +62,13 @@ class OffsetBinding(Model):
             "one_binding_an_account",
             "account_id",
             unique=True,
-            postgresql_where=text("state <> 'declined'"),
+            postgresql_where=text("state NOT IN ('declined', 'ended')"),
         ),
         Index(
             "one_binding_a_ccer_account",
             "ccer_account",
             unique=True,
-            postgresql_where=text("state <> 'declined'"),
+            postgresql_where=text("state NOT IN ('declined', 'ended')"),
         ),
     )
 
@@ -74,6 +81,8 @@ class OffsetBinding(Model):
     asked_at: Mapped[datetime] = _at()
     application_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
     answered_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_by_id: Mapped[int | None] = mapped_column(ForeignKey("application.id"), unique=True)
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     account: Mapped[Account] = relationship()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from app.domain.kinds.compliance.offset import BINDING_ENDS
+from app.domain.kinds.compliance.refund import REFUNDS
 from app.domain.workflow import Case
 from app.operations.accounts import (
     accounts,
@@ -16,7 +18,17 @@ from app.operations.accounts import (
     life,
     openings,
 )
-from app.operations.compliance import attestations, carry_over, chain, notices, plans, successions
+from app.operations.compliance import (
+    attestations,
+    carry_over,
+    chain,
+    notices,
+    plans,
+    revocations,
+    successions,
+)
+from app.operations.ledger import posting
+from app.operations.offsets import bindings as offset_bindings
 from app.operations.people import machine_keys, replacements
 from app.operations.records.actor import Actor
 
@@ -47,13 +59,15 @@ EFFECTS: dict[str, Effect] = {
     "machine_key": machine_keys.carry_out,
     "machine_key_revocation": machine_keys.carry_out,
     "notice": notices.carry_out,
+    **dict.fromkeys((each.code for each in BINDING_ENDS), offset_bindings.end),
     "offset": attestations.certify_compliance,  # Old stock counts at once.
     "plan": plans.carry_out,
     "pledge_surrender": attestations.certify_compliance,
+    "revocation": revocations.carry_out,
     "restriction": accounts.restrict,
     "restriction_lifting": accounts.lift,
     "surrender": attestations.certify_compliance,
-    "surrender_refund": attestations.refunded,
+    **dict.fromkeys((each.code for each in REFUNDS), attestations.refunded),
     "voluntary_cancellation": attestations.certify_cancellations,
 }
 # What needs the signature of the approval, which is bound to its event after the above.
@@ -75,6 +89,7 @@ def carry_out_once_signed(cases: Sequence[Case], actor: Actor, now: datetime) ->
 def _carry_out(
     effects: Mapping[str, Effect], cases: Sequence[Case], actor: Actor, now: datetime
 ) -> None:
-    for code in dict.fromkeys(case.kind for case in cases):
-        if code in effects:
-            effects[code]([case for case in cases if case.kind == code], actor, now)
+    with posting.ledger_errors():
+        for code in dict.fromkeys(case.kind for case in cases):
+            if code in effects:
+                effects[code]([case for case in cases if case.kind == code], actor, now)

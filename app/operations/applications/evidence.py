@@ -567,7 +567,7 @@ _CONTENTS = typed(
                                             'difference_resolution', 'bank_difference',
                                             'default_cover', 'reserve_provision', 'class_rule',
                                             'account_succession', 'instrument_retirement',
-                                            'figure_table')
+                                            'figure_table', 'revocation')
                            THEN a.proposal END,
              'list', CASE WHEN starts_with(a.kind, 'differentiation') THEN a.proposal END,
              'also_for', CASE WHEN a.kind IN ('surrender', 'assisted_surrender', 'pledge_surrender',
@@ -582,7 +582,7 @@ _CONTENTS = typed(
              'court', CASE WHEN starts_with(a.kind, 'court_')
                            THEN a.proposal - 'instrument' - 'order' - 'sale'
                                 - CASE WHEN a.proposal ? 'currency' THEN 'quantity' ELSE '' END END,
-             'offset', CASE WHEN a.kind IN ('offset', 'offset_binding')
+             'offset', CASE WHEN a.kind = 'offset' OR starts_with(a.kind, 'offset_binding')
                             THEN a.proposal - 'binding' END,
              'pledge', CASE WHEN a.kind IN ('pledge', 'pledge_note') THEN a.proposal END,
              'holder', CASE WHEN a.kind = 'certificate_replacement'

@@ -31,7 +31,7 @@ from app.extensions import db
 from app.models import Plan
 from app.operations.accounts import life
 from app.operations.applications import banking
-from app.operations.compliance import allocations, carry_over, chain, plans
+from app.operations.compliance import allocations, carry_over, chain, plans, revocations
 from app.operations.offsets import facts as offset_facts
 from app.operations.pledges import facts as pledges
 from app.operations.records.catalogue import SECTORS, catalogue
@@ -71,9 +71,7 @@ def gather(cases: Sequence[Case], moment: TradingMoment) -> Facts:
         ),
         linked=_linked(cases),
         notices=_notices({case.notice_id for case in cases if case.notice_id}, moment),
-        sources=_sources(
-            {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
-        ),
+        sources=_sources(cases),
         lacking_documents=_matching(_LACKING_DOCUMENTS, cases, "account_change"),
         duplicate_uscc=_matching(_DUPLICATE_USCC, cases, "account_change", "account_opening"),
         issued=_issued(submitted),
@@ -92,6 +90,7 @@ def _about_subjects(cases: Sequence[Case], today: date) -> dict[str, Any]:
         **courts.gather(cases),
         **pledges.gather(cases),
         **allocations.gather(cases),
+        **revocations.gather(cases),
         **offset_facts.gather(cases),
         **_about_notices(cases, today),
         **_about_plans(cases),
@@ -170,10 +169,11 @@ def _notices(ids: Iterable[int], moment: TradingMoment) -> dict[int, Notice]:
     return found
 
 
-def _sources(ids: Iterable[int]) -> dict[int, Source]:
-    wanted = list(ids)
+def _sources(cases: Sequence[Case]) -> dict[int, Source]:
+    wanted = {line.source_line_id for case in cases for line in case.lines if line.source_line_id}
     if not wanted:
         return {}
+    asked = {"ids": list(wanted), "accounts": list({case.account_id for case in cases})}
     return {
         row.line_id: Source(
             row.account_id,
@@ -185,7 +185,7 @@ def _sources(ids: Iterable[int]) -> dict[int, Source]:
             row.quantity,
             row.approved_at,
         )
-        for row in db.session.execute(_SOURCES, {"ids": wanted})
+        for row in db.session.execute(_SOURCES, asked)
     }
 
 
@@ -616,15 +616,19 @@ _MACHINE_CLIENTS = text(
     " WHERE c.is_platform OR c.venue_id IS NOT NULL"
 )
 
+# Of a claim the part that the applicant owes (claim_part); who submits in one batch is one applicant.
 _SOURCES = typed(
     """
-    SELECT d.line_id, a.account_id, d.instrument_id, a.kind, a.status, a.notice_id, d.remaining,
-           d.quantity, (SELECT max(e.at) FROM application_event e
+    SELECT d.line_id, coalesce(p.account_id, a.account_id) AS account_id, d.instrument_id, a.kind, a.status,
+           a.notice_id, coalesce(p.remaining, d.remaining) AS remaining, d.quantity,
+           (SELECT max(e.at) FROM application_event e
                          WHERE e.application_id = a.id AND e.action = 'approve') AS approved_at
       FROM line_draw d JOIN application a ON a.id = d.application_id
+      LEFT JOIN claim_part p ON p.line_id = d.line_id AND p.account_id = ANY(:accounts)
      WHERE d.line_id = ANY(:ids)
     """,
     ids=BigInteger,
+    accounts=Integer,
 )
 
 _ISSUED = typed(

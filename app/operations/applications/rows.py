@@ -312,9 +312,14 @@ _ADD_LINES = typed(
 # MATERIALIZED: the ids are looked up once, not once for each account.
 _LOCK_ACCOUNTS = typed(
     """
-    WITH asked AS MATERIALIZED (SELECT id, kind, account_id FROM application WHERE id = ANY(:ids))
+    WITH asked AS MATERIALIZED (
+           SELECT id, kind, account_id, notice_id FROM application WHERE id = ANY(:ids))
     SELECT id FROM account
-     WHERE id IN (SELECT account_id FROM asked)
+     WHERE id IN (SELECT account_id FROM asked
+                   UNION ALL
+                  -- A refund to a helper opens another account's notice, whose 履约证明 lapses.
+                  SELECT n.account_id FROM asked JOIN notice n ON n.id = asked.notice_id
+                   WHERE asked.kind = 'refund_to_helper')
        AND (CAST(:account AS integer) IS NULL OR id = :account
             OR id IN (SELECT asked.account_id FROM asked JOIN application_party p
                           ON p.application_id = asked.id

@@ -1,4 +1,4 @@
-"""承继: the open notices of an enterprise go to its successors (rules-2026 N116)."""
+"""承继: the open notices and claims of an enterprise go to its successors (rules-2026 N116)."""
 
 from __future__ import annotations
 

@@ -296,6 +296,10 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
     "one_carry_over_notices": _resolved,
     "one_carry_over_batch": _resolved,
     "offset_binding_as_answered": _done,
+    "offset_binding_as_ended": lambda: RuleError(
+        _("The binding, or what is under way of it, has changed meanwhile; look at it again"),
+        code="binding_changed",
+    ),
     "one_opening": _uscc,
     "account_uscc_key": _uscc,
     "one_succession": _resolved,
@@ -305,6 +309,11 @@ _REFUSALS: dict[str, Callable[[], RuleError]] = {
         code="penalty_entered",
     ),
     "one_class_rule": _resolved,
+    "one_revocation": _resolved,
+    "revocation_as_approved": lambda: RuleError(
+        _("What is to be revoked has changed meanwhile; look at it and enter the revocation anew"),
+        code="revocable_changed",
+    ),
     "account_is_closed": lambda: NotAllowed(
         _("An account that is closed gets nothing and applies for nothing"), code="account_closed"
     ),

@@ -428,7 +428,7 @@ _NOTICES = """
 """
 
 # What an issue was netted by is what its posting recalled, of the same account and instrument, and never
-# more than was issued.
+# more than was issued; successors owe, and is revoked, what two officers approved.
 _NETTINGS = """
     SELECT 'claim_netting', concat('posting ', coalesce(n.posting_id, p.id), ': recalls ',
                                    coalesce(m.quantity, 0), ', noted ', coalesce(n.quantity, 0))
@@ -438,7 +438,10 @@ _NETTINGS = """
       LEFT JOIN application_line l ON l.id = n.claim_line_id
       LEFT JOIN application c ON c.id = l.application_id AND c.kind = 'allowance_claim'
      WHERE n.quantity IS DISTINCT FROM m.quantity OR m.to_bucket IS DISTINCT FROM 14
-        OR m.from_account IS DISTINCT FROM c.account_id
+        OR m.from_account IS DISTINCT FROM n.account_id
+        OR (n.account_id IS DISTINCT FROM c.account_id
+            AND NOT EXISTS (SELECT FROM claim_succession s
+                             WHERE s.claim_line_id = l.id AND s.to_account_id = n.account_id))
         OR m.instrument_id IS DISTINCT FROM l.instrument_id
     UNION ALL
     SELECT 'claim_netting', concat('issue ', n.issue_posting_id, ': issued ', coalesce(max(m.quantity), 0),
@@ -450,6 +453,23 @@ _NETTINGS = """
                             AND v.instrument_id = l.instrument_id) m ON true
      GROUP BY n.issue_posting_id, l.instrument_id
     HAVING sum(n.quantity) > coalesce(max(m.quantity), 0)
+    UNION ALL
+    SELECT 'claim_part', concat('claim line ', p.line_id, ': account ', p.account_id, ' owes ', p.quantity,
+                                ', returned ', p.drawn + p.pending)
+      FROM claim_part p WHERE p.remaining < 0
+    UNION ALL
+    SELECT 'claim_succession', concat('application ', s.application_id, ': took over claim line ',
+                                      s.claim_line_id, ' without the approval of two')
+      FROM claim_succession s
+      LEFT JOIN application a ON a.id = s.application_id AND a.kind = 'account_succession'
+                             AND a.account_id = s.from_account_id
+     WHERE a.id IS NULL OR NOT approved_by_two(a.id)
+    UNION ALL
+    SELECT 'revocation', concat('application ', r.number, ': what it revokes, ', r.proposal ->> 'number',
+                                ', is revoked by ', coalesce(a.revoked_by_id::text, 'nothing'))
+      FROM (SELECT * FROM application WHERE kind = 'revocation' AND status = 'approved') r
+      FULL JOIN (SELECT * FROM application WHERE revoked_by_id IS NOT NULL) a ON a.revoked_by_id = r.id
+     WHERE (a.number = r.proposal ->> 'number' AND approved_by_two(r.id)) IS NOT TRUE
 """
 
 # Courts' orders: what each holds is what its effects add up to, each of which its posting moved; what

@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.domain.compliance.offsets import CONFIRMED
 from app.domain.errors import RuleError
 from app.extensions import db
 from app.models import OffsetUnit
@@ -31,6 +32,22 @@ def proposal(account_id: int, units: Sequence[int]) -> dict[str, Any]:
             for row in rows
         ],
         "total": sum(row.quantity for row in rows),
+    }
+
+
+def end_proposal(account_id: int) -> dict[str, Any]:
+    """Return what the end of an account's binding says.  Raises RuleError where none is confirmed."""
+    binding = bindings.of_account(account_id)
+    if binding is None or binding.state != CONFIRMED:
+        raise RuleError(
+            _("No CCER account is bound to this account, or another one than was named"),
+            code="ccer_not_bound",
+        )
+    return {
+        "binding": binding.id,
+        "ccer_account": binding.ccer_account,
+        "uscc": binding.uscc,
+        "holder": binding.name,
     }
 
 

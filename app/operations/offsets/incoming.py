@@ -224,6 +224,9 @@ def _wrong_unit(constraint: str | None, unit: UnitFacts, error: IntegrityError) 
         return RuleError(
             _("Serials of %(block)s are mirrored here already", block=block), code="serials_twice"
         )
+    if constraint == "offset_unit_is_bound":  # It ended meanwhile.
+        return RuleError(_("%(block)s: the account is not bound any more", block=block),
+                         code="ccer_not_bound")  # fmt: skip
     if constraint in ("offset_unit_quantity", "offset_unit_period"):
         return RuleError(
             _("%(block)s: serials, quantity %(quantity)s and period do not fit together",

@@ -219,7 +219,8 @@ _PENALTIES = f"""
            SELECT extract(year FROM a.starts_on)::integer AS year, a.account_id,
                   (a.proposal ->> 'fen')::bigint AS fen
              FROM application a
-            WHERE a.kind = 'penalty' AND a.status = 'approved' AND a.starts_on <= :last)
+            WHERE a.kind = 'penalty' AND a.status = 'approved' AND a.starts_on <= :last
+               AND a.revoked_by_id IS NULL)
     SELECT year, province, sector, grouping(province, sector) AS level,
            count(*) AS penalties, sum(fen)::bigint AS fines
       FROM penalised JOIN sectored s ON s.id = penalised.account_id {_GROUPED}

@@ -169,11 +169,14 @@ _SUCCESSIONS = f"""
      WHERE a.kind = 'account_succession' AND a.status = 'approved'
      ORDER BY a.id DESC
 """  # noqa: S608 - our own words
-# 条例 27.
+# 条例 27; a withdrawn one stays, as withdrawn.
 _PENALTIES = """
     SELECT a.starts_on AS day, c.name, (a.proposal ->> 'year')::integer AS year, a.category AS type,
-           (a.proposal ->> 'fen')::bigint AS amount, a.authority, a.document_no
+           (a.proposal ->> 'fen')::bigint AS amount, a.authority, a.document_no,
+           CASE WHEN r.id IS NULL THEN 'in_force' ELSE 'withdrawn' END AS state,
+           coalesce(r.document_no, '') AS withdrawn_by
       FROM application a JOIN account c ON c.id = a.account_id
+      LEFT JOIN application r ON r.id = a.revoked_by_id
      WHERE a.kind = 'penalty' AND a.status = 'approved'
      ORDER BY a.starts_on DESC, a.id DESC
 """

@@ -126,23 +126,31 @@ _OFFSETS = """
       LEFT JOIN application a ON a.id = u.application_id LEFT JOIN notice n ON n.id = a.notice_id
      WHERE u.account_id = :account ORDER BY v.at, u.id
 """
-# 配额调整通知书 up to the year's end, with what was returned or netted by then.
+# 配额调整通知书, or what was taken over of them, up to the year's end, with what came back by then.
 _CLAIMS = """
-    SELECT a.number, a.document_no, i.code, l.quantity AS claimed, a.ends_on,
+    SELECT a.number, a.document_no, i.code, q.tonnes AS claimed, a.ends_on,
            (coalesce(r.tonnes, 0) + coalesce(k.tonnes, 0))::bigint AS returned,
-           (l.quantity - coalesce(r.tonnes, 0) - coalesce(k.tonnes, 0))::bigint AS open
-      FROM application a
-      JOIN application_line l ON l.application_id = a.id
+           (q.tonnes - coalesce(r.tonnes, 0) - coalesce(k.tonnes, 0))::bigint AS open
+      FROM claim_owner o
+      JOIN application_line l ON l.id = o.line_id
+      JOIN application a ON a.id = l.application_id
       JOIN instrument i ON i.id = l.instrument_id
+     CROSS JOIN LATERAL (
+           SELECT (CASE WHEN a.account_id = o.account_id THEN l.quantity ELSE 0 END
+                   + coalesce(sum(CASE o.account_id WHEN s.to_account_id THEN s.quantity
+                                                    WHEN s.from_account_id THEN -s.quantity END), 0))::bigint
+                    AS tonnes
+             FROM claim_succession s WHERE s.claim_line_id = l.id AND s.at < :end) q
       LEFT JOIN LATERAL (
            SELECT sum(x.quantity) AS tonnes FROM application_line x
              JOIN application t ON t.id = x.application_id AND t.status = 'approved'
-            WHERE x.source_line_id = l.id
+            WHERE x.source_line_id = l.id AND t.account_id = o.account_id
               AND EXISTS (SELECT FROM application_event v
                            WHERE v.application_id = t.id AND v.status = 'approved' AND v.at < :end)) r ON true
       LEFT JOIN LATERAL (SELECT sum(quantity) AS tonnes FROM claim_netting g
-                          WHERE g.claim_line_id = l.id AND g.at < :end) k ON true
-     WHERE a.account_id = :account AND a.kind = 'allowance_claim' AND a.status = 'approved'
+                          WHERE g.claim_line_id = l.id AND g.account_id = o.account_id
+                            AND g.at < :end) k ON true
+     WHERE o.account_id = :account AND q.tonnes > 0
        AND EXISTS (SELECT FROM application_event v
                     WHERE v.application_id = a.id AND v.status = 'approved' AND v.at < :end)
      ORDER BY a.id, l.id

@@ -77,6 +77,8 @@ class SuccessionView(OfficerDesk):
           " under way comes first"),
         _("Open notices go along under their number, what was surrendered included; of a division each"
           " further successor gets a notice of its share"),
+        _("What is open of adjustment notices goes along under their number, split by the shares; without"
+          " successor it is returned or revoked first"),
         _("Tonnes are split by the shares, rounded down, the rest to the first successor"),
         _("Without successor the tonnes are in the registry's care, neither issued nor surrendered"),
         _("The account itself is closed by an application of its own afterwards"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import select
+from sqlalchemy import TableClause, select
 
 from app.domain.workflow import Status
 from app.extensions import db
@@ -34,12 +34,16 @@ def holdings_of(account_id: int) -> list[Choosable]:
     ]
 
 
-def lines_left(account_id: int, kind: str, *conditions: Any, told: Any = None) -> list[Choosable]:
+def lines_left(
+    account_id: int, kind: str, *conditions: Any, told: Any = None, parts: TableClause | None = None
+) -> list[Choosable]:
     """Return the approved lines of a kind that are not drawn completely.
 
     Each shows the number of its application, and what is ``told`` of it (usually its document's number),
-    beside the instrument.
+    beside the instrument.  Of what several accounts have a part of, ``parts`` is the view of them.
     """
+    draws = line_draw if parts is None else parts
+    owner = Application.account_id if parts is None else parts.c.account_id
     rows = db.session.execute(
         select(
             ApplicationLine.id,
@@ -48,14 +52,14 @@ def lines_left(account_id: int, kind: str, *conditions: Any, told: Any = None) -
             (Application.document_no if told is None else told).label("told"),
             Instrument.code,
             Instrument.name,
-            ApplicationLine.quantity,
-            line_draw.c.remaining,
+            draws.c.quantity,
+            draws.c.remaining,
         )
         .join(Application, Application.id == ApplicationLine.application_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
-        .join(line_draw, line_draw.c.line_id == ApplicationLine.id)
+        .join(draws, draws.c.line_id == ApplicationLine.id)
         .where(
-            Application.account_id == account_id,
+            owner == account_id,
             Application.kind == kind,
             Application.status == Status.APPROVED,
             *conditions,

@@ -12,7 +12,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, TableClause, select
 
 from app.domain.errors import RuleError
 from app.domain.workflow import EDITABLE, Action, Status, line_key
@@ -446,6 +446,9 @@ class DrawsOnDocuments:
 
     draws_on: str
     draws_whole = False  # The form begins with all that is left.
+    parts: TableClause | None = (
+        None  # the view of them, where several accounts have a part of a line
+    )
     told: Any = None  # of each document, beside its number; None: the number of the authority's
     picker_columns: Sequence[dict[str, Any]] = SOURCE_COLUMNS
 
@@ -457,7 +460,8 @@ class DrawsOnDocuments:
         """Return what is left of the earlier documents, or of the one that the address names."""
         source = request.args.get("source", type=int)
         named = (Application.id == source,) if source else ()
-        return lines_left(account_id, self.draws_on, *named, *self.drawable(), told=self.told)
+        return lines_left(account_id, self.draws_on, *named, *self.drawable(), told=self.told,
+                          parts=self.parts)  # fmt: skip
 
     def _form_page(self, filled: Filled, account_id: int, application: Application | None) -> Any:
         """Begin with the lines of the document that the address names."""

@@ -75,10 +75,12 @@ MAX_NAMED = 10  # instruments named in the question of a bulk operation
 SETTLED = "settled"  # shown instead of "pending settlement" once the day has been closed
 # Shown instead of "draft": an imported issuance without the document it rests on (N05).
 AWAITING_DOCUMENT = "awaiting_document"
+REVOKED = "revoked"  # shown instead of "approved"
 SHOWN_STATUSES = {
     **{str(status): (STATUS_TITLES[status], STATUS_TONES[status]) for status in Status},
     SETTLED: (_("Transferred"), "green"),
     AWAITING_DOCUMENT: (_("Awaiting document"), "amber"),
+    REVOKED: (_("Decision revoked"), "grey"),
 }
 # What an application that is reviewed, and settles at once, goes through.
 REVIEWED_STATUSES = ("draft", "in_review", "approved", "returned", "withdrawn")
@@ -92,6 +94,7 @@ ACTION_TONES = {
     Action.DISCARD: "grey",
 }
 SHOWN_STATUS = case(
+    (Application.revoked_by_id.is_not(None), literal(REVOKED)),
     (
         (Application.status == Status.PENDING_SETTLEMENT)
         & (Application.settles_on <= select(func.max(SettlementRun.day)).scalar_subquery()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import abort, g, request
+from flask import abort, g, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
@@ -13,6 +13,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import Select, select
 
 from app.domain.texts import folded
+from app.domain.workflow import Status
 from app.extensions import db
 from app.models import Account, Application, Member
 from app.models.account import has_part
@@ -85,6 +86,16 @@ class OfOffices:
 
     def next_step(self, application: Application) -> Any:
         return gettext("Another officer of the same authority approves it")
+
+
+class Revocable:
+    """Of a desk of decisions that can be revoked: each approved one offers it."""
+
+    def actions(self, row: Any) -> Iterable[RowAction]:
+        """Add the way to the revocation."""
+        yield from super().actions(row)  # type: ignore[misc]
+        if row.status == Status.APPROVED and self.may("write", "RevocationView"):  # type: ignore[attr-defined]
+            yield RowAction(_("Revoke the decision"), url_for("RevocationView.new", of=row.number))
 
 
 MOST_ACCOUNTS = 20

@@ -33,12 +33,17 @@ from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.kinds.compliance.differentiation import Differentiation, DifferentiationRemoval
 from app.domain.kinds.compliance.figure_table import FigureTable
 from app.domain.kinds.compliance.notice import NoticeDecision
-from app.domain.kinds.compliance.offset import OffsetApplication, OffsetBindingAnswer
+from app.domain.kinds.compliance.offset import (
+    BINDING_ENDS,
+    OffsetApplication,
+    OffsetBindingAnswer,
+)
 from app.domain.kinds.compliance.plan import PlanApplication
 from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.kinds.money.reserve import DefaultCover, ReserveProvision
 from app.domain.kinds.pledge import PLEDGES, PledgeSurrender
 from app.domain.kinds.pledge import TEXTS as PLEDGE_TEXTS
+from app.domain.kinds.revocation import REVOCABLE, Revocation
 from app.domain.kinds.sanctions.court_disposal import MEASURES, CourtSurrender
 from app.domain.kinds.sanctions.penalty import AdministrativePenalty
 from app.domain.kinds.settlement import (
@@ -336,6 +341,12 @@ def _deduction(proposal: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": _("Deduction"), "columns": _COLUMNS, "rows": rows}
 
 
+def _revocation(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    kind = next((each.title for each in REVOCABLE if each.code == proposal["kind"]), "")
+    rows = [[_("Number of what is revoked"), proposal["number"]], [_("What is revoked"), kind]]
+    return {"title": _("Revocation of a decision"), "columns": _COLUMNS, "rows": rows}
+
+
 def _penalty(proposal: Mapping[str, Any]) -> dict[str, Any]:
     said = Penalty.read(proposal)
     rows = [[_("Compliance year"), str(said.year)], [_("Fine (yuan)"), yuan(said.fen)]]
@@ -396,8 +407,9 @@ def _offset_binding(proposal: Mapping[str, Any]) -> dict[str, Any]:
         [_("CCER account"), proposal["ccer_account"]],
         [_("Account holder there"), proposal["holder"]],
         [_("Unified social credit code"), proposal["uscc"]],
-        [_("Answer"), ANSWERS.get(proposal["answer"], "-")],
     ]
+    if "answer" in proposal:
+        rows.append([_("Answer"), ANSWERS.get(proposal["answer"], "-")])
     return {"title": _("Binding of a CCER account"), "columns": _COLUMNS, "rows": rows}
 
 
@@ -437,6 +449,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     FigureTable.code: _figures,
     AllowanceDeduction.code: _deduction,
     AdministrativePenalty.code: _penalty,
+    Revocation.code: _revocation,
     CarryOverRound.code: _round,
     **dict.fromkeys(
         (each.code for each in (CarryOverNotices, CarryOver, CarryOverBatch)), _carry_over
@@ -450,6 +463,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     DifferentiationRemoval.code: _listing,
     OffsetApplication.code: _offset,
     OffsetBindingAnswer.code: _offset_binding,
+    **dict.fromkeys((each.code for each in BINDING_ENDS), _offset_binding),
     ReserveProvision.code: _provision,
     **dict.fromkeys((each.code for each in MEASURES), _court),
     CourtSurrender.code: _court_surrender,

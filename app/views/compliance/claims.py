@@ -16,18 +16,18 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     case,
-    cast,
     func,
     literal,
     select,
 )
+from sqlalchemy.orm import aliased
 
 from app.domain.kinds.compliance.claim import AllowanceClaim, AllowanceReturn
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.extensions import db
-from app.models import Application, ApplicationLine, Instrument
-from app.models.figures import claimable, line_draw
+from app.models import Account, Application, Instrument
+from app.models.figures import claim_part, claimable, line_draw
 from app.models.parameter import setting
 from app.operations.records import calendar, clock
 from app.operations.records.catalogue import CLAIM_REASONS
@@ -42,21 +42,22 @@ from app.views.applications.form import (
     OfferedField,
     Required,
 )
-from app.views.applications.list import of_line_draw, usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk
+from app.views.applications.list import approved_at, of_line_draw, usual_columns, usual_filters
+from app.views.applications.officer_desk import OfficerDesk, Revocable
 from app.views.applications.texts import StringField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.compliance.deductions import GUIDE, REASON
-from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines
+from app.views.enquiries.lines import LINE_COLUMNS, LINE_FILTERS, ApprovedLines, lines
 from app.views.lists.columns import Column
 from app.views.lists.conditions import Filter
 from app.views.lists.listing import Conditions, RowAction
 
-OPEN, OVERDUE, CLOSED, UNDECIDED = "open", "overdue", "closed", ""
+OPEN, OVERDUE, CLOSED, ENDED, UNDECIDED = "open", "overdue", "closed", "revoked", ""
 STATES = {
     OPEN: (_("To be returned"), "amber"),
     OVERDUE: (_("Overdue"), "red"),
     CLOSED: (_("Returned in full"), "green"),
+    ENDED: (_("Decision revoked"), "grey"),
 }
 STATE_COLUMN = Column("state", _("Returning"), kind="status", choices=STATES)
 STATE_FILTER = Filter("state", _("Returning"), kind="choice", choices=STATES)
@@ -75,6 +76,7 @@ def state_of(left: ColumnElement[Any]) -> ColumnElement[Any]:
     today = clock.now().astimezone(BEIJING).date()
     return case(
         (Application.status != Status.APPROVED, literal(UNDECIDED)),
+        (Application.revoked_by_id.is_not(None), literal(ENDED)),
         (left <= 0, literal(CLOSED)),
         (Application.ends_on < today, literal(OVERDUE)),
         else_=literal(OPEN),
@@ -93,7 +95,7 @@ class ClaimForm(LinesForm):
     reason = REASON
 
 
-class ClaimView(OfficerDesk):
+class ClaimView(Revocable, OfficerDesk):
     """配额调整通知书办理: what was issued too much is claimed; nothing is taken."""
 
     route_base = "/adjustment-notice-decisions"
@@ -134,7 +136,7 @@ class ClaimView(OfficerDesk):
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what came back of it."""
-        left = of_line_draw(line_draw.c.quantity - line_draw.c.drawn)
+        left = of_line_draw(line_draw.c.remaining + line_draw.c.pending)
         return (
             super()
             .rows(conditions)
@@ -182,6 +184,7 @@ class ClaimEnquiryView(ApprovedLines):
     menu = MenuEntry(ISSUANCE, 9)
     guide = GUIDE
     kind = AllowanceClaim.code
+    key = ("id", "account_id")
     columns = (
         Column("number", _("Number of the notice"), kind="code"),
         *(replace(each, is_shown=False) if each.key in ("member_no", "instrument") else each
@@ -190,6 +193,7 @@ class ClaimEnquiryView(ApprovedLines):
         *CLAIM_COLUMNS,
         Column("document_no", _("Number of the authority document"), kind="code", is_shown=False),
         Column("handled_at", _("Issued at"), kind="datetime", is_shown=False),
+        Column("first_owed_by", _("First owed by"), is_shown=False),
     )  # fmt: skip
     filters = (
         Filter("number", _("Number of the notice"), kind="prefix", on=("number",)),
@@ -201,22 +205,25 @@ class ClaimEnquiryView(ApprovedLines):
         _("What was issued too much is returned by an application of the enterprise (allowance returns)"),
         _("Later issues of the same vintage are netted by what is open, in the issue itself"),
         _("A notice closes once nothing is open; its province urges one that is overdue"),
+        _("After a merger or a division successors owe what was open, under the same number"),
     )  # fmt: skip
 
     def rows(self, conditions: Conditions) -> Select[Any]:
         """Add what came back, what waits for its review, and what is open."""
-        drawn, pending = _of_line(line_draw.c.drawn), _of_line(line_draw.c.pending)
-        left = ApplicationLine.quantity - drawn
-        return (
-            super()
-            .rows(conditions)
-            .add_columns(
-                Application.id.label("application_id"),
-                drawn.label("drawn"),
-                pending.label("pending"),
-                left.label("left"),
-                state_of(left).label("state"),
-            )
+        left = claim_part.c.quantity - claim_part.c.drawn
+        first = aliased(Account)
+        named = select(first.name).where(
+            first.id == Application.account_id, first.id != claim_part.c.account_id
+        )
+        return lines(
+            approved_at().label("handled_at"),
+            Application.id.label("application_id"),
+            claim_part.c.drawn,
+            claim_part.c.pending,
+            left.label("left"),
+            state_of(left).label("state"),
+            named.correlate(Application, claim_part).scalar_subquery().label("first_owed_by"),
+            parts=claim_part,
         )
 
     def actions(self, row: Any) -> Iterable[RowAction]:
@@ -227,15 +234,6 @@ class ClaimEnquiryView(ApprovedLines):
             yield RowAction(
                 _("Return"), url_for("AllowanceReturnView.new", source=row.application_id)
             )
-
-
-def _of_line(figure: ColumnElement[Any]) -> ColumnElement[Any]:
-    return (
-        select(cast(figure, BigInteger))
-        .where(line_draw.c.line_id == ApplicationLine.id)
-        .correlate(ApplicationLine)
-        .scalar_subquery()
-    )
 
 
 RETURN_COLUMNS: tuple[dict[str, Any], ...] = (
@@ -254,6 +252,7 @@ class AllowanceReturnView(DrawsOnDocuments, ApplicationDesk):
     route_base = "/allowance-returns"
     kind = AllowanceReturn.code
     draws_on = AllowanceClaim.code
+    parts = claim_part
     title = _("Allowance returns")
     menu = MenuEntry(ISSUANCE, 11)
     guide = GUIDE
@@ -285,7 +284,7 @@ MOST_SHOWN = 3
 
 def open_claims(account_id: int | None) -> ScalarSelect[Any]:
     """Return an enterprise's open claims as JSON, the earliest due first, as a column for any statement."""
-    left = line_draw.c.quantity - line_draw.c.drawn
+    left = claim_part.c.quantity - claim_part.c.drawn
     found = (
         select(
             Application.id,
@@ -293,16 +292,11 @@ def open_claims(account_id: int | None) -> ScalarSelect[Any]:
             Application.ends_on,
             Instrument.name,
             left.label("left"),
-            line_draw.c.remaining,
+            claim_part.c.remaining,
         )
-        .join(line_draw, line_draw.c.application_id == Application.id)
-        .join(Instrument, Instrument.id == line_draw.c.instrument_id)
-        .where(
-            Application.account_id == account_id,
-            Application.kind == AllowanceClaim.code,
-            Application.status == Status.APPROVED,
-            left > 0,
-        )
+        .join(claim_part, claim_part.c.application_id == Application.id)
+        .join(Instrument, Instrument.id == claim_part.c.instrument_id)
+        .where(claim_part.c.account_id == account_id, left > 0)
         .order_by(Application.ends_on, Application.id)
         .limit(MOST_SHOWN)
         .subquery("claim")

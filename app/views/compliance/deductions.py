@@ -32,7 +32,7 @@ from app.views.applications.form import (
     typed_year,
 )
 from app.views.applications.list import usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk
+from app.views.applications.officer_desk import OfficerDesk, Revocable
 from app.views.applications.texts import StringField, TextAreaField
 from app.views.chapters import ISSUANCE, MenuEntry
 from app.views.lists.columns import Column
@@ -70,7 +70,7 @@ class DeductionForm(ApplicationForm):
     reason = REASON
 
 
-class DeductionView(OfficerDesk):
+class DeductionView(Revocable, OfficerDesk):
     """配额核减: a province decides for its own enterprises, the registry for all."""
 
     route_base = "/allowance-deductions"

@@ -11,7 +11,16 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
-from sqlalchemy import Select, case, exists, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+)
 
 from app.domain.compliance import true_up
 from app.domain.compliance.figures import BASES, STAGES
@@ -20,8 +29,8 @@ from app.domain.kinds.compliance.deduction import AllowanceDeduction
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Status
 from app.extensions import db, transaction
-from app.models import Account, Application, ImportFile
-from app.models.figures import current_figure
+from app.models import Account, Application, ImportFile, Instrument
+from app.models.figures import claim_part, current_figure
 from app.models.figures import true_up as true_ups
 from app.operations.imports import figure_import
 from app.operations.records import clock
@@ -189,6 +198,27 @@ def _is_followed() -> Any:
     )
 
 
+_LEFT = claim_part.c.quantity - claim_part.c.drawn
+
+
+def _claimed(figure: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """Return a figure of what is open of claims on an enterprise's year, whoever owes it by now."""
+    return (
+        select(figure)
+        .select_from(claim_part)
+        .join(Application, Application.id == claim_part.c.application_id)
+        .join(Instrument, Instrument.id == claim_part.c.instrument_id)
+        .join(Account, Account.id == claim_part.c.account_id)
+        .where(
+            Application.account_id == true_ups.c.account_id,
+            Instrument.vintage == true_ups.c.year,
+            _LEFT > 0,
+        )
+        .correlate(true_ups)
+        .scalar_subquery()
+    )
+
+
 class TrueUpView(ListPage):
     """多退少补: of each enterprise, year and sector what the two stages issue, deductions taken off."""
 
@@ -207,12 +237,16 @@ class TrueUpView(ListPage):
         Column("issue_2", _("Issued at approval"), kind="change"),
         Column("total", _("Issued in total"), kind="quantity"),
         Column("remaining", _("Deduction remaining"), kind="quantity"),
+        Column("claimed", _("Still to be returned"), kind="quantity"),
+        Column("owed_by", _("Owed by"), is_shown=False),
         Column("is_differing", _("Differs"), kind="boolean", is_shown=False),
     )
     filters = _FILTERS
     help = (
         _("A deduction is taken from the pre-allocation first, then from what is approved above it"),
         _("A second stage below zero is due to be returned: the registry claims it (adjustment notices)"),
+        _("Still to be returned: what is open of adjustment notices on the vintage, by this enterprise or"
+          " by its successors"),
         _("Issued in total = approved - (to deduct - remaining); what remains is deducted later"),
     )  # fmt: skip
 
@@ -226,6 +260,8 @@ class TrueUpView(ListPage):
             *(each[name] for name in ("year", "sector", "pre_allocated", "approved", "due", "issue_1",
                                       "issue_2", "remaining", "is_differing")),
             (each.issue_1 + func.coalesce(each.issue_2, 0)).label("total"),
+            _claimed(func.coalesce(func.sum(_LEFT), 0)).label("claimed"),
+            _claimed(func.string_agg(Account.name.distinct(), "、")).label("owed_by"),
         ).join(Account, Account.id == each.account_id)  # fmt: skip
 
     def actions(self, row: Any) -> Iterable[RowAction]:
@@ -288,6 +324,7 @@ def _items(row: Any) -> list[true_up.Item]:
         select(Application.number, Application.starts_on, said["tonnes"].as_integer()).where(
             Application.kind == AllowanceDeduction.code,
             Application.status == Status.APPROVED,
+            Application.revoked_by_id.is_(None),
             Application.account_id == row.account_id,
             said["year"].astext == str(row.year),
             said["sector"].astext == row.sector,

@@ -1,9 +1,8 @@
-"""清缴履约 (manual 五-二): 履约申请, 履约清缴记录查询, and refunds entered by the registry."""
+"""清缴履约 (manual 五-二): 履约申请 and 履约清缴记录查询."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +15,12 @@ from sqlalchemy import Select, select
 from wtforms import BooleanField, HiddenField
 
 from app.domain.errors import RuleError
-from app.domain.kinds.compliance.surrender import Surrender, SurrenderRefund
+from app.domain.kinds.compliance.surrender import Surrender
 from app.domain.trading_day import BEIJING
 from app.domain.workflow import Line
 from app.extensions import db
 from app.models import (
     Application,
-    ApplicationLine,
     Holding,
     Instrument,
     Notice,
@@ -31,11 +29,10 @@ from app.models import (
 from app.operations.compliance import planning, plans
 from app.operations.records import clock
 from app.operations.records.catalogue import SECTORS
-from app.views.applications.choosable_lines import form_columns, lines_left
+from app.views.applications.choosable_lines import form_columns
 from app.views.applications.desk import ApplicationDesk
-from app.views.applications.form import Choosable, DocumentLinesForm, Filled, LinesForm
+from app.views.applications.form import Choosable, Filled, LinesForm
 from app.views.applications.list import ApplicationList, usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk
 from app.views.chapters import COMPLIANCE, MenuEntry
 from app.views.compliance.obligations import notice_facts, notices
 from app.views.lists.columns import Column
@@ -294,71 +291,3 @@ def _refusal(row: Any) -> Any:
     if not row.is_accepted:
         return _("Not within the scope of this notice")
     return "" if row.available else _("Nothing available")
-
-
-class SurrenderRefundView(OfNotice, OfficerDesk):
-    """清缴退还: required before an obligation is lowered beneath what was surrendered (R83)."""
-
-    route_base = "/surrender-refunds"
-    kind = SurrenderRefund.code
-    title = _("Surrender refunds")
-    menu = MenuEntry(COMPLIANCE, 6)
-    guide = {"registry": "清缴退还"}
-    form_title = _("New surrender refund")
-    form = DocumentLinesForm
-    new_label = _("New")
-    quantity_title = _("Refunded quantity")
-    picker_title = _("Choose what was surrendered")
-    filters = (
-        *OF_NOTICE,
-        *usual_filters(),
-    )
-    picker_columns = (
-        {"label": _("Application number"), "kind": "code"},
-        {"label": _("Notice number"), "kind": "code"},
-        {"label": _("Instrument code"), "kind": "code"},
-        {"label": _("Instrument name"), "kind": "text"},
-        {"label": _("Originally surrendered"), "kind": "number", "unit": _("tonnes")},
-        {"label": _("Not refunded yet"), "kind": "number", "unit": _("tonnes")},
-    )
-    form_columns = form_columns(_("Refunded quantity"), picker_columns)
-    confirm = _("The quantity returns to the enterprise once another officer confirms. Submit it?")
-    help = (
-        _(
-            "A refund draws on approved surrenders of one notice; the obligation is adjusted after it"
-        ),
-        _("What is refunded is available to the enterprise again"),
-    )
-
-    def offered(self, account_id: int) -> list[Choosable]:
-        """Return the approved lines that are not drawn completely, each with its notice."""
-        lines = lines_left(account_id, Surrender.code)
-        of = self._notices_of([each.source_line_id for each in lines])
-        found = []
-        for each in lines:
-            picked = list(each.picked_cells)
-            picked[1] = of[each.source_line_id or 0].number
-            kinds = [kind for _value, kind in each.cells]
-            cells = tuple(zip(picked, kinds, strict=True))
-            found.append(replace(each, cells=cells, picked_cells=tuple(picked)))
-        return found
-
-    def content(self, filled: Filled) -> dict[str, Any]:
-        """Add the notice that the lines were surrendered for; they share it."""
-        of = self._notices_of([line.source_line_id for line in filled.lines])
-        ids = {notice.id for notice in of.values()}
-        if len(ids) > 1:
-            raise RuleError(
-                _("One refund is about one notice; make another one for the other"), field="lines"
-            )
-        return {**super().content(filled), "notice_id": next(iter(ids), None)}
-
-    def _notices_of(self, lines: Iterable[int | None]) -> dict[int, Any]:
-        """Return id and number of the notice that each line was surrendered for."""
-        rows = db.session.execute(
-            select(ApplicationLine.id.label("line"), Notice.id, Notice.number)
-            .join(Application, Application.id == ApplicationLine.application_id)
-            .join(Notice, Notice.id == Application.notice_id)
-            .where(ApplicationLine.id.in_([id_ for id_ in lines if id_]))
-        )
-        return {row.line: row for row in rows}

@@ -197,13 +197,14 @@ def _as_of(statement: Select[Any], standing: Any, moment: Any) -> Select[Any]:
 def _pledged(kind: str, moment: Any) -> ColumnElement[Any]:
     """Return what of a holding is pledged in a way, now or at a moment; for the rows shown alone."""
     drawing = [code for code, each in KINDS.items() if each.draws_on == kind]
-    sign = case((Application.kind == kind, 1), else_=-1)
+    refunding = [code for code, each in KINDS.items() if each.draws_on in drawing]
+    sign = case((Application.kind.in_([kind, *refunding]), 1), else_=-1)
     found = (
         select(func.coalesce(func.sum(ApplicationLine.quantity * sign), 0).cast(BigInteger))
         .join(Application, Application.id == ApplicationLine.application_id)
         .where(
             Application.account_id == Holding.account_id,
-            Application.kind.in_([kind, *drawing]),
+            Application.kind.in_([kind, *drawing, *refunding]),
             Application.status == Status.APPROVED,
             ApplicationLine.instrument_id == Holding.instrument_id,
         )

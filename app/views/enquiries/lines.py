@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, TableClause, select
 
 from app.domain.kinds import KINDS
 from app.domain.workflow import Status
@@ -56,36 +56,40 @@ class ApprovedLines(ListPage):
         )
 
 
-def lines(*more: Any) -> Select[Any]:
-    """Return lines with their application, account and instrument."""
-    found: Select = (
-        select(
-            ApplicationLine.id,
-            Application.account_id,
-            Account.member_no,
-            Account.name.label("account"),
-            Instrument.id.label("instrument_id"),
-            Instrument.code,
-            Instrument.name.label("instrument"),
-            Instrument.vintage,
-            ApplicationLine.quantity,
-            Application.number,
-            Application.kind,
-            Application.category,
-            Application.document_no,
-            Application.authority,
-            Application.starts_on,
-            Application.ends_on,
-            Application.submitted_at,
-            Application.status,
-            *more,
-        )
-        .join(Application, Application.id == ApplicationLine.application_id)
-        .join(Account, Account.id == Application.account_id)
+def lines(*more: Any, parts: TableClause | None = None) -> Select[Any]:
+    """Return lines with their application, account and instrument.
+
+    Of what several accounts have a part of, ``parts`` is the view of them; each part is a row.
+    """
+    account_id = Application.account_id if parts is None else parts.c.account_id
+    found: Select = select(
+        ApplicationLine.id,
+        account_id.label("account_id"),
+        Account.member_no,
+        Account.name.label("account"),
+        Instrument.id.label("instrument_id"),
+        Instrument.code,
+        Instrument.name.label("instrument"),
+        Instrument.vintage,
+        (ApplicationLine if parts is None else parts.c).quantity,
+        Application.number,
+        Application.kind,
+        Application.category,
+        Application.document_no,
+        Application.authority,
+        Application.starts_on,
+        Application.ends_on,
+        Application.submitted_at,
+        Application.status,
+        *more,
+    ).join(Application, Application.id == ApplicationLine.application_id)
+    if parts is not None:
+        found = found.join(parts, parts.c.line_id == ApplicationLine.id)
+    return (
+        found.join(Account, Account.id == account_id)
         .join(Instrument, Instrument.id == ApplicationLine.instrument_id)
         .where(Instrument.is_of_tonnes())
     )
-    return found
 
 
 def given_back() -> ColumnElement[Any]:

@@ -68,6 +68,10 @@ def _number(key: str, title: Any, unit: Any = "") -> SetColumn:
 
 
 DAY = SetColumn("day", _("Date"), "date")
+PENALTY_STATES = {
+    "in_force": _("Penalty in force"),
+    "withdrawn": _("Withdrawn by the authority"),
+}
 NAME = SetColumn("name", _("Enterprise"))
 YEAR = SetColumn("year", _("Compliance year"), "year")
 DOCUMENT = SetColumn("document_no", _("Document"), "code")
@@ -136,6 +140,8 @@ SETS: Mapping[str, DataSet] = {
             SetColumn("amount", _("Fine"), "money", YUAN),
             SetColumn("authority", _("Deciding authority")),
             DOCUMENT,
+            SetColumn("state", _("Status"), choices=PENALTY_STATES),
+            SetColumn("withdrawn_by", _("Withdrawn by document")),
         ),
         names_by="O775-27",
     ),

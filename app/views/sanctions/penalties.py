@@ -24,7 +24,7 @@ from app.views.applications.form import (
     typed_year,
 )
 from app.views.applications.list import usual_columns, usual_filters
-from app.views.applications.officer_desk import OfficerDesk, OfOffices
+from app.views.applications.officer_desk import OfficerDesk, OfOffices, Revocable
 from app.views.applications.texts import StringField
 from app.views.chapters import SANCTIONS, MenuEntry
 from app.views.lists.columns import Column
@@ -50,7 +50,7 @@ class PenaltyForm(ApplicationForm):
     starts_on = DayField(_("Date of the document"), [Required()], render_kw=DATE_INPUT)
 
 
-class PenaltyView(OfOffices, OfficerDesk):
+class PenaltyView(Revocable, OfOffices, OfficerDesk):
     """行政处罚公开: a province enters those on its own enterprises, the registry all."""
 
     route_base = "/penalties"

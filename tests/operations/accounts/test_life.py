@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
-from uuid import uuid4
 
 import pytest
 
-from app.domain.accounts import Share
 from app.domain.errors import NotAllowed, RuleError
-from app.domain.kinds.accounts.succession import lines_of
 from app.domain.moves import CARE_ACCOUNT_ID, Bucket
 from app.extensions import db, transaction
 from app.models import Account, Certificate, Instrument, LoginSession, Member, Notice
@@ -40,6 +36,7 @@ from tests.factories import (
     submitted,
 )
 from tests.operations import courts
+from tests.operations.successions import succeeding as succession
 
 CLOSURE = "account_closure"
 
@@ -184,23 +181,6 @@ def test_who_has_signed_in_has_used_an_account(plant, operator, maker):
 
 
 # Succession -------------------------------------------------------------------------------------
-
-
-def succession(of, maker, shares, held=None, category="merger", **more):
-    parts = [
-        Share(each.id, Decimal(percent), each.member_no, each.name) for each, percent in shares
-    ]
-    held = {what.id: tonnes for what, tonnes in (held or {}).items()}
-    lines = lines_of(held, parts)
-    asked = engine.Draft(
-        "account_succession", of.id, lines, str(uuid4()), "合并", category,
-        document_no="鄂国资〔2026〕3号", authority="湖北省国资委", starts_on=date(2026, 11, 20),
-        proposal={"shares": [each.stored() for each in parts]}, **more,
-    )  # fmt: skip
-    with transaction():
-        made = engine.start([asked], Actor.of(maker), now=clock.now())
-        engine.submit(made, Actor.of(maker), now=clock.now()).one()
-    return made[0]
 
 
 @pytest.fixture

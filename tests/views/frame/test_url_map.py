@@ -92,9 +92,7 @@ def test_only_views_of_the_catalogue_have_addresses(app):
         for rule in rules(app)
         if rule.endpoint != "static"
         and rule.endpoint.split(".")[0] not in views
-        and not (
-            rule.rule.startswith(MACHINES) and rule.endpoint.startswith(tuple(INTERFACES))
-        )
+        and not (rule.rule.startswith(MACHINES) and rule.endpoint.startswith(tuple(INTERFACES)))
     }
     assert not strays
 

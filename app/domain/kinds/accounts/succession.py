@@ -32,7 +32,9 @@ from app.domain.kinds.rules import (
 from app.domain.moves import CARE_ACCOUNT_ID, Bucket
 from app.domain.workflow import Case, Line, Party, Status
 
-STAYING = ("tonnes", "money", "notice")  # What a succession moves, or leaves to be paid out.
+# What a succession moves, or leaves to be paid out; without successor nobody takes over a claim.
+STAYING = ("tonnes", "money", "notice")
+SUCCEEDED = (*STAYING, "claim")
 
 
 def lines_of(held: Mapping[int, int], shares: Sequence[Share]) -> tuple[Line, ...]:
@@ -73,7 +75,8 @@ def _cannot_succeed(case: Case, facts: Facts) -> Violation | None:
 
 
 def _in_the_way(case: Case, facts: Facts) -> Violation | None:
-    left = [each for each in facts.life.obstacles.get(case.id, ()) if each.what not in STAYING]
+    staying = STAYING if case.category == DISSOLUTION else SUCCEEDED
+    left = [each for each in facts.life.obstacles.get(case.id, ()) if each.what not in staying]
     return Violation("", {"obstacles": told(left)}) if left else None
 
 
@@ -132,8 +135,8 @@ MOVES_EVERYTHING = Rule(
 class AccountSuccession(Kind):
     """承继: two officers, on the document of the merger, the division or the dissolution.
 
-    Open notices go to the successors on approval (`carry_out_successions`); of a dissolution without
-    successor the tonnes alone go, to the registry's care (N118).
+    Open notices and claims go to the successors on approval (`carry_out_successions`); of a dissolution
+    without successor the tonnes alone go, to the registry's care (N118).
     """
 
     code = "account_succession"

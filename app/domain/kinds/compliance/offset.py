@@ -11,7 +11,7 @@ from app.domain.compliance.offsets import ANSWERS, Unit, UnitState
 from app.domain.errors import InsufficientQuantity, NotAllowed
 from app.domain.kinds.base import Kind
 from app.domain.kinds.compliance.surrender import NOTICE_IS_OURS, above_due
-from app.domain.kinds.rules import BOTH, Facts, Rule, Violation
+from app.domain.kinds.rules import BOTH, HAS_DOCUMENT, HAS_REASON, Facts, Rule, Violation
 from app.domain.workflow import Case, Party, Status
 
 
@@ -107,6 +107,17 @@ def _not_asked(case: Case, facts: Facts) -> Violation | None:
 
 def _no_answer(case: Case, facts: Facts) -> Violation | None:
     return None if case.proposal.get("answer") in ANSWERS else Violation("answer")
+
+
+def _not_bound(case: Case, facts: Facts) -> Violation | None:
+    bound = facts.offset.bound.get(case.proposal.get("binding") or 0)
+    wanted = (case.account_id, case.proposal.get("ccer_account"))
+    return None if bound == wanted else Violation()
+
+
+def _busy(case: Case, facts: Facts) -> Violation | None:
+    left = facts.offset.busy.get(case.account_id)
+    return Violation("", {"left": "、".join(left)}) if left else None
 
 
 HAS_UNITS = Rule(
@@ -227,3 +238,45 @@ class OffsetBindingAnswer(Kind):
     has_lines = False
     debits = False
     rules: ClassVar[tuple[Rule, ...]] = (IS_ANSWERED, IS_ASKED)
+
+
+IS_BOUND = Rule(
+    "ccer_not_bound",
+    _("No CCER account is bound to this account, or another one than was named"),
+    _not_bound,
+    at=BOTH,
+)
+NOTHING_UNDER_WAY = Rule(
+    "ccer_under_way",
+    _(
+        "CCER of this account is under way: %(left)s. It is offset or released, and the CCER registry has"
+        " answered, before the binding ends"
+    ),
+    _busy,
+    at=BOTH,
+)
+
+
+class OffsetBindingEnd(Kind):
+    """CCER账户解绑: applied for by the holder, confirmed by the registry; another binding may follow."""
+
+    code = "offset_binding_end"
+    title = _("End of a CCER account binding")
+    prefix = "JB"
+    reviews = (Party.REGISTRY,)
+    has_lines = False
+    debits = False
+    rules: ClassVar[tuple[Rule, ...]] = (HAS_REASON, IS_BOUND, NOTHING_UNDER_WAY)
+
+
+class OffsetBindingEndByRegistry(OffsetBindingEnd):
+    """CCER账户解绑 by two officers of the registry, on a document."""
+
+    code = "offset_binding_end_by_registry"
+    title = _("End of a CCER account binding by the registry")
+    prefix = "ZD"
+    started_by = Party.REGISTRY
+    rules = (HAS_DOCUMENT, *OffsetBindingEnd.rules)
+
+
+BINDING_ENDS: tuple[type[Kind], ...] = (OffsetBindingEnd, OffsetBindingEndByRegistry)

@@ -1,4 +1,4 @@
-"""清缴履约 (manual 五, 管理办法 28) for a 履约通知书, what is refunded of it, and 自愿注销 (manual 六-二)."""
+"""清缴履约 (manual 五, 管理办法 28) for a 履约通知书, and 自愿注销 (manual 六-二)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from app.domain.errors import InsufficientQuantity
 from app.domain.kinds.base import Kind
 from app.domain.kinds.rules import (
     BOTH,
-    HAS_AUTHORITY,
-    HAS_DOCUMENT,
     HAS_REASON,
     Facts,
     Rule,
@@ -72,14 +70,6 @@ def above_due(case: Case, facts: Facts, total: int, *, field: str = "lines") -> 
     return None
 
 
-def _of_another_notice(case: Case, facts: Facts) -> Violation | None:
-    for line in case.lines:
-        source = facts.sources.get(line.source_line_id or 0)
-        if source is not None and source.notice_id != case.notice_id:
-            return Violation(f"lines.{line.key}.quantity")
-    return None
-
-
 NOTICE_IS_OURS = Rule(
     "notice_unknown", _("Choose one of your own compliance notices"), _not_ours, at=BOTH
 )
@@ -108,12 +98,6 @@ STILL_DUE = Rule(
     at=BOTH,
     error=InsufficientQuantity,
 )
-REFUNDS_THIS_NOTICE = Rule(
-    "other_notice",
-    _("What is refunded must have been surrendered for the same notice"),
-    _of_another_notice,
-    at=BOTH,
-)
 
 
 class Surrender(Kind):
@@ -128,20 +112,6 @@ class Surrender(Kind):
     settles = (Bucket.RESERVED, Bucket.SURRENDERED)
     debits = False  # A restricted account may always fulfil its obligation (domain.md 11.7).
     rules = (NOTICE_IS_OURS, IS_ELIGIBLE, IS_CONFIRMED, STILL_DUE)
-
-
-class SurrenderRefund(Kind):
-    """清缴退还: required before an obligation can be lowered below the surrendered quantity (R83)."""
-
-    code = "surrender_refund"
-    title = _("Surrender refund")
-    prefix = "QT"
-    started_by = Party.REGISTRY
-    reviews = (Party.REGISTRY,)
-    settles = (Bucket.SURRENDERED, Bucket.AVAILABLE)
-    debits = False
-    draws_on = "surrender"
-    rules = (NOTICE_IS_OURS, REFUNDS_THIS_NOTICE, HAS_DOCUMENT, HAS_AUTHORITY, HAS_REASON)
 
 
 class VoluntaryCancellation(Kind):
