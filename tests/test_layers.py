@@ -81,7 +81,7 @@ ROOMS = {
         # Rounds are said in fields like a plan's; statements are drawn as those of settlement are.
         "carry_over": ("lists", "applications", "attestations", "compliance"),
         "offsets": ("lists", "applications", "compliance"),
-        "sanctions": ("lists", "applications", "enquiries"),
+        "sanctions": ("lists", "applications", "enquiries", "compliance"),
         "pledges": ("lists", "applications", "enquiries", "compliance"),
         "issuance": ("lists", "applications"),
         # Statements are drawn in the look of attestations.
@@ -91,7 +91,7 @@ ROOMS = {
         "publicity": ("lists", "applications", "attestations", "enquiries"),
         # What a member's own system reads is what its people see on these pages.
         "member_interface": ("applications", "interfaces", "compliance", "enquiries", "settlement"),
-        "platform_interface": ("interfaces",),
+        "platform_interface": ("lists", "applications", "interfaces", "compliance"),
         "administration": ("lists", "applications"),
         "reference": ("lists", "applications"),
         "home": ("lists", "frame", "applications", "compliance", "carry_over", "administration"),

@@ -113,7 +113,7 @@ class CommissionRefundView(SurrenderRefundView):
     kind = CommissionRefund.code
     draws_on = Commission.code
     title = _("Refunds of commissioned surrenders")
-    menu = MenuEntry(COMPLIANCE, 12)
+    menu = MenuEntry(COMPLIANCE, 13)
     form_title = _("New refund of a commissioned surrender")
     help = (
         _("A refund draws on approved surrenders by commission for one notice"),
@@ -129,7 +129,7 @@ class HelperRefundView(SurrenderRefundView):
     kind = HelperRefund.code
     draws_on = AssistedSurrender.code
     title = _("Refunds to helpers")
-    menu = MenuEntry(COMPLIANCE, 13)
+    menu = MenuEntry(COMPLIANCE, 14)
     form_title = _("New refund to a helper")
     confirm = _("The quantity returns to the helper once another officer confirms. Submit it?")
     help = (
@@ -145,7 +145,7 @@ class PledgeRefundView(SurrenderRefundView):
     kind = PledgeRefund.code
     draws_on = PledgeSurrender.code
     title = _("Refunds under pledges")
-    menu = MenuEntry(COMPLIANCE, 14)
+    menu = MenuEntry(COMPLIANCE, 15)
     form_title = _("New refund under a pledge")
     confirm = _(
         "The quantity is frozen under its pledge again once another officer confirms. Submit it?"

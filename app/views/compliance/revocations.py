@@ -55,7 +55,7 @@ class RevocationView(OfOffices, OfficerDesk):
     route_base = "/revocations"
     kind = Revocation.code
     title = _("Revocations of decisions")
-    menu = MenuEntry(ISSUANCE, 15)
+    menu = MenuEntry(ISSUANCE, 17)
     guide = OF_OFFICERS
     grants = {AUTHORITIES: "list export show", f"{PROVINCE} {REGISTRY_MAKER}": "write"}
     form_title = _("New revocation")

@@ -46,7 +46,10 @@ ALLOWED = {
 }
 # Codes: of instruments, documents, trades, officers.
 PREFIXES = "|".join(
-    sorted({kind.prefix for kind in KINDS.values()} | {"PE", "LT", "EX", "CEA", "ZGW", "CNY", "QM"})
+    sorted(
+        {kind.prefix for kind in KINDS.values()}
+        | {"PE", "LT", "EX", "CEA", "ZGW", "CNY", "QM", "MEEPT"}
+    )
 )
 CODES = re.compile(
     rf"(?:{PREFIXES})[A-Z]?\d*|[PRSZ]\d{{2,4}}|D\d{{6}}|[RB]\d{{16}}|BANK\d+|SHEX\d+|M\d{{8}}"
