@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.domain.kinds import KINDS
-from app.domain.machines import SCOPES
+from app.domain.machines import ALL_SCOPES
 from app.extensions import db
 from app.views.reference.base import ReferenceView
 from tests.views.lists.test_queries import pages_of
@@ -41,7 +41,7 @@ ALLOWED = {
         "ZIP",
         *("JWK", "PEM", "EC", "RSA", "Ed25519", "mTLS", "base64url"),  # names of standards
         "key",  # of a machine client, by its id
-        *(part for scope in SCOPES for part in scope.split(":")),  # as tokens name them
+        *(part for scope in ALL_SCOPES for part in scope.split(":")),  # as tokens name them
     ),
 }
 # Codes: of instruments, documents, trades, officers.
