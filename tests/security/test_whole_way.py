@@ -37,7 +37,7 @@ VISITOR = "203.0.113.20"
 @pytest.fixture
 def work(app, mail_server, gateway, signing):
     """Return a function that runs one round of the worker."""
-    settings = replace(mail_server, sms_url=gateway.url, sms_key=KEY)
+    settings = replace(mail_server, sms_url=gateway.url, sms_key=KEY, cert_login="agent")
 
     def once(*names: str) -> None:
         for name in names:

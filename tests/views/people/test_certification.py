@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -129,12 +130,17 @@ def test_without_the_signing_process_ocsp_says_later(app, client, tmp_path, monk
     assert client.get("/ca/issuing.crl").status_code == 404
 
 
+def with_certificates(app):
+    """Return the settings of a registry whose members have certificates."""
+    return replace(app.config["SETTINGS"], cert_login="agent")
+
+
 def test_the_list_is_published_by_command_and_by_the_worker(app, signing):
     from app.worker import publish_crl
 
     runner = app.test_cli_runner()
     (first,) = map(int, re.findall(r"[0-9]+", runner.invoke(args=["publish-crl"]).output))
-    publish_crl(app.config["SETTINGS"])  # Not due yet.
+    publish_crl(with_certificates(app))  # Not due yet.
     assert f"第 {first + 1} 号" in runner.invoke(args=["publish-crl"]).output
 
 
@@ -142,7 +148,9 @@ def test_without_the_signing_process_the_worker_goes_on(app, tmp_path, monkeypat
     from app.worker import publish_crl
 
     monkeypatch.setitem(app.config, "CA_FOLDER", str(tmp_path))
-    publish_crl(app.config["SETTINGS"])
+    publish_crl(app.config["SETTINGS"])  # Nobody has a certificate.
+    assert caplog.text == ""
+    publish_crl(with_certificates(app))
     assert "signer_absent" in caplog.text
     done = app.test_cli_runner().invoke(args=["publish-crl"])
     assert done.exit_code == 1
