@@ -26,7 +26,7 @@ ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-
+SECURE = {"Strict-Transport-Security": "max-age=31536000"}
 
 # What is answered where even the error page failed: it needs no template, no session and no database.
 LAST_PAGE = """<!doctype html>
@@ -57,6 +57,8 @@ def outermost(app: Flask) -> Callable[..., Iterable[bytes]]:
                 logger.exception("no answer to %s", environ.get("PATH_INFO"))
                 headers = {**ALWAYS, "Content-Security-Policy": "default-src 'none'",
                            "Cache-Control": "no-store"}  # fmt: skip
+                if environ["wsgi.url_scheme"] == "https":
+                    headers |= SECURE
                 page = Response(LAST_PAGE, 500, headers, mimetype="text/html")
                 return page(environ, start_response)
             raise
@@ -78,5 +80,5 @@ def _set(response: Response) -> Response:
     if request.endpoint != "static" and not response.cache_control.public:
         response.headers["Cache-Control"] = "no-store"
     if request.is_secure:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        response.headers.update(SECURE)
     return response

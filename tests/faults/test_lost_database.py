@@ -149,8 +149,9 @@ def test_what_nothing_else_answers_is_answered_in_chinese_with_the_headers():
     def fail():
         raise ValueError
 
-    answer = app.test_client().get("/")
+    answer = app.test_client().get("/", base_url="https://localhost")
     assert answer.status_code == 500
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "系统错误" in answer.text
     for name, value in headers.ALWAYS.items():
         assert answer.headers[name] == value

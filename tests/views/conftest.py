@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from app.models import Member
 from tests.security.conftest import (  # noqa: F401 - fixtures are found by their names
@@ -34,6 +36,20 @@ def world(app: Flask, tables: Tables) -> World:
 def desk(sign_in: Callable[[Member], FlaskClient], maker: Member) -> FlaskClient:
     """The browser of the registry's maker."""
     return sign_in(maker)
+
+
+@pytest.fixture
+def site(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server of this application."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setitem(app.config, "SITE_URL", address)
+    yield address
+    server.shutdown()
+    thread.join(timeout=10)
+    server.server_close()
 
 
 @pytest.fixture(scope="module")

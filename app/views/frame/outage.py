@@ -21,7 +21,6 @@ from app.security import problems
 SECONDS = 5  # after which to ask again
 # Never sent back to the browser; a form with one of them is filled in anew.
 _SECRET = re.compile(r"password|captcha|(?:^|[-_])(?:pin|code)$", re.IGNORECASE)
-_OWN = frozenset({"csrf_token"})
 logger = logging.getLogger(__name__)
 
 
@@ -82,5 +81,5 @@ def _unavailable(error: SQLAlchemyError) -> Any:
 
 def _fields() -> list[tuple[str, str]] | None:
     """Return what a form sent, to be sent again as it was; None where it holds a secret."""
-    sent = [(name, text) for name, text in request.form.items(multi=True) if name not in _OWN]
+    sent = [(name, text) for name, text in request.form.items(multi=True) if name != "csrf_token"]
     return None if any(_SECRET.search(name) for name, _text in sent) else sent

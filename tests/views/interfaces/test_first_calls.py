@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
 from pathlib import Path
-
-import pytest
-from werkzeug.serving import make_server
 
 from app.domain.moves import Bucket
 from app.extensions import transaction
@@ -16,20 +12,6 @@ from tests.operations.machines import asked, officers, proposed
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "interfaces" / "exchange.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-
-
-@pytest.fixture
-def site(app, monkeypatch):
-    """The address of a server of this application."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setitem(app.config, "SITE_URL", address)
-    yield address
-    server.shutdown()
-    thread.join(timeout=10)
-    server.server_close()
 
 
 def test_the_page_leads_to_the_first_transfers(app, site, permitted, cea, capsys):

@@ -11,13 +11,12 @@ from app.operations.records import clock
 from app.operations.records.actor import Actor
 from tests.operations.machines import ENDS_ON
 from tests.views.interfaces.test_first_calls import PAGE as EXCHANGE_PAGE
-from tests.views.member_interface.test_sign_in import site  # noqa: F401 - a fixture
 
 PAGE = EXCHANGE_PAGE.with_name("member.md")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_page_leads_to_the_first_answer(app, site, operator, plant, cea, capsys):  # noqa: F811
+def test_the_page_leads_to_the_first_answer(app, site, operator, plant, cea, capsys):
     make_key, read = BLOCKS
     page: dict[str, object] = {}
     exec(make_key.replace("https://registry.example.cn", site), page)  # noqa: S102 - our own page

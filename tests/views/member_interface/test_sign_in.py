@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from sqlalchemy import select
-from werkzeug.serving import make_server
 
 from app.extensions import db, transaction
 from app.models import MachineToken, MachineUse
@@ -23,20 +21,6 @@ from tests.conftest import TRADING_MORNING
 from tests.operations.machines import MEMBER_BASE, issued, registered
 from tests.views.interfaces.test_description import ROUTES as OF_EXCHANGE
 from tests.views.member_interface.test_description import ROUTES as OF_MEMBERS
-
-
-@pytest.fixture
-def site(app, monkeypatch):
-    """The address of a server of this application."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setitem(app.config, "SITE_URL", address)
-    yield address
-    server.shutdown()
-    thread.join(timeout=10)
-    server.server_close()
 
 
 def test_an_oauth_client_of_somebody_else_s_signs_in_and_reads(app, site, operator, plant, cea):

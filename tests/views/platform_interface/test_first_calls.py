@@ -8,14 +8,13 @@ from app.extensions import transaction
 from tests import factories
 from tests.operations.machines import OF_PLATFORM, asked, officers, proposed
 from tests.views.interfaces.test_first_calls import PAGE as EXCHANGE_PAGE
-from tests.views.member_interface.test_sign_in import site  # noqa: F401 - a fixture
 
 PAGE = EXCHANGE_PAGE.with_name("platform.md")
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_the_page_leads_to_the_first_table(app, site, plant, capsys):  # noqa: F811
+def test_the_page_leads_to_the_first_table(app, site, plant, capsys):
     with transaction():
         factories.venue()
     make_key, send = BLOCKS
